@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Set-up and checks, with the standard library alone: `python3 dev.py demo`, `python3 dev.py check`.
+
+demo   make .venv, train the demo on two processes, open the app
+check  make .venv, then format, lint, types, import contracts, tests (`--fast`: without the slow ones)
+setup  make .venv only
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = Path(os.environ.get("RMTUI_VENV", ROOT / ".venv"))
+STAMP = VENV / ".rmtui-installed"
+
+
+def main(argv: list[str]) -> int:
+    if sys.version_info < (3, 11):  # noqa: UP036  (this file runs before anything checked the version)
+        print(f"rmtui needs Python 3.11 or newer; this is {sys.version.split()[0]}", file=sys.stderr)
+        return 2
+    if not argv or argv[0] not in ("demo", "check", "setup"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    setup()
+    if argv[0] == "demo":
+        return subprocess.call([bin("rmtui"), "demo", *argv[1:]])
+    return check(argv[1:]) if argv[0] == "check" else 0
+
+
+def bin(name: str) -> str:
+    """A program of the environment."""
+    return str(VENV / "bin" / name)
+
+
+def setup() -> None:
+    """Make the environment once, and again when its requirements change."""
+    wanted = (ROOT / "pyproject.toml").read_text() + (ROOT / "constraints.txt").read_text()
+    if STAMP.is_file() and STAMP.read_text() == wanted:
+        return
+    print(f"Making the environment in {VENV} (once; the training stack is large)", flush=True)
+    if not (VENV / "bin" / "python").exists():
+        venv.create(VENV, with_pip=True)
+    pip = [bin("python"), "-m", "pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt")]
+    subprocess.check_call([*pip, "--editable", f"{ROOT}[train,serve,tensorboard,dev]"])
+    STAMP.write_text(wanted)
+
+
+def check(options: list[str]) -> int:
+    """Everything that has to hold; returns the number of checks that failed."""
+    fast = "--fast" in options
+    tests = [bin("pytest"), "-m", "not slow and not faults"] if fast else [bin("pytest")]
+    checks = {
+        "format": [bin("ruff"), "format", "--check", "."],
+        "lint": [bin("ruff"), "check", "."],
+        "types": [bin("mypy")],
+        "imports": [bin("lint-imports")],
+        "tests": [*tests, *[option for option in options if option != "--fast"]],
+    }
+    failed = [name for name, command in checks.items() if not passes(name, command)]
+    print("all checks passed" if not failed else f"failed: {', '.join(failed)}")
+    return len(failed)
+
+
+def passes(name: str, command: list[str]) -> bool:
+    started = time.monotonic()
+    print(f"── {name}", flush=True)
+    done = subprocess.run(command, cwd=ROOT).returncode == 0
+    print(f"── {name}: {'ok' if done else 'FAILED'} ({time.monotonic() - started:.0f} s)", flush=True)
+    return done
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,8 @@
+"""`python -m rmtui` is the same program as `rmtui`."""
+
+import sys
+
+from rmtui.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

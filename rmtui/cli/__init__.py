@@ -1,0 +1,78 @@
+"""The command line: finds the verb, runs it, turns errors into words and exit codes. No verb lives here."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+from rmtui import __version__
+from rmtui.cli.verbs import Verb
+from rmtui.errors import UserError
+
+FAMILIES = ("launching", "runs", "reading", "data", "exchange")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `rmtui`; returns the exit code (0 done, 1 failed, 2 wrong usage, 130 interrupted)."""
+    try:
+        return _run(sys.argv[1:] if argv is None else argv)
+    except UserError as error:
+        print(f"rmtui: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(argv: Sequence[str]) -> int:
+    args = parser().parse_args(argv)
+    if args.verb is None:
+        from rmtui.app import run_app
+
+        return run_app(args.workspace)
+    verb: Verb = args.run_verb
+    code = verb.run(args)
+    sys.stdout.flush()
+    return code
+
+
+def verbs() -> Iterator[Verb]:
+    """Every verb, family by family."""
+    for family in FAMILIES:
+        yield from importlib.import_module(f"rmtui.cli.{family}").VERBS
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; docs/cli.md is generated from it."""
+    top = argparse.ArgumentParser(
+        prog="rmtui",
+        description="Tune reward models from a terminal. Without a verb: the app.",
+        allow_abbrev=False,
+    )
+    top.add_argument("-C", dest="workspace", metavar="DIR", help="the workspace (default: this folder)")
+    top.add_argument("--version", action="version", version=f"rmtui {__version__}")
+    below = top.add_subparsers(dest="verb", metavar="VERB")
+    for verb in verbs():
+        _add(below, verb)
+    return top
+
+
+def _add(below: argparse._SubParsersAction[argparse.ArgumentParser], verb: Verb) -> None:
+    epilog = "examples:\n" + "\n".join(f"  {line}" for line in verb.examples) if verb.examples else None
+    made = below.add_parser(
+        verb.name,
+        help=verb.help,
+        description=verb.help,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    # Suppressed, or the verb's default would overwrite a -C that stood before it.
+    made.add_argument("-C", dest="workspace", metavar="DIR", default=argparse.SUPPRESS, help="the workspace")
+    verb.build(made)
+    made.set_defaults(run_verb=verb)

@@ -1,0 +1,19 @@
+"""The one error that a person is meant to read: what failed, why, what to do."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Bad input, or trouble outside the program. The command line prints it, the app shows it as a toast."""
+
+    def __init__(self, what: str, why: str = "", remedy: str = "", exit_code: int = 2) -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.remedy = remedy
+        self.exit_code = exit_code
+        """1: the run or check failed; 2: wrong usage, configuration or file."""
+
+    def __str__(self) -> str:
+        said = f"{self.what}: {self.why}" if self.why else self.what
+        return f"{said}\n  → {self.remedy}" if self.remedy else said

@@ -1,0 +1,130 @@
+"""What is known of a run, as plain facts: the words that every room above shares. No file, no SQL, no screen here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class State(StrEnum):
+    """Where a run stands. Derived from files and processes by `records.state`, never only stored."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    KILLED = "killed"
+    INTERRUPTED = "interrupted"
+    UNKNOWN = "unknown"
+    IMPORTED = "imported"
+
+    @property
+    def alive(self) -> bool:
+        """Processes of the run exist, or are about to."""
+        return self in (State.STARTING, State.RUNNING, State.STOPPING)
+
+    @property
+    def final(self) -> bool:
+        """Nothing more will happen without a person."""
+        return self in (State.FINISHED, State.STOPPED, State.FAILED, State.KILLED, State.INTERRUPTED, State.IMPORTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A state with its reason in words (`killed: out of memory, rank 1, step 412`)."""
+
+    state: State
+    reason: str = ""
+    resumable: bool = False
+    supervised: bool = True
+    """False: ranks are alive under no supervisor; app, stop and resume adopt them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Figures of one epoch; None where the source does not have them, never invented."""
+
+    epoch: int
+    train_loss: float | None = None
+    val_loss: float | None = None
+    val_acc: float | None = None
+    """Share of validation pairs whose chosen answer gets the higher reward, 0–1."""
+    val_pairs: int | None = None
+    reward_margin: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The epoch (or evaluation) with the best validation accuracy; by val_loss where accuracy is not known."""
+
+    epoch: float
+    val_acc: float | None
+    val_loss: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One start of a run: the first launch or a resume. Times are Unix seconds."""
+
+    n: int
+    state: State
+    reason: str = ""
+    exit_code: int | None = None
+    started: float | None = None
+    ended: float | None = None
+    resumed_from_step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as lists and panels show it. Times are Unix seconds."""
+
+    id: str
+    name: str
+    folder: Path
+    state: State
+    reason: str = ""
+    resumable: bool = False
+    preset: str | None = None
+    data: str | None = None
+    created: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    host: str = ""
+    processes: int | None = None
+    step: int = 0
+    total_steps: int | None = None
+    epochs_done: float = 0.0
+    num_epochs: int | None = None
+    train_loss: float | None = None
+    """Of the last epoch that ended; while none has, None."""
+    val_loss: float | None = None
+    val_acc: float | None = None
+    val_pairs: int | None = None
+    best: Best | None = None
+    last_event: float | None = None
+    seconds_per_step: float | None = None
+    """Median over the latest steps."""
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    pinned: bool = False
+    archived: bool = False
+    group: str = ""
+    val_fingerprint: str | None = None
+    """SHA-256 of the validation pairs; runs are compared by figures only where it is equal."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The nested configuration, opaque here."""
+    epochs: tuple[Epoch, ...] = ()
+
+    @property
+    def gap(self) -> float | None:
+        """val_loss − train_loss of the last epoch; above 0.2 the guide warns."""
+        if self.val_loss is None or self.train_loss is None:
+            return None
+        return self.val_loss - self.train_loss
