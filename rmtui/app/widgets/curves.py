@@ -1,0 +1,101 @@
+"""What a chart is told: curves as minimum, maximum and last value a column, the guide's band, the axis. No screen here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+class Axis(StrEnum):
+    """What x counts. `time` is seconds since the run started, pauses between attempts left out or not as the source says."""
+
+    STEP = "step"
+    EPOCH = "epoch"
+    TOKENS = "tokens"
+    TIME = "time"
+
+
+class SeriesLike(Protocol):
+    """What a curve needs of `rmtui.records.series.Series`: equally long sequences, one entry a column, x rising."""
+
+    @property
+    def x(self) -> Sequence[float]: ...
+    @property
+    def low(self) -> Sequence[float]: ...
+    @property
+    def high(self) -> Sequence[float]: ...
+    @property
+    def last(self) -> Sequence[float]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One line of a chart. A column whose `last` is not finite is a gap and gets a mark at the chart's foot."""
+
+    key: str
+    """Identity, stable while the data grows: `<run id>/<metric>`."""
+    label: str
+    x: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    last: Sequence[float]
+    slot: int = 0
+    """Colour and marker of the run, 0–5; a run keeps its slot wherever it is drawn."""
+    quiet: bool = False
+    """Drawn thin and grey behind the others, not in the legend."""
+    dashed: bool = False
+    """Second metric of the same run (val beside train)."""
+    best: tuple[float, float] | None = None
+    """(x, y) of the best epoch, marked with ★."""
+
+    @staticmethod
+    def of(key: str, label: str, series: SeriesLike, **more: object) -> Curve:
+        """From the index's series; `more` are the other fields."""
+        return Curve(key, label, series.x, series.low, series.high, series.last, **more)  # type: ignore[arg-type]
+
+    @staticmethod
+    def points(key: str, label: str, points: Sequence[tuple[float, float]], **more: object) -> Curve:
+        """From raw points, rising in x."""
+        x = [at for at, _ in points]
+        y = [value for _, value in points]
+        return Curve(key, label, x, y, y, y, **more)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The guide's expected path: between `low` and `high` at each x; drawn as a shade behind the curves."""
+
+    x: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    label: str = "guide's range"
+    target: float | None = None
+    """A level to reach, drawn as a dotted line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of x on screen; None: from the start, to the end."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a chart is looked at. Charts that move together share one view."""
+
+    axis: Axis = Axis.STEP
+    window: Window = field(default_factory=Window)
+    cursor: float | None = None
+    """x of the cursor; None: no cursor."""
+    smoothing: float = 0.0
+    """Weight of the past in the exponential mean, 0–0.99."""
+    log: bool = False
+
+
+def finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
