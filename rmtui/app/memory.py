@@ -1,0 +1,55 @@
+"""What the app remembers between two starts: selection, filter, sort, marks, theme. A convenience, never a record."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(slots=True)
+class Memory:
+    """Changed in place while the app runs; `store` writes it, `recall` reads it."""
+
+    query: str = ""
+    sort: str = "created"
+    descending: bool = True
+    cursor: str = ""
+    """Id of the run under the cursor."""
+    marked: list[str] = field(default_factory=list)
+    theme: str = ""
+    lang: str = ""
+    panel: str = "curves"
+    """What the lower half of a small home shows: curves, log or summary."""
+
+
+def recall(path: Path) -> Memory:
+    """The remembered state; anything unreadable is forgotten without a word, since nothing depends on it."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return Memory()
+    return _from_document(document) if isinstance(document, dict) else Memory()
+
+
+def _from_document(document: dict[str, Any]) -> Memory:
+    memory = Memory()
+    for item in fields(Memory):
+        value = document.get(item.name)
+        if isinstance(value, type(getattr(memory, item.name))):
+            setattr(memory, item.name, value)
+    memory.marked = [mark for mark in memory.marked if isinstance(mark, str)]
+    return memory
+
+
+def store(memory: Memory, path: Path) -> None:
+    """Replace the file; a folder that cannot be written costs the memory, not the app."""
+    fresh = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(json.dumps(asdict(memory), ensure_ascii=False), "utf-8")
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
