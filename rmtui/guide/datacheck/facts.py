@@ -1,0 +1,71 @@
+"""What a data check says, as plain facts. Reading and judging are elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A sort of finding: how bad it is, what it does to a training, and whether a cleaned file leaves the row out."""
+
+    name: str
+    severity: str
+    """error: a launch stops; warning: it asks."""
+    harm: int
+    """Rank of a report; the larger, the worse."""
+    drops: bool
+    """`--fix` leaves such a row out."""
+    meaning: str
+    """What it does to a training, one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found. Of two related lines the later is the one that is blamed."""
+
+    line: int | None
+    """From 1, counting \\n only; None: the whole file."""
+    kind: str
+    severity: str
+    message: str
+    related: tuple[str, int] | None = None
+    """File and line that this one repeats, contradicts or leaks from."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """What was found in one file. `findings` are sorted by line, whole-file ones first, and may be cut for huge files."""
+
+    path: Path
+    lines: int
+    good: int
+    """Pairs without an error."""
+    findings: tuple[Finding, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Kind → how often, complete even where `findings` is cut."""
+    figures: Mapping[str, object] = field(default_factory=dict)
+    """Shares and medians of the pairs: lengths, chosen longer, sources, languages."""
+
+    @property
+    def errors(self) -> int:
+        return sum(1 for finding in self.findings if finding.severity == "error")
+
+    @property
+    def warnings(self) -> int:
+        return len(self.findings) - self.errors
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The check of one or several files; the first file is taken as training data, later ones are held against it."""
+
+    files: tuple[FileReport, ...]
+    near_done: bool = True
+    """False: the pass for near-duplicates was left out or cancelled."""
+
+    @property
+    def failed(self) -> bool:
+        return any(file.errors for file in self.files)
