@@ -1,1 +1,234 @@
-"""Presets."""
+"""Presets: commented TOML files that people edit. Written back with their comments and the spelling of their numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rmtui.errors import UserError
+from rmtui.workspace import Workspace
+from trainer import config as table
+
+HEADER = ("name", "title", "purpose")
+"""Keys of a preset that are no options of the trainer; the table [expect] is the other one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One preset file as it was read. `config` is nested and holds only what the file says."""
+
+    name: str
+    title: str
+    purpose: str
+    path: Path
+    config: Mapping[str, Any]
+    expect: Mapping[str, tuple[float, float]]
+    """Metric → range that the last epoch is expected to reach; empty where no figure is known."""
+    text: str
+    """The whole file."""
+
+
+def preset_files(ws: Workspace) -> list[Path]:
+    """The workspace's preset files, unread."""
+    return sorted(ws.presets.glob("*.toml"))
+
+
+def all_presets(ws: Workspace) -> list[Preset]:
+    """The workspace's presets by name; UserError for the first file that is wrong."""
+    return sorted(map(load, preset_files(ws)), key=lambda preset: preset.name.casefold())
+
+
+def find(ws: Workspace, text: str) -> Preset:
+    """By the name inside the file, the file's stem, or a path, whatever the case; UserError if none or several fit."""
+    wanted = text.casefold()
+    files = {path: _name_inside(path) for path in preset_files(ws)}
+    for fits in (lambda path: files[path] == wanted, lambda path: path.stem.casefold() == wanted):
+        found = [path for path in files if fits(path)]
+        if len(found) > 1:
+            raise UserError(f"preset {text} is ambiguous", ", ".join(map(str, found)), "name one of these files")
+        if found:
+            return load(found[0])
+    for path in (Path(text).expanduser(), ws.root / text):
+        if path.is_file():
+            return load(path)
+    names = ", ".join(sorted(filter(None, files.values()))) or "none"
+    raise UserError(f"there is no preset {text}", f"{ws.presets} has: {names}", "name one of these, or a TOML file")
+
+
+def _name_inside(path: Path) -> str:
+    try:
+        return str(tomllib.loads(path.read_text("utf-8")).get("name", path.stem)).casefold()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError):
+        return ""
+
+
+def load(path: Path) -> Preset:
+    """Read and check one file; UserError names file, key and remedy of every error at once."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"preset {path} cannot be read", str(error), "name a TOML file in presets/") from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Preset:
+    """A preset from the text of its file."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"preset {path} is no TOML", str(error), "mend that line") from error
+    expect = document.pop("expect", {})
+    header = {key: document.pop(key, "") for key in HEADER}
+    problems = [str(found) for found in table.check(document, str(path)) if found.severity == "error"]
+    problems += [f"{path}: {key}: {value!r} is not text" for key, value in header.items() if not isinstance(value, str)]
+    problems += [f"{path}: expect.{key}: write it like [0.55, 0.60]" for key in _bad_ranges(expect)]
+    if problems:
+        raise UserError(f"preset {path} is wrong", "\n  ".join(["", *problems]).rstrip(), "mend these lines")
+    ranges = {key: (float(low), float(high)) for key, (low, high) in expect.items()}
+    return Preset(header["name"] or path.stem, header["title"], header["purpose"], path, document, ranges, text)
+
+
+def _bad_ranges(expect: Any) -> Iterator[str]:
+    if not isinstance(expect, dict):
+        yield "*"
+        return
+    for key, value in expect.items():
+        numbers = isinstance(value, list) and len(value) == 2 and all(type(end) in (int, float) for end in value)
+        if not numbers or value[0] > value[1]:
+            yield key
+
+
+def spellings(preset: Preset) -> dict[str, str]:
+    """Dotted key → the value as the file spells it (`1.5e-5`), for forms; text without its quotes."""
+    import tomlkit
+
+    flat = table.flatten(tomlkit.parse(preset.text))
+    return {key: _spelling(item) for key, item in flat.items() if key in table.OPTIONS}
+
+
+def _spelling(item: Any) -> str:
+    if isinstance(item, list):
+        return ", ".join(map(str, item))
+    if isinstance(item, dict):
+        return ", ".join(f"{name}={path}" for name, path in item.items())
+    return str(item) if isinstance(item, str) else str(item.as_string())
+
+
+def changed_on_disk(preset: Preset) -> bool:
+    """Whether the file is no longer what was read: edited elsewhere, or gone."""
+    try:
+        return preset.path.read_text("utf-8") != preset.text
+    except (OSError, UnicodeDecodeError):
+        return True
+
+
+def save(preset: Preset, changes: Mapping[str, str]) -> Preset:
+    """Write `changes` (dotted key → text as typed) into the file; comments and other lines stay byte for byte.
+
+    UserError if a value is wrong (all of them at once), or if the file was changed by someone else since it was read.
+    """
+    if changed_on_disk(preset):
+        raise UserError(
+            f"{preset.path} was changed outside rmtui",
+            "saving would overwrite those changes",
+            "open the preset again and repeat yours, or save under another name",
+        )
+    return _write(preset.path, edited(preset, changes))
+
+
+def save_as(
+    ws: Workspace, preset: Preset, name: str, changes: Mapping[str, str], title: str = "", purpose: str = ""
+) -> Preset:
+    """A new preset file from this one and `changes`; UserError if the name or its file is taken."""
+    name = name.strip()
+    stem = re.sub(r"[^\w]+", "-", name.casefold()).strip("-_")
+    if not stem or len(stem) > 80:
+        raise UserError(f"{name!r} is no name for a preset", "it has no letter, or too many", "use letters and digits")
+    path = ws.presets / f"{stem}.toml"
+    if path.exists() or name.casefold() in map(_name_inside, preset_files(ws)):
+        raise UserError(f"a preset {name} exists already", str(path), "choose another name")
+    header = {"name": name, "title": title or preset.title, "purpose": purpose or preset.purpose}
+    return _write(path, edited(preset, changes, header))
+
+
+def edited(preset: Preset, changes: Mapping[str, str], header: Mapping[str, str] | None = None) -> str:
+    """The file's text with `changes` in it, not yet written; UserError if a value is wrong."""
+    import tomlkit
+
+    document = tomlkit.parse(preset.text)
+    problems = []
+    for key, text in changes.items():
+        try:
+            _set(document, key, _item(key, text))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError(f"{preset.path} was not saved", "; ".join(problems), "mend these values")
+    for key, text in (header or {}).items():
+        document[key] = text
+    return tomlkit.dumps(document)
+
+
+def _item(key: str, text: str) -> Any:
+    """The TOML value of what was typed, in its own spelling where TOML allows it. Raises ValueError."""
+    from tomlkit.items import Float, Integer, Trivia
+
+    option = table.OPTIONS.get(key)
+    if option is None:
+        raise ValueError(str(table.check({key: text})[0]))
+    value = table.parse_text(option, text)
+    for problem in table.check_value(option, value):
+        if problem.severity == "error":
+            raise ValueError(str(problem))
+    if option.type not in ("int", "float"):
+        return value
+    raw = text.strip() if _is_toml(text, value) else repr(value)
+    return Float(value, Trivia(), raw) if any(sign in raw for sign in ".eE") else Integer(int(raw), Trivia(), raw)
+
+
+def _is_toml(text: str, value: float) -> bool:
+    try:
+        return bool(tomllib.loads(f"x = {text.strip()}") == {"x": value})
+    except tomllib.TOMLDecodeError:
+        return False
+
+
+def _set(document: Any, key: str, item: Any) -> None:
+    *tables, name = key.split(".")
+    for inner in tables:
+        if inner not in document:
+            document[inner] = {}
+        document = document[inner]
+    document[name] = item
+
+
+def _write(path: Path, text: str) -> Preset:
+    """Check, then replace the file in one step."""
+    preset = parse(text, path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise UserError(
+            f"{path} was not saved", str(error), "the old file is as it was; free space or rights"
+        ) from error
+    return preset
+
+
+def as_document(preset: Preset) -> dict[str, Any]:
+    """What `rmtui presets NAME --json` prints."""
+    expect = {key: list(ends) for key, ends in preset.expect.items()}
+    fields = {"name": preset.name, "title": preset.title, "purpose": preset.purpose, "path": preset.path}
+    return fields | {"config": json.loads(json.dumps(preset.config)), "expect": expect}

@@ -1,1 +1,192 @@
-"""The folder of a person's work."""
+"""The folder of a person's work: where runs, presets, queue and index lie, and its settings. Reads no run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from rmtui.errors import UserError
+
+SETTINGS_FILE = "workspace.toml"
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "lustre", "gpfs", "beegfs", "afs"}
+"""File systems on which SQLite's locks or shared memory are not to be trusted; FUSE mounts count as well."""
+
+_TEMPLATE = """\
+# Settings of this workspace. Every line may be left out; paths are relative to this folder.
+
+# model = "models/base"       # pretrained model of launches that name none: a folder or a hub name
+# data = "helpful"            # data/train/helpful_pairs.jsonl and data/val/helpful_pairs.jsonl
+# processes = 8               # default: the visible GPUs, else 1
+# cpu_runs = 1                # runs at once when there is no GPU
+# lang = "en"                 # en or zh; default: from LANG
+# theme = "dark"
+# bell = false                # the terminal's bell when a run finishes, fails or stalls
+# on_finished = ""            # commands; RMTUI_RUN_ID, RMTUI_STATE and RMTUI_REASON are in their environment
+# on_failed = ""
+# on_stalled = ""
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """workspace.toml, checked. Empty means not set."""
+
+    model: str = ""
+    data: str = ""
+    processes: int | None = None
+    cpu_runs: int = 1
+    """Runs at once where there is no GPU."""
+    lang: str = ""
+    theme: str = ""
+    bell: bool = False
+    on_finished: str = ""
+    on_failed: str = ""
+    on_stalled: str = ""
+    accelerate_config: str = ""
+    ascii: bool = False
+    """Draw without braille and box characters."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace that exists. Paths are absolute."""
+
+    root: Path
+    settings: Settings = field(default_factory=Settings)
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def queue(self) -> Path:
+        return self.root / "queue"
+
+    @property
+    def presets(self) -> Path:
+        return self.root / "presets"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @cached_property
+    def database(self) -> Path:
+        """runs.sqlite beside presets/, or in the local state folder where the workspace cannot hold it."""
+        if on_network(self.root) or not os.access(self.root, os.W_OK):
+            return self.state_dir / "runs.sqlite"
+        return self.root / "runs.sqlite"
+
+    @cached_property
+    def state_dir(self) -> Path:
+        """Local folder (0700) for what belongs to this machine alone: screen state, indexes of remote workspaces."""
+        base = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
+        folder = base / "rmtui" / f"{self.root.name}-{digest}"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+    def path(self, text: str) -> Path:
+        """A path as written in TOML: relative to the workspace."""
+        return self.root / Path(text).expanduser()
+
+
+def open_workspace(path: Path) -> Workspace:
+    """The workspace at `path`; UserError if the folder is none, or its workspace.toml is wrong."""
+    root = Path(path).expanduser().absolute()
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder", remedy=f"make a workspace with: rmtui init {path}")
+    if not (root / SETTINGS_FILE).is_file() and not ((root / "runs").is_dir() and (root / "presets").is_dir()):
+        raise UserError(
+            f"{root} is no rmtui workspace",
+            f"it has no {SETTINGS_FILE}",
+            f"go to a workspace, name one with -C DIR, or make one with: rmtui init {path}",
+        )
+    return Workspace(root, read_settings(root / SETTINGS_FILE))
+
+
+def create(path: Path) -> Workspace:
+    """Make the folders, workspace.toml and the shipped presets; what is there already is kept as it is."""
+    root = Path(path).expanduser().absolute()
+    try:
+        for folder in (root, *(root / name for name in ("presets", "data/train", "data/val"))):
+            folder.mkdir(parents=True, exist_ok=True)
+        for name in ("runs", "queue"):
+            (root / name).mkdir(exist_ok=True, mode=0o700)
+        _write_new(root / SETTINGS_FILE, _TEMPLATE)
+        _write_new(root / ".gitignore", "runs.sqlite*\nruns/\nqueue/\n")
+        for preset in shipped_presets():
+            if not (root / "presets" / preset.name).exists():
+                shutil.copyfile(preset, root / "presets" / preset.name)
+    except OSError as error:
+        raise UserError(f"the workspace {root} was not made", str(error), "choose a folder you may write to") from error
+    return open_workspace(root)
+
+
+def shipped_presets() -> list[Path]:
+    """A, B and C as they come with rmtui: inside the installed package, or beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "shipped_presets", here.parent / "presets"):
+        if found := sorted(folder.glob("*.toml")):
+            return found
+    raise UserError("the shipped presets are missing", f"{here} holds none", "install rmtui again", exit_code=1)
+
+
+def read_settings(path: Path) -> Settings:
+    """workspace.toml → Settings; UserError names every wrong key at once. A missing file gives the defaults."""
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return Settings()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read", str(error), "mend that line, or delete the file") from error
+    problems = list(_problems(document))
+    if problems:
+        raise UserError(f"{path} is wrong", "; ".join(problems), "mend or remove these lines")
+    return Settings(**document)
+
+
+def _problems(document: Mapping[str, Any]) -> Iterator[str]:
+    known = {item.name: item.type for item in fields(Settings)}
+    for key, value in document.items():
+        if key not in known:
+            yield f"{key} is no setting (known: {', '.join(known)})"
+        elif known[key].startswith("int"):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                yield f"{key} = {value!r} is not a whole number above 0"
+        elif type(value).__name__ != known[key]:
+            yield f"{key} = {value!r} is not {'true or false' if known[key] == 'bool' else 'text'}"
+
+
+def _write_new(path: Path, text: str) -> None:
+    if not path.exists():
+        path.write_text(text, "utf-8")
+
+
+@lru_cache(maxsize=64)
+def on_network(path: Path) -> bool:
+    """Whether `path` lies on a network or FUSE file system (Linux; elsewhere False)."""
+    return file_system(path) in _NETWORK or file_system(path).startswith("fuse.")
+
+
+def file_system(path: Path) -> str:
+    """Type of the file system that holds `path` (`ext4`, `nfs4`), "" where it cannot be told."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    best, kind = "", ""
+    target = f"{path.resolve()}/"
+    for line in mounts.splitlines():
+        _, point, name, *_ = line.split(" ")
+        point = point.encode().decode("unicode_escape")
+        if len(point) >= len(best) and target.startswith(point.rstrip("/") + "/"):
+            best, kind = point, name
+    return kind
