@@ -1,0 +1,326 @@
+"""Run folders: what stands on disk of a run, read and written safely. The layout is in docs/DESIGN.md.
+
+Nothing here judges a state (`records.state`) or looks at processes (`records.proc`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from rmtui.errors import UserError
+
+SPEC_SCHEMA = 1
+"""Version of spec.toml; a newer one is shown, never changed."""
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` so that a reader, or a crash, sees the old file or the new one: temp, fsync, rename."""
+    temp = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(3)}.tmp")
+    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            _write_all(fd, data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.replace(temp, path)
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
+    fsync_folder(path.parent)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def fsync_folder(path: Path) -> None:
+    """Make renames and new names in a folder survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    atomic_write(path, json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8", "replace") + b"\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None when the file is missing, torn or something else."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def read_toml(path: Path) -> dict[str, Any] | None:
+    """A TOML document; None when the file is missing or broken."""
+    try:
+        return tomli.loads(path.read_bytes().decode("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def write_toml(path: Path, document: Mapping[str, Any]) -> None:
+    import tomlkit
+
+    atomic_write(path, tomlkit.dumps(_without_none(document)).encode())
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _without_none(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, (list, tuple)):
+        return [_without_none(inner) for inner in value if inner is not None]
+    return value
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive kernel lock on a file; it vanishes with its holder."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def lock_held(path: Path) -> bool:
+    """Whether someone holds the exclusive lock. The probe is a shared lock, so that two readers never see each other."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFolder:
+    """One start of a run: `attempt-N`."""
+
+    path: Path
+
+    @property
+    def n(self) -> int:
+        return int(self.path.name.rpartition("-")[2])
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def ranks(self) -> Path:
+        return self.path / "ranks"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "supervisor.lock"
+
+    def launch(self) -> dict[str, Any]:
+        """launch.json; empty while the supervisor has not written it."""
+        return read_json(self.path / "launch.json") or {}
+
+    def result(self) -> dict[str, Any] | None:
+        """The trainer's last word: {outcome, reason, step, epoch, round_trip}."""
+        return read_json(self.path / "result.json")
+
+    def exit(self) -> dict[str, Any] | None:
+        """The supervisor's last word: {outcome, reason, exit_code, ended, resumable, step}."""
+        return read_json(self.path / "exit.json")
+
+    def failures(self) -> list[dict[str, Any]]:
+        """failure-rankN.json of every rank that wrote one, in order of time, `rank` filled in."""
+        found = []
+        for path in self.path.glob("failure-rank*.json"):
+            if (document := read_json(path)) is not None:
+                rank = path.stem.removeprefix("failure-rank")
+                found.append({"rank": int(rank) if rank.isdigit() else 0, "t": path.stat().st_mtime, **document})
+        return sorted(found, key=lambda failure: failure["t"])
+
+    def rank_steps(self) -> dict[int, tuple[int, float]]:
+        """Per rank its last optimizer step and when it made it."""
+        steps = {}
+        for path in self.ranks.glob("rank*"):
+            words = path.read_bytes().split() if path.is_file() else []
+            name = path.name.removeprefix("rank")
+            try:
+                steps[int(name)] = (int(words[0]), float(words[2]))
+            except (ValueError, IndexError):
+                continue
+        return steps
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One run: `runs/<id>`. Cheap to make; every method reads the disk anew."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, runs: Path, spec: Mapping[str, Any]) -> RunFolder:
+        """A new folder under `runs` with its spec.toml on disk; `id`, `schema` and `created` are filled in.
+
+        It appears under its name only when it is complete, so no reader sees half a run.
+        """
+        runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        while True:
+            created = time.time()
+            run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(created))}-{secrets.token_hex(2)}"
+            temp = runs / f".new-{run_id}-{secrets.token_hex(3)}"
+            temp.mkdir(mode=0o700)
+            (temp / "control").mkdir(mode=0o700)
+            document = {"schema": SPEC_SCHEMA, **spec, "id": run_id, "created": created}
+            write_toml(temp / "spec.toml", document)
+            try:
+                temp.rename(runs / run_id)
+            except OSError:
+                if (runs / run_id).exists():
+                    _discard(temp)
+                    continue
+                raise
+            fsync_folder(runs)
+            return cls(runs / run_id)
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def control(self) -> Path:
+        return self.path / "control"
+
+    def spec(self) -> dict[str, Any]:
+        """spec.toml; empty when it is missing or broken (such a folder is listed, and says so)."""
+        return read_toml(self.path / "spec.toml") or {}
+
+    def meta(self) -> dict[str, Any]:
+        """meta.toml: name, note, tags, pinned, archived, group, silenced; empty when nobody set anything."""
+        return read_toml(self.path / "meta.toml") or {}
+
+    def set_meta(self, **changes: Any) -> None:
+        """Change what a person set; None removes a key. Two at once follow each other."""
+        self.control.mkdir(mode=0o700, exist_ok=True)
+        with locked(self.control / "meta.lock"):
+            write_toml(self.path / "meta.toml", {**self.meta(), **changes})
+
+    def name(self) -> str:
+        """The name a person gave, else the one it was launched with, else the id."""
+        return str(self.meta().get("name") or self.spec().get("name") or self.id)
+
+    def attempts(self) -> list[AttemptFolder]:
+        """Every start of the run, oldest first."""
+        found = [
+            AttemptFolder(path)
+            for path in self.path.glob("attempt-*")
+            if path.name.removeprefix("attempt-").isdigit() and path.is_dir()
+        ]
+        return sorted(found, key=lambda attempt: attempt.n)
+
+    def last_attempt(self) -> AttemptFolder | None:
+        attempts = self.attempts()
+        return attempts[-1] if attempts else None
+
+    def new_attempt(self, n: int) -> tuple[AttemptFolder, int]:
+        """Make `attempt-n` with its lock held: (attempt, descriptor of the lock). Raises FileExistsError if it is there.
+
+        The folder is made aside and renamed, so nobody ever sees an attempt without the holder of its lock.
+        """
+        temp = self.path / f".new-attempt-{n}-{secrets.token_hex(3)}"
+        temp.mkdir(mode=0o700)
+        for name in ("logs", "ranks"):
+            (temp / name).mkdir(mode=0o700)
+        fd = os.open(temp / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            temp.rename(self.path / f"attempt-{n}")
+        except OSError as error:
+            os.close(fd)
+            _discard(temp)
+            raise FileExistsError(f"attempt-{n} of {self.id}") from error
+        fsync_folder(self.path)
+        return AttemptFolder(self.path / f"attempt-{n}"), fd
+
+    def request_stop(self, now: bool, by: str, attempt: int | None = None) -> Path:
+        """Ask the supervisor to stop; `now` kills at once. `attempt` None: the last one, or the wait in the queue."""
+        if attempt is None:
+            last = self.last_attempt()
+            attempt = last.n if last else 0
+        return self._request("stop", {"now": now, "by": by, "attempt": attempt})
+
+    def request_stacks(self, by: str) -> Path:
+        """Ask for the Python stacks of every rank in its log."""
+        last = self.last_attempt()
+        return self._request("stacks", {"by": by, "attempt": last.n if last else 0})
+
+    def requests(self, kind: str, attempt: int) -> list[dict[str, Any]]:
+        """What was asked of an attempt, oldest first; kind: stop or stacks."""
+        found = [read_json(path) for path in self.control.glob(f"{kind}-*.json")]
+        fitting = [document for document in found if document is not None and document.get("attempt") == attempt]
+        return sorted(fitting, key=lambda document: float(document.get("t", 0)))
+
+    def _request(self, kind: str, document: Mapping[str, Any]) -> Path:
+        self.control.mkdir(mode=0o700, exist_ok=True)
+        path = self.control / f"{kind}-{secrets.token_hex(4)}.json"
+        write_json(path, {"t": time.time(), **document})
+        return path
+
+    def checkpoints(self) -> list[Path]:
+        """Checkpoint folders, newest step first, unverified (`trainer.manifest` verifies)."""
+        found = [
+            path
+            for path in (self.path / "checkpoints").glob("step-*")
+            if path.name.removeprefix("step-").isdigit() and path.is_dir()
+        ]
+        return sorted(found, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+
+
+def _discard(temp: Path) -> None:
+    for path in sorted(temp.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    temp.rmdir()
+
+
+def run_folders(runs: Path) -> Iterator[RunFolder]:
+    """Every run folder, oldest id first; folders that begin with a dot are not runs."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(runs) if entry.is_dir() and not entry.name.startswith("."))
+    except FileNotFoundError:
+        return
+    for name in names:
+        yield RunFolder(runs / name)
+
+
+def checked_name(text: str) -> str:
+    """A name, tag or group a person typed: one line of visible characters. It never becomes a path."""
+    name = " ".join(text.split())
+    if not name or len(name) > 100 or not name.isprintable():
+        raise UserError(
+            f"{text!r} cannot be a name", "names are 1 to 100 visible characters on one line", "choose another"
+        )
+    return name

@@ -1,0 +1,149 @@
+"""Facts about processes of this machine, from /proc: who is alive, since when, and which run it belongs to.
+
+A pid alone says nothing: it is always joined by the process's start time and the machine's boot id. A zombie is dead.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+TAG = "RMTUI_RUN"
+"""Environment variable `<run id>:<attempt>:<nonce>` that every process of a training carries."""
+SLOTS = "RMTUI_SLOTS"
+"""Environment variable: names of the device slots that the training occupies, separated by commas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proc:
+    """A process: equal only if it is the same one, not a later owner of the pid."""
+
+    pid: int
+    started: int
+    """Clock ticks after boot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A living process of a training."""
+
+    proc: Proc
+    parent: int
+    state: str
+    """Letter of /proc/PID/stat: R, S, D (waits in the kernel), T (stopped by a signal)."""
+    run: str
+    attempt: int
+    nonce: str
+    rank: int | None
+    slots: tuple[str, ...]
+
+
+@functools.cache
+def boot_id() -> str:
+    """Changes with every start of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def boot_time() -> float:
+    """When the machine started, Unix seconds; 0 where it is not known."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        if line.startswith("btime "):
+            return float(line.split()[1])
+    return 0.0
+
+
+def host() -> str:
+    return socket.gethostname()
+
+
+def _stat(pid: int) -> tuple[str, int, int] | None:
+    """(state letter, parent, start ticks); None when there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    words = text[text.rfind(")") + 2 :].split()
+    return (words[0], int(words[1]), int(words[19])) if len(words) > 19 else None
+
+
+def this_process() -> Proc:
+    stat = _stat(os.getpid())
+    return Proc(os.getpid(), stat[2] if stat else 0)
+
+
+def find(pid: int) -> Proc | None:
+    """The process that has this pid now; None when there is none or only a zombie."""
+    stat = _stat(pid)
+    return Proc(pid, stat[2]) if stat and stat[0] not in "ZX" else None
+
+
+def alive(proc: Proc) -> bool:
+    """Whether this very process lives."""
+    return find(proc.pid) == proc
+
+
+def state_letter(proc: Proc) -> str:
+    """State letter of a process, "" when it is gone."""
+    stat = _stat(proc.pid)
+    return stat[0] if stat and stat[2] == proc.started else ""
+
+
+def tagged(run: str | None = None, attempt: int | None = None, nonce: str | None = None) -> list[Tagged]:
+    """Every living process of trainings (of one run, attempt or launch), launchers and helpers included."""
+    wanted = f"{TAG}=".encode()
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            block = Path(f"/proc/{name}/environ").read_bytes()
+        except OSError:
+            continue
+        if wanted in block and (process := _tagged(int(name), block)) is not None:
+            found.append(process)
+    return [
+        process
+        for process in found
+        if run in (None, process.run) and attempt in (None, process.attempt) and nonce in (None, process.nonce)
+    ]
+
+
+def _tagged(pid: int, block: bytes) -> Tagged | None:
+    stat = _stat(pid)
+    env = dict(part.split("=", 1) for part in block.decode(errors="replace").split("\0") if "=" in part)
+    words = env.get(TAG, "").split(":")
+    if stat is None or stat[0] in "ZX" or len(words) != 3 or not words[1].isdigit():
+        return None
+    rank = env.get("RANK", "")
+    return Tagged(
+        Proc(pid, stat[2]),
+        stat[1],
+        stat[0],
+        words[0],
+        int(words[1]),
+        words[2],
+        int(rank) if rank.isdigit() else None,
+        tuple(name for name in env.get(SLOTS, "").split(",") if name),
+    )
+
+
+def signal(proc: Proc, number: int) -> bool:
+    """Send a signal to this very process, never to a later owner of its pid; False when it is gone or not ours."""
+    try:
+        fd = os.pidfd_open(proc.pid)
+    except OSError:
+        return False
+    try:
+        if not alive(proc):
+            return False
+        import signal as signals
+
+        signals.pidfd_send_signal(fd, number)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
