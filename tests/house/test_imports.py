@@ -46,6 +46,6 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_the_app_loads_no_training_stack() -> None:
-    code = "import sys, rmtui.app.app; print(*[n for n in sys.modules if n in %r])" % (HEAVY,)
+    code = f"import sys, rmtui.app.app; print(*[n for n in sys.modules if n in {HEAVY!r}])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
