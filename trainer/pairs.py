@@ -1,0 +1,270 @@
+"""Reading preference pairs from JSON lines, in every layout people have; no torch.
+
+Layouts of a line: {prompt, chosen, rejected} as strings or as message lists, {chosen, rejected} as message lists
+or as HH transcripts, RewardBench rows. What cannot be read is a `BadLine` with its number, never an exception
+and never passed over in silence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+Message = dict[str, str]
+Side = str | list[Message]
+"""Text, or a list of {role, content}."""
+
+ASSISTANT = "\n\nAssistant:"
+_BOM = b"\xef\xbb\xbf"
+_SIDES = ("chosen", "rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One preference pair. `line` is 1-based; lines end at \\n only."""
+
+    id: str
+    """The row's own `id`, else a hash of its content; see `distinct_ids`."""
+    prompt: Side
+    chosen: Side
+    rejected: Side
+    margin: float | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Whatever else the line holds (source, subset, …)."""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that holds no readable pair."""
+
+    line: int
+    kind: str
+    """blank, encoding, json, object, duplicate_key, missing_field, type, empty, surrogate, prompts_differ, margin."""
+    message: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.message}"
+
+
+class _Bad(Exception):
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def read_rows(path: Path | str) -> Iterator[Row | BadLine]:
+    """Every line of the file in order, one in memory at a time. Raises OSError when it cannot be opened."""
+    with Path(path).open("rb") as file:
+        yield from read_stream(file)
+
+
+def read_stream(file: BinaryIO) -> Iterator[Row | BadLine]:
+    """`read_rows` on an open binary file (standard input, say)."""
+    for number, raw in enumerate(file, start=1):
+        if number == 1:
+            raw = raw.removeprefix(_BOM)
+        yield read_line(raw, number)
+
+
+def read_line(raw: bytes, number: int) -> Row | BadLine:
+    """One line, with or without its line ending → the pair in it."""
+    try:
+        return _row(read_object(raw), number)
+    except _Bad as bad:
+        return BadLine(number, bad.kind, str(bad))
+
+
+def read_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object of one line; raises `_Bad` (a kind and words)."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _Bad("encoding", f"byte 0x{raw[error.start]:02x} at {error.start} is not UTF-8") from None
+    if not text.strip():
+        raise _Bad("blank", "the line is blank")
+    try:
+        found = json.loads(text, object_pairs_hook=_no_duplicates)
+    except RecursionError:
+        raise _Bad("json", "not JSON: nested too deeply") from None
+    except ValueError as error:
+        raise _Bad("json", f"not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise _Bad("object", f"the line is {_kind(found)}, not an object")
+    return found
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        raise _Bad("duplicate_key", f"the key {twice!r} stands twice")
+    return found
+
+
+def _row(found: dict[str, Any], number: int) -> Row:
+    for name in _SIDES:
+        if name not in found:
+            raise _Bad("missing_field", f"the field {name!r} is missing{_misspelt(found, name)}")
+        _check_side(name, found[name])
+    if isinstance(found["chosen"], str) is not isinstance(found["rejected"], str):
+        raise _Bad("type", "'chosen' and 'rejected' are not of one kind: one is text, one a message list")
+    prompt, chosen, rejected = _parts(found)
+    for name, answer in (("chosen", chosen), ("rejected", rejected)):
+        if not plain_text(answer).strip():
+            raise _Bad("empty", f"{name!r} is empty")
+    rest = {key: value for key, value in found.items() if key not in ("id", "prompt", *_SIDES)}
+    own = found.get("id")
+    has_id = isinstance(own, (str, int)) and not isinstance(own, bool) and own != ""
+    row = Row(str(own) if has_id else "", prompt, chosen, rejected, _margin(found), rest, number)
+    return row if has_id else replace(row, id=content_hash(row))
+
+
+def _parts(found: dict[str, Any]) -> tuple[Side, Side, Side]:
+    chosen, rejected = found["chosen"], found["rejected"]
+    prompt = found.get("prompt")
+    if prompt is None and "prompt" in found:
+        raise _Bad("type", "'prompt' is null")
+    if prompt is not None:
+        return _with_prompt(found, prompt, chosen, rejected)
+    if isinstance(chosen, list):
+        return _split_messages(chosen, rejected)
+    if ASSISTANT not in chosen and ASSISTANT not in rejected:
+        raise _Bad("missing_field", f"the field 'prompt' is missing{_misspelt(found, 'prompt')}")
+    return split_transcripts(chosen, rejected)
+
+
+def _with_prompt(found: dict[str, Any], prompt: Any, chosen: Any, rejected: Any) -> tuple[Side, Side, Side]:
+    if prompt != "":
+        _check_side("prompt", prompt)
+    if isinstance(prompt, str) and isinstance(chosen, list):
+        return [{"role": "user", "content": prompt}], chosen, rejected
+    if isinstance(prompt, list) and isinstance(chosen, str):
+        return prompt, _reply(chosen), _reply(rejected)
+    if isinstance(prompt, str) and {"chosen_model", "rejected_model"} <= found.keys():
+        return [{"role": "user", "content": prompt}], _reply(chosen), _reply(rejected)  # RewardBench
+    return prompt, chosen, rejected
+
+
+def _reply(text: str) -> list[Message]:
+    return [{"role": "assistant", "content": text}]
+
+
+def _check_side(name: str, value: Any) -> None:
+    """Text, or a list of messages with text; every string encodable."""
+    if isinstance(value, list) and value and all(_is_message(item) for item in value):
+        texts = [text for item in value for text in (item["role"], item["content"])]
+    elif isinstance(value, str):
+        texts = [value]
+    else:
+        raise _Bad("type", f"{name!r} is {_kind(value)}, not text or a list of {{role, content}}")
+    for text in texts:
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise _Bad("surrogate", f"{name!r} holds half of a surrogate pair, which is no character")
+
+
+def _is_message(item: Any) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("role"), str) and isinstance(item.get("content"), str)
+
+
+def _margin(found: dict[str, Any]) -> float | None:
+    margin = found.get("margin")
+    if margin is None:
+        return None
+    if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not math.isfinite(margin):
+        raise _Bad("margin", f"'margin' is {margin!r}, not a finite number")
+    return float(margin)
+
+
+def _misspelt(found: dict[str, Any], name: str) -> str:
+    near = next((key for key in found if key.strip().lower() == name), None)
+    return f" (there is {near!r})" if near else ""
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "a truth value", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+    return "null" if value is None else names[type(value)]
+
+
+def split_transcripts(chosen: str, rejected: str) -> tuple[str, str, str]:
+    """HH layout: two whole dialogues → (prompt, chosen answer, rejected answer).
+
+    The prompt is everything up to and including the last `Assistant:`; it must be the same in both.
+    """
+    prompts = [
+        text[: text.rfind(ASSISTANT) + len(ASSISTANT)] if ASSISTANT in text else "" for text in (chosen, rejected)
+    ]
+    if prompts[0] != prompts[1]:
+        raise _Bad("prompts_differ", "the two dialogues differ before their last answer")
+    return prompts[0], chosen[len(prompts[0]) :], rejected[len(prompts[0]) :]
+
+
+def _split_messages(chosen: list[Message], rejected: list[Message]) -> tuple[Side, Side, Side]:
+    shared = 0
+    while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
+        shared += 1
+    if not shared:
+        raise _Bad("prompts_differ", "the two message lists share no first message, and there is no 'prompt'")
+    return chosen[:shared], chosen[shared:], rejected[shared:]
+
+
+def plain_text(side: Side) -> str:
+    """A side as text: message lists in the HH manner, for models without a chat template."""
+    if isinstance(side, str):
+        return side
+    names = {"user": "Human", "assistant": "Assistant", "system": "System"}
+    return "".join(f"\n\n{names.get(item['role'], item['role'])}: {item['content']}" for item in side)
+
+
+def content_hash(row: Row) -> str:
+    """16 hex digits of what the pair says: prompt, chosen, rejected and margin."""
+    return _digest(row).hex()[:16]
+
+
+def _digest(row: Row) -> bytes:
+    said = [row.prompt, row.chosen, row.rejected, row.margin]
+    return hashlib.sha256(json.dumps(said, ensure_ascii=True, sort_keys=True).encode()).digest()
+
+
+def distinct_ids(rows: Iterable[Row]) -> list[Row]:
+    """Rows whose ids tell them apart: an id that occurs twice gives way to content hashes, and those to `hash~2`."""
+    kept = list(rows)
+    own = Counter(row.id for row in kept)
+    kept = [row if own[row.id] == 1 else replace(row, id=content_hash(row)) for row in kept]
+    seen: Counter[str] = Counter()
+    for place, row in enumerate(kept):
+        seen[row.id] += 1
+        if seen[row.id] > 1:
+            kept[place] = replace(row, id=f"{row.id}~{seen[row.id]}")
+    return kept
+
+
+def fingerprint(path: Path | str) -> str:
+    """SHA-256 over the pairs' content in file order; line endings, blank lines, BOM and further fields do not count."""
+    total = hashlib.sha256()
+    for row in read_rows(path):
+        if isinstance(row, Row):
+            total.update(_digest(row))
+        elif row.kind != "blank":
+            total.update(f"bad {row.kind} {row.message}".encode("utf-8", "replace"))
+    return total.hexdigest()
+
+
+def find_data(root: Path | str, name: str) -> tuple[Path, Path]:
+    """`--data NAME` → (training file, validation file) below `root`/data. FileNotFoundError says what was looked for."""
+    data = Path(root) / "data"
+    layouts = [
+        (data / "train" / f"{name}_pairs.jsonl", data / "val" / f"{name}_pairs.jsonl"),
+        (data / name / "train.jsonl", data / name / "val.jsonl"),
+    ]
+    for train, val in layouts:
+        if train.is_file() and val.is_file():
+            return train, val
+    looked = " nor ".join(f"{train} with {val}" for train, val in layouts)
+    raise FileNotFoundError(f"no data set {name!r}: found neither {looked}")
