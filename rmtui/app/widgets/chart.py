@@ -12,7 +12,7 @@ from rmtui.app.widgets.curves import Band, Curve, View
 
 
 class Chart(Widget, can_focus=True):
-    """Keys: h/l, arrows (cursor), + − 0 (zoom), [ ] (pan), e (smoothing), o (log scale), x (axis), enter (log at the cursor)."""
+    """Keys: h/l (cursor), + - 0 (zoom), [ ] (pan), e (smoothing), o (log scale), x (axis), enter (log at the cursor)."""
 
     @dataclass
     class ViewChanged(Message):

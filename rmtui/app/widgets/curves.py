@@ -1,4 +1,4 @@
-"""What a chart is told: curves as minimum, maximum and last value a column, the guide's band, the axis. No screen here."""
+"""What a chart is told: curves as minimum, maximum and last value a column, the guide's band. No screen here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class Axis(StrEnum):
-    """What x counts. `time` is seconds since the run started, pauses between attempts left out or not as the source says."""
+    """What x counts. `time` is in seconds since the run started; pauses between attempts are the source's affair."""
 
     STEP = "step"
     EPOCH = "epoch"

@@ -1,4 +1,4 @@
-"""Signs and words of states, and the ASCII signs for fonts without them. A state is sign + word + colour, never colour alone."""
+"""Signs of states and figures, and the ASCII signs for fonts without them; a sign never stands without its word."""
 
 from __future__ import annotations
 

@@ -20,11 +20,12 @@ class LineSource(Protocol):
     def line_count(self) -> int: ...
     def refresh(self) -> bool:
         """Look for new bytes; True when something changed."""
+
     def lines(self, first: int, n: int) -> Sequence[str]: ...
 
 
 class LogView(ScrollView, can_focus=True):
-    """Keys: j/k, arrows, g/G, page up/down, f (follow), n/N (next, previous hit), w (wrap), t (timestamps), y/Y (copy line, path), r (rank)."""
+    """Keys: j/k, g/G, pages, f (follow), n/N (next hit), w (wrap), t (timestamps), y/Y (copy line, path), r (rank)."""
 
     @dataclass
     class RankWanted(Message):

@@ -15,7 +15,8 @@ RUN_COLOURS = ("#4fa3e0", "#e8a33d", "#5fbf77", "#d678b5", "#a58be8", "#c9c04a")
 """Six identities, distinct in hue and lightness; a theme overrides them with the variables run-1 … run-6."""
 
 _TONES = {
-    State.QUEUED: "quiet", State.STARTING: "live", State.RUNNING: "live", State.STOPPING: "warn", State.FINISHED: "good",
+    State.QUEUED: "quiet", State.STARTING: "live", State.RUNNING: "live", State.STOPPING: "warn",
+    State.FINISHED: "good",
     State.STOPPED: "quiet", State.FAILED: "bad", State.KILLED: "bad", State.INTERRUPTED: "warn", State.UNKNOWN: "warn",
     State.IMPORTED: "quiet",
 }  # fmt: skip

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
+from textual.strip import Strip
 
-from rmtui.records.facts import Run
+from rmtui.app.widgets.columns import COLUMNS, GAP, Column, Setting, layout
+from rmtui.app.widgets.figures import fit
+from rmtui.app.widgets.glyphs import UNICODE, Glyphs, glyphs_of
+from rmtui.app.widgets.palette import Palette, palette_of
+from rmtui.records.facts import Run, State
+
+LEAD = 4
+"""Cells before the first column: mark, colour of the curve, sign of the state, blank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +52,28 @@ class RowSource(Protocol):
 
 
 class RunTable(ScrollView, can_focus=True):
-    """Keys: j/k, arrows, g/G, home/end, page up/down, space (mark), enter (open)."""
+    """Rows under a heading line; the cursor, the marks and the scroll stay with their runs when rows arrive."""
+
+    DEFAULT_CSS = """
+    RunTable { height: 1fr; overflow-x: hidden; overflow-y: hidden; }
+    RunTable > .run-table--cursor { background: $foreground 10%; }
+    RunTable:focus > .run-table--cursor { background: $primary 35%; }
+    """
+    COMPONENT_CLASSES = {"run-table--cursor"}
+    BINDINGS = [
+        Binding("j,down", "move(1)", "next run", show=False, id="table.down"),
+        Binding("k,up", "move(-1)", "previous run", show=False, id="table.up"),
+        Binding("g,home", "jump(0)", "first run", show=False, id="table.top"),
+        Binding("G,end", "jump(-1)", "last run", show=False, id="table.bottom"),
+        Binding("pagedown,ctrl+f", "page(1)", "a page down", show=False, id="table.page_down"),
+        Binding("pageup,ctrl+b", "page(-1)", "a page up", show=False, id="table.page_up"),
+        Binding("space", "mark", "mark", id="table.mark"),
+        Binding("enter", "open", "open", id="table.open"),
+    ]
 
     @dataclass
     class Moved(Message):
-        """The cursor stands on another run (None: no run)."""
+        """The cursor stands on another run (None: on no run)."""
 
         run_id: str | None
 
@@ -51,33 +82,255 @@ class RunTable(ScrollView, can_focus=True):
 
     @dataclass
     class Opened(Message):
+        """Enter on a run."""
+
         run_id: str
 
     @dataclass
     class Marked(Message):
+        """The marked runs, in the order in which they were marked."""
+
         run_ids: tuple[str, ...]
 
-    def set_source(self, source: RowSource) -> None: ...
+    def __init__(self, source: RowSource | None = None, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.empty_text = ""
+        """Said in place of rows when the source has none."""
+        self._source = source
+        self._count = 0
+        self._offset = 0
+        self._rows: Sequence[Row] = ()
+        self._cursor = 0
+        self._selected: str | None = None
+        self._marks: dict[str, None] = {}
+        self._sort: tuple[str, bool] = ("created", True)
+        self._setting = Setting(UNICODE, 0.0)
+
+    # What the screen tells the table
+
+    def set_source(self, source: RowSource) -> None:
+        """Show other rows; the selected run stays selected where it is among them."""
+        self._source = source
+        self.refresh_rows()
 
     def refresh_rows(self) -> None:
         """Read the source again; cursor, marks and scroll stay with their runs."""
+        if self._source is None or not self.is_attached:
+            return
+        above = self._cursor - self.scroll_offset.y
+        self._count = self._source.count()
+        self._rows = ()
+        self.virtual_size = Size(self.size.width, self._count + 1)
+        self._cursor = self._place_of_selected()
+        self._scroll_rows(self._cursor - above)
+        self._settle()
+        self.refresh()
 
     def set_sort(self, key: str, descending: bool) -> None:
         """Show which column is sorted; the source does the sorting."""
+        self._sort = (key, descending)
+        self.refresh()
 
     def set_slots(self, slots: Mapping[str, int]) -> None:
         """Run id → colour slot of the runs whose curves are on screen."""
+        if dict(self._setting.slots) != dict(slots):
+            self._setting = replace(self._setting, slots=dict(slots))
+            self.refresh()
+
+    def set_landmarks(self, best: str | None, baseline: Run | None) -> None:
+        """The run that is best of all, and the one that Δ is measured from."""
+        if (best, baseline) != (self._setting.best, self._setting.baseline):
+            self._setting = replace(self._setting, best=best, baseline=baseline)
+            self.refresh()
 
     def select(self, run_id: str) -> bool:
         """Put the cursor on a run; False when the source does not have it."""
-        return False
+        place = self._source.position(run_id) if self._source else None
+        if place is None:
+            return False
+        self._move_to(place)
+        return True
 
     @property
-    def selected(self) -> Run | None: ...
+    def selected(self) -> Run | None:
+        """The run under the cursor."""
+        row = self._row(self._cursor)
+        return row if isinstance(row, Run) else None
 
     @property
     def marked(self) -> tuple[str, ...]:
         """Ids in the order in which they were marked."""
-        return ()
+        return tuple(self._marks)
 
-    def set_marked(self, run_ids: Sequence[str]) -> None: ...
+    def set_marked(self, run_ids: Sequence[str]) -> None:
+        """Replace the marks, without a message."""
+        self._marks = dict.fromkeys(run_ids)
+        self.refresh()
+
+    @property
+    def sortable(self) -> list[str]:
+        """Keys of the columns on screen, left to right, for choosing the next one to sort by."""
+        return [column.key for column, _ in self._layout()]
+
+    # Rows
+
+    def _row(self, index: int) -> Row | None:
+        if not 0 <= index < self._count or self._source is None:
+            return None
+        if not self._offset <= index < self._offset + len(self._rows):
+            page = max(20, self.size.height)
+            self._offset = max(0, index - page)
+            self._rows = self._source.fetch(self._offset, 3 * page)
+        place = index - self._offset
+        return self._rows[place] if place < len(self._rows) else None
+
+    def _place_of_selected(self) -> int:
+        """Where the selected run is now: looked for nearby first; the old place when it is gone."""
+        if self._selected is None or self._source is None:
+            return min(self._cursor, max(0, self._count - 1))
+        for place in (self._cursor, self._cursor + 1, self._cursor - 1):
+            row = self._row(place)
+            if isinstance(row, Run) and row.id == self._selected:
+                return place
+        place_now = self._source.position(self._selected)
+        return place_now if place_now is not None else min(self._cursor, max(0, self._count - 1))
+
+    # Keys
+
+    def action_move(self, by: int) -> None:
+        place = self._cursor + by
+        if isinstance(self._row(place), Group) and 0 <= place + by < self._count:
+            place += by
+        self._move_to(place)
+
+    def action_page(self, by: int) -> None:
+        self._move_to(self._cursor + by * max(1, self.size.height - 2))
+
+    def action_jump(self, place: int) -> None:
+        self._move_to(place if place >= 0 else self._count - 1)
+
+    def action_mark(self) -> None:
+        run = self.selected
+        if run is None:
+            return
+        if run.id in self._marks:
+            del self._marks[run.id]
+        else:
+            self._marks[run.id] = None
+        self.post_message(self.Marked(self.marked))
+        self._refresh_row(self._cursor)
+        self.action_move(1)
+
+    def action_open(self) -> None:
+        run = self.selected
+        if run is not None:
+            self.post_message(self.Opened(run.id))
+
+    def _move_to(self, place: int) -> None:
+        place = max(0, min(place, self._count - 1))
+        before, self._cursor = self._cursor, place
+        self._refresh_row(before)
+        self._refresh_row(place)
+        top, shown = self.scroll_offset.y, self._shown()
+        if not top <= place < top + shown:
+            self._scroll_rows(place if place < top else place - shown + 1)
+        self._settle()
+
+    def _settle(self) -> None:
+        run = self.selected
+        run_id = run.id if run else None
+        if run_id != self._selected:
+            self._selected = run_id
+            self.post_message(self.Moved(run_id))
+
+    def _shown(self) -> int:
+        return max(1, self.size.height - 1)
+
+    def _scroll_rows(self, top: int) -> None:
+        top = max(0, min(top, self._count - self._shown()))
+        self.scroll_to(y=top, animate=False, immediate=True)
+
+    def _refresh_row(self, place: int) -> None:
+        self.refresh(Region(0, place - self.scroll_offset.y + 1, self.size.width, 1))
+
+    def on_mount(self) -> None:
+        self.set_interval(60, self.refresh)
+        self.refresh_rows()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.virtual_size = Size(event.size.width, self._count + 1)
+        self._move_to(self._cursor)
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y >= 1:
+            self._move_to(event.y - 1 + self.scroll_offset.y)
+        if event.chain == 2:
+            self.action_open()
+
+    # Drawing
+
+    def _layout(self) -> list[tuple[Column, int]]:
+        columns: tuple[Column, ...] = COLUMNS
+        if self._setting.baseline is None:
+            columns = tuple(column for column in columns if column.key != "delta")
+        return layout(self.size.width - LEAD, columns)
+
+    def render_line(self, y: int) -> Strip:
+        self._setting = replace(self._setting, glyphs=glyphs_of(self), now=time.time())
+        width = self.size.width
+        base = self.rich_style
+        if y == 0:
+            strip = self._heading(self._setting.glyphs)
+        else:
+            strip = self._line(y - 1 + self.scroll_offset.y, y)
+        return strip.adjust_cell_length(width).apply_style(base)
+
+    def _heading(self, glyphs: Glyphs) -> Strip:
+        palette = palette_of(self)
+        key, descending = self._sort
+        segments = [Segment(" " * LEAD)]
+        for column, width in self._layout():
+            sorted_here = column.key == key
+            sign = (glyphs.down if descending else glyphs.up) if sorted_here else ""
+            style = palette.text + Style(bold=True) if sorted_here else palette.quiet
+            segments.append(Segment(fit(column.title + sign, width, column.right, glyphs.ellipsis) + " " * GAP, style))
+        return Strip(segments)
+
+    def _line(self, place: int, y: int) -> Strip:
+        palette = palette_of(self)
+        row = self._row(place)
+        if row is None:
+            text = self.empty_text if y == 2 and self._count == 0 else ""
+            return Strip([Segment(fit("    " + text, self.size.width), palette.quiet)])
+        strip = self._heading_row(row, palette) if isinstance(row, Group) else self._run_row(row, palette)
+        if place == self._cursor:
+            ground = self.get_component_rich_style("run-table--cursor")
+            return strip.adjust_cell_length(self.size.width).apply_style(Style(bgcolor=ground.bgcolor))
+        return strip
+
+    def _heading_row(self, group: Group, palette: Palette) -> Strip:
+        runs = f"{group.runs} run{'' if group.runs == 1 else 's'}"
+        return Strip(
+            [Segment(f" {fit(group.name, 24)}", palette.accent), Segment(f"  {runs}  {group.text}", palette.quiet)]
+        )
+
+    def _run_row(self, run: Run, palette: Palette) -> Strip:
+        setting = self._setting
+        slot = setting.slots.get(run.id)
+        identity = palette.run(slot) if slot is not None else palette.text
+        segments = [
+            Segment(setting.glyphs.marked if run.id in self._marks else " ", palette.accent),
+            Segment(setting.glyphs.curves[slot % 6] if slot is not None else " ", identity),
+            Segment(f"{setting.glyphs.states[run.state]} ", palette.state(run.state)),
+        ]
+        for column, width in self._layout():
+            cell = column.say(run, setting)
+            style = _tone(cell.tone, palette)
+            segments.append(Segment(fit(cell.text, width, column.right, setting.glyphs.ellipsis) + " " * GAP, style))
+        return Strip(segments)
+
+
+def _tone(tone: str, palette: Palette) -> Style:
+    if tone.startswith("state:"):
+        return palette.state(State(tone[6:]))
+    return palette.tone(tone)

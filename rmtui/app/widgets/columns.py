@@ -1,0 +1,175 @@
+"""The columns of the run table: what they say of a run, how wide they are, and which give way first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rmtui.app.widgets import figures
+from rmtui.app.widgets.glyphs import Glyphs
+from rmtui.records.facts import Run, State
+
+GAP = 2
+"""Cells between columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the table knows beside a row."""
+
+    glyphs: Glyphs
+    now: float
+    best: str | None = None
+    """Id of the run that is best of all, marked in val_acc."""
+    baseline: Run | None = None
+    slots: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Text with a tone of the palette."""
+
+    text: str
+    tone: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`worth`: the smaller it is, the later the column gives way. `grow`: how many cells more it may take."""
+
+    key: str
+    title: str
+    width: int
+    worth: int
+    say: Callable[[Run, Setting], Cell]
+    right: bool = False
+    grow: int = 0
+
+
+def layout(width: int, columns: Sequence[Column]) -> list[tuple[Column, int]]:
+    """The columns that fit in `width` cells, in their order, each with its width; spare cells go to those that grow."""
+    kept: list[Column] = []
+    left = width + GAP
+    for column in sorted(columns, key=lambda column: column.worth):
+        if column.width + GAP <= left:
+            kept.append(column)
+            left -= column.width + GAP
+        elif column.worth > 3:
+            break
+    widths = {column.key: column.width for column in kept}
+    for column in kept:
+        extra = min(left, column.grow)
+        widths[column.key] += extra
+        left -= extra
+    return [(column, widths[column.key]) for column in columns if column.key in widths]
+
+
+def state_words(run: Run, now: float) -> str:
+    """What matters of a run's state now: when it ends, why it ended, how long ago."""
+    if run.state is State.RUNNING:
+        end = ends_at(run, now)
+        return f"ends {figures.clock(end, now)}" if end else "running"
+    if run.state in (State.FAILED, State.KILLED, State.INTERRUPTED, State.UNKNOWN, State.STOPPED) and run.reason:
+        return run.reason
+    return figures.ago(run.ended or run.started or run.created, now)
+
+
+def ends_at(run: Run, now: float) -> float | None:
+    """Unix time of the end, from the median step; None while that is not known."""
+    if not run.seconds_per_step or not run.total_steps:
+        return None
+    return (run.last_event or now) + max(0, run.total_steps - run.step) * run.seconds_per_step
+
+
+def done(run: Run) -> float | None:
+    """The share of the steps that are done, 0–1."""
+    return min(1.0, run.step / run.total_steps) if run.total_steps else None
+
+
+def _name(run: Run, setting: Setting) -> Cell:
+    sign = f"{setting.glyphs.pinned} " if run.pinned else ""
+    return Cell(sign + (run.name or run.id), "quiet" if run.archived else "text")
+
+
+def _state(run: Run, setting: Setting) -> Cell:
+    return Cell(run.state.value, f"state:{run.state.value}")
+
+
+def _words(run: Run, setting: Setting) -> Cell:
+    bad = run.state in (State.FAILED, State.KILLED)
+    return Cell(state_words(run, setting.now), "bad" if bad else "live" if run.state.alive else "quiet")
+
+
+def _epochs(run: Run, setting: Setting) -> Cell:
+    if run.num_epochs is None:
+        return Cell(f"{run.epochs_done:g}" if run.epochs_done else setting.glyphs.dash, "quiet")
+    if run.state is State.FINISHED and run.epochs_done >= run.num_epochs:
+        return Cell(str(run.num_epochs))
+    return Cell(f"{int(run.epochs_done)}/{run.num_epochs}")
+
+
+def _progress(run: Run, setting: Setting) -> Cell:
+    share = done(run)
+    if share is None or run.state is State.FINISHED:
+        return Cell("")
+    return Cell(f"{int(100 * share)} %", "live" if run.state.alive else "quiet")
+
+
+def _val_acc(run: Run, setting: Setting) -> Cell:
+    text = figures.percent(run.val_acc, setting.glyphs.dash)
+    sign = setting.glyphs.best if run.id == setting.best else _trend(run, setting.glyphs)
+    return Cell(f"{text} {sign}", "text" if run.val_acc is not None else "quiet")
+
+
+def _trend(run: Run, glyphs: Glyphs) -> str:
+    known = [epoch.val_acc for epoch in run.epochs if epoch.val_acc is not None]
+    if len(known) < 2 or known[-1] == known[-2]:
+        return " "
+    return glyphs.up if known[-1] > known[-2] else glyphs.down
+
+
+def _best(run: Run, setting: Setting) -> Cell:
+    return _figure(figures.percent(run.best.val_acc if run.best else None, setting.glyphs.dash))
+
+
+def _delta(run: Run, setting: Setting) -> Cell:
+    base = setting.baseline
+    same = base is not None and base.val_fingerprint == run.val_fingerprint and base.id != run.id
+    if base is None or not same or run.val_acc is None or base.val_acc is None:
+        return Cell("", "quiet")
+    points = 100 * (run.val_acc - base.val_acc)
+    return Cell(figures.fixed(points, 1, sign=True, minus=setting.glyphs.minus), "good" if points > 0 else "warn")
+
+
+def _figure(text: str) -> Cell:
+    return Cell(text, "text" if text[:1].isdigit() else "quiet")
+
+
+def _took(run: Run, setting: Setting) -> Cell:
+    if run.started is None:
+        return Cell(setting.glyphs.dash, "quiet")
+    end = run.ended or (setting.now if run.state.alive else run.last_event)
+    return Cell(figures.span(end - run.started) if end else setting.glyphs.dash, "quiet")
+
+
+COLUMNS = (
+    Column("name", "run", 12, 0, _name, grow=20),
+    Column("state", "state", 11, 6, _state),
+    Column(
+        "preset", "preset", 6, 5, lambda run, s: Cell(run.preset or s.glyphs.dash, "text" if run.preset else "quiet")
+    ),
+    Column("epochs", "epochs", 6, 2, _epochs, right=True),
+    Column("progress", "done", 5, 8, _progress, right=True),
+    Column("val_acc", "val_acc", 7, 1, _val_acc, right=True),
+    Column("best", "best", 5, 7, _best, right=True),
+    Column("val_loss", "val_loss", 8, 3, lambda run, s: _figure(figures.loss(run.val_loss, s.glyphs.dash)), right=True),
+    Column(
+        "train_loss", "train", 6, 9, lambda run, s: _figure(figures.loss(run.train_loss, s.glyphs.dash)), right=True
+    ),
+    Column("gap", "gap", 6, 11, lambda run, s: _figure(figures.fixed(run.gap, 3, s.glyphs.dash)), right=True),
+    Column("delta", "Δ", 5, 10, _delta, right=True),
+    Column("data", "data", 9, 13, lambda run, s: Cell(run.data or s.glyphs.dash, "quiet"), grow=6),
+    Column("tags", "tags", 8, 14, lambda run, s: Cell(" ".join(run.tags), "quiet"), grow=12),
+    Column("duration", "took", 8, 12, _took, right=True),
+    Column("created", "", 12, 4, _words, grow=24),
+)
