@@ -1,4 +1,4 @@
-"""Presets: commented TOML files that people edit. Written back with their comments and the spelling of their numbers."""
+"""Presets: commented TOML files that people edit. Saving keeps their comments and the spelling of their numbers."""
 
 from __future__ import annotations
 

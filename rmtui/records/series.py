@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Axis = Literal["step", "epoch", "tokens", "time"]
-"""step: optimizer step. epoch: fractional epochs. tokens: since the run began. time: seconds of training, pauses left out."""
+"""step: optimizer step. epoch: fractional. tokens: since the run began. time: seconds of training without its pauses."""
 
 
 @dataclass(frozen=True, slots=True)

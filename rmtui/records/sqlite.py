@@ -1,0 +1,178 @@
+"""The one place that chooses an SQLite library and opens databases. Everybody else imports it from here.
+
+Two SQLite libraries in one process drop each other's locks, so nothing else in rmtui imports sqlite3 or pysqlite3.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rmtui.errors import UserError
+from rmtui.records.folder import locked
+
+if TYPE_CHECKING:
+    import sqlite3
+else:
+    try:
+        from pysqlite3 import dbapi2 as sqlite3
+    except ImportError:
+        import sqlite3
+
+Connection = sqlite3.Connection
+Row = sqlite3.Row
+LIBRARY_VERSION: str = sqlite3.sqlite_version
+
+SCHEMA = 4
+"""Number of migrations in `records.migrations`."""
+
+
+class DatabaseError(UserError):
+    """The index cannot be used. Runs and trainings are not touched by that: their truth is in the run folders."""
+
+
+class NewerSchema(DatabaseError):
+    """The index was written by a newer rmtui."""
+
+
+@contextmanager
+def faults(path: Path) -> Iterator[None]:
+    """Turn SQLite's and the disk's complaints about `path` into sentences that a person can act on."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _explained(path, error) from error
+    except OSError as error:
+        raise DatabaseError(
+            f"the index {path} cannot be opened",
+            f"{error.strerror or error}; the runs themselves are safe in their folders",
+            "make the folder writable and see that its disk has room",
+        ) from error
+
+
+def _explained(path: Path, error: sqlite3.Error) -> DatabaseError:
+    said = str(error)
+    safe = "the runs themselves are safe in their folders, and trainings go on"
+    if "locked" in said or "busy" in said:
+        return DatabaseError(f"the index {path} is locked by another program", safe, "end that program, or try again")
+    if "full" in said:
+        return DatabaseError(f"the disk that holds the index {path} is full", safe, "free some space and try again")
+    if "readonly" in said or "unable to open" in said:
+        return DatabaseError(f"the index {path} cannot be written", f"{said}; {safe}", "make file and folder writable")
+    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in said or "not a database" in said):
+        return DatabaseError(f"the index {path} is damaged ({said})", safe, "make it anew with: rmtui rebuild")
+    return DatabaseError(f"the index {path} cannot be used ({said})", safe, "make it anew with: rmtui rebuild")
+
+
+def open_database(path: Path) -> Connection:
+    """The index at `path` at the newest schema, made when missing. Raises DatabaseError; overwrites nothing."""
+    with faults(path):
+        if not path.exists():
+            _create(path)
+        if path.stat().st_size == 0:
+            raise DatabaseError(
+                f"the index {path} is empty (0 bytes)",
+                "something cut it off; the runs themselves are safe in their folders",
+                "make it anew with: rmtui rebuild",
+            )
+        connection = _connect(path)
+        try:
+            if _version(connection, path) < SCHEMA:
+                _migrate(path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _connect(path: Path) -> Connection:
+    connection = sqlite3.connect(path, timeout=5, isolation_level=None, cached_statements=256)
+    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA journal_size_limit = 16777216")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def _version(connection: Connection, path: Path) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA:
+        raise NewerSchema(
+            f"the index {path} was written by a newer rmtui",
+            f"its schema is {version}, this rmtui knows {SCHEMA}; nothing was changed",
+            f"use the newer rmtui here, or move {path.name} away and it is made anew from the run folders",
+        )
+    return int(version)
+
+
+@contextmanager
+def write(connection: Connection) -> Iterator[None]:
+    """One short transaction that takes the write lock at its start."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _create(path: Path) -> None:
+    """Put an empty index at `path` in one step, so that nobody ever opens half of one."""
+    with locked(lock_file(path)):
+        if path.exists():
+            return
+        for stale in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            stale.unlink(missing_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(_empty_index())
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+@lru_cache(maxsize=1)
+def _empty_index() -> bytes:
+    """The bytes of an index without rows, in WAL mode."""
+    with tempfile.TemporaryDirectory(prefix="rmtui-") as folder:
+        path = Path(folder) / "runs.sqlite"
+        _run_migrations(path)
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.close()
+        return path.read_bytes()
+
+
+def _migrate(path: Path) -> None:
+    """Bring an older index to this schema, one process at a time."""
+    with locked(lock_file(path)):
+        _run_migrations(path)
+
+
+def _run_migrations(path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "rmtui.records.migrations", str(path)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
+        raise DatabaseError(
+            f"the index {path} could not be brought to this version",
+            f"{said}; the runs themselves are safe in their folders",
+            "free some space, or make it anew with: rmtui rebuild",
+        )
+
+
+def lock_file(path: Path) -> Path:
+    """The file whose kernel lock making, migrating and replacing an index take."""
+    return path.with_name(f"{path.name}.lock")
