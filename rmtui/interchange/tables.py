@@ -1,0 +1,86 @@
+"""CSV tables of figures: a row a step or an epoch, a column a metric; W&B's and TensorBoard's downloads included."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rmtui.errors import UserError
+from rmtui.interchange.epochs import epochs_of, rows_to_epochs
+from rmtui.interchange.facts import Foreign, Point, canonical, fraction
+from rmtui.interchange.text import identity, lines
+
+_STEPS = ("step", "_step", "global_step", "train/global_step", "trainer/global_step")
+_TIMES = ("time", "wall time", "_timestamp")
+_EPOCHS = ("epoch", "train/epoch")
+
+
+def read_table(path: Path) -> Foreign:
+    """One run out of a CSV file. Raises UserError where it has no column that says step or epoch."""
+    rows = list(_rows(path))
+    header = {name.strip().lower() for name in (rows[0] if rows else {})}
+    if not header & {*_STEPS, *_EPOCHS}:
+        raise UserError(f"cannot read {path}", "no column is named step or epoch", "name one of them in the first line")
+    series, by_epoch, unread = _gather(rows)
+    return Foreign(
+        name=path.stem,
+        origin=path,
+        kind="csv",
+        identity=identity(path),
+        epochs=rows_to_epochs(by_epoch) or epochs_of(series),
+        series=series,
+        created=path.stat().st_mtime,
+        ended=path.stat().st_mtime,
+        notes=(f"{unread} cells were no number and were left out",) if unread else (),
+    )
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    reader = csv.DictReader(line for line in lines(path) if line.strip())
+    try:
+        for row in reader:
+            yield {name: value for name, value in row.items() if isinstance(name, str) and isinstance(value, str)}
+    except csv.Error as error:
+        raise UserError(f"cannot read {path}", str(error), "is it a CSV file?") from None
+
+
+def _gather(rows: list[dict[str, str]]) -> tuple[dict[str, list[Point]], dict[int, dict[str, float]], int]:
+    series: dict[str, list[Point]] = {}
+    by_epoch: dict[int, dict[str, float]] = {}
+    unread = 0
+    for row in rows:
+        numbers, bad = _numbers(row)
+        unread += bad
+        step, epoch, time = (_first(numbers, names) for names in (_STEPS, _EPOCHS, _TIMES))
+        figures = {canonical(name): value for name, value in numbers.items() if name not in (*_STEPS, *_TIMES)}
+        if step is not None:
+            for name, value in figures.items():
+                series.setdefault("loss" if name == "value" else name, []).append((step, value, time))
+        elif epoch is not None and epoch >= 1 and epoch == int(epoch):
+            by_epoch[int(epoch)] = {
+                name: share for name, value in figures.items() if (share := _figure(name, value)) is not None
+            }
+    return series, by_epoch, unread
+
+
+def _figure(name: str, value: float) -> float | None:
+    return fraction(value) if name == "val_acc" else value
+
+
+def _first(numbers: Mapping[str, float], names: tuple[str, ...]) -> float | None:
+    return next((numbers[name] for name in names if name in numbers and math.isfinite(numbers[name])), None)
+
+
+def _numbers(row: Mapping[str, str]) -> tuple[dict[str, float], int]:
+    numbers: dict[str, float] = {}
+    bad = 0
+    for name, text in row.items():
+        if not text.strip():
+            continue
+        try:
+            numbers[name.strip().lower()] = float(text)
+        except ValueError:
+            bad += 1
+    return numbers, bad
