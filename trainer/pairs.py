@@ -227,6 +227,12 @@ def content_hash(row: Row) -> str:
     return _digest(row).hex()[:16]
 
 
+def prompt_hash(row: Row) -> str:
+    """16 hex digits of the prompt; case and spacing do not count."""
+    said = " ".join(plain_text(row.prompt).casefold().split())
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
 def _digest(row: Row) -> bytes:
     said = [row.prompt, row.chosen, row.rejected, row.margin]
     return hashlib.sha256(json.dumps(said, ensure_ascii=True, sort_keys=True).encode()).digest()
@@ -257,7 +263,7 @@ def fingerprint(path: Path | str) -> str:
 
 
 def find_data(root: Path | str, name: str) -> tuple[Path, Path]:
-    """`--data NAME` → (training file, validation file) below `root`/data. FileNotFoundError says what was looked for."""
+    """`--data NAME` → (training file, validation file) below `root`/data, or FileNotFoundError with places tried."""
     data = Path(root) / "data"
     layouts = [
         (data / "train" / f"{name}_pairs.jsonl", data / "val" / f"{name}_pairs.jsonl"),
