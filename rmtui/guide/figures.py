@@ -77,8 +77,7 @@ FORMER_RATE_EPOCHS = 3
 LONGER_WARMUP = (0.2, 0.3)
 HIGHER_DROPOUT = 0.2
 LOWER_RANK = 24
-DROPOUT = 0.1
-RANK = 32
+WARMUP = 0.1
 
 CONSERVATIVE: Mapping[str, Any] = {"num_epochs": 3, "learning_rate": 1.5e-5}
 """Preset A on an existing configuration: it changes epochs and rate only."""

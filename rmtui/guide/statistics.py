@@ -69,7 +69,7 @@ def mcnemar_exact(b: int, c: int) -> float:
     for i in range(min(b, c) + 1):
         total += term
         term = term * (n - i) // (i + 1)
-    return min(1.0, 2 * total / 2**n)
+    return min(1.0, 2 * total / (1 << n))
 
 
 def paired_share_difference(gained: int, lost: int, n: int, level: float = 0.95) -> Interval:
@@ -128,9 +128,9 @@ def quantile(ordered: Sequence[float], p: float) -> float:
 
 
 def sample_size(difference: float, discordant: float, power: float = 0.8, level: float = 0.95) -> int:
-    """Pairs that show `difference` of two accuracies with this power, when a share `discordant` of pairs changes side.
+    """Pairs that show `difference` of two accuracies with this power, a share `discordant` of them changing side.
 
-    McNemar's test after Connor (1987, Biometrics 43:207). ValueError where the difference is 0 or more than `discordant`.
+    McNemar's test after Connor (1987, Biometrics 43:207). ValueError unless 0 < difference ≤ discordant.
     """
     gap = abs(difference)
     if not 0 < gap <= discordant <= 1:

@@ -1,0 +1,250 @@
+"""What to try next, ranked: the guide's advice where its decision path stands, and rmtui's own where that is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rmtui.guide import figures, rates
+from rmtui.guide.expectations import is_guides_own
+from rmtui.guide.path import Standing
+from rmtui.guide.subject import Advice, Reading, Subject
+from rmtui.guide.thresholds import DEFAULT, Thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the rules of advice look at."""
+
+    at: Standing
+    readings: Mapping[str, Reading]
+    limits: Thresholds
+
+    @property
+    def subject(self) -> Subject:
+        return self.at.subject
+
+    def has(self, *ids: str) -> tuple[str, ...]:
+        """Those of the readings that were made."""
+        return tuple(item for item in ids if item in self.readings)
+
+    def expected(self, ranges: Mapping[str, figures.Range]) -> dict[str, list[float]]:
+        """The guide's ranges; on another base or data, in proportion to this run's last losses."""
+        if is_guides_own(self.subject, self.limits):
+            return {metric: list(ends) for metric, ends in ranges.items()}
+        start = {"train_loss": figures.AFTER.train_loss, "val_loss": figures.AFTER.val_loss}
+        moved = {}
+        for metric, base in start.items():
+            own = self.subject.newest(metric)
+            if metric in ranges and own is not None:
+                moved[metric] = [round(own * end / base, 4) for end in ranges[metric]]
+        return moved
+
+
+def advise(
+    at: Standing,
+    readings: Sequence[Reading],
+    limits: Thresholds = DEFAULT,
+    silenced: Collection[str] = (),
+) -> list[Advice]:
+    """Next steps, best first; each key of `changes` differs from what the run had."""
+    situation = Situation(at, {reading.id: reading for reading in readings}, limits)
+    found: list[Advice] = []
+    for rule in RULES:
+        for item in rule(situation):
+            taken = any(item.changes and item.changes == earlier.changes for earlier in found)
+            if item.id not in silenced and not taken:
+                found.append(item)
+    return found
+
+
+def difference(item: Advice, subject: Subject) -> list[dict[str, Any]]:
+    """The advice against the run's configuration: key, from (None: not known), to."""
+    return [{"key": key, "from": subject.value(key), "to": value} for key, value in item.changes.items()]
+
+
+def _changed(subject: Subject, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in wanted.items() if subject.value(key) != value}
+
+
+def mend_numbers(case: Situation) -> Iterator[Advice]:
+    """Own: NaN wants a lower rate and a clipped gradient before anything else."""
+    if because := case.has("non_finite"):
+        rate = rates.current(case.subject)
+        wanted = {"learning_rate": rates.tidy(rate / 2)} if rate else {}
+        clip = case.subject.value("max_grad_norm")
+        wanted |= {"max_grad_norm": 1.0} if clip == 0 or (clip or 0) > 1 else {}
+        yield Advice("lower_rate", wanted, because=because, own=True)
+
+
+def confirm_val_acc(case: Situation) -> Iterator[Advice]:
+    """Step 3: confirming val_acc outranks every other advice."""
+    if because := case.has("val_acc_unknown"):
+        yield Advice("confirm_val_acc", because=because, action="evaluate", figures={"run": case.subject.run.name})
+
+
+def leave_ln2(case: Situation) -> Iterator[Advice]:
+    """Own: LoRA usually wants about ten times the rate of full fine-tuning."""
+    because = case.has("stuck_at_ln2")
+    rate = rates.current(case.subject)
+    if not because or rate is None:
+        return
+    lora = case.subject.value("method") != "full"
+    factor = case.limits.lora_rate_factor if lora else case.limits.rate_back
+    wanted = {"learning_rate": rates.tidy(rate * factor)}
+    yield Advice("raise_step", wanted, because=because, own=True, figures={"factor": factor, "rate": rate})
+
+
+def against_overfitting(case: Situation) -> Iterator[Advice]:
+    """Advice 5, when it is over-fitting: dropout 0.1 → 0.2 at r = 32, or r down to 24."""
+    if because := case.has("overfitting_turn", "overfitting_gap"):
+        yield from _less_overfitting(case, because, likely=True)
+
+
+def _less_overfitting(case: Situation, because: tuple[str, ...], likely: bool) -> Iterator[Advice]:
+    dropout, rank = case.subject.value("lora.dropout"), case.subject.value("lora.r")
+    about = {"likely": likely}
+    if dropout is None or dropout < figures.HIGHER_DROPOUT:
+        wanted = {"lora.dropout": figures.HIGHER_DROPOUT}
+        yield Advice("more_dropout" if likely else "overfitting_unlikely", wanted, because=because, figures=about)
+    if likely and isinstance(rank, int) and rank > figures.LOWER_RANK:
+        alpha = case.subject.value("lora.alpha")
+        about |= {"alpha": alpha, "r": rank, "scale": alpha / figures.LOWER_RANK if alpha else None}
+        yield Advice("lower_rank", {"lora.r": figures.LOWER_RANK}, because=because, figures=about)
+
+
+def good_enough(case: Situation) -> Iterator[Advice]:
+    """Preset A reached its range: nothing more has to be tried."""
+    if case.at.enough and case.at.preset_a:
+        yield Advice("keep", because=case.has("val_acc_is"), action="none", figures={"run": case.at.preset_a.run.name})
+
+
+def after_a(case: Situation) -> Iterator[Advice]:
+    """Step 4: A is not good enough, so B's learning rate with 3 epochs."""
+    if case.at.enough is False and case.at.former_rate is None and case.at.preset_a:
+        rate = rates.former(case.at.preset_a, case.limits)
+        if not rates.on_scale(rates.current(case.at.preset_a), case.limits):
+            rate = rates.tidy((rates.current(case.at.preset_a) or 0) * figures.FORMER_RATE / figures.RAISED_RATE)
+        wanted = {"learning_rate": rate, "num_epochs": figures.FORMER_RATE_EPOCHS}
+        if changes := _changed(case.subject, wanted):
+            about = {"run": case.at.preset_a.run.name}
+            yield Advice("b_rate", changes, because=case.has("val_acc_is"), figures=about)
+
+
+def back_to_former_rate(case: Situation) -> Iterator[Advice]:
+    """Step 3, val_acc did not rise: back to 2e-5 with 3 epochs, or check the data."""
+    if case.at.rose is not False:
+        return
+    wanted = {"learning_rate": rates.former(case.subject, case.limits), "num_epochs": figures.FORMER_RATE_EPOCHS}
+    because = case.has("val_acc_fell", "val_acc_flat", "val_acc_not_climbing")
+    if changes := _changed(case.subject, wanted):
+        yield Advice("rate_back", changes, case.expected(figures.HIGHER_RATE), because)
+    yield Advice("check_data", because=because, action="check")
+
+
+def try_a(case: Situation) -> Iterator[Advice]:
+    """Step 4: A first; on an existing configuration it changes epochs and rate only."""
+    if case.at.preset_a is not None or case.has("stuck_at_ln2", "overfitting_turn", "overfitting_gap"):
+        return
+    rate = rates.current(case.subject)
+    up = figures.RAISED_RATE if rates.on_scale(rate, case.limits) else rates.raised(case.subject, case.limits)
+    if changes := _changed(case.subject, {"num_epochs": figures.CONSERVATIVE["num_epochs"], "learning_rate": up}):
+        yield Advice("preset_a", changes, case.expected(figures.PRESET_A), _learning(case))
+
+
+def more_epochs(case: Situation) -> Iterator[Advice]:
+    """Advice 1: 3 or 4 epochs; beyond, one more while both losses still fall (own)."""
+    if case.has("overfitting_turn", "overfitting_gap", "non_finite") or case.at.rose is False:
+        return
+    epochs = case.subject.value("num_epochs") or case.subject.run.num_epochs or len(case.subject.run.epochs)
+    target = next((count for count in figures.MORE_EPOCHS_TO if count > epochs), None)
+    if target:
+        changes = {"num_epochs": target}
+        yield Advice("more_epochs", changes, case.expected(figures.MORE_EPOCHS), _learning(case))
+    elif len(still := case.has("train_loss_fell", "val_loss_fell")) == 2 and not case.has("val_loss_turned"):
+        yield Advice("one_more_epoch", {"num_epochs": epochs + 1}, because=still, own=True)
+
+
+def higher_rate(case: Situation) -> Iterator[Advice]:
+    """Advice 2: 1.5e-5, or back to 2e-5 with 3 epochs."""
+    if case.has("overfitting_turn", "overfitting_gap", "non_finite", "stuck_at_ln2"):
+        return
+    if up := rates.raised(case.subject, case.limits):
+        yield Advice("higher_rate", {"learning_rate": up}, case.expected(figures.HIGHER_RATE), _learning(case))
+
+
+def schedule(case: Situation) -> Iterator[Advice]:
+    """Advice 3: a warm-up of 20–30 % when the rate is high, or cosine with warm-up; own: a shorter one when late."""
+    ratio, shape = case.subject.value("warmup_ratio"), case.subject.value("lr_scheduler")
+    if because := case.has("late_warmup"):
+        yield Advice("shorter_warmup", {"warmup_ratio": figures.WARMUP}, because=because, own=True)
+        return
+    because = case.has("val_loss_rose_little", "val_loss_rose", "val_loss_flat")
+    if not because:
+        return
+    rate = rates.current(case.subject)
+    high = rate is not None and rate >= figures.FORMER_RATE and rates.on_scale(rate, case.limits)
+    if high and (ratio is None or ratio < figures.LONGER_WARMUP[0]):
+        yield Advice("longer_warmup", {"warmup_ratio": figures.LONGER_WARMUP[0]}, because=because)
+    if shape != "cosine":
+        yield Advice("cosine", {"lr_scheduler": "cosine"}, because=because)
+
+
+def keep_rewards_near_zero(case: Situation) -> Iterator[Advice]:
+    """Own: a small penalty on the sum of rewards holds their mean."""
+    if because := case.has("rewards_drift"):
+        yield Advice("center_rewards", {"center_rewards_coefficient": 0.01}, because=because, own=True)
+
+
+def follow_alpha(case: Situation) -> Iterator[Advice]:
+    """Own: alpha fixed while r changes also changes the effective step, alpha / r."""
+    if (because := case.has("alpha_fixed")) and case.at.before:
+        old = case.readings["alpha_fixed"].figures["before"]
+        alpha = float(f"{old * case.subject.value('lora.r'):g}")
+        yield Advice("follow_alpha", {"lora.alpha": alpha}, because=because, own=True, figures={"before": old})
+
+
+def check_data(case: Situation) -> Iterator[Advice]:
+    """Advice 4: different distributions, bad labels, too little data."""
+    because = case.has("val_loss_rose_little", "val_loss_rose", "train_above_val", "val_noisy", "stuck_at_ln2")
+    if because and case.at.rose is not False:
+        yield Advice("check_data", because=because, action="check")
+
+
+def unlikely_overfitting(case: Situation) -> Iterator[Advice]:
+    """Advice 5, told as unlikely where val_loss rose by a little only."""
+    if because := case.has("val_loss_rose_little"):
+        if not case.has("overfitting_turn", "overfitting_gap"):
+            yield from _less_overfitting(case, because, likely=False)
+
+
+def more_val_pairs(case: Situation) -> Iterator[Advice]:
+    """Own: a validation set too small for what is read from it."""
+    if because := case.has("val_noisy"):
+        yield Advice("more_val_pairs", because=because, action="none", own=True)
+
+
+def _learning(case: Situation) -> tuple[str, ...]:
+    return case.has("train_loss_fell", "train_above_val", "val_acc_rose", "val_acc_rose_though_loss", "val_acc_climbs")
+
+
+RULES = (
+    mend_numbers,
+    confirm_val_acc,
+    leave_ln2,
+    against_overfitting,
+    good_enough,
+    after_a,
+    back_to_former_rate,
+    try_a,
+    more_epochs,
+    higher_rate,
+    schedule,
+    keep_rewards_near_zero,
+    follow_alpha,
+    check_data,
+    unlikely_overfitting,
+    more_val_pairs,
+)
+"""In the order of their worth: the first that speaks is the first advice."""

@@ -1,0 +1,143 @@
+"""A forecast of the next evaluations, marked as one, and how well earlier forecasts did.
+
+From three comparable past runs: the run's last figure plus their mean change from this epoch on. Else, from five
+evaluations: a line in the logarithm of the epoch, which flattens as learning curves do. Both with prediction intervals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from rmtui.guide.statistics import Interval, fit_line, t_quantile
+from rmtui.guide.subject import Subject
+from rmtui.guide.thresholds import DEFAULT, Thresholds
+
+METRICS = ("val_loss", "val_acc")
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A figure that has not come yet, said after `at` (an epoch) for `epoch`."""
+
+    metric: str
+    at: float
+    epoch: float
+    value: float
+    low: float
+    high: float
+    method: str
+    """runs: from comparable past runs; curve: from the run's own evaluations."""
+    n: int
+    """Runs or evaluations it rests on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How well forecasts did whose evaluation has come."""
+
+    count: int
+    hits: int
+    """Figures that fell inside their interval."""
+    mean_error: float
+    """Mean absolute error."""
+
+
+def forecast(subject: Subject, past: Sequence[Subject] = (), limits: Thresholds = DEFAULT) -> list[Forecast]:
+    """The next evaluations of val_loss and val_acc; empty while too little is known or nothing more will come."""
+    found = []
+    for metric in METRICS:
+        points = curve(subject, metric)
+        for epoch in _next_epochs(subject, points, limits):
+            made = _from_runs(subject, past, metric, points, epoch, limits) or _from_curve(
+                metric, points, epoch, limits
+            )
+            if made:
+                found.append(made)
+    return found
+
+
+def curve(subject: Subject, metric: str) -> list[tuple[float, float]]:
+    """(epoch, value) of every evaluation, between epochs too where they are known."""
+    between = [(x, y) for x, y in subject.evaluations.get(metric, ()) if x > 0 and math.isfinite(y)]
+    return sorted(between) if between else [(float(epoch), value) for epoch, value in subject.known(metric)]
+
+
+def comparable(one: Subject, other: Subject, limits: Thresholds = DEFAULT) -> bool:
+    """Same data, validation set, base model, method and rank, and a rate within a factor: its course may repeat."""
+    if one.run.id == other.run.id or one.run.data != other.run.data:
+        return False
+    if one.run.val_fingerprint != other.run.val_fingerprint:
+        return False
+    if any(one.value(key) != other.value(key) for key in ("model", "method", "lora.r", "num_epochs")):
+        return False
+    rate, past = one.value("learning_rate"), other.value("learning_rate")
+    if not isinstance(rate, (int, float)) or not isinstance(past, (int, float)) or min(rate, past) <= 0:
+        return False
+    return max(rate, past) / min(rate, past) <= limits.comparable_rate
+
+
+def _next_epochs(subject: Subject, points: Sequence[tuple[float, float]], limits: Thresholds) -> list[float]:
+    """The epochs at which the next evaluations fall, within the planned number of epochs."""
+    end = subject.run.num_epochs or subject.value("num_epochs")
+    if not points or not end or subject.run.state.final:
+        return []
+    last = points[-1][0]
+    gap = last - points[-2][0] if len(points) > 1 else 1.0
+    ahead = [last + gap * k for k in range(1, limits.forecast_ahead + 1)]
+    return [round(epoch, 6) for epoch in ahead if gap > 0 and epoch <= end + 1e-6]
+
+
+def _from_runs(
+    subject: Subject,
+    past: Sequence[Subject],
+    metric: str,
+    points: Sequence[tuple[float, float]],
+    epoch: float,
+    limits: Thresholds,
+) -> Forecast | None:
+    at, last = points[-1]
+    moves = []
+    for other in past:
+        known = dict(curve(other, metric)) if comparable(subject, other, limits) else {}
+        if at in known and epoch in known:
+            moves.append(known[epoch] - known[at])
+    count = len(moves)
+    if count < max(2, limits.forecast_runs):
+        return None
+    middle = fmean(moves)
+    half = t_quantile(0.5 + limits.level / 2, count - 1) * stdev(moves, middle) * math.sqrt(1 + 1 / count)
+    around = Interval(last + middle, last + middle - half, last + middle + half, limits.level)
+    return _made(metric, at, epoch, around, "runs", count)
+
+
+def _from_curve(
+    metric: str, points: Sequence[tuple[float, float]], epoch: float, limits: Thresholds
+) -> Forecast | None:
+    if len(points) < max(3, limits.forecast_evaluations):
+        return None
+    line = fit_line([(math.log(x), y) for x, y in points])
+    return _made(metric, points[-1][0], epoch, line.predict(math.log(epoch), limits.level), "curve", len(points))
+
+
+def _made(metric: str, at: float, epoch: float, around: Interval, method: str, n: int) -> Forecast:
+    most = 1.0 if metric == "val_acc" else math.inf
+    value, low, high = (min(most, max(0.0, end)) for end in (around.value, around.low, around.high))
+    return Forecast(metric, at, epoch, value, low, high, method, n)
+
+
+def outcomes(said: Iterable[Forecast], subject: Subject) -> list[tuple[Forecast, float]]:
+    """The forecasts whose evaluation has come, each with the figure that came."""
+    came = {metric: {round(x, 6): y for x, y in curve(subject, metric)} for metric in METRICS}
+    return [(item, came[item.metric][item.epoch]) for item in said if item.epoch in came.get(item.metric, {})]
+
+
+def record(pairs: Iterable[tuple[Forecast, float]]) -> Record | None:
+    """Hits and mean error; None while no forecast has come true or false."""
+    found = list(pairs)
+    if not found:
+        return None
+    hits = sum(item.low <= actual <= item.high for item, actual in found)
+    return Record(len(found), hits, fmean(abs(item.value - actual) for item, actual in found))

@@ -1,0 +1,141 @@
+"""The guide's decision path over all runs of a data set: what is done, where the user stands, what lies ahead."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rmtui.guide.expectations import expectation, good_enough
+from rmtui.guide.figures import CONSERVATIVE, FORMER_RATE, FORMER_RATE_EPOCHS, RAISED_RATE
+from rmtui.guide.readings import read
+from rmtui.guide.subject import Subject
+from rmtui.guide.thresholds import DEFAULT, Thresholds
+
+DONE, HERE, AHEAD, SKIPPED = "done", "here", "ahead", "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the path. `outcome` names the branch that was found: yes, no or unknown."""
+
+    id: str
+    state: str
+    outcome: str = "unknown"
+    run: str | None = None
+    """Name of the run it rests on."""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the runs of a data set say about each question of the path."""
+
+    subject: Subject
+    before: Subject | None
+    losses: bool
+    overfit: bool | None
+    known: bool
+    rose: bool | None
+    preset_a: Subject | None
+    enough: bool | None
+    former_rate: Subject | None
+
+
+def stand(subject: Subject, runs: Sequence[Subject], before: Subject | None, limits: Thresholds = DEFAULT) -> Standing:
+    """Where the user stands with this run, given every run of its data set (oldest first)."""
+    ids = {reading.id for reading in read(subject, before, limits)}
+    everyone = [*runs] if any(item.run.id == subject.run.id for item in runs) else [*runs, subject]
+    first = next((item for item in reversed(everyone) if is_preset_a(item) and has_figures(item)), None)
+    return Standing(
+        subject=subject,
+        before=before,
+        losses=has_figures(subject),
+        overfit=_overfit(ids),
+        known=subject.newest("val_acc") is not None,
+        rose=_rose(subject, before, limits),
+        preset_a=first,
+        enough=_enough(first, limits),
+        former_rate=next((item for item in everyone if is_former_rate(item, first) and has_figures(item)), None),
+    )
+
+
+def has_figures(subject: Subject) -> bool:
+    return subject.last("train_loss") is not None or subject.last("val_loss") is not None
+
+
+def _overfit(ids: set[str]) -> bool | None:
+    if ids & {"overfitting_turn", "overfitting_gap"}:
+        return True
+    return False if "no_overfitting" in ids else None
+
+
+def _rose(subject: Subject, before: Subject | None, limits: Thresholds) -> bool | None:
+    """Did val_acc rise: over the run's epochs, else against the run before?"""
+    known = subject.known("val_acc")
+    if subject.newest("val_acc") is None:
+        return None
+    if len(known) > 1:
+        return known[-1][1] - known[0][1] > limits.flat_accuracy
+    earlier = before.newest("val_acc") if before else None
+    return None if earlier is None else known[-1][1] - earlier > limits.flat_accuracy
+
+
+def _enough(subject: Subject | None, limits: Thresholds) -> bool | None:
+    if subject is None:
+        return None
+    wanted = expectation("A", {}, subject.run.config)
+    return good_enough(wanted, subject, limits) if wanted else None
+
+
+def is_preset_a(subject: Subject) -> bool:
+    """Launched as A, or with A's epochs and rate."""
+    if (subject.run.preset or "").upper() == "A":
+        return True
+    rate, epochs = subject.value("learning_rate"), subject.value("num_epochs")
+    return _near(rate, RAISED_RATE) and isinstance(epochs, int) and epochs >= CONSERVATIVE["num_epochs"]
+
+
+def is_former_rate(subject: Subject, preset_a: Subject | None) -> bool:
+    """B's rate with 3 epochs: 2e-5, or on another scale a third above A's."""
+    rate, epochs = subject.value("learning_rate"), subject.value("num_epochs")
+    if not isinstance(epochs, int) or epochs < FORMER_RATE_EPOCHS or not isinstance(rate, (int, float)):
+        return False
+    base = preset_a.value("learning_rate") if preset_a else None
+    return _near(rate, FORMER_RATE) or (
+        isinstance(base, (int, float)) and rate >= base * FORMER_RATE / RAISED_RATE * 0.999
+    )
+
+
+def _near(value: object, wanted: float) -> bool:
+    return isinstance(value, (int, float)) and math.isclose(value, wanted, rel_tol=0.02)
+
+
+def steps(at: Standing) -> list[Step]:
+    """The path as it is shown: four steps of reading, then A, its verdict, and B's rate with 3 epochs."""
+    name = at.subject.run.name
+    acc = {"val_acc": at.subject.newest("val_acc")}
+    tried_a = at.preset_a.run.name if at.preset_a else None
+    questions = [
+        ("read_losses", at.losses, "unknown", name, {}),
+        ("look_overfitting", at.overfit is not None, _word(at.overfit), name, {}),
+        ("confirm_val_acc", at.known, _word(at.rose), name, acc),
+        ("after_val_acc", at.known and at.rose is not None and at.preset_a is not None, _word(at.rose), name, acc),
+        ("try_a", at.preset_a is not None, "unknown", tried_a, {}),
+        ("judge_a", at.enough is not None, _word(at.enough), tried_a, {}),
+        ("b_rate", at.former_rate is not None, "unknown", at.former_rate.run.name if at.former_rate else None, {}),
+    ]
+    found: list[Step] = []
+    here = False
+    for key, done, outcome, run, figures in questions:
+        state = DONE if done else AHEAD if here else HERE
+        if key == "b_rate" and at.enough and not done:
+            state = SKIPPED
+        here = here or state == HERE
+        found.append(Step(key, state, outcome, run if done or state == HERE else None, figures))
+    return found
+
+
+def _word(value: bool | None) -> str:
+    return "unknown" if value is None else "yes" if value else "no"

@@ -1,0 +1,24 @@
+"""What the figures of a run mean: every rule in turn, worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from rmtui.guide import rules_losses, rules_training
+from rmtui.guide.rules_losses import Case
+from rmtui.guide.subject import SEVERITIES, Reading, Subject
+from rmtui.guide.thresholds import DEFAULT, Thresholds
+
+RULES = (*rules_training.RULES, *rules_losses.RULES)
+
+
+def read(
+    subject: Subject,
+    before: Subject | None = None,
+    limits: Thresholds = DEFAULT,
+    silenced: Collection[str] = (),
+) -> list[Reading]:
+    """Readings of a run, and of it against the run `before`; without those whose id is silenced."""
+    case = Case(subject, before, limits)
+    found = [reading for rule in RULES for reading in rule(case) if reading.id not in silenced]
+    return sorted(found, key=lambda reading: (SEVERITIES.index(reading.severity), reading.statement or 0))

@@ -1,0 +1,228 @@
+"""Readings of losses and val_acc: the guide's seven. Each rule is a function from a case to what it has to say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from rmtui.guide.statistics import wilson
+from rmtui.guide.subject import Change, Reading, Subject, changes
+from rmtui.guide.thresholds import Thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A run, the run it is held against, and the thresholds."""
+
+    subject: Subject
+    before: Subject | None
+    limits: Thresholds
+
+    def scopes(self, metric: str) -> Iterator[tuple[dict[str, Any], Change]]:
+        """How a metric went over the run's own epochs, then against the run before."""
+        known = self.subject.known(metric)
+        if len(known) > 1:
+            (first_epoch, first), (last_epoch, last) = known[0], known[-1]
+            yield {"scope": "epochs", "from": first_epoch, "to": last_epoch}, Change(metric, first, last)
+        if self.before is not None and metric in (against := changes(self.before, self.subject)):
+            yield {"scope": "runs", "from": self.before.run.name, "to": self.subject.run.name}, against[metric]
+
+    @property
+    def gap(self) -> float | None:
+        """val_loss − train_loss of the last epoch."""
+        val, train = self.subject.newest("val_loss"), self.subject.newest("train_loss")
+        return None if val is None or train is None else val - train
+
+
+def train_loss(case: Case) -> Iterator[Reading]:
+    """1. train_loss fell: the model is learning."""
+    for scope, change in case.scopes("train_loss"):
+        figures = scope | change.figures()
+        if abs(change.share) <= case.limits.flat_loss:
+            yield Reading("train_loss_flat", "warning", figures, 1)
+        elif change.delta < 0:
+            yield Reading("train_loss_fell", "good", figures, 1)
+        else:
+            yield Reading("train_loss_rose", "warning", figures, 1)
+
+
+def val_loss(case: Case) -> Iterator[Reading]:
+    """2. val_loss fell, stood, rose a little (four causes), or rose."""
+    for scope, change in case.scopes("val_loss"):
+        figures = scope | change.figures()
+        if abs(change.share) <= case.limits.flat_loss:
+            yield Reading("val_loss_flat", "info", figures, 2)
+        elif change.delta < 0:
+            yield Reading("val_loss_fell", "good", figures, 2)
+        elif change.share <= case.limits.small_rise:
+            yield Reading("val_loss_rose_little", "info", figures, 2)
+        else:
+            yield Reading("val_loss_rose", "warning", figures, 2)
+
+
+def train_above_val(case: Case) -> Iterator[Reading]:
+    """3. train_loss above val_loss: early or an easier validation set; under-trained, not over-fitting."""
+    gap = case.gap
+    if gap is not None and gap < 0:
+        figures = _losses(case) | {"gap": gap, "verdict": "under-trained"}
+        yield Reading("train_above_val", "info", figures, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """val_loss after its lowest epoch."""
+
+    epoch: int
+    lowest: float
+    last: float
+    last_epoch: int
+    rises: int
+    """Epochs in a row, up to the last, at which it rose."""
+    train_fell: bool
+
+    @property
+    def share(self) -> float:
+        return (self.last - self.lowest) / abs(self.lowest)
+
+
+def turn_of(subject: Subject, limits: Thresholds) -> Turn | None:
+    """The turn of val_loss; None while its last epoch is, but for a trifle, its lowest."""
+    known = subject.known("val_loss")
+    if len(known) < 2:
+        return None
+    epoch, lowest = min(known, key=lambda pair: pair[1])
+    last_epoch, last = known[-1]
+    if last <= lowest * (1 + limits.turn):
+        return None
+    values = [value for _, value in known]
+    rises = 0
+    while rises + 1 < len(values) and values[-1 - rises] > values[-2 - rises]:
+        rises += 1
+    train = dict(subject.known("train_loss"))
+    fell = epoch in train and last_epoch in train and train[last_epoch] < train[epoch]
+    return Turn(epoch, lowest, last, last_epoch, rises, fell)
+
+
+def turned(case: Case) -> Iterator[Reading]:
+    """The turn of val_loss with its epoch, over-fitting or not."""
+    if turn := turn_of(case.subject, case.limits):
+        figures = {"epoch": turn.epoch, "first": turn.lowest, "last": turn.last, "change": turn.share}
+        yield Reading("val_loss_turned", "info", figures, 4)
+
+
+def overfitting(case: Case) -> Iterator[Reading]:
+    """4. train_loss falls on while val_loss turns up, or lies far below it; never while train_loss is the higher."""
+    gap = case.gap
+    if gap is None:
+        return
+    turn = turn_of(case.subject, case.limits)
+    figures: dict[str, Any] = _losses(case) | {"gap": gap}
+    up = turn is not None and turn.train_fell and (turn.share > case.limits.small_rise or turn.rises > 1)
+    if gap > 0 and up and turn is not None:
+        yield Reading("overfitting_turn", "warning", figures | {"epoch": turn.epoch, "change": turn.share}, 4)
+    elif gap > case.limits.gap_warning:
+        yield Reading("overfitting_gap", "warning", figures, 4)
+    else:
+        yield Reading("no_overfitting", "good", figures, 4)
+
+
+def gap_size(case: Case) -> Iterator[Reading]:
+    """5. The gap of the losses: above 0.2 it warns with val above train, and informs with train above val."""
+    gap, limit = case.gap, case.limits.gap_warning
+    if gap is None:
+        return
+    figures = _losses(case) | {"gap": gap, "limit": limit}
+    if gap > limit:
+        yield Reading("gap_warning", "warning", figures, 5)
+    elif -gap > limit:
+        yield Reading("gap_train_above", "info", figures, 5)
+    else:
+        yield Reading("gap_small", "info", figures, 5)
+
+
+def val_acc(case: Case) -> Iterator[Reading]:
+    """6. val_acc is the key figure; where it is not known, confirming it comes first."""
+    last = case.subject.newest("val_acc")
+    if last is None:
+        if case.subject.run.epochs or case.subject.last("train_loss") is not None:
+            yield Reading("val_acc_unknown", "warning", _unknown(case), 6)
+        return
+    yield Reading("val_acc_is", "info", with_interval(case, last), 6)
+    loss = {scope["scope"]: change for scope, change in case.scopes("val_loss")}
+    for scope, change in case.scopes("val_acc"):
+        yield _accuracy(case, scope, change, loss.get(scope["scope"]))
+
+
+def _accuracy(case: Case, scope: dict[str, Any], change: Change, loss: Change | None) -> Reading:
+    figures = scope | change.figures()
+    if abs(change.delta) <= case.limits.flat_accuracy:
+        return Reading("val_acc_flat", "info", figures, 6)
+    if change.delta < 0:
+        return Reading("val_acc_fell", "warning", figures, 6)
+    if loss is not None and loss.share > case.limits.flat_loss:
+        figures |= {"val_loss_first": loss.first, "val_loss_last": loss.last, "val_loss_change": loss.share}
+        return Reading("val_acc_rose_though_loss", "good", figures, 6)
+    return Reading("val_acc_rose", "good", figures, 6)
+
+
+def with_interval(case: Case, share: float) -> dict[str, Any]:
+    """val_acc with its Wilson interval where the number of pairs is known."""
+    rows = case.subject.run.epochs
+    n = rows[-1].val_pairs if rows else case.subject.run.val_pairs
+    if not n:
+        return {"val_acc": share, "val_pairs": None, "low": None, "high": None, "half": None}
+    around = wilson(min(n, share * n), n, case.limits.level)
+    return {"val_acc": share, "val_pairs": n, "low": around.low, "high": around.high, "half": around.half}
+
+
+def _unknown(case: Case) -> dict[str, Any]:
+    before = case.before.newest("val_acc") if case.before else None
+    return {"val_acc": None, "before": before, "run": case.subject.run.name, "key": "V", "verb": "score"}
+
+
+def watch(case: Case) -> Iterator[Reading]:
+    """7. In every run: train_loss falls every epoch, val_loss starts to fall at some epoch, val_acc climbs."""
+    seen = {metric: case.subject.known(metric) for metric in ("train_loss", "val_loss", "val_acc")}
+    missing = [metric for metric, known in seen.items() if len(known) < 2]
+    if len(missing) == 3:
+        if any(seen.values()):
+            yield Reading("watch_unknown", "info", {"epochs": max(map(len, seen.values()))}, 7)
+        return
+    if "train_loss" not in missing:
+        yield _train_every_epoch(seen["train_loss"], case.limits)
+    if "val_loss" not in missing:
+        yield _val_starts(seen["val_loss"])
+    if "val_acc" not in missing:
+        yield _acc_climbs(seen["val_acc"])
+
+
+def _train_every_epoch(known: list[tuple[int, float]], limits: Thresholds) -> Reading:
+    for (_, before), (epoch, value) in pairwise(known):
+        if value > before * (1 + limits.last_loss_noise):
+            return Reading("train_not_every_epoch", "warning", {"epoch": epoch, "first": before, "last": value}, 7)
+    return Reading("train_every_epoch", "good", {"epochs": len(known)}, 7)
+
+
+def _val_starts(known: list[tuple[int, float]]) -> Reading:
+    for (_, before), (epoch, value) in pairwise(known):
+        if value < before:
+            return Reading("val_starts_falling", "good", {"epoch": epoch, "first": before, "last": value}, 7)
+    return Reading("val_not_falling", "info", {"epochs": len(known)}, 7)
+
+
+def _acc_climbs(known: list[tuple[int, float]]) -> Reading:
+    falls = [epoch for (_, before), (epoch, value) in pairwise(known) if value < before]
+    figures = {"first": known[0][1], "last": known[-1][1], "epochs": len(known)}
+    if known[-1][1] > known[0][1]:
+        name = "val_acc_climbs" if not falls else "val_acc_climbs_with_falls"
+        return Reading(name, "good" if not falls else "info", figures | {"falls": falls}, 7)
+    return Reading("val_acc_not_climbing", "info", figures | {"falls": falls}, 7)
+
+
+def _losses(case: Case) -> dict[str, Any]:
+    return {"train_loss": case.subject.newest("train_loss"), "val_loss": case.subject.newest("val_loss")}
+
+
+RULES = (train_loss, val_loss, train_above_val, turned, overfitting, gap_size, val_acc, watch)
