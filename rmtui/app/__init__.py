@@ -5,4 +5,6 @@ from __future__ import annotations
 
 def run_app(workspace: str | None) -> int:
     """Open the app on a workspace folder (None: the current folder); returns the exit code."""
-    raise SystemExit("the app is not built yet")
+    from rmtui.app.start import start
+
+    return start(workspace)

@@ -76,12 +76,10 @@ ACTIONS: tuple[Action, ...] = (
         "app.suspend_process", "ctrl+z", "suspend", "Put rmtui into the background of the shell; `fg` brings it back"
     ),
     Action("back.leave", "escape", "back", "Back to the screen before", footer=True, palette=False),
-    Action("home.open", "enter", "open", "Give the run the whole screen", footer=True),
     Action("home.new", "n", "new", "Open preset A, B or C as a form and launch it", footer=True),
     Action(
         "home.stop", "x", "stop", "Stop the run gracefully: it saves a checkpoint first; again: at once", footer=True
     ),
-    Action("home.mark", "space", "mark", "Mark or unmark the run for comparison and common actions", footer=True),
     Action("home.compare", "c", "compare", "Put the marked runs side by side (two to six)", footer=True),
     Action(
         "home.filter",

@@ -1,0 +1,180 @@
+"""The application: workspace, theme, key map, feed, and which screen comes first. What is shown lives in screens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+
+from rmtui.app import actions, keys, memory, themes
+from rmtui.app.base import Base
+from rmtui.app.feed import ALIVE_SECONDS, IDLE_SECONDS, Failed, Feed, Synced
+from rmtui.app.widgets.glyphs import ASCII_CLASS
+from rmtui.workspace import Workspace
+
+RETRY_SECONDS = 10.0
+"""After the index could not be brought up to date."""
+
+
+class RmtuiApp(App[None], inherit_bindings=False):
+    """One app on one folder; `workspace` is None while the folder is no workspace."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "rmtui"
+    BINDINGS = actions.bindings("app")
+    COMMAND_PALETTE_BINDING = "colon"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall")]
+
+    def __init__(self, workspace: Workspace | None, folder: Path, ascii_mode: bool = False) -> None:
+        super().__init__()
+        self.folder = folder
+        self.animation_level = "none"
+        self.memory = memory.Memory()
+        self.counts = Synced((), 0, 0, 0)
+        self._workspace = workspace
+        self._feed: Feed | None = None
+        self._trouble_told = ""
+        for theme in themes.THEMES:
+            self.register_theme(theme)
+        self.set_class(ascii_mode, ASCII_CLASS)
+        if workspace is not None:
+            self._remember(workspace)
+
+    def _remember(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self.memory = memory.recall(workspace.state_dir / "app.json")
+        self._feed = Feed(self, workspace)
+        wanted = self.memory.theme or workspace.settings.theme
+        self.theme = wanted if wanted in themes.NAMES else themes.NAMES[0]
+
+    @property
+    def ws(self) -> Workspace:
+        assert self._workspace is not None, "screens with runs open on a workspace only"
+        return self._workspace
+
+    @property
+    def feed(self) -> Feed:
+        assert self._feed is not None, "screens with runs open on a workspace only"
+        return self._feed
+
+    @property
+    def lang(self) -> str:
+        """en or zh: what was chosen here, else the workspace's, else the locale's."""
+        from rmtui.guide.catalog import default_lang
+
+        return self.memory.lang or self.ws.settings.lang or default_lang()
+
+    # Start and end
+
+    def get_default_screen(self) -> Screen[None]:
+        if self._workspace is None:
+            from rmtui.app.screens.empty import EmptyScreen
+
+            return EmptyScreen()
+        from rmtui.app.screens.home import HomeScreen
+
+        return HomeScreen()
+
+    def on_mount(self) -> None:
+        mine = keys.read(self.folder)
+        self.set_keymap(mine.keymap)
+        for trouble in mine.troubles:
+            self.notify(trouble, severity="warning", timeout=10, markup=False)
+        if self._feed is not None:
+            self.call_after_refresh(self._feed.sync)
+
+    async def enter(self, workspace: Workspace) -> None:
+        """Go on in a workspace that was made or chosen just now."""
+        from rmtui.app.screens.home import HomeScreen
+
+        self._remember(workspace)
+        await self.switch_screen(HomeScreen())
+        self.feed.sync()
+
+    def remember(self) -> None:
+        """Write down selection, filter, sort and theme."""
+        if self._workspace is not None:
+            memory.store(self.memory, self._workspace.state_dir / "app.json")
+
+    def on_unmount(self) -> None:
+        self.remember()
+
+    # Live updates
+
+    def on_synced(self, message: Synced) -> None:
+        before, self.counts = self.counts, message
+        self._trouble_told = ""
+        for screen in self.screen_stack:
+            if isinstance(screen, Base) and (message.changed or before != message):
+                screen.synced(message)
+        self.set_timer(ALIVE_SECONDS if message.alive or message.queued else IDLE_SECONDS, self.feed.sync)
+
+    def on_failed(self, message: Failed) -> None:
+        """Only `sync` answers the app itself; its trouble is told once, then tried again in silence."""
+        if str(message.error) != self._trouble_told:
+            self._trouble_told = str(message.error)
+            self.notify(str(message.error), severity="error", timeout=15, markup=False)
+        self.set_timer(RETRY_SECONDS, self.feed.sync)
+
+    # Actions of every pane
+
+    def action_help(self) -> None:
+        from rmtui.app.screens.help import HelpScreen
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen))
+
+    def action_palette(self) -> None:
+        self.action_command_palette()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The palette: what the focused pane can do now, then themes by name."""
+        seen = set()
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            known = actions.BY_ID.get(binding.id or "")
+            if binding.action in seen or not binding.description or not active.enabled or (known and not known.palette):
+                continue
+            seen.add(binding.action)
+            words = f"{binding.description}  ({self.get_key_display(binding)})"
+            yield SystemCommand(words, binding.tooltip, partial(self.run_action, binding.action, active.node))
+        for name in themes.NAMES:
+            yield SystemCommand(f"theme: {name}", "Change the colours", partial(self.use_theme, name))
+
+    def use_theme(self, name: str) -> None:
+        self.theme = self.memory.theme = name
+
+    def action_theme(self) -> None:
+        self.use_theme(themes.following(self.theme))
+        self.notify(f"theme: {self.theme}", timeout=2)
+
+    def action_language(self) -> None:
+        self.memory.lang = "en" if self.lang == "zh" else "zh"
+        for screen in self.screen_stack:
+            if isinstance(screen, Base):
+                screen.language_changed()
+        self.notify({"en": "readings in English", "zh": "解读使用中文"}[self.memory.lang], timeout=2)
+
+    def action_queue(self) -> None:
+        from rmtui.app.screens.queue import QueueScreen
+
+        self._open_once(QueueScreen)
+
+    def action_data(self) -> None:
+        from rmtui.app.screens.data import DataScreen
+
+        self._open_once(DataScreen)
+
+    def _open_once(self, kind: type[Base]) -> None:
+        if self._workspace is not None and not any(isinstance(screen, kind) for screen in self.screen_stack):
+            self.push_screen(kind())
+
+    def action_redraw(self) -> None:
+        self.screen.refresh(layout=True, repaint=True)
+
+    async def action_quit(self) -> None:
+        self.exit()

@@ -1,0 +1,73 @@
+"""What every screen shares: the typed app, its feed and index, and words for people when something failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual.message_pump import MessagePump
+from textual.screen import Screen
+
+from rmtui.app.feed import Failed, Feed, Job, Synced
+from rmtui.app.memory import Memory
+from rmtui.app.widgets.palette import palette_of
+from rmtui.errors import UserError
+from rmtui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rmtui.app.app import RmtuiApp
+
+
+class Base(Screen[None]):
+    """A full screen on a workspace."""
+
+    @property
+    def rmtui(self) -> RmtuiApp:
+        from rmtui.app.app import RmtuiApp
+
+        assert isinstance(self.app, RmtuiApp)
+        return self.app
+
+    @property
+    def ws(self) -> Workspace:
+        return self.rmtui.ws
+
+    @property
+    def feed(self) -> Feed:
+        return self.rmtui.feed
+
+    @property
+    def memory(self) -> Memory:
+        return self.rmtui.memory
+
+    def ask(self, name: str, job: Job, group: str = "", target: MessagePump | None = None) -> None:
+        """A named background job that answers this screen with one message."""
+        self.feed.ask(target or self, name, job, group)
+
+    def on_failed(self, message: Failed) -> None:
+        message.stop()
+        self.complain(message.error)
+
+    def complain(self, error: UserError) -> None:
+        """A toast: what failed, why, what to do. It stays long enough to be read."""
+        words = "\n".join(filter(None, (error.why, error.remedy and f"→ {error.remedy}")))
+        self.notify(words or error.what, title=error.what if words else "", severity="error", timeout=12, markup=False)
+
+    def say(self, words: str, title: str = "") -> None:
+        self.notify(words, title=title, timeout=5, markup=False)
+
+    def action_leave(self) -> None:
+        self.app.pop_screen()
+
+    def tone(self, name: str) -> str:
+        """A palette colour as text, for Rich."""
+        return str(palette_of(self).tone(name))
+
+    def heading(self, words: str) -> Text:
+        return Text(words, palette_of(self).accent)
+
+    def synced(self, message: Synced) -> None:
+        """The index has something new; called for every open screen."""
+
+    def language_changed(self) -> None:
+        """Readings are wanted in the other language."""

@@ -1,0 +1,132 @@
+"""The frame of every screen: the line at the top, the keys at the foot, and texts that redraw only when they change."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from rich.text import Text
+from textual.app import RenderResult
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Static
+
+from rmtui.app.widgets.glyphs import glyphs_of
+from rmtui.app.widgets.palette import palette_of
+
+
+class Words(Static):
+    """Text that is repainted only when it says something else."""
+
+    def __init__(self, text: str | Text = "", *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(_as_text(text), id=id, classes=classes)
+        self._said = _as_text(text)
+
+    def say(self, text: str | Text) -> None:
+        """Show this text; nothing happens when it is there already."""
+        fresh = _as_text(text)
+        if fresh != self._said or fresh.spans != self._said.spans:
+            self._said = fresh
+            self.update(fresh)
+
+    @property
+    def said(self) -> str:
+        """What stands there, without colours."""
+        return self._said.plain
+
+
+def _as_text(text: str | Text) -> Text:
+    return text if isinstance(text, Text) else Text(text)
+
+
+class TopBar(Words):
+    """Where we are on the left, counts in the middle, devices on the right; the middle gives way first."""
+
+    DEFAULT_CSS = "TopBar { height: 1; width: 100%; dock: top; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="top")
+        self._parts = ("", "", "")
+
+    def tell(self, left: str, middle: str = "", right: str = "") -> None:
+        self._parts = (left, middle, right)
+        self._lay_out()
+
+    def on_resize(self) -> None:
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        left, middle, right = self._parts
+        width = self.size.width or self.app.size.width
+        room = width - cell_len(left) - cell_len(right) - 6
+        middle = middle if cell_len(middle) <= room else ""
+        first = (width - cell_len(middle)) // 2 - cell_len(left) - 1
+        gap = max(2, first) if middle else 0
+        palette = palette_of(self)
+        line = Text(" ", no_wrap=True, overflow="ellipsis")
+        line.append(left, palette.accent).append(" " * gap).append(middle)
+        line.append(" " * max(2, width - cell_len(line.plain) - cell_len(right) - 1)).append(right, palette.quiet)
+        self.say(line)
+
+
+class KeyLine(Widget):
+    """The few keys that matter here and now, from the bindings of the focused pane upwards."""
+
+    DEFAULT_CSS = "KeyLine { height: 1; width: 100%; dock: bottom; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="keys")
+        self._line = Text()
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
+        self.call_after_refresh(self.renew)
+
+    def _bindings_changed(self, screen: Screen[object]) -> None:
+        if screen is self.screen and self.is_attached:
+            self.renew()
+
+    def on_resize(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        fresh = self._written()
+        if fresh != self._line:
+            self._line = fresh
+            self.refresh()
+
+    def _written(self) -> Text:
+        """As many keys as fit; `? help` always does."""
+        palette = palette_of(self)
+        entries = self._entries()
+        last = [entry for entry in entries if entry[1] == "help"][:1]
+        room = self.size.width - 1 - sum(map(_width, last))
+        line = Text(" ", no_wrap=True)
+        for key, word in [entry for entry in entries if entry not in last]:
+            if _width((key, word)) > room:
+                break
+            room -= _width((key, word))
+            line.append(key, palette.accent).append(f" {word}   ")
+        for key, word in last:
+            line.append(key, palette.accent).append(f" {word}")
+        return line
+
+    def _entries(self) -> list[tuple[str, str]]:
+        entries: dict[str, tuple[str, str]] = {}
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            if binding.show and active.enabled and binding.description:
+                entries.setdefault(binding.action, (self._key(self.app.get_key_display(binding)), binding.description))
+        return list(entries.values())
+
+    def _key(self, display: str) -> str:
+        return display if glyphs_of(self).arrow != ">" else display.replace("↵", "enter").replace("␣", "space")
+
+    def render(self) -> RenderResult:
+        return self._line
+
+    @property
+    def said(self) -> str:
+        return self._line.plain
+
+
+def _width(entry: tuple[str, str]) -> int:
+    return cell_len(entry[0]) + cell_len(entry[1]) + 4

@@ -1,0 +1,98 @@
+"""All background work of the app: named thread workers that each end in one posted message.
+
+A worker never touches a widget. What it learned, or why it failed, arrives as a message at the pump that asked.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+from textual.message_pump import MessagePump
+from textual.worker import get_current_worker
+
+from rmtui.errors import UserError
+from rmtui.records.index import Index
+from rmtui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rmtui.app.app import RmtuiApp
+
+ALIVE_SECONDS = 1.0
+"""Between two looks at the files while a run is alive; a dead run is to be shown dead within two seconds."""
+IDLE_SECONDS = 3.0
+"""The same while nothing runs: only another rmtui could change something."""
+
+
+@dataclass
+class Synced(Message):
+    """The index has caught up with the files."""
+
+    changed: tuple[str, ...]
+    """Ids of runs that have something new."""
+    alive: int
+    queued: int
+    total: int
+
+
+@dataclass
+class Failed(Message):
+    """A worker ended in an error: what was tried, and what a person should read."""
+
+    job: str
+    error: UserError
+
+
+Job = Callable[[], Message]
+
+
+class Feed:
+    """The app's only door to threads."""
+
+    def __init__(self, app: RmtuiApp, workspace: Workspace) -> None:
+        self._app = app
+        self._workspace = workspace
+        self._local = threading.local()
+        self._timer_running = False
+
+    @property
+    def index(self) -> Index:
+        """The index, opened once a thread: SQLite connections do not travel."""
+        index: Index | None = self._local.__dict__.get("index")
+        if index is None:
+            index = self._local.index = Index.open(self._workspace)
+        return index
+
+    def ask(self, target: MessagePump, name: str, job: Job, group: str = "") -> None:
+        """Run a job in a thread and post its message to `target`. Of one group only the latest job answers."""
+        self._app.run_worker(
+            lambda: self._answer(target, name, job),
+            name=name,
+            group=group or name,
+            exclusive=bool(group),
+            exit_on_error=False,
+            thread=True,
+        )
+
+    def _answer(self, target: MessagePump, name: str, job: Job) -> None:
+        worker = get_current_worker()
+        try:
+            message = job()
+        except UserError as error:
+            message = Failed(name, error)
+        except Exception as error:  # shown as a toast; the app goes on
+            message = Failed(name, UserError(f"{name} failed", f"{type(error).__name__}: {error}", "", 1))
+        if not worker.is_cancelled and self._app.is_running:
+            target.post_message(message)
+
+    def sync(self) -> None:
+        """Catch up with the files once; answers with Synced."""
+        self.ask(self._app, "sync", self._sync)
+
+    def _sync(self) -> Synced:
+        changed = tuple(self.index.sync())
+        alive = self.index.count("state:starting|state:running|state:stopping")
+        return Synced(changed, alive, self.index.count("state:queued"), self.index.count(""))

@@ -1,0 +1,57 @@
+"""The user's own keys: keys.toml of the workspace, else of ~/.config/rmtui, laid over the actions table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rmtui.app.actions import BY_ID
+
+FILE = "keys.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class UserKeys:
+    """Action id → keys, and what could not be used, in words."""
+
+    keymap: Mapping[str, str]
+    troubles: tuple[str, ...] = ()
+
+
+def key_files(root: Path) -> tuple[Path, Path]:
+    """Where key maps are looked for; the first one that exists counts."""
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    return root / FILE, config / "rmtui" / FILE
+
+
+def read(root: Path, known: Mapping[str, object] = BY_ID) -> UserKeys:
+    """The key map; a wrong line is told and left out, so that a typing error never locks anybody out."""
+    path = next((path for path in key_files(root) if path.is_file()), None)
+    if path is None:
+        return UserKeys({})
+    import tomli
+
+    try:
+        document = tomli.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        return UserKeys({}, (f"{path} cannot be read: {error}",))
+    keymap, troubles = {}, []
+    for name, keys in _flat(document):
+        if name not in known:
+            troubles.append(f"{path}: {name} is no action")
+        elif not isinstance(keys, str) or not keys.strip():
+            troubles.append(f'{path}: {name}: write keys as text, like "x" or "ctrl+x,f2"')
+        else:
+            keymap[name] = keys
+    return UserKeys(keymap, tuple(troubles))
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
