@@ -1,0 +1,153 @@
+"""Exact evaluation: every pair scored once whatever the number of pairs, batch size or ranks; gathered by place."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from trainer.data import TokenPair
+from trainer.model import rewards
+from trainer.packing import Layout, collate
+
+Floats = NDArray[np.float64]
+CALIBRATION_BINS = 10
+HISTOGRAM_BINS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One pair's rewards; a line of validation/epoch-K.jsonl."""
+
+    id: str
+    chosen: float
+    rejected: float
+    chosen_tokens: int
+    rejected_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Counts of reward margins between neighbouring edges."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Records sorted by id, and figures over them."""
+
+    records: list[Record]
+    metrics: dict[str, float]
+    margins: Histogram
+
+    def write(self, path: Path) -> None:
+        """One JSON line a pair."""
+        lines = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in self.records)
+        path.write_text(lines, encoding="utf-8")
+
+
+def evaluate(
+    model: nn.Module,
+    pairs: Sequence[TokenPair],
+    layout: Layout,
+    batch_size: int,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Evaluation:
+    """Score all pairs over all ranks and summarise. Every rank returns the same."""
+    scored = score(model, pairs, layout, batch_size, rank, world_size)
+    records = [
+        Record(pair.id, chosen, rejected, len(pair.chosen), len(pair.rejected))
+        for pair, (chosen, rejected) in zip(pairs, scored, strict=True)
+    ]
+    margins = np.array([record.chosen - record.rejected for record in records])
+    return Evaluation(sorted(records, key=lambda record: record.id), summary(records), histogram(margins))
+
+
+def score(
+    model: nn.Module,
+    pairs: Sequence[TokenPair],
+    layout: Layout,
+    batch_size: int,
+    rank: int = 0,
+    world_size: int = 1,
+) -> list[tuple[float, float]]:
+    """(chosen, rejected) rewards in the order of `pairs`."""
+    order = sorted(range(len(pairs)), key=lambda place: -pairs[place].cost)
+    mine = order[rank::world_size]
+    found: dict[int, tuple[float, float]] = {}
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for start in range(0, len(mine), batch_size):
+            part = mine[start : start + batch_size]
+            sides = rewards(model, collate([pairs[place] for place in part], layout))
+            columns = [side.tolist() for side in sides]
+            found.update(zip(part, zip(*columns, strict=True), strict=True))
+    model.train(was_training)
+    if world_size > 1:
+        parts: list[Any] = [None] * world_size
+        torch.distributed.all_gather_object(parts, found)
+        found = {place: sides for part in parts for place, sides in part.items()}
+    return [found[place] for place in range(len(pairs))]
+
+
+def summary(records: Sequence[Record]) -> dict[str, float]:
+    """The figures of an evaluation; those that a set does not define (one pair has no spread) are left out."""
+    chosen = np.array([record.chosen for record in records])
+    rejected = np.array([record.rejected for record in records])
+    chosen_tokens = np.array([record.chosen_tokens for record in records])
+    rejected_tokens = np.array([record.rejected_tokens for record in records])
+    margin = chosen - rejected
+    both = np.concatenate([chosen, rejected])
+    lengths = np.concatenate([chosen_tokens, rejected_tokens]).astype(np.float64)
+    figures = {
+        "val_loss": float(np.mean(np.logaddexp(0.0, -margin))),
+        "val_acc": float(np.mean(margin > 0)),
+        "val_pairs": float(len(records)),
+        "val_ties": float(np.sum(margin == 0)),
+        "reward_margin": float(np.mean(margin)),
+        "reward_mean": float(np.mean(both)),
+        "reward_std": float(np.std(both)),
+        "calibration_error": calibration_error(margin),
+    }
+    shorter = chosen_tokens < rejected_tokens
+    if shorter.any():
+        figures["val_acc_chosen_shorter"] = float(np.mean(margin[shorter] > 0))
+    figures["pairs_chosen_shorter"] = float(shorter.sum())
+    if np.std(both) > 0 and np.std(lengths) > 0:
+        figures["length_correlation"] = float(np.corrcoef(both, lengths)[0, 1])
+    return figures
+
+
+def calibration_error(margin: Floats) -> float:
+    """Expected calibration error of σ(|margin|) as the probability that the pair is ranked right (Guo et al. 2017).
+
+    Ten bins of equal width over 0.5 … 1; a tie is half right.
+    """
+    confidence = 1.0 / (1.0 + np.exp(-np.abs(margin)))
+    right = np.where(margin == 0, 0.5, margin > 0)
+    places = np.minimum(((confidence - 0.5) * 2 * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    gaps = [
+        abs(float(right[places == place].sum() - confidence[places == place].sum()))
+        for place in range(CALIBRATION_BINS)
+    ]
+    return sum(gaps) / len(margin)
+
+
+def histogram(margin: Floats) -> Histogram:
+    """Margins in equal bins, symmetric around 0; margins that are not finite are left out."""
+    finite = margin[np.isfinite(margin)]
+    reach = max((math.ceil(float(np.abs(finite).max()) * 10) / 10 if len(finite) else 0.0), 0.1)
+    counts, edges = np.histogram(finite, bins=HISTOGRAM_BINS, range=(-reach, reach))
+    return Histogram([round(float(edge), 6) for edge in edges], [int(count) for count in counts])

@@ -1,0 +1,198 @@
+"""The reward model: a pretrained sequence classifier with one output, LoRA or full, decoder or encoder.
+
+What it adds to transformers' AutoModelForSequenceClassification is how rewards are computed: without padding, without
+computing a shared prefix twice, pooled by place and not by pad id, with a head that stays float32.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+
+from trainer import attention
+from trainer.config import TrainConfig
+from trainer.packing import Batch, Layout
+
+PROJECTIONS = frozenset(
+    (
+        *("q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "qkv_proj", "query_key_value", "c_attn", "Wqkv", "Wo"),
+        *("gate_proj", "up_proj", "down_proj", "gate_up_proj", "c_proj", "c_fc", "fc1", "fc2", "Wi"),
+        *("query", "key", "value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
+        *("q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"),
+    )
+)
+"""Names of attention and MLP projections in the families of transformers; what `auto` looks for."""
+
+
+class RewardModel(nn.Module):
+    """`forward(batch)` gives rewards [2 × pairs], float32: the chosen sides, then the rejected ones.
+
+    `inner` is what is saved and loaded: a transformers model, or a PeftModel around one.
+    """
+
+    def __init__(self, inner: nn.Module, layout: Layout) -> None:
+        super().__init__()
+        self.inner = inner
+        self.layout = layout
+
+    @property
+    def classifier(self) -> PreTrainedModel:
+        """The transformers model inside."""
+        found = self.inner.get_base_model() if isinstance(self.inner, PeftModel) else self.inner
+        assert isinstance(found, PreTrainedModel)
+        return found
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def forward(self, batch: Batch) -> Tensor:
+        batch = batch.to(self.device)
+        model: Any = self.classifier
+        if hasattr(model, "score"):
+            return self._scored(model.score, self._hidden(model.base_model, batch), batch)
+        if batch.blocks:  # the BERT family: see `layout_for`
+            first = self._hidden(model.base_model, batch).flatten(0, 1)[batch.scored]
+            with torch.autocast(first.device.type, enabled=False):
+                pooled: Tensor = model.base_model.pooler(first.float()[:, None])
+                rewards: Tensor = model.classifier(pooled)
+                return rewards.squeeze(-1).float()
+        logits: Tensor = model(input_ids=batch.ids, attention_mask=batch.mask).logits
+        return logits.squeeze(-1).float()
+
+    def _hidden(self, backbone: nn.Module, batch: Batch) -> Tensor:
+        """Last hidden states in the layout of `batch.ids`."""
+        more: dict[str, Any] = {"attention_mask": batch.mask}
+        if batch.blocks:
+            whole = torch.empty(1, 1, 1, 1, device=batch.ids.device)  # four dimensions: "the mask is already made"
+            more = {"attention_mask": whole, "pair_blocks": batch.blocks}
+        out = backbone(input_ids=batch.ids, position_ids=batch.positions, use_cache=False, **more)
+        hidden: Tensor = out.last_hidden_state
+        return hidden
+
+    @staticmethod
+    def _scored(head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
+        picked = hidden.flatten(0, 1)[batch.scored]
+        with torch.autocast(picked.device.type, enabled=False):
+            rewards: Tensor = head(picked.float())
+        return rewards.squeeze(-1).float()
+
+
+def rewards(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """(chosen [n], rejected [n]), float32. `model` may be wrapped (DDP, FSDP)."""
+    chosen, rejected = model(batch).float().chunk(2)
+    return chosen, rejected
+
+
+def load(config: TrainConfig) -> tuple[RewardModel, Any]:
+    """Model and tokenizer, ready to train on the CPU in float32; new weights depend on `config.seed` only.
+
+    The model's own dropout is off, as usual for reward models; the adapter's is what the configuration says.
+    """
+    tokenizer = load_tokenizer(config.model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        classifier = load_classifier(config.model, tokenizer)
+        layout = layout_for(classifier, tokenizer, config)
+        inner: nn.Module = add_lora(classifier, config) if config.method == "lora" else classifier
+    if config.gradient_checkpointing:
+        enable: Any = classifier.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
+    return RewardModel(inner, layout), tokenizer
+
+
+def load_tokenizer(name: str) -> Any:
+    tokenizer: Any = AutoTokenizer.from_pretrained(name, **_gguf(name))
+    return tokenizer
+
+
+def load_classifier(name: str, tokenizer: Any) -> PreTrainedModel:
+    """AutoModelForSequenceClassification with one output, float32, own dropout off."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = AutoModelForSequenceClassification.from_pretrained(
+            name, num_labels=1, dtype=torch.float32, **_gguf(name)
+        )
+    assert isinstance(model, PreTrainedModel)
+    model.config.pad_token_id = pad_id(tokenizer)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return model
+
+
+def _gguf(name: str) -> dict[str, str]:
+    """A folder with a GGUF file and no config.json is loaded from that file."""
+    folder = Path(name)
+    found = sorted(folder.glob("*.gguf")) if folder.is_dir() and not (folder / "config.json").exists() else []
+    return {"gguf_file": found[0].name} if found else {}
+
+
+def pad_id(tokenizer: Any) -> int:
+    """What fills padded rows; masks decide, so any token does."""
+    candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, 0)
+    return int(next(one for one in candidates if one is not None))
+
+
+def layout_for(classifier: PreTrainedModel, tokenizer: Any, config: TrainConfig) -> Layout:
+    """The fastest layout that is exact for this model."""
+    causal = hasattr(classifier, "score")
+    padded = Layout(
+        pad_id(tokenizer), unpadded=False, share_prefix=False, pad_left=causal and tokenizer.padding_side == "left"
+    )
+    bert = hasattr(classifier, "classifier") and classifier.config.model_type == "bert"
+    if not (causal or bert):
+        return padded
+    attention.register()
+    classifier.set_attn_implementation(attention.NAME)
+    return Layout(padded.pad_id, unpadded=True, share_prefix=causal and config.share_prefix, pool_first=bert)
+
+
+def add_lora(classifier: PreTrainedModel, config: TrainConfig) -> PeftModel:
+    """An adapter on the target modules; the head is trained and saved whole (task type SEQ_CLS)."""
+    adapter = LoraConfig(
+        r=config.lora.r,
+        lora_alpha=config.lora.alpha,  # type: ignore[arg-type]  # peft only multiplies by it
+        lora_dropout=config.lora.dropout,
+        target_modules=target_modules(classifier, config.lora.target_modules),
+        task_type=TaskType.SEQ_CLS,
+    )
+    made = get_peft_model(classifier, adapter)
+    assert isinstance(made, PeftModel)
+    return made
+
+
+def target_modules(classifier: nn.Module, named: list[str]) -> list[str] | str:
+    """`auto`: attention and MLP projections by name; `all-linear`; or names as given. ValueError if one is not there."""
+    if named == ["all-linear"]:
+        return "all-linear"
+    present = {name.rpartition(".")[2] for name, module in classifier.named_modules() if _adaptable(module)}
+    if named == ["auto"]:
+        return sorted(present & PROJECTIONS) or "all-linear"
+    absent = [name for name in named if not any(name == other or name.endswith(f".{other}") for other in present)]
+    if absent:
+        known = ", ".join(sorted(present))
+        raise ValueError(f"lora.target_modules: {', '.join(absent)} is not in this model, which has {known}")
+    return named
+
+
+def _adaptable(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+
+
+def trainable_parameters(model: nn.Module) -> tuple[int, int]:
+    """(trained, all)."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
+
+
+def position_limit(model: RewardModel) -> int | None:
+    """Tokens beyond which the model has no positions (learned embeddings); None where positions are computed."""
+    has_table = any(name.endswith("position_embeddings") for name, _ in model.classifier.named_modules())
+    return int(model.classifier.config.max_position_embeddings) if has_table else None

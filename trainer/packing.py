@@ -1,0 +1,207 @@
+"""Which pairs make an optimizer step, and how a micro batch lies in memory.
+
+Three layouts: one row without padding, in which a pair is a block with its shared prefix once (causal models); the
+same without sharing; and padded rows with an attention mask, which every model understands.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainer.config import TrainConfig
+from trainer.data import Ids, TokenPair
+
+WINDOW_STEPS = 16
+"""Optimizer steps' worth of shuffled pairs that are sorted by length together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How pairs become tensors; chosen by the model (`RewardModel.layout`)."""
+
+    pad_id: int
+    unpadded: bool
+    share_prefix: bool
+    pool_first: bool = False
+    """The reward is read at a sequence's first token ([CLS]) rather than at its last."""
+    pad_left: bool = False
+
+    def tokens(self, pair: TokenPair) -> int:
+        """Tokens of a pair that are computed, padding aside."""
+        return pair.cost if self.share_prefix and self.unpadded else len(pair.chosen) + len(pair.rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A part of an unpadded row that attends to itself only: `shared` tokens, then branches that do not see each other.
+
+    A plain sequence is a block with one branch.
+    """
+
+    start: int
+    shared: int
+    branches: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        return self.shared + sum(self.branches)
+
+    def ends(self) -> list[int]:
+        """Place of each branch's last token in the row."""
+        return [int(end) - 1 for end in self.start + self.shared + np.cumsum(self.branches)]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pairs as tensors. Rewards are read at `scored`: chosen sides first, then rejected, in the pairs' order."""
+
+    ids: Tensor
+    """[1, tokens] or [2 × pairs, longest]."""
+    positions: Tensor
+    mask: Tensor | None
+    """1 where a token is, 0 where padding is; None in an unpadded row."""
+    scored: Tensor
+    """[2 × pairs], places in the flattened ids."""
+    margin: Tensor
+    """[pairs]."""
+    blocks: tuple[Block, ...]
+    """Empty in a padded batch."""
+    pairs: int
+    tokens: int
+    """Tokens without padding."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        moved = [part.to(device, non_blocking=True) for part in (self.ids, self.positions, self.scored, self.margin)]
+        mask = None if self.mask is None else self.mask.to(device, non_blocking=True)
+        return Batch(moved[0], moved[1], mask, moved[2], moved[3], self.blocks, self.pairs, self.tokens)
+
+
+def collate(pairs: Sequence[TokenPair], layout: Layout) -> Batch:
+    """Pairs → tensors on the CPU. At least one pair."""
+    if layout.unpadded:
+        return _unpadded(pairs, layout)
+    return _padded(pairs, layout)
+
+
+def _padded(pairs: Sequence[TokenPair], layout: Layout) -> Batch:
+    sides = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
+    lengths = np.array([len(side) for side in sides])
+    longest = int(lengths.max())
+    ids = np.full((len(sides), longest), layout.pad_id, np.int64)
+    mask = np.zeros_like(ids)
+    starts = longest - lengths if layout.pad_left else np.zeros_like(lengths)
+    for row, (side, start) in enumerate(zip(sides, starts, strict=True)):
+        ids[row, start : start + len(side)] = side
+        mask[row, start : start + len(side)] = 1
+    positions = np.maximum(mask.cumsum(axis=1) - 1, 0)
+    scored = np.arange(len(sides)) * longest + starts + (0 if layout.pool_first else lengths - 1)
+    return _batch(ids, positions, mask, scored, pairs, ())
+
+
+def _unpadded(pairs: Sequence[TokenPair], layout: Layout) -> Batch:
+    blocks: list[Block] = []
+    parts: list[Ids] = []
+    places: list[tuple[int, int]] = []
+    start = 0
+    for pair in pairs:
+        made = _blocks(pair, layout.share_prefix, start)
+        blocks += made
+        parts += [pair.chosen, pair.rejected[made[0].shared :]]
+        start = made[-1].start + made[-1].length
+        firsts, ends = [block.start for block in made], [end for block in made for end in block.ends()]
+        places.append((firsts[0], firsts[-1]) if layout.pool_first else (ends[0], ends[1]))
+    ids = np.concatenate(parts).astype(np.int64)[None]
+    positions = np.concatenate([_positions(block) for block in blocks])[None]
+    scored = np.array(places).T.reshape(-1)
+    return _batch(ids, positions, None, scored, pairs, tuple(blocks))
+
+
+def _blocks(pair: TokenPair, share: bool, start: int) -> list[Block]:
+    chosen, rejected = len(pair.chosen), len(pair.rejected)
+    if share and pair.shared:
+        return [Block(start, pair.shared, (chosen - pair.shared, rejected - pair.shared))]
+    return [Block(start, 0, (chosen,)), Block(start + chosen, 0, (rejected,))]
+
+
+def _positions(block: Block) -> NDArray[np.int64]:
+    """Each branch goes on where the shared part ends."""
+    parts = [np.arange(block.shared), *(np.arange(block.shared, block.shared + size) for size in block.branches)]
+    return np.concatenate(parts)
+
+
+def _batch(
+    ids: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    mask: NDArray[np.int64] | None,
+    scored: NDArray[np.int64],
+    pairs: Sequence[TokenPair],
+    blocks: tuple[Block, ...],
+) -> Batch:
+    return Batch(
+        ids=torch.from_numpy(ids),
+        positions=torch.from_numpy(positions.astype(np.int64)),
+        mask=None if mask is None else torch.from_numpy(mask),
+        scored=torch.from_numpy(scored.astype(np.int64)),
+        margin=torch.tensor([pair.margin for pair in pairs], dtype=torch.float32),
+        blocks=blocks,
+        pairs=len(pairs),
+        tokens=int(ids.size if mask is None else mask.sum()),
+    )
+
+
+Micro = list[int]
+"""Places of pairs in the pair set; empty when a rank has nothing to do in this micro step."""
+
+
+def epoch_batches(
+    pairs: Sequence[TokenPair], config: TrainConfig, epoch: int, world_size: int, rank: int, seed: int
+) -> list[list[Micro]]:
+    """This rank's micro batches of one epoch, grouped by optimizer step; every pair once over all ranks.
+
+    The pairs of a step depend on (seed, epoch) and the effective batch only, not on how it is split into processes
+    and micro batches. Every rank gets the same number of micro batches in a step; in the last, shorter step of an
+    epoch one may be empty.
+    """
+    wide = config.batch_size * world_size
+    steps = epoch_steps(pairs, wide * config.gradient_accumulation_steps, config.group_by_length, epoch, seed)
+    return [[part[rank::world_size] for part in _micro_parts(step, wide)] for step in steps]
+
+
+def epoch_steps(
+    pairs: Sequence[TokenPair], effective: int, by_length: bool, epoch: int, seed: int
+) -> Iterator[list[int]]:
+    """Pairs of each optimizer step, sorted by cost inside the step; only the last step may be shorter."""
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(pairs))
+    whole = len(order) - len(order) % effective
+    costs = np.array([pair.cost for pair in pairs])
+    window = WINDOW_STEPS * effective if by_length else effective
+    for start in range(0, whole, window):
+        held = order[start : min(start + window, whole)]
+        held = held[np.argsort(costs[held], kind="stable")]
+        groups = held.reshape(-1, effective)
+        for group in groups[random.permutation(len(groups))]:
+            yield group.tolist()
+    rest = order[whole:]
+    if len(rest):
+        yield rest[np.argsort(costs[rest], kind="stable")].tolist()
+
+
+def _micro_parts(step: list[int], wide: int) -> Iterator[list[int]]:
+    """A step → parts of at most `wide` pairs, as equal as can be."""
+    count = -(-len(step) // wide)
+    bounds = [len(step) * part // count for part in range(count + 1)]
+    return (step[low:high] for low, high in itertools.pairwise(bounds))
+
+
+def steps_per_epoch(pairs: int, config: TrainConfig, world_size: int) -> int:
+    """Optimizer steps of one epoch."""
+    return -(-pairs // (config.batch_size * world_size * config.gradient_accumulation_steps))
