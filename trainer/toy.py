@@ -6,7 +6,9 @@ AutoTokenizer and AutoModelForSequenceClassification.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -122,3 +124,20 @@ def _save(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m trainer.toy FOLDER FILE…`: a decoder whose tokenizer is trained on the files' strings."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.toy", description="Make a few-layer decoder.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("files", type=Path, nargs="+", help="pair files, or any text")
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--hidden", type=int, default=64)
+    args = parser.parse_args(argv)
+    texts = (line for file in args.files for line in file.read_text("utf-8").split("\n"))
+    make_decoder(args.folder, texts, layers=args.layers, hidden=args.hidden)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib.util
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from rmtui import workspace
+from rmtui.demo import pairs
+from rmtui.errors import UserError
+from rmtui.operations import launch
+from rmtui.records.facts import Epoch, State
+from rmtui.records.folder import RunFolder, run_folders
+from rmtui.records.state import status
+from rmtui.workspace import Workspace
+from trainer.events import read_from
+
+MODEL = "models/demo"
+NAME = "demo"
+STACK = ("torch", "transformers", "peft", "accelerate")
+OVERRIDES = {"learning_rate": "2e-4", "max_length": "128", "eval_steps": "8"}
+"""Preset A's rate of 1.5e-5 teaches a model with random weights nothing in a hundred steps."""
+
+SETTINGS = f"""\
+# The demo's workspace: everything in it was made by `rmtui demo`, and the folder may be deleted.
+model = "{MODEL}"
+data = "demo"
+processes = 2
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,4 +49,115 @@ def demo(root: Path, say: Callable[[str], None]) -> Demo:
 
     Raises UserError when the training stack is not installed or the folder holds something else.
     """
-    raise NotADirectoryError(root)
+    root = root.expanduser().absolute()
+    _refuse_foreign(root)
+    _need_stack()
+    ws = _workspace(root)
+    if (earlier := _earlier_run(ws)) is not None:
+        say(f"{root} holds the demo run {earlier.id} already.")
+        return Demo(root, earlier.id, fresh=False)
+    train, val = pairs.write(ws.data)
+    say(f"{_count(train)} training and {_count(val)} validation pairs, helpful answers against flawed ones: {ws.data}")
+    _make_model(ws, train)
+    say(f"A decoder of two layers with random weights and a tokenizer of its own: {ws.path(MODEL)}")
+    return Demo(root, _launch(ws), fresh=True)
+
+
+def follow(root: Path, run_id: str) -> Iterator[Epoch]:
+    """The epochs of a run as they end, until it does."""
+    run = RunFolder(workspace.open_workspace(root).runs / run_id)
+    told = 0
+    while True:
+        over = not _under_way(run)
+        epochs = list(_epochs(run))
+        yield from epochs[told:]
+        told = len(epochs)
+        if over:
+            return
+        time.sleep(0.2)
+
+
+def outcome(root: Path, run_id: str) -> tuple[bool, str]:
+    """Whether the run finished, and how it ended in words."""
+    found = status(RunFolder(workspace.open_workspace(root).runs / run_id))
+    words = f"{found.state.value}: {found.reason}" if found.reason else found.state.value
+    return found.state is State.FINISHED, words
+
+
+def _refuse_foreign(root: Path) -> None:
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return
+    settings = root / workspace.SETTINGS_FILE
+    if settings.is_file() and settings.read_text("utf-8", "replace") == SETTINGS:
+        return
+    raise UserError(
+        f"{root} is not empty and is no demo of rmtui",
+        "the demo never writes among things of yours",
+        "name a new folder: rmtui demo DIR",
+    )
+
+
+def _need_stack() -> None:
+    missing = [name for name in STACK if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            "the demo trains for real, and the training stack is not installed",
+            f"missing: {', '.join(missing)}",
+            'install it with: pip install "rmtui[train]"',
+        )
+
+
+def _workspace(root: Path) -> Workspace:
+    settings = root / workspace.SETTINGS_FILE
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if not settings.exists():
+            settings.write_text(SETTINGS, "utf-8")
+    except OSError as error:
+        raise UserError(f"the demo's folder {root} was not made", str(error), "name another: rmtui demo DIR") from error
+    return workspace.create(root)
+
+
+def _earlier_run(ws: Workspace) -> RunFolder | None:
+    """The newest demo run that is under way or finished; one that failed or was stopped makes room for another."""
+    ours = [run for run in run_folders(ws.runs) if run.spec().get("data") == NAME and run.name() == NAME]
+    return next((run for run in reversed(ours) if _under_way(run) or status(run).state is State.FINISHED), None)
+
+
+def _under_way(run: RunFolder) -> bool:
+    return not status(run).state.final
+
+
+def _count(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
+
+
+def _make_model(ws: Workspace, texts: Path) -> None:
+    """In a process of its own: rmtui never imports torch. -P keeps a stranger's trainer/ in this folder out."""
+    folder = ws.path(MODEL)
+    if (folder / "config.json").is_file():
+        return
+    making = folder.with_name(f".{folder.name}.new")
+    command = [sys.executable, "-P", "-m", "trainer.toy", str(making), str(texts)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        raise UserError("the demo's model was not made", last[0], "see: rmtui doctor", exit_code=1)
+    making.rename(folder)
+
+
+def _launch(ws: Workspace) -> str:
+    plan = launch.plan(ws, "A", overrides=OVERRIDES, data=NAME, model=MODEL, procs=2, name=NAME, tags=(NAME,))
+    return launch.start(ws, plan)
+
+
+def _epochs(run: RunFolder) -> Iterator[Epoch]:
+    for attempt in run.attempts():
+        if not attempt.events.is_file():
+            continue
+        for event in read_from(attempt.events)[0]:
+            if event.kind == "epoch":
+                got = event.metrics
+                losses = (got.get("train_loss"), got.get("val_loss"), got.get("val_acc"))
+                yield Epoch(round(event.epoch), *losses, int(got.get("val_pairs", 0)) or None)
