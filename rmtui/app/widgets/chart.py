@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.binding import Binding
 from textual.message import Message
+from textual.strip import Strip
 from textual.widget import Widget
 
-from rmtui.app.widgets.curves import Band, Curve, View
+from rmtui.app.widgets import figures
+from rmtui.app.widgets.curves import Axis, Band, Curve, View, Window, finite
+from rmtui.app.widgets.glyphs import Glyphs, glyphs_of
+from rmtui.app.widgets.palette import Palette, palette_of
+from rmtui.app.widgets.picture import Picture, Scene
+from rmtui.app.widgets.scale import Scale, x_value
+
+SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
+FEWEST_ROWS = 5
+"""Lower than this, a chart shows its figures alone."""
 
 
 class Chart(Widget, can_focus=True):
-    """Keys: h/l (cursor), + - 0 (zoom), [ ] (pan), e (smoothing), o (log scale), x (axis), enter (log at the cursor)."""
+    """A title line with legend and values, then curves between axes. With the focus: a cursor that reads values."""
+
+    DEFAULT_CSS = """
+    Chart { height: 1fr; min-height: 1; }
+    """
+    BINDINGS = [
+        Binding("right", "cursor(1)", "cursor right", show=False, id="chart.right"),
+        Binding("left", "cursor(-1)", "cursor left", show=False, id="chart.left"),
+        Binding("shift+right", "cursor(10)", "cursor far right", show=False, id="chart.far_right"),
+        Binding("shift+left", "cursor(-10)", "cursor far left", show=False, id="chart.far_left"),
+        Binding("plus,equals_sign", "zoom(0.5)", "zoom in", id="chart.zoom_in"),
+        Binding("minus", "zoom(2)", "zoom out", show=False, id="chart.zoom_out"),
+        Binding("left_square_bracket", "pan(-1)", "pan left", show=False, id="chart.pan_left"),
+        Binding("right_square_bracket", "pan(1)", "pan right", show=False, id="chart.pan_right"),
+        Binding("z", "reset", "whole curve", show=False, id="chart.reset"),
+        Binding("m", "smooth", "smoothing", id="chart.smooth"),
+        Binding("L", "log", "log scale", show=False, id="chart.log"),
+        Binding("X", "axis", "x axis", id="chart.axis"),
+        Binding("enter", "log_here", "log at the cursor", show=False, id="chart.log_here"),
+    ]
 
     @dataclass
     class ViewChanged(Message):
@@ -33,18 +67,190 @@ class Chart(Widget, can_focus=True):
         """`percent`: values are shares 0–1, shown as per cent."""
         super().__init__(id=id, classes=classes)
         self.chart_title = title
+        self.percent = percent
+        self._curves: tuple[Curve, ...] = ()
+        self._band: Band | None = None
+        self._note = ""
+        self._view = View()
+        self._drawn: tuple[object, list[Strip]] = (None, [])
+
+    # What the screen tells the chart
 
     def show(self, curves: Sequence[Curve], band: Band | None = None, note: str = "") -> None:
         """Draw these curves; nothing is redrawn when they equal those on screen. `note` explains an empty chart."""
+        told = (tuple(curves), band, note)
+        if told != (self._curves, self._band, self._note):
+            self._curves, self._band, self._note = told
+            self.refresh()
 
     @property
     def view(self) -> View:
-        return View()
+        return self._view
 
     def look(self, view: View) -> None:
         """Take over another chart's view, without a message."""
+        if view != self._view:
+            self._view = view
+            self.refresh()
 
     @property
     def columns(self) -> int:
         """Columns worth asking of the index: two a cell."""
-        return 2 * self.size.width
+        return max(2, 2 * self.size.width)
+
+    def values_at_cursor(self) -> list[tuple[Curve, float | None]]:
+        """Each curve in the legend with its value at the cursor; without a cursor, its last value."""
+        return [(curve, _value(curve, self._view.cursor)) for curve in self._curves if not curve.quiet]
+
+    # Keys
+
+    def _change(self, **changes: object) -> None:
+        self.look(replace(self._view, **changes))  # type: ignore[arg-type]
+        self.post_message(self.ViewChanged(self, self._view))
+
+    def action_cursor(self, by: int) -> None:
+        x = self._scale()
+        cursor = self._view.cursor
+        at = x.dots - 1 - by if cursor is None else x.dot(cursor)
+        self._change(cursor=x.value(max(0, min(x.dots - 1, at + by))))
+
+    def action_zoom(self, factor: float) -> None:
+        """About the cursor, or the right end."""
+        x, whole = self._scale(), self._whole()
+        length = (x.high - x.low) * factor
+        if length >= whole.high - whole.low:
+            self._change(window=Window())
+            return
+        centre = self._view.cursor if self._view.cursor is not None else x.high
+        share = (centre - x.low) / (x.high - x.low)
+        self._go(centre - share * length, length, whole)
+
+    def action_pan(self, by: int) -> None:
+        x = self._scale()
+        length = x.high - x.low
+        self._go(x.low + by * length / 4, length, self._whole())
+
+    def _go(self, low: float, length: float, whole: Scale) -> None:
+        low = max(whole.low, min(low, whole.high - length))
+        if length < whole.high - whole.low:
+            self._change(window=Window(low, low + length))
+
+    def action_reset(self) -> None:
+        self._change(window=Window(), cursor=None)
+
+    def action_smooth(self) -> None:
+        place = SMOOTHINGS.index(self._view.smoothing) if self._view.smoothing in SMOOTHINGS else -1
+        self._change(smoothing=SMOOTHINGS[(place + 1) % len(SMOOTHINGS)])
+
+    def action_log(self) -> None:
+        self._change(log=not self._view.log)
+
+    def action_axis(self) -> None:
+        axes = list(Axis)
+        after = axes[(axes.index(self._view.axis) + 1) % len(axes)]
+        self._change(axis=after, window=Window(), cursor=None)
+
+    def action_log_here(self) -> None:
+        if self._view.cursor is not None:
+            self.post_message(self.LogWanted(self, self._view.cursor))
+
+    # Drawing
+
+    def _scene(self) -> Scene:
+        return Scene(self._curves, self._band, self._view, self.percent, self.size.width, max(0, self.size.height - 1))
+
+    def _scale(self) -> Scale:
+        """The x range on screen, one position a cell."""
+        picture = Picture(self._scene(), palette_of(self), glyphs_of(self))
+        return Scale(picture.x.low, picture.x.high, picture.columns)
+
+    def _whole(self) -> Scale:
+        """All of x that is known. A windowed source holds only a part: the widest seen so far counts."""
+        ends = [(curve.x[0], curve.x[-1]) for curve in self._curves if len(curve.x)]
+        low = min((first for first, _ in ends), default=0.0)
+        return Scale(low, max((last for _, last in ends), default=1.0), 2)
+
+    def render_line(self, y: int) -> Strip:
+        key = (self._scene(), palette_of(self), glyphs_of(self), self.has_focus, self._note, self.chart_title)
+        if self._drawn[0] != key:
+            self._drawn = (key, self._draw())
+        lines = self._drawn[1]
+        strip = lines[y] if y < len(lines) else Strip.blank(self.size.width)
+        return strip.adjust_cell_length(self.size.width).apply_style(self.rich_style)
+
+    def _draw(self) -> list[Strip]:
+        palette, glyphs = palette_of(self), glyphs_of(self)
+        head = Strip(self._head(palette, glyphs))
+        if not any(finite(value) for curve in self._curves for value in curve.last):
+            return [head, Strip([]), Strip([Segment(" " * 8 + (self._note or "no values yet"), palette.quiet)])]
+        if self.size.height < FEWEST_ROWS:
+            return [head]
+        return [head, *Picture(self._scene(), palette, glyphs).strips()]
+
+    def _head(self, palette: Palette, glyphs: Glyphs) -> list[Segment]:
+        """Title, legend with values, and to the right what is not usual about the view."""
+        state = self._state()
+        room = self.size.width - cell_len(state) - 1
+        title = Style(bold=True, underline=self.has_focus)
+        segments = [Segment(" "), Segment(self.chart_title, palette.text + title), Segment("  ")]
+        used = sum(cell_len(segment.text) for segment in segments)
+        entries = self._legend(palette, glyphs)
+        for number, entry in enumerate(entries):
+            length = sum(cell_len(segment.text) for segment in entry)
+            more = 8 if number + 1 < len(entries) else 0
+            if used + length + more > room:
+                segments.append(Segment(f"+{len(entries) - number} more", palette.quiet))
+                break
+            segments += entry
+            used += length
+        strip = Strip(segments)
+        gap = max(1, self.size.width - strip.cell_length - cell_len(state))
+        return [*segments, Segment(" " * gap), Segment(state, palette.quiet)]
+
+    def _state(self) -> str:
+        view = self._view
+        parts = [
+            x_value(view.axis, view.cursor) if view.cursor is not None else "",
+            f"smoothed {view.smoothing:g}" if view.smoothing else "",
+            "log" if view.log else "",
+            "zoomed" if view.window != Window() else "",
+        ]
+        return "  ".join(part for part in parts if part)
+
+    def _legend(self, palette: Palette, glyphs: Glyphs) -> list[list[Segment]]:
+        entries = [self._entry(curve, value, palette, glyphs) for curve, value in self.values_at_cursor()]
+        quiet = sum(curve.quiet for curve in self._curves)
+        if quiet > 1:
+            entries.append([Segment(f"{quiet} others  ", palette.quiet)])
+        if self._band is not None:
+            if self._band.x:
+                entries.append([Segment(f"{self._band.label} {glyphs.band}  ", palette.quiet)])
+            if self._band.target is not None:
+                target = self._figure(self._band.target)
+                entries.append([Segment(f"target {target} {glyphs.target}{glyphs.target}  ", palette.quiet)])
+        return entries
+
+    def _entry(self, curve: Curve, value: float | None, palette: Palette, glyphs: Glyphs) -> list[Segment]:
+        sign = glyphs.curves[curve.slot % 6]
+        line = glyphs.target * 2 if curve.dashed else glyphs.horizontal * 2
+        return [
+            Segment(f"{sign}{line} ", palette.run(curve.slot)),
+            Segment(self._label(curve), palette.text),
+            Segment(f"{self._figure(value)}  ", palette.text + Style(bold=True)),
+        ]
+
+    def _label(self, curve: Curve) -> str:
+        if curve.label == self.chart_title:
+            return ""
+        return figures.fit(curve.label, min(24, cell_len(curve.label)), ellipsis=glyphs_of(self).ellipsis) + " "
+
+    def _figure(self, value: float | None) -> str:
+        return figures.percent(value) if self.percent else figures.loss(value)
+
+
+def _value(curve: Curve, at: float | None) -> float | None:
+    """The value of the last column at or before `at`; the last finite one when `at` is None."""
+    if at is None:
+        return next((value for value in reversed(curve.last) if finite(value)), None)
+    place = bisect.bisect_right(curve.x, at) - 1
+    return curve.last[place] if place >= 0 else None

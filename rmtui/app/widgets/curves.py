@@ -29,11 +29,13 @@ class SeriesLike(Protocol):
     def high(self) -> Sequence[float]: ...
     @property
     def last(self) -> Sequence[float]: ...
+    @property
+    def broken(self) -> Sequence[bool]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One line of a chart. A column whose `last` is not finite is a gap and gets a mark at the chart's foot."""
+    """One line of a chart. A column whose `last` is not finite is a gap; a `broken` one gets a mark at the foot."""
 
     key: str
     """Identity, stable while the data grows: `<run id>/<metric>`."""
@@ -42,6 +44,8 @@ class Curve:
     low: Sequence[float]
     high: Sequence[float]
     last: Sequence[float]
+    broken: Sequence[bool] = ()
+    """Columns that hold a value that is not finite; left out: those whose `last` is not."""
     slot: int = 0
     """Colour and marker of the run, 0–5; a run keeps its slot wherever it is drawn."""
     quiet: bool = False
@@ -54,7 +58,7 @@ class Curve:
     @staticmethod
     def of(key: str, label: str, series: SeriesLike, **more: object) -> Curve:
         """From the index's series; `more` are the other fields."""
-        return Curve(key, label, series.x, series.low, series.high, series.last, **more)  # type: ignore[arg-type]
+        return Curve(key, label, series.x, series.low, series.high, series.last, series.broken, **more)  # type: ignore[arg-type]
 
     @staticmethod
     def points(key: str, label: str, points: Sequence[tuple[float, float]], **more: object) -> Curve:

@@ -61,10 +61,9 @@ def palette_of(widget: Widget) -> Palette:
 def _palette(named: tuple[str, ...], runs: tuple[str, ...]) -> Palette:
     text, ground, accent, primary, good, warn, bad, quiet, band = named
     ink, paper = Color.parse(text or "#e0e0e0"), Color.parse(ground or "#121212")
-    faded = quiet or paper.blend(ink, 0.58).hex
     return Palette(
-        text=_ink(ink.hex),
-        quiet=_ink(faded),
+        text=_ink(text or "#e0e0e0"),
+        quiet=_ink(quiet or paper.blend(ink, 0.58).hex),
         accent=_ink(accent or "#ffa62b"),
         live=_ink(primary or "#4fa3e0"),
         good=_ink(good or "#5fbf77"),
