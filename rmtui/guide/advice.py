@@ -104,7 +104,7 @@ def against_overfitting(case: Situation) -> Iterator[Advice]:
 
 def _less_overfitting(case: Situation, because: tuple[str, ...], likely: bool) -> Iterator[Advice]:
     dropout, rank = case.subject.value("lora.dropout"), case.subject.value("lora.r")
-    about = {"likely": likely}
+    about: dict[str, Any] = {"likely": likely}
     if dropout is None or dropout < figures.HIGHER_DROPOUT:
         wanted = {"lora.dropout": figures.HIGHER_DROPOUT}
         yield Advice("more_dropout" if likely else "overfitting_unlikely", wanted, because=because, figures=about)
@@ -214,9 +214,9 @@ def check_data(case: Situation) -> Iterator[Advice]:
 
 def unlikely_overfitting(case: Situation) -> Iterator[Advice]:
     """Advice 5, told as unlikely where val_loss rose by a little only."""
-    if because := case.has("val_loss_rose_little"):
-        if not case.has("overfitting_turn", "overfitting_gap"):
-            yield from _less_overfitting(case, because, likely=False)
+    because = case.has("val_loss_rose_little")
+    if because and not case.has("overfitting_turn", "overfitting_gap"):
+        yield from _less_overfitting(case, because, likely=False)
 
 
 def more_val_pairs(case: Situation) -> Iterator[Advice]:

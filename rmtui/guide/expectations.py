@@ -70,12 +70,8 @@ def is_guides_own(subject: Subject, limits: Thresholds = DEFAULT) -> bool:
         return False
     model = subject.value("model")
     if run.state is State.IMPORTED and not model:
-        return run.name.removeprefix("guide-").removeprefix("helpful-") in (
-            "before",
-            "after",
-            "baseline-1",
-            "baseline-2",
-        )
+        last = (subject.newest("train_loss"), subject.newest("val_loss"))
+        return last in [(known.train_loss, known.val_loss) for known in (BEFORE, AFTER)]
     return bool(limits.guide_model) and model == limits.guide_model
 
 
@@ -97,7 +93,7 @@ def bands(wanted: Expectation, subject: Subject, limits: Thresholds = DEFAULT) -
 
 
 def _ranges(wanted: Expectation, metric: str, last: int, limits: Thresholds) -> dict[int, Range]:
-    """Epoch → range: the path's points with their tolerance; at the last epoch the final range, unless they disagree."""
+    """Epoch → range: the path's points, a band wide; at the last epoch the final range unless it disagrees."""
     half = limits.band_accuracy if metric == "val_acc" else limits.band_loss
     points = {point.epoch: _of(point, metric) for point in wanted.path if not last or point.epoch <= last}
     ranges = {epoch: (value - half, value + half) for epoch, value in points.items()}

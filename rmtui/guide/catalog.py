@@ -1,0 +1,154 @@
+"""One catalogue of sentences, English and Chinese, and the way figures are written in them."""
+
+from __future__ import annotations
+
+import locale
+import os
+import string
+import tomllib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rmtui.guide.subject import Advice, Reading
+
+LANGS = ("en", "zh")
+
+
+@cache
+def entries() -> dict[str, dict[str, str]]:
+    """`section.name` → {en, zh, why_en, why_zh}."""
+    document = tomllib.loads((Path(__file__).parent / "catalog.toml").read_text(encoding="utf-8"))
+    return {f"{section}.{name}": entry for section, rows in document.items() for name, entry in rows.items()}
+
+
+def choose(wanted: str = "") -> str:
+    """The language to speak: as wanted, else the locale's, else English."""
+    named = wanted or os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+    named = named or locale.getlocale()[0] or ""
+    return "zh" if named.lower().startswith(("zh", "chinese")) else "en"
+
+
+def say(key: str, lang: str = "en", /, **figures: Any) -> str:
+    """A sentence of the catalogue with its figures; `why_` before the name gives the reason of an advice."""
+    section, name = key.split(".", 1)
+    field = lang
+    if name.startswith("why_"):
+        name, field = name.removeprefix("why_"), f"why_{lang}"
+    return _FORMAT.vformat(entries()[f"{section}.{name}"][field], (), figures)
+
+
+def text(item: Reading | Advice, lang: str = "en") -> str:
+    """What a reading says, or what an advice tells to do."""
+    if isinstance(item, Advice):
+        return say(f"advice.{item.id}", lang, **item.figures, changes=changes_text(item.changes))
+    return say(f"reading.{item.id}", lang, **_composed(item.figures, lang))
+
+
+def reason(item: Advice, lang: str = "en") -> str:
+    """Why an advice is given."""
+    why = say(f"advice.why_{item.id}", lang, **item.figures)
+    return f"{why} ({say('word.own', lang)})" if item.own else why
+
+
+def _composed(figures: Mapping[str, Any], lang: str) -> dict[str, Any]:
+    """Figures with the small phrases that sentences are built of."""
+    made = dict(figures)
+    if "scope" in made:
+        made["scope"] = say(f"scope.{made['scope']}", lang, **figures)
+    if "val_pairs" in made:
+        made["interval"] = say("word.interval", lang, **figures) if made.get("half") is not None else ""
+    if "step" in made or "epoch" in made:
+        made["place"] = _place(made, lang)
+    return made
+
+
+def _place(figures: Mapping[str, Any], lang: str) -> str:
+    for name in ("step", "epoch"):
+        if figures.get(name) is not None:
+            return say(f"word.at_{name}", lang, **{name: figures[name]})
+    return ""
+
+
+def changes_text(changes: Mapping[str, Any]) -> str:
+    """`num_epochs 3, learning_rate 1.5e-5`."""
+    return ", ".join(f"{key} {value_text(key, value)}" for key, value in changes.items())
+
+
+def value_text(key: str, value: Any) -> str:
+    """A value of the configuration as a person would type it."""
+    if value is None:
+        return "?"
+    if key == "learning_rate" and isinstance(value, (int, float)):
+        return rate_text(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={inner}" for name, inner in value.items())
+    return str(value)
+
+
+def rate_text(value: float) -> str:
+    """1.5e-5, as people write it, not 1.5e-05."""
+    mantissa, _, exponent = f"{value:e}".partition("e")
+    if -4 <= int(exponent) < 4:
+        return f"{value:g}"
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def metric_text(metric: str, value: float | None) -> str:
+    """A metric with as many digits as it means: accuracies in per cent, losses with four digits."""
+    if value is None:
+        return "?"
+    return _accuracy(value) if metric == "val_acc" else f"{value:.4f}"
+
+
+def _accuracy(value: float) -> str:
+    return f"{100 * value:.2f}".rstrip("0").rstrip(".") + " %"
+
+
+def _signed(value: float, digits: int) -> str:
+    written = f"{abs(value):.{digits}f}"
+    sign = "" if float(written) == 0 else "−" if value < 0 else "+"
+    return sign + written
+
+
+def _signed_percent(value: float) -> str:
+    percent = 100 * value
+    return _signed(percent, 0 if abs(percent) >= 2 else 1) + " %"
+
+
+_FORMS: dict[str, Any] = {
+    "loss": lambda value: f"{value:.4f}",
+    "sloss": lambda value: _signed(value, 4),
+    "pct": lambda value: f"{100 * value:.1f}".removesuffix(".0") + " %",
+    "pp": lambda value: f"{100 * value:.1f}",
+    "spct": _signed_percent,
+    "points": lambda value: _signed(100 * value, 1),
+    "acc": _accuracy,
+    "rate": rate_text,
+    "num": lambda value: f"{value:.3g}" if isinstance(value, float) else str(value),
+    "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
+    "list": lambda value: ", ".join(map(str, value)),
+}
+FORMS = frozenset(_FORMS)
+
+
+class _Figures(string.Formatter):
+    """str.format with the forms above; a figure that is not known is a question mark."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if value is None:
+            return "?"
+        return str(_FORMS[format_spec](value)) if format_spec else str(value)
+
+    def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        return kwargs[str(key)]
+
+
+_FORMAT = _Figures()
