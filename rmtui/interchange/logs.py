@@ -7,7 +7,7 @@ stand on lines of their own after the `Epoch` line. Rotated files (`x.log.2.gz`,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,12 +50,8 @@ def is_log(path: Path) -> bool:
     return bool(_ROTATED.search(path.name)) or path.suffix in (".log", ".out", ".txt")
 
 
-def read_logs(paths: Iterable[Path]) -> list[Foreign]:
-    """Every run in these log files; rotated parts of one log are read oldest first."""
-    return [run for parts in _families(paths) for run in _read(parts)]
-
-
-def _families(paths: Iterable[Path]) -> list[list[Path]]:
+def families(paths: Iterable[Path]) -> list[list[Path]]:
+    """Log files that belong together: the rotated parts of one log, oldest first."""
     families: dict[Path, list[Path]] = {}
     for path in sorted(paths):
         stem = path.with_name(_ROTATED.sub(".log", path.name))
@@ -68,7 +64,8 @@ def _age(path: Path) -> int:
     return int(match.group(1) or 0) if match else 0
 
 
-def _read(parts: list[Path]) -> list[Foreign]:
+def read_logs(parts: Sequence[Path]) -> list[Foreign]:
+    """Every run in one log, given as its rotated parts, oldest first."""
     segments, notes = _segments(line for path in parts for line in lines(path))
     base = _ROTATED.sub("", parts[-1].name)
     digest = identity(*parts)

@@ -7,7 +7,7 @@ Checksums are not verified: a torn tail ends the file, damaged messages are coun
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rmtui.interchange import protobuf
@@ -24,15 +24,17 @@ def is_event_file(path: Path) -> bool:
     return "tfevents" in path.name
 
 
-def read_folder(files: Iterable[Path]) -> list[Foreign]:
-    """One run a folder: the event files of a folder are one training and its restarts."""
-    folders: dict[Path, list[Path]] = {}
+def folders(files: Iterable[Path]) -> list[list[Path]]:
+    """Event files by folder: those of one folder are one training and its restarts."""
+    found: dict[Path, list[Path]] = {}
     for path in sorted(files):
-        folders.setdefault(path.parent, []).append(path)
-    return [_read(folder, paths) for folder, paths in folders.items()]
+        found.setdefault(path.parent, []).append(path)
+    return list(found.values())
 
 
-def _read(folder: Path, paths: list[Path]) -> Foreign:
+def read_events(paths: Sequence[Path]) -> Foreign:
+    """The run whose event files these are, all of one folder."""
+    folder = paths[0].parent
     series: dict[str, list[Point]] = {}
     damaged = 0
     for path in paths:
