@@ -1,0 +1,98 @@
+"""Logs in the guide's format and the variants people really have."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from rmtui.interchange.logs import families, is_log, read_logs
+from rmtui.records.facts import Epoch
+
+ONE = "Epoch 2: train_loss=0.67, val_loss=0.61, val_acc=71%"
+WANTED = Epoch(2, train_loss=0.67, val_loss=0.61, val_acc=0.71)
+
+
+def read(tmp_path: Path, text: str | bytes, name: str = "helpful_x.log") -> list[tuple[Epoch, ...]]:
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return [run.epochs for run in read_logs([path])]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ONE,
+        "Epoch 2/3 | train_loss=0.6700 | val_loss=0.6100 | val_acc=71.00%",
+        "epoch: 2; val_acc: 0.71; val_loss: 0.61; train_loss: 0.67",
+        "2025-03-01 10:22:07,113 INFO trainer Epoch [2/4] Train Loss: 0.67 Val Loss: 0.61 Val Acc: 71.0",
+        "100%|██████████| 200/200 [03:10<00:00, 1.05it/s]\r" + ONE,
+        "Epoch 2\n  train_loss 0.67\n  val_loss 0.61\n  val_acc 71 %",
+        "{'eval_loss': 0.61, 'eval_accuracy': 0.71, 'train_loss': 0.67, 'epoch': 2.0}",
+        "=== Epoch 2 ===\ntraining loss = 0.67\nvalidation loss = 0.61\nvalidation accuracy = 71%",
+        "\x1b[32mEpoch 2\x1b[0m: train_loss=0.67, val_loss=0.61, val_acc=71%",
+        ONE + "\x00\x00",
+    ],
+)
+def test_a_variant_of_the_guides_line_gives_its_figures(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, text) == [(WANTED,)]
+
+
+def test_an_epoch_without_accuracy_keeps_it_unknown(tmp_path: Path) -> None:
+    assert read(tmp_path, "Epoch 1: train_loss=0.9, val_loss=0.6") == [(Epoch(1, train_loss=0.9, val_loss=0.6),)]
+
+
+def test_a_progress_bars_hundred_per_cent_is_no_accuracy(tmp_path: Path) -> None:
+    (run,) = read(tmp_path, "Epoch 1: 100%|███| 10/10 train_loss=0.9\n")
+    assert run == (Epoch(1, train_loss=0.9),)
+
+
+def test_an_accuracy_that_makes_no_sense_is_left_out_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_text("Epoch 1: train_loss=0.9, val_acc=710%\n")
+    (run,) = read_logs([path])
+    assert run.epochs == (Epoch(1, train_loss=0.9),)
+    assert "accuracy" in run.notes[0]
+
+
+def test_epochs_counted_from_zero_become_first_and_second(tmp_path: Path) -> None:
+    (run,) = read(tmp_path, "Epoch 0: val_loss=0.6\nEpoch 1: val_loss=0.5\n")
+    assert [(epoch.epoch, epoch.val_loss) for epoch in run] == [(1, 0.6), (2, 0.5)]
+
+
+def test_a_training_started_anew_in_the_same_log_is_a_second_run(tmp_path: Path) -> None:
+    text = "Epoch 1: val_loss=0.6\nEpoch 2: val_loss=0.5\nEpoch 1: val_loss=0.7\nEpoch 2: val_loss=0.4\n"
+    first, second = read(tmp_path, text)
+    assert [epoch.val_loss for epoch in first] == [0.6, 0.5]
+    assert [epoch.val_loss for epoch in second] == [0.7, 0.4]
+
+
+def test_a_resumed_epoch_is_told_by_its_later_figures(tmp_path: Path) -> None:
+    text = "Epoch 1: val_loss=0.6\nEpoch 2: val_loss=0.5\nresuming\nEpoch 2: val_loss=0.45\nEpoch 3: val_loss=0.44\n"
+    (run,) = read(tmp_path, text)
+    assert [epoch.val_loss for epoch in run] == [0.6, 0.45, 0.44]
+
+
+def test_rotated_and_packed_parts_are_one_log_oldest_first(tmp_path: Path) -> None:
+    (tmp_path / "rm.log").write_text("Epoch 3: val_loss=0.4\n")
+    (tmp_path / "rm.log.1").write_text("Epoch 2: val_loss=0.5\n")
+    with gzip.open(tmp_path / "rm.log.2.gz", "wt") as file:
+        file.write("Epoch 1: val_loss=0.6\n")
+    (parts,) = families(path for path in tmp_path.iterdir() if is_log(path))
+    (run,) = read_logs(parts)
+    assert run.name == "rm"
+    assert [epoch.val_loss for epoch in run.epochs] == [0.6, 0.5, 0.4]
+
+
+def test_a_line_without_end_is_cut_and_the_next_is_read(tmp_path: Path) -> None:
+    (run,) = read(tmp_path, b"x" * (5 << 20) + b"\n" + ONE.encode())
+    assert run == (WANTED,)
+
+
+def test_steps_of_a_log_become_a_series(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_text("Epoch 1/2\nstep 10 loss=0.69 lr=1e-5\nstep 20 loss=0.66 lr=2e-5\nEpoch 1: val_loss=0.6\n")
+    (run,) = read_logs([path])
+    assert list(run.series["loss"]) == [(10.0, 0.69, None), (20.0, 0.66, None)]
+    assert run.config == {"num_epochs": 2}
