@@ -95,7 +95,7 @@ def tagged(run: str | None = None, attempt: int | None = None, nonce: str | None
     """Every living process of trainings (of one run, attempt or launch), launchers and helpers included."""
     wanted = f"{TAG}=".encode()
     found = []
-    for name in os.listdir("/proc"):
+    for name in os.listdir("/proc"):  # noqa: PTH208
         if not name.isdigit():
             continue
         try:

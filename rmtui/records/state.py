@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -153,7 +154,7 @@ def stall(attempt: AttemptFolder, now: float | None = None) -> str:
     now = time.time() if now is None else now
     times = _step_times(attempt)
     quiet = now - max([t for _, t in ranks.values()] + times[-1:])
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     usual = statistics.median(gaps) if gaps else 0.0
     if quiet < max(STALL_FLOOR, 10 * usual, 3 * max(gaps, default=0.0)):
         return ""

@@ -61,10 +61,14 @@ def read(queue: Path, run: str) -> Ticket | None:
     if document is None:
         return None
     try:
-        needs = Needs(**{key: tuple(v) if isinstance(v, list) else v for key, v in document.pop("needs").items()})
+        needs = _needs(**document.pop("needs"))
         return Ticket(needs=needs, **document)
     except (TypeError, KeyError, AttributeError):
         return None
+
+
+def _needs(kind: str, count: int, names: list[str], allowed: list[str]) -> Needs:
+    return Needs(kind, count, tuple(names), tuple(allowed))
 
 
 def tickets(queue: Path) -> list[Ticket]:

@@ -1,0 +1,127 @@
+"""The command line that starts a training: `accelerate launch` with every figure said, and the environment beside it.
+
+What is not said, accelerate guesses: `--cpu --num_processes 2` runs one process, port 29500 is checked and then bound,
+and the user's default_config.yaml may choose other GPUs.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import trainer
+from rmtui.records.proc import SLOTS, TAG
+
+PLAIN_CONFIG = Path(__file__).with_name("accelerate.yaml")
+TRAINER = ("-m", "trainer")
+"""The trainer's command after the interpreter; spec.toml carries it as [trainer] command."""
+LAUNCHER = (sys.executable, "-m", "accelerate.commands.launch")
+SHUTDOWN_MARGIN = 30.0
+"""torchelastic kills ranks this much later than the supervisor does, so that one clock alone decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What decides the command line."""
+
+    processes: int = 1
+    kind: str = "cpu"
+    """cpu or gpu."""
+    devices: tuple[str, ...] = ()
+    """GPU indices or UUIDs that the run occupies."""
+    mixed_precision: str = "no"
+    accelerate_config: str = ""
+    trainer: tuple[str, ...] = TRAINER
+    launcher: str = "accelerate"
+    """accelerate, or direct: the trainer's command alone, one process, for a trainer that needs no accelerate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Set beside the caller's environment."""
+
+    @property
+    def line(self) -> str:
+        """As one would type it."""
+        words = [f"{key}={shlex.quote(value)}" for key, value in self.environment.items()]
+        argv = self.argv
+        if argv[:3] == LAUNCHER:
+            argv = ("accelerate", "launch", *argv[3:])
+        return " ".join([*words, *map(shlex.quote, argv)])
+
+
+def job_of(spec: Mapping[str, Any], devices: Sequence[str] = ()) -> Job:
+    """The job that spec.toml describes, on these devices."""
+    launch, train = spec.get("launch", {}), spec.get("trainer", {})
+    return Job(
+        processes=int(launch.get("processes", 1)),
+        kind=str(launch.get("device", "cpu")),
+        devices=tuple(devices),
+        mixed_precision=str(spec.get("config", {}).get("mixed_precision", "no")),
+        accelerate_config=str(launch.get("accelerate_config", "")),
+        trainer=tuple(train.get("command", TRAINER)),
+        launcher=str(train.get("launcher", "accelerate")),
+    )
+
+
+def command(job: Job, run: str, attempt: str, resume: str = "", grace: float = 90.0) -> Command:
+    """The line for a run folder and attempt folder; both are only quoted, so a preview may hand in names."""
+    program = [*job.trainer]
+    if program[:1] == ["-m"] and job.launcher == "direct":
+        program = [sys.executable, *program]
+    options = ["--config", f"{run}/spec.toml", "--run-dir", run, "--attempt-dir", attempt]
+    if resume:
+        options += ["--resume", resume]
+    return Command((*_launcher(job), *program, *options), environment(job, grace))
+
+
+def _launcher(job: Job) -> list[str]:
+    if job.launcher == "direct":
+        return []
+    line = [*LAUNCHER]
+    if job.accelerate_config:
+        line += ["--config_file", job.accelerate_config]
+    elif job.kind == "cpu" and job.processes == 1:
+        line += ["--cpu"]
+    else:
+        line += ["--config_file", str(PLAIN_CONFIG)]
+        line += ["--multi_gpu"] if job.processes > 1 else []
+    line += ["--num_processes", str(job.processes), "--num_machines", "1"]
+    line += ["--mixed_precision", job.mixed_precision, "--dynamo_backend", "no"]
+    return [*line, "--main_process_port", "0"] if job.processes > 1 or job.accelerate_config else line
+
+
+def environment(job: Job, grace: float) -> dict[str, str]:
+    """What the training needs in its environment, the run's tag aside."""
+    env = {"OMP_NUM_THREADS": str(threads(job.processes))}
+    if job.kind == "cpu":
+        env["ACCELERATE_USE_CPU"] = "true"
+    elif job.devices:
+        env |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(job.devices)}
+    if job.launcher == "accelerate" and job.processes > 1:
+        env["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(int(grace + SHUTDOWN_MARGIN))
+    return env
+
+
+def threads(processes: int) -> int:
+    """Threads a rank: what the caller's OMP_NUM_THREADS says, else the cores of this process shared evenly."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    if said.isdigit() and int(said) > 0:
+        return int(said)
+    return max(1, len(os.sched_getaffinity(0)) // processes)
+
+
+def full_environment(command: Command, tag: str, slots: Sequence[str]) -> dict[str, str]:
+    """The caller's environment with the command's, the run's tag, and this trainer first on the import path."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("RMTUI_")}
+    here = str(Path(trainer.__file__).resolve().parent.parent)
+    path = [here, *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
+    extra = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(path), TAG: tag, SLOTS: ",".join(slots)}
+    return {**env, **command.environment, **extra}

@@ -1,0 +1,251 @@
+"""The process that waits for a run's turn, starts its training and sees it to its end: `python -m
+rmtui.launch.supervisor wait|adopt RUN_FOLDER ATTEMPT [LOCK_FD]`.
+
+It is nobody's child, has its own session, imports no torch, and holds no descriptor of its caller but the queue's lock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rmtui.errors import UserError
+from rmtui.launch import hooks, slots
+from rmtui.launch.command import Command, command, full_environment, job_of, threads
+from rmtui.launch.ingester import Ingester
+from rmtui.launch.verdict import Observed, Verdict, judge, oom_kills
+from rmtui.launch.waker import Waker
+from rmtui.launch.watch import Watch
+from rmtui.records import proc, state, tickets
+from rmtui.records.facts import State
+from rmtui.records.folder import AttemptFolder, RunFolder, write_json
+from rmtui.workspace import Workspace, open_workspace
+
+PATIENCE = 20.0
+"""Seconds in which the last word is tried again on a full disk."""
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def main(words: list[str]) -> int:
+    """Forks away from the caller, then works. The caller sees exit code 0 at once."""
+    if os.fork():
+        os._exit(0)
+    os.umask(0o077)
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    mode, path, n = words[0], Path(words[1]), int(words[2])
+    run, waker = RunFolder(path), Waker()
+    ws = _workspace(path.parent.parent)
+    if mode == "adopt":
+        _adopt(ws, run, n, waker)
+    else:
+        _wait_and_supervise(ws, run, n, int(words[3]), waker)
+    return 0
+
+
+def _workspace(root: Path) -> Workspace:
+    try:
+        return open_workspace(root)
+    except UserError as error:  # settings broken by hand must not end a training
+        _say(str(error))
+        return Workspace(root)
+
+
+def _say(text: str) -> None:
+    try:
+        print(f"{time.strftime('%F %T')} {text}", file=sys.stderr, flush=True)
+    except OSError:
+        return  # a full disk; nobody else could be told
+
+
+def _wait_and_supervise(ws: Workspace, run: RunFolder, n: int, lock: int, waker: Waker) -> None:
+    os.set_inheritable(lock, False)
+    while (ticket := tickets.read(ws.queue, run.id)) is not None and ticket.attempt == n:
+        if (started := _try_turn(ws, run, ticket)) is not None:
+            os.close(lock)
+            _supervise(ws, run, ticket, *started, waker)
+            return
+        if waker.terminated:
+            return
+        waker.wait(0.5 if _first(ws, ticket) else 2.0)
+    with tickets.turn(ws.queue):
+        if tickets.read(ws.queue, run.id) is None:
+            tickets.waiter_lock(ws.queue, run.id).unlink(missing_ok=True)
+
+
+def _first(ws: Workspace, ticket: tickets.Ticket) -> bool:
+    line = tickets.tickets(ws.queue)
+    return bool(line) and line[0].run == ticket.run
+
+
+def _try_turn(ws: Workspace, run: RunFolder, ticket: tickets.Ticket) -> tuple[AttemptFolder, int, slots.Taken] | None:
+    """Devices and the attempt's folder, in one moment in which nobody else takes any; None: not yet."""
+    with tickets.turn(ws.queue):
+        if tickets.read(ws.queue, run.id) != ticket:
+            return None
+        taken = slots.take_turn(ws, ticket)
+        if taken is None:
+            return None
+        attempt, lock = run.new_attempt(ticket.attempt)
+        tickets.remove(ws.queue, run.id)
+        tickets.waiter_lock(ws.queue, run.id).unlink(missing_ok=True)
+        return attempt, lock, taken
+
+
+def _supervise(
+    ws: Workspace,
+    run: RunFolder,
+    ticket: tickets.Ticket,
+    attempt: AttemptFolder,
+    lock: int,
+    taken: slots.Taken,
+    waker: Waker,
+) -> None:
+    """From the taken devices to exit.json; lock and devices are let go last, by this process's end."""
+    ingester = Ingester(ws, run)
+    ingester.start()
+    try:
+        launch, launcher = _start(run, attempt, ticket, taken)
+    except (OSError, UserError, ValueError) as error:
+        _say(f"start: {error}")
+        verdict = Verdict(State.FAILED, f"could not be started: {error}")
+        _last_word(ws, run, attempt, verdict, None, ingester)
+        return
+    seen = Watch(ws, run, attempt, launch, launcher, waker).until_empty()
+    _last_word(ws, run, attempt, judge(attempt, seen), seen, ingester)
+
+
+def _start(
+    run: RunFolder, attempt: AttemptFolder, ticket: tickets.Ticket, taken: slots.Taken
+) -> tuple[dict[str, Any], int]:
+    """Write launch.json, then start the training from the attempt's folder; returns launch.json and the child's pid."""
+    spec = run.spec()
+    job = job_of(spec, taken.devices)
+    line = command(job, str(run.path), str(attempt.path), ticket.resume, state.GRACE)
+    nonce = os.urandom(6).hex()
+    me = proc.this_process()
+    launch: dict[str, Any] = {
+        "kind": "local",
+        "t": time.time(),
+        "host": proc.host(),
+        "boot_id": proc.boot_id(),
+        "pid": me.pid,
+        "started": me.started,
+        "nonce": nonce,
+        "tag": f"{run.id}:{attempt.n}:{nonce}",
+        "argv": list(line.argv),
+        "processes": job.processes,
+        "threads": threads(job.processes),
+        "devices": list(taken.devices),
+        "slots": list(taken.names),
+        "grace": state.GRACE,
+        "oom_kills": oom_kills(),
+        "resumed_from": ticket.resume or None,
+        "resumed_from_step": _step_of(ticket.resume),
+    }
+    write_json(attempt.path / "launch.json", launch)
+    return launch, _spawn(attempt, line, launch)
+
+
+def _spawn(attempt: AttemptFolder, line: Command, launch: dict[str, Any]) -> int:
+    env = full_environment(line, str(launch["tag"]), list(launch["slots"]))
+    log = os.open(attempt.logs / "launch.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        child = subprocess.Popen(
+            line.argv,
+            cwd=attempt.path,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+    child.returncode = 0  # reaped by Watch, which waits for every child; Popen must not
+    return child.pid
+
+
+def _step_of(checkpoint: str) -> int | None:
+    number = Path(checkpoint).name.removeprefix("step-")
+    return int(number) if number.isdigit() else None
+
+
+def _adopt(ws: Workspace, run: RunFolder, n: int, waker: Waker) -> None:
+    """Take over an attempt whose supervisor died, or only write its last word when no process is left either."""
+    attempt = AttemptFolder(run.path / f"attempt-{n}")
+    lock = _attempt_lock(attempt, waker)
+    if lock is None or attempt.exit() is not None:
+        return
+    launch = attempt.launch()
+    held = slots.hold(ws, launch.get("slots", []))
+    _say(f"adopted attempt {n}{'' if held is not None else '; its devices could not be locked again'}")
+    ingester = Ingester(ws, run)
+    ingester.start()
+    seen = Watch(ws, run, attempt, launch, None, waker).until_empty()
+    _last_word(ws, run, attempt, judge(attempt, seen), seen, ingester)
+
+
+def _attempt_lock(attempt: AttemptFolder, waker: Waker) -> int | None:
+    """The attempt's lock; None when another supervisor has it. Readers' probes hold it for moments only."""
+    import fcntl
+
+    fd = os.open(attempt.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for _ in range(20):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+        except BlockingIOError:
+            waker.wait(0.05)
+    os.close(fd)
+    return None
+
+
+def _last_word(
+    ws: Workspace,
+    run: RunFolder,
+    attempt: AttemptFolder,
+    verdict: Verdict,
+    seen: Observed | None,
+    ingester: Ingester,
+) -> None:
+    document = {
+        "outcome": verdict.outcome,
+        "reason": verdict.reason,
+        "exit_code": _exit_code(verdict, seen),
+        "ended": time.time(),
+        **verdict.details,
+    }
+    _write_stubbornly(attempt.path / "exit.json", document)
+    _say(f"attempt {attempt.n}: {verdict.outcome} {verdict.reason}")
+    ingester.finish(30)
+    hooks.ended(ws, run, state.attempt_status(run, attempt))
+
+
+def _exit_code(verdict: Verdict, seen: Observed | None) -> int | None:
+    if verdict.outcome == State.FINISHED:
+        return 0
+    code = seen.exit_code if seen else None
+    return code if code is None or code >= 0 else 128 - code
+
+
+def _write_stubbornly(path: Path, document: dict[str, Any]) -> None:
+    """A full disk may have room again in a moment. Without exit.json, readers judge by what is there."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            write_json(path, document)
+            return
+        except OSError as error:
+            if time.monotonic() > until:
+                _say(f"{path} could not be written: {error}")
+                return
+            time.sleep(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

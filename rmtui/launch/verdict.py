@@ -1,0 +1,190 @@
+"""How an attempt ended, in one place: exit codes are no states (a clean stop, a crash and an OOM kill all give 1)."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rmtui.records.facts import State
+from rmtui.records.folder import AttemptFolder
+
+_TORCHELASTIC = re.compile(rb"failed \(exitcode: (-?\d+)\) local_rank: (\d+) \(pid: (\d+)\)")
+_ONE_PROCESS = re.compile(rb"(?:returned non-zero exit status (\d+)|died with <Signals\.\w+: (\d+)>)")
+_TAIL_LINES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the supervisor saw."""
+
+    exit_code: int | None
+    """Of the launcher; negative: the signal that ended it; None: it was not this supervisor's child."""
+    stop: Mapping[str, Any] | None = None
+    """The first stop request."""
+    at_once: bool = False
+    """A request asked for a kill without waiting."""
+    killed: bool = False
+    """The grace ran out and the supervisor killed."""
+    terminated: bool = False
+    """The supervisor itself got a SIGTERM."""
+    out_of_memory: bool = False
+    """The kernel's count of OOM kills rose meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    outcome: State
+    reason: str
+    details: dict[str, Any] = field(default_factory=dict)
+    """Further keys of exit.json: step, rank, tail, suggest."""
+
+
+def judge(attempt: AttemptFolder, seen: Observed) -> Verdict:
+    """The outcome of an attempt of which no process is left."""
+    result = attempt.result() or {}
+    step = _step(attempt, result)
+    if result.get("outcome") == State.FINISHED:
+        return Verdict(State.FINISHED, str(result.get("reason", "")), {"step": step})
+    if seen.stop is not None or seen.terminated:
+        return _asked(seen, result, step)
+    if failures := attempt.failures():
+        return _failed(attempt, failures[0], step)
+    code, rank = _first_exit(attempt, seen.exit_code)
+    if code is not None and code < 0:
+        return _killed(code, rank, seen, step)
+    if result.get("outcome") == State.STOPPED:
+        return Verdict(State.INTERRUPTED, f"a SIGTERM from outside{_at(step)}", {"step": step})
+    if result.get("outcome") == State.FAILED:
+        return Verdict(State.FAILED, str(result.get("reason", "")), {"step": step})
+    return _exited(attempt, code, rank, step)
+
+
+def _asked(seen: Observed, result: Mapping[str, Any], step: int | None) -> Verdict:
+    by = str((seen.stop or {}).get("by", "")) or "someone"
+    details = {"step": step}
+    if seen.at_once:
+        return Verdict(State.KILLED, f"killed at once by {by}{_at(step)}", details)
+    if seen.killed:
+        return Verdict(State.KILLED, f"did not stop in time and was killed{_at(step)}", details)
+    if seen.stop is None:
+        return Verdict(State.INTERRUPTED, f"its supervisor was told to end (SIGTERM){_at(step)}", details)
+    if result.get("outcome") == State.STOPPED:
+        return Verdict(State.STOPPED, f"stopped by {by}{_at(step)}", details)
+    before = "before the first step" if not step else f"without saving{_at(step)}"
+    return Verdict(State.STOPPED, f"stopped by {by} {before}", details)
+
+
+def _failed(attempt: AttemptFolder, failure: Mapping[str, Any], step: int | None) -> Verdict:
+    rank = int(failure["rank"])
+    step = failure.get("step") if isinstance(failure.get("step"), int) else step
+    kind, text = str(failure.get("type", "error")), str(failure.get("text", "")).strip()
+    details = {"step": step, "rank": rank, "tail": tail(attempt.logs / f"rank{rank}.log")}
+    if suggest := failure.get("suggest"):
+        details["suggest"] = suggest
+    if "OutOfMemory" in kind or suggest:
+        return Verdict(State.FAILED, f"out of memory on rank {rank}{_at(step)}{suggestion_words(suggest)}", details)
+    first = text.splitlines()[0] if text else ""
+    words = f"{kind}: {first}" if first else kind
+    return Verdict(State.FAILED, f"{words} (rank {rank}){_at(step)}", details)
+
+
+def suggestion_words(suggest: Any) -> str:
+    """`: try batch size 2 × accumulation 4`."""
+    if not isinstance(suggest, Mapping):
+        return ""
+    batch, groups = suggest.get("batch_size"), suggest.get("gradient_accumulation_steps")
+    words = f"batch size {batch} × accumulation {groups}" if batch and groups else ""
+    if length := suggest.get("max_length"):
+        words += f"{', ' if words else ''}length {length}"
+    return f": try {words}" if words else ""
+
+
+def _killed(code: int, rank: int | None, seen: Observed, step: int | None) -> Verdict:
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    who = "the launcher" if rank is None else f"rank {rank}"
+    details = {"step": step, "rank": rank}
+    if code == -signal.SIGTERM:
+        return Verdict(State.INTERRUPTED, f"a SIGTERM from outside ended {who}{_at(step)}", details)
+    if code == -signal.SIGKILL and seen.out_of_memory:
+        return Verdict(State.KILLED, f"out of memory, {who}{_at(step)}", details)
+    if code == -signal.SIGKILL:
+        return Verdict(State.KILLED, f"{who} was killed (SIGKILL){_at(step)}", details)
+    return Verdict(State.FAILED, f"{who} crashed ({name}){_at(step)}", details)
+
+
+def _exited(attempt: AttemptFolder, code: int | None, rank: int | None, step: int | None) -> Verdict:
+    log = attempt.logs / ("launch.log" if rank is None else f"rank{rank}.log")
+    lines = tail(log) or tail(attempt.logs / "launch.log")
+    details = {"step": step, "rank": rank, "tail": lines}
+    if code is None:
+        return Verdict(State.INTERRUPTED, f"its processes are gone without a last word{_at(step)}", details)
+    who = "the launcher" if rank is None else f"rank {rank}"
+    said = f": {lines[-1]}" if lines else ""
+    if code == 0:
+        return Verdict(State.FAILED, f"{who} ended without a result{_at(step)}{said}", details)
+    return Verdict(State.FAILED, f"{who} exited with code {code}{_at(step)}{said}", details)
+
+
+def _first_exit(attempt: AttemptFolder, launcher: int | None) -> tuple[int | None, int | None]:
+    """(exit code, rank) of the process that ended first in a bad way, as the launcher's log tells it."""
+    try:
+        log = (attempt.logs / "launch.log").read_bytes()
+    except OSError:
+        log = b""
+    if found := _TORCHELASTIC.search(log):
+        return int(found[1]), int(found[2])
+    if launcher == 1 and (alone := _ONE_PROCESS.search(log)):
+        return (int(alone[1]) if alone[1] else -int(alone[2])), 0
+    return launcher, None
+
+
+def _step(attempt: AttemptFolder, result: Mapping[str, Any]) -> int | None:
+    if isinstance(result.get("step"), int):
+        return int(result["step"])
+    return max((step for step, _ in attempt.rank_steps().values()), default=None)
+
+
+def _at(step: int | None) -> str:
+    return f" at step {step}" if step else ""
+
+
+def tail(path: Path) -> list[str]:
+    """The last lines of a log that say something, without escape sequences."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - 8192))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    lines = [_printable(line.rpartition("\r")[2]) for line in text.split("\n")]
+    return [line for line in lines if line.strip()][-_TAIL_LINES:]
+
+
+def _printable(line: str) -> str:
+    line = re.sub(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)", "", line)
+    return "".join(letter if letter.isprintable() else " " for letter in line).rstrip()
+
+
+def oom_kills() -> int:
+    """The kernel's count of processes it killed for memory: of this machine and of our control group."""
+    total = 0
+    for path in (Path("/proc/vmstat"), _cgroup() / "memory.events"):
+        try:
+            words = [line.split() for line in path.read_text().splitlines()]
+        except OSError:
+            continue
+        total += sum(int(word[1]) for word in words if word[0] == "oom_kill")
+    return total
+
+
+def _cgroup() -> Path:
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    inside = next((line[3:] for line in lines if line.startswith("0::")), "/")
+    return Path("/sys/fs/cgroup") / inside.lstrip("/")
