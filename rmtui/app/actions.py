@@ -110,6 +110,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("home.delete", "delete", "delete", "Delete the marked runs and their files, after a question"),
     Action("home.pairs", "P", "pairs", "Read the pairs that the run gets wrong, closest and tied"),
     Action("home.copy", "y", "copy folder", "Copy the path of the run's folder to the clipboard"),
+    Action("home.clear", "escape", "clear", "Take away the filter, then the marks", palette=False),
     Action("home.list", "1", "list", "Go to the list"),
     Action("home.curves", "2", "curves", "Go to the curves"),
     Action("home.log", "3,l", "log", "Go to the log of the run"),

@@ -22,7 +22,7 @@ RETRY_SECONDS = 10.0
 class RmtuiApp(App[None], inherit_bindings=False):
     """One app on one folder; `workspace` is None while the folder is no workspace."""
 
-    CSS_PATH = "app.tcss"
+    CSS_PATH = ["app.tcss", "screens/home.tcss", "screens/empty.tcss"]  # a default screen loads none of its own
     TITLE = "rmtui"
     BINDINGS = actions.bindings("app")
     COMMAND_PALETTE_BINDING = "colon"
@@ -37,6 +37,8 @@ class RmtuiApp(App[None], inherit_bindings=False):
         self.counts = Synced((), 0, 0, 0)
         self._workspace = workspace
         self._feed: Feed | None = None
+        self.devices = ""
+        """What the top line says of GPUs or CPU slots."""
         self._trouble_told = ""
         for theme in themes.THEMES:
             self.register_theme(theme)
@@ -111,14 +113,14 @@ class RmtuiApp(App[None], inherit_bindings=False):
         for screen in self.screen_stack:
             if isinstance(screen, Base) and (message.changed or before != message):
                 screen.synced(message)
-        self.set_timer(ALIVE_SECONDS if message.alive or message.queued else IDLE_SECONDS, self.feed.sync)
+        self.feed.rest(ALIVE_SECONDS if message.alive or message.queued else IDLE_SECONDS)
 
     def on_failed(self, message: Failed) -> None:
         """Only `sync` answers the app itself; its trouble is told once, then tried again in silence."""
         if str(message.error) != self._trouble_told:
             self._trouble_told = str(message.error)
             self.notify(str(message.error), severity="error", timeout=15, markup=False)
-        self.set_timer(RETRY_SECONDS, self.feed.sync)
+        self.feed.rest(RETRY_SECONDS)
 
     # Actions of every pane
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 from textual.message_pump import MessagePump
+from textual.timer import Timer
 from textual.worker import get_current_worker
 
 from rmtui.errors import UserError
@@ -25,6 +26,7 @@ ALIVE_SECONDS = 1.0
 """Between two looks at the files while a run is alive; a dead run is to be shown dead within two seconds."""
 IDLE_SECONDS = 3.0
 """The same while nothing runs: only another rmtui could change something."""
+ALIVE = "state:starting|state:running|state:stopping"
 
 
 @dataclass
@@ -56,14 +58,16 @@ class Feed:
         self._app = app
         self._workspace = workspace
         self._local = threading.local()
-        self._timer_running = False
+        self._syncing = False
+        self._again = False
+        self._timer: Timer | None = None
 
     @property
     def index(self) -> Index:
         """The index, opened once a thread: SQLite connections do not travel."""
         index: Index | None = self._local.__dict__.get("index")
         if index is None:
-            index = self._local.index = Index.open(self._workspace)
+            index = self._local.index = Index.open_reading(self._workspace)
         return index
 
     def ask(self, target: MessagePump, name: str, job: Job, group: str = "") -> None:
@@ -89,10 +93,24 @@ class Feed:
             target.post_message(message)
 
     def sync(self) -> None:
-        """Catch up with the files once; answers with Synced."""
+        """Catch up with the files; answers the app with Synced. Asked for during a catching up, another one follows."""
+        if self._timer is not None:
+            self._timer.stop()
+        if self._syncing:
+            self._again = True
+            return
+        self._syncing = True
         self.ask(self._app, "sync", self._sync)
+
+    def rest(self, seconds: float) -> None:
+        """The answer has arrived: catch up again after this time."""
+        self._syncing = False
+        if self._again:
+            self._again = False
+            self.sync()
+        else:
+            self._timer = self._app.set_timer(seconds, self.sync)
 
     def _sync(self) -> Synced:
         changed = tuple(self.index.sync())
-        alive = self.index.count("state:starting|state:running|state:stopping")
-        return Synced(changed, alive, self.index.count("state:queued"), self.index.count(""))
+        return Synced(changed, self.index.count(ALIVE), self.index.count("state:queued"), self.index.count(""))

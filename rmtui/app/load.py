@@ -1,0 +1,97 @@
+"""What workers fetch for charts: curves in as many columns as the screen has. No widget is touched here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from textual.message import Message
+
+from rmtui.app.widgets.curves import Band, Curve, View, finite
+from rmtui.records.facts import Run
+from rmtui.records.index import Index
+
+MOST_RUNS = 6
+"""Runs with a colour of their own in one chart; a seventh would not be told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A run on a chart with the colour slot it keeps."""
+
+    run_id: str
+    name: str
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What charts ask for."""
+
+    runs: tuple[Shown, ...]
+    """The run under the cursor first; of the others only the validation curves are drawn."""
+    view: View
+    columns: int
+
+
+@dataclass
+class CurvesLoaded(Message):
+    """Curves of the runs that were wanted."""
+
+    wanted: Wanted
+    losses: tuple[Curve, ...]
+    accuracies: tuple[Curve, ...]
+    loss_band: Band | None = None
+    accuracy_band: Band | None = None
+
+
+def load_curves(index: Index, wanted: Wanted) -> CurvesLoaded:
+    losses: list[Curve] = []
+    accuracies: list[Curve] = []
+    alone = len(wanted.runs) == 1
+    for number, shown in enumerate(wanted.runs):
+        known = set(index.metrics(shown.run_id))
+        if number == 0:
+            losses += _train_curves(index, shown, known, wanted, alone)
+        losses += _curve(index, shown, "val_loss", "val" if alone else shown.name, known, wanted, dashed=True)
+        accuracies += _curve(index, shown, "val_acc", "val_acc" if alone else shown.name, known, wanted)
+    return CurvesLoaded(wanted, tuple(losses), tuple(_with_best(curve) for curve in accuracies))
+
+
+def _train_curves(index: Index, shown: Shown, known: set[str], wanted: Wanted, alone: bool) -> list[Curve]:
+    """The epochs' train_loss above the quiet loss of each step; while no two epochs have ended, the steps alone."""
+    label = "train" if alone else f"{shown.name} train"
+    epochs = _curve(index, shown, "train_loss", label, known, wanted)
+    steps = _curve(index, shown, "loss", "each step", known, wanted)
+    if epochs and len(epochs[0].x) > 1:
+        return [*(replace(curve, quiet=True) for curve in steps), *epochs]
+    return [replace(curve, label=label) for curve in steps] or epochs
+
+
+def _curve(
+    index: Index, shown: Shown, metric: str, label: str, known: set[str], wanted: Wanted, dashed: bool = False
+) -> list[Curve]:
+    if metric not in known:
+        return []
+    view = wanted.view
+    series = index.series(shown.run_id, metric, wanted.columns, view.axis.value, view.window.low, view.window.high)
+    if not len(series):
+        return []
+    return [Curve.of(f"{shown.run_id}/{metric}", label, series, slot=shown.slot, dashed=dashed)]
+
+
+def _with_best(curve: Curve) -> Curve:
+    """The highest point marked; the first of equals."""
+    points = [(y, -x) for x, y in zip(curve.x, curve.last, strict=True) if finite(y)]
+    if not points:
+        return curve
+    best, at = max(points)
+    return replace(curve, best=(-at, best))
+
+
+def overlay(cursor: Run, marked: Sequence[Run]) -> tuple[Shown, ...]:
+    """The run under the cursor, then the marked ones; each marked run keeps the slot of its place among the marks."""
+    slots = {run.id: slot for slot, run in enumerate(marked[:MOST_RUNS])}
+    first = Shown(cursor.id, cursor.name, slots.get(cursor.id, min(len(slots), MOST_RUNS - 1) if slots else 0))
+    others = [Shown(run.id, run.name, slots[run.id]) for run in marked[:MOST_RUNS] if run.id != cursor.id]
+    return (first, *others)

@@ -1,0 +1,96 @@
+"""The run under the cursor beside the list: what it is at once, its curves, its words and its log as they arrive."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical, VerticalScroll
+
+from rmtui.app import said
+from rmtui.app.chrome import Words
+from rmtui.app.load import CurvesLoaded
+from rmtui.app.logs import LogOpened
+from rmtui.app.widgets.chart import Chart
+from rmtui.app.widgets.curves import View
+from rmtui.app.widgets.glyphs import glyphs_of
+from rmtui.app.widgets.log_view import LogView
+from rmtui.app.widgets.palette import palette_of
+from rmtui.records.facts import Run
+
+
+class Charts(Container):
+    """Loss and accuracy, looked at in step."""
+
+    DEFAULT_CSS = """
+    Charts { layout: vertical; height: 1fr; }
+    Charts Chart { height: 1fr; }
+    """
+
+    def compose(self) -> ComposeResult:
+        yield Chart("loss", id="loss")
+        yield Chart("val_acc", percent=True, id="accuracy")
+
+    @property
+    def view(self) -> View:
+        return self.query_one("#loss", Chart).view
+
+    @property
+    def columns(self) -> int:
+        return max(40, *(chart.columns for chart in self.query(Chart)))
+
+    @on(Chart.ViewChanged)
+    def _in_step(self, message: Chart.ViewChanged) -> None:
+        for chart in self.query(Chart):
+            if chart is not message.chart:
+                chart.look(message.view)
+
+    def show(self, loaded: CurvesLoaded) -> None:
+        self.query_one("#loss", Chart).show(loaded.losses, loaded.loss_band, "no loss yet")
+        self.query_one("#accuracy", Chart).show(loaded.accuracies, loaded.accuracy_band, "val_acc is not known yet")
+
+    def clear(self, note: str) -> None:
+        for chart in self.query(Chart):
+            chart.show((), None, note)
+
+
+class RunPanel(Vertical):
+    """Head, charts, summary and log; which of them are seen on a small screen is the screen's choice."""
+
+    has_log = False
+    """Whether the log on screen is one: a run that starts gets its log a moment later."""
+
+    def compose(self) -> ComposeResult:
+        yield Words(id="head")
+        yield Words(id="pulse", classes="quiet")
+        yield Charts(id="charts")
+        with VerticalScroll(id="summary", can_focus=True):
+            yield Words(id="says")
+        yield LogView(id="log")
+
+    @property
+    def charts(self) -> Charts:
+        return self.query_one(Charts)
+
+    @property
+    def log_view(self) -> LogView:
+        return self.query_one(LogView)
+
+    def show_run(self, run: Run | None) -> None:
+        """What is known at once: the figures come first, curves and readings follow."""
+        if run is None:
+            self.query_one("#head", Words).say("")
+            self.query_one("#pulse", Words).say("")
+            self.query_one("#says", Words).say("")
+            return
+        glyphs = glyphs_of(self)
+        self.query_one("#head", Words).say(said.head(run, glyphs, palette_of(self), self.size.width or 80))
+        self.query_one("#pulse", Words).say(said.pulse(run) or run.note)
+
+    def say(self, words: Text) -> None:
+        """The summary below the curves."""
+        self.query_one("#says", Words).say(words)
+
+    def open_log(self, opened: LogOpened) -> None:
+        self.has_log = opened.index is not None
+        self.log_view.open(opened.index, opened.title)

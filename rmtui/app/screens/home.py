@@ -1,0 +1,283 @@
+"""Home: the list of runs, and of the run under the cursor the curves, what they say, and the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.timer import Timer
+
+from rmtui.app import actions
+from rmtui.app.chrome import KeyLine, TopBar
+from rmtui.app.feed import Synced
+from rmtui.app.filterline import FilterLine
+from rmtui.app.load import CurvesLoaded, Wanted, load_curves, overlay
+from rmtui.app.logs import LogOpened, open_log
+from rmtui.app.panel import RunPanel
+from rmtui.app.rows import IndexRows
+from rmtui.app.runactions import RunActions
+from rmtui.app.summary import Summarised, summarise
+from rmtui.app.widgets.chart import Chart
+from rmtui.app.widgets.glyphs import glyphs_of
+from rmtui.app.widgets.palette import palette_of
+from rmtui.app.widgets.run_table import RunTable
+from rmtui.errors import UserError
+from rmtui.records.facts import Run
+
+SETTLE_SECONDS = 0.05
+"""A cursor that moves on within this time draws no curves: the figures come first, the curves follow."""
+PANELS = ("curves", "log", "summary")
+
+
+class HomeScreen(RunActions):
+    """List and panel side by side; one above the other below 110 columns; one at a time below 20 rows."""
+
+    BINDINGS = actions.bindings("home")
+    AUTO_FOCUS = "RunTable"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._wanted: Wanted | None = None
+        self._log_of = ""
+        self._settle: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        yield TopBar()
+        with Container(id="body"):
+            with Vertical(id="list"):
+                yield FilterLine()
+                yield RunTable(id="runs")
+            yield RunPanel(id="panel")
+        yield KeyLine()
+
+    @property
+    def table(self) -> RunTable:
+        return self.query_one(RunTable)
+
+    @property
+    def panel(self) -> RunPanel:
+        return self.query_one(RunPanel)
+
+    def current(self) -> Run | None:
+        return self.table.selected
+
+    def chosen(self) -> list[Run]:
+        marked = self._marked_runs()
+        return marked or super().chosen()
+
+    def _marked_runs(self) -> list[Run]:
+        found = []
+        for run_id in self.table.marked:
+            try:
+                found.append(self.feed.index.run(run_id))
+            except UserError:
+                continue
+        return found
+
+    # Opening and live updates
+
+    def on_mount(self) -> None:
+        self.table.empty_text = "no runs yet: n opens preset A, B or C"
+        self._show_panel(self.memory.panel if self.memory.panel in PANELS else PANELS[0])
+        self.query_one(FilterLine).fill(self.memory.query)
+        if not self._show_rows():
+            self._filter("")
+        self.table.set_marked(self.memory.marked)
+        if self.memory.cursor:
+            self.table.select(self.memory.cursor)
+        self._tell_top()
+        if self.feed.index.trouble:
+            self.complain(self.feed.index.trouble)
+
+    def synced(self, message: Synced) -> None:
+        self._tell_top()
+        if not message.changed:
+            return
+        self._show_rows()
+        run = self.current()
+        self.panel.show_run(run)
+        if run is not None and (run.id in message.changed or set(self.table.marked) & set(message.changed)):
+            self._follow()
+
+    def language_changed(self) -> None:
+        self._follow()
+
+    def _tell_top(self) -> None:
+        counts = self.rmtui.counts
+        parts = [f"{counts.alive} running"] if counts.alive else []
+        parts += [f"{counts.queued} queued"] if counts.queued else []
+        total = self.feed.index.count("")
+        middle = " · ".join([*parts, f"{total} run{'' if total == 1 else 's'}"])
+        self.query_one(TopBar).tell(f"rmtui  {_short_path(str(self.ws.root))}", middle, self.rmtui.devices)
+
+    # Rows: filter and order
+
+    def _show_rows(self) -> bool:
+        """Read the rows under the present filter and order; False when the filter cannot be read."""
+        memory = self.memory
+        line = self.query_one(FilterLine)
+        rows = IndexRows(self.feed.index, memory.query, memory.sort, memory.descending)
+        try:
+            shown = rows.count()
+        except UserError as error:
+            line.tell(error.why or error.what, wrong=True)
+            return False
+        line.tell(f"{shown} of {self.feed.index.count('')}" if memory.query else "")
+        self.table.set_source(rows)
+        self.table.set_sort(memory.sort, memory.descending)
+        return True
+
+    def action_filter(self) -> None:
+        self.query_one(FilterLine).open()
+
+    @on(FilterLine.Changed)
+    def _filtered(self, message: FilterLine.Changed) -> None:
+        before, self.memory.query = self.memory.query, message.query
+        if not self._show_rows():
+            self.memory.query = before
+
+    @on(FilterLine.Left)
+    def _filter_left(self, message: FilterLine.Left) -> None:
+        self.table.focus()
+
+    def _filter(self, query: str) -> None:
+        self.query_one(FilterLine).fill(query)
+        self.memory.query = query
+        self._show_rows()
+
+    def action_clear(self) -> None:
+        """Escape: the filter first, then the marks."""
+        if self.memory.query:
+            self._filter("")
+        elif self.table.marked:
+            self.table.set_marked(())
+            self._marks_changed(RunTable.Marked(()))
+
+    def action_sort_left(self) -> None:
+        self._sort_by(-1)
+
+    def action_sort_right(self) -> None:
+        self._sort_by(1)
+
+    def _sort_by(self, direction: int) -> None:
+        keys = [key for key in self.table.sortable if key in self.feed.index.SORT_KEYS]
+        place = keys.index(self.memory.sort) if self.memory.sort in keys else -1 if direction > 0 else 0
+        self.memory.sort = keys[(place + direction) % len(keys)]
+        self._show_rows()
+
+    def action_turn(self) -> None:
+        self.memory.descending = not self.memory.descending
+        self._show_rows()
+
+    # The run under the cursor
+
+    @on(RunTable.Moved)
+    def _moved(self, message: RunTable.Moved) -> None:
+        self.memory.cursor = message.run_id or ""
+        self.panel.show_run(self.current())
+        if self._settle is not None:
+            self._settle.stop()
+        self._settle = self.set_timer(SETTLE_SECONDS, self._follow)
+
+    @on(RunTable.Opened)
+    def _opened(self, message: RunTable.Opened) -> None:
+        from rmtui.app.screens.run import RunScreen
+
+        self.app.push_screen(RunScreen(message.run_id))
+
+    @on(RunTable.Marked)
+    def _marks_changed(self, message: RunTable.Marked) -> None:
+        self.memory.marked = list(message.run_ids)
+        self._follow()
+
+    def _follow(self) -> None:
+        """Fetch curves, words and log of the run under the cursor."""
+        run = self.current()
+        if run is None:
+            self.panel.charts.clear("no run")
+            self.panel.log_view.open(None)
+            self.table.set_slots({})
+            return
+        shown = overlay(run, self._marked_runs())
+        self.table.set_slots({one.run_id: one.slot for one in shown})
+        charts = self.panel.charts
+        wanted = self._wanted = Wanted(shown, charts.view, charts.columns)
+        index, glyphs, palette = self.feed, glyphs_of(self), palette_of(self)
+        self.ask("curves", lambda: load_curves(index.index, wanted), group="curves")
+        self.ask("summary", lambda: summarise(run, glyphs, palette), group="summary")
+        if self._log_of != run.id:
+            self._log_of = run.id
+            self.panel.has_log = False
+        if not self.panel.has_log:
+            self.ask("log", lambda: open_log(run.id, run.folder), group="log")
+
+    @on(CurvesLoaded)
+    def _curves_loaded(self, message: CurvesLoaded) -> None:
+        if message.wanted == self._wanted:
+            self.panel.charts.show(message)
+
+    @on(Summarised)
+    def _summarised(self, message: Summarised) -> None:
+        if message.run_id == self.memory.cursor:
+            self.panel.say(message.words)
+
+    @on(LogOpened)
+    def _log_opened(self, message: LogOpened) -> None:
+        if message.run_id == self._log_of:
+            self.panel.open_log(message)
+
+    @on(Chart.ViewChanged)
+    def _view_changed(self, message: Chart.ViewChanged) -> None:
+        if self._wanted is not None and message.view != self._wanted.view:
+            self._follow()
+
+    # Panes
+
+    def _show_panel(self, name: str) -> None:
+        self.memory.panel = name
+        for panel in PANELS:
+            self.set_class(panel == name, f"-show-{panel}")
+
+    def action_list(self) -> None:
+        self.remove_class("-away")
+        self.table.focus()
+
+    def action_curves(self) -> None:
+        self._go("curves", "#loss")
+
+    def action_log(self) -> None:
+        self._go("log", "#log")
+
+    def action_summary(self) -> None:
+        self._go("summary", "#summary")
+
+    def _go(self, panel: str, target: str) -> None:
+        self._show_panel(panel)
+        self.add_class("-away")
+        self.query_one(target).focus()
+
+    # Other screens
+
+    def action_new(self) -> None:
+        from rmtui.app.screens.presets import PresetsScreen
+
+        self.app.push_screen(PresetsScreen())
+
+    def action_compare(self) -> None:
+        runs = self._marked_runs()
+        current = self.current()
+        if len(runs) == 1 and current is not None and current.id != runs[0].id:
+            runs.append(current)
+        if not 2 <= len(runs) <= 6:
+            self.say("mark two to six runs with space, then press c")
+            return
+        from rmtui.app.screens.compare import CompareScreen
+
+        self.app.push_screen(CompareScreen([run.id for run in runs]))
+
+
+def _short_path(path: str) -> str:
+    home = str(Path.home())
+    return "~" + path[len(home) :] if path.startswith(home + "/") else path
