@@ -1,0 +1,194 @@
+"""One start of a training, from the first line of its log to result.json. Heavy imports happen inside, so that their
+errors are recorded too."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trainer import ranks, signals
+from trainer.config import TrainConfig
+from trainer.spec import Refused, Spec
+
+ECHO_SECONDS = 3.0
+"""A rank whose peer died fails a moment after it: how long to wait for the peer's own words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line asked for. Without `attempt` the trainer runs alone and numbers its attempts itself."""
+
+    run: Path
+    attempt: Path | None
+    resume: Path | None
+    init_from: Path | None
+    force: bool
+    rank: int
+    world_size: int
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Request:
+        """From parsed arguments and the launcher's environment."""
+        run = (args.run_dir or args.config.parent).resolve()
+        return cls(
+            run=run,
+            attempt=args.attempt_dir.resolve() if args.attempt_dir else None,
+            resume=args.resume.resolve() if args.resume else None,
+            init_from=args.init_from.resolve() if args.init_from else None,
+            force=args.force,
+            rank=int(os.environ.get("RANK", "0")),
+            world_size=int(os.environ.get("WORLD_SIZE", "1")),
+        )
+
+
+@dataclass(slots=True)
+class Moment:
+    """Where the training is, for whoever has to report its failure."""
+
+    step: int = 0
+    epoch: float = 0.0
+    pair_ids: tuple[str, ...] = ()
+    grad_norm: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended; `facts` go into result.json."""
+
+    outcome: str
+    reason: str
+    facts: Mapping[str, Any]
+
+
+def run(spec: Spec, request: Request) -> int:
+    """Train; returns the exit code (0 finished or stopped, 1 failed, 2 refused)."""
+    stop = signals.StopRequest()
+    if spec.config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    attempt = request.attempt or _own_attempt(request)
+    attempt.mkdir(parents=True, exist_ok=True)
+    log = attempt / "logs" / f"rank{request.rank}.log"
+    signals.dump_stacks_on_request(
+        ranks.redirect(log) if request.attempt else ranks.tee(log, terminal=request.rank == 0)
+    )
+    moment = Moment()
+    if request.world_size > 1:
+        say = last_words if request.rank == 0 else None
+        ranks.leave_when_another_fails(attempt, request.rank, say)
+    try:
+        from trainer import setup, train
+
+        ready = setup.prepare(spec, replace(request, attempt=attempt), stop, moment)
+        outcome = train.Training(ready).run()
+    except Refused as refused:
+        return _refused(attempt, request, refused)
+    except BaseException as error:
+        return _failed(attempt, request, spec.config, error, moment)
+    if request.rank == 0:
+        ranks.write_result(attempt, outcome.outcome, outcome.reason, **outcome.facts)
+    return 0
+
+
+def _own_attempt(request: Request) -> Path:
+    """attempt-N for a trainer that runs alone: the ranks of one launch share their parent, so they agree on N."""
+    launch = str(os.getppid() if request.world_size > 1 else os.getpid())
+    number = 1
+    while True:
+        attempt = request.run / f"attempt-{number}"
+        owner = attempt / "owner"
+        try:
+            attempt.mkdir(parents=True)
+            owner.write_text(launch)
+            return attempt
+        except FileExistsError:
+            if _read_soon(owner) == launch:
+                return attempt
+        number += 1
+
+
+def _read_soon(path: Path) -> str:
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        if path.exists() and (text := path.read_text()):
+            return text
+        time.sleep(0.01)
+    return ""
+
+
+def _refused(attempt: Path, request: Request, refused: Refused) -> int:
+    if request.rank == 0:
+        print(refused, file=sys.stderr, flush=True)
+        ranks.write_result(attempt, "failed", str(refused), step=0, refused=True)
+    return 2
+
+
+def _failed(attempt: Path, request: Request, config: TrainConfig, error: BaseException, moment: Moment) -> int:
+    """Write failure-rankN.json, and on rank 0 the result with the failure that came first, whichever rank's it is."""
+    traceback.print_exception(error)
+    facts: dict[str, Any] = {"step": moment.step, "epoch": moment.epoch, "pair_ids": list(moment.pair_ids)}
+    if moment.grad_norm is not None:
+        facts["grad_norm"] = moment.grad_norm
+    if out_of_memory(error):
+        facts["suggest"] = smaller(config)
+        error = MemoryError(_memory_words(error, config, facts["suggest"]))
+        print(error, file=sys.stderr, flush=True)
+    ranks.write_failure(attempt, request.rank, error, facts)
+    if request.rank == 0:
+        last_words(attempt)
+    return 1
+
+
+def last_words(attempt: Path) -> None:
+    """Rank 0's result.json and events of a failed attempt, told by the rank that failed first."""
+    deadline = time.monotonic() + ECHO_SECONDS
+    while (first := ranks.failures(attempt)[0])["rank"] == 0 and _is_echo(first) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    where = f"rank {first['rank']}, step {first['step']}"
+    facts = {key: first[key] for key in ("step", "epoch", "rank", "pair_ids", "grad_norm", "suggest") if key in first}
+    ranks.say_failure(attempt, first, f"{first['type']}: {first['text']}")
+    ranks.write_result(attempt, "failed", f"{first['text'].splitlines()[0]} ({where})", **facts)
+
+
+def _is_echo(failure: Mapping[str, Any]) -> bool:
+    """An error of communication: the cause lies with another rank."""
+    text = str(failure["text"]).lower()
+    return any(word in text for word in ("connection closed", "connection reset", "gloo", "nccl", "timed out"))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """torch's OutOfMemoryError, Python's MemoryError, and the CPU allocator's RuntimeError."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def smaller(config: TrainConfig) -> dict[str, int]:
+    """The same effective batch in about half the memory, or, with single pairs already, half the length."""
+    if config.batch_size > 1:
+        batch = config.batch_size // 2
+        accumulation = -(-config.batch_size * config.gradient_accumulation_steps // batch)
+        return {
+            "batch_size": batch,
+            "gradient_accumulation_steps": accumulation,
+            "max_length": config.max_length,
+        }
+    return {
+        "batch_size": 1,
+        "gradient_accumulation_steps": config.gradient_accumulation_steps,
+        "max_length": max(8, config.max_length // 2),
+    }
+
+
+def _memory_words(error: BaseException, config: TrainConfig, suggest: Mapping[str, int]) -> str:
+    return (
+        f"out of memory with batch_size {config.batch_size}, gradient_accumulation_steps "
+        f"{config.gradient_accumulation_steps}, max_length {config.max_length}; try batch_size {suggest['batch_size']}, "
+        f"gradient_accumulation_steps {suggest['gradient_accumulation_steps']}, max_length {suggest['max_length']}, "
+        f"or gradient_checkpointing = true ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+    )

@@ -1,0 +1,204 @@
+"""Resumable checkpoints: what is saved at an optimizer step, how it comes back, and when a resume is not exact."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from peft import PeftModel, set_peft_model_state_dict
+from safetensors.torch import load_file
+
+from trainer import config as options
+from trainer import evaluate, manifest, model, progress
+from trainer.spec import Refused
+
+if TYPE_CHECKING:
+    from trainer.setup import Ready
+
+STATE = "trainer_state"
+PROBE_PAIRS = 8
+HARMLESS = frozenset({"keep_checkpoints", "trackers", "token_cache", "save_steps", "eval_batch_size", "deterministic"})
+"""Options that change no loss of a step that follows."""
+ELSEWHERE = ("data", "model")
+"""Options that name files: their content is compared, not their paths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What a checkpoint and the present training do not share."""
+
+    changed: tuple[str, ...] = ()
+    """The losses that follow would not be those of the uninterrupted run."""
+    noted: tuple[str, ...] = ()
+    """They may differ in the last bits."""
+
+    def exact(self, ready: Ready) -> bool:
+        """Whether the resumed losses equal the uninterrupted run's bit by bit."""
+        return not self.changed and not self.noted and (ready.device.type == "cpu" or ready.config.deterministic)
+
+
+def save(ready: Ready, reason: str) -> Path:
+    """Write a checkpoint of this step: temporary folder, manifest, fsync, rename. Every rank calls it."""
+    folder = ready.request.run / "checkpoints" / manifest.folder_name(ready.progress.step)
+    temporary = folder.with_name(f"{manifest.TEMPORARY}{folder.name}")
+    probe = probe_rewards(ready)
+    if ready.rank == 0:
+        shutil.rmtree(temporary, ignore_errors=True)
+        state = temporary / STATE
+        state.mkdir(parents=True)
+        save_model(ready, temporary)
+        torch.save(
+            {"optimizer": ready.stepper.optimizer.state_dict(), "scaler": ready.stepper.scaler.state_dict()},
+            state / "optimizer.pt",
+        )
+        (state / "progress.json").write_text(json.dumps(progress.to_row(ready.progress)))
+        (state / "probe.json").write_text(json.dumps(probe))
+        manifest.seal(temporary, description(ready, reason))
+        manifest.publish(temporary, folder)
+    return folder
+
+
+def description(ready: Ready, reason: str) -> dict[str, Any]:
+    """The manifest's head."""
+    return {
+        "step": ready.progress.step,
+        "epoch": ready.progress.epochs(ready.derived.steps_per_epoch),
+        "reason": reason,
+        "world_size": ready.world_size,
+        "facts": ready.facts,
+    }
+
+
+def save_model(ready: Ready, folder: Path) -> None:
+    """Adapter with head, or the whole model, and the tokenizer, as transformers and peft load them."""
+    inner: Any = ready.model.inner
+    inner.save_pretrained(folder)
+    ready.tokenizer.save_pretrained(folder)
+
+
+def probe_rewards(ready: Ready) -> list[dict[str, Any]]:
+    """Rewards of the first validation pairs: what a fresh process has to find again."""
+    pairs = ready.validation[""].pairs[:PROBE_PAIRS]
+    with ready.accelerator.autocast():
+        scored = evaluate.score(ready.wrapped, pairs, ready.model.layout, PROBE_PAIRS)
+    return [
+        {"row": pair.row, "id": pair.id, "chosen": chosen, "rejected": rejected}
+        for pair, (chosen, rejected) in zip(pairs, scored, strict=True)
+    ]
+
+
+def mark_best(ready: Ready, folder: Path) -> None:
+    """Point `best` at a checkpoint, and say so."""
+    progress, metric = ready.progress, ready.config.best_metric
+    assert progress.best_value is not None
+    if ready.rank == 0:
+        manifest.point_best(ready.request.run, manifest.Best(folder, metric, progress.best_value, progress.step))
+    ready.reporter.say("best", progress.step, folder=folder.name, metric=metric, value=progress.best_value)
+
+
+def prune(ready: Ready) -> None:
+    """Keep the newest checkpoints and the best."""
+    if ready.rank == 0:
+        manifest.prune(ready.request.run, ready.config.keep_checkpoints)
+
+
+def write_model(ready: Ready) -> Path:
+    """`model/`: the best checkpoint's model files, hard links where the file system allows them."""
+    run = ready.request.run
+    source, target = manifest.chosen(run), run / "model"
+    assert source is not None
+    if ready.rank == 0:
+        temporary = run / f"{manifest.TEMPORARY}model"
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(source, temporary, copy_function=link, ignore=shutil.ignore_patterns(STATE, manifest.MANIFEST))
+        manifest.publish(temporary, target)
+    return target
+
+
+def link(source: str, target: str) -> None:
+    """A hard link, or a copy where links are not possible."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def resume(ready: Ready) -> Differences:
+    """Restore weights, optimizer and progress. Raises Refused for a damaged checkpoint, or one that cannot go on exactly."""
+    folder = ready.request.resume
+    assert folder is not None
+    found = whole(folder)
+    differences = compare(found.facts, ready.facts)
+    if differences.changed and not ready.request.force:
+        told = "\n".join(f"  {one}" for one in differences.changed)
+        raise Refused(f"resuming {folder} would not be exact:\n{told}\nresume with --force to go on all the same")
+    for one in (*differences.changed, *differences.noted):
+        ready.reporter.warn("resume_not_exact", f"the resume is not exact: {one}", found.step)
+    load_weights(ready.model, folder)
+    load_optimizer(ready, folder)
+    ready.progress = progress.from_row(json.loads((folder / STATE / "progress.json").read_bytes()))
+    ready.resumed = True
+    return differences
+
+
+def whole(folder: Path) -> manifest.Checkpoint:
+    """The checkpoint's manifest, its files checked. Raises Refused."""
+    problems = manifest.verify(folder)
+    found = manifest.read(folder)
+    if problems or found is None:
+        told = "; ".join(problems) or "its manifest cannot be read"
+        raise Refused(f"{folder} is damaged: {told}; resume from another checkpoint")
+    return found
+
+
+def load_weights(reward_model: model.RewardModel, folder: Path) -> None:
+    """Put a checkpoint's weights into a model of the same shape, bit by bit."""
+    inner = reward_model.inner
+    if isinstance(inner, PeftModel):
+        set_peft_model_state_dict(inner, load_file(folder / "adapter_model.safetensors"))
+    else:
+        inner.load_state_dict(model.load_classifier(str(folder), model.load_tokenizer(str(folder))).state_dict())
+
+
+def load_optimizer(ready: Ready, folder: Path) -> None:
+    saved = torch.load(folder / STATE / "optimizer.pt", map_location="cpu", weights_only=True)
+    ready.stepper.optimizer.load_state_dict(saved["optimizer"])
+    ready.stepper.scaler.load_state_dict(saved["scaler"])
+
+
+def init_from(ready: Ready) -> None:
+    """Start a new run from another run's weights: its schedule, order and optimizer start anew."""
+    folder = ready.request.init_from
+    assert folder is not None
+    whole(folder)
+    load_weights(ready.model, folder)
+    ready.reporter.line(
+        f"weights from {folder}; the schedule starts anew: {ready.derived.total_steps} steps, "
+        f"{ready.derived.warmup_steps} of warm-up, a fresh optimizer"
+    )
+
+
+def compare(saved: Mapping[str, Any], present: Mapping[str, Any]) -> Differences:
+    """What differs between a checkpoint's facts and this training's, in words."""
+    changed = [f"it ran on {saved['world_size']} processes, now on {present['world_size']}"]
+    if saved["world_size"] == present["world_size"]:
+        changed = []
+    for name, digest in present["fingerprints"].items():
+        if saved["fingerprints"].get(name) != digest:
+            changed.append(f"the {name} pairs have changed")
+    then, now = options.flatten(saved["config"]), options.flatten(present["config"])
+    for key, value in now.items():
+        if key not in HARMLESS and key.split(".")[0] not in ELSEWHERE and then.get(key) != value:
+            changed.append(f"{key} was {then.get(key)}, now {value}")
+    noted = [
+        f"{key} was {saved.get(key)}, now {present[key]}"
+        for key in ("device", "threads", "versions")
+        if saved.get(key) != present[key]
+    ]
+    return Differences(tuple(changed), tuple(noted))

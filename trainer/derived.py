@@ -1,0 +1,101 @@
+"""Says, before the first step, everything that follows from configuration and data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from trainer import data
+
+if TYPE_CHECKING:
+    from trainer.setup import Ready
+
+SAMPLES = 3
+SHOWN_CHARACTERS = 400
+
+
+def report(ready: Ready, counts: tuple[int, int]) -> None:
+    """Derived figures, three pairs as the model sees them, and warnings: printed, and as events."""
+    trained, parameters = counts
+    sets = {name or "val": pairs.report.facts() for name, pairs in ready.validation.items()}
+    leaks = {name or "val": asdict(data.overlap(ready.train, pairs)) for name, pairs in ready.validation.items()}
+    ready.reporter.say(
+        "derived",
+        ready.progress.step,
+        **asdict(ready.derived),
+        num_epochs=ready.config.num_epochs,
+        val_pairs=len(ready.validation[""]),
+        parameters=parameters,
+        trainable=trained,
+        train=ready.train.report.facts(),
+        validation=sets,
+        leakage=leaks,
+    )
+    for line in lines(ready, trained, parameters):
+        ready.reporter.line(line)
+    for name, leak in leaks.items():
+        warn_of_leak(ready, name, leak)
+    for problem in ready.spec.warnings:
+        ready.reporter.warn("unusual", str(problem))
+    show_samples(ready)
+
+
+def lines(ready: Ready, trained: int, parameters: int) -> list[str]:
+    """The derived figures in words."""
+    derived, config = ready.derived, ready.config
+    shorter = (
+        f", the last of {derived.last_step_pairs} pairs" if derived.last_step_pairs < derived.effective_batch else ""
+    )
+    return [
+        f"model: {config.model}, {trained:,} of {parameters:,} parameters are trained ({config.method})",
+        *(
+            file_line(name or "validation", pairs)
+            for name, pairs in {"training": ready.train, **ready.validation}.items()
+        ),
+        f"effective batch: {config.batch_size} pairs × {config.gradient_accumulation_steps} accumulation × "
+        f"{derived.world_size} processes = {derived.effective_batch} pairs a step",
+        f"steps: {derived.steps_per_epoch} an epoch{shorter} × {config.num_epochs} epochs = {derived.total_steps}; "
+        f"{derived.warmup_steps} of warm-up, then {config.lr_scheduler}, peak {config.learning_rate:g}",
+        f"evaluations: {derived.evaluations}, checkpoints: {derived.checkpoints}; weight decay {config.weight_decay:g} on "
+        "matrices, none on biases and norms",
+    ]
+
+
+def file_line(name: str, pairs: data.PairSet) -> str:
+    """What became of one pair file."""
+    found = pairs.report
+    return (
+        f"{name}: {found.pairs} of {found.rows} pairs from {found.path}; {found.prompts_cut} prompts and "
+        f"{found.answers_cut} answers cut to {found.max_length} tokens, {found.identical_dropped} identical pairs dropped, "
+        f"{found.blank_lines} blank lines; {found.tokens:,} tokens, longest side {found.longest}"
+    )
+
+
+def warn_of_leak(ready: Ready, name: str, leak: dict[str, Any]) -> None:
+    """Validation figures over pairs that were trained on mean little."""
+    if leak["prompts"] or leak["pairs"]:
+        ready.reporter.warn(
+            "leakage",
+            f"{name}: {leak['pairs']} pairs and {leak['prompts']} prompts of the validation set stand in the training "
+            "data too, so its figures flatter the model",
+        )
+
+
+def show_samples(ready: Ready) -> None:
+    """Three pairs, decoded: what was cut, the template, the scored token."""
+    for sample in data.samples(ready.train.pairs, ready.tokenizer, SAMPLES):
+        ready.reporter.say("sample", **sample)
+        ready.reporter.line(
+            f"pair {sample['id']}: {sample['cut']} prompt tokens cut, {sample['shared']} shared, "
+            f"{sample['chosen_tokens']} and {sample['rejected_tokens']} tokens, "
+            f"scored at {sample['scored'][0]!r} and {sample['scored'][1]!r}"
+        )
+        for part in ("prompt", "chosen", "rejected"):
+            ready.reporter.line(f"  {part}: {shown(sample[part])}")
+
+
+def shown(text: str) -> str:
+    """Text on one line, its middle left out when it is long."""
+    line = repr(text)
+    half = SHOWN_CHARACTERS // 2
+    return line if len(line) <= SHOWN_CHARACTERS else f"{line[:half]} … {line[-half:]}"

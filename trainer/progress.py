@@ -1,0 +1,82 @@
+"""Where a training stands between two optimizer steps: everything a resume needs beside weights and optimizer. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(slots=True)
+class Progress:
+    """The loop's own state. An epoch's end is stored as (epoch + 1, position 0)."""
+
+    step: int = 0
+    """Optimizer steps done."""
+    epoch: int = 0
+    """The epoch in progress, from 0."""
+    position: int = 0
+    """Optimizer steps done in this epoch."""
+    loss_sum: float = 0.0
+    """Sum of this epoch's pair losses, as they were trained."""
+    pair_count: int = 0
+    token_count: int = 0
+    """Tokens of all training forwards so far."""
+    evaluation_due: bool = False
+    """Stopped between a step and the evaluation it calls for; a resume evaluates first."""
+    best_value: float | None = None
+    best_step: int = 0
+    stale: int = 0
+    """Evaluations since the best one."""
+    done: str = ""
+    """Why no step follows: `epochs`, `early stopping`; empty while training."""
+
+    @property
+    def train_loss(self) -> float:
+        """Pair-weighted mean over the epoch so far."""
+        return self.loss_sum / max(1, self.pair_count)
+
+    def epochs(self, steps_per_epoch: int) -> float:
+        """Epochs done, fractional inside an epoch."""
+        return self.epoch + self.position / steps_per_epoch
+
+    def stepped(self, loss_sum: float, pairs: int, tokens: int) -> None:
+        """Count one optimizer step."""
+        self.step += 1
+        self.position += 1
+        self.loss_sum += loss_sum
+        self.pair_count += pairs
+        self.token_count += tokens
+
+    def next_epoch(self, num_epochs: int) -> None:
+        """Turn to the following epoch, or be done."""
+        self.epoch, self.position, self.loss_sum, self.pair_count = self.epoch + 1, 0, 0.0, 0
+        if self.epoch >= num_epochs and not self.done:
+            self.done = "epochs"
+
+    def judge(self, value: float, smaller_is_better: bool, patience: int) -> bool:
+        """Take in an evaluation's deciding figure; true when it is the best so far. Equal is not better."""
+        better = self.best_value is None or (value < self.best_value if smaller_is_better else value > self.best_value)
+        if better:
+            self.best_value, self.best_step, self.stale = value, self.step, 0
+            return True
+        self.stale += 1
+        if patience and self.stale >= patience:
+            self.done = "early stopping"
+        return False
+
+
+def to_row(progress: Progress) -> dict[str, Any]:
+    """Plain JSON values; Python writes floats so that they come back bit by bit."""
+    return asdict(progress)
+
+
+def from_row(row: Mapping[str, Any]) -> Progress:
+    """The inverse of `to_row`."""
+    return Progress(**{item.name: row[item.name] for item in fields(Progress)})
+
+
+def forward_seed(seed: int, rank: int, micro_step: int) -> int:
+    """Seed of one forward pass's dropout: a function of where it stands, so that no random state has to be saved."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{rank}:{micro_step}".encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,48 @@
+"""What rank 0 says: events for programs, lines for people, the same figures to trackers. The other ranks keep silent."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from trainer.events import EventWriter
+
+Mirror = Callable[[Mapping[str, float], int], None]
+
+
+class Reporter:
+    """Writes events.jsonl on rank 0; on other ranks every call does nothing."""
+
+    def __init__(self, attempt: Path, main: bool) -> None:
+        self.main = main
+        self.mirror: Mirror | None = None
+        """Sends metrics with their step to the trackers."""
+        self._writer = EventWriter(attempt / "events.jsonl") if main else None
+        self._troubled = False
+
+    def say(
+        self, kind: str, step: int = 0, epoch: float = 0.0, metrics: Mapping[str, float] | None = None, **data: Any
+    ) -> None:
+        """One event. A full disk is said once and does not stop the training."""
+        if self._writer is None:
+            return
+        try:
+            self._writer.say(kind, step, epoch, metrics, **data)
+        except OSError as error:
+            if not self._troubled:
+                print(f"events.jsonl cannot be written: {error.strerror}; training goes on", file=sys.stderr)
+            self._troubled = True
+        if metrics and self.mirror is not None:
+            self.mirror(metrics, step)
+
+    def line(self, text: str) -> None:
+        """One line for people."""
+        if self.main:
+            print(text, flush=True)
+
+    def warn(self, identity: str, text: str, step: int = 0, epoch: float = 0.0) -> None:
+        """A warning, to both."""
+        self.line(f"warning: {text}")
+        self.say("warning", step, epoch, id=identity, text=text)

@@ -1,0 +1,204 @@
+"""Everything before the first step: processes, model, pairs, what follows from them, and where a resume goes on."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import accelerate
+import peft
+import torch
+import transformers
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
+
+from trainer import checkpoint, data, derived, estimate, model
+from trainer.attempt import Moment, Request
+from trainer.config import TrainConfig, to_document
+from trainer.data import PairSet
+from trainer.estimate import Derived
+from trainer.progress import Progress
+from trainer.ranks import Heartbeat
+from trainer.reporter import Reporter
+from trainer.signals import StopRequest
+from trainer.spec import Refused, Spec
+from trainer.stepper import Stepper
+
+SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
+TRACKERS = ("tensorboard", "wandb", "trackio")
+
+
+@dataclass(slots=True)
+class Ready:
+    """What the loop works on."""
+
+    spec: Spec
+    request: Request
+    config: TrainConfig
+    accelerator: Accelerator
+    model: model.RewardModel
+    wrapped: torch.nn.Module
+    """The model as it is called: itself, or what accelerate made of it for FSDP and DeepSpeed."""
+    tokenizer: Any
+    train: PairSet
+    validation: dict[str, PairSet]
+    """By name; the set named "" decides which checkpoint is the best."""
+    derived: Derived
+    stepper: Stepper
+    progress: Progress
+    reporter: Reporter
+    heartbeat: Heartbeat
+    stop: StopRequest
+    moment: Moment
+    facts: dict[str, Any]
+    """What a resume compares."""
+    sharded: bool
+    resumed: bool
+
+    @property
+    def rank(self) -> int:
+        return self.request.rank
+
+    @property
+    def world_size(self) -> int:
+        return self.request.world_size
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.accelerator.device
+        return device
+
+
+def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> Ready:
+    """Load and derive everything. Raises Refused for mistakes that a person can mend."""
+    assert request.attempt is not None
+    config = spec.config
+    if config.deterministic:
+        torch.use_deterministic_algorithms(True)
+    accelerator = make_accelerator(config, request)
+    sharded = accelerator.distributed_type in SHARDED
+    reward_model, tokenizer = load_model(config)
+    train, validation = load_data(config, tokenizer, reward_model, accelerator)
+    reporter = Reporter(request.attempt, request.rank == 0)
+    counts = model.trainable_parameters(reward_model)
+    wrapped = accelerator.prepare(reward_model) if sharded else reward_model.to(accelerator.device)
+    ready = Ready(
+        spec=spec,
+        request=request,
+        config=config,
+        accelerator=accelerator,
+        model=reward_model,
+        wrapped=wrapped,
+        tokenizer=tokenizer,
+        train=train,
+        validation=validation,
+        derived=estimate.derive(config, len(train), request.world_size),
+        stepper=Stepper(accelerator, wrapped, config, sharded),
+        progress=Progress(),
+        reporter=reporter,
+        heartbeat=Heartbeat(request.attempt, request.rank),
+        stop=stop,
+        moment=moment,
+        facts=facts(config, train, validation, accelerator),
+        sharded=sharded,
+        resumed=False,
+    )
+    (request.run / "validation").mkdir(parents=True, exist_ok=True)
+    begin(ready, counts)
+    return ready
+
+
+def make_accelerator(config: TrainConfig, request: Request) -> Accelerator:
+    """The accelerate state of this rank; the launcher's environment decides on devices and sharding."""
+    for name in config.trackers:
+        if name not in TRACKERS:
+            raise Refused(f"trackers: {name!r} is not known; choose from {', '.join(TRACKERS)}")
+        if importlib.util.find_spec(name) is None:
+            raise Refused(f"trackers: {name} is not installed; run pip install {name}, or take it out of trackers")
+    accelerator = Accelerator(
+        mixed_precision=config.mixed_precision, log_with=config.trackers or None, project_dir=request.run
+    )
+    if accelerator.num_processes != request.world_size:
+        raise Refused(
+            f"accelerate runs {accelerator.num_processes} processes, but the launcher started {request.world_size}; "
+            "on CPUs launch with ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes N"
+        )
+    return accelerator
+
+
+def load_model(config: TrainConfig) -> tuple[model.RewardModel, Any]:
+    """Model and tokenizer; what a person can mend becomes Refused."""
+    try:
+        return model.load(config)
+    except (OSError, ValueError) as error:
+        raise Refused(f"model: {config.model} cannot be loaded: {error}") from error
+
+
+def load_data(
+    config: TrainConfig, tokenizer: Any, reward_model: model.RewardModel, accelerator: Accelerator
+) -> tuple[PairSet, dict[str, PairSet]]:
+    """Training pairs and every validation set; rank 0 tokenizes first, so that the others find its cache."""
+    limit = model.position_limit(reward_model)
+    named = {"": config.data.val, **config.data.extra_val}
+    with accelerator.main_process_first():
+        try:
+            train = data.load_pairs(config.data.train, tokenizer, config, limit)
+            return train, {name: data.load_pairs(path, tokenizer, config, limit) for name, path in named.items()}
+        except data.DataError as error:
+            raise Refused(str(error)) from error
+
+
+def facts(
+    config: TrainConfig, train: PairSet, validation: Mapping[str, PairSet], accelerator: Accelerator
+) -> dict[str, Any]:
+    """What has to be equal for a resume to be exact."""
+    return {
+        "config": to_document(config),
+        "world_size": accelerator.num_processes,
+        "fingerprints": {"train": train.report.fingerprint, "val": validation[""].report.fingerprint},
+        "device": device_name(accelerator.device),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The libraries that compute."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "peft": peft.__version__,
+        "accelerate": accelerate.__version__,
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """`cpu`, or the GPU's name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def begin(ready: Ready, counts: tuple[int, int]) -> None:
+    """Say what was derived, then restore a checkpoint if asked to."""
+    differences = checkpoint.resume(ready) if ready.request.resume else checkpoint.Differences()
+    if ready.request.init_from:
+        checkpoint.init_from(ready)
+    ready.reporter.say(
+        "start",
+        ready.progress.step,
+        world_size=ready.world_size,
+        versions=ready.facts["versions"],
+        device=ready.facts["device"],
+        threads=ready.facts["threads"],
+        resumed_from_step=ready.progress.step if ready.resumed else None,
+        exact_resume=differences.exact(ready) if ready.resumed else None,
+        init_from=str(ready.request.init_from) if ready.request.init_from else None,
+        host=platform.node(),
+        pid=os.getpid(),
+    )
+    derived.report(ready, counts)

@@ -1,0 +1,81 @@
+"""Reading spec.toml: the [config] table (or the whole document), and what the launch promised. No torch."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trainer import config as options
+from trainer.config import Problem, TrainConfig
+
+
+class Refused(ValueError):
+    """A mistake that a person can mend: printed as it stands, exit code 2, no traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A checked configuration with what else the trainer reads from spec.toml."""
+
+    path: Path
+    config: TrainConfig
+    processes: int | None
+    """The processes that the launch was to start; None where the file does not say."""
+    warnings: tuple[Problem, ...]
+
+
+def read(path: Path) -> Spec:
+    """spec.toml → Spec. Raises Refused with every problem at once, a line each."""
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}; name the spec.toml of a run, or a file of options") from None
+    except ValueError as error:
+        raise Refused(f"{path}: not TOML: {error}") from None
+    given = document.get("config", document)
+    if not isinstance(given, dict):
+        raise Refused(f"{path}: config is not a table; write [config] above the options")
+    problems = options.check(given, path.name)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if not errors:
+        config = absolute(options.build(given))
+        errors = options.check_inputs(config, path.name)
+    if errors:
+        raise Refused("\n".join(map(str, errors)))
+    return Spec(path, config, _processes(document), tuple(problems))
+
+
+def absolute(config: TrainConfig) -> TrainConfig:
+    """Paths relative to the current folder → absolute ones, which later processes find from wherever they start."""
+    files = config.data
+    here = replace(
+        files,
+        train=_absolute(files.train),
+        val=_absolute(files.val),
+        extra_val={name: _absolute(path) for name, path in files.extra_val.items()},
+    )
+    model = _absolute(config.model) if Path(config.model).is_dir() else config.model
+    return replace(config, data=here, model=model)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute()) if path else path
+
+
+def _processes(document: Mapping[str, Any]) -> int | None:
+    launch = document.get("launch", {})
+    count = launch.get("processes") if isinstance(launch, dict) else None
+    return count if isinstance(count, int) else None
+
+
+def check_world_size(spec: Spec, world_size: int) -> None:
+    """`accelerate launch --cpu --num_processes 2` silently starts one process; a run must not go on with fewer."""
+    if spec.processes is not None and spec.processes != world_size:
+        raise Refused(
+            f"{spec.path.name}: launch.processes is {spec.processes}, but {world_size} started; "
+            "launch through rmtui, or with accelerate's --multi_gpu and --num_processes "
+            "(and ACCELERATE_USE_CPU=true on CPUs)"
+        )
