@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +38,21 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """What was found in one file. `findings` are sorted by line, whole-file ones first, and may be cut for huge files."""
+    """What was found in one file. `findings` are sorted by line, whole-file ones first; huge files' are cut."""
 
     path: Path
     lines: int
     good: int
     """Pairs without an error."""
     findings: tuple[Finding, ...] = ()
+    errors: int = 0
+    warnings: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
     """Kind → how often, complete even where `findings` is cut."""
-    figures: Mapping[str, object] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
     """Shares and medians of the pairs: lengths, chosen longer, sources, languages."""
-
-    @property
-    def errors(self) -> int:
-        return sum(1 for finding in self.findings if finding.severity == "error")
-
-    @property
-    def warnings(self) -> int:
-        return len(self.findings) - self.errors
+    verdicts: bytes = b""
+    """A byte a line: 0 fine, 1 with a warning, 2 left out by `--fix`."""
 
 
 @dataclass(frozen=True, slots=True)

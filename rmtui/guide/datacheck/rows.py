@@ -1,0 +1,243 @@
+"""One line of a pair file: the pair in it, and what is wrong with it.
+
+Lines of plain text take a short way of their own; every other layout is read by trainer.pairs, whose word on what is
+no pair always holds.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rmtui.guide.datacheck import texts
+from rmtui.guide.datacheck.facts import Finding
+from rmtui.guide.datacheck.kinds import OF_BAD_LINE, found
+from trainer import pairs
+
+FIELDS = ("prompt", "chosen", "rejected")
+LONG = 16_000
+"""Characters of prompt and answer; about eight times the default max_length of 512 tokens."""
+ECHO = 15
+"""A shorter prompt at the beginning of an answer may be chance."""
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+_KEYS = tuple(f'"{name}"'.encode() for name in (*FIELDS, "margin", "id"))
+
+
+@dataclass(slots=True)
+class Pair:
+    """A pair as text, for comparing and counting."""
+
+    line: int
+    prompt: str
+    chosen: str
+    rejected: str
+    id: Any = None
+    source: str = ""
+
+
+class _Odd(Exception):
+    """The short way does not fit this line."""
+
+
+def examine(raw: bytes, line: int) -> tuple[Pair | None, list[Finding]]:
+    """The pair of a line (None if it holds none that can be trained on) and everything found on it."""
+    try:
+        pair, findings = _plain(raw, line)
+    except _Odd:
+        return _thorough(raw, line)
+    texts_hold = not texts.suspicious(raw)
+    if texts_hold and not findings:
+        return pair, findings
+    if not texts_hold:
+        for name, text in zip(FIELDS, (pair.prompt, pair.chosen, pair.rejected), strict=True):
+            findings.extend(texts.inspect(line, name, text, name != "prompt"))
+    return _kept(pair, findings)
+
+
+def _kept(pair: Pair, findings: list[Finding]) -> tuple[Pair | None, list[Finding]]:
+    lost = any(finding.severity == "error" for finding in findings)
+    return None if lost else pair, findings
+
+
+def _constant(name: str) -> float:
+    raise _Odd(name)
+
+
+_decode = json.JSONDecoder(parse_constant=_constant).decode
+
+
+def _plain(raw: bytes, line: int) -> tuple[Pair, list[Finding]]:
+    """A line of three texts, without a margin; anything else raises _Odd."""
+    try:
+        row = _decode(raw.decode())
+        prompt, chosen, rejected = row["prompt"], row["chosen"], row["rejected"]
+        if not type(prompt) is type(chosen) is type(rejected) is str or "margin" in row or "chosen_model" in row:
+            raise _Odd
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _Odd from None
+    if b"\\ud" in raw or b"\\uD" in raw or any(raw.count(key) > 1 for key in _KEYS):
+        raise _Odd
+    pair = Pair(line, prompt, chosen, rejected, row.get("id"), row.get("source") or "")
+    return pair, _judge(pair)
+
+
+def _judge(pair: Pair) -> list[Finding]:
+    """What is wrong with three texts, whatever layout they came in."""
+    prompt, chosen, rejected = pair.prompt, pair.chosen, pair.rejected
+    for name, text in (("chosen", chosen), ("rejected", rejected), ("prompt", prompt)):
+        if not texts.visible(text):
+            return [
+                found(
+                    pair.line, "empty_field", f"{name} is empty" if not text else f"{name} shows nothing: {text[:20]!r}"
+                )
+            ]
+    if chosen == rejected or chosen.split() == rejected.split():
+        same = "the same" if chosen == rejected else "the same up to spaces"
+        return [found(pair.line, "identical_answers", f"chosen and rejected are {same}: {short(chosen)}")]
+    findings = list(_echo(pair))
+    if not findings:
+        markers = (texts.role_marker(pair.line, *side) for side in (("chosen", chosen), ("rejected", rejected)))
+        findings = [marker for marker in markers if marker]
+    findings.extend(_sizes(pair))
+    return findings
+
+
+def _echo(pair: Pair) -> Iterator[Finding]:
+    """The prompt repeated at the beginning of the answers."""
+    prompt = pair.prompt.strip()
+    if len(prompt) < ECHO:
+        return
+    inside = [
+        name
+        for name, text in (("chosen", pair.chosen), ("rejected", pair.rejected))
+        if text.lstrip().startswith(prompt)
+    ]
+    if len(inside) == 1:
+        yield found(pair.line, "prompt_in_one_answer", f"{inside[0]} repeats the prompt, the other answer does not")
+    elif inside:
+        yield found(pair.line, "prompt_in_answers", "both answers repeat the prompt")
+
+
+def _sizes(pair: Pair) -> Iterator[Finding]:
+    chosen, rejected = len(pair.chosen), len(pair.rejected)
+    longest = len(pair.prompt) + max(chosen, rejected)
+    if longest > LONG:
+        yield found(pair.line, "very_long", f"{longest:,} characters, about {longest // 4:,} tokens")
+    word = pair.chosen.strip()
+    if chosen < 8 and rejected >= 40 and len(word) < 3 and word.isascii() and word.isalpha():
+        yield found(
+            pair.line, "very_short", f"chosen is {word!r}, rejected has {rejected} characters: is the label right?"
+        )
+
+
+def short(text: str, width: int = 40) -> str:
+    """The beginning of a text, quoted, on one line."""
+    return repr(text if len(text) <= width else text[: width - 1] + "…")
+
+
+def _thorough(raw: bytes, line: int) -> tuple[Pair | None, list[Finding]]:
+    """Every layout, by trainer.pairs."""
+    row = pairs.read_line(raw, line)
+    if isinstance(row, pairs.BadLine):
+        return None, [_bad(raw, row)]
+    findings = [*_constants(raw, line), *_margin(row), *_roles(row)]
+    sides = {"prompt": row.prompt, "chosen": row.chosen, "rejected": row.rejected}
+    said = {
+        name: side if isinstance(side, str) else "\n\n".join(m["content"] for m in side) for name, side in sides.items()
+    }
+    source = row.fields.get("source")
+    pair = Pair(
+        line, said["prompt"], said["chosen"], said["rejected"], _own_id(row), source if isinstance(source, str) else ""
+    )
+    findings.extend(_judge(pair))
+    for name, text in said.items():
+        findings.extend(texts.inspect(line, name, text, name != "prompt"))
+    return _kept(pair, findings)
+
+
+def _own_id(row: pairs.Row) -> str | None:
+    return None if row.id == pairs.content_hash(row) else row.id
+
+
+def _bad(raw: bytes, bad: pairs.BadLine) -> Finding:
+    kind = OF_BAD_LINE[bad.kind]
+    if kind == "missing_field" and (near := _misspelt(raw)):
+        there, wanted = near
+        return found(bad.line, "misspelt_field", f"there is no {wanted!r}, but {there!r}")
+    if kind == "invalid_json":
+        return found(bad.line, kind, _why_no_json(raw, bad.message))
+    return found(bad.line, kind, bad.message)
+
+
+def _misspelt(raw: bytes) -> tuple[str, str] | None:
+    """(the key that is there, the field it was meant to be): another case, a space, a typo, look-alike letters."""
+    row = json.loads(raw)
+    strange = [key for key in row if key not in FIELDS]
+    for wanted in FIELDS:
+        if wanted in row:
+            continue
+        for key in strange:
+            plain = key.translate(_LOOK_ALIKES).strip(texts.INVISIBLE + " _-\t\n").casefold()
+            if plain == wanted or difflib.SequenceMatcher(None, plain, wanted).ratio() > 0.75:
+                return key, wanted
+    return None
+
+
+_LOOK_ALIKES = str.maketrans("аеорсһіјԁԛѕхуԝοερτιϲһ", "aeopchijdqsxywoeptich")
+"""Cyrillic and Greek letters that look like Latin ones."""
+
+
+def _why_no_json(raw: bytes, message: str) -> str:
+    text = raw.decode("utf-8", "replace").strip()
+    if text.startswith("{'"):
+        return "not JSON: keys and texts stand in single quotes"
+    if text.startswith("{") and "}" in text and text.rstrip("} \t").endswith(","):
+        return "not JSON: a comma before the closing bracket"
+    if "Extra data" in message and text.startswith("{"):
+        return "not JSON: more than one object on the line"
+    if text.startswith("{") and not text.endswith("}"):
+        return "not JSON: the line ends in the middle of the object"
+    if "control character" in message:
+        return "not JSON: a raw control character inside a text"
+    return message
+
+
+def _constants(raw: bytes, line: int) -> Iterator[Finding]:
+    seen: list[str] = []
+    if b"NaN" not in raw and b"Infinity" not in raw:
+        return
+    json.loads(raw, parse_constant=lambda name: seen.append(name))
+    if seen:
+        yield found(line, "not_strict_json", f"{seen[0]} is no JSON; other programs refuse the line")
+
+
+def _margin(row: pairs.Row) -> Iterator[Finding]:
+    if row.margin is not None and row.margin < 0:
+        yield found(row.line, "margin_below_zero", f"margin is {row.margin}")
+
+
+def _roles(row: pairs.Row) -> Iterator[Finding]:
+    for name, side in (("prompt", row.prompt), ("chosen", row.chosen), ("rejected", row.rejected)):
+        if isinstance(side, list):
+            trouble = _wrong_roles(side, name)
+            if trouble:
+                yield found(row.line, "roles", f"{name}: {trouble}")
+
+
+def _wrong_roles(side: list[pairs.Message], name: str) -> str:
+    roles = [message["role"] for message in side]
+    if strange := [role for role in roles if role not in _ROLES]:
+        return f"role {strange[0]!r} is none of {', '.join(_ROLES)}"
+    if name != "prompt" and roles[-1] != "assistant":
+        return f"the answer ends with a turn of {roles[-1]!r}"
+    if name == "prompt" and roles[-1] == "assistant":
+        return "the prompt ends with a turn of 'assistant'"
+    if any(first == second and first in ("user", "assistant") for first, second in itertools.pairwise(roles)):
+        return "two turns of one role follow each other"
+    if any(not texts.visible(message["content"]) for message in side):
+        return "a message is empty"
+    return ""

@@ -1,0 +1,93 @@
+"""What is suspicious inside a text: control characters, special tokens, role markers, garbled encodings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from rmtui.guide.datacheck.facts import Finding
+from rmtui.guide.datacheck.kinds import found
+
+HINTS = (
+    *(b"\\u00", b"\\ufff", b"\\uFFF", b"\\b", b"\\f"),  # escapes of control characters, of Latin letters, of U+FFFD
+    *(b"\xc2", b"\xc3", b"\xef\xbf\xbd", b"\x7f"),  # the same as bytes
+    *(b"<", b"INST]"),
+)
+"""A line without any of these bytes holds nothing that `inspect` looks for."""
+
+INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u180e"
+"""Characters that are there and show nothing."""
+
+_CONTROL = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f]")
+_SPECIAL = re.compile(
+    r"<\|[A-Za-z0-9_ ]{1,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:pad|unk|bos|eos|mask|start_of_turn|end_of_turn)>"
+    r"|<｜[^｜<>]{1,40}｜>"
+)
+_TURN = re.compile(
+    r"(?:^|\n\n)(?:Human|Assistant|User|System):|(?:^|\n)### ?(?:Human|Assistant|Instruction|Response)\b"
+)
+_GARBLED = re.compile(
+    "[\u00c2-\u00f4]"
+    "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]{1,3}"
+)
+
+
+def suspicious(raw: bytes) -> bool:
+    """Whether a line needs `inspect`: a few searches of bytes instead of five of patterns."""
+    return any(hint in raw for hint in HINTS)
+
+
+def inspect(line: int, name: str, text: str, answer: bool) -> Iterator[Finding]:
+    """Findings in one text of a row; `name` is prompt, chosen or rejected."""
+    if "\0" in text:
+        yield found(line, "nul_character", f"{name} holds the character NUL (\\u0000)")
+    elif control := _CONTROL.search(text):
+        yield found(line, "control_character", f"{name} holds the control character U+{ord(control[0]):04X}")
+    if "\ufffd" in text:
+        yield found(line, "replacement_character", f"{name} holds U+FFFD, the mark of a character that was lost")
+    if garbled := mojibake(text):
+        was, meant = garbled
+        yield found(line, "mojibake", f"{name} holds {was!r}, which was {meant!r} before a wrong decoding")
+    if answer and (special := _SPECIAL.search(text)):
+        yield found(line, "special_token", f"{name} holds {special[0]!r}, which tokenizers take for a special token")
+
+
+def role_marker(line: int, name: str, text: str) -> Finding | None:
+    """An answer in which the dialogue goes on."""
+    if marker := _TURN.search(text):
+        return found(line, "role_marker", f"{name} goes on with a turn of its own: {marker[0].strip()!r}")
+    return None
+
+
+def mojibake(text: str) -> tuple[str, str] | None:
+    """(what stands there, what was meant) for UTF-8 that was read as Windows-1252 or Latin-1; else None."""
+    if text.isascii():
+        return None
+    for match in _GARBLED.finditer(text):
+        for end in range(len(match[0]), 1, -1):
+            piece = match[0][:end]
+            meant = _redecode(piece)
+            if meant is not None and len(meant) == 1:
+                return piece, meant
+    return None
+
+
+def _redecode(piece: str) -> str | None:
+    try:
+        raw = b"".join(_byte(letter) for letter in piece)
+        return raw.decode("utf-8")
+    except UnicodeError:
+        return None
+
+
+def _byte(letter: str) -> bytes:
+    """Windows-1252 where it has the character, Latin-1 for the five bytes it leaves undefined."""
+    try:
+        return letter.encode("cp1252")
+    except UnicodeEncodeError:
+        return letter.encode("latin-1")
+
+
+def visible(text: str) -> bool:
+    """Whether anything of the text can be seen."""
+    return bool(text.strip(INVISIBLE + " \t\r\n\v\f\u00a0\u2028\u2029\u3000").strip())
