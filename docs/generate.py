@@ -1,4 +1,4 @@
-"""Writes the parts of docs/ that come from the program: `python docs/generate.py` (`--check`: only say what is out of date)."""
+"""Writes the pages of docs/ that come from the program; `--check` only says which are out of date."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rmtui.cli import parser
 from rmtui.cli.verbs import Verb
-from trainer.config import OPTIONS, Option, range_text
+from trainer.config import OPTIONS, Option, figure, range_text
 
 DOCS = Path(__file__).resolve().parent
 _HEAD = "<!-- Written by docs/generate.py; change the source it names, then run it. -->\n"
@@ -23,8 +23,9 @@ def configuration() -> str:
         "# Configuration reference",
         "",
         _HEAD,
-        "Source: `trainer/config.py`. The same keys stand in presets (TOML), `--set key=value`, the form and `spec.toml`; a dotted",
-        "key is a table in TOML (`[lora]`, then `r = 32`). Impossible values are refused, unusual ones warned of.",
+        "Source: `trainer/config.py`. The same keys stand in presets (TOML), `--set key=value`, the form and",
+        "`spec.toml`; a dotted key is a table in TOML (`[lora]`, then `r = 32`). Impossible values are refused,",
+        "unusual ones warned of.",
     ]
     ordered = sorted(OPTIONS.values(), key=lambda option: _GROUPS.index(option.meta.group))
     for group, rows in groupby(ordered, key=lambda option: option.meta.group):
@@ -43,8 +44,8 @@ _GROUPS = ["model", "data", "training", "lora", "evaluation", "checkpoints", "lo
 
 
 def _row(option: Option) -> str:
-    usual = f" (usual {option.meta.usual[0]:g} … {option.meta.usual[1]:g})" if option.meta.usual else ""
-    default = str(option.default).lower() if isinstance(option.default, bool) else str(option.default)
+    usual = f" (usual {figure(option.meta.usual[0])} … {figure(option.meta.usual[1])})" if option.meta.usual else ""
+    default = figure(option.default) if option.type in ("int", "float") else str(option.default).lower()
     shown = f"`{default}`" if option.default not in ("", [], {}) else "–"
     return f"| `{option.key}` | {shown} | {range_text(option)}{usual} | {option.meta.unit} | {option.meta.help} |"
 

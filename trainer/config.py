@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -365,9 +366,16 @@ def _check_range(option: Option, number: float, shown: Any, source: str) -> list
     if not math.isfinite(number) or below or above:
         return [Problem(option.key, f"{shown} is out of range", f"use {range_text(option)}", source)]
     if meta.usual and not meta.usual[0] <= number <= meta.usual[1]:
-        low, high = (f"{bound:g}" for bound in meta.usual)
+        low, high = (figure(bound) for bound in meta.usual)
         return [Problem(option.key, f"{shown} is unusual", f"usual values are {low} … {high}", source, "warning")]
     return []
+
+
+def figure(value: float) -> str:
+    """A bound or rate as people write it: `32`, `1048576`, `1.5e-5`, `0.1`."""
+    if value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    return re.sub(r"e([+-])0+", r"e\1", f"{value:g}").replace("e+", "e")
 
 
 def range_text(option: Option) -> str:
@@ -377,11 +385,11 @@ def range_text(option: Option) -> str:
         return ", ".join(meta.choices)
     if option.type == "bool":
         return "true, false"
-    if meta.low is None and meta.high is None:
+    if meta.low is None or meta.high is None:
         return ""
     if meta.open_low:
-        return f"more than {meta.low:g}, at most {meta.high:g}"
-    return f"{meta.low:g} … {meta.high:g}"
+        return f"more than {figure(meta.low)}, at most {figure(meta.high)}"
+    return f"{figure(meta.low)} … {figure(meta.high)}"
 
 
 def parse_text(option: Option, text: str) -> Any:
