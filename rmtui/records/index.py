@@ -2,33 +2,113 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
 from rmtui.errors import UserError
-from rmtui.records.facts import Attempt, Epoch, Run
+from rmtui.records import naming, series
+from rmtui.records.facts import Attempt, Best, Epoch, Run, State
+from rmtui.records.listing import Listing
+from rmtui.records.reading import Figures, epoch_facts, load_figures
 from rmtui.records.series import Axis, Series
+from rmtui.records.sqlite import Connection, DatabaseError, faults, open_database
+from rmtui.records.sync import Sync
 from rmtui.workspace import Workspace
+
+_COLUMNS = (
+    *("id", "name", "state", "reason", "resumable", "preset", "data", "created", "started", "ended", "host"),
+    *("processes", "step", "total_steps", "epochs_done", "num_epochs", "train_loss", "val_loss", "val_acc"),
+    *("val_pairs", "last_event", "seconds_per_step", "note", "pinned", "archived", "val_fingerprint"),
+)
+_SELECT = f"""SELECT {", ".join(_COLUMNS)}, group_name, best_epoch, best_val_acc, best_val_loss, tags, config, figures
+    FROM runs JOIN documents ON documents.run = runs.n"""
 
 
 class Index:
     """One connection to runs.sqlite. Use it from the thread that opened it; open as many as there are threads."""
 
-    trouble: UserError | None
-    """Why this index is a temporary one, or could not be brought up to date; None when all is well."""
+    def __init__(self, ws: Workspace, path: Path) -> None:
+        self._ws = ws
+        self._path = path
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self.trouble: UserError | None = None
+        """Why this index is a temporary one, or could not be brought up to date; None when all is well."""
+        self._connect()
+
+    def _connect(self) -> None:
+        self._connection: Connection = open_database(self._path)
+        self._inode = _inode(self._path)
+        self._sync = Sync(self._connection, self._ws.runs)
+        self._listing = Listing(self._connection, _SELECT)
 
     @classmethod
     def open(cls, ws: Workspace) -> Index:
-        """The workspace's index, made when missing; UserError when the database is faulty (the folders are safe)."""
-        raise UserError("not yet")
+        """The workspace's index, made when missing. Raises DatabaseError when it is faulty (the folders are safe)."""
+        return cls(ws, ws.database)
 
     @classmethod
     def open_reading(cls, ws: Workspace) -> Index:
-        """Like `open`, but over a faulty database a temporary index built from the folders, with `trouble` set."""
-        raise UserError("not yet")
+        """Like `open` and brought up to date; in place of a faulty one a temporary index, and `trouble` says why."""
+        try:
+            index = cls.open(ws)
+            index.sync()
+            return index
+        except DatabaseError as error:
+            index = cls._beside(ws)
+            index.trouble = error
+            return index
 
-    def close(self) -> None: ...
+    @classmethod
+    def _beside(cls, ws: Workspace) -> Index:
+        folder = tempfile.TemporaryDirectory(prefix="rmtui-index-")
+        index = cls(ws, Path(folder.name) / "runs.sqlite")
+        index._temporary = folder
+        index.sync()
+        return index
+
+    def close(self) -> None:
+        """Let go of the database; a temporary one is removed."""
+        self._connection.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def sync(self) -> set[str]:
-        """Catch up with the folders; ids of runs that changed or vanished. Costs little when nothing happened."""
-        raise UserError("not yet")
+        """Catch up with the folders; ids of runs that changed or vanished. Costs little when nothing happened.
+
+        Where the database cannot be written (full disk, locked), what it holds can still be read: `trouble` says so.
+        """
+        self._reopen_if_replaced()
+        try:
+            with faults(self._path):
+                changed = self._sync.round()
+        except DatabaseError as error:
+            self.count()  # raises where even reading fails
+            self.trouble = error
+            return set()
+        if self._temporary is None:
+            self.trouble = None
+        return changed
+
+    def _reopen_if_replaced(self) -> None:
+        """The file was removed or made anew while it was open: what is written to the old one would be lost."""
+        if _inode(self._path) != self._inode:
+            with contextlib.suppress(Exception):
+                self._connection.close()
+            self._connect()
+
+    def refresh(self, run_id: str) -> bool:
+        """Catch up with one run; whether anything was new."""
+        with faults(self._path):
+            return bool(self._sync.refresh(run_id))
 
     def runs(
         self,
@@ -39,33 +119,78 @@ class Index:
         offset: int = 0,
         archived: bool = False,
     ) -> list[Run]:
-        """Rows of a list, pinned ones first; UserError if the query cannot be read."""
-        raise UserError("not yet")
+        """Rows of a list, pinned ones first; UserError if the query or the sort key cannot be read.
+
+        `archived`: with the archived ones; a query that speaks of them (`is:archived`) needs no such word.
+        """
+        with faults(self._path):
+            rows = self._listing.rows(query, sort, descending, limit, offset, archived)
+            return [self._run(row) for row in rows]
 
     def count(self, query: str = "", archived: bool = False) -> int:
-        raise UserError("not yet")
+        """How many rows `runs` gives without a limit."""
+        with faults(self._path):
+            return self._listing.count(query, archived)
 
-    def position(self, run_id: str, query: str = "", sort: str = "created", descending: bool = True) -> int | None:
+    def position(
+        self, run_id: str, query: str = "", sort: str = "created", descending: bool = True, archived: bool = False
+    ) -> int | None:
         """Row number of a run in `runs(…)`, so that a selection stays where it is; None if the query leaves it out."""
-        raise UserError("not yet")
+        with faults(self._path):
+            return self._listing.position(run_id, query, sort, descending, archived)
 
     def run(self, run_id: str) -> Run:
-        """UserError if there is none."""
-        raise UserError("not yet")
+        """One run; UserError if there is none."""
+        with faults(self._path):
+            row = self._connection.execute(f"{_SELECT} WHERE id = ?", (run_id,)).fetchone()
+        if row is None:
+            raise naming.unknown(run_id)
+        return self._run(row)
+
+    def _run(self, row: tuple[Any, ...]) -> Run:
+        *plain, group, best_epoch, best_acc, best_loss, tags, config, figures = row
+        values = dict(zip(_COLUMNS, plain, strict=True))
+        for name in ("resumable", "pinned", "archived"):
+            values[name] = bool(values[name])
+        values |= {"state": State(values["state"]), "folder": self._ws.runs / values["id"]}
+        read = Figures(**json.loads(figures)) if figures else Figures()
+        return Run(
+            **values,
+            best=None if best_epoch is None else Best(best_epoch, best_acc, best_loss),
+            tags=tuple(json.loads(tags)),
+            group=group or "",
+            config=json.loads(config),
+            epochs=epoch_facts(read),
+        )
 
     def resolve(self, text: str) -> str:
         """id, name, unique prefix, @latest or @best → id; UserError if none fits or several do."""
-        raise UserError("not yet")
+        with faults(self._path):
+            return naming.resolve(self._connection, text)
 
     def attempts(self, run_id: str) -> list[Attempt]:
-        raise UserError("not yet")
+        """Every start of a run, oldest first; none for a queued or an imported one."""
+        with faults(self._path):
+            rows = self._connection.execute(
+                """SELECT n, state, reason, exit_code, started, ended, resumed_from_step FROM attempts
+                WHERE run = ? ORDER BY n""",
+                (self._number(run_id),),
+            )
+            return [Attempt(n, State(said), *rest) for n, said, *rest in rows]
 
     def epochs(self, run_id: str) -> list[Epoch]:
-        raise UserError("not yet")
+        """Figures of every epoch that ended, attempts joined."""
+        with faults(self._path):
+            return list(epoch_facts(load_figures(self._connection, self._number(run_id))))
 
     def metrics(self, run_id: str) -> list[str]:
         """Names of the run's metrics; those of further validation sets as `holdout/val_acc`."""
-        raise UserError("not yet")
+        with faults(self._path):
+            rows = self._connection.execute(
+                "SELECT name FROM summaries JOIN metric_names ON id = metric WHERE run = ? ORDER BY name",
+                (self._number(run_id),),
+            )
+            return [name for (name,) in rows]
 
     def series(
         self,
@@ -77,8 +202,28 @@ class Index:
         hi: float | None = None,
     ) -> Series:
         """At most `columns` columns of a metric between lo and hi (in units of x), attempts joined."""
-        raise UserError("not yet")
+        with faults(self._path):
+            return series.read(self._connection, self._number(run_id), metric, columns, x, lo, hi)
 
     def series_full(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """Every point, in full precision: (step, value)."""
-        raise UserError("not yet")
+        with faults(self._path):
+            return series.read_full(self._connection, self._number(run_id), metric)
+
+    def step_at(self, run_id: str, x: Axis, value: float) -> int:
+        """The last step at or before a place on an axis."""
+        with faults(self._path):
+            return series.step_at(self._connection, self._number(run_id), x, value, after=False)
+
+    def _number(self, run_id: str) -> int:
+        row = self._connection.execute("SELECT n FROM runs WHERE id = ?", (run_id,)).fetchone()
+        if row is None:
+            raise naming.unknown(run_id)
+        return int(row[0])
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0

@@ -1,31 +1,305 @@
-"""From run folders into the index: events with their byte offset in one transaction, states, what a person set."""
+"""From run folders into the index: what was launched, what a person set, what the events say, how it stands."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from rmtui.errors import UserError
-from rmtui.records.facts import Epoch
+from rmtui.records import state
+from rmtui.records.curves import Summary, read_summaries
+from rmtui.records.facts import Attempt, State, Status
+from rmtui.records.folder import RunFolder
+from rmtui.records.reading import Figures, load_figures, read_attempts
+from rmtui.records.sqlite import Connection, faults, open_database, write
 from rmtui.workspace import Workspace
 
-
-def catch_up(ws: Workspace, run_id: str) -> None:
-    """Bring one run's rows up to date. UserError when the database is faulty: the training goes on, try again later."""
-    raise UserError("not yet")
+SETTLES_AFTER = 600.0
+"""Seconds of silence after which an interrupted run, which has no exit.json, counts as settled."""
 
 
-def add_imported(
-    ws: Workspace,
-    spec: Mapping[str, Any],
-    epochs: Sequence[Epoch],
-    series: Mapping[str, Sequence[tuple[int, float]]],
-    origin: Mapping[str, Any],
-) -> str:
-    """Write a run folder for a training that was not launched here, and index it; returns its id.
+def catch_up(ws: Workspace, folder: RunFolder) -> None:
+    """Bring one run's rows up to date. Raises DatabaseError: the training goes on all the same, try again later."""
+    connection = open_database(ws.database)
+    try:
+        with faults(ws.database):
+            refresh(connection, folder)
+    finally:
+        connection.close()
 
-    `spec` may hold name, preset, data, created (ISO or Unix time), config (nested; unknown values left out) and
-    fingerprints. `series` is metric → (step, value). `origin` says where it came from: `source` (path or words),
-    `digest` (of what was read). A second import with an equal digest returns the id of the first.
-    """
-    raise UserError("not yet")
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a run folder holds beside its events."""
+
+    spec: Mapping[str, Any]
+    meta: Mapping[str, Any]
+    status: Status
+    attempts: tuple[Attempt, ...]
+    sources: Mapping[int, Path]
+    host: str
+    folder_time: int
+    meta_time: int
+
+
+def refresh(connection: Connection, folder: RunFolder) -> bool:
+    """Read what is new in one run folder; whether its rows changed. The caller translates SQLite's errors."""
+    seen = _look(folder)
+    run = _number(connection, folder.id)
+    read = read_attempts(connection, run, seen.sources)
+    return _store(connection, run, folder.id, seen) or read
+
+
+def _look(folder: RunFolder) -> _Seen:
+    # Times first and state before events: what happens meanwhile is found at the next look.
+    folder_time, meta_time = folder_times(folder.path)
+    status = state.status(folder)
+    starts = folder.attempts()
+    sources = {start.n: start.events for start in starts}
+    if (own := folder.path / "events.jsonl").is_file():
+        sources[0] = own  # an imported run has events and no attempt
+    launch = starts[-1].launch() if starts else {}
+    attempts = tuple(state.attempt_fact(folder, start) for start in starts)
+    return _Seen(
+        folder.spec(), folder.meta(), status, attempts, sources, str(launch.get("host", "")), folder_time, meta_time
+    )
+
+
+def folder_times(path: Path) -> tuple[int, int]:
+    """Modification times (ns) of a run folder and its meta.toml: they tell a new attempt, a new note. 0: not there."""
+    return _time(path), _time(path / "meta.toml")
+
+
+def _time(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _number(connection: Connection, run_id: str) -> int:
+    row = connection.execute("SELECT n FROM runs WHERE id = ?", (run_id,)).fetchone()
+    if row is not None:
+        return int(row[0])
+    with write(connection):
+        connection.execute(
+            """INSERT INTO runs (id, name, state, created, pinned, archived, settled)
+            VALUES (?, ?, 'unknown', 0, 0, 0, 0) ON CONFLICT DO NOTHING""",
+            (run_id, run_id),
+        )
+        (n,) = connection.execute("SELECT n FROM runs WHERE id = ?", (run_id,)).fetchone()
+        connection.execute("INSERT OR IGNORE INTO documents (run, config, tags) VALUES (?, '{}', '[]')", (n,))
+    return int(n)
+
+
+def _store(connection: Connection, run: int, run_id: str, seen: _Seen) -> bool:
+    figures = load_figures(connection, run)
+    row = _row(connection, run, run_id, seen, figures)
+    names = ", ".join(row)
+    old = connection.execute(f"SELECT {names} FROM runs WHERE n = ?", (run,)).fetchone()
+    attempts = [
+        (run, a.n, a.state, a.reason, a.exit_code, a.started, a.ended, a.resumed_from_step) for a in seen.attempts
+    ]
+    stored = connection.execute("SELECT * FROM attempts WHERE run = ? ORDER BY n", (run,)).fetchall()
+    if old == tuple(row.values()) and stored == attempts:
+        return False
+    with write(connection):
+        changes = ", ".join(f"{name} = ?" for name in row)
+        connection.execute(f"UPDATE runs SET {changes} WHERE n = ?", (*row.values(), run))
+        connection.execute("DELETE FROM attempts WHERE run = ?", (run,))
+        connection.executemany("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", attempts)
+        _store_documents(connection, run, seen)
+    return True
+
+
+def _row(connection: Connection, run: int, run_id: str, seen: _Seen, figures: Figures) -> dict[str, Any]:
+    spec, meta, status = seen.spec, seen.meta, seen.status
+    origin = table(spec, "origin")
+    last = figures.epochs[-1] if figures.epochs else {}
+    started = _first(*(a.started for a in seen.attempts), _moment(origin.get("started")), figures.first_event)
+    ended = _ended(seen, figures)
+    until = ended if ended is not None else figures.last_event
+    row: dict[str, Any] = {
+        "name": str(meta.get("name") or spec.get("name") or run_id),
+        "state": str(status.state),
+        "reason": status.reason,
+        "resumable": int(status.resumable),
+        "preset": _text(spec.get("preset")),
+        "data": _text(spec.get("data")),
+        "created": _moment(origin.get("created")) or _moment(spec.get("created")) or 0.0,
+        "started": started,
+        "ended": ended,
+        "host": seen.host or str(table(spec, "launch").get("host", "")),
+        "processes": _whole(table(spec, "launch").get("processes")),
+        "step": figures.step,
+        "total_steps": figures.total_steps,
+        "epochs_done": figures.epochs_done,
+        "num_epochs": _whole(table(spec, "config").get("num_epochs")),
+        "train_loss": last.get("train_loss"),
+        "val_loss": last.get("val_loss"),
+        "val_acc": last.get("val_acc"),
+        "val_pairs": _whole(last.get("val_pairs")),
+        "gap": _difference(last.get("val_loss"), last.get("train_loss")),
+        "duration": None if started is None or until is None else max(0.0, until - started),
+        "last_event": None if status.state == State.IMPORTED else figures.last_event,
+        "seconds_per_step": _pace(figures),
+        "note": str(meta.get("note", "")),
+        "pinned": int(bool(meta.get("pinned"))),
+        "archived": int(bool(meta.get("archived"))),
+        "group_name": str(meta.get("group", "")),
+        "val_fingerprint": _text(table(spec, "fingerprints").get("val")),
+        "origin": _text(origin.get("digest")),
+        "settled": int(_settled(seen, figures)),
+        "folder_time": seen.folder_time,
+        "meta_time": seen.meta_time,
+    }
+    row |= _best(connection, run)
+    words = (row["name"], run_id, row["preset"], row["data"], row["note"], row["group_name"], row["state"])
+    row["words"] = " ".join(filter(None, (*words, status.reason, *tags_of(spec, meta)))).casefold()
+    return {name: None if value != value else value for name, value in row.items()}
+
+
+def table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A table inside a document; empty when it is missing or something else."""
+    found = document.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _first(*values: float | None) -> float | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _text(value: Any) -> str | None:
+    return str(value) if value else None
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, (int, float)) and value == value else None
+
+
+def _difference(left: float | None, right: float | None) -> float | None:
+    return None if left is None or right is None else left - right
+
+
+def _moment(value: Any) -> float | None:
+    """Unix seconds of a TOML or ISO time, or of a number; None for anything else."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if isinstance(value, datetime):
+        return value.timestamp()
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _ended(seen: _Seen, figures: Figures) -> float | None:
+    if seen.status.state == State.IMPORTED:
+        return _moment(table(seen.spec, "origin").get("ended"))
+    if not seen.status.state.final:
+        return None
+    return seen.attempts[-1].ended or figures.last_event if seen.attempts else None
+
+
+def _settled(seen: _Seen, figures: Figures) -> bool:
+    if seen.status.state == State.INTERRUPTED:
+        signs = [seen.folder_time / 1e9, figures.last_event or 0.0, *(a.started or 0.0 for a in seen.attempts)]
+        return time.time() - max(signs) > SETTLES_AFTER
+    return seen.status.state.final
+
+
+def _pace(figures: Figures) -> float | None:
+    """Median seconds a step, over the latest steps."""
+    pairs = zip(figures.recent, figures.recent[1:], strict=False)
+    paces = [(t - before) / (step - earlier) for (earlier, before), (step, t) in pairs if step > earlier]
+    return statistics.median(paces) if paces else None
+
+
+def _best(connection: Connection, run: int) -> dict[str, Any]:
+    """The evaluation with the best validation accuracy; by loss where accuracy is not known."""
+    names = dict(connection.execute("SELECT name, id FROM metric_names WHERE name IN ('val_acc', 'val_loss')"))
+    summaries = read_summaries(connection, run)
+    accuracy, loss = (summaries.get(names.get(name, 0), Summary()) for name in ("val_acc", "val_loss"))
+    if accuracy.high is not None:
+        step, value = accuracy.high_step, accuracy.high
+    elif loss.low is not None:
+        step, value = loss.low_step, None
+    else:
+        return {"best_epoch": None, "best_val_acc": None, "best_val_loss": None}
+    beside = connection.execute("SELECT epoch FROM steps WHERE run = ? AND step = ?", (run, step)).fetchone()
+    found = connection.execute(
+        "SELECT value FROM points WHERE run = ? AND metric = ? AND step = ?", (run, names.get("val_loss", 0), step)
+    ).fetchone()
+    return {
+        "best_epoch": beside[0] if beside else None,
+        "best_val_acc": value,
+        "best_val_loss": found[0] if found else None,
+    }
+
+
+def tags_of(spec: Mapping[str, Any], meta: Mapping[str, Any]) -> list[str]:
+    """What a person set last, else what the run was launched with."""
+    tags = meta["tags"] if "tags" in meta else spec.get("tags", [])
+    return sorted({str(tag) for tag in tags}) if isinstance(tags, list) else []
+
+
+def _store_documents(connection: Connection, run: int, seen: _Seen) -> None:
+    config, tags = dict(table(seen.spec, "config")), tags_of(seen.spec, seen.meta)
+    said, old = (
+        json.dumps(config, default=str),
+        connection.execute("SELECT config, tags FROM documents WHERE run = ?", (run,)).fetchone(),
+    )
+    if old == (said, json.dumps(tags)):
+        return
+    connection.execute("UPDATE documents SET config = ?, tags = ? WHERE run = ?", (said, json.dumps(tags), run))
+    connection.execute("DELETE FROM tags WHERE run = ?", (run,))
+    connection.executemany("INSERT INTO tags VALUES (?, ?)", [(tag.casefold(), run) for tag in {*tags}])
+    connection.execute("DELETE FROM settings WHERE run = ?", (run,))
+    for key, value in _flat(config, ""):
+        setting = _setting(connection, key)
+        number = float(value) if isinstance(value, (int, float)) else None
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        connection.execute("INSERT INTO settings VALUES (?, ?, ?, ?)", (setting, run, number, text.casefold()))
+
+
+def _flat(document: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            yield f"{prefix}{key}", ", ".join(map(str, value))
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _setting(connection: Connection, key: str) -> int:
+    row = connection.execute("SELECT id FROM setting_keys WHERE key = ?", (key,)).fetchone()
+    if row is None:
+        row = (connection.execute("INSERT INTO setting_keys (key) VALUES (?)", (key,)).lastrowid,)
+    return int(row[0])
+
+
+def forget(connection: Connection, run_id: str) -> None:
+    """Take a run out of the index; its folder is somebody else's to remove."""
+    row = connection.execute("SELECT n FROM runs WHERE id = ?", (run_id,)).fetchone()
+    if row is None:
+        return
+    with write(connection):
+        for name in (
+            "documents",
+            "attempts",
+            "progress",
+            "points",
+            "rollups",
+            "summaries",
+            "steps",
+            "tags",
+            "settings",
+        ):
+            connection.execute(f"DELETE FROM {name} WHERE run = ?", row)
+        connection.execute("DELETE FROM runs WHERE n = ?", row)

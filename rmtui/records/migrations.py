@@ -66,11 +66,15 @@ def m001_runs(db: Database) -> None:
         dict(RUN_COLUMNS), pk="n", not_null={"id", "name", "state", "created", "pinned", "archived", "settled"}
     )
     db.table("runs").create_index(["id"], unique=True)
-    db.table("documents").create({"run": int, "config": str, "epochs": str, "tags": str, "recent": str}, pk="run")
+    db.table("documents").create({"run": int, "config": str, "tags": str, "figures": str}, pk="run")
+    db.table("marks").create({"name": str, "value": int}, pk="name")
     db.execute(
-        """CREATE TABLE attempts (run INTEGER, n INTEGER, state TEXT NOT NULL, reason TEXT, exit_code INTEGER,
-        started REAL, ended REAL, resumed_from_step INTEGER, cut INTEGER, position INTEGER NOT NULL, bad_lines INTEGER,
-        first_t REAL, seconds_before REAL, tokens_before REAL, PRIMARY KEY (run, n)) WITHOUT ROWID"""
+        """CREATE TABLE attempts (run INTEGER, n INTEGER, state TEXT, reason TEXT, exit_code INTEGER, started REAL,
+        ended REAL, resumed_from_step INTEGER, PRIMARY KEY (run, n)) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE progress (run INTEGER, n INTEGER, position INTEGER, bad_lines INTEGER, resumed INTEGER,
+        cut INTEGER, clock REAL, seconds REAL, tokens REAL, PRIMARY KEY (run, n)) WITHOUT ROWID"""
     )
 
 
@@ -118,7 +122,8 @@ def m003_queries(db: Database) -> None:
 def m004_sorting(db: Database) -> None:
     """An index a column that lists are sorted by, after what every list asks for."""
     for column in SORTED_BY:
-        db.execute(f"CREATE INDEX runs_by_{column} ON runs (archived, pinned, {column}, id)")
+        collation = " COLLATE NOCASE" if RUN_COLUMNS[column] is str else ""
+        db.execute(f"CREATE INDEX runs_by_{column} ON runs (archived, pinned, {column}{collation}, id)")
     db.execute("CREATE INDEX runs_unsettled ON runs (n) WHERE settled = 0")
     db.execute("CREATE INDEX runs_by_origin ON runs (origin) WHERE origin IS NOT NULL")
 
@@ -126,7 +131,8 @@ def m004_sorting(db: Database) -> None:
 def _read_again(db: Database) -> None:
     """Rows of older schemas lack something that the folders have: the next sync reads every folder from its start."""
     db.execute("UPDATE runs SET settled = 0, folder_time = 0, meta_time = 0")
-    db.execute("DELETE FROM attempts")
+    db.execute("DELETE FROM progress")
+    db.execute("DELETE FROM marks")
 
 
 def apply(path: str, up_to: int | None = None) -> int:

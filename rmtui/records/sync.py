@@ -1,0 +1,76 @@
+"""Catching up with the run folders at little cost: new and removed ones, touched ones, and those that still live."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from rmtui.records import ingest
+from rmtui.records.folder import RunFolder
+from rmtui.records.sqlite import Connection, write
+
+SLICE = 2000
+"""Settled runs whose folder times one round looks at; the next round goes on where this one stopped."""
+_COARSE = 2_000_000_000
+"""Nanoseconds within which two changes of a folder may carry the same time."""
+
+
+class Sync:
+    """Rounds of catching up over one connection."""
+
+    def __init__(self, connection: Connection, runs: Path) -> None:
+        self._connection = connection
+        self._runs = runs
+        self._looked_at = 0
+
+    def round(self) -> set[str]:
+        """Ids of runs that changed, appeared or vanished."""
+        changed = self._new_and_gone()
+        changed |= self._touched()
+        for (run_id,) in self._connection.execute("SELECT id FROM runs WHERE settled = 0").fetchall():
+            changed |= self.refresh(run_id)
+        return changed
+
+    def refresh(self, run_id: str) -> set[str]:
+        """Catch up with one run."""
+        folder = RunFolder(self._runs / run_id)
+        if not folder.path.is_dir():
+            ingest.forget(self._connection, run_id)
+            return {run_id}
+        return {run_id} if ingest.refresh(self._connection, folder) else set()
+
+    def _new_and_gone(self) -> set[str]:
+        modified = self._runs.stat().st_mtime_ns if self._runs.is_dir() else 0
+        mark = self._connection.execute("SELECT value FROM marks WHERE name = 'runs'").fetchone()
+        if mark is not None and mark[0] == modified:
+            return set()
+        there = set(run_ids(self._runs))
+        known = {row[0] for row in self._connection.execute("SELECT id FROM runs")}
+        for run_id in sorted(there ^ known):
+            self.refresh(run_id)
+        if time.time_ns() - modified > _COARSE:
+            with write(self._connection):
+                self._connection.execute("INSERT OR REPLACE INTO marks VALUES ('runs', ?)", (modified,))
+        return there ^ known
+
+    def _touched(self) -> set[str]:
+        """Settled runs with a new attempt or another meta.toml are read again."""
+        rows = self._connection.execute(
+            "SELECT n, id, folder_time, meta_time FROM runs WHERE settled = 1 AND n > ? ORDER BY n LIMIT ?",
+            (self._looked_at, SLICE),
+        ).fetchall()
+        self._looked_at = rows[-1][0] if len(rows) == SLICE else 0
+        changed: set[str] = set()
+        for _, run_id, *times in rows:
+            if ingest.folder_times(self._runs / run_id) != tuple(times):
+                changed |= self.refresh(run_id)
+        return changed
+
+
+def run_ids(runs: Path) -> list[str]:
+    """Names of the run folders. No entry is looked at more closely: there may be a hundred thousand."""
+    try:
+        return [name for name in os.listdir(runs) if not name.startswith(".")]  # noqa: PTH208  (five times faster)
+    except FileNotFoundError:
+        return []
