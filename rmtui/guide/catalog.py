@@ -23,7 +23,7 @@ def entries() -> dict[str, dict[str, str]]:
     return {f"{section}.{name}": entry for section, rows in document.items() for name, entry in rows.items()}
 
 
-def choose(wanted: str = "") -> str:
+def default_lang(wanted: str = "") -> str:
     """The language to speak: as wanted, else the locale's, else English."""
     named = wanted or os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
     named = named or locale.getlocale()[0] or ""

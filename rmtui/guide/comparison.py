@@ -1,0 +1,246 @@
+"""Two to six runs side by side: what differs in their configuration, their figures aligned, and the verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from rmtui.guide import verdict
+from rmtui.guide.catalog import metric_text, say, text
+from rmtui.guide.figures import METRICS, better
+from rmtui.guide.readings import read
+from rmtui.guide.statistics import wilson
+from rmtui.guide.subject import Change, Reading, Subject, figure
+from rmtui.guide.thresholds import DEFAULT, Thresholds
+from rmtui.guide.verdict import Rewards
+from trainer.config import flatten
+
+MOST = 6
+PLACES = ("data.train", "data.val", "data.extra_val")
+"""Where files lie is no difference between configurations; their fingerprints are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A run in a comparison; `rewards` are those of one evaluation, None where single pairs are not known."""
+
+    subject: Subject
+    rewards: Rewards | None = None
+    evaluation: str = ""
+    """Which evaluation the rewards are of: epoch-3."""
+
+
+def compare(entries: Sequence[Entry], limits: Thresholds = DEFAULT, lang: str = "en") -> dict[str, Any]:
+    """The document of `compare --json`. Every Δ is against the first run."""
+    subjects = [entry.subject for entry in entries]
+    return {
+        "runs": [_run(entry) for entry in entries],
+        "config": config_table(subjects),
+        "epochs": epoch_table(subjects),
+        "summary": {metric: _summary(subjects, metric, limits) for metric in METRICS},
+        "best": best(subjects, lang),
+        "paired": [_paired(entries[0], other, limits, lang) for other in entries[1:]],
+        "seeds": _seeds(subjects, limits, lang),
+        "warnings": warnings(subjects, lang),
+        "readings": [_against(subjects[0], other, limits, lang) for other in subjects[1:]],
+    }
+
+
+def _run(entry: Entry) -> dict[str, Any]:
+    run = entry.subject.run
+    return {
+        "id": run.id,
+        "name": run.name,
+        "state": str(run.state),
+        "preset": run.preset,
+        "data": run.data,
+        "val_fingerprint": run.val_fingerprint,
+        "evaluation": entry.evaluation or None,
+    }
+
+
+def config_table(subjects: Sequence[Subject]) -> dict[str, Any]:
+    """Keys that differ with each run's value (None: not known), and keys on which all agree."""
+    flat = [flatten(subject.run.config) for subject in subjects]
+    keys = list(dict.fromkeys(key for document in flat for key in document if key not in PLACES))
+    differs, same = {}, {}
+    for key in keys:
+        values = [document.get(key) for document in flat]
+        if all(value == values[0] for value in values):
+            same[key] = values[0]
+        else:
+            differs[key] = values
+    return {"differs": differs, "same": same}
+
+
+def epoch_table(subjects: Sequence[Subject]) -> list[dict[str, Any]]:
+    """A row an epoch: each metric as a list, one value a run."""
+    by_epoch = [{row.epoch: row for row in subject.run.epochs} for subject in subjects]
+    epochs = sorted({epoch for rows in by_epoch for epoch in rows})
+    return [
+        {"epoch": epoch}
+        | {metric: [figure(rows[epoch], metric) if epoch in rows else None for rows in by_epoch] for metric in METRICS}
+        for epoch in epochs
+    ]
+
+
+def _summary(subjects: Sequence[Subject], metric: str, limits: Thresholds) -> dict[str, Any]:
+    last = [subject.newest(metric) for subject in subjects]
+    tops = [_best_of(subject, metric) for subject in subjects]
+    document: dict[str, Any] = {
+        "last": last,
+        "best": [value for _, value in tops],
+        "best_epoch": [epoch for epoch, _ in tops],
+        "change": [_change(metric, last[0], value) for value in last],
+    }
+    if metric == "val_acc":
+        document["interval"] = [
+            _interval(subject, value, limits) for subject, value in zip(subjects, last, strict=True)
+        ]
+    return document
+
+
+def _best_of(subject: Subject, metric: str) -> tuple[int | None, float | None]:
+    known = subject.known(metric)
+    if not known:
+        return None, None
+    return max(known, key=lambda pair: pair[1] if metric == "val_acc" else -pair[1])
+
+
+def _change(metric: str, first: float | None, last: float | None) -> dict[str, Any] | None:
+    if first is None or last is None:
+        return None
+    change = Change(metric, first, last)
+    return {"delta": change.delta, "percent": change.share, "better": change.better}
+
+
+def _interval(subject: Subject, value: float | None, limits: Thresholds) -> list[float] | None:
+    rows = subject.run.epochs
+    n = rows[-1].val_pairs if rows else subject.run.val_pairs
+    if value is None or not n:
+        return None
+    around = wilson(min(n, value * n), n, limits.level)
+    return [around.low, around.high]
+
+
+def same_set(subjects: Sequence[Subject]) -> bool | None:
+    """Were all validated on the same pairs? None where it is not known of each."""
+    prints = [subject.run.val_fingerprint for subject in subjects]
+    known = {found for found in prints if found}
+    if len(known) > 1:
+        return False
+    return True if all(prints) else None
+
+
+def best(subjects: Sequence[Subject], lang: str) -> dict[str, Any] | None:
+    """Which run is best, and by what: val_acc where all have it, else val_loss. None on different validation sets."""
+    if same_set(subjects) is False:
+        return None
+    for metric in ("val_acc", "val_loss"):
+        values = [subject.newest(metric) for subject in subjects]
+        known = [value for value in values if value is not None]
+        if len(known) < len(values) or len(set(known)) < 2:
+            continue
+        top = max(known) if better(metric, 1.0) else min(known)
+        run = subjects[values.index(top)].run
+        said = say("verdict.best", lang, run=run.name, metric=metric, value=metric_text(metric, top))
+        return {"run": run.id, "name": run.name, "by": metric, "value": top, "text": said}
+    return None
+
+
+def _paired(first: Entry, other: Entry, limits: Thresholds, lang: str) -> dict[str, Any]:
+    """The verdict on `other` against the first run, or why there is none."""
+    names = {"a": first.subject.run.name, "b": other.subject.run.name}
+    same = same_set([first.subject, other.subject])
+    if same is False:
+        return {**names, "verdict": None, "texts": [say("verdict.other_set", lang, **names)]}
+    missing = [entry.subject.run.name for entry in (first, other) if not entry.rewards]
+    found = None if missing else verdict.compare_pairs(first.rewards or {}, other.rewards or {}, limits)
+    if found is None or same is None:
+        missing = missing or list(names.values())
+        return {**names, "verdict": None, "texts": [say("verdict.no_pairs", lang, **names, missing=", ".join(missing))]}
+    said = verdict.texts(found, names["a"], names["b"], lang, limits)
+    return {**names, "verdict": verdict.document(found), "texts": said}
+
+
+def _seeds(subjects: Sequence[Subject], limits: Thresholds, lang: str) -> list[dict[str, Any]]:
+    """Runs that differ in nothing but their seed, summarised with their spread."""
+    found = []
+    for _, members in groupby(sorted(subjects, key=_seedless), key=_seedless):
+        group = list(members)
+        for metric in METRICS:
+            values = [value for subject in group if (value := subject.newest(metric)) is not None]
+            if len(group) > 1 and (spread := verdict.seed_spread(metric, values, limits.level)):
+                found.append(_spread(group, spread, lang))
+    return found
+
+
+def _seedless(subject: Subject) -> str:
+    """What has to be equal for runs to be seeds of one configuration; a run that knows no seed stands alone."""
+    config = {key: value for key, value in flatten(subject.run.config).items() if key not in PLACES}
+    alone = "" if "seed" in config else subject.run.id
+    config.pop("seed", None)
+    return json.dumps([alone, subject.run.data, subject.run.val_fingerprint, config], sort_keys=True, default=str)
+
+
+def _spread(group: Sequence[Subject], spread: verdict.Spread, lang: str) -> dict[str, Any]:
+    run = group[0].run
+    shown = {
+        name: metric_text(spread.metric, value)
+        for name, value in (
+            ("mean", spread.mean.value),
+            ("spread", spread.deviation),
+            ("low", spread.mean.low),
+            ("high", spread.mean.high),
+        )
+    }
+    said = say("verdict.seeds", lang, group=run.preset or run.name, count=spread.count, metric=spread.metric, **shown)
+    return {
+        "runs": [subject.run.id for subject in group],
+        "metric": spread.metric,
+        "count": spread.count,
+        "mean": spread.mean.value,
+        "deviation": spread.deviation,
+        "low": spread.mean.low,
+        "high": spread.mean.high,
+        "text": said,
+    }
+
+
+def warnings(subjects: Sequence[Subject], lang: str) -> list[str]:
+    """Figures of different validation sets, or of sets nobody knows to be the same."""
+    first = subjects[0]
+    found = []
+    for other in subjects[1:]:
+        names = {"a": first.run.name, "b": other.run.name}
+        same = same_set([first, other])
+        if same is False:
+            found.append(say("verdict.other_set", lang, **names))
+        elif same is None:
+            found.append(say("verdict.set_unknown", lang, **names))
+    return found
+
+
+def _against(first: Subject, other: Subject, limits: Thresholds, lang: str) -> dict[str, Any]:
+    """What the guide reads from one run against the other."""
+    rows = [item for item in read(other, first, limits) if item.figures.get("scope") != "epochs"]
+    return {
+        "a": first.run.name,
+        "b": other.run.name,
+        "readings": [reading_document(item, lang) for item in rows],
+    }
+
+
+def reading_document(item: Reading, lang: str) -> dict[str, Any]:
+    """A reading as --json holds it."""
+    return {
+        "id": item.id,
+        "severity": item.severity,
+        "text": text(item, lang),
+        "figures": dict(item.figures),
+        "statement": item.statement,
+        "own": item.statement is None,
+    }

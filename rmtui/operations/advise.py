@@ -1,0 +1,155 @@
+"""What the figures of a run mean, what to try next, where it stands on the guide's path, what was expected of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rmtui.errors import UserError
+from rmtui.guide import advice, expectations, forecast, path, readings
+from rmtui.guide.catalog import metric_text, reason, say, text
+from rmtui.guide.comparison import reading_document
+from rmtui.guide.expectations import Judgement
+from rmtui.guide.forecast import Forecast, Record
+from rmtui.guide.subject import Advice, Reading, Subject
+from rmtui.guide.thresholds import Thresholds
+from rmtui.operations import forecasts, silence, subjects
+from rmtui.presets import find
+from rmtui.records.facts import Run
+from rmtui.records.index import Index
+from rmtui.workspace import Workspace
+
+
+def advise(ws: Workspace, ref: str, lang: str = "en", against: str | None = None) -> dict[str, Any]:
+    """The document of `advise --json`. `against` names the run to hold it against; else the one before it."""
+    limits = subjects.limits(ws)
+    index = Index.open_reading(ws)
+    try:
+        index.sync()
+        run = index.run(index.resolve(ref))
+        family = subjects.siblings(index, run)
+        other = index.run(index.resolve(against)) if against else subjects.run_before(run, family)
+        subject = subjects.subject(index, run)
+        before = subjects.subject(index, other) if other else None
+        past = [_past(index, subject, member, limits) for member in family if member.id != run.id]
+    finally:
+        index.close()
+    quiet = silence.silenced(ws, run.id)
+    said = readings.read(subject, before, limits, {row["id"] for row in quiet})
+    at = path.stand(subject, [*past, subject], before, limits)
+    steps = advice.advise(at, said, limits, {row["id"] for row in quiet})
+    return {
+        "run": {"id": run.id, "name": run.name},
+        "before": {"id": other.id, "name": other.name} if other else None,
+        "readings": [reading_document(item, lang) for item in said],
+        "advice": [_advice(item, subject, said, lang) for item in steps],
+        "path": [_step(step, lang) for step in path.steps(at)],
+        "expectations": expected(ws, subject, limits, lang),
+        **_forecasts(subject, past, limits, lang),
+        "silenced": quiet,
+    }
+
+
+def _past(index: Index, subject: Subject, run: Run, limits: Thresholds) -> Subject:
+    """A run of the family; with evaluations between epochs only where a forecast may rest on them."""
+    shallow = subjects.subject(index, run, deep=False)
+    deep = forecast.comparable(subject, shallow, limits) or (run.folder / forecasts.FILE).is_file()
+    return subjects.subject(index, run) if deep else shallow
+
+
+def _advice(item: Advice, subject: Subject, said: Sequence[Reading], lang: str) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "text": text(item, lang),
+        "why": reason(item, lang),
+        "changes": dict(item.changes),
+        "difference": advice.difference(item, subject),
+        "expected": dict(item.expected),
+        "because": list(item.because),
+        "because_text": [text(found, lang) for found in said if found.id in item.because],
+        "action": item.action if item.changes or item.action != "form" else "none",
+        "own": item.own,
+    }
+
+
+def _step(step: path.Step, lang: str) -> dict[str, Any]:
+    return {
+        "id": step.id,
+        "text": say(f"path.{step.id}", lang),
+        "state": step.state,
+        "state_text": say(f"word.{step.state}", lang),
+        "outcome": step.outcome,
+        "outcome_text": say(f"word.{step.outcome}", lang),
+        "run": step.run,
+    }
+
+
+def expected(ws: Workspace, subject: Subject, limits: Thresholds, lang: str) -> dict[str, Any] | None:
+    """The run's bands and where its figures lie; None where nothing is expected of it."""
+    wanted = expectations.expectation(subject.run.preset, _ranges(ws, subject.run), subject.run.config)
+    if wanted is None:
+        return None
+    found = expectations.bands(wanted, subject, limits)
+    absolute = not wanted.guides or expectations.is_guides_own(subject, limits)
+    return {
+        "absolute": absolute,
+        "text": say("band.absolute" if absolute else "band.relative", lang),
+        "bands": [asdict(band) for band in found],
+        "epochs": [_judgement(item, lang) for item in expectations.judge(wanted, subject, limits)],
+    }
+
+
+def _ranges(ws: Workspace, run: Run) -> dict[str, Any]:
+    """The [expect] of the run's preset, if the preset is still there."""
+    try:
+        return dict(find(ws, run.preset).expect) if run.preset else {}
+    except UserError:
+        return {}
+
+
+def _judgement(item: Judgement, lang: str) -> dict[str, Any]:
+    band = item.band
+    shown = {"value": item.value, "low": band.low, "high": band.high}
+    figures = {name: metric_text(band.metric, value) for name, value in shown.items()}
+    place = say(f"word.{item.place}", lang)
+    if item.better is not None:
+        place += f" ({say('word.better' if item.better else 'word.worse', lang)})"
+    return {
+        "epoch": band.epoch,
+        "metric": band.metric,
+        **shown,
+        "place": item.place,
+        "better": item.better,
+        "last": item.last,
+        "text": say("band.figure", lang, epoch=band.epoch, metric=band.metric, place=place, **figures),
+    }
+
+
+def _forecasts(subject: Subject, past: Sequence[Subject], limits: Thresholds, lang: str) -> dict[str, Any]:
+    """Forecasts of the next evaluations, kept as they are made, and how well earlier ones did."""
+    made = forecast.forecast(subject, past, limits)
+    if made:
+        forecasts.keep(subject.run.folder, made)
+    record = forecasts.history([subject, *past])
+    return {
+        "forecasts": [_forecast(item, limits, lang) for item in made],
+        "forecast_record": _record(record, lang) if record else None,
+    }
+
+
+def _forecast(item: Forecast, limits: Thresholds, lang: str) -> dict[str, Any]:
+    shown = {name: metric_text(item.metric, value) for name, value in _ends(item).items()}
+    method = say(f"forecast.{item.method}", lang, n=item.n)
+    said = say(
+        "forecast.figure", lang, metric=item.metric, epoch=item.epoch, level=limits.level, method=method, **shown
+    )
+    return {**asdict(item), "forecast": True, "text": said}
+
+
+def _ends(item: Forecast) -> dict[str, float]:
+    return {"value": item.value, "low": item.low, "high": item.high}
+
+
+def _record(record: Record, lang: str) -> dict[str, Any]:
+    return {**asdict(record), "text": say("forecast.record", lang, **asdict(record))}

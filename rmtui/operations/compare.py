@@ -1,0 +1,38 @@
+"""Comparing runs: loads them and lets the guide speak."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rmtui.errors import UserError
+from rmtui.guide import comparison
+from rmtui.guide.comparison import MOST, Entry
+from rmtui.operations import subjects
+from rmtui.records.facts import Run
+from rmtui.records.index import Index
+from rmtui.workspace import Workspace
+
+
+def compare(ws: Workspace, refs: Sequence[str], lang: str = "en", at: str = "last") -> dict[str, Any]:
+    """The document of `compare --json` for two to six runs; every difference is against the first.
+
+    `at` chooses the evaluation whose pairs are tested: last, best, or a name such as epoch-2.
+    """
+    index = Index.open_reading(ws)
+    try:
+        index.sync()
+        ids = list(dict.fromkeys(index.resolve(ref) for ref in refs))
+        if not 2 <= len(ids) <= MOST:
+            raise UserError(f"a comparison takes 2 to {MOST} runs, not {len(ids)}", remedy="rmtui compare RUN RUN…")
+        runs = [index.run(run_id) for run_id in ids]
+        entries = [_entry(index, run, at) for run in runs]
+    finally:
+        index.close()
+    return comparison.compare(entries, subjects.limits(ws), lang)
+
+
+def _entry(index: Index, run: Run, at: str) -> Entry:
+    path = subjects.evaluation(run, at)
+    found = subjects.subject(index, run)
+    return Entry(found, subjects.read_rewards(path), path.stem) if path else Entry(found)

@@ -1,0 +1,53 @@
+"""The record of forecasts: what was said is kept in the run's folder, and held against what came."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rmtui.guide.forecast import Forecast, Record, outcomes, record
+from rmtui.guide.subject import Subject
+
+FILE = "forecasts.jsonl"
+
+
+def said(folder: Path) -> list[Forecast]:
+    """The forecasts that were made for a run, oldest first; torn lines are left out."""
+    try:
+        lines = (folder / FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [found for line in lines if (found := _parse(line))]
+
+
+def _parse(line: str) -> Forecast | None:
+    try:
+        return Forecast(**json.loads(line))
+    except (ValueError, TypeError):
+        return None
+
+
+def keep(folder: Path, made: Sequence[Forecast]) -> bool:
+    """Add those not said before; False where the folder cannot be written (the forecast is shown all the same)."""
+    known = {(item.metric, item.at, item.epoch) for item in said(folder)}
+    fresh = [item for item in made if (item.metric, item.at, item.epoch) not in known]
+    if not fresh:
+        return True
+    lines = "".join(json.dumps(asdict(item)) + "\n" for item in fresh)
+    try:
+        fd = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, lines.encode())
+        finally:
+            os.close(fd)
+    except OSError:
+        return False
+    return True
+
+
+def history(subjects: Iterable[Subject]) -> Record | None:
+    """How well the forecasts for these runs did; None while none has met its evaluation."""
+    return record(pair for subject in subjects for pair in outcomes(said(subject.run.folder), subject))
