@@ -14,7 +14,7 @@ from rmtui.app.widgets.canvas import BRAILLE, Canvas, bits_of
 from rmtui.app.widgets.curves import Band, Curve, View, finite
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
-from rmtui.app.widgets.plot import Dots, dots, draw, smoothed
+from rmtui.app.widgets.plot import FEWEST_TO_SMOOTH, Dots, dots, draw, smoothed
 from rmtui.app.widgets.scale import Scale, x_ticks, y_scale, y_ticks
 
 GUTTER = 7
@@ -104,7 +104,7 @@ class Picture:
     def _lay_quiet(self) -> None:
         behind = [curve for curve in self.curves if curve.quiet]
         if self.scene.view.smoothing > 0:
-            behind += [curve for curve in self.scene.curves if not curve.quiet and len(curve.x) > 2]
+            behind += [curve for curve in self.scene.curves if not curve.quiet and len(curve.x) >= FEWEST_TO_SMOOTH]
         if not behind or self.plain:
             return
         canvas = Canvas(self.columns, self.rows)

@@ -20,6 +20,9 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 Points = tuple[Point, ...]
 
+FEWEST_TO_SMOOTH = 20
+"""Curves of fewer points are evaluations, which stay as they are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dots:
@@ -106,7 +109,7 @@ def _crossing(
 
 def smoothed(curve: Curve, weight: float) -> Curve:
     """The exponential mean of the last values, column by column, unbiased at its start; gaps stay."""
-    if weight <= 0:
+    if weight <= 0 or len(curve.x) < FEWEST_TO_SMOOTH:
         return curve
     mean, mass = 0.0, 0.0
     out: list[float] = []
