@@ -37,6 +37,8 @@ class Job:
     mixed_precision: str = "no"
     accelerate_config: str = ""
     trainer: tuple[str, ...] = TRAINER
+    init_from: str = ""
+    """Checkpoint of another run whose weights this one starts from."""
     launcher: str = "accelerate"
     """accelerate, or direct: the trainer's command alone, one process, for a trainer that needs no accelerate."""
 
@@ -67,11 +69,12 @@ def job_of(spec: Mapping[str, Any], devices: Sequence[str] = ()) -> Job:
         mixed_precision=str(spec.get("config", {}).get("mixed_precision", "no")),
         accelerate_config=str(launch.get("accelerate_config", "")),
         trainer=tuple(train.get("command", TRAINER)),
+        init_from=str(launch.get("init_from", "")),
         launcher=str(train.get("launcher", "accelerate")),
     )
 
 
-def command(job: Job, run: str, attempt: str, resume: str = "", grace: float = 90.0) -> Command:
+def command(job: Job, run: str, attempt: str, *, resume: str = "", force: bool = False, grace: float = 90.0) -> Command:
     """The line for a run folder and attempt folder; both are only quoted, so a preview may hand in names."""
     program = [*job.trainer]
     if program[:1] == ["-m"] and job.launcher == "direct":
@@ -79,6 +82,9 @@ def command(job: Job, run: str, attempt: str, resume: str = "", grace: float = 9
     options = ["--config", f"{run}/spec.toml", "--run-dir", run, "--attempt-dir", attempt]
     if resume:
         options += ["--resume", resume]
+    elif job.init_from:
+        options += ["--init-from", job.init_from]
+    options += ["--force"] if force else []
     return Command((*_launcher(job), *program, *options), environment(job, grace))
 
 

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rmtui.launch.machine import Gpu, gpus
 from rmtui.records import proc, tickets
 from rmtui.records.tickets import Needs, Ticket
 from rmtui.workspace import Workspace
+
+
+def needs_of(spec: Mapping[str, Any]) -> Needs:
+    """The devices that spec.toml asks for."""
+    launch = spec.get("launch", {})
+    if launch.get("device", "cpu") == "cpu":
+        return Needs()
+    names, allowed = tuple(launch.get("devices", ())), tuple(launch.get("allowed", ()))
+    return Needs("gpu", int(launch.get("processes", 1)), names, allowed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ def _start(
     """Write launch.json, then start the training from the attempt's folder; returns launch.json and the child's pid."""
     spec = run.spec()
     job = job_of(spec, taken.devices)
-    line = command(job, str(run.path), str(attempt.path), ticket.resume, state.GRACE)
+    line = command(job, str(run.path), str(attempt.path), resume=ticket.resume, force=ticket.force, grace=state.GRACE)
     nonce = os.urandom(6).hex()
     me = proc.this_process()
     launch: dict[str, Any] = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtui.records.facts import State
-from rmtui.records.folder import AttemptFolder
+from rmtui.records.folder import AttemptFolder, RunFolder
 
 _TORCHELASTIC = re.compile(rb"failed \(exitcode: (-?\d+)\) local_rank: (\d+) \(pid: (\d+)\)")
 _ONE_PROCESS = re.compile(rb"(?:returned non-zero exit status (\d+)|died with <Signals\.\w+: (\d+)>)")
@@ -51,15 +51,17 @@ def judge(attempt: AttemptFolder, seen: Observed) -> Verdict:
         return Verdict(State.FINISHED, str(result.get("reason", "")), {"step": step})
     if seen.stop is not None or seen.terminated:
         return _asked(seen, result, step)
+    code, rank = _first_exit(attempt, seen.exit_code)
+    if code is not None and code < 0 and code != -signal.SIGTERM:
+        return _killed(code, rank, seen, step)  # before failures: those of the other ranks are its echo
     if failures := attempt.failures():
         return _failed(attempt, failures[0], step)
-    code, rank = _first_exit(attempt, seen.exit_code)
-    if code is not None and code < 0:
-        return _killed(code, rank, seen, step)
     if result.get("outcome") == State.STOPPED:
         return Verdict(State.INTERRUPTED, f"a SIGTERM from outside{_at(step)}", {"step": step})
     if result.get("outcome") == State.FAILED:
         return Verdict(State.FAILED, str(result.get("reason", "")), {"step": step})
+    if code == -signal.SIGTERM:
+        return Verdict(State.INTERRUPTED, f"a SIGTERM from outside ended it{_at(step)}", {"step": step})
     return _exited(attempt, code, rank, step)
 
 
@@ -86,16 +88,19 @@ def _failed(attempt: AttemptFolder, failure: Mapping[str, Any], step: int | None
     if suggest := failure.get("suggest"):
         details["suggest"] = suggest
     if "OutOfMemory" in kind or suggest:
-        return Verdict(State.FAILED, f"out of memory on rank {rank}{_at(step)}{suggestion_words(suggest)}", details)
+        config = RunFolder(attempt.path.parent).spec().get("config", {})
+        words = f"out of memory on rank {rank}{_at(step)}{suggestion_words(suggest, config)}"
+        return Verdict(State.FAILED, words, details)
     first = text.splitlines()[0] if text else ""
     words = f"{kind}: {first}" if first else kind
     return Verdict(State.FAILED, f"{words} (rank {rank}){_at(step)}", details)
 
 
-def suggestion_words(suggest: Any) -> str:
-    """`: try batch size 2 × accumulation 4`."""
+def suggestion_words(suggest: Any, config: Mapping[str, Any]) -> str:
+    """`: try batch size 2 × accumulation 4`; what stays as it was is left out."""
     if not isinstance(suggest, Mapping):
         return ""
+    suggest = {key: value for key, value in suggest.items() if key != "max_length" or config.get(key) != value}
     batch, groups = suggest.get("batch_size"), suggest.get("gradient_accumulation_steps")
     words = f"batch size {batch} × accumulation {groups}" if batch and groups else ""
     if length := suggest.get("max_length"):
@@ -107,8 +112,6 @@ def _killed(code: int, rank: int | None, seen: Observed, step: int | None) -> Ve
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     who = "the launcher" if rank is None else f"rank {rank}"
     details = {"step": step, "rank": rank}
-    if code == -signal.SIGTERM:
-        return Verdict(State.INTERRUPTED, f"a SIGTERM from outside ended {who}{_at(step)}", details)
     if code == -signal.SIGKILL and seen.out_of_memory:
         return Verdict(State.KILLED, f"out of memory, {who}{_at(step)}", details)
     if code == -signal.SIGKILL:
@@ -135,8 +138,9 @@ def _first_exit(attempt: AttemptFolder, launcher: int | None) -> tuple[int | Non
         log = (attempt.logs / "launch.log").read_bytes()
     except OSError:
         log = b""
-    if found := _TORCHELASTIC.search(log):
-        return int(found[1]), int(found[2])
+    ends = [(int(code), int(rank)) for code, rank, _ in _TORCHELASTIC.findall(log)]
+    if ends:
+        return next((end for end in ends if end[0] < 0), ends[0])
     if launcher == 1 and (alone := _ONE_PROCESS.search(log)):
         return (int(alone[1]) if alone[1] else -int(alone[2])), 0
     return launcher, None

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from rmtui.workspace import Workspace
 
 
+GLYPHS = {"ok": "✓", "note": "·", "warning": "▲", "error": "✗"}
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was looked at."""
@@ -19,10 +22,10 @@ class Finding:
 
 
 def examine(ws: Workspace | None, *, deep: bool = True) -> list[Finding]:
-    """Look at Python, packages, accelerate's real world size (`deep`), GPUs, disk, file system, SQLite, logind, orphans."""
+    """Look at Python, packages, the real world size (`deep`), GPUs, disk, file system, SQLite, logind, orphans."""
     return []
 
 
-def end_orphans(ws: Workspace) -> list[int]:
+def end_orphans(ws: Workspace | None) -> list[int]:
     """End the processes of trainings that no supervisor watches and no run accounts for; returns their pids."""
     return []

@@ -1,84 +1,76 @@
-"""Launching: a preset becomes a plan with every problem and figure; a plan becomes a queued or started run."""
+"""Launching: a plan (`operations.plan`) becomes a run folder, a place in the queue and a waiting supervisor."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import time
+from collections.abc import Callable
 
 from rmtui.errors import UserError
-from rmtui.presets import Preset
+from rmtui.launch import provenance, spawn
+from rmtui.operations.adopt import adopt
+from rmtui.operations.plan import Plan, plan
+from rmtui.records import state, tickets
+from rmtui.records.facts import State, Status
+from rmtui.records.folder import RunFolder
+from rmtui.records.tickets import Needs
 from rmtui.workspace import Workspace
-from trainer.config import Problem
-from trainer.estimate import Derived, Sizes
 
+__all__ = ["Plan", "plan", "prepare", "start", "wait"]
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What would be launched. Nothing is on disk yet."""
-
-    spec: Mapping[str, Any]
-    """spec.toml without id and created: name, preset, data, tags, [config], [trainer], [launch]."""
-    problems: tuple[Problem, ...]
-    argv: tuple[str, ...]
-    """The accelerate line with `RUN` for the run folder."""
-    environment: Mapping[str, str]
-    """What is set for it beside the caller's environment; no secrets."""
-    derived: Derived | None
-    """Steps, warm-up, effective batch; None while the configuration or the data is wrong."""
-    sizes: Sizes | None
-    """Parameters and memory; None where the model's size is not known."""
-
-    @property
-    def errors(self) -> tuple[Problem, ...]:
-        return tuple(problem for problem in self.problems if problem.severity == "error")
-
-    @property
-    def warnings(self) -> tuple[Problem, ...]:
-        return tuple(problem for problem in self.problems if problem.severity != "error")
-
-    @property
-    def line(self) -> str:
-        """The command as one would type it, environment first."""
-        return ""
-
-
-def plan(
-    ws: Workspace,
-    preset: Preset | str,
-    *,
-    overrides: Mapping[str, str] | None = None,
-    data: str = "",
-    train: str = "",
-    val: str = "",
-    extra_val: Mapping[str, str] | None = None,
-    model: str = "",
-    procs: int | None = None,
-    devices: str = "",
-    name: str = "",
-    tags: Sequence[str] = (),
-    accelerate_config: str = "",
-    cwd: Path | None = None,
-    check_data: bool = True,
-    config: Mapping[str, Any] | None = None,
-) -> Plan:
-    """Everything a launch would do. `overrides` are dotted keys with values as typed; `devices` is `cpu` or `0,3`.
-
-    Paths are relative to `cwd` (default: the workspace). `check_data=False` leaves the data check out (a form asks for
-    it on launch only). `config` replaces the preset's configuration (a form opened from a past run).
-    """
-    raise UserError("not yet")
+POLL = 0.25
 
 
 def start(ws: Workspace, plan: Plan, *, accept_warnings: bool = True) -> str:
     """Write the run folder, queue the run and start its waiting supervisor; returns the run's id.
 
-    UserError lists every error of the plan. The run starts at once when its devices are free.
+    UserError lists every error of the plan (and its warnings, unless they are accepted). The run starts at once when
+    its devices are free.
     """
-    raise UserError("not yet")
+    refused = plan.errors if accept_warnings else plan.problems
+    if refused:
+        said = "\n  ".join(["", *map(str, refused)])
+        raise UserError("the launch was refused before anything started", said.rstrip(), "mend these and launch again")
+    return enqueue(ws, prepare(ws, plan), 1, plan.needs)
 
 
-def wait(ws: Workspace, run_id: str) -> int:
-    """Until the run ends: 0 finished, 1 otherwise. Ctrl-C ends the waiting, never the run."""
-    raise UserError("not yet")
+def prepare(ws: Workspace, plan: Plan) -> RunFolder:
+    """The run folder of a plan, complete on disk, not queued yet."""
+    config = plan.spec["config"]
+    spec = {**plan.spec, **provenance.facts(ws.root, config.get("data", {}))}
+    try:
+        run = RunFolder.create(ws.runs, spec)
+        if plan.tags:
+            run.set_meta(tags=list(plan.tags))
+    except OSError as error:
+        raise UserError(
+            "the run folder was not made", str(error), f"make room or get write access to {ws.runs}", exit_code=1
+        ) from error
+    return run
+
+
+def enqueue(ws: Workspace, run: RunFolder, attempt: int, needs: Needs, resume: str = "", force: bool = False) -> str:
+    """A ticket for an attempt, and the process that waits with it."""
+    try:
+        tickets.add(ws.queue, run.id, attempt, needs, resume, force)
+        spawn.wait_in_line(ws, run, attempt)
+    except OSError as error:
+        tickets.remove(ws.queue, run.id)
+        raise UserError(
+            f"{run.id} was not queued", str(error), f"mend that, then: rmtui resume {run.id}", exit_code=1
+        ) from error
+    return run.id
+
+
+def wait(ws: Workspace, run_id: str, said: Callable[[Status], None] | None = None) -> Status:
+    """Until nothing more happens without a person; `said` hears each change. Ctrl-C ends the waiting, never the run."""
+    run, last = RunFolder(ws.runs / run_id), None
+    while True:
+        now = state.status(run)
+        if said is not None and (last is None or now.state != last.state):
+            said(now)
+        last = now
+        if now.state.final or now.state == State.UNKNOWN or (now.state == State.QUEUED and not now.supervised):
+            return now
+        if now.state.alive and not now.supervised:
+            adopt(ws, run_id)
+        time.sleep(POLL)

@@ -1,21 +1,27 @@
-"""The queue as a person sees it: its order, moving, taking out, starting again after the machine restarted."""
+"""The queue as a person sees it: its order, moving, starting again after the machine restarted."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from rmtui.errors import UserError
+from rmtui.launch import spawn
+from rmtui.records import proc, state, tickets
+from rmtui.records.folder import RunFolder
 from rmtui.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One waiting run, first in line first."""
+    """One waiting run."""
 
     id: str
     name: str
     place: int
+    """1: first in line."""
     needs: str
+    """`the CPU`, `2 GPUs`, `GPU 0, 3`."""
     since: float
     attended: bool
     """False: it waits for a person (`start_again`)."""
@@ -24,14 +30,57 @@ class Place:
 
 def places(ws: Workspace) -> list[Place]:
     """Every waiting run in order."""
-    return []
+    return [_place(ws, ticket, number) for number, ticket in enumerate(_waiting(ws), 1)]
+
+
+def _place(ws: Workspace, ticket: tickets.Ticket, number: int) -> Place:
+    run = RunFolder(ws.runs / ticket.run)
+    attended = tickets.attended(ws.queue, ticket)
+    reason = state.status(run).reason
+    return Place(run.id, run.name(), number, state.needs_words(ticket.needs), ticket.t, attended, reason)
+
+
+def _waiting(ws: Workspace) -> list[tickets.Ticket]:
+    """Tickets that are not spent."""
+    found = []
+    for ticket in tickets.tickets(ws.queue):
+        last = RunFolder(ws.runs / ticket.run).last_attempt()
+        if last is None or last.n < ticket.attempt:
+            found.append(ticket)
+    return found
 
 
 def move(ws: Workspace, run_id: str, place: int) -> None:
-    """Put a waiting run at `place` (1: first)."""
-    raise UserError("not yet")
+    """Put a waiting run at `place` (1: first; beyond the end: last)."""
+    ws.queue.mkdir(mode=0o700, exist_ok=True)
+    with tickets.turn(ws.queue):
+        line = _waiting(ws)
+        mine = next((ticket for ticket in line if ticket.run == run_id), None)
+        if mine is None:
+            raise UserError(f"{run_id} does not wait", "it has no place in the queue", "see: rmtui queue")
+        rest = [ticket for ticket in line if ticket.run != run_id]
+        at = min(max(place, 1), len(line)) - 1
+        tickets.write(ws.queue, dataclasses.replace(mine, order=_between(rest, at)))
+
+
+def _between(rest: list[tickets.Ticket], at: int) -> float:
+    if not rest:
+        return 1.0
+    if at == 0:
+        return rest[0].order - 1
+    if at >= len(rest):
+        return rest[-1].order + 1
+    return (rest[at - 1].order + rest[at].order) / 2
 
 
 def start_again(ws: Workspace, run_id: str | None = None) -> list[str]:
     """Start the waiting again for runs whose waiting process is gone (all, or one); returns their ids."""
-    return []
+    started = []
+    for ticket in _waiting(ws):
+        if run_id in (None, ticket.run) and not tickets.attended(ws.queue, ticket):
+            fresh = dataclasses.replace(ticket, host=proc.host(), boot_id=proc.boot_id())
+            with tickets.turn(ws.queue):
+                tickets.write(ws.queue, fresh)
+            if spawn.wait_in_line(ws, RunFolder(ws.runs / ticket.run), ticket.attempt):
+                started.append(ticket.run)
+    return started

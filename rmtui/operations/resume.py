@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rmtui.errors import UserError
+from rmtui.launch import provenance, slots
+from rmtui.operations import launch
+from rmtui.records import state, tickets
+from rmtui.records.facts import State
+from rmtui.records.folder import RunFolder
 from rmtui.workspace import Workspace
+from trainer import manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +29,131 @@ class Resumed:
 
 
 def resume(ws: Workspace, run_id: str, *, force: bool = False, epochs: int | None = None) -> Resumed:
-    """Queue a new attempt from the newest valid checkpoint; with `epochs`, extend a finished run as a linked run."""
-    raise UserError("not yet")
+    """Queue a new attempt from the newest valid checkpoint; with `epochs`, extend a finished run as a linked run.
+
+    UserError while the run lives, when it is finished, and, without `force`, when its data changed or it ran elsewhere.
+    """
+    run = RunFolder(ws.runs / run_id)
+    if epochs is not None:
+        return _extend(ws, run, epochs)
+    ws.queue.mkdir(mode=0o700, exist_ok=True)
+    with tickets.turn(ws.queue):
+        _refuse(run, force)
+        spec = run.spec()
+        warnings = _differences(spec)
+        if warnings and not force:
+            raise UserError(
+                f"{run_id} cannot be resumed exactly", "; ".join(warnings), "resume with --force all the same"
+            )
+        checkpoint, passed_over = _newest(run)
+        last = run.last_attempt()
+        tickets.remove(ws.queue, run.id)
+    folder = str(checkpoint.folder) if checkpoint else ""
+    launch.enqueue(ws, run, last.n + 1 if last else 1, slots.needs_of(spec), folder, force)
+    return Resumed(run.id, checkpoint.step if checkpoint else 0, (*warnings, *passed_over))
 
 
-def memory_suggestion(ws: Workspace, run_id: str) -> Mapping[str, int] | None:
+def _refuse(run: RunFolder, force: bool) -> None:
+    now = state.status(run)
+    words = f"it is {now.state}" + (f": {now.reason}" if now.reason else "")
+    if now.state.alive:
+        raise UserError(f"{run.id} cannot be resumed", words, f"stop it first: rmtui stop {run.id}")
+    if now.state == State.QUEUED:
+        raise UserError(f"{run.id} waits already", words, "see: rmtui queue")
+    if now.state == State.IMPORTED or not run.spec():
+        raise UserError(f"{run.id} cannot be resumed", words, "launch a preset instead")
+    if now.state == State.FINISHED:
+        raise UserError(
+            f"{run.id} has finished", "nothing is left to train", f"extend it: rmtui resume {run.id} --epochs N"
+        )
+    if now.state == State.UNKNOWN and not force:
+        raise UserError(
+            f"{run.id} cannot be resumed from here", words, "make sure it is dead, then resume with --force"
+        )
+
+
+def _differences(spec: Mapping[str, Any]) -> list[str]:
+    """Data that is gone is refused, data that changed is told."""
+    data, before = spec.get("config", {}).get("data", {}), spec.get("fingerprints", {})
+    try:
+        now = provenance.fingerprints(data)
+    except OSError as error:
+        raise UserError(
+            "the data of this run cannot be read", str(error), "bring the file back, or launch anew"
+        ) from error
+    return [f"the {name} data changed since the launch" for name in now if name in before and now[name] != before[name]]
+
+
+def _newest(run: RunFolder) -> tuple[manifest.Checkpoint | None, list[str]]:
+    """The newest checkpoint whose files are whole, and words on newer ones that are not."""
+    passed_over: list[str] = []
+    for checkpoint in reversed(manifest.checkpoints(run.path)):
+        problems = manifest.verify(checkpoint.folder)
+        if not problems:
+            return checkpoint, passed_over
+        passed_over.append(f"passed over a broken checkpoint: {problems[0]}")
+    return None, passed_over
+
+
+def _extend(ws: Workspace, run: RunFolder, epochs: int) -> Resumed:
+    """A linked run up to `epochs` in all, from the finished run's newest checkpoint, with a fresh schedule."""
+    now, spec = state.status(run), run.spec()
+    checkpoint, passed_over = _newest(run)
+    done = int(spec.get("config", {}).get("num_epochs", 0))
+    if now.state != State.FINISHED or checkpoint is None:
+        raise UserError(
+            f"{run.id} cannot be extended",
+            f"it is {now.state}" if checkpoint else "it has no valid checkpoint",
+            "only finished runs are extended; resume it without --epochs",
+        )
+    if epochs <= done:
+        raise UserError(f"{run.id} has {done} epochs already", f"{epochs} is no extension", f"use --epochs {done + 1}")
+    config = {**spec["config"], "num_epochs": epochs - done}
+    linked = {
+        **{key: value for key, value in spec.items() if key not in ("id", "created", "schema")},
+        "name": f"{run.name()}+{epochs - done}",
+        "config": config,
+        "launch": {**spec["launch"], "init_from": str(checkpoint.folder)},
+        "extends": run.id,
+    }
+    made = RunFolder.create(ws.runs, linked)
+    launch.enqueue(ws, made, 1, slots.needs_of(linked))
+    anew = f"epochs {done + 1} to {epochs} are a run of their own: learning rate and warm-up start anew"
+    return Resumed(made.id, 0, (anew, *passed_over))
+
+
+def memory_suggestion(ws: Workspace, run_id: str) -> dict[str, int] | None:
     """What to try after `out of memory` (`{"batch_size": 2, "gradient_accumulation_steps": 4}`); None otherwise."""
+    last = RunFolder(ws.runs / run_id).last_attempt()
+    ended = (last.exit() if last else None) or {}
+    suggest = ended.get("suggest")
+    if isinstance(suggest, dict):
+        return {str(key): int(value) for key, value in suggest.items() if isinstance(value, int)}
+    if str(ended.get("reason", "")).startswith("out of memory"):
+        return _halved(RunFolder(ws.runs / run_id).spec().get("config", {}))
     return None
+
+
+def _halved(config: Mapping[str, Any]) -> dict[str, int]:
+    """After the kernel's kill, which leaves no word: half the batch with the same effective batch."""
+    batch, groups = int(config.get("batch_size", 1)), int(config.get("gradient_accumulation_steps", 1))
+    if batch > 1:
+        return {"batch_size": batch // 2, "gradient_accumulation_steps": -(-batch * groups // (batch // 2))}
+    return {"max_length": max(8, int(config.get("max_length", 512)) // 2)}
 
 
 def relaunch_smaller(ws: Workspace, run_id: str) -> str:
     """A new run with the suggestion after `out of memory`; returns its id."""
-    raise UserError("not yet")
+    suggest = memory_suggestion(ws, run_id)
+    if suggest is None:
+        raise UserError(f"{run_id} did not run out of memory", "there is nothing to make smaller", "launch a preset")
+    run = RunFolder(ws.runs / run_id)
+    spec = run.spec()
+    fresh = {
+        **{key: value for key, value in spec.items() if key not in ("id", "created", "schema")},
+        "name": f"{run.name()}-smaller",
+        "config": {**spec["config"], **suggest},
+        "relaunch_of": run.id,
+    }
+    made = RunFolder.create(ws.runs, fresh)
+    return launch.enqueue(ws, made, 1, slots.needs_of(fresh))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
+import time
 from collections.abc import Callable
 
 from rmtui.errors import UserError
-from rmtui.records.facts import Status
+from rmtui.operations.adopt import adopt
+from rmtui.records import state, tickets
+from rmtui.records.facts import State, Status
+from rmtui.records.folder import RunFolder
 from rmtui.workspace import Workspace
+
+POLL = 0.1
 
 
 def stop(
@@ -14,12 +21,61 @@ def stop(
 ) -> Status:
     """Ask a run to stop: it saves a checkpoint and ends; `now` kills at once. A queued run leaves the queue.
 
-    Adopts a run whose supervisor died. With `wait`, returns when no process of the run is left; `said` hears each change
-    of the status's words. A run that has ended is left as it is and its status returned.
+    Adopts a run whose supervisor died. With `wait`, returns when no process of the run is left; `said` hears each
+    change of the status's words. A run that has ended is left as it is and its status returned.
     """
-    raise UserError("not yet")
+    run = RunFolder(ws.runs / run_id)
+    if _leave_queue(ws, run):
+        return state.status(run)
+    before = state.status(run)
+    if before.state == State.UNKNOWN:
+        raise UserError(f"{run_id} cannot be stopped from here", before.reason, "stop it where it runs")
+    if not before.state.alive:
+        return before
+    adopt(ws, run_id)
+    try:
+        run.request_stop(now, _me())
+    except OSError as error:
+        raise UserError(f"{run_id} was not asked to stop", str(error), "make room and try again", 1) from error
+    return _until_ended(ws, run, said) if wait else state.status(run)
+
+
+def _leave_queue(ws: Workspace, run: RunFolder) -> bool:
+    """Take a waiting run out of the line; False when it does not wait."""
+    ws.queue.mkdir(mode=0o700, exist_ok=True)
+    with tickets.turn(ws.queue):
+        if state.status(run).state != State.QUEUED:
+            return False
+        if run.last_attempt() is None:
+            run.request_stop(False, _me())
+        tickets.remove(ws.queue, run.id)
+    return True
+
+
+def _until_ended(ws: Workspace, run: RunFolder, said: Callable[[Status], None] | None) -> Status:
+    last = None
+    while (now := state.status(run)).state.alive:
+        if said is not None and now != last:
+            said(now)
+        last = now
+        if not now.supervised:
+            adopt(ws, run.id)
+        time.sleep(POLL)
+    return now
 
 
 def stacks(ws: Workspace, run_id: str) -> None:
     """Have every rank write its Python stacks into its log."""
-    raise UserError("not yet")
+    run = RunFolder(ws.runs / run_id)
+    now = state.status(run)
+    if not now.state.alive:
+        raise UserError(f"{run_id} has no processes", f"it is {now.state}", "its logs hold what it said last")
+    adopt(ws, run_id)
+    run.request_stacks(_me())
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "you"

@@ -1,0 +1,265 @@
+"""What a launch would do: the whole configuration, every problem at once, the exact line and the derived figures."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rmtui import presets
+from rmtui.errors import UserError
+from rmtui.launch import command, machine, slots
+from rmtui.launch.command import Command
+from rmtui.operations import check
+from rmtui.presets import Preset
+from rmtui.records.folder import checked_name, run_folders
+from rmtui.records.tickets import Needs
+from rmtui.workspace import Workspace
+from trainer import config as options
+from trainer import pairs
+from trainer.config import Problem, TrainConfig
+from trainer.estimate import Derived, derive
+
+NAMES_LOOKED_AT = 300
+"""Newest runs among which a fresh name is numbered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be launched. Nothing is on disk yet."""
+
+    spec: Mapping[str, Any]
+    """spec.toml without id, created and provenance: name, preset, data, [config], [trainer], [launch]."""
+    problems: tuple[Problem, ...]
+    command: Command
+    """The accelerate line with `RUN` for the run folder, and what is set in its environment."""
+    needs: Needs
+    derived: Derived | None = None
+    """Steps, warm-up, effective batch; None while the configuration or the data is wrong."""
+    tags: tuple[str, ...] = ()
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity != "error")
+
+    @property
+    def line(self) -> str:
+        """The command as one would type it, environment first."""
+        return self.command.line
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A plan in the making: values are put in, problems gather."""
+
+    ws: Workspace
+    cwd: Path
+    source: str
+    flat: dict[str, Any]
+    problems: list[Problem] = field(default_factory=list)
+
+    def wrong(self, key: str, what: str, remedy: str, source: str = "", severity: str = "error") -> None:
+        self.problems.append(Problem(key, what, remedy, source or self.source, severity))
+
+
+def plan(
+    ws: Workspace,
+    preset: Preset | str,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    data: str = "",
+    train: str = "",
+    val: str = "",
+    extra_val: Mapping[str, str] | None = None,
+    model: str = "",
+    procs: int | None = None,
+    devices: str = "",
+    name: str = "",
+    tags: Sequence[str] = (),
+    accelerate_config: str = "",
+    cwd: Path | None = None,
+    check_data: bool = True,
+    config: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Everything a launch would do. `overrides` are dotted keys with values as typed; `devices` is `cpu` or `0,3`.
+
+    Paths are relative to `cwd` (default: the workspace). `check_data=False` leaves the data check out (a form asks for
+    it on launch only). `config` replaces the preset's configuration (a form opened from a past run).
+    """
+    chosen = presets.find(ws, preset) if isinstance(preset, str) else preset
+    draft = _Draft(ws, cwd or ws.root, str(chosen.path), options.flatten(chosen.config if config is None else config))
+    draft.problems += options.check(options.nest(draft.flat), draft.source)
+    _override(draft, overrides or {})
+    data_name = _choose_data(draft, data, train, val, extra_val or {})
+    _choose_model(draft, model)
+    built = _build(draft)
+    launch = _choose_devices(draft, procs, devices, accelerate_config)
+    name = checked_name(name) if name else _fresh_name(ws, f"{data_name or 'run'}-{chosen.name}")
+    spec = {
+        "name": name,
+        "preset": chosen.name,
+        "data": data_name,
+        "config": options.to_document(built) if built else options.nest(draft.flat),
+        "trainer": {"command": list(command.TRAINER), "schema": options.SCHEMA_VERSION},
+        "launch": launch,
+    }
+    derived = _check_inputs(draft, built, int(launch["processes"]), check_data) if built else None
+    line = command.command(command.job_of(spec, launch["devices"]), "RUN", "RUN/attempt-1")
+    return Plan(spec, tuple(draft.problems), line, slots.needs_of(spec), derived, tuple(map(checked_name, tags)))
+
+
+def _override(draft: _Draft, overrides: Mapping[str, str]) -> None:
+    """`--set key=value`, and the fields of a form."""
+    for key, text in overrides.items():
+        option = options.OPTIONS.get(key)
+        if option is None:
+            draft.problems += options.check(options.nest({key: text}), "--set")
+            continue
+        try:
+            value = options.parse_text(option, text)
+        except ValueError as error:
+            what, _, remedy = str(error).removeprefix(f"{key}: ").rpartition("; ")
+            draft.wrong(key, what or str(error), remedy or "see `rmtui presets --options`", "--set")
+            continue
+        draft.problems = [problem for problem in draft.problems if problem.key != key]
+        draft.problems += options.check_value(option, value, "--set")
+        draft.flat[key] = value
+
+
+def _choose_data(draft: _Draft, data: str, train: str, val: str, extra_val: Mapping[str, str]) -> str:
+    """Fill in the data files; returns the data set's name for lists."""
+    ws, flat = draft.ws, draft.flat
+    for key in ("data.train", "data.val"):
+        if isinstance(flat.get(key), str) and flat[key]:
+            flat[key] = str(ws.path(flat[key]))
+    wanted = data or ("" if flat.get("data.train") and flat.get("data.val") else ws.settings.data)
+    if wanted and not (train and val):
+        try:
+            flat["data.train"], flat["data.val"] = map(str, pairs.find_data(ws.root, wanted))
+        except FileNotFoundError as error:
+            draft.wrong("data", str(error), "name a data set that is there, or give --train and --val", "--data")
+    if train:
+        flat["data.train"] = str((draft.cwd / Path(train).expanduser()).resolve())
+    if val:
+        flat["data.val"] = str((draft.cwd / Path(val).expanduser()).resolve())
+    extra = {key: str(ws.path(path)) for key, path in dict(flat.get("data.extra_val") or {}).items()}
+    extra |= {key: str((draft.cwd / Path(path).expanduser()).resolve()) for key, path in extra_val.items()}
+    flat["data.extra_val"] = extra
+    if train or not wanted:
+        return Path(str(flat.get("data.train", ""))).stem
+    return wanted
+
+
+def _choose_model(draft: _Draft, model: str) -> None:
+    """A folder becomes absolute; what is no folder stays a hub name."""
+    base = draft.cwd if model else draft.ws.root
+    text = model or str(draft.flat.get("model") or draft.ws.settings.model)
+    folder = base / Path(text).expanduser()
+    draft.flat["model"] = str(folder.resolve()) if text and folder.exists() else text
+
+
+def _build(draft: _Draft) -> TrainConfig | None:
+    if any(problem.severity == "error" and problem.key in options.OPTIONS for problem in draft.problems):
+        return None
+    known = {key: value for key, value in draft.flat.items() if key in options.OPTIONS}
+    try:
+        return options.build(options.nest(known))
+    except ValueError as error:
+        draft.wrong("config", str(error), "mend these values")
+        return None
+
+
+def _choose_devices(draft: _Draft, procs: int | None, devices: str, accelerate_config: str) -> dict[str, Any]:
+    """[launch]: processes, device, named devices. `--procs`, else the workspace's, else the visible GPUs, else 1."""
+    ws = draft.ws
+    visible = [] if devices == "cpu" else machine.visible(machine.gpus())
+    named = []
+    if devices and devices != "cpu":
+        try:
+            named = machine.chosen(visible, [word.strip() for word in devices.split(",") if word.strip()])
+        except UserError as error:
+            draft.wrong("devices", f"{error.what} ({error.why})", error.remedy, "--devices")
+    processes = procs or len(named) or ws.settings.processes or len(visible) or 1
+    _check_processes(draft, processes, len(visible), len(named))
+    file = accelerate_config or ws.settings.accelerate_config
+    path = (draft.cwd if accelerate_config else ws.root) / Path(file).expanduser() if file else None
+    if path is not None and not path.is_file():
+        draft.wrong("accelerate_config", f"{path} does not exist", "name a file that `accelerate config` wrote")
+    return {
+        "kind": "local",
+        "processes": processes,
+        "device": "gpu" if visible else "cpu",
+        "devices": [gpu.uuid for gpu in named],
+        "allowed": [gpu.uuid for gpu in visible],
+        "accelerate_config": str(path.resolve()) if path else "",
+    }
+
+
+def _check_processes(draft: _Draft, processes: int, visible: int, named: int) -> None:
+    if processes < 1:
+        draft.wrong("processes", f"{processes} is no number of processes", "use 1 or more", "--procs")
+    elif visible and processes > (named or visible):
+        has = f"{named} named" if named else f"{visible} visible"
+        draft.wrong("processes", f"{processes} processes need as many GPUs; {has}", "use fewer", "--procs")
+    elif named and processes < named:
+        draft.wrong("processes", f"{processes} processes, but {named} devices named", "name as many", "--devices")
+    elif not visible and processes > (cores := len(os.sched_getaffinity(0))):
+        draft.wrong(
+            "processes", f"{processes} processes share {cores} cores", "use fewer", "--procs", severity="warning"
+        )
+    if not visible and draft.flat.get("mixed_precision") == "fp16":
+        draft.wrong("mixed_precision", "fp16 needs a GPU", "use bf16 or no")
+
+
+def _check_inputs(draft: _Draft, built: TrainConfig, processes: int, check_data: bool) -> Derived | None:
+    found = options.check_inputs(built, draft.source)
+    draft.problems += [problem for problem in found if problem.key not in _told(draft)]
+    train, val = Path(built.data.train), Path(built.data.val)
+    if not train.is_file() or not val.is_file():
+        return None
+    if check_data:
+        _check_data(draft, built, train, val)
+    count = count_pairs(train)
+    return derive(built, count, processes) if count else None
+
+
+def _told(draft: _Draft) -> set[str]:
+    """Keys that need no second complaint: a data set that was not found names no files either."""
+    keys = {problem.key for problem in draft.problems if problem.severity == "error"}
+    return keys | {"data.train", "data.val"} if "data" in keys else keys
+
+
+def _check_data(draft: _Draft, built: TrainConfig, train: Path, val: Path) -> None:
+    model = Path(built.model)
+    found = check.before_launch(train, val, model=model if model.is_dir() else None, max_length=built.max_length)
+    for finding in found:
+        draft.wrong("data", finding.message, f"see rmtui check {train} {val}", finding.kind, severity=finding.severity)
+
+
+def count_pairs(path: Path) -> int:
+    """Lines that are not blank; remembered while the file does not change."""
+    facts = path.stat()
+    return _count(path, facts.st_size, facts.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _count(path: Path, size: int, changed: int) -> int:
+    with path.open("rb") as file:
+        return sum(1 for line in file if not line.isspace())
+
+
+def _fresh_name(ws: Workspace, stem: str) -> str:
+    """`helpful-A-3`: the first number after those in use among the newest runs."""
+    used = [0]
+    for run in list(run_folders(ws.runs))[-NAMES_LOOKED_AT:]:
+        head, _, number = run.name().rpartition("-")
+        if head == stem and number.isdigit():
+            used.append(int(number))
+    return f"{stem}-{max(used) + 1}"
