@@ -169,7 +169,7 @@ def add_lora(classifier: PreTrainedModel, config: TrainConfig) -> PeftModel:
 
 
 def target_modules(classifier: nn.Module, named: list[str]) -> list[str] | str:
-    """`auto`: attention and MLP projections by name; `all-linear`; or names as given. ValueError if one is not there."""
+    """`auto`: attention and MLP projections by name; `all-linear`; or names as given, ValueError if one is absent."""
     if named == ["all-linear"]:
         return "all-linear"
     present = {name.rpartition(".")[2] for name, module in classifier.named_modules() if _adaptable(module)}
