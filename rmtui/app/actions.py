@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,6 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("form.save_as", "ctrl+w", "save as", "Write a new preset under another name", priority=True),
     Action("form.revert", "ctrl+o", "revert", "Back to what the file says", priority=True),
-    Action("form.undo", "ctrl+u", "undo", "Take back the last change", footer=True, priority=True),
     Action("presets.choose", "enter", "open", "Open the preset as a form", footer=True),
     Action("presets.all", "T", "train all", "Queue A, B and C, one after the other", footer=True),
     Action("compare.fold", "e", "fold equal", "Show or hide what is equal in all runs", footer=True),
@@ -181,6 +180,6 @@ def of_pane(pane: str) -> Iterator[Action]:
     return (action for action in ACTIONS if action.pane == pane)
 
 
-def bindings(*panes: str) -> list[Binding]:
+def bindings(*panes: str) -> list[BindingType]:
     """What a screen declares as its BINDINGS."""
     return [action.binding() for pane in panes for action in of_pane(pane)]

@@ -68,7 +68,7 @@ class RmtuiApp(App[None], inherit_bindings=False):
         """en or zh: what was chosen here, else the workspace's, else the locale's."""
         from rmtui.guide.catalog import default_lang
 
-        return self.memory.lang or self.ws.settings.lang or default_lang()
+        return default_lang(self.memory.lang or self.ws.settings.lang)
 
     # Start and end
 
@@ -96,6 +96,15 @@ class RmtuiApp(App[None], inherit_bindings=False):
         self._remember(workspace)
         await self.switch_screen(HomeScreen())
         self.feed.sync()
+
+    def go_home(self, run_id: str) -> None:
+        """Back to the list, with this run under the cursor once the index knows it."""
+        from rmtui.app.screens.home import HomeScreen
+
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        if isinstance(self.screen, HomeScreen):
+            self.screen.await_run(run_id)
 
     def remember(self) -> None:
         """Write down selection, filter, sort and theme."""

@@ -25,6 +25,7 @@ from rmtui.app.widgets.palette import palette_of
 from rmtui.app.widgets.run_table import RunTable
 from rmtui.errors import UserError
 from rmtui.records.facts import Run
+from rmtui.records.listing import SORT_COLUMNS
 
 SETTLE_SECONDS = 0.05
 """A cursor that moves on within this time draws no curves: the figures come first, the curves follow."""
@@ -42,6 +43,7 @@ class HomeScreen(RunActions):
         self._wanted: Wanted | None = None
         self._log_of = ""
         self._settle: Timer | None = None
+        self._awaited = ""
 
     def compose(self) -> ComposeResult:
         yield TopBar()
@@ -96,10 +98,17 @@ class HomeScreen(RunActions):
         if not message.changed:
             return
         self._show_rows()
+        if self._awaited and self.table.select(self._awaited):
+            self._awaited = ""
         run = self.current()
         self.panel.show_run(run)
         if run is not None and (run.id in message.changed or set(self.table.marked) & set(message.changed)):
             self._follow()
+
+    def await_run(self, run_id: str) -> None:
+        """Put the cursor on a run that was launched just now, as soon as it is in the list."""
+        self._awaited = "" if self.table.select(run_id) else run_id
+        self.table.focus()
 
     def language_changed(self) -> None:
         self._follow()
@@ -162,7 +171,7 @@ class HomeScreen(RunActions):
         self._sort_by(1)
 
     def _sort_by(self, direction: int) -> None:
-        keys = [key for key in self.table.sortable if key in self.feed.index.SORT_KEYS]
+        keys = [key for key in self.table.sortable if key in SORT_COLUMNS]
         place = keys.index(self.memory.sort) if self.memory.sort in keys else -1 if direction > 0 else 0
         self.memory.sort = keys[(place + direction) % len(keys)]
         self._show_rows()

@@ -1,0 +1,146 @@
+"""From a form to a launch: what a worker works out while one types, and the start itself. No widget here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from textual.message import Message
+
+from rmtui.app.widgets import figures
+from rmtui.presets import Preset
+from rmtui.records.facts import Run
+from rmtui.records.index import Index
+from rmtui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rmtui.operations.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A training as a person asks for it: a preset (a past run counts as one) and what was changed."""
+
+    preset: Preset
+    changes: Mapping[str, str] = field(default_factory=dict)
+    data: str = ""
+    procs: int | None = None
+    name: str = ""
+    tags: tuple[str, ...] = ()
+
+    def plan(self, ws: Workspace, check_data: bool = False) -> Plan:
+        from rmtui.operations.plan import plan
+
+        return plan(
+            ws,
+            self.preset,
+            overrides=self.changes,
+            data=self.data,
+            procs=self.procs,
+            name=self.name,
+            tags=self.tags,
+            check_data=check_data,
+        )
+
+
+@dataclass
+class Planned(Message):
+    """A plan for the form as it was when it was asked for."""
+
+    order: Order
+    plan: Plan
+    derived: Mapping[str, str]
+
+
+@dataclass
+class Launched(Message):
+    """Runs were started or queued."""
+
+    run_ids: tuple[str, ...]
+
+
+def work_out(ws: Workspace, index: Index, order: Order, check_data: bool = False) -> Planned:
+    plan = order.plan(ws, check_data)
+    return Planned(order, plan, derived_lines(plan, index))
+
+
+def derived_lines(plan: Plan, index: Index) -> dict[str, str]:
+    """Figures that follow from the form: name → text."""
+    lines: dict[str, str] = {}
+    derived = plan.derived
+    config = plan.spec.get("config", {})
+    if derived is not None:
+        count = figures.count
+        lines["pairs"] = count(derived.train_pairs)
+        lines["steps"] = f"{count(derived.total_steps)} ({count(derived.steps_per_epoch)} an epoch)"
+        lines["warm-up"] = f"{count(derived.warmup_steps)} steps"
+        factors = (config.get("batch_size"), config.get("gradient_accumulation_steps"), derived.world_size)
+        lines["effective batch"] = f"{derived.effective_batch} = {' × '.join(map(str, factors))}"
+        time, runs = past_time(index, config, derived.world_size, derived.train_pairs)
+        if time is not None:
+            lines["about"] = f"{figures.span(time)}, from {runs} past run{'s' if runs > 1 else ''}"
+    return lines
+
+
+def past_time(index: Index, config: Mapping[str, Any], processes: int, pairs: int) -> tuple[float | None, int]:
+    """Seconds a training takes, by past runs of the same model, length and processes: (median, how many runs)."""
+    rates = []
+    for run in index.runs("", limit=200):
+        batch = run.config.get("batch_size", 0) * run.config.get("gradient_accumulation_steps", 0)
+        alike = all(run.config.get(key) == config.get(key) for key in ("model", "max_length", "mixed_precision"))
+        if alike and batch and run.seconds_per_step and run.processes == processes:
+            rates.append(run.seconds_per_step / (batch * processes))
+    if not rates:
+        return None, 0
+    return median(rates) * pairs * int(config.get("num_epochs", 1)), len(rates)
+
+
+def as_preset(run: Run) -> Preset:
+    """A past run's configuration, to be launched again."""
+    return Preset(run.preset or "", run.name, "", run.folder / "spec.toml", run.config, {}, "")
+
+
+def launch(ws: Workspace, orders: Sequence[Order]) -> Launched:
+    """Start or queue every order; UserError of the first that is wrong, before any starts."""
+    from rmtui.operations.launch import start
+
+    plans = [order.plan(ws, check_data=True) for order in orders]
+    return Launched(tuple(start(ws, plan) for plan in plans))
+
+
+def with_seeds(order: Order, seeds: Sequence[int]) -> list[Order]:
+    """The same training once a seed."""
+    return [
+        replace(
+            order,
+            changes={**order.changes, "seed": str(seed)},
+            name=f"{order.name}-seed{seed}" if order.name else "",
+        )
+        for seed in seeds
+    ]
+
+
+def data_sets(root: Path) -> list[str]:
+    """Names that `--data` takes in this workspace."""
+    data = root / "data"
+    flat = {path.name.removesuffix("_pairs.jsonl") for path in data.glob("train/*_pairs.jsonl")}
+    folders = {path.parent.name for path in data.glob("*/train.jsonl")}
+    return sorted(flat | folders)
+
+
+def usual_data(ws: Workspace, newest: Run | None) -> str:
+    """The data set a launch means when nobody says: the workspace's, the newest run's, else the first there is."""
+    names = data_sets(ws.root)
+    wanted = ws.settings.data or (newest.data if newest and newest.data else "")
+    return wanted if wanted in names else names[0] if names else wanted
+
+
+def texts_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """A configuration as form texts, numbers as people write them."""
+    from rmtui.guide.catalog import value_text
+    from trainer.config import OPTIONS, flatten
+
+    return {key: value_text(key, value) for key, value in flatten(config).items() if key in OPTIONS}

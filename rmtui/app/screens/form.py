@@ -1,0 +1,248 @@
+"""A preset, or a past run's configuration, as a form; what follows from it; the command; saving and launching."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.timer import Timer
+
+from rmtui.app import actions
+from rmtui.app.base import Base
+from rmtui.app.chrome import KeyLine, TopBar, Words
+from rmtui.app.planning import Launched, Order, Planned, as_preset, launch, texts_of, usual_data, with_seeds, work_out
+from rmtui.app.screens.presets import expectation
+from rmtui.app.widgets.form import Form, Reference
+from rmtui.app.widgets.palette import palette_of
+from rmtui.errors import UserError
+from rmtui.presets import Preset, changed_on_disk, load, save, save_as, spellings
+from rmtui.records.facts import Run
+
+TYPING_SECONDS = 0.15
+"""Pause in typing after which the figures are worked out anew."""
+WATCH_SECONDS = 2.0
+"""Between two looks whether the preset's file was changed outside."""
+
+
+class FormScreen(Base):
+    """Every field with its unit, range and a line of explanation; nothing starts before its command was shown."""
+
+    CSS_PATH = "form.tcss"
+    BINDINGS = actions.bindings("back", "form")
+
+    def __init__(self, preset: Preset | None, run: Run | None, changes: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self._preset = preset
+        self._run = run
+        self._given = dict(changes or {})
+        self._data = ""
+        self._timer: Timer | None = None
+        self._planned: Planned | None = None
+        self._told_of_change = False
+
+    @classmethod
+    def of(cls, preset: Preset, changes: Mapping[str, str] | None = None) -> FormScreen:
+        """A preset's form, with values filled in by an advice, say."""
+        return cls(preset, None, changes)
+
+    @classmethod
+    def again(cls, run: Run, changes: Mapping[str, Any] | None = None) -> FormScreen:
+        """`again, but …`: a past run's configuration."""
+        return cls(None, run, texts_of(_nested(changes or {})))
+
+    def compose(self) -> ComposeResult:
+        yield TopBar()
+        yield Form(id="form")
+        yield Words(id="problems")
+        yield Words(id="expected", classes="quiet")
+        yield Words(id="line", classes="quiet")
+        yield KeyLine()
+
+    @property
+    def form(self) -> Form:
+        return self.query_one(Form)
+
+    def on_mount(self) -> None:
+        newest = next(iter(self.feed.index.runs("", limit=1)), None)
+        self._data = self._run.data or "" if self._run else usual_data(self.ws, newest)
+        self._load()
+        for key, text in self._given.items():
+            self.form.set_text(key, text)
+        if self._preset is not None and (words := expectation(self._preset)):
+            self.query_one("#expected", Words).say(f"expected: {words}")
+            self.set_interval(WATCH_SECONDS, self._watch_file)
+        self.form.focus()
+        self._work_out()
+
+    def _load(self) -> None:
+        if self._preset is not None:
+            texts = spellings(self._preset)
+            last = next(iter(self.feed.index.runs(f"preset:{self._preset.name}", limit=1)), None)
+            references = [Reference("file", texts)]
+            references += [Reference(last.name, texts_of(last.config))] if last and last.config else []
+            self.form.load(texts, tuple(references))
+        elif self._run is not None:
+            texts = texts_of(self._run.config)
+            self.form.load(texts, (Reference(self._run.name, texts),))
+        self._tell_top()
+
+    def _tell_top(self) -> None:
+        changes = len(self.form.changes())
+        if self._preset is not None:
+            left, right = f"preset {self._preset.name} · {self._preset.title}", str(self._preset.path.name)
+            middle = f"differs from the file: {changes}" if changes else "as in the file"
+        else:
+            name = self._run.name if self._run else ""
+            left, right = f"{name} again, but …", ""
+            middle = f"differs from {name}: {changes}" if changes else f"as {name}"
+        self.query_one(TopBar).tell(left, middle, right)
+
+    # While one types
+
+    @on(Form.Changed)
+    def _changed(self, message: Form.Changed) -> None:
+        self._tell_top()
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(TYPING_SECONDS, self._work_out)
+
+    def order(self) -> Order:
+        """What would be launched now."""
+        changes = self.form.changes()
+        if self._preset is not None:
+            return Order(self._preset, changes, self._data)
+        assert self._run is not None
+        return Order(as_preset(self._run), changes, self._data)
+
+    def _work_out(self) -> None:
+        if any(problem.severity == "error" for problem in self.form.problems()):
+            self._show_problems()
+            return
+        order = self.order()
+        self.ask("plan", lambda: work_out(self.ws, self.feed.index, order), group="plan")
+
+    @on(Planned)
+    def _worked_out(self, message: Planned) -> None:
+        self._planned = message
+        self.form.set_derived(message.derived)
+        self.query_one("#line", Words).say(message.plan.line)
+        self._show_problems()
+
+    def _show_problems(self) -> None:
+        """What stands in the way of a launch and is not said beside a field already."""
+        palette = palette_of(self)
+        problems = self.form.problems()
+        planned = self._planned.plan.problems if self._planned and not problems else ()
+        text = Text()
+        for problem in [*problems, *planned][:4]:
+            tone = palette.bad if problem.severity == "error" else palette.warn
+            text.append(f"{problem}\n", tone)
+        text.rstrip()
+        self.query_one("#problems", Words).say(text)
+        self.query_one("#problems").set_class(not text.plain, "-none")
+
+    def _watch_file(self) -> None:
+        if self._preset is not None and not self._told_of_change and changed_on_disk(self._preset):
+            self._told_of_change = True
+            self.notify(
+                f"{self._preset.path.name} was changed outside; revert (ctrl+o) reads it anew",
+                severity="warning",
+                timeout=10,
+            )
+
+    # Saving
+
+    def action_save(self) -> None:
+        if self._preset is None:
+            self.action_save_as()
+        elif not self.form.changes():
+            self.say("nothing to save: the form is as the file")
+        else:
+            self._saved(lambda preset: save(preset, self.form.changes()))
+
+    def _saved(self, write: Any) -> None:
+        try:
+            self._preset = write(self._preset)
+        except UserError as error:
+            self.complain(error)
+            return
+        assert self._preset is not None
+        self._load()
+        self.say(f"saved in {self._preset.path.name}")
+
+    def action_save_as(self) -> None:
+        from rmtui.app.screens.dialogs import Ask
+
+        self.app.push_screen(Ask("Name of the new preset", "", "A-longer"), self._save_as)
+
+    def _save_as(self, name: str | None) -> None:
+        if not name:
+            return
+        try:
+            base = self._preset or self._base_preset()
+        except UserError as error:
+            self.complain(error)
+            return
+        changes = self.form.changes() if self._preset else self.form.texts()
+        self._run = None
+        self._saved(lambda preset: save_as(self.ws, base, name, changes))
+
+    def _base_preset(self) -> Preset:
+        from rmtui.presets import find
+
+        return find(self.ws, (self._run.preset if self._run else "") or "A")
+
+    def action_revert(self) -> None:
+        if self._preset is not None:
+            try:
+                self._preset = load(self._preset.path)
+            except UserError as error:
+                self.complain(error)
+                return
+        self._told_of_change = False
+        self._load()
+        self._work_out()
+
+    # Launching
+
+    def _ready(self) -> bool:
+        wrong = [problem for problem in self.form.problems() if problem.severity == "error"]
+        if wrong:
+            self.form.focus_key(wrong[0].key)
+            self.notify("\n".join(map(str, wrong)), title="nothing was started", severity="error", markup=False)
+        return not wrong
+
+    def action_launch(self) -> None:
+        if self._ready():
+            from rmtui.app.screens.launch import LaunchScreen
+
+            self.app.push_screen(LaunchScreen(self.order()), self._start)
+
+    def _start(self, order: Order | None) -> None:
+        if order is not None:
+            self.ask("launch", lambda: launch(self.ws, [order]))
+
+    def action_queue(self) -> None:
+        if self._ready():
+            self._start(self.order())
+
+    def action_seeds(self) -> None:
+        if self._ready():
+            orders = with_seeds(self.order(), (1, 2, 3))
+            self.ask("launch", lambda: launch(self.ws, orders))
+
+    @on(Launched)
+    def _launched(self, message: Launched) -> None:
+        self.rmtui.memory.cursor = message.run_ids[0]
+        self.say(f"{len(message.run_ids)} runs queued" if len(message.run_ids) > 1 else "started; it is in the list")
+        self.feed.sync()
+        self.rmtui.go_home(message.run_ids[0])
+
+
+def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
+    from trainer.config import nest
+
+    return nest(changes)

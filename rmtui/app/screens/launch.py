@@ -1,0 +1,111 @@
+"""Before a training starts: its name, data and processes, what is unusual, and the exact command."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.timer import Timer
+from textual.widgets import Input, Static
+
+from rmtui.app.chrome import Words
+from rmtui.app.feed import Failed
+from rmtui.app.planning import Order, Planned, data_sets, work_out
+from rmtui.app.widgets.palette import palette_of
+
+FIELDS = (("name", "name"), ("data", "data set"), ("procs", "processes"), ("tags", "tags"))
+
+
+class LaunchScreen(ModalScreen[Order | None]):
+    """Enter starts it, when nothing is wrong; tab goes through the fields; escape leaves."""
+
+    CSS_PATH = "launch.tcss"
+    BINDINGS = [
+        Binding("escape", "leave", "back", id="launch.leave"),
+        Binding("ctrl+r", "start", "start", priority=True, id="launch.start"),
+        Binding("up", "app.focus_previous", "up", show=False, id="launch.up"),
+        Binding("down", "app.focus_next", "down", show=False, id="launch.down"),
+    ]
+
+    def __init__(self, order: Order) -> None:
+        super().__init__()
+        self._order = order
+        self._planned: Planned | None = None
+        self._timer: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        from rmtui.app.app import RmtuiApp
+
+        assert isinstance(self.app, RmtuiApp)
+        self._rmtui = self.app
+        sets = ", ".join(data_sets(self._rmtui.ws.root)) or "none in data/"
+        hints = {"name": "made from data and preset", "data": sets, "procs": "GPUs, else 1", "tags": "night baseline"}
+        texts = {"name": self._order.name, "data": self._order.data, "tags": " ".join(self._order.tags)}
+        texts["procs"] = str(self._order.procs or "")
+        with Vertical(classes="dialog"):
+            yield Static("Launch", classes="question")
+            for key, label in FIELDS:
+                with Horizontal(classes="field"):
+                    yield Static(label, classes="label")
+                    yield Input(texts[key], placeholder=hints[key], id=key, compact=True, select_on_focus=False)
+            with VerticalScroll(id="plan", can_focus=False):
+                yield Words("working it out …", id="figures", classes="quiet")
+                yield Words(id="wrong")
+                yield Words(id="command")
+            yield Static("enter start   tab next field   esc back", markup=False, classes="answers")
+
+    def on_mount(self) -> None:
+        self._work_out()
+
+    @on(Input.Changed)
+    def _typed(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(0.2, self._work_out)
+
+    def order(self) -> Order:
+        """The order with what the fields say."""
+        text = {key: self.query_one(f"#{key}", Input).value.strip() for key, _ in FIELDS}
+        procs = int(text["procs"]) if text["procs"].isdigit() else None
+        tags = tuple(text["tags"].replace(",", " ").split())
+        return replace(self._order, name=text["name"], data=text["data"], procs=procs, tags=tags)
+
+    def _work_out(self) -> None:
+        order, rmtui = self.order(), self._rmtui
+        rmtui.feed.ask(self, "plan", lambda: work_out(rmtui.ws, rmtui.feed.index, order, check_data=True), "launch")
+
+    @on(Planned)
+    def _worked_out(self, message: Planned) -> None:
+        self._planned = message
+        palette = palette_of(self)
+        self.query_one("#figures", Words).say(" · ".join(f"{name} {text}" for name, text in message.derived.items()))
+        wrong = Text()
+        for problem in message.plan.problems:
+            wrong.append(f"{problem}\n", palette.bad if problem.severity == "error" else palette.warn)
+        self.query_one("#wrong", Words).say(wrong)
+        self.query_one("#command", Words).say(message.plan.line)
+
+    @on(Failed)
+    def _failed(self, message: Failed) -> None:
+        message.stop()
+        self._planned = None
+        self.query_one("#wrong", Words).say(Text(str(message.error), palette_of(self).bad))
+
+    @on(Input.Submitted)
+    def action_start(self) -> None:
+        """Start, unless the plan on screen is not that of the fields, or has errors."""
+        if self._planned is None or self._planned.order != self.order():
+            self._work_out()
+            self.notify("the plan is being worked out; press enter again", timeout=2)
+        elif self._planned.plan.errors:
+            self.notify("mend what is red first", severity="error", timeout=4)
+        else:
+            self.dismiss(self.order())
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
