@@ -45,6 +45,7 @@ class Glyphs:
     plus_minus: str
     times: str
     minus: str
+    more: str
     curves: str
     """Markers of the six curve slots."""
 
@@ -58,7 +59,7 @@ UNICODE = Glyphs(
     marked="▌", best="★", pinned="⌃", up="↑", down="↓", best_up="▲", ellipsis="…", bar_full="━", bar_part="╸",
     bar_empty="─", block="▮", block_empty="▯", vertical="│", horizontal="─", corner="└", tick_left="┤", tick_below="┬",
     target="┄", cursor="┊", gap="✗", band="░", pointer="▸", arrow="→", ok="✓", dash="–", plus_minus="±", times="×",
-    minus="−", curves="●◆▲■▼✚",
+    minus="−", more="▼", curves="●◆▲■▼✚",
 )  # fmt: skip
 
 ASCII = Glyphs(
@@ -70,7 +71,7 @@ ASCII = Glyphs(
     marked="|", best="*", pinned="^", up="^", down="v", best_up="^", ellipsis="~", bar_full="#", bar_part="#",
     bar_empty="-", block="#", block_empty=".", vertical="|", horizontal="-", corner="+", tick_left="|", tick_below="+",
     target=".", cursor=":", gap="x", band=":", pointer=">", arrow=">", ok="+", dash="-", plus_minus="+-", times="x",
-    minus="-", curves="o*^#v+",
+    minus="-", more="v", curves="o*^#v+",
 )  # fmt: skip
 
 

@@ -2,39 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from functools import partial
 
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding
 from textual.message import Message
-from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widget import Widget
+
+from rmtui.app.widgets import figures
+from rmtui.app.widgets.glyphs import glyphs_of
+from rmtui.app.widgets.line_edit import LineEdit
+from rmtui.app.widgets.log_page import LineSource, LogPage, Row, compiled
+from rmtui.app.widgets.log_text import ERROR, step_in, tone
+from rmtui.app.widgets.palette import palette_of
+
+FEED = 0.1
+"""Seconds between looks at a file that grows; ten times rarer while it rests."""
+BLOCK = 4096
+"""Lines that a filter reads at a time."""
 
 
-class LineSource(Protocol):
-    """`rmtui.records.logindex.LogIndex`: lines counted from 0; the last may be half there."""
+class LogView(Widget, can_focus=True):
+    """Lines of a file above a status line; follows the end until one moves up."""
 
-    @property
-    def path(self) -> Path: ...
-    @property
-    def line_count(self) -> int: ...
-    def refresh(self) -> bool:
-        """Look for new bytes; True when something changed."""
-
-    def lines(self, first: int, n: int) -> Sequence[str]: ...
-
-
-class LogView(ScrollView, can_focus=True):
-    """Keys: j/k, g/G, pages, f (follow), n/N (next hit), w (wrap), t (timestamps), y/Y (copy line, path), r (rank)."""
-
-    @dataclass
-    class RankWanted(Message):
-        """Show another rank's log; the screen opens it."""
-
-        forward: bool = True
+    DEFAULT_CSS = """
+    LogView { height: 1fr; min-height: 2; }
+    LogView > .log-view--cursor { background: $foreground 10%; }
+    LogView > .log-view--hit { background: $warning; color: $background; }
+    """
+    COMPONENT_CLASSES = {"log-view--cursor", "log-view--hit"}
+    BINDINGS = [
+        Binding("j,down", "move(1)", "line down", show=False, id="log.down"),
+        Binding("k,up", "move(-1)", "line up", show=False, id="log.up"),
+        Binding("pagedown,ctrl+f", "page(1)", "a page down", show=False, id="log.page_down"),
+        Binding("pageup,ctrl+b", "page(-1)", "a page up", show=False, id="log.page_up"),
+        Binding("g,home", "top", "first line", show=False, id="log.top"),
+        Binding("G,end", "follow", "end, and follow", show=False, id="log.end"),
+        Binding("right", "aside(20)", "to the right", show=False, id="log.right"),
+        Binding("left", "aside(-20)", "to the left", show=False, id="log.left"),
+        Binding("f", "toggle_follow", "follow", id="log.follow"),
+        Binding("slash", "ask('/')", "search", id="log.search"),
+        Binding("ampersand", "ask('&')", "filter", id="log.filter"),
+        Binding("n", "again(True)", "next hit", show=False, id="log.next"),
+        Binding("N", "again(False)", "previous hit", show=False, id="log.previous"),
+        Binding("w", "wrap", "wrap", id="log.wrap"),
+        Binding("T", "times", "timestamps", show=False, id="log.times"),
+        Binding("y", "copy_line", "copy line", show=False, id="log.copy_line"),
+        Binding("Y", "copy_path", "copy path", show=False, id="log.copy_path"),
+        Binding("enter", "step_here", "curve at this step", show=False, id="log.step"),
+    ]
 
     @dataclass
     class FollowChanged(Message):
+        """Following began or ended."""
+
         following: bool
 
     @dataclass
@@ -50,24 +77,308 @@ class LogView(ScrollView, can_focus=True):
 
         step: int
 
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.empty_text = "no log yet"
+        self._page: LogPage | None = None
+        self._title = ""
+        self._aside = 0
+        self._pattern = ""
+        self._said = ""
+        self._prompt: tuple[str, LineEdit] | None = None
+        self._idle = 0
+        self._drawn: list[Row] | None = None
+
+    # What the screen tells and asks
+
     def open(self, index: LineSource | None, title: str = "") -> None:
         """Show a log from its end, following; None empties the view."""
+        before, self._page = self._page, LogPage(index) if index is not None else None
+        self._title, self._said, self._aside, self._idle = title, "", 0, 0
+        if self._page is not None:
+            if before is not None:
+                self._page.wrap, self._page.times = before.wrap, before.times
+            self._page.take_in()
+        self._redraw()
 
     def poll(self) -> bool:
-        """Take in what the file gained; True when it did. Called by the widget's own slow timer too."""
-        return False
+        """Take in what the file gained; True when it did. The widget's own timer calls it, too."""
+        changed = self._page is not None and self._page.take_in()
+        self._idle = 0 if changed else self._idle + 1
+        if changed:
+            self._redraw()
+        return changed
 
-    def search(self, pattern: str, forward: bool = False) -> None:
-        """Find a text or /regular expression/ from the view's line on, in a thread; answers with SearchDone."""
+    def search(self, pattern: str, forward: bool = False, start: int | None = None) -> None:
+        """Find a text or /regular expression/ from the cursor's line on, in a thread; answers with SearchDone."""
+        if self._page is None or not pattern:
+            return
+        self._pattern = pattern
+        here = self._page.number(self._page.cursor) if self._page.count else 0
+        begin = start if start is not None else here + (1 if forward else -1)
+        self._say(f"searching {pattern} …")
+        work = partial(self._search, self._page, compiled(pattern).pattern, begin, forward)
+        self.run_worker(work, name="log search", group="log", thread=True, exclusive=True, exit_on_error=False)
 
     def set_filter(self, pattern: str) -> None:
-        """Show only the lines that contain the text; "" shows all."""
+        """Show only the lines that contain the text; "" shows all. Old lines join from the end backwards."""
+        page = self._page
+        if page is None:
+            return
+        line = page.number(page.cursor) if page.count else 0
+        page.filter = compiled(pattern) if pattern else None
+        page.matches = [] if pattern else None
+        self._said = f"only lines with {pattern}" if pattern else ""
+        if pattern:
+            work = partial(self._gather, page, page.filter)
+            self.run_worker(work, name="log filter", group="log", thread=True, exclusive=True, exit_on_error=False)
+        elif not page.following:
+            page.show_line(line, self._height)
+        self._redraw()
 
     def go_to_line(self, line: int) -> None:
         """Show a line in the middle and stop following."""
+        if self._page is not None:
+            self._page.show_line(self._page.place(line), self._height)
+            self._told_follow()
 
     def go_to_step(self, step: int) -> None:
         """Find the line that names the step (`step 412`) and show it."""
+        self.search(rf"/\bstep[ =:\/]*{step}\b/", forward=True, start=0)
 
     def first_error(self) -> None:
         """Find the first line that looks like an error."""
+        self.search(f"/{ERROR.pattern}/", forward=True, start=0)
+
+    @property
+    def following(self) -> bool:
+        return self._page is None or self._page.following
+
+    @property
+    def current_line(self) -> str:
+        """The text under the cursor."""
+        if self._page is None:
+            return ""
+        return next(iter(self._page.texts(self._page.cursor, 1)), "")
+
+    # Threads
+
+    def _search(self, page: LogPage, pattern: str, begin: int, forward: bool) -> None:
+        line = page.source.search(pattern, begin, forward) if begin >= 0 else None
+        self.app.call_from_thread(self._found, page, line)
+
+    def _found(self, page: LogPage, line: int | None) -> None:
+        if page is not self._page:
+            return
+        self._said = "" if line is not None else f"nothing more for {self._pattern}"
+        if line is not None:
+            self.go_to_line(line)
+        self.post_message(self.SearchDone(self._pattern, line))
+        self._redraw()
+
+    def _gather(self, page: LogPage, wanted: re.Pattern[str] | None) -> None:
+        last = page.source.line_count
+        while last > 0 and wanted is not None and page is self._page and page.filter is wanted:
+            first = max(0, last - BLOCK)
+            found = [first + n for n, text in enumerate(page.source.lines(first, last - first)) if wanted.search(text)]
+            last = first
+            if found:
+                self.app.call_from_thread(self._join, page, wanted, found)
+
+    def _join(self, page: LogPage, wanted: re.Pattern[str], found: list[int]) -> None:
+        if page is self._page and page.filter is wanted and page.matches is not None:
+            page.matches[:0] = found
+            page.cursor, page.top = page.cursor + len(found), page.top + len(found)
+            self._redraw()
+
+    # Keys
+
+    @property
+    def _height(self) -> int:
+        return max(1, self.size.height - 1)
+
+    def action_move(self, by: int) -> None:
+        if self._page is not None:
+            self._page.move(by, self._height)
+            self._told_follow()
+
+    def action_page(self, by: int) -> None:
+        self.action_move(by * max(2, self._height - 1))
+
+    def action_top(self) -> None:
+        self.go_to_line(0)
+
+    def action_follow(self) -> None:
+        if self._page is not None:
+            self._page.follow(True)
+            self._told_follow()
+
+    def action_toggle_follow(self) -> None:
+        if self._page is not None:
+            self._page.follow(not self._page.following)
+            self._told_follow()
+
+    def action_aside(self, by: int) -> None:
+        self._aside = max(0, self._aside + by)
+        self.refresh()
+
+    def action_ask(self, sign: str) -> None:
+        self._prompt = (sign, LineEdit())
+        self.refresh()
+
+    def action_again(self, forward: bool) -> None:
+        self.search(self._pattern, forward)
+
+    def action_wrap(self) -> None:
+        if self._page is not None:
+            self._page.wrap = not self._page.wrap
+            self._aside = 0
+            self._redraw()
+
+    def action_times(self) -> None:
+        if self._page is not None:
+            self._page.times = not self._page.times
+            self._say("timestamps shown" if self._page.times else "timestamps hidden")
+
+    def action_copy_line(self) -> None:
+        self.app.copy_to_clipboard(self.current_line)
+        self._say("line copied")
+
+    def action_copy_path(self) -> None:
+        if self._page is not None:
+            self.app.copy_to_clipboard(str(self._page.source.path))
+            self._say("path copied")
+
+    def action_step_here(self) -> None:
+        step = step_in(self.current_line)
+        if step is None:
+            self._say("this line names no step")
+        else:
+            self.post_message(self.StepWanted(step))
+
+    def on_key(self, event: events.Key) -> None:
+        """The prompt takes every key while it is open."""
+        if self._prompt is None:
+            return
+        sign, edit = self._prompt
+        event.stop()
+        event.prevent_default()
+        if event.key in ("escape", "enter"):
+            self._prompt = None
+            if event.key == "enter":
+                self._answer(sign, edit.text)
+        else:
+            edit.key(event.key, event.character)
+        self.refresh()
+
+    def on_paste(self, event: events.Paste) -> None:
+        if self._prompt is not None:
+            self._prompt[1].insert(event.text)
+            event.stop()
+            self.refresh()
+
+    def _answer(self, sign: str, text: str) -> None:
+        if sign == "&":
+            self.set_filter(text)
+        else:
+            self.search(text or self._pattern)
+
+    def on_mouse_scroll_down(self) -> None:
+        self.action_move(3)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.action_move(-3)
+
+    def on_mount(self) -> None:
+        self.set_interval(FEED, self._tick)
+
+    def _tick(self) -> None:
+        if self._idle < 20 or self._idle % 10 == 0:
+            if self.is_on_screen:
+                self.poll()
+        else:
+            self._idle += 1
+
+    def _told_follow(self) -> None:
+        self.post_message(self.FollowChanged(self.following))
+        self._said = ""
+        self._redraw()
+
+    def _say(self, text: str) -> None:
+        self._said = text
+        self._redraw()
+
+    # Drawing
+
+    def _redraw(self) -> None:
+        self._drawn = None
+        self.refresh()
+
+    def on_resize(self) -> None:
+        self._redraw()
+
+    def render_line(self, y: int) -> Strip:
+        if y == self.size.height - 1:
+            strip = self._status()
+        else:
+            if self._drawn is None:
+                self._drawn = self._page.rows(self.size.width - 1, self._height) if self._page is not None else []
+            strip = self._line(self._drawn[y]) if y < len(self._drawn) else self._blank(y)
+        return strip.adjust_cell_length(self.size.width).apply_style(self.rich_style)
+
+    def _blank(self, y: int) -> Strip:
+        text = self.empty_text if y == 1 and not self._drawn else ""
+        return Strip([Segment(f"  {text}", palette_of(self).quiet)])
+
+    def _line(self, row: Row) -> Strip:
+        assert self._page is not None
+        text = Strip(self._segments(row)).crop(self._aside)
+        strip = Strip.join([Strip([Segment(" ")]), text])
+        if row.place == self._page.cursor and not self._page.following:
+            ground = self.get_component_rich_style("log-view--cursor")
+            strip = strip.adjust_cell_length(self.size.width).apply_style(Style(bgcolor=ground.bgcolor))
+        return strip
+
+    def _segments(self, row: Row) -> list[Segment]:
+        """The text in its tone, hits of the search marked."""
+        style = palette_of(self).tone(tone(row.whole))
+        if not self._pattern:
+            return [Segment(row.text, style)]
+        hit = style + self.get_component_rich_style("log-view--hit")
+        segments: list[Segment] = []
+        end = 0
+        for found in compiled(self._pattern).finditer(row.text):
+            segments += [Segment(row.text[end : found.start()], style), Segment(found.group(), hit)]
+            end = found.end()
+        return [*segments, Segment(row.text[end:], style)]
+
+    def _status(self) -> Strip:
+        palette, glyphs = palette_of(self), glyphs_of(self)
+        if self._prompt is not None:
+            sign, edit = self._prompt
+            word = "search" if sign == "/" else "only lines with"
+            at = edit.text[edit.caret : edit.caret + 1] or " "
+            before, after = edit.text[: edit.caret], edit.text[edit.caret + 1 :]
+            return Strip(
+                [
+                    Segment(f" {word} ", palette.accent),
+                    Segment(before, palette.text),
+                    Segment(at, palette.text + Style(reverse=True)),
+                    Segment(after, palette.text),
+                ]
+            )
+        left = [Segment(f" {self._title}  ", palette.quiet)]
+        page = self._page
+        if page is not None and page.unseen:
+            left.append(Segment(f"{glyphs.more} {figures.count(page.unseen)} new  ", palette.accent))
+        left.append(Segment(self._said or ("following" if self.following else ""), palette.quiet))
+        right = self._position()
+        used = sum(cell_len(segment.text) for segment in left)
+        gap = " " * max(1, self.size.width - used - cell_len(right) - 1)
+        return Strip([*left, Segment(gap + right, palette.quiet)])
+
+    def _position(self) -> str:
+        page = self._page
+        if page is None or page.following or not page.count:
+            return ""
+        return f"line {figures.count(page.number(page.cursor) + 1)} of {figures.count(page.source.line_count)}"

@@ -1,0 +1,157 @@
+"""Which lines of a log are on screen: position, following, filter. It reads no more than it shows; no screen here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from rmtui.app.widgets.log_text import shown, wrapped
+
+
+class LineSource(Protocol):
+    """`rmtui.records.logindex.LogIndex`: lines counted from 0; the last may be half there."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def line_count(self) -> int: ...
+    def refresh(self) -> bool:
+        """Look for new bytes; True when something changed."""
+
+    def lines(self, first: int, n: int) -> Sequence[str]: ...
+    def search(self, pattern: str, start: int, forward: bool = True) -> int | None:
+        """The first line from `start` on that the regular expression matches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row on screen: which line of the view it belongs to, its text, whether it is the line's first row."""
+
+    place: int
+    text: str
+    whole: str
+    """The whole line, from which its tone follows."""
+    first: bool = True
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A text, or a /regular expression/; case counts only where the pattern has a capital."""
+    flags = re.IGNORECASE if pattern == pattern.lower() else re.NOFLAG
+    if len(pattern) > 2 and pattern.startswith("/") and pattern.endswith("/"):
+        try:
+            return re.compile(pattern[1:-1], flags)
+        except re.error:
+            pass
+    return re.compile(re.escape(pattern), flags)
+
+
+@dataclass(slots=True)
+class LogPage:
+    """A place in a log. Lines of the view are the file's, or those that a filter left."""
+
+    source: LineSource
+    top: int = 0
+    cursor: int = 0
+    following: bool = True
+    wrap: bool = False
+    times: bool = True
+    unseen: int = 0
+    """Lines that came while not following."""
+    matches: list[int] | None = None
+    """Line numbers that the filter left; None: no filter."""
+    filter: re.Pattern[str] | None = None
+    _seen: int = field(default=0)
+
+    @property
+    def count(self) -> int:
+        """Lines of the view."""
+        return self.source.line_count if self.matches is None else len(self.matches)
+
+    def take_in(self) -> bool:
+        """What the file gained. Lines that come while paused are counted, not shown."""
+        if not self.source.refresh():
+            return False
+        before, self._seen = self._seen, self.source.line_count
+        gained = self._filter_new(before) if self.filter is not None else self._seen - before
+        if gained < 0:
+            self.top = self.cursor = self.unseen = 0
+        elif not self.following:
+            self.unseen += gained
+        return True
+
+    def _filter_new(self, before: int) -> int:
+        assert self.filter is not None and self.matches is not None
+        if self._seen < before:
+            self.matches.clear()
+            before = 0
+        texts = self.source.lines(before, self._seen - before)
+        found = [before + n for n, text in enumerate(texts) if self.filter.search(text)]
+        self.matches += found
+        return len(found)
+
+    def number(self, place: int) -> int:
+        """The file's line at a place of the view."""
+        return place if self.matches is None else self.matches[place]
+
+    def place(self, number: int) -> int:
+        """Where a line of the file stands in the view; the next one that is left when the filter hides it."""
+        if self.matches is None:
+            return number
+        return next((n for n, line in enumerate(self.matches) if line >= number), max(0, len(self.matches) - 1))
+
+    def texts(self, first: int, n: int) -> list[str]:
+        """Lines of the view, harmless and folded."""
+        first, last = max(0, first), min(self.count, first + n)
+        if self.matches is None:
+            raw: Sequence[str] = self.source.lines(first, max(0, last - first))
+        else:
+            raw = [line for number in self.matches[first:last] for line in self.source.lines(number, 1)]
+        return [shown(line, self.times) for line in raw]
+
+    def rows(self, width: int, height: int) -> list[Row]:
+        """The rows on screen. When following, the last line is the last row."""
+        if self.following:
+            self.top = max(0, self.count - height)
+            self.cursor = max(0, self.count - 1)
+        self.top = max(0, min(self.top, self.count - 1))
+        rows = [row for place, text in self._numbered(height) for row in self._split(place, text, width)]
+        return rows[-height:] if self.following else rows[:height]
+
+    def _numbered(self, height: int) -> list[tuple[int, str]]:
+        return list(enumerate(self.texts(self.top, height), self.top))
+
+    def _split(self, place: int, text: str, width: int) -> list[Row]:
+        if not self.wrap:
+            return [Row(place, text, text)]
+        return [Row(place, part, text, n == 0) for n, part in enumerate(wrapped(text, width))]
+
+    # Moves
+
+    def move(self, by: int, height: int) -> None:
+        """The cursor up or down; the page follows it. Down beyond the end starts following."""
+        last = max(0, self.count - 1)
+        if self.following and by > 0:
+            return
+        wanted = self.cursor + by
+        self.follow(wanted > last)
+        if self.following:
+            return
+        self.cursor = max(0, min(last, wanted))
+        if abs(by) > 1:
+            self.top += by
+        self.top = max(0, min(self.cursor, max(self.top, self.cursor - height + 1)))
+
+    def show_line(self, place: int, height: int) -> None:
+        """A line in the middle of the page, the cursor on it."""
+        self.follow(False)
+        self.cursor = max(0, min(place, self.count - 1))
+        if not self.top <= self.cursor < self.top + height:
+            self.top = max(0, self.cursor - height // 2)
+
+    def follow(self, on: bool) -> None:
+        self.following = on
+        if on:
+            self.unseen = 0
