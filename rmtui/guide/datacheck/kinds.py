@@ -41,6 +41,7 @@ _WARNINGS = (
     ("truncated", 50, False, "long prompts lose their beginning"),
     ("answer_cut", 49, False, "the answer alone is longer than max_length, so its end is never seen"),
     ("duplicate", 45, True, "the pair counts twice"),
+    ("near_contradiction", 46, False, "nearly the same answers are ranked both ways"),
     ("near_duplicate", 44, False, "nearly the same pair counts twice"),
     ("nearly_identical_answers", 43, False, "the answers differ in case, spacing or punctuation only"),
     ("special_token", 42, False, "the text is taken for the end of the answer, or of a turn"),

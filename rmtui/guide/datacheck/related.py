@@ -20,7 +20,9 @@ IN_MEMORY = 6_000_000
 """Numbers (8 bytes each) a ledger holds before it writes them to disk."""
 
 _LOWER = bytes.maketrans(string.ascii_uppercase.encode(), string.ascii_lowercase.encode())
-_NO_MATTER = (string.whitespace + string.punctuation).encode()
+_NO_MATTER = (string.whitespace + ",;:!?'\"").encode()
+_FORMS = 8
+"""Spellings of one pair that are told apart; a ninth counts as another spelling of the first."""
 
 
 @dataclass(slots=True)
@@ -56,7 +58,7 @@ class Ledger:
 
     def _spill(self) -> None:
         if not self._files:
-            self._files = [tempfile.TemporaryFile() for _ in range(BUCKETS)]
+            self._files = [tempfile.TemporaryFile() for _ in range(BUCKETS)]  # noqa: SIM115  (closed by close)
         for held, file in zip(self._buckets, self._files, strict=True):
             held.tofile(file)
             del held[:]
@@ -81,8 +83,8 @@ class Relations:
         self._ids = Ledger(2)
         self._prompts = Ledger(2) if several else None
 
-    def add(self, file: int, pair: Pair) -> None:
-        """Take the fingerprints of a pair."""
+    def add(self, file: int, pair: Pair) -> bool:
+        """Take the fingerprints of a pair; returns whether its answers differ in what does not matter only."""
         prompt, chosen, rejected = normal(pair.prompt), normal(pair.chosen), normal(pair.rejected)
         swapped = chosen > rejected
         answers = (rejected, chosen) if swapped else (chosen, rejected)
@@ -92,6 +94,7 @@ class Relations:
             self._ids.add(hash((file, str(pair.id))), place)
         if self._prompts:
             self._prompts.add(prompt, place)
+        return chosen == rejected
 
     def found(self) -> Iterator[Relation]:
         """Every relation; of a line's several the worst comes first."""
@@ -112,7 +115,7 @@ class Relations:
                 seen = first.setdefault(key, [])
                 if seen:
                     yield _relation(seen, exact, place)
-                if len(seen) < 4 or all(place & 1 == other & 1 for _, other in seen):
+                if len(seen) < _FORMS and exact not in [other for other, _ in seen]:
                     seen.append((exact, place))
 
     def _of_prompts(self) -> Iterator[Relation]:
@@ -135,9 +138,12 @@ class Relations:
 
 
 def normal(text: str) -> int:
-    """Hash of a text in which case, spaces and ASCII punctuation do not count; a text of nothing else counts whole."""
+    """Hash of a text in which case, spaces, `,;:!?` and quotes do not count, nor full stops at the end.
+
+    Signs of arithmetic and code do count. A text of nothing else counts whole.
+    """
     said = (text if text.isascii() else text.casefold()).encode("utf-8", "surrogatepass")
-    return hash(said.translate(_LOWER, _NO_MATTER) or said)
+    return hash(said.translate(_LOWER, _NO_MATTER).rstrip(b".") or said)
 
 
 def _relation(seen: list[tuple[int, int]], exact: int, place: int) -> Relation:

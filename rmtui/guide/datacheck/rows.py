@@ -21,8 +21,8 @@ from trainer import pairs
 FIELDS = ("prompt", "chosen", "rejected")
 LONG = 16_000
 """Characters of prompt and answer; about eight times the default max_length of 512 tokens."""
-ECHO = 15
-"""A shorter prompt at the beginning of an answer may be chance."""
+ECHO = 60
+"""A shorter prompt without turns, at the beginning of an answer, may be a manner of speaking."""
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _KEYS = tuple(f'"{name}"'.encode() for name in (*FIELDS, "margin", "id"))
 
@@ -107,19 +107,17 @@ def _judge(pair: Pair) -> list[Finding]:
 
 
 def _echo(pair: Pair) -> Iterator[Finding]:
-    """The prompt repeated at the beginning of the answers."""
+    """The prompt repeated at the beginning of the answers; a question said again in words of one's own is none."""
     prompt = pair.prompt.strip()
-    if len(prompt) < ECHO:
+    dialogue = pairs.ASSISTANT in pair.prompt
+    if len(prompt) < (15 if dialogue else ECHO):
         return
-    inside = [
-        name
-        for name, text in (("chosen", pair.chosen), ("rejected", pair.rejected))
-        if text.lstrip().startswith(prompt)
-    ]
-    if len(inside) == 1:
-        yield found(pair.line, "prompt_in_one_answer", f"{inside[0]} repeats the prompt, the other answer does not")
+    sides = (("chosen", pair.chosen), ("rejected", pair.rejected))
+    inside = [name for name, text in sides if text.startswith(prompt) or text.lstrip().startswith(prompt)]
+    if len(inside) == 1 and dialogue:
+        yield found(pair.line, "prompt_in_one_answer", f"{inside[0]} repeats the dialogue, the other answer does not")
     elif inside:
-        yield found(pair.line, "prompt_in_answers", "both answers repeat the prompt")
+        yield found(pair.line, "prompt_in_answers", f"{' and '.join(inside)} repeat the prompt")
 
 
 def _sizes(pair: Pair) -> Iterator[Finding]:

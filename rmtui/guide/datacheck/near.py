@@ -1,0 +1,177 @@
+"""Near-duplicates: a pass of its own over files that were checked, by min-hashes in bands and a look at the texts.
+
+A set of three-word shingles is hashed and sorted; its sketch is the successors of fixed points in that order, each of
+which two sets share with a probability near their Jaccard similarity (Broder 1997). Bands of a sketch are the keys of a
+ledger (Rajaraman and Ullman, Mining of Massive Datasets, 3.4); what meets there is compared word for word.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from array import array
+from bisect import bisect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from rmtui.guide.datacheck.facts import FileReport, Finding
+from rmtui.guide.datacheck.kinds import found
+from rmtui.guide.datacheck.related import Ledger
+from rmtui.guide.datacheck.rows import Pair, examine
+from rmtui.guide.datacheck.scan import BOM, FINE, LINE, OUT, is_validation
+
+ALIKE = 0.8
+"""Jaccard similarity of prompts and of each answer from which two pairs are nearly the same."""
+ALIKE_PROMPTS = 0.9
+"""The same for questions alone; templates with another filling stay below it."""
+BANDS, ROWS = 6, 4
+FEWEST = 8
+"""Shorter texts have too few shingles for a similarity to mean anything."""
+
+_POINTS = [random.Random(place).getrandbits(64) - (1 << 63) for place in range(BANDS * ROWS)]
+_WORD = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]|[^\\W\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]+")
+
+
+class Cancelled(Exception):
+    """The pass was ended by a person."""
+
+
+@dataclass(slots=True)
+class _File:
+    """A checked file on its second reading."""
+
+    report: FileReport
+    offsets: array[int]
+
+    def pair(self, file: BinaryIO, line: int) -> Pair | None:
+        file.seek(self.offsets[line - 1])
+        return examine(file.readline(LINE).removeprefix(BOM), line)[0]
+
+
+def near(
+    reports: Sequence[FileReport], tick: Callable[[float], None], cancelled: Callable[[], bool]
+) -> dict[int, list[Finding]]:
+    """Findings by place in `reports`. Raises Cancelled when `cancelled` says so, asked every few hundred lines."""
+    order = sorted(range(len(reports)), key=lambda place: is_validation(reports[place].path))
+    files = [_File(reports[place], array("q")) for place in order]
+    pairs, prompts = Ledger(2), Ledger(2)
+    total = max(1, sum(report.lines for report in reports))
+    done = 0
+    for number, one in enumerate(files):
+        for pair in _read(one, cancelled):
+            place = pair.line << 8 | number
+            _sketch(pairs, f"{pair.chosen} {pair.rejected}", place)
+            if len(files) > 1:
+                _sketch(prompts, pair.prompt, place)
+            done += 1
+            if not done & 0xFFF:
+                tick(done / total * 0.95)
+    found_at: dict[int, list[Finding]] = {place: [] for place in order}
+    for number, finding in _compare(files, pairs, prompts, cancelled):
+        found_at[order[number]].append(finding)
+    return found_at
+
+
+def _read(one: _File, cancelled: Callable[[], bool]) -> Iterator[Pair]:
+    position = 0
+    with one.report.path.open("rb") as file:
+        for line, verdict in enumerate(one.report.verdicts, start=1):
+            raw = file.readline(LINE)
+            one.offsets.append(position)
+            position += len(raw)
+            if not line & 0xFF and cancelled():
+                raise Cancelled
+            pair = examine(raw.removeprefix(BOM), line)[0] if verdict != OUT else None
+            if pair is not None:
+                yield pair
+
+
+def _sketch(ledger: Ledger, text: str, place: int) -> None:
+    shingles = sorted(_shingles(text))
+    if len(shingles) < FEWEST:
+        return
+    count = len(shingles)
+    row = [shingles[bisect(shingles, point) % count] for point in _POINTS]
+    for band in range(BANDS):
+        ledger.add(hash((band, *row[band * ROWS : (band + 1) * ROWS])), place)
+
+
+def _shingles(text: str) -> set[int]:
+    words = _WORD.findall(text.lower())
+    return {hash(three) for three in zip(words, words[1:], words[2:], strict=False)}
+
+
+def _compare(
+    files: list[_File], pairs: Ledger, prompts: Ledger, cancelled: Callable[[], bool]
+) -> Iterator[tuple[int, Finding]]:
+    """What meets in a band and really is alike: (file number, finding). A line is blamed once."""
+    blamed: set[int] = set()
+    opened = [one.report.path.open("rb") for one in files]
+    try:
+        for ledger, judge in ((pairs, _alike_pairs), (prompts, _alike_prompts)):
+            for earlier, later in _meetings(ledger, crossing=ledger is prompts):
+                if cancelled():
+                    raise Cancelled
+                if later in blamed or files[later & 0xFF].report.verdicts[(later >> 8) - 1] != FINE:
+                    continue
+                one, other = (files[place & 0xFF].pair(opened[place & 0xFF], place >> 8) for place in (earlier, later))
+                if one and other and (kind := judge(one, other, earlier & 0xFF != later & 0xFF)):
+                    blamed.add(later)
+                    yield later & 0xFF, _worded(kind, earlier, later, files)
+    finally:
+        for file in opened:
+            file.close()
+
+
+def _meetings(ledger: Ledger, crossing: bool) -> Iterator[tuple[int, int]]:
+    """(earlier, later) of lines that share a band; `crossing`: of two files only."""
+    seen: set[tuple[int, int]] = set()
+    for bucket in ledger.buckets():
+        first: dict[int, list[int]] = {}
+        for at in range(0, len(bucket), 2):
+            place = bucket[at + 1]
+            met = first.setdefault(bucket[at], [])
+            for earlier in met:
+                meeting = (earlier, place)
+                if (not crossing or earlier & 0xFF != place & 0xFF) and meeting not in seen:
+                    seen.add(meeting)
+                    yield meeting
+            if len(met) < 3:
+                met.append(place)
+    ledger.close()
+
+
+def _alike_pairs(one: Pair, other: Pair, across: bool) -> str:
+    if _similarity(one.prompt, other.prompt) < ALIKE:
+        return ""
+    if min(_similarity(one.chosen, other.chosen), _similarity(one.rejected, other.rejected)) >= ALIKE:
+        return "near_leak" if across else "near_duplicate"
+    if min(_similarity(one.chosen, other.rejected), _similarity(one.rejected, other.chosen)) >= ALIKE:
+        return "near_contradiction"
+    return ""
+
+
+def _alike_prompts(one: Pair, other: Pair, across: bool) -> str:
+    return "near_leak" if across and _similarity(one.prompt, other.prompt) >= ALIKE_PROMPTS else ""
+
+
+def _similarity(one: str, other: str) -> float:
+    """Jaccard similarity of the shingles; of short texts, equality of their words."""
+    here, there = _shingles(one), _shingles(other)
+    if min(len(here), len(there)) < FEWEST:
+        return float(_WORD.findall(one.lower()) == _WORD.findall(other.lower()))
+    return len(here & there) / len(here | there)
+
+
+_WORDS = {
+    "near_leak": "nearly the question of line {line}{where}",
+    "near_duplicate": "nearly the pair of line {line}{where}",
+    "near_contradiction": "nearly the answers of line {line}{where}, ranked the other way round",
+}
+
+
+def _worded(kind: str, earlier: int, later: int, files: list[_File]) -> Finding:
+    path = files[earlier & 0xFF].report.path
+    where = f" of {path}" if earlier & 0xFF != later & 0xFF else ""
+    return found(later >> 8, kind, _WORDS[kind].format(line=earlier >> 8, where=where), (str(path), earlier >> 8))

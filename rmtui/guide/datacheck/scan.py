@@ -1,0 +1,210 @@
+"""The exact check of files: one pass over the bytes, then what the lines say about each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from rmtui.guide.datacheck import files, spread
+from rmtui.guide.datacheck.facts import FileReport, Finding
+from rmtui.guide.datacheck.kinds import KINDS, found
+from rmtui.guide.datacheck.related import Relation, Relations
+from rmtui.guide.datacheck.rows import Pair, examine
+from rmtui.guide.datacheck.tokens import Tokens
+
+KEPT = 20_000
+"""Findings of one kind that are kept for a file; further ones are counted only."""
+LINE = 64 << 20
+BOM = b"\xef\xbb\xbf"
+DELIBERATE = 0.5
+"""From this share of leaking pairs on, validation is the training data on purpose: one warning, no errors."""
+FINE, WARNED, OUT = 0, 1, 2
+
+Tick = Callable[[float], None]
+
+
+class FileScan:
+    """What is known of one file while it is checked."""
+
+    def __init__(self, path: Path, validation: bool) -> None:
+        self.path = path
+        self.validation = validation
+        self.verdicts = bytearray()
+        self.spread = spread.Spread()
+        self.counts: Counter[str] = Counter()
+        self._findings: dict[str, list[Finding]] = {}
+
+    def note(self, finding: Finding) -> None:
+        """Take a finding; beyond KEPT of a kind it is only counted, and marks its line all the same."""
+        self.counts[finding.kind] += 1
+        kept = self._findings.setdefault(finding.kind, [])
+        if len(kept) < KEPT:
+            kept.append(finding)
+        if finding.line is not None:
+            verdict = OUT if KINDS[finding.kind].drops else WARNED
+            self.verdicts[finding.line - 1] = max(self.verdicts[finding.line - 1], verdict)
+
+    def report(self, wrong_lines: int) -> FileReport:
+        findings = sorted(
+            (finding for kept in self._findings.values() for finding in kept),
+            key=lambda finding: (finding.line or 0, -KINDS[finding.kind].harm),
+        )
+        errors = sum(count for kind, count in self.counts.items() if KINDS[kind].severity == "error")
+        return FileReport(
+            self.path,
+            len(self.verdicts),
+            self.spread.pairs - wrong_lines,
+            tuple(findings),
+            errors,
+            self.counts.total() - errors,
+            dict(sorted(self.counts.items(), key=lambda item: -KINDS[item[0]].harm)),
+            self.spread.figures(),
+            bytes(self.verdicts),
+        )
+
+
+def scan(paths: Sequence[Path], tokens: Tokens | None, tick: Tick) -> list[FileReport]:
+    """Every file line by line and against the others; the reports come in the order of `paths`. Raises OSError."""
+    order = sorted(range(len(paths)), key=lambda place: is_validation(paths[place]))
+    scans = [FileScan(paths[place], number > 0 or is_validation(paths[place])) for number, place in enumerate(order)]
+    relations = Relations(several=len(paths) > 1)
+    sizes = [path.stat().st_size for path in paths]
+    done = 0
+    for number, one in enumerate(scans):
+        share = _Share(tick, done, max(1, sum(sizes)))
+        _one_file(one, number, relations, tokens, share)
+        done += sizes[order[number]]
+    wrong = _relate(scans, relations)
+    _compare(scans)
+    reports = {place: one.report(len(lines)) for place, one, lines in zip(order, scans, wrong, strict=True)}
+    return [reports[place] for place in range(len(paths))]
+
+
+def is_validation(path: Path) -> bool:
+    """Whether a path names validation data (`val/…`, `dev.jsonl`): such a file is held against the others."""
+    words = {word for part in path.parts[-2:] for word in part.lower().replace("-", "_").replace(".", "_").split("_")}
+    return bool(words & {"val", "valid", "validation", "dev", "test", "eval", "heldout", "holdout"})
+
+
+class _Share:
+    """Bytes of one file → share of all."""
+
+    def __init__(self, tick: Tick, before: int, total: int) -> None:
+        self._tick, self._before, self._total = tick, before, total
+
+    def __call__(self, position: float) -> None:
+        self._tick((self._before + position) / self._total)
+
+
+def _one_file(one: FileScan, number: int, relations: Relations, tokens: Tokens | None, tick: Tick) -> None:
+    if why := files.defect(one.path):
+        one.note(found(None, "unreadable_file", why))
+        return
+    with one.path.open("rb") as file:
+        for pair in _pairs(one, file, tick):
+            one.spread.add(pair)
+            if relations.add(number, pair):
+                one.note(
+                    found(
+                        pair.line, "nearly_identical_answers", "the answers differ in case, spaces or punctuation only"
+                    )
+                )
+            if tokens:
+                for finding in tokens.add(pair):
+                    one.note(finding)
+    if tokens:
+        for finding in tokens.rest():
+            one.note(finding)
+    if not one.spread.pairs:
+        one.note(found(None, "no_pairs", "the file is empty" if not one.verdicts else "no line holds a pair"))
+
+
+def _pairs(one: FileScan, file: BinaryIO, tick: Tick) -> Iterator[Pair]:
+    """The pairs without an error; findings are noted on the way."""
+    for line, raw in enumerate(_lines(file), start=1):
+        one.verdicts.append(FINE)
+        if len(raw) >= LINE:
+            one.note(found(line, "line_too_long", f"the line has more than {LINE >> 20} MiB"))
+            continue
+        if raw.startswith(BOM):
+            place = "at the beginning of the file" if line == 1 else "inside the file, as if two files were joined"
+            one.note(found(line, "bom", f"a byte order mark {place}"))
+            raw = raw.removeprefix(BOM)
+        pair, findings = examine(raw, line)
+        for finding in findings:
+            one.note(finding)
+        if pair is not None:
+            yield pair
+        if not line & 0x3FFF:
+            tick(file.tell())
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines by \\n; of one that is too long, its first LINE bytes, the rest passed over."""
+    while raw := file.readline(LINE):
+        while len(raw) >= LINE and not raw.endswith(b"\n"):
+            rest = file.readline(LINE)
+            if not rest or rest.endswith(b"\n"):
+                break
+        yield raw
+
+
+def _relate(scans: list[FileScan], relations: Relations) -> list[set[int]]:
+    """Note what lines say about each other; returns, a file each, the good pairs that turned out wrong."""
+    wrong: list[set[int]] = [set() for _ in scans]
+    said: set[tuple[int, int]] = set()
+    held: list[Relation] = []
+    for relation in relations.found():
+        if relation.kind in ("leaked_prompt", "duplicate_id") and relation.place in said:
+            continue
+        said.add(relation.place)
+        held.append(relation)
+    relations.close()
+    deliberate = {number for number, one in enumerate(scans) if _mostly_leaked(number, one, held)}
+    for number in deliberate:
+        scans[number].note(found(None, "validation_is_training", "most of its pairs are in the training data as well"))
+    for relation in held:
+        number, line = relation.place
+        if number in deliberate and relation.earlier[0] != number:
+            continue
+        scans[number].note(_worded(relation, scans))
+        if KINDS[relation.kind].severity == "error":
+            wrong[number].add(line)
+    return wrong
+
+
+def _mostly_leaked(number: int, one: FileScan, held: list[Relation]) -> bool:
+    leaked = sum(1 for relation in held if relation.place[0] == number and relation.kind == "leaked_pair")
+    return leaked > DELIBERATE * one.spread.pairs
+
+
+_WORDS = {
+    "duplicate": "the same pair as line {line}{where}",
+    "near_duplicate": "the pair of line {line}{where} in another case, spacing or punctuation",
+    "contradiction": "the answers of line {line}{where}, ranked the other way round",
+    "leaked_pair": "the pair of line {line}{where}",
+    "leaked_prompt": "the question of line {line}{where}",
+    "duplicate_id": "the id of line {line}{where}",
+}
+
+
+def _worded(relation: Relation, scans: list[FileScan]) -> Finding:
+    number, line = relation.earlier
+    path = scans[number].path
+    where = f" of {path}" if number != relation.place[0] else ""
+    return found(
+        relation.place[1], relation.kind, _WORDS[relation.kind].format(line=line, where=where), (str(path), line)
+    )
+
+
+def _compare(scans: list[FileScan]) -> None:
+    for number, one in enumerate(scans):
+        if not one.spread.pairs:
+            continue
+        for finding in spread.alone(one.spread, one.validation):
+            one.note(finding)
+        if number and one.validation and scans[0].spread.pairs:
+            for finding in spread.between(scans[0].spread, one.spread, str(scans[0].path)):
+                one.note(finding)
