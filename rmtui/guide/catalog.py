@@ -118,9 +118,15 @@ def _signed(value: float, digits: int) -> str:
     return sign + written
 
 
-def _signed_percent(value: float) -> str:
+def signed_percent(value: float) -> str:
+    """A relative change: −23 %, +0.9 %."""
     percent = 100 * value
     return _signed(percent, 0 if abs(percent) >= 2 else 1) + " %"
+
+
+def signed_points(value: float) -> str:
+    """A difference of accuracies in percentage points: +2.8."""
+    return _signed(100 * value, 1)
 
 
 _FORMS: dict[str, Any] = {
@@ -128,8 +134,8 @@ _FORMS: dict[str, Any] = {
     "sloss": lambda value: _signed(value, 4),
     "pct": lambda value: f"{100 * value:.1f}".removesuffix(".0") + " %",
     "pp": lambda value: f"{100 * value:.1f}",
-    "spct": _signed_percent,
-    "points": lambda value: _signed(100 * value, 1),
+    "spct": signed_percent,
+    "points": signed_points,
     "acc": _accuracy,
     "rate": rate_text,
     "num": lambda value: f"{value:.3g}" if isinstance(value, float) else str(value),

@@ -1,0 +1,148 @@
+"""Single pairs by their rewards: most wrong, closest, tied, mended, broken, likely mislabelled; accuracy by group."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from rmtui.guide.statistics import Interval, quantile, wilson
+from rmtui.guide.thresholds import DEFAULT, Thresholds
+from rmtui.guide.verdict import Rewards, right
+
+_WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+|\s+|[^\w\s]")
+"""Words, runs of blanks, signs; Chinese, Japanese and Korean characters one by one."""
+_MOST_WORK = 4_000_000
+"""Words times words beyond which only the common start and end are compared."""
+
+Segment = tuple[str, bool]
+"""A piece of an answer, and whether it differs from the other answer."""
+
+
+def margin(rewards: tuple[float, float]) -> float:
+    """Reward of the chosen answer − reward of the rejected one."""
+    return rewards[0] - rewards[1]
+
+
+def most_wrong(rewards: Rewards) -> list[str]:
+    """Pairs whose rejected answer got the higher reward, the most confident mistake first."""
+    return sorted((key for key in rewards if margin(rewards[key]) < 0), key=lambda key: margin(rewards[key]))
+
+
+def closest(rewards: Rewards, limits: Thresholds = DEFAULT) -> list[str]:
+    """Pairs on the edge, closest first: a margin of at most a share of the median one, but no tie."""
+    sizes = {key: abs(margin(sides)) for key, sides in rewards.items()}
+    if not sizes:
+        return []
+    edge = median(sizes.values()) * limits.close_margin
+    return sorted((key for key, size in sizes.items() if 0 < size <= edge), key=lambda key: sizes[key])
+
+
+def tied(rewards: Rewards) -> list[str]:
+    """Pairs whose answers got the same reward to the last bit."""
+    return sorted(key for key, sides in rewards.items() if margin(sides) == 0)
+
+
+def mended(before: Rewards, after: Rewards) -> list[str]:
+    """Pairs that became right, the widest swing first."""
+    return _turned(before, after, wanted=True)
+
+
+def broken(before: Rewards, after: Rewards) -> list[str]:
+    """Pairs that were right and are not any more, the widest swing first."""
+    return _turned(before, after, wanted=False)
+
+
+def _turned(before: Rewards, after: Rewards, wanted: bool) -> list[str]:
+    common = before.keys() & after.keys()
+    found = [key for key in common if right(after[key]) is wanted and right(before[key]) is not wanted]
+    return sorted(found, key=lambda key: (-abs(margin(after[key]) - margin(before[key])), key))
+
+
+def suspects(runs: Sequence[Rewards], limits: Thresholds = DEFAULT) -> dict[str, int]:
+    """Likely mislabelled pairs → number of runs that are confidently wrong about them, most first.
+
+    Confident is relative to the run: among the widest of its margins, whatever the scale of its rewards.
+    """
+    counts: dict[str, int] = defaultdict(int)
+    depth: dict[str, float] = defaultdict(float)
+    for rewards in runs:
+        sizes = sorted(abs(margin(sides)) for sides in rewards.values())
+        edge = quantile(sizes, 1 - limits.suspect_share) if sizes else 0.0
+        for key, sides in rewards.items():
+            if (by := -margin(sides)) > 0 and by >= edge:
+                counts[key] += 1
+                depth[key] += by / edge if edge else 0.0
+    found = [key for key, count in counts.items() if count >= limits.suspect_runs]
+    return {key: counts[key] for key in sorted(found, key=lambda key: (-counts[key], -depth[key], key))}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Accuracy over the pairs that share a label."""
+
+    label: str
+    n: int
+    right: int
+    accuracy: Interval
+
+
+def accuracy_by(rewards: Rewards, label: Callable[[str], str | None], level: float = 0.95) -> list[Group]:
+    """Accuracy of each group of pairs, largest first; `label` maps a pair id to its group, None leaves it out."""
+    members: dict[str, list[bool]] = defaultdict(list)
+    for key, sides in rewards.items():
+        if (name := label(key)) is not None:
+            members[name].append(right(sides))
+    groups = [Group(name, len(hits), sum(hits), wilson(sum(hits), len(hits), level)) for name, hits in members.items()]
+    return sorted(groups, key=lambda group: (-group.n, group.label))
+
+
+def length_labels(lengths: Mapping[str, int]) -> dict[str, str]:
+    """Pair id → its quarter by length, named by its bounds; fewer groups where many lengths are equal."""
+    ordered = sorted(lengths.values())
+    if not ordered:
+        return {}
+    edges = sorted({ordered[min(len(ordered) - 1, len(ordered) * part // 4)] for part in (1, 2, 3)})
+    return {key: _bounds(length, edges) for key, length in lengths.items()}
+
+
+def _bounds(length: int, edges: Sequence[int]) -> str:
+    below = [edge for edge in edges if edge <= length]
+    above = [edge for edge in edges if edge > length]
+    if not below:
+        return f"< {above[0]}"
+    return f"{below[-1]} … {above[0] - 1}" if above else f"≥ {below[-1]}"
+
+
+def differing(chosen: str, rejected: str) -> tuple[list[Segment], list[Segment]]:
+    """Both answers in pieces, each marked as common to both or differing."""
+    left, right_words = _WORDS.findall(chosen), _WORDS.findall(rejected)
+    if len(left) * len(right_words) > _MOST_WORK:
+        return _by_ends(left, right_words)
+    matcher = difflib.SequenceMatcher(None, left, right_words, autojunk=False)
+    sides: tuple[list[Segment], list[Segment]] = ([], [])
+    for kind, start, end, other_start, other_end in matcher.get_opcodes():
+        _add(sides[0], left[start:end], kind != "equal")
+        _add(sides[1], right_words[other_start:other_end], kind != "equal")
+    return sides
+
+
+def _by_ends(left: list[str], other: list[str]) -> tuple[list[Segment], list[Segment]]:
+    most = min(len(left), len(other))
+    start = next((place for place in range(most) if left[place] != other[place]), most)
+    rest = most - start
+    end = next((place for place in range(rest) if left[-1 - place] != other[-1 - place]), rest)
+    sides: tuple[list[Segment], list[Segment]] = ([], [])
+    for side, words in zip(sides, (left, other), strict=True):
+        _add(side, words[:start], False)
+        _add(side, words[start : len(words) - end], True)
+        _add(side, words[len(words) - end :], False)
+    return sides
+
+
+def _add(side: list[Segment], words: Iterable[str], differs: bool) -> None:
+    if piece := "".join(words):
+        side.append((piece, differs))

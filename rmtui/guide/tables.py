@@ -1,0 +1,145 @@
+"""A comparison written out: as a plain table for a terminal, as Markdown that one pastes into a pull request."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rmtui.guide.catalog import metric_text, signed_percent, signed_points, value_text
+from rmtui.guide.figures import METRICS
+
+Document = Mapping[str, Any]
+
+
+def sections(document: Document) -> Iterator[tuple[str, list[list[str]]]]:
+    """The tables of a comparison: heading, then rows whose first is the head."""
+    names = [run["name"] for run in document["runs"]]
+    differs = document["config"]["differs"]
+    if differs:
+        rows = [[key, *(value_text(key, value) for value in values)] for key, values in differs.items()]
+        yield "differs", [["", *names], *rows]
+    yield "epochs", [["", *names], *_epochs(document)]
+    yield "figures", [["", *names], *_figures(document)]
+
+
+def _epochs(document: Document) -> Iterator[list[str]]:
+    for metric in METRICS:
+        for row in document["epochs"]:
+            if any(value is not None for value in row[metric]):
+                yield [f"{metric} e{row['epoch']}", *(_known(metric, value) for value in row[metric])]
+
+
+def _figures(document: Document) -> Iterator[list[str]]:
+    for metric in METRICS:
+        summary = document["summary"][metric]
+        intervals = summary.get("interval") or [None] * len(summary["last"])
+        last = [_with_half(metric, *pair) for pair in zip(summary["last"], intervals, strict=True)]
+        yield [f"{metric} last", *last]
+        yield [f"{metric} best", *(_best(metric, *pair) for pair in _tops(summary))]
+        yield [f"{metric} Δ", "", *(change_text(metric, change) for change in summary["change"][1:])]
+
+
+def _tops(summary: Mapping[str, Any]) -> Iterator[tuple[float | None, int | None]]:
+    yield from zip(summary["best"], summary["best_epoch"], strict=True)
+
+
+def _best(metric: str, value: float | None, epoch: int | None) -> str:
+    return "?" if value is None else f"{metric_text(metric, value)} (e{epoch})"
+
+
+def _known(metric: str, value: float | None) -> str:
+    return "–" if value is None else metric_text(metric, value)
+
+
+def _with_half(metric: str, value: float | None, interval: Sequence[float] | None) -> str:
+    shown = metric_text(metric, value)
+    return f"{shown} ±{50 * (interval[1] - interval[0]):.1f}" if interval else shown
+
+
+def change_text(metric: str, change: Mapping[str, Any] | None) -> str:
+    """`+2.8 points, better` or `−23 %, better`; ? where a figure is not known."""
+    if change is None:
+        return "?"
+    shown = f"{signed_points(change['delta'])} points" if metric == "val_acc" else signed_percent(change["percent"])
+    word = {True: ", better", False: ", worse", None: ", equal"}[change["better"]]
+    return shown + word
+
+
+def said(document: Document) -> list[str]:
+    """The sentences of a comparison: warnings, which is best, verdicts, seeds."""
+    lines = [f"! {warning}" for warning in document["warnings"]]
+    if document["best"]:
+        lines.append(document["best"]["text"])
+    for paired in document["paired"]:
+        lines += paired["texts"]
+    return lines + [row["text"] for row in document["seeds"]]
+
+
+def same_text(document: Document) -> str:
+    """`same: num_epochs 3 · lora.r 32 · …`."""
+    same = document["config"]["same"]
+    return " · ".join(f"{key} {value_text(key, value)}" for key, value in same.items() if value not in ("", [], {}))
+
+
+def plain(document: Document, all_keys: bool = False) -> str:
+    """For a terminal: aligned columns, wide characters counted as two."""
+    blocks = [_aligned(rows) for _, rows in sections(document)]
+    same = same_text(document)
+    if same:
+        keys = len(document["config"]["same"])
+        blocks.insert(min(1, len(blocks)), f"same: {same}" if all_keys else f"same: {keys} settings (--all shows them)")
+    blocks.append("\n".join(said(document)))
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(width(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [row[0] + " " * (widths[0] - width(row[0]))]
+        cells += [" " * (wide - width(cell)) + cell for cell, wide in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def width(text: str) -> int:
+    """Columns of a terminal that a text takes."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
+
+
+def markdown(document: Document) -> str:
+    """For a pull request: what differs, the figures, the verdicts; epochs and equal settings folded away."""
+    names = " vs ".join(_escaped(run["name"]) for run in document["runs"])
+    parts = [f"### {names}"]
+    tables = dict(sections(document))
+    if "differs" in tables:
+        parts.append(_pipes(tables["differs"], "differs"))
+    parts.append(_pipes(tables["figures"], "figure"))
+    parts.append("\n".join(f"- {_escaped(line)}" for line in said(document)))
+    parts.append(_folded("Every epoch", _pipes(tables["epochs"], "epoch")))
+    if same := same_text(document):
+        parts.append(_folded("Settings that are equal", _escaped(same)))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _pipes(rows: Sequence[Sequence[str]], corner: str) -> str:
+    if len(rows) < 2:
+        return ""
+    head, *body = rows
+    lines = ["| " + " | ".join(_escaped(cell) for cell in [corner, *head[1:]]) + " |"]
+    lines.append("|---|" + "--:|" * (len(head) - 1))
+    return "\n".join([*lines, *("| " + " | ".join(map(_escaped, row)) + " |" for row in body)])
+
+
+def _folded(title: str, body: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>" if body else ""
+
+
+def _escaped(text: str) -> str:
+    """Names and values of users are text, not Markdown."""
+    for sign in "\\|<*_`[":
+        text = text.replace(sign, "\\" + sign)
+    return text

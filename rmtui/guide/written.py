@@ -1,0 +1,126 @@
+"""Readings, advice and pairs written out for a terminal. Texts of users lose their control characters."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rmtui.guide.catalog import metric_text, say, value_text
+from rmtui.guide.tables import width
+
+GLYPHS = {"error": "✗", "warning": "▲", "info": "·", "good": "✓"}
+PATH_GLYPHS = {"done": "✓", "here": "▶", "ahead": "○", "skipped": "–"}
+_LONGEST = 600
+
+
+def advice_text(document: Mapping[str, Any], lang: str) -> str:
+    """What `rmtui advise` prints."""
+    blocks = [
+        _block(say("heading.readings", lang), _readings(document, lang)),
+        _block(say("heading.advice", lang), _advice(document, lang)),
+        _block(say("heading.path", lang), _path(document)),
+        _block(say("heading.expectations", lang), _expectations(document)),
+        _block(say("heading.forecasts", lang), _forecasts(document)),
+        _block(say("heading.silenced", lang), [f"  {row['id']} ({row['scope']})" for row in document["silenced"]]),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _block(heading: str, lines: Iterator[str] | Sequence[str]) -> str:
+    body = "\n".join(lines)
+    return f"{heading}\n{body}" if body else ""
+
+
+def _readings(document: Mapping[str, Any], lang: str) -> Iterator[str]:
+    for row in document["readings"]:
+        word = say(f"word.{row['severity']}", lang)
+        own = f" ({say('word.own', lang)})" if row["own"] else ""
+        yield f"  {GLYPHS[row['severity']]} {word}: {row['text']}{own} [{row['id']}]"
+
+
+def _advice(document: Mapping[str, Any], lang: str) -> Iterator[str]:
+    for place, row in enumerate(document["advice"], start=1):
+        yield f"  {place}. {row['text']} [{row['id']}]"
+        yield f"     {row['why']}"
+        for change in row["difference"]:
+            before, after = (value_text(change["key"], change[side]) for side in ("from", "to"))
+            yield f"     {change['key']}: {before} → {after}"
+        if row["expected"]:
+            ranges = ", ".join(
+                f"{metric} {metric_text(metric, low)} … {metric_text(metric, high)}"
+                for metric, (low, high) in row["expected"].items()
+            )
+            yield f"     {say('heading.expected', lang)}: {ranges}"
+        if row["because"]:
+            yield f"     {say('heading.because', lang)}: {', '.join(row['because'])}"
+
+
+def _path(document: Mapping[str, Any]) -> Iterator[str]:
+    for step in document["path"]:
+        outcome = f": {step['outcome_text']}" if step["outcome"] != "unknown" else ""
+        run = f" ({step['run']})" if step["run"] else ""
+        yield f"  {PATH_GLYPHS[step['state']]} {step['text']}{outcome}{run} · {step['state_text']}"
+
+
+def _expectations(document: Mapping[str, Any]) -> Iterator[str]:
+    if document["expectations"]:
+        yield f"  ({document['expectations']['text']})"
+        yield from (f"  {row['text']}" for row in document["expectations"]["epochs"])
+
+
+def _forecasts(document: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f"  {row['text']}" for row in document["forecasts"])
+    if document["forecast_record"]:
+        yield f"  {document['forecast_record']['text']}"
+
+
+def groups_text(document: Mapping[str, Any]) -> str:
+    """What `rmtui pairs --by` prints: accuracy with its interval, a block a run."""
+    blocks = []
+    for run in document["runs"]:
+        widest = max((width(group["label"]) for group in run["groups"]), default=0)
+        lines = [f"{run['name']}, val_acc by {document['by']}"]
+        for group in run["groups"]:
+            low, high = (metric_text("val_acc", end) for end in group["interval"])
+            label = clean(group["label"]) + " " * (widest - width(group["label"]))
+            share = metric_text("val_acc", group["accuracy"])
+            lines.append(f"  {label}  {share:>8}  ({low} … {high}), {group['right']} of {group['pairs']}")
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks) + (f"\n\n! {document['note']}" if document["note"] else "")
+
+
+def pairs_text(document: Mapping[str, Any], lang: str) -> str:
+    """What `rmtui pairs` prints: each pair with its margins, its texts, and the words that differ in brackets."""
+    names = [run["name"] for run in document["runs"]]
+    head = f"{document['kind']}: {document['count']} of {document['pairs_scored']} pairs, {', '.join(names)}"
+    blocks = [head, *(_pair(pair, names) for pair in document["pairs"])]
+    if document["note"]:
+        blocks.append(f"! {document['note']}")
+    return "\n\n".join(blocks)
+
+
+def _pair(pair: Mapping[str, Any], names: Sequence[str]) -> str:
+    margins = [f"{name} {sides['margin']:+.3f}" for name, sides in zip(names, pair["rewards"], strict=True) if sides]
+    lines = [f"{clean(pair['id'])}  margin {', '.join(margins)}"]
+    if pair["words"]:
+        lines += _folded("prompt", clean(pair["prompt"]))
+        for side in ("chosen", "rejected"):
+            lines += _folded(side, _marked(pair["words"][side]))
+    return "\n".join(lines)
+
+
+def _marked(words: Sequence[Sequence[Any]]) -> str:
+    return "".join(f"[{clean(piece)}]" if differs and piece.strip() else clean(piece) for piece, differs in words)
+
+
+def _folded(name: str, text: str) -> list[str]:
+    text = " ".join(text.split())
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST] + " …"
+    return textwrap.wrap(text, 100, initial_indent=f"  {name:<9}", subsequent_indent=" " * 11) or [f"  {name:<9}"]
+
+
+def clean(text: str) -> str:
+    """Control and escape characters become blanks: a terminal is not written to by data."""
+    return "".join(char if char.isprintable() or char == "\n" else " " for char in text)

@@ -1,0 +1,212 @@
+"""The validation pairs behind the figures of runs, with their texts; accuracy by any field; export."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rmtui.errors import UserError
+from rmtui.guide import pairs as guide
+from rmtui.guide.kinds import KINDS
+from rmtui.guide.verdict import Rewards
+from rmtui.operations import subjects
+from rmtui.records.facts import Run
+from rmtui.records.folder import atomic_write
+from rmtui.records.index import Index
+from rmtui.workspace import Workspace
+from trainer.pairs import Row, distinct_ids, fingerprint, plain_text, read_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Runs with the rewards of one evaluation each, and the rows of their validation file."""
+
+    runs: Sequence[Run]
+    evaluations: Sequence[str]
+    rewards: Sequence[Rewards]
+    rows: Mapping[str, Row]
+    file: Path | None
+    note: str
+    """Why texts are missing or may be others; empty when all is well."""
+
+
+def pairs(
+    ws: Workspace, refs: Sequence[str], kind: str | None = None, at: str = "last", limit: int | None = 10
+) -> dict[str, Any]:
+    """The document of `pairs --json`: the pairs of a kind, worst first, with texts, rewards and differing words.
+
+    wrong, close and tied look at one run, mended and broken at two, suspect at two or more.
+    """
+    kind = kind or ("wrong" if len(refs) == 1 else "broken" if len(refs) == 2 else "suspect")
+    _check_count(kind, len(refs))
+    loaded = _load(ws, refs, at)
+    found = _choose(kind, loaded, ws)
+    shown = found if limit is None else found[:limit]
+    return {
+        "kind": kind,
+        "runs": [
+            {"id": run.id, "name": run.name, "evaluation": name}
+            for run, name in zip(loaded.runs, loaded.evaluations, strict=True)
+        ],
+        "data": str(loaded.file) if loaded.file else None,
+        "note": loaded.note,
+        "pairs_scored": len(loaded.rewards[0]),
+        "count": len(found),
+        "pairs": [_pair(key, loaded) for key in shown],
+    }
+
+
+def _check_count(kind: str, count: int) -> None:
+    if kind not in KINDS:
+        raise UserError(f"{kind} is no kind of pairs", remedy=f"one of {', '.join(KINDS)}")
+    wanted = {"mended": (2, 2), "broken": (2, 2), "suspect": (2, 99)}.get(kind, (1, 1))
+    if not wanted[0] <= count <= wanted[1]:
+        many = str(wanted[0]) if wanted[0] == wanted[1] else f"{wanted[0]} or more"
+        raise UserError(f"{kind} takes {many} run{'s' * (many != '1')}, not {count}", remedy="rmtui pairs --help")
+
+
+def _choose(kind: str, loaded: Loaded, ws: Workspace) -> list[str]:
+    limits, first, last = subjects.limits(ws), loaded.rewards[0], loaded.rewards[-1]
+    choose = {
+        "wrong": lambda: guide.most_wrong(first),
+        "close": lambda: guide.closest(first, limits),
+        "tied": lambda: guide.tied(first),
+        "mended": lambda: guide.mended(first, last),
+        "broken": lambda: guide.broken(first, last),
+        "suspect": lambda: list(guide.suspects(loaded.rewards, limits)),
+    }
+    return choose[kind]()
+
+
+def _load(ws: Workspace, refs: Sequence[str], at: str) -> Loaded:
+    index = Index.open_reading(ws)
+    try:
+        index.sync()
+        runs = [index.run(index.resolve(ref)) for ref in refs]
+    finally:
+        index.close()
+    paths = [_evaluation(run, at) for run in runs]
+    prints = {run.val_fingerprint for run in runs}
+    if len(prints) > 1:
+        names = ", ".join(run.name for run in runs)
+        raise UserError(f"{names} were not validated on the same pairs", remedy="choose runs with one validation set")
+    rows, file, note = _rows(ws, runs)
+    rewards = [subjects.read_rewards(path) for path in paths]
+    if not rewards[0]:
+        raise UserError(f"{paths[0]} holds no readable pair", remedy="choose another evaluation with --at")
+    return Loaded(runs, [path.stem for path in paths], rewards, rows, file, note)
+
+
+def _evaluation(run: Run, at: str) -> Path:
+    path = subjects.evaluation(run, at)
+    if path is None:
+        why = "imported runs bring figures only" if run.state == "imported" else "no epoch has been evaluated yet"
+        raise UserError(f"{run.name} has no rewards of single pairs", why, "choose a run that was trained here")
+    return path
+
+
+def _rows(ws: Workspace, runs: Sequence[Run]) -> tuple[dict[str, Row], Path | None, str]:
+    """The rows of the first validation file that is there, with a note when it is not what was trained on."""
+    for run in runs:
+        data = run.config.get("data")
+        name = data.get("val") if isinstance(data, Mapping) else None
+        path = ws.path(name) if isinstance(name, str) and name else None
+        if path is not None and path.is_file():
+            rows = distinct_ids(row for row in read_rows(path) if isinstance(row, Row))
+            changed = run.val_fingerprint is not None and fingerprint(path) != run.val_fingerprint
+            note = f"{path} was changed since the run; texts may be others" if changed else ""
+            return {row.id: row for row in rows}, path, note
+    return {}, None, "the validation file is not there any more; rewards only"
+
+
+def _pair(key: str, loaded: Loaded) -> dict[str, Any]:
+    row = loaded.rows.get(key)
+    document: dict[str, Any] = {"id": key, "rewards": [_rewards(rewards, key) for rewards in loaded.rewards]}
+    if row is None:
+        return document | {"prompt": None, "chosen": None, "rejected": None, "fields": {}, "words": None}
+    chosen, rejected = plain_text(row.chosen), plain_text(row.rejected)
+    words = guide.differing(chosen, rejected)
+    return document | {
+        "prompt": plain_text(row.prompt),
+        "chosen": chosen,
+        "rejected": rejected,
+        "fields": dict(row.fields),
+        "line": row.line,
+        "words": {"chosen": [list(piece) for piece in words[0]], "rejected": [list(piece) for piece in words[1]]},
+    }
+
+
+def _rewards(rewards: Rewards, key: str) -> dict[str, float] | None:
+    if key not in rewards:
+        return None
+    chosen, rejected = rewards[key]
+    return {"chosen": chosen, "rejected": rejected, "margin": chosen - rejected}
+
+
+def accuracy_by(ws: Workspace, refs: Sequence[str], field: str, at: str = "last") -> dict[str, Any]:
+    """Accuracy of each run by a field of the data, by `length` (characters of the longer answer), or by `longer`."""
+    loaded = _load(ws, refs, at)
+    labels = _labels(loaded.rows, field)
+    if not labels:
+        known = sorted({name for row in loaded.rows.values() for name in row.fields})
+        raise UserError(
+            f"no pair has a field {field}", f"known: length, longer, {', '.join(known)}".rstrip(", "), "name one"
+        )
+    level = subjects.limits(ws).level
+    return {
+        "by": field,
+        "note": loaded.note,
+        "runs": [
+            {
+                "id": run.id,
+                "name": run.name,
+                "groups": [_group(found) for found in guide.accuracy_by(rewards, labels.get, level)],
+            }
+            for run, rewards in zip(loaded.runs, loaded.rewards, strict=True)
+        ],
+    }
+
+
+def _group(found: guide.Group) -> dict[str, Any]:
+    return {
+        "label": found.label,
+        "pairs": found.n,
+        "right": found.right,
+        "accuracy": found.accuracy.value,
+        "interval": [found.accuracy.low, found.accuracy.high],
+    }
+
+
+def _labels(rows: Mapping[str, Row], field: str) -> dict[str, str]:
+    sizes = {key: (len(plain_text(row.chosen)), len(plain_text(row.rejected))) for key, row in rows.items()}
+    if field == "length":
+        return guide.length_labels({key: max(pair) for key, pair in sizes.items()})
+    if field == "longer":
+        words = {-1: "rejected is longer", 0: "equally long", 1: "chosen is longer"}
+        return {key: words[(chosen > rejected) - (chosen < rejected)] for key, (chosen, rejected) in sizes.items()}
+    return {key: str(row.fields[field]) for key, row in rows.items() if field in row.fields}
+
+
+def export(document: Mapping[str, Any], path: Path) -> int:
+    """Write the document's pairs as JSON lines that can be read as data again; returns how many.
+
+    UserError when the file is there already: nothing is overwritten.
+    """
+    if path.exists():
+        raise UserError(f"{path} is there already", remedy="name a new file, or remove that one")
+    names = [run["name"] for run in document["runs"]]
+    lines = [json.dumps(_exported(pair, names), ensure_ascii=False) + "\n" for pair in document["pairs"]]
+    try:
+        atomic_write(path, "".join(lines).encode("utf-8", "replace"))
+    except OSError as error:
+        raise UserError(f"{path} was not written", str(error), "choose a folder you may write to") from error
+    return len(lines)
+
+
+def _exported(pair: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    margins = {name: sides["margin"] for name, sides in zip(names, pair["rewards"], strict=True) if sides}
+    sides = {name: pair[name] for name in ("prompt", "chosen", "rejected")}
+    return {**pair["fields"], "id": pair["id"], **sides, "margins": margins}
