@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,7 @@ def description(ready: Ready, reason: str) -> dict[str, Any]:
         "step": ready.progress.step,
         "epoch": ready.progress.epochs(ready.derived.steps_per_epoch),
         "reason": reason,
+        "created": time.time(),
         "world_size": ready.world_size,
         "facts": ready.facts,
     }

@@ -1,0 +1,178 @@
+"""A killed training goes on as if nothing had happened: the losses that follow are equal in hex."""
+
+import os
+import signal
+
+import pytest
+import trainer.checkpoint
+import trainer.train
+from engine_worlds import quick_end, start, train
+from trainer import manifest
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying_after(step):
+    """SIGKILL right after an optimizer step, before anything that follows it."""
+
+    def patch(rank):
+        quick_end(rank)
+        report = trainer.train.Training.report_step
+
+        def report_and_die(self, *figures):
+            report(self, *figures)
+            if self.progress.step == step:
+                die()
+
+        trainer.train.Training.report_step = report_and_die
+
+    return patch
+
+
+def dying_in_save(save, where):
+    """SIGKILL inside the save number `save`, at one of its stages."""
+
+    def patch(rank):
+        quick_end(rank)
+        count = 0
+
+        def counted(module, name, before):
+            original = getattr(module, name)
+
+            def call(*given):
+                nonlocal count
+                count += 1
+                if count == save and before:
+                    die()
+                made = original(*given)
+                if count == save:
+                    die()
+                return made
+
+            setattr(module, name, call)
+
+        stages = {
+            "before the model is written": (trainer.checkpoint, "save_model", True),
+            "before the manifest": (trainer.checkpoint.manifest, "seal", True),
+            "before the rename": (trainer.checkpoint.manifest, "publish", True),
+            "after the rename": (trainer.checkpoint.manifest, "publish", False),
+            "before older ones are removed": (trainer.checkpoint.manifest, "prune", True),
+        }
+        counted(*stages[where])
+
+    return patch
+
+
+@pytest.fixture(scope="module")
+def whole(bench, tmp_path_factory):
+    """The uninterrupted run, by number of ranks."""
+    made = {}
+
+    def of(ranks):
+        if ranks not in made:
+            run = tmp_path_factory.mktemp(f"whole{ranks}")
+            made[ranks] = train(run, bench.options(save_steps=3), ranks, quick_end)
+            assert made[ranks].codes == [0] * ranks, made[ranks].log()
+        return made[ranks]
+
+    return of
+
+
+def assert_goes_on(killed, whole, config, ranks):
+    """Resume from the newest whole checkpoint; every later loss, epoch figure and weight is the uninterrupted run's."""
+    checkpoint = manifest.newest(killed.run)
+    resumed = train(killed.run, config, ranks, quick_end, ("--resume", checkpoint.folder))
+    assert resumed.codes == [0] * ranks, resumed.log()
+    assert resumed.of("start")[0].data["exact_resume"] is True
+    steps = {step: loss for step, loss in whole.losses.items() if step > checkpoint.step}
+    assert steps
+    assert resumed.losses == steps
+    tail = [event.metrics for event in whole.of("epoch") if event.step > checkpoint.step]
+    assert [event.metrics for event in resumed.of("epoch")] == tail
+    weights = "model/adapter_model.safetensors"
+    assert (killed.run / weights).read_bytes() == (whole.run / weights).read_bytes()
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("step", [4, 7])
+def test_killed_after_a_step(bench, tmp_path, whole, ranks, step):
+    config = bench.options(save_steps=3)
+    killed = train(tmp_path, config, ranks, dying_after(step))
+    assert -signal.SIGKILL in killed.codes
+    assert_goes_on(killed, whole(ranks), config, ranks)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "before the model is written",
+        "before the manifest",
+        "before the rename",
+        "after the rename",
+        "before older ones are removed",
+    ],
+)
+def test_killed_inside_a_save(bench, tmp_path, whole, where):
+    config = bench.options(save_steps=3)
+    killed = train(tmp_path, config, 1, dying_in_save(2, where))
+    assert killed.codes == [-signal.SIGKILL]
+    assert_goes_on(killed, whole(1), config, 1)
+
+
+def test_killed_inside_a_save_on_two_ranks(bench, tmp_path, whole):
+    config = bench.options(save_steps=3)
+    killed = train(tmp_path, config, 2, dying_in_save(2, "before the rename"))
+    assert_goes_on(killed, whole(2), config, 2)
+
+
+def test_stopped_and_resumed_equals_never_stopped(bench, tmp_path, whole):
+    config = bench.options(save_steps=3)
+    world = start(tmp_path, config, 2, quick_end)
+    world.until(lambda: 4 in world.losses)
+    world.signal(signal.SIGTERM, rank=1)
+    world.signal(signal.SIGTERM, rank=1)
+    world.wait()
+    assert world.codes == [0, 0], world.log()
+    if world.result["outcome"] == "stopped":
+        assert_goes_on(world, whole(2), config, 2)
+
+
+def test_another_batch_size_is_refused_without_force(bench, tmp_path):
+    train(tmp_path, bench.options(save_steps=3), 1, dying_after(5))
+    folder = manifest.newest(tmp_path).folder
+    other = bench.options(save_steps=3, batch_size=4)
+    refused = train(tmp_path, other, 1, quick_end, ("--resume", folder))
+    assert refused.codes == [2]
+    assert "batch_size was 2, now 4" in refused.log()
+    assert "--force" in refused.log()
+    assert "Traceback" not in refused.log()
+    forced = train(tmp_path, other, 1, quick_end, ("--resume", folder, "--force"))
+    assert forced.codes == [0], forced.log()
+    assert forced.of("start")[0].data["exact_resume"] is False
+    assert forced.result["epoch"] == 2.0
+
+
+def test_another_world_size_or_other_pairs_are_refused(bench, tmp_path):
+    train(tmp_path, bench.options(), 1, quick_end)
+    folder = manifest.newest(tmp_path).folder
+    assert "1 processes, now on 2" in train(tmp_path, bench.options(), 2, quick_end, ("--resume", folder)).log()
+    fewer = tmp_path / "fewer.jsonl"
+    fewer.write_text("".join(bench.train.read_text().splitlines(keepends=True)[:-1]))
+    changed = train(tmp_path, bench.options(data__train=str(fewer)), 1, quick_end, ("--resume", folder))
+    assert changed.codes == [2]
+    assert "train pairs have changed" in changed.log()
+
+
+def test_a_damaged_checkpoint_is_found(bench, tmp_path):
+    train(tmp_path, bench.options(), 1, quick_end)
+    newest = manifest.newest(tmp_path).folder
+    weights = newest / "adapter_model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert manifest.newest(tmp_path).folder != newest
+    refused = train(tmp_path, bench.options(), 1, quick_end, ("--resume", newest))
+    assert refused.codes == [2]
+    assert "adapter_model.safetensors was changed" in refused.log()
