@@ -136,17 +136,20 @@ def same_set(subjects: Sequence[Subject]) -> bool | None:
 
 
 def best(subjects: Sequence[Subject], lang: str) -> dict[str, Any] | None:
-    """Which run is best, and by what: val_acc where all have it, else val_loss. None on different validation sets."""
+    """Which run is best, and by what: val_acc where all have it, else val_loss alone, with that said.
+
+    None on different validation sets, and where all are equal.
+    """
     if same_set(subjects) is False:
         return None
-    for metric in ("val_acc", "val_loss"):
+    for metric, sentence in (("val_acc", "verdict.best"), ("val_loss", "verdict.best_by_loss")):
         values = [subject.newest(metric) for subject in subjects]
         known = [value for value in values if value is not None]
         if len(known) < len(values) or len(set(known)) < 2:
             continue
         top = max(known) if better(metric, 1.0) else min(known)
         run = subjects[values.index(top)].run
-        said = say("verdict.best", lang, run=run.name, metric=metric, value=metric_text(metric, top))
+        said = say(sentence, lang, run=run.name, metric=metric, value=metric_text(metric, top))
         return {"run": run.id, "name": run.name, "by": metric, "value": top, "text": said}
     return None
 

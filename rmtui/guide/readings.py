@@ -10,6 +10,8 @@ from rmtui.guide.subject import SEVERITIES, Reading, Subject
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 
 RULES = (*rules_training.RULES, *rules_losses.RULES)
+_OWN = 8
+"""rmtui's own readings stand after the guide's seven."""
 
 
 def read(
@@ -21,4 +23,4 @@ def read(
     """Readings of a run, and of it against the run `before`; without those whose id is silenced."""
     case = Case(subject, before, limits)
     found = [reading for rule in RULES for reading in rule(case) if reading.id not in silenced]
-    return sorted(found, key=lambda reading: (SEVERITIES.index(reading.severity), reading.statement or 0))
+    return sorted(found, key=lambda reading: (SEVERITIES.index(reading.severity), reading.statement or _OWN))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -140,6 +141,4 @@ def _folded(title: str, body: str) -> str:
 
 def _escaped(text: str) -> str:
     """Names and values of users are text, not Markdown."""
-    for sign in "\\|<*_`[":
-        text = text.replace(sign, "\\" + sign)
-    return text
+    return re.sub(r"[\\|<*`\[]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)
