@@ -1,33 +1,23 @@
-"""Preference pairs as tokens: text or chat template, truncation that keeps the answers, a cache, a report.
-
-Plain text is prompt + answer + the tokenizer's end-of-sequence text (TRL's convention), tokenized once as a whole.
-Message lists go through the tokenizer's chat template; a template that prints today's date prints `TEMPLATE_DATE`, so
-that both sides, every rank, a resumed run and a later scoring see the same tokens.
-"""
+"""A pair file, ready for training: read, tokenized (or taken from the cache), cut to length, and reported on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trainer import pairs as files
 from trainer import tokens as cache
 from trainer.config import TrainConfig
-from trainer.pairs import BadLine, Row, Side
+from trainer.cut import Encoded, Ids, edges, shared_length, truncate
+from trainer.pairs import BadLine, Row
+from trainer.texts import TEMPLATE_DATE, encode
+from trainer.texts import DataError as DataError
 
-TEMPLATE_DATE = date(2025, 1, 1)
-Ids = NDArray[np.int32]
 _SHOWN_LINES = 10
-
-
-class DataError(ValueError):
-    """A pair file that cannot be trained on; the message names file, lines and remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +91,6 @@ class PairSet:
 
     def __len__(self) -> int:
         return len(self.pairs)
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A row before truncation."""
-
-    chosen: Ids
-    rejected: Ids
-    prompt: int
-    """Leading tokens that belong to the prompt on both sides."""
 
 
 def load_pairs(path: Path | str, tokenizer: Any, config: TrainConfig, limit: int | None = None) -> PairSet:
@@ -187,134 +167,14 @@ def _refusal(path: Path | str, bad: Sequence[BadLine]) -> str:
 
 def _encode_file(path: Path | str, rows: list[Row], tokenizer: Any, config: TrainConfig) -> tuple[list[Encoded], bool]:
     if not config.token_cache:
-        return encode(rows, tokenizer, config), False
+        return encode(rows, tokenizer, config.chat_template), False
     key = cache.key(rows, tokenizer, config.chat_template, TEMPLATE_DATE.isoformat())
     found = cache.read(key)
     if found is not None:
         return [Encoded(*one) for one in found], True
-    made = encode(rows, tokenizer, config)
+    made = encode(rows, tokenizer, config.chat_template)
     cache.write(key, [(one.chosen, one.rejected, one.prompt) for one in made])
     return made, False
-
-
-def encode(rows: Sequence[Row], tokenizer: Any, config: TrainConfig) -> list[Encoded]:
-    """Rows → tokens of both sides, whole."""
-    templated = [uses_template(row.prompt, row.chosen, tokenizer, config) for row in rows]
-    made: list[Encoded | None] = [None] * len(rows)
-    for flag in (False, True):
-        places = [place for place, one in enumerate(templated) if one is flag]
-        texts = [(_texts(rows[place], tokenizer, flag)) for place in places]
-        ids = [tokenize([text[part] for text in texts], tokenizer, flag) for part in range(3)]
-        for place, chosen, rejected, prompt in zip(places, *ids, strict=True):
-            common = min(common_prefix(prompt, chosen), common_prefix(prompt, rejected))
-            made[place] = Encoded(chosen, rejected, common)
-    return [one for one in made if one is not None]
-
-
-def _texts(row: Row, tokenizer: Any, templated: bool) -> tuple[str, str, str]:
-    chosen = render(row.prompt, row.chosen, tokenizer, templated)
-    rejected = render(row.prompt, row.rejected, tokenizer, templated)
-    prompt = render_prompt(row.prompt, tokenizer, templated)
-    return chosen, rejected, prompt
-
-
-def uses_template(prompt: Side, answer: Side, tokenizer: Any, config: TrainConfig) -> bool:
-    """Message lists take the tokenizer's chat template when it has one and the configuration allows it."""
-    is_chat = isinstance(answer, list) or isinstance(prompt, list)
-    return is_chat and config.chat_template == "auto" and bool(tokenizer.chat_template)
-
-
-def render(prompt: Side, answer: Side, tokenizer: Any, templated: bool) -> str:
-    """Prompt and answer as the one text that is scored."""
-    if templated:
-        return _template([*_messages(prompt, "user"), *_messages(answer, "assistant")], tokenizer, False)
-    text = files.plain_text(prompt) + files.plain_text(answer)
-    end = tokenizer.eos_token or ""
-    return text if end and text.endswith(end) else text + end
-
-
-def render_prompt(prompt: Side, tokenizer: Any, templated: bool) -> str:
-    if not templated:
-        return files.plain_text(prompt)
-    messages = _messages(prompt, "user")
-    return _template(messages, tokenizer, True) if messages else ""
-
-
-def _messages(side: Side, role: str) -> list[files.Message]:
-    if isinstance(side, list):
-        return side
-    return [{"role": role, "content": side}] if side else []
-
-
-def _template(messages: list[files.Message], tokenizer: Any, generation: bool) -> str:
-    """The rendered dialogue; `strftime_now` is what templates ask for today's date."""
-    try:
-        text: str = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=generation, strftime_now=TEMPLATE_DATE.strftime
-        )
-    except Exception as error:  # templates raise whatever they like
-        roles = ", ".join(message["role"] for message in messages)
-        raise DataError(f"the tokenizer's chat template refuses a dialogue of {roles}: {error}") from error
-    return text
-
-
-def tokenize(texts: Sequence[str], tokenizer: Any, templated: bool) -> list[Ids]:
-    """Texts → ids; a rendered template already holds its special tokens."""
-    if not texts:
-        return []
-    found = tokenizer(
-        list(texts), add_special_tokens=not templated, return_attention_mask=False, truncation=False, verbose=False
-    )
-    return [np.asarray(ids, dtype=np.int32) for ids in found["input_ids"]]
-
-
-def common_prefix(left: Ids, right: Ids) -> int:
-    """Tokens that both begin with."""
-    size = min(len(left), len(right))
-    differs = np.flatnonzero(left[:size] != right[:size])
-    return int(differs[0]) if len(differs) else size
-
-
-def shared_length(chosen: Ids, rejected: Ids) -> int:
-    """`common_prefix`, less so that each side keeps a token of its own to be scored at."""
-    return min(common_prefix(chosen, rejected), len(chosen) - 1, len(rejected) - 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """Special tokens that stay where they are when a sequence is cut: [CLS] or BOS in front, [SEP] behind."""
-
-    front: frozenset[int]
-    back: frozenset[int]
-
-
-def edges(tokenizer: Any) -> Edges:
-    front = {tokenizer.cls_token_id, tokenizer.bos_token_id} - {None}
-    back = set() if tokenizer.eos_token_id is not None else {tokenizer.sep_token_id} - {None}
-    return Edges(frozenset(front), frozenset(back))
-
-
-def truncate(one: Encoded, longest: int, kept: Edges) -> tuple[Ids, Ids, int]:
-    """(chosen, rejected, tokens cut off the prompt's left end), no side longer than `longest`.
-
-    Both sides lose the same part of the prompt and never more than the prompt; an answer that alone is too long
-    loses its end.
-    """
-    front = int(one.prompt > 0 and int(one.chosen[0]) in kept.front)
-    over = max(len(one.chosen), len(one.rejected)) - longest
-    room = min(one.prompt, len(one.chosen) - 1, len(one.rejected) - 1) - front
-    cut = max(0, min(over, room))
-    return _cut(one.chosen, front, cut, longest, kept), _cut(one.rejected, front, cut, longest, kept), cut
-
-
-def _cut(ids: Ids, front: int, cut: int, longest: int, kept: Edges) -> Ids:
-    if cut:
-        ids = np.concatenate([ids[:front], ids[front + cut :]])
-    if len(ids) <= longest:
-        return ids
-    if int(ids[-1]) in kept.back:
-        return np.concatenate([ids[: longest - 1], ids[-1:]])
-    return ids[:longest]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ computing a shared prefix twice, pooled by place and not by pad id, with a head 
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,16 @@ def load(config: TrainConfig) -> tuple[RewardModel, Any]:
 
 
 def load_tokenizer(name: str) -> Any:
+    """The tokenizer, with a pad token that is no end token.
+
+    transformers finds the scored token by looking for the last one that is not the pad token; with pad == eos that
+    is the token before the end, while training and scoring here read the reward at the end itself.
+    """
     tokenizer: Any = AutoTokenizer.from_pretrained(name, **_gguf(name))
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        special = [str(token) for _, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special]
+        used = {tokenizer.eos_token, tokenizer.bos_token, tokenizer.sep_token, tokenizer.cls_token}
+        tokenizer.pad_token = next((token for token in special if token not in used), tokenizer.eos_token)
     return tokenizer
 
 
@@ -152,6 +162,17 @@ def layout_for(classifier: PreTrainedModel, tokenizer: Any, config: TrainConfig)
     attention.register()
     classifier.set_attn_implementation(attention.NAME)
     return Layout(padded.pad_id, unpadded=True, share_prefix=causal and config.share_prefix, pool_first=bert)
+
+
+def load_trained(folder: Path, config: TrainConfig) -> tuple[RewardModel, Any]:
+    """What a training saved: an adapter with its head over the base model, or a whole model. Not for training on."""
+    tokenizer = load_tokenizer(str(folder))
+    adapter = folder / "adapter_config.json"
+    base = str(json.loads(adapter.read_bytes())["base_model_name_or_path"]) if adapter.exists() else str(folder)
+    classifier = load_classifier(base, tokenizer)
+    layout = layout_for(classifier, tokenizer, config)
+    inner = PeftModel.from_pretrained(classifier, folder) if adapter.exists() else classifier
+    return RewardModel(inner, layout).eval(), tokenizer
 
 
 def add_lora(classifier: PreTrainedModel, config: TrainConfig) -> PeftModel:

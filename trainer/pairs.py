@@ -100,6 +100,39 @@ def read_object(raw: bytes) -> dict[str, Any]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer to be scored by itself: a line with `response` (or `completion`), and `prompt`."""
+
+    id: str
+    prompt: Side
+    response: Side
+    line: int = 0
+
+
+def read_scorable(file: BinaryIO) -> Iterator[Row | Response | BadLine]:
+    """Lines of pairs or of single responses, whichever each line is."""
+    for number, raw in enumerate(file, start=1):
+        clean = raw.removeprefix(_BOM) if number == 1 else raw
+        try:
+            found = read_object(clean)
+            name = next((key for key in ("response", "completion") if key in found), None)
+            alone = name is not None and "chosen" not in found
+            yield _response(found, str(name), number) if alone else _row(found, number)
+        except _Bad as bad:
+            yield BadLine(number, bad.kind, str(bad))
+
+
+def _response(found: dict[str, Any], name: str, number: int) -> Response:
+    prompt, answer = found.get("prompt", ""), found[name]
+    for key, side in (("prompt", prompt), (name, answer)):
+        if side != "":
+            _check_side(key, side)
+    if isinstance(prompt, list) and isinstance(answer, str):
+        answer = _reply(answer)
+    return Response(str(found.get("id", number)), prompt, answer, number)
+
+
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
