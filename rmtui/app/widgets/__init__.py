@@ -1,8 +1,9 @@
 """Widgets: they take plain facts and callables, and never know the index.
 
-RunTable(source)        run_table.py   rows of a windowed source; Moved, Opened, Marked messages
-Chart(title)            chart.py       show(curves, band); View shared between charts; CursorMoved, ViewChanged
-LogView()               log_view.py    open(index); poll(); follow, search, filter
-Form()                  form.py        load(values, file=…, others=…); Changed, problems(), texts()
-ProgressLine, KeyFigures, DeviceLoad, AdviceList   small ones
+RunTable(source)    run_table.py     rows of a windowed source; Moved, Opened, Marked
+Chart(title)        chart.py         show(curves, band); a View shared between charts; ViewChanged, LogWanted
+LogView()           log_view.py      open(index); follow, search, filter; SearchDone, StepWanted
+Form()              form.py          load(texts, references); texts(), problems(), changes(); Changed, Focused
+KeyFigures()        key_figures.py   named figures aligned on the decimal point
+DeviceLoad()        device_load.py   processors and GPUs, read by read_devices()
 """
