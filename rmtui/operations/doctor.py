@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from rmtui.workspace import Workspace
 
-
 GLYPHS = {"ok": "✓", "note": "·", "warning": "▲", "error": "✗"}
 
 

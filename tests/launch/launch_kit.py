@@ -1,0 +1,134 @@
+"""What the tests of launching and faults share: a workspace, runs of the stand-in trainer, waiting with a deadline."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rmtui import workspace
+from rmtui.launch import slots
+from rmtui.operations import launch
+from rmtui.records import proc, state
+from rmtui.records.facts import State, Status
+from rmtui.records.folder import RunFolder
+from rmtui.workspace import Workspace
+
+STAND_IN = Path(__file__).with_name("stand_in.py")
+PATIENCE = 40.0
+
+
+def make_workspace(root: Path, settings: str = "") -> Workspace:
+    ws = workspace.create(root / "ws")
+    (ws.root / "workspace.toml").write_text(settings)
+    return workspace.open_workspace(ws.root)
+
+
+def spec(launcher: str = "direct", processes: int = 1, grace: float = 20.0, **how: Any) -> dict[str, Any]:
+    """spec.toml of a stand-in training."""
+    return {
+        "name": "stand-in",
+        "preset": "A",
+        "config": {"num_epochs": 1, "batch_size": 4, "gradient_accumulation_steps": 2},
+        "trainer": {"command": [*_interpreter(launcher), str(STAND_IN)], "launcher": launcher},
+        "launch": {"kind": "local", "processes": processes, "device": "cpu", "grace": grace},
+        "stand_in": how,
+    }
+
+
+def _interpreter(launcher: str) -> list[str]:
+    import sys
+
+    return [sys.executable] if launcher == "direct" else []
+
+
+def start(ws: Workspace, launcher: str = "direct", processes: int = 1, grace: float = 20.0, **how: Any) -> RunFolder:
+    """Queue a stand-in training; it starts when the CPU is free."""
+    run = RunFolder.create(ws.runs, spec(launcher, processes, grace, **how))
+    launch.enqueue(ws, run, 1, slots.needs_of(run.spec()))
+    return run
+
+
+def until(condition: Callable[[], Any], what: str = "", seconds: float = PATIENCE) -> Any:
+    """Wait for a condition to hold; fails with words when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not in {seconds} s: {what or condition}"
+        time.sleep(0.02)
+    return value
+
+
+def until_state(run: RunFolder, *wanted: State) -> Status:
+    """Wait for one of these states; fails when the run ends in another."""
+
+    def there() -> Status | None:
+        now = state.status(run)
+        assert now.state in wanted or not now.state.final, f"{now.state}: {now.reason}"
+        return now if now.state in wanted else None
+
+    return until(there, f"{run.id} to be {' or '.join(wanted)}, is {state.status(run)}")
+
+
+def until_ended(run: RunFolder) -> Status:
+    return until(lambda: (now := state.status(run)).state.final and now, "the run's end")
+
+
+def until_step(run: RunFolder, step: int, ranks: int = 1) -> None:
+    """Wait until every rank has made a step."""
+
+    def there() -> bool:
+        last = run.last_attempt()
+        steps = last.rank_steps() if last else {}
+        return len(steps) >= ranks and all(made >= step for made, _ in steps.values())
+
+    until(there, f"step {step} of {ranks} ranks; {state.status(run)}")
+
+
+def go(run: RunFolder) -> None:
+    """Let a held stand-in go on."""
+    (run.control / "go").touch()
+
+
+def supervisor(run: RunFolder) -> proc.Proc:
+    launched = run.last_attempt().launch()
+    return proc.Proc(launched["pid"], launched["started"])
+
+
+def kill(process: proc.Proc) -> None:
+    """SIGKILL, and wait until it is dead."""
+    os.kill(process.pid, signal.SIGKILL)
+    until(lambda: not proc.alive(process), f"the death of {process}")
+
+
+def none_left(run: RunFolder) -> bool:
+    return not proc.tagged(run.id)
+
+
+def events(run: RunFolder) -> list[dict[str, Any]]:
+    """Every event of every attempt, as written."""
+    import json
+
+    lines = [line for attempt in run.attempts() for line in attempt.events.read_bytes().splitlines()]
+    return [json.loads(line) for line in lines]
+
+
+def clean_up(ws: Workspace) -> None:
+    """End whatever a failed test left: supervisors and waiting processes of this workspace, then tagged processes."""
+    marks = str(ws.root).encode()
+    for name in os.listdir("/proc"):
+        if name.isdigit() and _is_ours(int(name), marks):
+            os.kill(int(name), signal.SIGKILL)
+    for run in ws.runs.glob("2*"):
+        for process in proc.tagged(run.name):
+            proc.signal(process.proc, signal.SIGKILL)
+
+
+def _is_ours(pid: int, marks: bytes) -> bool:
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return b"rmtui.launch.supervisor" in line and marks in line

@@ -1,0 +1,204 @@
+"""A run's life with the stand-in trainer: start, end, stop, resume, queue. Real processes, real locks."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+import launch_kit as kit
+import pytest
+
+from rmtui.errors import UserError
+from rmtui.operations import adopt, launch, queue, resume, stop
+from rmtui.records import proc, state
+from rmtui.records.facts import State
+
+
+def test_a_run_finishes(ws):
+    run = kit.start(ws, steps=3)
+    ended = launch.wait(ws, run.id)
+    assert (ended.state, ended.resumable) == (State.FINISHED, False)
+    assert [event["step"] for event in kit.events(run) if event["kind"] == "step"] == [1, 2, 3]
+    assert run.last_attempt().exit()["exit_code"] == 0
+    assert kit.none_left(run)
+
+
+def test_launching_twice_runs_one_after_the_other_on_a_cpu(ws):
+    first = kit.start(ws, steps=2, hold_at=1)
+    kit.until_step(first, 1)
+    second, third = kit.start(ws, steps=1), kit.start(ws, steps=1)
+    assert [place.id for place in queue.places(ws)] == [second.id, third.id]
+    assert "place 2" in state.status(third).reason
+    queue.move(ws, third.id, 1)
+    assert [place.id for place in queue.places(ws)] == [third.id, second.id]
+    kit.go(first)
+    assert kit.until_ended(second).state == kit.until_ended(third).state == State.FINISHED
+    assert third.last_attempt().launch()["t"] < second.last_attempt().launch()["t"]
+    assert queue.places(ws) == []
+
+
+def test_a_waiting_run_can_be_taken_out_and_resumed_later(ws):
+    first = kit.start(ws, steps=2, hold_at=1)
+    kit.until_step(first, 1)
+    waiting = kit.start(ws, steps=1)
+    gone = stop.stop(ws, waiting.id)
+    assert gone.state == State.STOPPED and "queue" in gone.reason
+    kit.go(first)
+    kit.until_ended(first)
+    assert waiting.attempts() == []
+    resume.resume(ws, waiting.id)
+    assert kit.until(lambda: state.status(waiting).state == State.FINISHED, "the resumed run")
+
+
+def test_stop_saves_and_resume_goes_on_without_a_repeated_step(ws):
+    run = kit.start(ws, steps=6, hold_at=3)
+    kit.until_step(run, 3)
+    ended = stop.stop(ws, run.id, wait=True)
+    assert ended.state == State.STOPPED and ended.resumable and "step 3" in ended.reason
+    assert kit.none_left(run)
+    kit.go(run)
+    resumed = resume.resume(ws, run.id)
+    assert (resumed.id, resumed.step) == (run.id, 3)
+    assert launch.wait(ws, run.id).state == State.FINISHED
+    assert [event["step"] for event in kit.events(run) if event["kind"] == "step"] == [1, 2, 3, 4, 5, 6]
+    assert [attempt.n for attempt in run.attempts()] == [1, 2]
+
+
+def test_stop_now_kills_at_once(ws):
+    run = kit.start(ws, steps=3, hold_at=1)
+    kit.until_step(run, 1)
+    ended = stop.stop(ws, run.id, now=True, wait=True)
+    assert ended.state == State.KILLED and "at once" in ended.reason
+    assert kit.none_left(run) and run.checkpoints() == []
+
+
+def test_a_run_that_lives_waits_or_has_finished_is_not_resumed(ws):
+    run = kit.start(ws, steps=2, hold_at=1)
+    kit.until_step(run, 1)
+    waiting = kit.start(ws, steps=1)
+    for each, word in ((run, "stop it first"), (waiting, "queue")):
+        with pytest.raises(UserError) as refused:
+            resume.resume(ws, each.id)
+        assert word in str(refused.value)
+    kit.go(run)
+    kit.until_ended(run)
+    with pytest.raises(UserError, match="--epochs"):
+        resume.resume(ws, run.id)
+
+
+def test_a_finished_run_is_extended_as_a_linked_run(ws):
+    run = kit.start(ws, steps=2)
+    kit.until_ended(run)
+    linked = resume.resume(ws, run.id, epochs=3)
+    made = kit.RunFolder(ws.runs / linked.id)
+    assert made.spec()["config"]["num_epochs"] == 2 and made.spec()["extends"] == run.id
+    assert "start anew" in linked.warnings[0]
+    assert launch.wait(ws, linked.id).state == State.FINISHED
+    argv = made.last_attempt().launch()["argv"]
+    assert argv[argv.index("--init-from") + 1] == str(run.checkpoints()[0])
+
+
+def test_out_of_memory_is_said_with_what_to_try_and_relaunched_so(ws):
+    run = kit.start(ws, steps=5, crash={"rank": 0, "step": 2, "how": "oom"})
+    ended = kit.until_ended(run)
+    assert ended.state == State.FAILED
+    assert ended.reason.startswith("out of memory on rank 0 at step 2: try batch size 2 × accumulation 4")
+    made = kit.RunFolder(ws.runs / resume.relaunch_smaller(ws, run.id))
+    assert made.spec()["config"]["batch_size"] == 2
+    kit.until_ended(made)
+
+
+def test_a_failure_is_told_with_type_rank_and_last_lines(ws):
+    run = kit.start(ws, steps=5, crash={"rank": 0, "step": 2, "how": "raise"})
+    ended = kit.until_ended(run)
+    assert ended.state == State.FAILED and ended.resumable
+    assert ended.reason == "ValueError: the data ended early (rank 0) at step 2"
+    assert run.last_attempt().exit()["tail"][-1] == "about to crash: raise"
+
+
+def test_a_killed_supervisor_is_replaced_and_the_run_ends_well(ws):
+    run = kit.start(ws, steps=4, hold_at=2)
+    kit.until_step(run, 2)
+    kit.kill(kit.supervisor(run))
+    orphaned = state.status(run)
+    assert (orphaned.state, orphaned.supervised) == (State.RUNNING, False)
+    assert adopt.adopt_all(ws) == [run.id]
+    kit.until(lambda: state.status(run).supervised, "the adoption")
+    assert adopt.adopt_all(ws) == []
+    kit.go(run)
+    assert kit.until_ended(run).state == State.FINISHED
+    assert run.last_attempt().exit() is not None
+
+
+def test_an_orphaned_training_keeps_its_slot(ws):
+    run = kit.start(ws, steps=4, hold_at=2)
+    kit.until_step(run, 2)
+    kit.kill(kit.supervisor(run))
+    second = kit.start(ws, steps=1)
+    kit.until(lambda: state.status(second).reason.startswith("place 1"), "the second to wait")
+    assert state.status(run).state == State.RUNNING and second.attempts() == []
+    kit.go(run)
+    assert kit.until_ended(second).state == State.FINISHED
+
+
+def test_secrets_and_rights(ws, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hunter2-secret")
+    run = kit.start(ws, steps=2, hold_at=1)
+    kit.until_step(run, 1)
+    (rank,) = proc.tagged(run.id)
+    with open(f"/proc/{rank.proc.pid}/environ", "rb") as file:
+        assert b"hunter2-secret" in file.read(), "the training itself gets the caller's environment"
+    kit.go(run)
+    kit.until_ended(run)
+    for folder, _, names in os.walk(run.path):
+        assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700, folder
+        for name in names:
+            path = os.path.join(folder, name)
+            assert b"hunter2-secret" not in open(path, "rb").read(), path
+            assert stat.S_IMODE(os.stat(path).st_mode) & 0o077 == 0 or name == "go", path
+
+
+def test_the_supervisor_keeps_nothing_of_its_caller(ws):
+    read, write = os.pipe()
+    os.set_inheritable(write, True)
+    run = kit.start(ws, steps=2, hold_at=1)
+    os.close(write)
+    kit.until_step(run, 1)
+    assert os.read(read, 1) == b"", "a reader of the caller's pipe sees its end while the training runs"
+    os.close(read)
+    me = kit.supervisor(run)
+    (rank,) = proc.tagged(run.id)
+    for pid in (me.pid, rank.proc.pid):
+        assert os.getsid(pid) != os.getsid(0)
+        targets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        assert not any(target.startswith("/dev/pts") for target in targets)
+    ranks_pipes = {os.readlink(f"/proc/{rank.proc.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{rank.proc.pid}/fd")}
+    assert not any(target.startswith("pipe:") for target in ranks_pipes)
+    with open(f"/proc/{me.pid}/maps") as maps:
+        assert "torch" not in maps.read()
+    kit.go(run)
+    kit.until_ended(run)
+
+
+def test_stacks_are_written_into_the_ranks_log(ws):
+    run = kit.start(ws, steps=2, hold_at=1)
+    kit.until_step(run, 1)
+    stop.stacks(ws, run.id)
+    log = run.last_attempt().logs / "rank0.log"
+    kit.until(lambda: "wait_for_go" in log.read_text(), "the stack in the log")
+    assert state.status(run).state == State.RUNNING
+    kit.go(run)
+    kit.until_ended(run)
+
+
+def test_commands_fire_with_names_in_the_environment_only(tmp_path):
+    out = tmp_path / "said"
+    command = f'printf "%s|%s" "$RMTUI_STATE" "$RMTUI_NAME" > {out}'
+    ws = kit.make_workspace(tmp_path, f"on_finished = {json.dumps(command)}\n")
+    document = kit.spec(steps=1) | {"name": "$(touch pwned)`x`; ls"}
+    run = kit.RunFolder.create(ws.runs, document)
+    launch.enqueue(ws, run, 1, kit.slots.needs_of(document))
+    kit.until(lambda: out.exists() and out.read_text().count("|") == 1, "the command")
+    assert out.read_text() == "finished|$(touch pwned)`x`; ls"
+    assert not (ws.root / "pwned").exists()
