@@ -121,7 +121,7 @@ def make_accelerator(config: TrainConfig, request: Request) -> Accelerator:
         if importlib.util.find_spec(name) is None:
             raise Refused(f"trackers: {name} is not installed; run pip install {name}, or take it out of trackers")
     accelerator = Accelerator(
-        mixed_precision=config.mixed_precision, log_with=config.trackers or None, project_dir=request.run
+        mixed_precision=config.mixed_precision, log_with=config.trackers or None, project_dir=request.run / "trackers"
     )
     if accelerator.num_processes != request.world_size:
         raise Refused(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -24,13 +24,35 @@ class NotFinite(RuntimeError):
 
 @dataclass(slots=True)
 class Sums:
-    """What one rank adds up over its micro batches of a step."""
+    """What one rank adds up over its micro batches of a step. Figures stay on the device until `settle`, since reading
+    them makes a GPU wait."""
 
     loss: float = 0.0
     correct: float = 0.0
     margin: float = 0.0
     pairs: int = 0
     tokens: int = 0
+    broken: list[str] = field(default_factory=list)
+    """Pairs whose loss is not finite."""
+    _ids: list[str] = field(default_factory=list)
+    _figures: list[torch.Tensor] = field(default_factory=list)
+
+    def add(self, ids: Sequence[str], losses: torch.Tensor, gaps: torch.Tensor, tokens: int) -> None:
+        """One micro batch: loss and reward gap of each pair [n]."""
+        self._ids += ids
+        self._figures.append(torch.stack([losses, gaps]))
+        self.tokens += tokens
+
+    def settle(self) -> None:
+        """Read the figures; the losses are summed exactly, so that their order does not matter."""
+        if not self._figures:
+            return
+        losses, gaps = torch.cat(self._figures, dim=1).tolist()
+        self.broken = [one for one, loss in zip(self._ids, losses, strict=True) if not math.isfinite(loss)]
+        self.loss = math.nan if self.broken else math.fsum(losses)
+        self.correct = float(sum(gap > 0 for gap in gaps))
+        self.margin = math.fsum(gaps)
+        self.pairs = len(losses)
 
     def reduced(self, device: torch.device) -> Sums:
         """The sums over all ranks."""

@@ -1,0 +1,174 @@
+"""What happens between optimizer steps: evaluations, the ends of epochs, checkpoints.
+
+The order after a step is fixed: stop asked for? → evaluation if due → epoch's end if it is one → checkpoint if due. A
+checkpoint of a step at which an evaluation was due therefore contains that evaluation, or says that it is still due.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import torch
+
+from trainer import checkpoint
+from trainer.config import TrainConfig
+from trainer.data import PairSet
+from trainer.evaluate import Evaluation, evaluate
+from trainer.setup import Ready
+from trainer.stepper import every_rank
+
+LN2 = math.log(2)
+AT_LN2 = 0.005
+"""A mean loss this near to ln 2 is that of a model that tells nothing apart."""
+
+
+class Landmarks:
+    """Called by the loop after every optimizer step."""
+
+    def __init__(self, ready: Ready) -> None:
+        self.ready = ready
+        self.config = ready.config
+        self.progress = ready.progress
+        self.reporter = ready.reporter
+        self.saved_step = ready.progress.step if ready.resumed else -1
+
+    @property
+    def epochs(self) -> float:
+        """Epochs done, fractional."""
+        return self.progress.epochs(self.ready.derived.steps_per_epoch)
+
+    def settle(self) -> bool:
+        """What a step calls for after it; false when the ranks agree to stop before the evaluation."""
+        progress, config = self.progress, self.config
+        ends_epoch = progress.position == self.ready.derived.steps_per_epoch
+        improved = False
+        if progress.evaluation_due or ends_epoch or due(config.eval_steps, progress.step):
+            progress.evaluation_due = True
+            if self.stop_agreed():
+                return False
+            improved = self.evaluate(ends_epoch)
+            progress.evaluation_due = False
+        if ends_epoch:
+            progress.next_epoch(config.num_epochs)
+        if improved or ends_epoch or progress.done or due(config.save_steps, progress.step):
+            self.save("best" if improved else "epoch" if ends_epoch else "save_steps", improved)
+        return True
+
+    def stop_agreed(self) -> bool:
+        """Whether any rank has been asked to stop; every rank gets the same answer."""
+        return any(stop for (stop,) in every_rank([bool(self.ready.stop)], self.ready.device))
+
+    def evaluate(self, ends_epoch: bool) -> bool:
+        """Score every validation set, say the figures; true when the deciding one is the best so far."""
+        progress, config = self.progress, self.config
+        figures = self.score_sets(ends_epoch)
+        smaller = config.best_metric == "val_loss"
+        improved = progress.judge(figures[config.best_metric], smaller, config.early_stopping_patience)
+        if ends_epoch:
+            self.report_epoch(figures)
+        if near_ln2(progress.train_loss) and near_ln2(figures["val_loss"]):
+            self.reporter.warn("loss_at_ln2", ln2_words(config), progress.step, self.epochs)
+        if progress.done:
+            self.reporter.line(
+                f"early stopping: {progress.stale} evaluations without a better {config.best_metric} "
+                f"than {progress.best_value:.4f} of step {progress.best_step}"
+            )
+        return improved
+
+    def score_sets(self, ends_epoch: bool) -> dict[str, float]:
+        """Evaluate every set, write its records and events; the figures of the set that decides."""
+        progress = self.progress
+        place = f"epoch-{progress.epoch + 1}" if ends_epoch else f"step-{progress.step:06d}"
+        figures = {name: self.score_set(name, pairs, place) for name, pairs in self.ready.validation.items()}
+        return figures[""]
+
+    def score_set(self, name: str, pairs: PairSet, place: str) -> dict[str, float]:
+        """One set's records into validation/, its event and line."""
+        found = self.score(pairs)
+        file = f"{name}-{place}.jsonl" if name else f"{place}.jsonl"
+        if self.ready.rank == 0:
+            found.write(self.ready.request.run / "validation" / file)
+        named = {"set": name} if name else {}
+        self.reporter.say(
+            "eval", self.progress.step, self.epochs, found.metrics, file=file, margins=asdict(found.margins), **named
+        )
+        self.reporter.line(evaluation_line(name, self.progress.step, found))
+        return found.metrics
+
+    def score(self, pairs: PairSet) -> Evaluation:
+        """Exact scores. A sharded model needs every rank in every forward pass, so there each rank scores all pairs."""
+        ready = self.ready
+        ready.heartbeat.beat(self.progress.step, self.progress.step * self.config.gradient_accumulation_steps)
+        size = self.config.eval_batch_size or 2 * self.config.batch_size
+        where = (0, 1) if ready.sharded else (ready.rank, ready.world_size)
+        with ready.accelerator.autocast():
+            return evaluate(ready.wrapped, pairs.pairs, ready.model.layout, size, *where)
+
+    def report_epoch(self, figures: Mapping[str, float]) -> None:
+        """The epoch's event and its one line to grep for."""
+        progress = self.progress
+        kept = ("val_loss", "val_acc", "val_pairs", "reward_margin")
+        metrics = {"train_loss": progress.train_loss, **{key: figures[key] for key in kept}}
+        self.reporter.say(
+            "epoch", progress.step, float(progress.epoch + 1), metrics, peak_bytes=peak_bytes(self.ready.device)
+        )
+        self.reporter.line(
+            f"Epoch {progress.epoch + 1}/{self.config.num_epochs} | train_loss={progress.train_loss:.4f} | "
+            f"val_loss={figures['val_loss']:.4f} | val_acc={figures['val_acc']:.2%}"
+        )
+
+    def save_unless_saved(self, reason: str) -> None:
+        """A checkpoint, unless this step has one."""
+        if self.saved_step != self.progress.step:
+            self.save(reason)
+
+    def save(self, reason: str, improved: bool = False) -> None:
+        """A checkpoint of this moment; all ranks take part."""
+        folder = checkpoint.save(self.ready, reason)
+        self.saved_step = self.progress.step
+        self.reporter.say("checkpoint", self.progress.step, self.epochs, folder=folder.name, reason=reason)
+        if improved:
+            checkpoint.mark_best(self.ready, folder)
+        checkpoint.prune(self.ready)
+
+
+def due(every: int, step: int) -> bool:
+    """Whether something happens after this step that happens each `every` steps (0: never)."""
+    return bool(every) and step % every == 0
+
+
+def near_ln2(loss: float) -> bool:
+    """The loss of a model that gives both sides of every pair the same reward is ln 2."""
+    return abs(loss - LN2) < AT_LN2
+
+
+def ln2_words(config: TrainConfig) -> str:
+    """What to do about a loss that stays at ln 2."""
+    lora = f", LoRA alpha / r = {config.lora.alpha / config.lora.r:g}" if config.method == "lora" else ""
+    return (
+        "train_loss and val_loss stand at ln 2 = 0.693: the model tells the two sides of a pair not apart so far. "
+        f"learning_rate = {config.learning_rate:g}{lora}; the effective step grows with learning_rate × alpha / r, "
+        "so raise one of them, or train on more pairs or for more epochs"
+    )
+
+
+def evaluation_line(name: str, step: int, found: Evaluation) -> str:
+    """An evaluation in words: counts, not only shares."""
+    figures = found.metrics
+    pairs, ties = int(figures["val_pairs"]), int(figures["val_ties"])
+    right = round(figures["val_acc"] * pairs)
+    tied = f", {ties} ties" if ties else ""
+    return (
+        f"evaluation{f' of {name}' if name else ''} at step {step}: val_loss={figures['val_loss']:.4f}, "
+        f"{right} of {pairs} right{tied}, margin {figures['reward_margin']:.3f}"
+    )
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Most memory this process has held so far: the GPU's, or on a CPU the resident set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
