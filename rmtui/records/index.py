@@ -14,7 +14,7 @@ from rmtui.records.facts import Attempt, Best, Epoch, Run, State
 from rmtui.records.listing import Listing
 from rmtui.records.reading import Figures, epoch_facts, load_figures
 from rmtui.records.series import Axis, Series
-from rmtui.records.sqlite import Connection, DatabaseError, faults, open_database
+from rmtui.records.sqlite import Connection, DatabaseError, check, faults, open_database
 from rmtui.records.sync import Sync
 from rmtui.workspace import Workspace
 
@@ -34,6 +34,7 @@ class Index:
         self._ws = ws
         self._path = path
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._falls_back = False
         self.trouble: UserError | None = None
         """Why this index is a temporary one, or could not be brought up to date; None when all is well."""
         self._connect()
@@ -51,23 +52,28 @@ class Index:
 
     @classmethod
     def open_reading(cls, ws: Workspace) -> Index:
-        """Like `open` and brought up to date; in place of a faulty one a temporary index, and `trouble` says why."""
+        """Like `open`, but a faulty one is replaced by a temporary one, now or at a later `sync`; `trouble` says why.
+
+        It shows what was known last; `sync` brings it up to date.
+        """
         try:
             index = cls.open(ws)
-            index.sync()
-            return index
+            index._falls_back = True
+            index.count()
         except DatabaseError as error:
-            index = cls._beside(ws)
-            index.trouble = error
-            return index
-
-    @classmethod
-    def _beside(cls, ws: Workspace) -> Index:
-        folder = tempfile.TemporaryDirectory(prefix="rmtui-index-")
-        index = cls(ws, Path(folder.name) / "runs.sqlite")
-        index._temporary = folder
-        index.sync()
+            index = cls.__new__(cls)
+            index._ws, index._falls_back = ws, True
+            index._fall_back(error)
         return index
+
+    def _fall_back(self, error: DatabaseError) -> None:
+        """Go on with an index of our own, made from the run folders."""
+        self._temporary = tempfile.TemporaryDirectory(prefix="rmtui-index-")
+        self._path = Path(self._temporary.name) / "runs.sqlite"
+        self._connect()
+        with faults(self._path):
+            self._sync.round()
+        self.trouble = error
 
     def close(self) -> None:
         """Let go of the database; a temporary one is removed."""
@@ -86,17 +92,27 @@ class Index:
 
         Where the database cannot be written (full disk, locked), what it holds can still be read: `trouble` says so.
         """
-        self._reopen_if_replaced()
         try:
+            self._reopen_if_replaced()
             with faults(self._path):
                 changed = self._sync.round()
         except DatabaseError as error:
-            self.count()  # raises where even reading fails
-            self.trouble = error
-            return set()
+            return self._without_writing(error)
         if self._temporary is None:
             self.trouble = None
         return changed
+
+    def _without_writing(self, error: DatabaseError) -> set[str]:
+        try:
+            self.count()
+            self.trouble = error
+            return set()
+        except DatabaseError:
+            if not self._falls_back or self._temporary is not None:
+                raise error from None
+        self._connection.close()
+        self._fall_back(error)
+        return {run.id for run in self.runs(archived=True)}
 
     def _reopen_if_replaced(self) -> None:
         """The file was removed or made anew while it was open: what is written to the old one would be lost."""
@@ -109,6 +125,12 @@ class Index:
         """Catch up with one run; whether anything was new."""
         with faults(self._path):
             return bool(self._sync.refresh(run_id))
+
+    def rebuild(self) -> None:
+        """Read every run folder from its start. Raises Damaged where the database itself is."""
+        with faults(self._path):
+            check(self._connection, self._path)
+            self._sync.from_the_start()
 
     def runs(
         self,

@@ -9,8 +9,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,10 @@ class NewerSchema(DatabaseError):
     """The index was written by a newer rmtui."""
 
 
+class Damaged(DatabaseError):
+    """The file is no whole database any more; `rmtui rebuild` puts it aside and makes another."""
+
+
 @contextmanager
 def faults(path: Path) -> Iterator[None]:
     """Turn SQLite's and the disk's complaints about `path` into sentences that a person can act on."""
@@ -67,7 +72,7 @@ def _explained(path: Path, error: sqlite3.Error) -> DatabaseError:
     if "readonly" in said or "unable to open" in said:
         return DatabaseError(f"the index {path} cannot be written", f"{said}; {safe}", "make file and folder writable")
     if isinstance(error, sqlite3.DatabaseError) and ("malformed" in said or "not a database" in said):
-        return DatabaseError(f"the index {path} is damaged ({said})", safe, "make it anew with: rmtui rebuild")
+        return Damaged(f"the index {path} is damaged ({said})", safe, "make it anew with: rmtui rebuild")
     return DatabaseError(f"the index {path} cannot be used ({said})", safe, "make it anew with: rmtui rebuild")
 
 
@@ -77,7 +82,7 @@ def open_database(path: Path) -> Connection:
         if not path.exists():
             _create(path)
         if path.stat().st_size == 0:
-            raise DatabaseError(
+            raise Damaged(
                 f"the index {path} is empty (0 bytes)",
                 "something cut it off; the runs themselves are safe in their folders",
                 "make it anew with: rmtui rebuild",
@@ -123,6 +128,23 @@ def write(connection: Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def check(connection: Connection, path: Path) -> None:
+    """Raises Damaged where SQLite finds the file's structure broken."""
+    (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if said != "ok":
+        raise Damaged(f"the index {path} is damaged ({said})", "the runs themselves are safe in their folders")
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged index and its companions, so that nothing of it is lost; returns its new name."""
+    with locked(lock_file(path)):
+        aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        for ending in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + ending).rename(aside.with_name(aside.name + ending))
+        return aside
 
 
 def _create(path: Path) -> None:

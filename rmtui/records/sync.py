@@ -32,6 +32,19 @@ class Sync:
             changed |= self.refresh(run_id)
         return changed
 
+    def from_the_start(self) -> None:
+        """Forget and read again, run by run, so that other processes get their turn in between."""
+        known = [row[0] for row in self._connection.execute("SELECT id FROM runs ORDER BY id")]
+        with write(self._connection):
+            self._connection.execute("DELETE FROM marks")
+        for run_id in known:
+            ingest.forget(self._connection, run_id)
+            self.refresh(run_id)
+        self.round()
+        with write(self._connection):
+            self._connection.execute("DELETE FROM metric_names WHERE id NOT IN (SELECT metric FROM summaries)")
+            self._connection.execute("DELETE FROM setting_keys WHERE id NOT IN (SELECT setting FROM settings)")
+
     def refresh(self, run_id: str) -> set[str]:
         """Catch up with one run."""
         folder = RunFolder(self._runs / run_id)

@@ -1,0 +1,225 @@
+"""What a person does with runs that are there: list, show, name, tag, file away, delete; and making a workspace."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rmtui.errors import UserError
+from rmtui.guide import figures
+from rmtui.records import ingest, state
+from rmtui.records.facts import Attempt, Epoch, Run, State
+from rmtui.records.folder import RunFolder, checked_name
+from rmtui.records.imported import add_imported
+from rmtui.records.index import Index
+from rmtui.records.sqlite import Damaged, DatabaseError, set_aside
+from rmtui.workspace import Workspace, create
+
+
+def init(path: Path, bare: bool = False) -> Workspace:
+    """Make a workspace, or complete one; without `bare` the guide's two runs are there to compare with."""
+    ws = create(path)
+    if not bare:
+        for run in (figures.BEFORE, figures.AFTER):
+            last = Epoch(run.epochs, run.train_loss, run.val_loss, run.val_acc)
+            spec = {"name": run.name, "data": "helpful", "config": run.config, "tags": ["guide"]}
+            add_imported(ws, spec, [last], {}, {"source": "the tuning guide", "digest": f"guide:{run.name}"})
+    with reading(ws):
+        return ws
+
+
+@contextmanager
+def reading(ws: Workspace) -> Iterator[Index]:
+    """An index that is up to date, or a temporary one in place of a faulty one (`index.trouble` says why)."""
+    with Index.open_reading(ws) as index:
+        index.sync()
+        yield index
+
+
+def show(index: Index, ref: str) -> dict[str, Any]:
+    """The document of `show --json`."""
+    run = index.run(index.resolve(ref))
+    document = as_document(run)
+    document["attempts"] = [_attempt(attempt) for attempt in index.attempts(run.id)]
+    return document
+
+
+def as_document(run: Run) -> dict[str, Any]:
+    """A run as `ls --json` gives it: times in UTC, accuracies 0–1, null where a figure is not known."""
+    best = run.best
+    return {
+        "id": run.id,
+        "name": run.name,
+        "state": str(run.state),
+        "reason": run.reason,
+        "resumable": run.resumable,
+        "preset": run.preset,
+        "data": run.data,
+        "created": moment(run.created or None),
+        "started": moment(run.started),
+        "ended": moment(run.ended),
+        "host": run.host,
+        "processes": run.processes,
+        "step": run.step,
+        "total_steps": run.total_steps,
+        "epochs_done": run.epochs_done,
+        "config": dict(run.config),
+        "epochs": [_epoch(epoch) for epoch in run.epochs],
+        "best": None if best is None else {"epoch": best.epoch, "val_acc": best.val_acc, "val_loss": best.val_loss},
+        "tags": list(run.tags),
+        "note": run.note,
+        "pinned": run.pinned,
+        "archived": run.archived,
+        "group": run.group,
+        "val_fingerprint": run.val_fingerprint,
+        "folder": str(run.folder),
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "n": attempt.n,
+        "state": str(attempt.state),
+        "reason": attempt.reason,
+        "exit_code": attempt.exit_code,
+        "started": moment(attempt.started),
+        "ended": moment(attempt.ended),
+        "resumed_from_step": attempt.resumed_from_step,
+    }
+
+
+def _epoch(epoch: Epoch) -> dict[str, Any]:
+    return {
+        "epoch": epoch.epoch,
+        "train_loss": epoch.train_loss,
+        "val_loss": epoch.val_loss,
+        "val_acc": epoch.val_acc,
+        "val_pairs": epoch.val_pairs,
+        "reward_margin": epoch.reward_margin,
+    }
+
+
+def moment(t: float | None) -> str | None:
+    """Unix seconds → UTC in ISO form."""
+    if t is None:
+        return None
+    return datetime.fromtimestamp(t, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def set_note(ws: Workspace, ref: str, text: str) -> None:
+    """A note of any length; empty removes it."""
+    _change(ws, ref, note=text.strip() or None)
+
+
+def set_tags(ws: Workspace, ref: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> list[str]:
+    """Add and remove tags; returns those the run has now."""
+    wanted = [_tag(text) for text in add]
+    folder = _folder(ws, ref)
+    tags = set(ingest.tags_of(folder.spec(), folder.meta())) | set(wanted)
+    kept = sorted(tags - {text.strip() for text in remove})
+    _change(ws, folder.id, tags=kept)
+    return kept
+
+
+def _tag(text: str) -> str:
+    tag = checked_name(text)
+    if " " in tag or tag.startswith("-"):
+        raise UserError(f"{text!r} is no tag", "a tag has no blanks and begins with no -", "write it like lr-sweep")
+    return tag
+
+
+def rename(ws: Workspace, ref: str, name: str) -> None:
+    """Another name; the id and the folder stay."""
+    _change(ws, ref, name=checked_name(name))
+
+
+def pin(ws: Workspace, ref: str, on: bool = True) -> None:
+    """Keep a run at the top of every list."""
+    _change(ws, ref, pinned=on or None)
+
+
+def archive(ws: Workspace, ref: str, on: bool = True) -> None:
+    """Leave a run out of lists; nothing is deleted."""
+    _change(ws, ref, archived=on or None)
+
+
+def set_group(ws: Workspace, ref: str, name: str) -> None:
+    """Put a run under a heading; empty takes it out."""
+    _change(ws, ref, group=checked_name(name) if name.strip() else None)
+
+
+def _change(ws: Workspace, ref: str, **changes: Any) -> None:
+    folder = _folder(ws, ref)
+    try:
+        folder.set_meta(**changes)
+    except OSError as error:
+        raise UserError(
+            f"{folder.path / 'meta.toml'} was not written",
+            error.strerror or str(error),
+            "it is as it was; see that the disk has room and that you may write there",
+            exit_code=1,
+        ) from error
+    _index_again(ws, folder)
+
+
+def _index_again(ws: Workspace, folder: RunFolder) -> None:
+    with suppress(DatabaseError):  # the folder has the truth; the next sync reads it
+        ingest.catch_up(ws, folder)
+
+
+def _folder(ws: Workspace, ref: str) -> RunFolder:
+    if ref and Path(ref).name == ref and not ref.startswith(".") and (ws.runs / ref).is_dir():
+        return RunFolder(ws.runs / ref)
+    with reading(ws) as index:
+        return RunFolder(ws.runs / index.resolve(ref))
+
+
+def remove(ws: Workspace, ref: str) -> str:
+    """Delete a run's folder with all that is in it; returns its id. UserError while it is queued or alive."""
+    folder = _folder(ws, ref)
+    now = state.status(folder)
+    elsewhere = now.state == State.UNKNOWN and folder.attempts()
+    if now.state.alive or now.state == State.QUEUED or elsewhere:
+        raise UserError(
+            f"{folder.name()} was not deleted",
+            f"it is {now.state}{f' ({now.reason})' if now.reason else ''}",
+            f"stop it first with: rmtui stop {folder.id}",
+        )
+    _delete(folder)
+    with suppress(DatabaseError), Index.open(ws) as index:
+        index.refresh(folder.id)
+    return folder.id
+
+
+def _delete(folder: RunFolder) -> None:
+    aside = folder.path.with_name(f".deleted-{folder.id}-{time.time_ns():x}")
+    try:
+        folder.path.rename(aside)  # gone from lists at once, also where deleting takes long or is cut off
+        shutil.rmtree(aside)
+    except OSError as error:
+        what = "was deleted in part" if aside.exists() else "was not deleted"
+        place = aside if aside.exists() else folder.path
+        raise UserError(
+            f"{folder.id} {what}", str(error), f"see that you may delete in {place}, then remove it", exit_code=1
+        ) from error
+
+
+def rebuild(ws: Workspace) -> tuple[int, Path | None]:
+    """Make the index anew from the run folders: (runs, where a damaged one was put aside)."""
+    aside: Path | None = None
+    try:
+        return _rebuild(ws), None
+    except Damaged:
+        aside = set_aside(ws.database)
+    return _rebuild(ws), aside
+
+
+def _rebuild(ws: Workspace) -> int:
+    with Index.open(ws) as index:
+        index.rebuild()
+        return index.count(archived=True)

@@ -1,0 +1,284 @@
+"""Lines of a growing file of any size, its end first: only blocks that are needed are read. No terminal here.
+
+A file opens at its end at once. Line 0 is the first line of the part that has been counted; `grow` counts earlier
+parts, and then every line number grows by what it returns (`shifted` is the sum), until `complete`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from pathlib import Path
+
+BLOCK = 1 << 18
+TAIL = 1 << 22
+"""Bytes that are counted when a file is opened."""
+LONGEST = 1 << 16
+"""Bytes of a line that are read; a longer one is cut."""
+
+_RARE = b"\x00zqjxkvZQJXKVWYUHGFBMPNLDRCOTSEIA@#$%^&*!?;{}[]<>|~`+\"'()/\\wybgpfmuhld"
+"""Bytes by how seldom they stand in logs, seldom first; digits, blanks and common letters are missing."""
+
+
+class LogIndex:
+    """A file that may grow while it is read. Not to be used by two threads at once; opening another one is cheap."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.shifted = 0
+        """Lines that were found in front since the file was opened."""
+        self._file = path.open("rb", buffering=0)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._size = self._file_size()
+        self._first = max(0, self._size - TAIL) // BLOCK
+        self._counts = [self._count_block(number) for number in range(self._first, self._blocks())]
+        self._sums: list[int] | None = None
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _file_size(self) -> int:
+        return os.fstat(self._file.fileno()).st_size
+
+    def _blocks(self) -> int:
+        return -(-self._size // BLOCK)
+
+    def _read(self, start: int, size: int) -> bytes:
+        """Bytes of the file as it was when last looked at."""
+        return os.pread(self._file.fileno(), max(0, min(size, self._size - start)), start)
+
+    def _count_block(self, number: int) -> int:
+        return self._read(number * BLOCK, BLOCK).count(b"\n")
+
+    @property
+    def complete(self) -> bool:
+        """Whether line numbers count from the file's start."""
+        return self._first == 0
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @property
+    def line_count(self) -> int:
+        """Lines counted so far, half a last line among them."""
+        return max(0, self._newlines() + int(self._open_end()) - self._skipped())
+
+    def _newlines(self) -> int:
+        return self._before(len(self._counts))
+
+    def _before(self, index: int) -> int:
+        """Newlines in the counted blocks before the index-th."""
+        if self._sums is None:
+            self._sums = [0, *accumulate(self._counts)]
+        return self._sums[index]
+
+    def _skipped(self) -> int:
+        """Where the counted part begins inside a line, that line is left out."""
+        return 0 if self.complete else 1
+
+    def _open_end(self) -> bool:
+        return self._size > 0 and self._read(self._size - 1, 1) != b"\n"
+
+    def refresh(self) -> bool:
+        """Look for new bytes; True when something changed. A file that shrank or was replaced is opened anew."""
+        try:
+            there = self.path.stat()
+        except OSError:
+            return False
+        here = os.fstat(self._file.fileno())
+        if (there.st_ino, there.st_dev) != (here.st_ino, here.st_dev) or there.st_size < self._size:
+            self._file.close()
+            self._file = self.path.open("rb", buffering=0)
+            self._reset()
+            return True
+        if here.st_size == self._size:
+            return False
+        known = self._size // BLOCK
+        self._size = here.st_size
+        del self._counts[max(0, known - self._first) :]
+        self._counts += [self._count_block(n) for n in range(self._first + len(self._counts), self._blocks())]
+        self._sums = None
+        return True
+
+    def grow(self, seconds: float = 0.03) -> int:
+        """Count earlier blocks for so long; returns by how much every line number grew."""
+        before, deadline = self.line_count, time.monotonic() + seconds
+        found: list[int] = []
+        while self._first > 0 and (not found or time.monotonic() < deadline):
+            self._first -= 1
+            found.append(self._count_block(self._first))
+        if not found:
+            return 0
+        self._counts[:0] = reversed(found)
+        self._sums = None
+        grown = self.line_count - before
+        self.shifted += grown
+        return grown
+
+    def lines(self, first: int, n: int) -> list[str]:
+        """Lines first … first + n − 1 as they stand in the file, without their newlines; fewer at the end."""
+        first = max(0, first)
+        n = min(n, self.line_count - first)
+        return [line.decode("utf-8", "replace") for line in self._lines_from(first, n)] if n > 0 else []
+
+    def _lines_from(self, first: int, n: int) -> Iterator[bytes]:
+        position = self.offset(first)
+        for _ in range(n):
+            line, position = self._line_at(position)
+            yield line
+
+    def _line_at(self, start: int) -> tuple[bytes, int]:
+        """The line that begins at a byte offset, and where the next one begins."""
+        size, block = 4096, b""
+        while (end := block.find(b"\n")) < 0:
+            if size > LONGEST or start + len(block) >= self._size:
+                newline = self._find(b"\n", start + len(block), self._size)
+                return block[:LONGEST], (self._size if newline is None else newline + 1)
+            size *= 4
+            block = self._read(start, size)
+        return block[:end], start + end + 1
+
+    def offset(self, line: int) -> int:
+        """Byte offset at which a line begins."""
+        wanted = line + self._skipped()  # so many newlines stand before it in the counted part
+        start = self._first * BLOCK
+        if wanted == 0:
+            return start
+        self._before(0)
+        assert self._sums is not None
+        index = min(bisect_right(self._sums, wanted - 1) - 1, len(self._counts) - 1)
+        start = (self._first + index) * BLOCK
+        return start + _after_newline(self._read(start, BLOCK), wanted - self._sums[index])
+
+    def line_at(self, offset: int) -> int:
+        """The line that holds a byte; earlier parts are counted as far as needed."""
+        block = offset // BLOCK
+        while block < self._first:
+            self.grow(1.0)
+        inside = self._read(block * BLOCK, offset - block * BLOCK).count(b"\n")
+        line = self._before(block - self._first) + inside - self._skipped()
+        if line < 0:
+            self.grow(0.0)
+            return self.line_at(offset)
+        return line
+
+    def search(
+        self, pattern: str, line: int, forward: bool = True, cancelled: Callable[[], bool] = lambda: False
+    ) -> int | None:
+        """The next line after (or before) `line` that contains a text, or /regular expression/; None: there is none.
+
+        A text without capitals fits both cases. Line numbers may have grown afterwards: see `shifted`.
+        Raises ValueError for a pattern that is none.
+        """
+        finder = _finder(pattern)
+        if forward:
+            start = self.offset(line + 1) if line + 1 < self.line_count else self._size
+            found = self._scan(finder, start, cancelled)
+        else:
+            found = self._scan_back(finder, self.offset(max(0, line)), cancelled)
+        return None if found is None else self.line_at(found)
+
+    def _scan(self, find: Finder, start: int, cancelled: Callable[[], bool]) -> int | None:
+        """Blocks that overlap by a line's possible length, so that no hit is cut in two."""
+        while start < self._size and not cancelled():
+            block = self._read(start, 2 * BLOCK)
+            if (hit := find(block, False)) is not None:
+                return start + hit
+            start += self._whole_lines(block)
+        return None
+
+    @staticmethod
+    def _whole_lines(block: bytes) -> int:
+        return block.rfind(b"\n") + 1 or len(block)
+
+    def _scan_back(self, find: Finder, end: int, cancelled: Callable[[], bool]) -> int | None:
+        while end > 0 and not cancelled():
+            start = max(0, end - 2 * BLOCK)
+            block = self._read(start, end - start)
+            cut = block.find(b"\n") + 1 if start > 0 else 0
+            if (hit := find(block[cut:], True)) is not None:
+                return start + cut + hit
+            end = start + cut if cut and cut < len(block) else start
+        return None
+
+    def _find(self, text: bytes, start: int, end: int) -> int | None:
+        while start < end:
+            block = self._read(start, min(BLOCK, end - start))
+            if (hit := block.find(text)) >= 0:
+                return start + hit
+            start += len(block)
+        return None
+
+    def step(self, step: int) -> int | None:
+        """The last line that names an optimizer step (`step 412`)."""
+        return self.search(rf"/\b[Ss]tep[ =:/]*{step}\b/", self.line_count, forward=False)
+
+
+Finder = Callable[[bytes, bool], int | None]
+"""(whole lines, from the end) → place of the hit."""
+
+
+def _after_newline(block: bytes, n: int) -> int:
+    """Where the text after the n-th newline begins."""
+    position = 0
+    for _ in range(n):
+        position = block.index(b"\n", position) + 1
+    return position
+
+
+def _finder(pattern: str) -> Finder:
+    if len(pattern) > 2 and pattern.startswith("/") and pattern.endswith("/"):
+        return _expression(pattern[1:-1])
+    if not pattern:
+        raise ValueError("nothing to look for")
+    text = pattern.encode()
+    if pattern != pattern.casefold():
+        return lambda block, last: _place(block.rfind(text) if last else _fast_find(block, text))
+    if not pattern.isascii():
+        return _expression(re.escape(pattern))
+
+    def either_case(block: bytes, last: bool) -> int | None:
+        lowered = block.lower()
+        return _place(lowered.rfind(text) if last else _fast_find(lowered, text))
+
+    return either_case
+
+
+def _expression(pattern: str) -> Finder:
+    try:
+        compiled = re.compile(pattern.encode(), re.MULTILINE | (re.IGNORECASE if pattern == pattern.lower() else 0))
+    except re.error as error:
+        raise ValueError(f"/{pattern}/ is no regular expression: {error}") from None
+
+    def find(block: bytes, last: bool) -> int | None:
+        hits = compiled.finditer(block)
+        hit = max(hits, key=lambda found: found.start(), default=None) if last else next(hits, None)
+        return None if hit is None else hit.start()
+
+    return find
+
+
+def _place(found: int) -> int | None:
+    return found if found >= 0 else None
+
+
+def _fast_find(block: bytes, text: bytes) -> int:
+    """bytes.find by the text's rarest byte: a search for one byte runs many times faster than one for several."""
+    rare = min(text, key=lambda byte: _RARE.find(byte) % 1000)
+    if rare not in _RARE:
+        return block.find(text)
+    within, position = text.index(rare), -1
+    for _ in range(256):
+        position = block.find(rare, position + 1)
+        if position < 0:
+            return -1
+        if position >= within and block.startswith(text, position - within):
+            return position - within
+    return block.find(text, max(0, position - within))
