@@ -125,7 +125,6 @@ ACTIONS: tuple[Action, ...] = (
     Action("run.again", "b", "again, but …", "Open the run's configuration as a form", footer=True),
     Action("run.advise", "a", "advice", "What the figures mean and what to try next", footer=True),
     Action("run.pairs", "P", "pairs", "Read the pairs that the run gets wrong, closest and tied"),
-    Action("run.jump", "J", "log ↔ curve", "From a point of the curve to the log at that step, and back"),
     Action("run.first_error", "E", "first error", "Go to the first error in the log"),
     Action("run.rank", "R", "next log", "Show the log of the next rank, then of the launcher"),
     Action("run.stacks", "K", "stacks", "Write what every rank is doing into its log"),
@@ -173,6 +172,12 @@ ACTIONS: tuple[Action, ...] = (
 )
 
 BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}
+
+
+def in_palette(binding: Binding) -> bool:
+    """Ours, with words, and worth finding by name; what Textual binds by itself has no id."""
+    known = BY_ID.get(binding.id or "")
+    return binding.id is not None and bool(binding.description) and (known is None or known.palette)
 
 
 def of_pane(pane: str) -> Iterator[Action]:

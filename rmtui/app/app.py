@@ -12,6 +12,7 @@ from textual.screen import Screen
 from rmtui.app import actions, keys, memory, themes
 from rmtui.app.base import Base
 from rmtui.app.feed import ALIVE_SECONDS, IDLE_SECONDS, Failed, Feed, Synced
+from rmtui.app.importing import Imported, import_paths
 from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.workspace import Workspace
 
@@ -147,8 +148,7 @@ class RmtuiApp(App[None], inherit_bindings=False):
         seen = set()
         for active in screen.active_bindings.values():
             binding = active.binding
-            known = actions.BY_ID.get(binding.id or "")
-            if binding.action in seen or not binding.description or not active.enabled or (known and not known.palette):
+            if binding.action in seen or not active.enabled or not actions.in_palette(binding):
                 continue
             seen.add(binding.action)
             words = f"{binding.description}  ({self.get_key_display(binding)})"
@@ -179,6 +179,21 @@ class RmtuiApp(App[None], inherit_bindings=False):
         from rmtui.app.screens.data import DataScreen
 
         self._open_once(DataScreen)
+
+    def action_import_runs(self) -> None:
+        from rmtui.app.screens.dialogs import Ask
+
+        question = "Import past runs: a log, a folder, a glob such as logs/training/rm/helpful_*.log"
+        self.push_screen(Ask(question, "", "logs/training/rm"), self._import)
+
+    def _import(self, path: str | None) -> None:
+        if path and self._workspace is not None:
+            ws, folder = self.ws, self.folder
+            self.feed.ask(self, "import", lambda: import_paths(ws, folder, path))
+
+    def on_imported(self, message: Imported) -> None:
+        self.notify(message.words, title="import", timeout=10, markup=False)
+        self.feed.sync()
 
     def _open_once(self, kind: type[Base]) -> None:
         if self._workspace is not None and not any(isinstance(screen, kind) for screen in self.screen_stack):

@@ -50,10 +50,17 @@ class TopBar(Words):
         self._parts = (left, middle, right)
         self._lay_out()
 
+    def tell_text(self, text: Text) -> None:
+        """One line that was laid out already."""
+        self._parts = ("", "", "")
+        self.say(Text(" ").append_text(text))
+
     def on_resize(self) -> None:
         self._lay_out()
 
     def _lay_out(self) -> None:
+        if not any(self._parts):
+            return
         left, middle, right = self._parts
         width = self.size.width or self.app.size.width
         room = width - cell_len(left) - cell_len(right) - 6

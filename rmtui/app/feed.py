@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from textual.app import App
 from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.timer import Timer
@@ -51,6 +52,30 @@ class Failed(Message):
 Job = Callable[[], Message]
 
 
+def in_thread(app: App[None], target: MessagePump, name: str, job: Job, group: str = "") -> None:
+    """A named thread worker that ends in one message; of one group only the latest worker answers."""
+    app.run_worker(
+        lambda: _answer(app, target, name, job),
+        name=name,
+        group=group or name,
+        exclusive=bool(group),
+        exit_on_error=False,
+        thread=True,
+    )
+
+
+def _answer(app: App[None], target: MessagePump, name: str, job: Job) -> None:
+    worker = get_current_worker()
+    try:
+        message = job()
+    except UserError as error:
+        message = Failed(name, error)
+    except Exception as error:  # shown as a toast; the app goes on
+        message = Failed(name, UserError(f"{name} failed", f"{type(error).__name__}: {error}", "", 1))
+    if not worker.is_cancelled and app.is_running:
+        target.post_message(message)
+
+
 class Feed:
     """The app's only door to threads."""
 
@@ -72,25 +97,7 @@ class Feed:
 
     def ask(self, target: MessagePump, name: str, job: Job, group: str = "") -> None:
         """Run a job in a thread and post its message to `target`. Of one group only the latest job answers."""
-        self._app.run_worker(
-            lambda: self._answer(target, name, job),
-            name=name,
-            group=group or name,
-            exclusive=bool(group),
-            exit_on_error=False,
-            thread=True,
-        )
-
-    def _answer(self, target: MessagePump, name: str, job: Job) -> None:
-        worker = get_current_worker()
-        try:
-            message = job()
-        except UserError as error:
-            message = Failed(name, error)
-        except Exception as error:  # shown as a toast; the app goes on
-            message = Failed(name, UserError(f"{name} failed", f"{type(error).__name__}: {error}", "", 1))
-        if not worker.is_cancelled and self._app.is_running:
-            target.post_message(message)
+        in_thread(self._app, target, name, job, group)
 
     def sync(self) -> None:
         """Catch up with the files; answers the app with Synced. Asked for during a catching up, another one follows."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input
@@ -24,6 +25,8 @@ class FilterLine(Horizontal):
     FilterLine #count { width: auto; max-width: 60%; color: $quiet; padding: 0 1; }
     FilterLine.-wrong #count { color: $warning; }
     """
+
+    BINDINGS = [Binding("escape", "drop", "take the filter away", id="filter.drop")]
 
     @dataclass
     class Changed(Message):
@@ -75,8 +78,7 @@ class FilterLine(Horizontal):
         self.set_class(bool(message.value), "-used")
         self.post_message(self.Left(True))
 
-    def key_escape(self) -> None:
-        if self._input.has_focus:
-            self.fill("")
-            self.post_message(self.Changed(""))
-            self.post_message(self.Left(False))
+    def action_drop(self) -> None:
+        self.fill("")
+        self.post_message(self.Changed(""))
+        self.post_message(self.Left(False))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from textual.message import Message
 
-from rmtui.app.widgets.log_view import LineSource
+from rmtui.app.widgets.log_page import LineSource
 from rmtui.records.folder import RunFolder
 
 

@@ -215,7 +215,8 @@ class HomeScreen(RunActions):
         wanted = self._wanted = Wanted(shown, charts.view, charts.columns)
         index, glyphs, palette = self.feed, glyphs_of(self), palette_of(self)
         self.ask("curves", lambda: load_curves(index.index, wanted), group="curves")
-        self.ask("summary", lambda: summarise(run, glyphs, palette), group="summary")
+        ws, lang = self.ws, self.rmtui.lang
+        self.ask("summary", lambda: summarise(ws, run, glyphs, palette, lang), group="summary")
         if self._log_of != run.id:
             self._log_of = run.id
             self.panel.has_log = False

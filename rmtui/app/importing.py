@@ -1,0 +1,30 @@
+"""Importing from the app: what was read and what could not be, in a toast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual.message import Message
+
+from rmtui.workspace import Workspace
+
+
+@dataclass
+class Imported(Message):
+    """What an import did, in words."""
+
+    words: str
+
+
+def import_paths(ws: Workspace, folder: Path, text: str) -> Imported:
+    """Import what a person typed: paths, or one glob, relative to the folder the app was started in."""
+    from rmtui.operations.exchange import import_runs
+
+    base = Path(text).expanduser()
+    paths = (
+        sorted(folder.glob(text)) if any(sign in text for sign in "*?[") and not base.is_absolute() else [folder / base]
+    )
+    done = import_runs(ws, paths)
+    lines = [f"{len(done.runs)} run{'' if len(done.runs) == 1 else 's'} read"]
+    return Imported("\n".join([*lines, *done.unread[:5]]))

@@ -1,0 +1,124 @@
+"""A folder without a workspace: what rmtui is, and the three ways on: demo, launch, import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+
+from rmtui.app import actions
+from rmtui.app.base import Base
+from rmtui.app.chrome import KeyLine, TopBar, Words
+from rmtui.app.feed import Failed, in_thread
+from rmtui.app.widgets.palette import palette_of
+from rmtui.workspace import Workspace, create, open_workspace
+
+WAYS = (
+    (
+        "d",
+        "demo",
+        "a small model and preference data made here; preset A trains on them for real, two minutes on two cores",
+    ),
+    ("n", "launch", "make a workspace here (presets, data, runs) and open preset A, B or C as a form"),
+    (
+        "i",
+        "import",
+        "make a workspace here and read past runs: logs, trainer_state.json, TensorBoard, W&B, our exports",
+    ),
+)
+
+
+@dataclass
+class Said(Message):
+    """The demo tells what it does."""
+
+    words: str
+
+
+@dataclass
+class Ready(Message):
+    """There is a workspace now; `then` says what comes next."""
+
+    workspace: Workspace
+    then: str = ""
+    run_id: str = ""
+
+
+class EmptyScreen(Base):
+    """Nothing is written before a way is chosen."""
+
+    BINDINGS = actions.bindings("empty")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._busy = False
+
+    def compose(self) -> ComposeResult:
+        yield TopBar()
+        with Vertical(id="welcome"):
+            yield Words(id="words")
+            yield Words(id="progress")
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        folder = self.rmtui.folder
+        self.query_one(TopBar).tell("rmtui", "", str(folder))
+        palette = palette_of(self)
+        text = Text("Tune reward models from this terminal.\n\n", "bold")
+        text.append(f"{folder} is no workspace yet. Three ways on:\n\n")
+        for key, word, explanation in WAYS:
+            text.append(f"  {key}", palette.accent).append(f"  {word:<8}", "bold").append(
+                f"{explanation}\n", palette.quiet
+            )
+        self.query_one("#words", Words).say(text)
+
+    def action_demo(self) -> None:
+        self._make("demo", self._demo)
+
+    def _demo(self) -> Ready:
+        from rmtui.operations.demo import demo
+
+        made = demo(self.rmtui.folder, self._tell)
+        return Ready(open_workspace(made.root), "", made.run_id)
+
+    def _tell(self, words: str) -> None:
+        self.post_message(Said(words))
+
+    def action_new(self) -> None:
+        self._make("new workspace", lambda: Ready(create(self.rmtui.folder), "presets"))
+
+    def action_import_runs(self) -> None:
+        self._make("new workspace", lambda: Ready(create(self.rmtui.folder), "import"))
+
+    def _make(self, name: str, job: object) -> None:
+        if self._busy:
+            return
+        self._busy = True
+        self.query_one("#progress", Words).say(f"{name} …")
+        in_thread(self.app, self, name, job)  # type: ignore[arg-type]
+
+    @on(Said)
+    def _said(self, message: Said) -> None:
+        self.query_one("#progress", Words).say(message.words)
+
+    def on_failed(self, message: Failed) -> None:
+        self._busy = False
+        self.query_one("#progress", Words).say("")
+        super().on_failed(message)
+
+    @on(Ready)
+    async def _ready(self, message: Ready) -> None:
+        rmtui = self.rmtui
+        await rmtui.enter(message.workspace)
+        if message.run_id:
+            rmtui.go_home(message.run_id)
+        if message.then == "presets":
+            from rmtui.app.screens.presets import PresetsScreen
+
+            rmtui.push_screen(PresetsScreen())
+        elif message.then == "import":
+            rmtui.action_import_runs()

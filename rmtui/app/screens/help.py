@@ -1,0 +1,78 @@
+"""What each key does here and now: the focused pane first, then its screen, then what works everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import ActiveBinding, Binding
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Static
+
+from rmtui.app.actions import PANES, of_pane
+from rmtui.app.widgets.palette import palette_of
+
+
+class HelpScreen(ModalScreen[None]):
+    """Made from the bindings that are active, so that it is true after any change of keys."""
+
+    BINDINGS = [
+        Binding("escape,question_mark,q,f1", "leave", "back", id="help.leave"),
+        Binding("j,down", "scroll(1)", "down", show=False, id="help.down"),
+        Binding("k,up", "scroll(-1)", "up", show=False, id="help.up"),
+    ]
+
+    def __init__(self, asked_from: Screen[Any]) -> None:
+        super().__init__()
+        self._sections = list(sections(asked_from))
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(classes="dialog help", can_focus=True):
+            yield Static(self._written(), id="keys-help")
+
+    def _written(self) -> Text:
+        palette = palette_of(self)
+        text = Text()
+        for title, rows in self._sections:
+            text.append(f"{title}\n", palette.accent)
+            width = min(16, max((len(keys) for keys, _, _ in rows), default=0))
+            for keys, word, explanation in rows:
+                text.append(f"  {keys:<{width}}  ", "bold").append(word)
+                text.append(f"  {explanation}\n" if explanation else "\n", palette.quiet)
+            text.append("\n")
+        text.append("Keys can be changed in keys.toml of the workspace. ", palette.quiet)
+        text.append("States: glyph and word, colour only repeats them.", palette.quiet)
+        return text
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+    def action_scroll(self, by: int) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
+
+
+Rows = list[tuple[str, str, str]]
+
+
+def sections(screen: Screen[Any]) -> Iterator[tuple[str, Rows]]:
+    """(heading, rows of keys, word, explanation), nearest pane first."""
+    found: dict[str, dict[str, tuple[list[str], ActiveBinding]]] = {}
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        if binding.id is None or not binding.description:
+            continue
+        rows = found.setdefault(_heading(active), {})
+        keys, _ = rows.setdefault(binding.action, ([], active))
+        keys.append(screen.app.get_key_display(binding))
+    for heading, rows in found.items():
+        yield heading, [(" ".join(keys), one.binding.description, one.tooltip) for keys, one in rows.values()]
+
+
+def _heading(active: ActiveBinding) -> str:
+    pane = (active.binding.id or "").partition(".")[0]
+    if pane in PANES and any(of_pane(pane)):
+        return PANES[pane]
+    return {"table": "the list", "chart": "the curves", "log": "the log", "form": "the form"}.get(pane, "here")

@@ -1,0 +1,224 @@
+"""A run on the whole screen: curves and progress, its logs, its configuration, attempts and epochs."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container, VerticalScroll
+from textual.widgets import ContentSwitcher
+
+from rmtui.app import actions, details, said
+from rmtui.app.chrome import KeyLine, TopBar, Words
+from rmtui.app.devices import Loads, look, words
+from rmtui.app.feed import Synced
+from rmtui.app.load import CurvesLoaded, Shown, Wanted, load_curves
+from rmtui.app.load_run import EXTRA, ExtraLoaded, RunLoaded, load_extra, load_run, speed_words
+from rmtui.app.logs import LogOpened, open_log
+from rmtui.app.panel import Charts
+from rmtui.app.runactions import RunActions
+from rmtui.app.summary import Summarised, summarise
+from rmtui.app.widgets.chart import Chart
+from rmtui.app.widgets.curves import Axis
+from rmtui.app.widgets.glyphs import glyphs_of
+from rmtui.app.widgets.log_view import LogView
+from rmtui.app.widgets.palette import palette_of
+from rmtui.errors import UserError
+from rmtui.records.facts import Run
+
+LOOK_SECONDS = 5.0
+"""Between two looks at the devices while the run is alive."""
+
+
+class RunScreen(RunActions):
+    """Three panes: 1 curves, 2 log, 3 details."""
+
+    CSS_PATH = "run.tcss"
+    BINDINGS = actions.bindings("back", "run")
+    AUTO_FOCUS = "#loss"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__()
+        self._run_id = run_id
+        self._run: Run | None = None
+        self._log_place = 0
+        self._log_open = False
+        self._wanted: Wanted | None = None
+
+    def compose(self) -> ComposeResult:
+        yield TopBar()
+        yield Words(id="pulse", classes="quiet")
+        with ContentSwitcher(initial="overview"):
+            with Container(id="overview"):
+                with Container(id="grid"):
+                    yield Charts(id="charts")
+                    with Container(id="extra"):
+                        for metric in EXTRA:
+                            yield Chart(metric.replace("_", " "), id=metric)
+                with VerticalScroll(id="summary", can_focus=True):
+                    yield Words(id="says")
+                    yield Words(id="devices", classes="quiet")
+            with Container(id="logpane"):
+                yield LogView(id="log")
+            with VerticalScroll(id="details", can_focus=True):
+                yield Words(id="facts")
+        yield KeyLine()
+
+    def current(self) -> Run | None:
+        return self._run
+
+    def on_mount(self) -> None:
+        self._fetch()
+        self.set_interval(LOOK_SECONDS, self._look)
+
+    def synced(self, message: Synced) -> None:
+        if self._run_id in message.changed:
+            self._fetch()
+
+    def language_changed(self) -> None:
+        self._fetch()
+
+    def _fetch(self) -> None:
+        feed = self.feed
+        self.ask("run", lambda: load_run(feed.index, self._run_id), group="run")
+        if not self._log_open:
+            self._open_log()
+
+    @on(RunLoaded)
+    def _loaded(self, message: RunLoaded) -> None:
+        run = self._run = message.run
+        glyphs, palette = glyphs_of(self), palette_of(self)
+        line = said.head(run, glyphs, palette, self.size.width - 2)
+        self.query_one(TopBar).tell_text(line)
+        speed = speed_words(message.latest) if run.state.alive else run.note
+        self.query_one("#pulse", Words).say("  ".join(filter(None, (said.pulse(run), speed))))
+        self.query_one("#facts", Words).say(details.written(run, message.attempts, glyphs, palette))
+        self._draw(run)
+        ws, lang = self.ws, self.rmtui.lang
+        self.ask("summary", lambda: summarise(ws, run, glyphs, palette, lang), group="run-summary")
+
+    def _draw(self, run: Run) -> None:
+        charts = self.query_one(Charts)
+        wanted = self._wanted = Wanted((Shown(run.id, run.name, 0),), charts.view, charts.columns)
+        feed = self.feed
+        self.ask("curves", lambda: load_curves(feed.index, wanted), group="run-curves")
+        self.ask("extra", lambda: load_extra(feed.index, run.id, wanted.view, wanted.columns), group="run-extra")
+
+    @on(CurvesLoaded)
+    def _curves_loaded(self, message: CurvesLoaded) -> None:
+        self.query_one(Charts).show(message)
+
+    @on(ExtraLoaded)
+    def _extra_loaded(self, message: ExtraLoaded) -> None:
+        for metric, curves in zip(EXTRA, message.curves, strict=True):
+            self.query_one(f"#{metric}", Chart).show(curves, None, "not recorded")
+
+    @on(Summarised)
+    def _summarised(self, message: Summarised) -> None:
+        self.query_one("#says", Words).say(message.words)
+
+    @on(Chart.ViewChanged)
+    def _view_changed(self, message: Chart.ViewChanged) -> None:
+        for chart in self.query(Chart):
+            if chart is not message.chart:
+                chart.look(message.view)
+        if self._run is not None and self._wanted is not None and message.view != self._wanted.view:
+            self._draw(self._run)
+
+    # Devices
+
+    def _look(self) -> None:
+        if self._run is not None and self._run.state.alive:
+            self.ask("devices", look, group="devices")
+
+    @on(Loads)
+    def _looked(self, message: Loads) -> None:
+        self.query_one("#devices", Words).say("\n".join(map(words, message.loads)))
+
+    # Logs
+
+    def _open_log(self) -> None:
+        try:
+            folder = self.feed.index.run(self._run_id).folder
+        except UserError as error:
+            self.complain(error)
+            return
+        run_id, place = self._run_id, self._log_place
+        self.ask("log", lambda: open_log(run_id, folder, place), group="run-log")
+
+    @on(LogOpened)
+    def _log_opened(self, message: LogOpened) -> None:
+        self._log_open = message.index is not None
+        self.query_one(LogView).open(message.index, message.title)
+
+    def action_rank(self) -> None:
+        self._log_place += 1
+        self._open_log()
+        self.action_log()
+
+    @on(LogView.SearchDone)
+    def _searched(self, message: LogView.SearchDone) -> None:
+        if message.line is None:
+            self.say(f"{message.pattern!r} is not in this log")
+
+    def action_first_error(self) -> None:
+        self.action_log()
+        self.query_one(LogView).first_error()
+
+    # Log and curve
+
+    @on(Chart.LogWanted)
+    def _log_wanted(self, message: Chart.LogWanted) -> None:
+        step = self._step_at(message.x)
+        if step is not None:
+            self.action_log()
+            self.query_one(LogView).go_to_step(step)
+
+    def _step_at(self, x: float) -> int | None:
+        """The optimizer step at a place of the axis; None where that cannot be told."""
+        run = self._run
+        axis = self.query_one(Charts).view.axis
+        if axis is Axis.STEP:
+            return round(x)
+        if axis is Axis.EPOCH and run and run.total_steps and run.num_epochs:
+            return round(x * run.total_steps / run.num_epochs)
+        self.say("choose step or epoch as the axis first")
+        return None
+
+    @on(LogView.StepWanted)
+    def _step_wanted(self, message: LogView.StepWanted) -> None:
+        from dataclasses import replace
+
+        charts = self.query_one(Charts)
+        view = replace(charts.view, axis=Axis.STEP, cursor=float(message.step))
+        for chart in self.query(Chart):
+            chart.look(view)
+        self.action_overview()
+
+    # Panes
+
+    def _pane(self, name: str, target: str) -> None:
+        self.query_one(ContentSwitcher).current = name
+        self.query_one(target).focus()
+
+    def action_overview(self) -> None:
+        self._pane("overview", "#loss")
+
+    def action_log(self) -> None:
+        self._pane("logpane", "#log")
+
+    def action_details(self) -> None:
+        self._pane("details", "#details")
+
+    def action_stacks(self) -> None:
+        run = self._run
+        if run is None or not run.state.alive:
+            self.say("only the ranks of a running run can tell what they do")
+            return
+
+        def job() -> str:
+            from rmtui.operations.stop import stacks
+
+            stacks(self.ws, run.id)
+            return "every rank writes its stacks into its log"
+
+        self._do("stacks", job)
