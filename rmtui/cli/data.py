@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from rmtui.cli.verbs import Verb
+from rmtui.cli.verbs import Verb, add_json, print_json, workspace_folder
 
 
 def _build_demo(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +46,104 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
+def _build_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="pair files; validation is held against training"
+    )
+    parser.add_argument("--head", type=int, metavar="N", default=0, help="print the first N pairs of each file as well")
+    parser.add_argument(
+        "--fix", type=Path, metavar="OUT", help="write a cleaned copy, and OUT.dropped.jsonl (several files: a folder)"
+    )
+    parser.add_argument("--model", type=Path, metavar="DIR", help="count tokens with this model's tokenizer.json")
+    parser.add_argument(
+        "--max-length", type=int, metavar="N", default=512, help="tokens a side, with --model (default 512)"
+    )
+    parser.add_argument("--no-near", action="store_true", help="leave out the pass for near-duplicates")
+    add_json(parser)
+
+
+def _run_check(args: argparse.Namespace) -> int:
+    from rmtui.guide.datacheck import words
+    from rmtui.operations import check
+
+    with _Progress(quiet=args.json) as progress:
+        report = check.check(
+            args.files,
+            model=args.model or _model_of(workspace_folder(args)),
+            max_length=args.max_length,
+            look_for_near=not args.no_near,
+            progress=progress.show,
+            cancelled=lambda: progress.cancelled,
+        )
+    if args.json:
+        print_json(check.document(report))
+    else:
+        _print_check(args.files, args.head, words.lines(report))
+    if args.fix:
+        for copy, (kept, dropped) in check.fix(report, args.fix).items():
+            print(f"{copy}: {kept:,} rows kept, {dropped:,} dropped", file=sys.stderr if args.json else sys.stdout)
+    return 1 if report.failed else 0
+
+
+def _print_check(files: list[Path], count: int, lines: Iterable[str]) -> None:
+    from rmtui.guide.datacheck import words
+
+    for path in files if count > 0 else ():
+        print(path)
+        for line in words.head(path, count):
+            print(line)
+    for line in lines:
+        print(line)
+
+
+def _model_of(root: Path) -> Path | None:
+    """The workspace's own model, when there is a workspace here and its model is a folder with a tokenizer."""
+    from rmtui.errors import UserError
+    from rmtui.workspace import open_workspace
+
+    try:
+        ws = open_workspace(root)
+    except UserError:
+        return None
+    folder = ws.path(ws.settings.model)
+    return folder if ws.settings.model and (folder / "tokenizer.json").is_file() else None
+
+
+class _Progress:
+    """A bar on standard error, on a terminal only. Ctrl-C ends the pass for near-duplicates, and the rest stands."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet or not sys.stderr.isatty()
+        self._before: Any = None
+        self._shown = ""
+        self.cancelled = False
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+
+    def show(self, name: str, share: float) -> None:
+        if name == "near-duplicates" and self._before is None:
+            self._before = signal.signal(signal.SIGINT, self._cancel)
+        if self._quiet:
+            return
+        filled = round(share * 30)
+        text = f"\r{name:<15} {'━' * filled}{'─' * (30 - filled)} {share:4.0%}"
+        hint = "  Ctrl-C skips" if name == "near-duplicates" else ""
+        if text != self._shown:
+            self._shown = text
+            sys.stderr.write(text + hint)
+            sys.stderr.flush()
+
+    def _cancel(self, _number: int, _frame: object) -> None:
+        self.cancelled = True
+
+
 VERBS: tuple[Verb, ...] = (
     Verb(
         "demo",
@@ -49,5 +151,16 @@ VERBS: tuple[Verb, ...] = (
         _build_demo,
         _run_demo,
         ("rmtui demo", "rmtui demo ~/rm-demo --no-app"),
+    ),
+    Verb(
+        "check",
+        "check preference data line by line, and validation against training",
+        _build_check,
+        _run_check,
+        (
+            "rmtui check data/train/helpful_pairs.jsonl data/val/helpful_pairs.jsonl",
+            "rmtui check pairs.jsonl --head 10",
+            "rmtui check pairs.jsonl --fix clean.jsonl",
+        ),
     ),
 )

@@ -22,7 +22,9 @@ from rmtui.guide.datacheck.rows import Pair, examine
 from rmtui.guide.datacheck.scan import BOM, FINE, LINE, OUT, is_validation
 
 ALIKE = 0.8
-"""Jaccard similarity of prompts and of each answer from which two pairs are nearly the same."""
+"""Jaccard similarity of every text from which two pairs are nearly the same, their questions differing a little."""
+ALIKE_ANSWERS = 0.9
+"""The same for both answers to one question; rankings of several answers lie below it."""
 ALIKE_PROMPTS = 0.9
 """The same for questions alone; templates with another filling stay below it."""
 BANDS, ROWS = 6, 4
@@ -143,13 +145,16 @@ def _meetings(ledger: Ledger, crossing: bool) -> Iterator[tuple[int, int]]:
 
 
 def _alike_pairs(one: Pair, other: Pair, across: bool) -> str:
-    if _similarity(one.prompt, other.prompt) < ALIKE:
+    """A further answer ranked against one that stands elsewhere is a pair of its own, however alike."""
+    same = one.prompt == other.prompt
+    enough = ALIKE_ANSWERS if same else ALIKE
+    if _similarity(one.prompt, other.prompt) < enough:
         return ""
-    if min(_similarity(one.chosen, other.chosen), _similarity(one.rejected, other.rejected)) >= ALIKE:
+    straight = (_similarity(one.chosen, other.chosen), _similarity(one.rejected, other.rejected))
+    if min(straight) >= enough and not (same and (one.chosen == other.chosen or one.rejected == other.rejected)):
         return "near_leak" if across else "near_duplicate"
-    if min(_similarity(one.chosen, other.rejected), _similarity(one.rejected, other.chosen)) >= ALIKE:
-        return "near_contradiction"
-    return ""
+    crossed = (_similarity(one.chosen, other.rejected), _similarity(one.rejected, other.chosen))
+    return "near_contradiction" if min(crossed) >= enough else ""
 
 
 def _alike_prompts(one: Pair, other: Pair, across: bool) -> str:
