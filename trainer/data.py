@@ -150,13 +150,14 @@ def _good_rows(path: Path | str) -> tuple[list[Row], int]:
         else:
             bad.append(item)
     if bad:
-        raise DataError(_refusal(path, bad))
+        raise DataError(refusal(path, bad))
     if not rows:
         raise DataError(f"{path}: the file holds no pair")
     return files.distinct_ids(rows), blank
 
 
-def _refusal(path: Path | str, bad: Sequence[BadLine]) -> str:
+def refusal(path: Path | str, bad: Sequence[BadLine]) -> str:
+    """What to tell a person whose file has lines without a readable pair."""
     shown = "\n".join(f"  {one}" for one in bad[:_SHOWN_LINES])
     more = f"\n  … and {len(bad) - _SHOWN_LINES} more" if len(bad) > _SHOWN_LINES else ""
     return (

@@ -15,6 +15,7 @@ import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
 
 from trainer import attention
 from trainer.config import TrainConfig
@@ -124,6 +125,8 @@ def load_tokenizer(name: str) -> Any:
 
 def load_classifier(name: str, tokenizer: Any) -> PreTrainedModel:
     """AutoModelForSequenceClassification with one output, float32, own dropout off."""
+    logging.set_verbosity_error()  # a head that is new is no news here
+    logging.disable_progress_bar()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = AutoModelForSequenceClassification.from_pretrained(

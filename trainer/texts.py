@@ -15,7 +15,7 @@ import numpy as np
 
 from trainer import pairs as files
 from trainer.cut import Encoded, Ids, common_prefix
-from trainer.pairs import Row, Side
+from trainer.pairs import Response, Row, Side
 
 TEMPLATE_DATE = date(2025, 1, 1)
 
@@ -36,6 +36,12 @@ def encode(rows: Sequence[Row], tokenizer: Any, chat_template: str) -> list[Enco
             common = min(common_prefix(prompt, chosen), common_prefix(prompt, rejected))
             made[place] = Encoded(chosen, rejected, common)
     return [one for one in made if one is not None]
+
+
+def encode_responses(rows: Sequence[Response], tokenizer: Any, chat_template: str) -> list[Encoded]:
+    """Single responses → tokens; both sides of what is returned are the same."""
+    made = [Row(row.id, row.prompt, row.response, row.response) for row in rows]
+    return encode(made, tokenizer, chat_template)
 
 
 def _texts(row: Row, tokenizer: Any, templated: bool) -> tuple[str, str, str]:

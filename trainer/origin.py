@@ -1,0 +1,113 @@
+"""Where a saved model comes from: its training's configuration, data fingerprints and figures, as far as known."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainer import config as options
+from trainer import manifest
+from trainer.config import TrainConfig
+
+FILE = "training.json"
+"""In a merged folder: what this module found in the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Facts about the training behind a folder; all of them may be missing."""
+
+    config: TrainConfig | None = None
+    run: str = ""
+    name: str = ""
+    step: int | None = None
+    epoch: float | None = None
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    """train, val → SHA-256 of the pairs."""
+    correct: int | None = None
+    pairs: int | None = None
+    loss: float | None = None
+
+    def write(self, folder: Path) -> None:
+        """Leave the facts in `folder`, for scoring and for the next merge."""
+        document = {
+            "run": self.run,
+            "name": self.name,
+            "step": self.step,
+            "epoch": self.epoch,
+            "fingerprints": self.fingerprints,
+            "validation": {"correct": self.correct, "pairs": self.pairs, "loss": self.loss},
+            "config": options.to_document(self.config) if self.config else None,
+        }
+        (folder / FILE).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def find_origin(folder: Path) -> Origin:
+    """Facts from a merged folder's own file, or from the run around a checkpoint or model/."""
+    if (folder / FILE).is_file():
+        return _from_file(json.loads((folder / FILE).read_bytes()))
+    run = next((place for place in folder.resolve().parents if (place / "spec.toml").is_file()), None)
+    return _from_run(run, folder) if run else Origin()
+
+
+def _from_file(document: dict[str, Any]) -> Origin:
+    held = document["validation"]
+    return Origin(
+        config=options.build(document["config"]) if document["config"] else None,
+        run=document["run"],
+        name=document["name"],
+        step=document["step"],
+        epoch=document["epoch"],
+        fingerprints=document["fingerprints"],
+        correct=held["correct"],
+        pairs=held["pairs"],
+        loss=held["loss"],
+    )
+
+
+def _from_run(run: Path, folder: Path) -> Origin:
+    document = tomllib.loads((run / "spec.toml").read_text("utf-8"))
+    best = manifest.best(run)
+    sealed = manifest.read(folder) or (manifest.read(best.folder) if best else None)
+    records = _records(run, sealed)
+    gaps = [record["chosen"] - record["rejected"] for record in records]
+    return Origin(
+        config=options.build(document.get("config", document)),
+        run=str(document.get("id", run.name)),
+        name=str(document.get("name", "")),
+        step=sealed.step if sealed else None,
+        epoch=sealed.epoch if sealed else None,
+        fingerprints={key: str(value) for key, value in document.get("fingerprints", {}).items()},
+        correct=sum(gap > 0 for gap in gaps) if gaps else None,
+        pairs=len(gaps) or None,
+        loss=mean_loss(gaps) if gaps else None,
+    )
+
+
+def _records(run: Path, sealed: manifest.Checkpoint | None) -> list[dict[str, Any]]:
+    """The validation records of the evaluation at a checkpoint's step."""
+    if sealed is None:
+        return []
+    places = [f"step-{sealed.step:06d}.jsonl"]
+    if float(sealed.epoch).is_integer():
+        places.append(f"epoch-{int(sealed.epoch)}.jsonl")
+    found = next((run / "validation" / place for place in places if (run / "validation" / place).is_file()), None)
+    return [json.loads(line) for line in found.read_text("utf-8").splitlines()] if found else []
+
+
+def mean_loss(gaps: list[float]) -> float:
+    """Mean of −log σ(gap)."""
+    return sum(max(-gap, 0.0) + math.log1p(math.exp(-abs(gap))) for gap in gaps) / len(gaps)
+
+
+def wilson(correct: int, pairs: int) -> tuple[float, float]:
+    """95 % interval of an accuracy (Wilson 1927)."""
+    z = 1.959963984540054
+    share, scale = correct / pairs, 1 + z * z / pairs
+    middle = (share + z * z / (2 * pairs)) / scale
+    half = z * math.sqrt(share * (1 - share) / pairs + z * z / (4 * pairs * pairs)) / scale
+    return max(0.0, middle - half), min(1.0, middle + half)

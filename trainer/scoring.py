@@ -1,0 +1,196 @@
+"""`python -m trainer score MODEL FILE`: rewards of pairs or of single responses, and what they say together."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from trainer import evaluate, manifest, model
+from trainer import pairs as files
+from trainer.config import TrainConfig
+from trainer.cut import edges, shared_length, truncate
+from trainer.data import TokenPair, refusal
+from trainer.model import RewardModel
+from trainer.origin import find_origin, mean_loss, wilson
+from trainer.pairs import BadLine, Response, Row
+from trainer.texts import DataError, encode, encode_responses
+
+LONGEST = 2048
+"""Tokens a side for a model whose training is not known."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `score`."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a merged folder, a checkpoint, or a run's folder")
+    parser.add_argument("file", metavar="FILE", help="JSON lines of pairs or of {prompt, response}; - reads stdin")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines and words")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write each line's rewards there as JSON lines")
+    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="pairs a forward pass (default 8)")
+    parser.add_argument("--max-length", type=int, metavar="N", help="tokens a side (default: the training's)")
+    parser.add_argument("--device", default="", help="cpu or cuda (default: cuda if there is one)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score and print; 0 when every line was scored."""
+    rows, responses = read(args.file)
+    folder = model_folder(args.model)
+    config = find_origin(folder).config or TrainConfig(max_length=LONGEST)
+    if args.max_length:
+        config = replace(config, max_length=args.max_length)
+    reward_model, tokenizer = model.load_trained(folder, config)
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    scorer = Scorer(reward_model.to(device), tokenizer, config, args.batch_size)
+    if responses:
+        return _report_responses(scorer, responses, args)
+    return _report_pairs(scorer, rows, args)
+
+
+def read(name: str) -> tuple[list[Row], list[Response]]:
+    """Pairs, or single responses; DataError for lines that are neither and for a mix of both."""
+    with Path(name).open("rb") if name != "-" else io.BytesIO(sys.stdin.buffer.read()) as file:
+        found = list(files.read_scorable(file))
+    bad = [line for line in found if isinstance(line, BadLine) and line.kind != "blank"]
+    if bad:
+        raise DataError(refusal(name, bad))
+    rows = [line for line in found if isinstance(line, Row)]
+    responses = [line for line in found if isinstance(line, Response)]
+    if bool(rows) is bool(responses):
+        what = "pairs and single responses are mixed" if rows else "the file holds no line to score"
+        raise DataError(f"{name}: {what}")
+    return files.distinct_ids(rows), responses
+
+
+def model_folder(named: Path) -> Path:
+    """A run's folder → its best checkpoint; any other folder is itself. Raises DataError when no model is there."""
+    if (named / "spec.toml").is_file():
+        found = manifest.chosen(named)
+        if found is None:
+            raise DataError(f"{named}: the run has no checkpoint yet")
+        return found
+    if not any((named / name).is_file() for name in ("adapter_config.json", "config.json")):
+        raise DataError(f"{named}: no model is there (neither adapter_config.json nor config.json)")
+    return named
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """A loaded model with what is needed to score text."""
+
+    model: RewardModel
+    tokenizer: Any
+    config: TrainConfig
+    batch_size: int
+
+    @property
+    def longest(self) -> int:
+        limit = model.position_limit(self.model)
+        return min(self.config.max_length, limit) if limit else self.config.max_length
+
+    def pairs(self, rows: Sequence[Row]) -> list[tuple[float, float]]:
+        """(chosen, rejected) rewards of each row."""
+        kept = edges(self.tokenizer)
+        made = []
+        for row, one in zip(rows, encode(rows, self.tokenizer, self.config.chat_template), strict=True):
+            chosen, rejected, lost = truncate(one, self.longest, kept)
+            made.append(TokenPair(row.id, chosen, rejected, shared_length(chosen, rejected), lost))
+        return self._score(made)
+
+    def responses(self, rows: Sequence[Response]) -> list[float]:
+        """Reward of each response; two by two, since a batch is made of pairs."""
+        kept = edges(self.tokenizer)
+        encoded = encode_responses(rows, self.tokenizer, self.config.chat_template)
+        sides = [truncate(one, self.longest, kept)[0] for one in encoded]
+        order = sorted(range(len(sides)), key=lambda place: len(sides[place]))
+        order += order[-1:] if len(order) % 2 else []
+        couples = list(zip(order[::2], order[1::2], strict=True))
+        made = [
+            TokenPair(str(left), sides[left], sides[right], shared_length(sides[left], sides[right]), 0)
+            for left, right in couples
+        ]
+        found: dict[int, float] = {}
+        for (left, right), rewards in zip(couples, self._score(made), strict=True):
+            found[left], found[right] = rewards
+        return [found[place] for place in range(len(sides))]
+
+    def _score(self, made: Sequence[TokenPair]) -> list[tuple[float, float]]:
+        return evaluate.score(self.model, made, self.model.layout, self.batch_size)
+
+
+def _report_responses(scorer: Scorer, responses: Sequence[Response], args: argparse.Namespace) -> int:
+    found = scorer.responses(responses)
+    lines = [{"id": one.id, "reward": reward} for one, reward in zip(responses, found, strict=True)]
+    mean = sum(found) / len(found)
+    _leave(lines, args.out, None if args.json else sys.stdout)
+    if args.json:
+        print(json.dumps({"responses": len(found), "mean": mean, "scores": lines}, ensure_ascii=False))
+    else:
+        print(f"{len(found)} responses, mean reward {mean:.4f}", file=sys.stderr)
+    return 0
+
+
+def _report_pairs(scorer: Scorer, rows: Sequence[Row], args: argparse.Namespace) -> int:
+    found = scorer.pairs(rows)
+    _leave(
+        [{"id": row.id, "chosen": sides[0], "rejected": sides[1]} for row, sides in zip(rows, found, strict=True)],
+        args.out,
+        None,
+    )
+    report = pair_report(rows, found)
+    print(json.dumps(report, ensure_ascii=False) if args.json else words(report))
+    return 0
+
+
+def pair_report(rows: Sequence[Row], found: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """{pairs, accuracy, interval, ties, loss}, and the same by `subset` where the rows have that field."""
+    gaps = [chosen - rejected for chosen, rejected in found]
+    report = _figures(gaps)
+    by_subset: dict[str, list[float]] = defaultdict(list)
+    for row, gap in zip(rows, gaps, strict=True):
+        if isinstance(row.fields.get("subset"), str):
+            by_subset[row.fields["subset"]].append(gap)
+    if by_subset:
+        report["subsets"] = {name: _figures(held) for name, held in sorted(by_subset.items())}
+    return report
+
+
+def _figures(gaps: Sequence[float]) -> dict[str, Any]:
+    correct = sum(gap > 0 for gap in gaps)
+    return {
+        "pairs": len(gaps),
+        "accuracy": correct / len(gaps),
+        "interval": list(wilson(correct, len(gaps))),
+        "ties": sum(gap == 0 for gap in gaps),
+        "loss": mean_loss(list(gaps)),
+    }
+
+
+def words(report: dict[str, Any]) -> str:
+    """A report for people."""
+    lines = [_words("", report)]
+    lines += [_words(f"  {name}: ", held) for name, held in report.get("subsets", {}).items()]
+    return "\n".join(lines)
+
+
+def _words(before: str, held: dict[str, Any]) -> str:
+    low, high = held["interval"]
+    return (
+        f"{before}accuracy {held['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}) on {held['pairs']} pairs, "
+        f"{held['ties']} ties, loss {held['loss']:.4f}"
+    )
+
+
+def _leave(lines: Iterable[dict[str, Any]], out: Path | None, stream: TextIO | None) -> None:
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    if out is not None:
+        out.write_text(text, encoding="utf-8")
+    elif stream is not None:
+        stream.write(text)
