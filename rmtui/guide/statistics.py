@@ -141,7 +141,9 @@ def sample_size(difference: float, discordant: float, power: float = 0.8, level:
 
 
 def detectable(n: int, discordant: float, power: float = 0.8, level: float = 0.95) -> float:
-    """Smallest difference of two accuracies that n pairs show with this power: the inverse of `sample_size`."""
+    """Smallest difference of two accuracies that n pairs show with this power; infinite when n shows none at all."""
+    if sample_size(discordant, discordant, power, level) > n:
+        return math.inf
     low, high = 0.0, discordant
     for _ in range(60):
         middle = (low + high) / 2

@@ -1,0 +1,303 @@
+"""Each rule on both sides of its threshold: the case, the readings that must be there, those that must not."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from guide_cases import said, subject
+
+from rmtui.guide.statistics import LN2
+from rmtui.guide.subject import BadValue, RewardSummary
+from rmtui.guide.thresholds import Thresholds
+
+NONE = (None, None)
+
+
+def losses(*train):
+    return subject([(loss, None, None) for loss in train])
+
+
+def vals(*val):
+    return subject([(None, loss, None) for loss in val])
+
+
+def accs(*acc, n=None):
+    return subject([(None, None, share) for share in acc], val_pairs=n)
+
+
+@pytest.mark.parametrize(
+    ("train", "id", "absent"),
+    [
+        ((0.9, 0.8), "train_loss_fell", "train_loss_flat"),
+        ((1.0, 0.997), "train_loss_fell", "train_loss_flat"),
+        ((1.0, 0.999), "train_loss_flat", "train_loss_fell"),
+        ((1.0, 1.001), "train_loss_flat", "train_loss_rose"),
+        ((1.0, 1.003), "train_loss_rose", "train_loss_flat"),
+    ],
+)
+def test_train_loss(train, id, absent):
+    found = said(losses(*train))
+    assert id in found and absent not in found
+    assert found[id].figures["first"] == train[0] and found[id].figures["last"] == train[1]
+
+
+@pytest.mark.parametrize(
+    ("val", "id"),
+    [
+        ((0.60, 0.55), "val_loss_fell"),
+        ((0.60, 0.5987), "val_loss_fell"),
+        ((0.60, 0.5995), "val_loss_flat"),
+        ((0.60, 0.6005), "val_loss_flat"),
+        ((0.60, 0.6100), "val_loss_rose_little"),
+        ((0.60, 0.6299), "val_loss_rose_little"),
+        ((0.60, 0.6301), "val_loss_rose"),
+    ],
+)
+def test_val_loss(val, id):
+    found = said(vals(*val))
+    kinds = {key for key in found if key in ("val_loss_fell", "val_loss_flat", "val_loss_rose_little", "val_loss_rose")}
+    assert kinds == {id}
+
+
+@pytest.mark.parametrize(("train", "val", "there"), [(0.61, 0.60, True), (0.60, 0.60, False), (0.59, 0.60, False)])
+def test_train_above_val(train, val, there):
+    assert ("train_above_val" in said(subject([(train, val, None)]))) is there
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "id", "severity"),
+    [
+        (0.40, 0.6001, "gap_warning", "warning"),
+        (0.40, 0.5999, "gap_small", "info"),
+        (0.60, 0.4001, "gap_small", "info"),
+        (0.60, 0.3999, "gap_train_above", "info"),
+    ],
+)
+def test_gap(train, val, id, severity):
+    found = said(subject([(train, val, None)]))
+    gaps = {key for key in found if key.startswith("gap_")}
+    assert gaps == {id} and found[id].severity == severity
+    assert found[id].figures["gap"] == pytest.approx(val - train)
+
+
+@pytest.mark.parametrize(
+    ("rows", "id"),
+    [
+        # The turn has to be more than a little, or last two epochs.
+        ([(0.60, 0.60), (0.50, 0.56), (0.40, 0.587)], "no_overfitting"),
+        ([(0.60, 0.60), (0.50, 0.56), (0.40, 0.589)], "overfitting_turn"),
+        ([(0.60, 0.60), (0.50, 0.56), (0.45, 0.565), (0.42, 0.57)], "overfitting_turn"),
+        ([(0.60, 0.60), (0.50, 0.56), (0.45, 0.575), (0.42, 0.57)], "no_overfitting"),
+        # train_loss has to fall on meanwhile.
+        ([(0.60, 0.60), (0.50, 0.56), (0.51, 0.60)], "no_overfitting"),
+        # Far below.
+        ([(0.35, 0.56)], "overfitting_gap"),
+        ([(0.37, 0.56)], "no_overfitting"),
+        # train_loss above val_loss is never over-fitting.
+        ([(0.90, 0.50), (0.80, 0.60), (0.75, 0.70)], "no_overfitting"),
+    ],
+)
+def test_overfitting(rows, id):
+    found = said(subject([(train, val, None) for train, val in rows]))
+    assert {key for key in found if "overfitting" in key} == {id}
+
+
+def test_the_guides_own_ideal_path_is_never_called_overfitting():
+    path = [(0.87, 0.59, 0.68), (0.67, 0.61, 0.71), (0.58, 0.57, 0.74), (0.52, 0.55, 0.76)]
+    for epochs in range(1, 5):
+        assert "no_overfitting" in said(subject(path[:epochs]))
+
+
+@pytest.mark.parametrize(
+    ("val", "epoch"),
+    [((0.6, 0.55, 0.5), None), ((0.6, 0.55, 0.5526), None), ((0.6, 0.55, 0.5529), 2), ((0.5, 0.6, 0.7), 1)],
+)
+def test_turn_of_val_loss_names_its_epoch(val, epoch):
+    found = said(vals(*val))
+    assert ("val_loss_turned" in found) is (epoch is not None)
+    if epoch is not None:
+        assert found["val_loss_turned"].figures["epoch"] == epoch
+
+
+@pytest.mark.parametrize(
+    ("acc", "id"),
+    [
+        ((0.68, 0.72), "val_acc_rose"),
+        ((0.680, 0.6825), "val_acc_rose"),
+        ((0.680, 0.6815), "val_acc_flat"),
+        ((0.680, 0.6785), "val_acc_flat"),
+        ((0.680, 0.6775), "val_acc_fell"),
+    ],
+)
+def test_val_acc(acc, id):
+    found = said(accs(*acc))
+    assert {key for key in found if key in ("val_acc_rose", "val_acc_flat", "val_acc_fell")} == {id}
+
+
+@pytest.mark.parametrize(
+    ("val", "id"), [(0.61, "val_acc_rose_though_loss"), (0.60, "val_acc_rose"), (0.59, "val_acc_rose")]
+)
+def test_val_acc_that_rose_counts_though_val_loss_rose(val, id):
+    found = said(subject([(None, 0.60, 0.68), (None, val, 0.72)]))
+    assert found[id].severity == "good"
+    assert ("val_acc_rose" in found) is (id == "val_acc_rose")
+
+
+def test_val_acc_of_the_last_epoch_is_unknown_even_when_an_earlier_one_is_known():
+    found = said(subject([(0.8, 0.6, 0.68), (0.7, 0.6, None)]))
+    assert found["val_acc_unknown"].severity == "warning"
+    assert "val_acc_unknown" not in said(subject([(0.8, 0.6, None), (0.7, 0.6, 0.68)]))
+
+
+@pytest.mark.parametrize(("n", "half"), [(341, 0.048), (None, None)])
+def test_val_acc_carries_its_interval_where_the_pairs_are_known(n, half):
+    figures = said(accs(0.71, n=n))["val_acc_is"].figures
+    assert figures["half"] == (pytest.approx(half, abs=0.001) if half else None)
+
+
+@pytest.mark.parametrize(
+    ("train", "id"),
+    [
+        ((0.9, 0.8, 0.7), "train_every_epoch"),
+        ((0.9, 0.8, 0.807), "train_every_epoch"),
+        ((0.9, 0.8, 0.809), "train_not_every_epoch"),
+    ],
+)
+def test_train_loss_falls_every_epoch(train, id):
+    found = said(losses(*train))
+    assert {"train_every_epoch", "train_not_every_epoch"} & found.keys() == {id}
+
+
+def test_the_epoch_at_which_val_loss_starts_to_fall():
+    assert said(vals(0.59, 0.61, 0.57))["val_starts_falling"].figures["epoch"] == 3
+    assert "val_not_falling" in said(vals(0.59, 0.61, 0.61))
+
+
+@pytest.mark.parametrize(
+    ("acc", "id"),
+    [
+        ((0.68, 0.71, 0.74), "val_acc_climbs"),
+        ((0.68, 0.67, 0.74), "val_acc_climbs_with_falls"),
+        ((0.68, 0.71, 0.68), "val_acc_not_climbing"),
+    ],
+)
+def test_val_acc_climbs(acc, id):
+    found = said(accs(*acc))
+    assert {key for key in found if "climb" in key} == {id}
+
+
+def test_one_epoch_alone_says_what_to_watch():
+    assert "watch_unknown" in said(losses(0.9))
+    assert "watch_unknown" not in said(losses(0.9, 0.8))
+
+
+@pytest.mark.parametrize(
+    ("train", "acc", "there"),
+    [
+        ((LN2 + 0.009,), 0.5, True),
+        ((LN2 - 0.009, LN2 - 0.005), 0.54, True),
+        ((LN2 - 0.011,), 0.5, False),
+        ((LN2,), 0.56, False),
+        ((LN2,), None, True),
+        ((0.87, LN2), None, False),
+    ],
+)
+def test_stuck_at_ln2(train, acc, there):
+    assert ("stuck_at_ln2" in said(subject([(loss, None, acc) for loss in train]))) is there
+
+
+@pytest.mark.parametrize(
+    ("config", "peak", "there"),
+    [
+        ({"warmup_ratio": 0.3}, None, False),
+        ({"warmup_ratio": 0.31}, None, True),
+        ({"warmup_ratio": 0.1}, 31, True),
+        ({"warmup_ratio": 0.1}, 30, False),
+        ({}, None, False),
+        ({"warmup_ratio": 0.1, "lr_scheduler": "constant"}, 90, False),
+    ],
+)
+def test_late_warmup(config, peak, there):
+    item = subject([(0.8, 0.7, 0.6)], config=config, total_steps=100, more={"peak_step": peak})
+    assert ("late_warmup" in said(item)) is there
+
+
+@pytest.mark.parametrize(
+    ("rewards", "there"),
+    [
+        ([(1, 2.9, 1.0)], False),
+        ([(1, 3.1, 1.0)], True),
+        ([(1, -3.1, 1.0)], True),
+        ([(1, 0.0, 1.0), (2, 1.4, 1.0)], False),
+        ([(1, 0.0, 1.0), (2, 1.6, 1.0)], True),
+        ([(1, 2.5, 1.0), (2, 0.5, 1.0)], False),
+    ],
+)
+def test_rewards_drift(rewards, there):
+    item = subject([(0.8, 0.7, 0.6)], more={"rewards": tuple(RewardSummary(*row) for row in rewards)})
+    assert ("rewards_drift" in said(item)) is there
+
+
+def test_nan_is_an_error_wherever_it_stands():
+    by_step = subject([(0.8, 0.7, 0.6)], more={"bad_values": (BadValue("loss", 412), BadValue("loss", 413))})
+    assert said(by_step)["non_finite"].figures == {"metric": "loss", "step": 412, "count": 2}
+    assert said(subject([(math.nan, 0.7, 0.6)]))["non_finite"].severity == "error"
+    assert said(subject([(0.8, math.inf, 0.6)]))["non_finite"].severity == "error"
+    assert "non_finite" not in said(subject([(0.8, 0.7, 0.6)]))
+
+
+@pytest.mark.parametrize(
+    ("acc", "n", "there"),
+    [
+        ((0.70, 0.73), 341, True),
+        ((0.70, 0.76), 341, False),
+        ((0.70, 0.71), 499, True),
+        ((0.70, 0.71), 500, False),
+        ((0.70, 0.71), None, False),
+    ],
+)
+def test_val_curve_too_noisy_for_its_size(acc, n, there):
+    assert ("val_noisy" in said(accs(*acc, n=n))) is there
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "id"),
+    [
+        ((16, 64), (32, 64), "alpha_fixed"),
+        ((16, 32), (32, 64), None),
+        ((32, 64), (26, 64), None),
+        ((32, 64), (25, 64), "alpha_fixed"),
+        ((16, None), (32, None), "alpha_unknown"),
+        ((32, 64), (32, 128), None),
+    ],
+)
+def test_alpha_fixed_while_r_changes(before, after, id):
+    first, second = (
+        subject([(0.8, 0.7, 0.6)], name=name, config={"lora": {"r": r, "alpha": alpha}})
+        for name, (r, alpha) in (("a", before), ("b", after))
+    )
+    assert {key for key in said(second, first) if key.startswith("alpha")} == ({id} if id else set())
+
+
+@pytest.mark.parametrize(("one", "other", "there"), [("x", "y", True), ("x", "x", False), (None, "y", False)])
+def test_different_validation_sets_are_warned_of(one, other, there):
+    first = subject([(0.8, 0.7, 0.6)], name="a", val_fingerprint=one)
+    second = subject([(0.8, 0.7, 0.6)], name="b", val_fingerprint=other)
+    assert ("val_sets_differ" in said(second, first)) is there
+
+
+def test_every_threshold_is_an_argument():
+    assert "gap_warning" in said(subject([(0.5, 0.6, None)]), limits=Thresholds(gap_warning=0.05))
+    assert "val_loss_rose" in said(vals(0.6, 0.61), limits=Thresholds(small_rise=0.01))
+
+
+def test_a_silenced_reading_is_not_made():
+    from rmtui.guide.readings import read
+
+    item = subject([(0.40, 0.70, None)])
+    assert "gap_warning" not in {reading.id for reading in read(item, silenced={"gap_warning"})}
+
+
+def test_a_run_without_figures_says_nothing():
+    assert said(subject([])) == {}

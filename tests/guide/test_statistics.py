@@ -1,0 +1,195 @@
+"""Formulas against scipy to 1e-9, and intervals against simulations that know the truth."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special, stats
+
+from rmtui.guide import statistics as ours
+
+settings.register_profile("guide", deadline=None, max_examples=120)
+settings.load_profile("guide")
+
+LEVELS = st.floats(0.5, 0.999)
+
+
+def close(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
+
+
+@given(st.integers(1, 20_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), LEVELS)
+def test_wilson_equals_scipy(share, level):
+    k, n = share
+    theirs = stats.binomtest(k, n).proportion_ci(level, method="wilson")
+    mine = ours.wilson(k, n, level)
+    assert close(mine.low, theirs.low) and close(mine.high, theirs.high)
+    assert mine.low <= mine.value <= mine.high
+
+
+@given(st.integers(0, 3000), st.integers(0, 3000))
+def test_mcnemar_equals_scipys_exact_binomial(b, c):
+    theirs = stats.binomtest(b, b + c, 0.5).pvalue if b + c else 1.0
+    assert close(ours.mcnemar_exact(b, c), theirs)
+    assert ours.mcnemar_exact(b, c) == ours.mcnemar_exact(c, b)
+
+
+@given(st.floats(1e-12, 1 - 1e-12))
+def test_normal_quantile_equals_scipy(p):
+    assert close(ours.normal_quantile(p), stats.norm.ppf(p))
+
+
+@given(st.floats(0.0005, 0.9995), st.floats(1, 2000))
+def test_t_quantile_equals_scipy(p, df):
+    assert close(ours.t_quantile(p, df), stats.t.ppf(p, df))
+
+
+@given(st.floats(-50, 50), st.floats(0.5, 2000))
+def test_t_distribution_equals_scipy(t, df):
+    assert close(ours.t_cdf(t, df), stats.t.cdf(t, df))
+
+
+@given(st.floats(0.1, 500), st.floats(0.1, 500), st.floats(0, 1))
+def test_incomplete_beta_equals_scipy(a, b, x):
+    assert close(ours.incomplete_beta(a, b, x), special.betainc(a, b, x))
+
+
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=30), LEVELS)
+def test_mean_with_students_interval_equals_scipy(values, level):
+    mine = ours.mean_t(values, level)
+    spread = stats.sem(values)
+    if spread > 1e-6:
+        low, high = stats.t.interval(level, len(values) - 1, loc=np.mean(values), scale=spread)
+        assert close(mine.low, low) and close(mine.high, high)
+    else:
+        assert mine.half < 1e-3
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=4, max_size=20), st.floats(-6, 6))
+def test_line_and_prediction_equal_scipy(points, at):
+    xs, ys = zip(*points, strict=True)
+    if np.ptp(xs) < 0.1:
+        return
+    theirs = stats.linregress(xs, ys)
+    mine = ours.fit_line(points)
+    assert math.isclose(mine.slope, theirs.slope, rel_tol=1e-7, abs_tol=1e-7)
+    n, spread = len(xs), float(np.sum((np.array(xs) - np.mean(xs)) ** 2))
+    residual = math.sqrt(sum((y - theirs.intercept - theirs.slope * x) ** 2 for x, y in points) / (n - 2))
+    half = stats.t.ppf(0.975, n - 2) * residual * math.sqrt(1 + 1 / n + (at - np.mean(xs)) ** 2 / spread)
+    assert math.isclose(mine.predict(at).half, half, rel_tol=1e-6, abs_tol=1e-6)
+
+
+@given(st.lists(st.floats(-3, 3), min_size=2, max_size=40), st.integers(0, 5))
+def test_bootstrap_is_the_percentiles_of_resampled_means(values, seed):
+    mine = ours.paired_bootstrap(values, draws=50, seed=seed)
+    draw = random.Random(seed)
+    means = [np.mean(draw.choices(values, k=len(values))) for _ in range(50)]
+    low, high = np.quantile(means, [0.025, 0.975])
+    assert close(mine.low, low) and close(mine.high, high) and close(mine.value, np.mean(values))
+
+
+def test_bootstrap_agrees_with_scipys_within_its_own_noise():
+    values = np.random.default_rng(3).normal(0.02, 0.4, 341)
+    mine = ours.paired_bootstrap(list(values), draws=4000)
+    theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=9999, rng=1).confidence_interval
+    wide = theirs.high - theirs.low
+    assert abs(mine.low - theirs.low) < 0.05 * wide and abs(mine.high - theirs.high) < 0.05 * wide
+
+
+def test_bootstrap_of_very_many_pairs_is_the_normal_interval():
+    values = np.random.default_rng(4).normal(0.02, 0.4, 12_000)
+    low, high = stats.norm.interval(0.95, values.mean(), stats.sem(values))
+    mine = ours.paired_bootstrap(list(values))
+    assert close(mine.low, low) and close(mine.high, high)
+
+
+@given(st.floats(0.01, 0.5), st.floats(0.02, 1))
+def test_sample_size_follows_connors_formula_with_scipys_quantiles(difference, discordant):
+    if difference > discordant:
+        with pytest.raises(ValueError):
+            ours.sample_size(difference, discordant)
+        return
+    a, b = stats.norm.ppf(0.975), stats.norm.ppf(0.8)
+    exact = ((a * discordant**0.5 + b * (discordant - difference**2) ** 0.5) / difference) ** 2
+    assert abs(ours.sample_size(difference, discordant) - exact) < 1 + 1e-6
+    assert ours.sample_size(-difference, discordant) == ours.sample_size(difference, discordant)
+
+
+@given(st.integers(50, 5000), st.floats(0.1, 0.5))
+def test_the_detectable_difference_needs_just_these_pairs(n, discordant):
+    found = ours.detectable(n, discordant)
+    if found == math.inf:
+        assert ours.sample_size(discordant, discordant) > n
+        return
+    assert ours.sample_size(found, discordant) <= n
+    assert ours.sample_size(found * 0.99, discordant) >= n
+
+
+def test_that_many_pairs_really_show_the_difference_with_80_percent_power():
+    gain, loss = 0.14, 0.06
+    n = ours.sample_size(gain - loss, gain + loss)
+    draws = np.random.default_rng(5).multinomial(n, [gain, loss, 1 - gain - loss], size=1500)
+    power = np.mean([ours.mcnemar_exact(int(b), int(c)) < 0.05 for b, c, _ in draws])
+    assert 0.74 < power < 0.86  # the exact test is a little conservative; standard error 0.01
+
+
+@pytest.mark.parametrize(("n", "share"), [(341, 0.71), (348, 0.55), (60, 0.9), (21, 0.62)])
+def test_wilson_covers_the_truth_as_often_as_it_says(n, share):
+    counts = np.random.default_rng(6).binomial(n, share, 4000)
+    hits = [found.low <= share <= found.high for found in (ours.wilson(int(k), n) for k in counts)]
+    assert 0.93 < np.mean(hits) < 0.985
+
+
+@pytest.mark.parametrize(("gain", "loss", "n"), [(0.1, 0.07, 341), (0.05, 0.05, 341), (0.2, 0.05, 80)])
+def test_difference_of_accuracies_covers_the_truth(gain, loss, n):
+    draws = np.random.default_rng(7).multinomial(n, [gain, loss, 1 - gain - loss], size=3000)
+    found = [ours.paired_share_difference(int(b), int(c), n) for b, c, _ in draws]
+    assert 0.93 < np.mean([item.low <= gain - loss <= item.high for item in found]) < 0.985
+
+
+def test_mcnemar_errs_no_more_often_than_its_level():
+    draws = np.random.default_rng(8).multinomial(341, [0.08, 0.08, 0.84], size=3000)
+    assert np.mean([ours.mcnemar_exact(int(b), int(c)) < 0.05 for b, c, _ in draws]) <= 0.055
+
+
+def test_bootstrap_covers_the_truth():
+    rng = np.random.default_rng(9)
+    hits = [
+        found.low <= 0.05 <= found.high
+        for found in (ours.paired_bootstrap(list(rng.gamma(2, 0.2, 120) - 0.35), draws=300) for _ in range(400))
+    ]
+    assert 0.91 < np.mean(hits) < 0.98
+
+
+def test_seed_spread_and_prediction_cover_the_truth():
+    rng = np.random.default_rng(10)
+    means = [ours.mean_t(list(rng.normal(0.7, 0.02, 3))) for _ in range(1500)]
+    assert 0.93 < np.mean([found.low <= 0.7 <= found.high for found in means]) < 0.97
+    hits = []
+    for _ in range(1500):
+        points = [(float(x), 1 - 0.1 * x + rng.normal(0, 0.02)) for x in range(1, 6)]
+        ahead = ours.fit_line(points).predict(6.0)
+        hits.append(ahead.low <= 1 - 0.6 + rng.normal(0, 0.02) <= ahead.high)
+    assert 0.93 < np.mean(hits) < 0.97
+
+
+@given(st.floats(-800, 800))
+def test_pair_loss_is_stable_and_equal_to_scipys(margin):
+    assert close(ours.pair_loss(margin), -special.log_expit(margin))
+
+
+def test_pair_loss_of_equal_rewards_is_ln2():
+    assert ours.pair_loss(0.0) == ours.LN2
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: ours.wilson(3, 0), lambda: ours.wilson(4, 3), lambda: ours.paired_bootstrap([1.0])]
+)
+def test_impossible_counts_are_refused(call):
+    with pytest.raises(ValueError):
+        call()
