@@ -119,7 +119,7 @@ def set_note(ws: Workspace, ref: str, text: str) -> None:
 def set_tags(ws: Workspace, ref: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> list[str]:
     """Add and remove tags; returns those the run has now."""
     wanted = [_tag(text) for text in add]
-    folder = _folder(ws, ref)
+    folder = folder_of(ws, ref)
     tags = set(ingest.tags_of(folder.spec(), folder.meta())) | set(wanted)
     kept = sorted(tags - {text.strip() for text in remove})
     _change(ws, folder.id, tags=kept)
@@ -154,7 +154,7 @@ def set_group(ws: Workspace, ref: str, name: str) -> None:
 
 
 def _change(ws: Workspace, ref: str, **changes: Any) -> None:
-    folder = _folder(ws, ref)
+    folder = folder_of(ws, ref)
     try:
         folder.set_meta(**changes)
     except OSError as error:
@@ -172,7 +172,8 @@ def _index_again(ws: Workspace, folder: RunFolder) -> None:
         ingest.catch_up(ws, folder)
 
 
-def _folder(ws: Workspace, ref: str) -> RunFolder:
+def folder_of(ws: Workspace, ref: str) -> RunFolder:
+    """The folder of the run that is meant; UserError if none fits or several do."""
     if ref and Path(ref).name == ref and not ref.startswith(".") and (ws.runs / ref).is_dir():
         return RunFolder(ws.runs / ref)
     with reading(ws) as index:
@@ -181,7 +182,7 @@ def _folder(ws: Workspace, ref: str) -> RunFolder:
 
 def remove(ws: Workspace, ref: str) -> str:
     """Delete a run's folder with all that is in it; returns its id. UserError while it is queued or alive."""
-    folder = _folder(ws, ref)
+    folder = folder_of(ws, ref)
     now = state.status(folder)
     elsewhere = now.state == State.UNKNOWN and folder.attempts()
     if now.state.alive or now.state == State.QUEUED or elsewhere:

@@ -1,0 +1,109 @@
+"""Reading the logs of a run: which files there are, their last lines, and following them until the run ends."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from rmtui.errors import UserError
+from rmtui.records import state
+from rmtui.records.facts import State
+from rmtui.records.folder import RunFolder
+from rmtui.records.logindex import LogIndex
+from rmtui.records.logtext import harmless
+
+PERIOD = 0.2
+"""Seconds between two looks while following."""
+
+
+def log_files(folder: RunFolder, rank: int | None = None, attempt: int | None = None) -> list[Path]:
+    """Logs of the run's attempts, oldest first: one rank's (None: rank 0), or the launcher's where no rank spoke."""
+    found = []
+    for start in folder.attempts():
+        if attempt is not None and start.n != attempt:
+            continue
+        own, launcher = start.logs / f"rank{rank or 0}.log", start.logs / "launch.log"
+        if own.is_file():
+            found.append(own)
+        elif rank is None and launcher.is_file():
+            found.append(launcher)
+    return found
+
+
+def lines(folder: RunFolder, tail: int | None = None, rank: int | None = None, attempt: int | None = None) -> list[str]:
+    """The last `tail` lines (None: all) of a run's log, attempts joined, harmless to print. UserError: no such log."""
+    files = log_files(folder, rank, attempt)
+    if not files:
+        raise _missing(folder, rank, attempt)
+    kept: deque[str] = deque()
+    for path in reversed(files):
+        left = None if tail is None else tail - len(kept)
+        if left is not None and left <= 0:
+            break
+        kept.extendleft(reversed(_last_lines(path, left)))
+    return list(kept)
+
+
+def _missing(folder: RunFolder, rank: int | None, attempt: int | None) -> UserError:
+    ranks = sorted({path.stem.removeprefix("rank") for path in folder.path.glob("attempt-*/logs/rank*.log")}, key=int)
+    which = "" if rank is None else f" of rank {rank}"
+    which += "" if attempt is None else f" of attempt {attempt}"
+    there = f"there are logs of rank {', '.join(ranks)}" if ranks else f"the run is {state.status(folder).state}"
+    return UserError(f"{folder.name()} has no log{which}", there, f"see {folder.path}", exit_code=1)
+
+
+def _last_lines(path: Path, n: int | None) -> list[str]:
+    index = LogIndex(path)
+    try:
+        while not index.complete and (n is None or index.line_count < n):
+            index.grow(1.0)
+        first = 0 if n is None else max(0, index.line_count - n)
+        return [harmless(line) for line in index.lines(first, index.line_count - first)]
+    finally:
+        index.close()
+
+
+def follow(folder: RunFolder, tail: int | None, rank: int | None = None) -> Iterator[str]:
+    """Lines as they come, from the last `tail` on, through further attempts; ends when the run has ended."""
+    sent = _starts(log_files(folder, rank), tail)
+    while True:
+        ended = _ended(folder)  # asked before the files are read, so that nothing written before the end is missed
+        for path in log_files(folder, rank):
+            yield from _whole_lines(path, sent, to_the_end=ended)
+        if ended:
+            return
+        time.sleep(PERIOD)
+
+
+def _ended(folder: RunFolder) -> bool:
+    now = state.status(folder).state
+    return now.final or now == State.UNKNOWN
+
+
+def _starts(files: list[Path], tail: int | None) -> dict[Path, int]:
+    """Byte offset in each file from which the last `tail` lines of them all are read."""
+    starts: dict[Path, int] = {}
+    left = tail
+    for path in reversed(files):
+        index = LogIndex(path)
+        while not index.complete and (left is None or index.line_count < left):
+            index.grow(1.0)
+        wanted = index.line_count if left is None else min(left, index.line_count)
+        starts[path] = index.offset(index.line_count - wanted) if wanted else index.size
+        left = None if left is None else left - wanted
+        index.close()
+    return starts
+
+
+def _whole_lines(path: Path, sent: dict[Path, int], to_the_end: bool) -> Iterator[str]:
+    position = sent.get(path, 0)
+    with path.open("rb") as file:
+        file.seek(position)
+        for line in file:
+            if not line.endswith(b"\n") and not to_the_end:
+                break
+            position += len(line)
+            yield harmless(line.decode("utf-8", "replace"))
+    sent[path] = position
