@@ -1,4 +1,4 @@
-"""`python -m trainer train|score|merge`; without a subcommand, train: `accelerate launch -m trainer --config spec.toml`.
+"""`python -m trainer train|score|merge`; without a subcommand train, so `accelerate launch -m trainer --config SPEC`.
 
 Exit codes: 0 finished or stopped, 1 failed, 2 wrong configuration, files or usage.
 """
@@ -67,7 +67,7 @@ def _train(args: argparse.Namespace) -> int:
             raise specs.Refused(f"{folder} does not exist; name a folder checkpoints/step-… of a run")
     from trainer import attempt
 
-    return attempt.run(spec, attempt.Request.of(args))
+    return attempt.run(spec, attempt.Request.of(args, spec))
 
 
 if __name__ == "__main__":

@@ -34,14 +34,14 @@ class Request:
     world_size: int
 
     @classmethod
-    def of(cls, args: argparse.Namespace) -> Request:
-        """From parsed arguments and the launcher's environment."""
+    def of(cls, args: argparse.Namespace, spec: Spec) -> Request:
+        """From parsed arguments, the launcher's environment and what spec.toml says of the launch."""
         run = (args.run_dir or args.config.parent).resolve()
         return cls(
             run=run,
             attempt=args.attempt_dir.resolve() if args.attempt_dir else None,
             resume=args.resume.resolve() if args.resume else None,
-            init_from=args.init_from.resolve() if args.init_from else None,
+            init_from=args.init_from.resolve() if args.init_from else None if args.resume else spec.init_from,
             force=args.force,
             rank=int(os.environ.get("RANK", "0")),
             world_size=int(os.environ.get("WORLD_SIZE", "1")),
@@ -188,7 +188,7 @@ def smaller(config: TrainConfig) -> dict[str, int]:
 def _memory_words(error: BaseException, config: TrainConfig, suggest: Mapping[str, int]) -> str:
     return (
         f"out of memory with batch_size {config.batch_size}, gradient_accumulation_steps "
-        f"{config.gradient_accumulation_steps}, max_length {config.max_length}; try batch_size {suggest['batch_size']}, "
-        f"gradient_accumulation_steps {suggest['gradient_accumulation_steps']}, max_length {suggest['max_length']}, "
-        f"or gradient_checkpointing = true ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        f"{config.gradient_accumulation_steps}, max_length {config.max_length}; try batch_size "
+        f"{suggest['batch_size']}, gradient_accumulation_steps {suggest['gradient_accumulation_steps']}, "
+        f"max_length {suggest['max_length']}, or gradient_checkpointing = true ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
     )

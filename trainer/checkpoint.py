@@ -73,7 +73,7 @@ def description(ready: Ready, reason: str) -> dict[str, Any]:
         "reason": reason,
         "created": time.time(),
         "world_size": ready.world_size,
-        "facts": ready.facts,
+        "facts": {**ready.facts, "steps_per_epoch": ready.derived.steps_per_epoch},
     }
 
 
@@ -107,7 +107,7 @@ def mark_best(ready: Ready, folder: Path) -> None:
 def prune(ready: Ready) -> None:
     """Keep the newest checkpoints and the best."""
     if ready.rank == 0:
-        manifest.prune(ready.request.run, ready.config.keep_checkpoints)
+        manifest.prune(ready.request.run, ready.config.keep_checkpoints, ready.progress.step)
 
 
 def write_model(ready: Ready) -> Path:
@@ -132,7 +132,7 @@ def link(source: str, target: str) -> None:
 
 
 def resume(ready: Ready) -> Differences:
-    """Restore weights, optimizer and progress. Raises Refused for a damaged checkpoint, or one that cannot go on exactly."""
+    """Restore weights, optimizer and progress. Raises Refused for damaged files, or where it would not be exact."""
     folder = ready.request.resume
     assert folder is not None
     found = whole(folder)
@@ -145,6 +145,13 @@ def resume(ready: Ready) -> Differences:
     load_weights(ready.model, folder)
     load_optimizer(ready, folder)
     ready.progress = progress.from_row(json.loads((folder / STATE / "progress.json").read_bytes()))
+    steps = found.facts["steps_per_epoch"]
+    if steps != ready.derived.steps_per_epoch:
+        ready.progress = progress.rescaled(ready.progress, steps, ready.derived.steps_per_epoch)
+    if differences.changed and ready.progress.epoch < ready.config.num_epochs:
+        ready.progress.done = ""
+    if ready.rank == 0:
+        manifest.forget_best_after(ready.request.run, found.step)
     ready.resumed = True
     return differences
 

@@ -56,8 +56,8 @@ def lines(ready: Ready, trained: int, parameters: int) -> list[str]:
         f"{derived.world_size} processes = {derived.effective_batch} pairs a step",
         f"steps: {derived.steps_per_epoch} an epoch{shorter} × {config.num_epochs} epochs = {derived.total_steps}; "
         f"{derived.warmup_steps} of warm-up, then {config.lr_scheduler}, peak {config.learning_rate:g}",
-        f"evaluations: {derived.evaluations}, checkpoints: {derived.checkpoints}; weight decay {config.weight_decay:g} on "
-        "matrices, none on biases and norms",
+        f"evaluations: {derived.evaluations}, checkpoints: {derived.checkpoints}; "
+        f"weight decay {config.weight_decay:g} on matrices, none on biases and norms",
     ]
 
 
@@ -66,8 +66,8 @@ def file_line(name: str, pairs: data.PairSet) -> str:
     found = pairs.report
     return (
         f"{name}: {found.pairs} of {found.rows} pairs from {found.path}; {found.prompts_cut} prompts and "
-        f"{found.answers_cut} answers cut to {found.max_length} tokens, {found.identical_dropped} identical pairs dropped, "
-        f"{found.blank_lines} blank lines; {found.tokens:,} tokens, longest side {found.longest}"
+        f"{found.answers_cut} answers cut to {found.max_length} tokens, {found.identical_dropped} identical pairs "
+        f"dropped, {found.blank_lines} blank lines; {found.tokens:,} tokens, longest side {found.longest}"
     )
 
 

@@ -1,14 +1,12 @@
-"""Sizes before anything is loaded: parameters, memory, steps and time from a model folder and a configuration. No torch."""
+"""Sizes before anything is loaded: parameters, memory, steps and time from a model folder and a configuration.
+
+No torch here: forms ask while a person types.
+"""
 
 from __future__ import annotations
 
-import json
 import math
-import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from trainer.config import TrainConfig
 

@@ -1,7 +1,7 @@
 """Checkpoint folders without torch: what each holds, whether its files are whole, which one is the best.
 
-A checkpoint counts only with a `manifest.json` that names every file with its size and SHA-256; it is written last, in a
-temporary folder that is renamed into place, so a killed save leaves nothing that looks like a checkpoint.
+A checkpoint counts only with a `manifest.json` that names every file with its size and SHA-256; it is written last,
+in a temporary folder that is renamed into place, so a killed save leaves nothing that looks like a checkpoint.
 """
 
 from __future__ import annotations
@@ -171,12 +171,21 @@ def point_best(run: Path, pointer: Best) -> None:
     replace_file(run / "checkpoints" / BEST, json.dumps(row).encode() + b"\n")
 
 
-def prune(run: Path, keep: int) -> list[Path]:
-    """Remove all but the newest `keep` checkpoints and the best, and what killed saves left; returns what went."""
+def forget_best_after(run: Path, step: int) -> None:
+    """Take the pointer away when it lies beyond `step`: the resume from there has not reached it."""
     pointer = best(run)
-    kept = {checkpoint.folder for checkpoint in checkpoints(run)[-keep:]}
-    if pointer is not None:
-        kept.add(pointer.folder)
+    if pointer is not None and pointer.step > step:
+        (run / "checkpoints" / BEST).unlink()
+
+
+def prune(run: Path, keep: int, step: int) -> list[Path]:
+    """Remove all but the newest `keep` checkpoints up to `step` and the best, and what killed saves left.
+
+    Checkpoints beyond the present step are of a future that a resume from an earlier one gave up. Returns what went.
+    """
+    pointer = best(run)
+    present = [checkpoint.folder for checkpoint in checkpoints(run) if checkpoint.step <= step]
+    kept = {*present[-keep:], *([pointer.folder] if pointer else [])}
     gone = [checkpoint.folder for checkpoint in checkpoints(run) if checkpoint.folder not in kept]
     for folder in gone:
         # Renamed first: a removal cut short must not leave half a checkpoint under a checkpoint's name.

@@ -1,10 +1,10 @@
-"""Where a training stands between two optimizer steps: everything a resume needs beside weights and optimizer. No torch."""
+"""Where a training stands between two optimizer steps: what a resume needs beside weights and optimizer. No torch."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 
@@ -30,7 +30,7 @@ class Progress:
     stale: int = 0
     """Evaluations since the best one."""
     done: str = ""
-    """Why no step follows: `epochs`, `early stopping`; empty while training."""
+    """Why no step follows, in words; empty while training."""
 
     @property
     def train_loss(self) -> float:
@@ -53,7 +53,7 @@ class Progress:
         """Turn to the following epoch, or be done."""
         self.epoch, self.position, self.loss_sum, self.pair_count = self.epoch + 1, 0, 0.0, 0
         if self.epoch >= num_epochs and not self.done:
-            self.done = "epochs"
+            self.done = f"all {num_epochs} epochs are done" if num_epochs > 1 else "the epoch is done"
 
     def judge(self, value: float, smaller_is_better: bool, patience: int) -> bool:
         """Take in an evaluation's deciding figure; true when it is the best so far. Equal is not better."""
@@ -63,8 +63,19 @@ class Progress:
             return True
         self.stale += 1
         if patience and self.stale >= patience:
-            self.done = "early stopping"
+            self.done = f"early stopping after {self.stale} evaluations without a better figure"
         return False
+
+
+def rescaled(progress: Progress, before: int, now: int) -> Progress:
+    """The same share of the training where an epoch had `before` steps and has `now`: for inexact resumes."""
+    position = now if progress.position == before else min(now - 1, round(progress.position * now / before))
+    return replace(
+        progress,
+        position=position,
+        step=progress.epoch * now + position,
+        best_step=round(progress.best_step * now / before),
+    )
 
 
 def to_row(progress: Progress) -> dict[str, Any]:

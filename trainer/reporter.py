@@ -1,4 +1,4 @@
-"""What rank 0 says: events for programs, lines for people, the same figures to trackers. The other ranks keep silent."""
+"""What rank 0 says: events for programs, lines for people, figures to trackers. The other ranks keep silent."""
 
 from __future__ import annotations
 
@@ -35,7 +35,16 @@ class Reporter:
                 print(f"events.jsonl cannot be written: {error.strerror}; training goes on", file=sys.stderr)
             self._troubled = True
         if metrics and self.mirror is not None:
+            self._to_trackers(metrics, step)
+
+    def _to_trackers(self, metrics: Mapping[str, float], step: int) -> None:
+        """Trackers are a mirror: whatever one raises (a network, a full disk) is said once and ends the mirror only."""
+        assert self.mirror is not None
+        try:
             self.mirror(metrics, step)
+        except Exception as error:
+            self.mirror = None
+            self.warn("tracker", f"a tracker failed and gets no more figures: {error}", step)
 
     def line(self, text: str) -> None:
         """One line for people."""

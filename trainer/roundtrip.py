@@ -15,10 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer import manifest, signals
 
-from trainer.config import TrainConfig
-
 if TYPE_CHECKING:
-    from trainer.model import RewardModel
     from trainer.setup import Ready
 
 TOLERANCE = 1e-6
@@ -38,14 +35,15 @@ def check(ready: Ready, folder: Path) -> float:
     assert source is not None
     probe = json.loads((source / "trainer_state" / "probe.json").read_bytes())
     found = fresh_scores(ready, folder)
-    difference = max(
+    difference: float = max(
         abs(one[side] - there[side]) for one, there in zip(probe, found, strict=True) for side in ("chosen", "rejected")
     )
     ready.reporter.line(f"round trip: {len(probe)} pairs, largest difference of a reward {difference:.1e}")
     if not difference <= TOLERANCE:
         ready.reporter.say("round_trip", ready.progress.step, max_difference=difference, passed=False)
         raise RoundTripFailed(
-            f"{folder} loads with other rewards than were trained: they differ by {difference:.3g}, more than {TOLERANCE}"
+            f"{folder} loads with other rewards than were trained: they differ by {difference:.3g}, "
+            f"more than {TOLERANCE}"
         )
     return difference
 
@@ -93,23 +91,10 @@ def scores(folder: Path, config_path: Path, device: str) -> list[dict[str, Any]]
 
     config = spec.read(config_path).config
     torch.manual_seed(OTHER_SEED)
-    tokenizer = model.load_tokenizer(str(folder))
-    reward_model = load_saved(folder, tokenizer, config)
+    reward_model, tokenizer = model.load_trained(folder, config)
     limit = model.position_limit(reward_model)
     pairs = data.load_pairs(config.data.val, tokenizer, config, limit).pairs[: checkpoint.PROBE_PAIRS]
     precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.mixed_precision)
     with torch.autocast(torch.device(device).type, dtype=precision, enabled=precision is not None):
         found = evaluate.score(reward_model.to(device), pairs, reward_model.layout, checkpoint.PROBE_PAIRS)
     return [{"chosen": chosen, "rejected": rejected} for chosen, rejected in found]
-
-
-def load_saved(folder: Path, tokenizer: Any, config: TrainConfig) -> RewardModel:
-    """The reward model that a folder holds, adapter or whole."""
-    from peft import PeftModel
-
-    from trainer import model
-
-    adapter = (folder / "adapter_config.json").exists()
-    classifier: Any = model.load_classifier(config.model if adapter else str(folder), tokenizer)
-    layout = model.layout_for(classifier, tokenizer, config)
-    return model.RewardModel(PeftModel.from_pretrained(classifier, folder) if adapter else classifier, layout)

@@ -7,19 +7,19 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import accelerate
 import peft
 import torch
+import torch.distributed as dist
 import transformers
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
 from trainer import checkpoint, data, derived, estimate, model
 from trainer.attempt import Moment, Request
-from trainer.config import TrainConfig, to_document
+from trainer.config import TrainConfig, flatten, to_document
 from trainer.data import PairSet
 from trainer.estimate import Derived
 from trainer.progress import Progress
@@ -87,6 +87,8 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
     reporter = Reporter(request.attempt, request.rank == 0)
     counts = model.trainable_parameters(reward_model)
     wrapped = accelerator.prepare(reward_model) if sharded else reward_model.to(accelerator.device)
+    if not sharded:
+        share_weights(wrapped)
     ready = Ready(
         spec=spec,
         request=request,
@@ -109,8 +111,17 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
         resumed=False,
     )
     (request.run / "validation").mkdir(parents=True, exist_ok=True)
+    start_trackers(ready)
     begin(ready, counts)
     return ready
+
+
+def share_weights(trained: torch.nn.Module) -> None:
+    """Every rank starts from rank 0's trained weights, even where its files or libraries differ."""
+    if dist.is_initialized() and dist.get_world_size() > 1:
+        for parameter in trained.parameters():
+            if parameter.requires_grad:
+                dist.broadcast(parameter.data, 0)
 
 
 def make_accelerator(config: TrainConfig, request: Request) -> Accelerator:
@@ -202,3 +213,15 @@ def begin(ready: Ready, counts: tuple[int, int]) -> None:
         pid=os.getpid(),
     )
     derived.report(ready, counts)
+
+
+def start_trackers(ready: Ready) -> None:
+    """Let rank 0's reporter mirror its figures; every rank has to call it."""
+    accelerator, config = ready.accelerator, ready.config
+    if config.trackers:
+        flat = {
+            key: value if isinstance(value, int | float | str) else str(value)
+            for key, value in flatten(to_document(config)).items()
+        }
+        accelerator.init_trackers(ready.request.run.name, config=flat)
+        ready.reporter.mirror = lambda metrics, step: accelerator.log(dict(metrics), step=step)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from trainer import config as options
 from trainer.config import Problem, TrainConfig
@@ -24,6 +22,8 @@ class Spec:
     config: TrainConfig
     processes: int | None
     """The processes that the launch was to start; None where the file does not say."""
+    init_from: Path | None
+    """The checkpoint whose weights a linked run starts from ([launch] init_from)."""
     warnings: tuple[Problem, ...]
 
 
@@ -45,7 +45,9 @@ def read(path: Path) -> Spec:
         errors = options.check_inputs(config, path.name)
     if errors:
         raise Refused("\n".join(map(str, errors)))
-    return Spec(path, config, _processes(document), tuple(problems))
+    launch = document.get("launch", {})
+    first = launch.get("init_from", "")
+    return Spec(path, config, launch.get("processes"), Path(first) if first else None, tuple(problems))
 
 
 def absolute(config: TrainConfig) -> TrainConfig:
@@ -63,12 +65,6 @@ def absolute(config: TrainConfig) -> TrainConfig:
 
 def _absolute(path: str) -> str:
     return str(Path(path).absolute()) if path else path
-
-
-def _processes(document: Mapping[str, Any]) -> int | None:
-    launch = document.get("launch", {})
-    count = launch.get("processes") if isinstance(launch, dict) else None
-    return count if isinstance(count, int) else None
 
 
 def check_world_size(spec: Spec, world_size: int) -> None:
