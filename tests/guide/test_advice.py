@@ -1,0 +1,183 @@
+"""Advice and the decision path, branch by branch, over the runs of a data set."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from guide_cases import of_guide, subject
+
+from rmtui.guide import advice, figures, path
+from rmtui.guide.readings import read
+from rmtui.records.facts import State
+
+BEFORE = of_guide(figures.BEFORE, "baseline-1", created=1.0)
+AFTER = {
+    "num_epochs": 2,
+    "learning_rate": 1e-5,
+    "lora": {"r": 32, "dropout": 0.1, "alpha": 64},
+    "lr_scheduler": "linear",
+}
+A = {**AFTER, "num_epochs": 3, "learning_rate": 1.5e-5}
+
+
+def advise(item, runs=(), before=BEFORE, **more):
+    at = path.stand(item, [*runs, item], before)
+    return advice.advise(at, read(item, before), **more)
+
+
+def ids(*args, **more):
+    return [found.id for found in advise(*args, **more)]
+
+
+def states(item, runs=(), before=BEFORE):
+    return {step.id: (step.state, step.outcome) for step in path.steps(path.stand(item, [*runs, item], before))}
+
+
+def after(acc, val=0.605, config=AFTER, **more):
+    return subject([(0.8755, 0.5928, 0.6845), (0.6728, val, acc)], name="after", config=config, created=2.0, **more)
+
+
+def preset_a(acc, name="A-1"):
+    rows = [(0.87, 0.59, 0.68), (0.65, 0.58, 0.72), (0.56, 0.57, acc)]
+    return subject(rows, name=name, config=A, preset="A", created=3.0)
+
+
+def test_val_acc_rose_so_three_epochs_and_a_higher_rate():
+    found = advise(after(0.71))
+    assert "confirm_val_acc" not in {item.id for item in found}
+    assert found[0].id == "preset_a" and found[0].changes == {"num_epochs": 3, "learning_rate": 1.5e-5}
+    assert "rate_back" not in {item.id for item in found}
+    assert states(after(0.71))["after_val_acc"] == ("here", "yes")
+
+
+def test_val_acc_did_not_rise_so_back_to_the_former_rate_or_the_data():
+    found = advise(after(0.67))
+    assert [item.id for item in found][:2] == ["rate_back", "check_data"]
+    assert found[0].changes == {"learning_rate": 2e-5, "num_epochs": 3}
+    assert "more_epochs" not in {item.id for item in found}
+    assert states(after(0.67))["after_val_acc"] == ("here", "no")
+
+
+@pytest.mark.parametrize(("acc", "enough"), [(0.745, "yes"), (0.70, "no")])
+def test_a_is_judged_by_its_range(acc, enough):
+    item = preset_a(acc)
+    steps = states(item, [after(0.71)])
+    assert steps["try_a"][0] == "done" and steps["judge_a"] == ("done", enough)
+    assert steps["b_rate"][0] == ("skipped" if enough == "yes" else "here")
+
+
+def test_a_not_good_enough_so_bs_rate_with_three_epochs():
+    item = preset_a(0.70)
+    found = advise(item, [after(0.71)])
+    assert found[0].id == "b_rate" and found[0].changes == {"learning_rate": 2e-5}
+    tried = subject([(0.8, 0.6, 0.7)] * 3, name="B-3", config={**A, "learning_rate": 2e-5}, created=4.0)
+    assert "b_rate" not in ids(tried, [after(0.71), item])
+    assert states(tried, [after(0.71), item])["b_rate"][0] == "done"
+
+
+def test_a_good_enough_so_keep_it():
+    found = advise(preset_a(0.75), [after(0.71)])
+    assert found[0].id == "keep" and found[0].action == "none"
+
+
+def test_a_is_recognised_by_its_settings_too_but_not_when_it_has_no_figures():
+    assert path.is_preset_a(subject([(0.8, 0.6, 0.7)] * 3, config=A))
+    assert not path.is_preset_a(subject([(0.8, 0.6, 0.7)] * 2, config={**A, "num_epochs": 2}))
+    assert not path.is_preset_a(subject([(0.8, 0.6, 0.7)] * 3, config={**A, "learning_rate": 2e-5}))
+    failed = subject([], name="A-0", config=A, preset="A", created=2.5, state=State.FAILED)
+    assert states(after(0.71), [failed])["try_a"][0] != "done"
+
+
+def test_overfitting_outranks_more_training():
+    rows = [(0.6, 0.6, 0.7), (0.4, 0.55, 0.71), (0.2, 0.62, 0.71)]
+    found = advise(subject(rows, config=AFTER), before=None)
+    assert [item.id for item in found][:2] == ["more_dropout", "lower_rank"]
+    assert found[0].changes == {"lora.dropout": 0.2} and found[1].changes == {"lora.r": 24}
+    assert not {"more_epochs", "higher_rate", "preset_a"} & {item.id for item in found}
+
+
+def test_lower_rank_says_what_it_does_to_the_effective_step():
+    from rmtui.guide.catalog import reason
+
+    found = advise(subject([(0.2, 0.6, 0.7)], config=AFTER), before=None)
+    assert "2.67" in reason(next(item for item in found if item.id == "lower_rank"))
+
+
+@pytest.mark.parametrize(
+    ("rate", "raised", "former"),
+    [
+        (1e-5, 1.5e-5, 2e-5),
+        (1.5e-5, 2e-5, 2e-5),
+        (2e-5, None, 2e-5),
+        (6e-5, 9e-5, 1.2e-4),
+        (1e-3, 1.5e-3, 2e-3),
+        (4e-6, 6e-6, 8e-6),
+    ],
+)
+def test_rates_are_the_guides_on_its_scale_and_factors_elsewhere(rate, raised, former):
+    from rmtui.guide import rates
+
+    item = subject([(0.8, 0.7, 0.6)], config={"learning_rate": rate})
+    assert rates.raised(item) == raised and rates.former(item) == former
+
+
+def test_epochs_go_to_three_then_four_then_one_by_one_while_both_losses_fall():
+    def epochs(count, falling=True):
+        rows = [(0.9 - 0.05 * n, 0.7 - 0.02 * n * falling, 0.6 + 0.02 * n) for n in range(count)]
+        found = advise(subject(rows, config={"num_epochs": count, "learning_rate": 1e-3}, preset="B"), before=None)
+        return {item.id: item.changes.get("num_epochs") for item in found if "epoch" in item.id}
+
+    assert epochs(1) == {"more_epochs": 3}
+    assert epochs(3) == {"more_epochs": 4}
+    assert epochs(4) == {"one_more_epoch": 5}
+    assert epochs(4, falling=False) == {}
+
+
+def test_nan_comes_before_everything():
+    found = advise(subject([(math.nan, 0.7, None)], config={"learning_rate": 1e-3, "max_grad_norm": 0}), before=None)
+    assert found[0].id == "lower_rate" and found[0].own
+    assert found[0].changes == {"learning_rate": 5e-4, "max_grad_norm": 1.0}
+
+
+@pytest.mark.parametrize(("method", "factor"), [("lora", 10), ("full", 2)])
+def test_stuck_at_ln2_raises_the_rate_and_says_it_is_its_own(method, factor):
+    item = subject([(0.6931, 0.6931, 0.5)], config={"learning_rate": 1e-5, "method": method, "num_epochs": 1})
+    found = next(entry for entry in advise(item, before=None) if entry.id == "raise_step")
+    assert found.own and found.changes == {"learning_rate": pytest.approx(1e-5 * factor)}
+
+
+@pytest.mark.parametrize(("rate", "longer"), [(2e-5, True), (1.9e-5, False)])
+def test_a_longer_warmup_when_the_rate_is_high(rate, longer):
+    config = {**AFTER, "learning_rate": rate, "warmup_ratio": 0.1}
+    assert ("longer_warmup" in ids(after(None, config=config))) is longer
+    assert "longer_warmup" not in ids(after(None, config={**config, "warmup_ratio": 0.2}))
+
+
+def test_cosine_is_not_advised_to_who_has_it():
+    assert "cosine" in ids(after(None))
+    assert "cosine" not in ids(after(None, config={**AFTER, "lr_scheduler": "cosine"}))
+
+
+def test_alpha_follows_r():
+    first = subject([(0.8, 0.7, 0.6)], name="a", config={"lora": {"r": 16, "alpha": 32}, "num_epochs": 1})
+    second = subject([(0.8, 0.7, 0.6)], name="b", config={"lora": {"r": 32, "alpha": 32}, "num_epochs": 1})
+    found = next(item for item in advise(second, before=first) if item.id == "follow_alpha")
+    assert found.changes == {"lora.alpha": 64} and found.own
+
+
+def test_elsewhere_the_guides_ranges_are_in_proportion_to_the_runs_own_losses():
+    item = subject([(1.5, 1.21, 0.6), (1.3456, 1.21, 0.7)], config={**AFTER, "model": "other"}, data="harmless")
+    found = next(entry for entry in advise(item, before=None) if entry.id == "more_epochs")
+    assert found.expected == {"train_loss": [1.1, 1.2], "val_loss": [1.1, 1.16]}
+
+
+def test_a_silenced_advice_is_not_given_and_others_are():
+    assert "more_epochs" not in ids(after(None), silenced={"more_epochs"})
+    assert "higher_rate" in ids(after(None), silenced={"more_epochs"})
+
+
+def test_no_advice_asks_for_what_the_run_has():
+    for item in (after(0.71), after(0.67), after(None), preset_a(0.70)):
+        for entry in advise(item):
+            assert all(row["from"] != row["to"] for row in advice.difference(entry, item)), entry
