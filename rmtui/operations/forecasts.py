@@ -38,6 +38,9 @@ def keep(folder: Path, made: Sequence[Forecast]) -> bool:
         return True
     lines = "".join(json.dumps(asdict(item)) + "\n" for item in fresh)
     try:
+        # A line that a crash cut short must not swallow the next one.
+        if not _ends_whole(folder / FILE):
+            lines = "\n" + lines
         fd = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             os.write(fd, lines.encode())
@@ -46,6 +49,13 @@ def keep(folder: Path, made: Sequence[Forecast]) -> bool:
     except OSError:
         return False
     return True
+
+
+def _ends_whole(path: Path) -> bool:
+    try:
+        return path.read_bytes()[-1:] in (b"", b"\n")
+    except FileNotFoundError:
+        return True
 
 
 def history(subjects: Iterable[Subject]) -> Record | None:

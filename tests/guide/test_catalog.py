@@ -1,0 +1,105 @@
+"""One catalogue, complete in both languages, with the same figures in each."""
+
+from __future__ import annotations
+
+import ast
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+import rmtui.guide
+from rmtui.guide import catalog
+from rmtui.guide.subject import Advice, Reading
+
+GUIDE = Path(rmtui.guide.__file__).parent
+ENTRIES = catalog.entries()
+HAN = re.compile(r"[\u4e00-\u9fff]")
+
+
+def placeholders(text):
+    return {(name, form) for _, name, form, _ in string.Formatter().parse(text) if name}
+
+
+def ids_in_code():
+    """Every id that a rule can say: first arguments of Reading(…) and Advice(…) in the rules."""
+    for path in GUIDE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Reading", "Advice"):
+                for text in ast.walk(node.args[0]):
+                    if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                        yield node.func.id.lower(), text.value
+
+
+@pytest.mark.parametrize("key", ENTRIES)
+def test_each_entry_is_there_in_both_languages_with_the_same_figures(key):
+    entry = ENTRIES[key]
+    wanted = {"en", "zh", "why_en", "why_zh"} if key.startswith("advice.") else {"en", "zh"}
+    assert set(entry) == wanted
+    for one, other in (("en", "zh"), ("why_en", "why_zh")):
+        if one in entry:
+            assert placeholders(entry[one]) == placeholders(entry[other])
+            assert entry[one].strip() and entry[other].strip()
+            assert not HAN.search(entry[one])
+            assert {form for _, form in placeholders(entry[one]) if form} <= catalog.FORMS
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in ENTRIES if key.split(".")[0] in ("reading", "advice", "path", "verdict")]
+)
+def test_chinese_is_chinese(key):
+    assert HAN.search(ENTRIES[key]["zh"])
+
+
+def test_every_id_that_code_says_has_its_sentence_and_every_sentence_is_said():
+    said = set(ids_in_code())
+    assert len(said) > 40
+    assert {f"{kind}.{name}" for kind, name in said} - ENTRIES.keys() == set()
+    source = "".join(path.read_text() for path in GUIDE.glob("*.py"))
+    unsaid = [
+        key for key in ENTRIES if key.startswith(("reading.", "advice.")) and f'"{key.partition(".")[2]}"' not in source
+    ]
+    assert unsaid == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "environment", "lang"),
+    [
+        ("zh", "", "zh"),
+        ("en", "zh_CN.UTF-8", "en"),
+        ("", "zh_CN.UTF-8", "zh"),
+        ("", "de_DE.UTF-8", "en"),
+        ("zh_TW", "", "zh"),
+    ],
+)
+def test_the_language_is_as_wanted_else_the_locales(monkeypatch, wanted, environment, lang):
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", environment or "C")
+    assert catalog.default_lang(wanted) == lang
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.5e-5, "1.5e-5"), (2e-5, "2e-5"), (1e-4, "0.0001"), (5e-4, "0.0005"), (0.1, "0.1"), (12345.0, "1.2345e4")],
+)
+def test_rates_are_written_as_people_write_them(value, text):
+    assert catalog.rate_text(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(-0.2315, "−23 %"), (0.0206, "+2 %"), (-0.009, "−0.9 %"), (0.0, "0.0 %")])
+def test_changes_carry_their_sign(value, text):
+    assert catalog.signed_percent(value) == text
+
+
+def test_unknown_figures_are_question_marks_and_braces_of_users_are_text():
+    figures = {"val_acc": None, "before": None, "run": "{evil}", "key": "V", "verb": "score"}
+    assert "{evil}" in catalog.text(Reading("val_acc_unknown", "warning", figures))
+    assert "?" in catalog.text(Reading("val_acc_unknown", "warning", figures))
+
+
+def test_own_advice_says_that_the_guide_does_not():
+    own = Advice("more_val_pairs", own=True)
+    assert "rmtui's own" in catalog.reason(own) and "rmtui" in catalog.reason(own, "zh")
+    assert "rmtui" not in catalog.reason(Advice("check_data"))
