@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -153,6 +153,15 @@ def read_from(path: Path, offset: int = 0, limit: int = 1 << 22) -> tuple[list[E
         else:
             events.append(event)
     return events, offset + len(block), bad
+
+
+def read_all(path: Path) -> Iterator[Event]:
+    """Every event of a file, in order; lines that are none are passed over."""
+    offset, after = 0, -1
+    while offset != after:
+        after = offset
+        events, offset, _ = read_from(path, offset)
+        yield from events
 
 
 def _long_line(file: Any, block: bytes, limit: int) -> bytes:

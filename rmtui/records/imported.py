@@ -12,7 +12,7 @@ from rmtui.records.folder import RunFolder, atomic_write
 from rmtui.records.reading import EPOCH_FIGURES
 from rmtui.records.sqlite import Connection, faults, open_database
 from rmtui.workspace import Workspace
-from trainer.events import Event, encode
+from trainer.events import Event, EventWriter, encode, read_all
 
 Points = Sequence[Sequence[float | None]]
 """(step, value), or (step, value, Unix time); a time that is not known is None."""
@@ -61,6 +61,21 @@ def _write(
     lines = b"".join(encode(event) for event in _events(epochs, series, at))
     atomic_write(folder.path / "events.jsonl", lines)
     return folder
+
+
+def extend(ws: Workspace, run_id: str, epochs: Sequence[Epoch], series: Mapping[str, Points]) -> list[Event]:
+    """Append to an imported run what its source says by now and did not say before; returns the new events."""
+    folder = RunFolder(ws.runs / run_id)
+    path = folder.path / "events.jsonl"
+    known = {(event.kind, event.step, repr(dict(event.metrics))) for event in read_all(path)}
+    told = _events(epochs, series, time.time())
+    new = [event for event in told if (event.kind, event.step, repr(dict(event.metrics))) not in known]
+    with EventWriter(path) as writer:
+        for event in new:
+            writer.write(event)
+    if new:
+        ingest.catch_up(ws, folder)
+    return new
 
 
 def _events(epochs: Sequence[Epoch], series: Mapping[str, Points], at: float) -> Iterator[Event]:

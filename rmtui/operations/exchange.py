@@ -1,0 +1,209 @@
+"""In and out: other programs' runs into the workspace, runs of the workspace into files."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rmtui import presets
+from rmtui.errors import UserError
+from rmtui.interchange import bundle, events_out, flat, report
+from rmtui.interchange.facts import Foreign
+from rmtui.interchange.sources import Harvest, gather
+from rmtui.interchange.text import identity
+from rmtui.interchange.yaml_config import read_yaml
+from rmtui.operations.runs import reading, show
+from rmtui.presets import Preset
+from rmtui.records.facts import Run
+from rmtui.records.folder import RunFolder, read_json, write_json
+from rmtui.records.imported import add_imported
+from rmtui.records.index import Index
+from rmtui.workspace import Workspace
+from trainer.config import flatten
+
+ORIGIN = "origin.json"
+"""In an imported run's folder: the document it came with, so that its export is what was imported."""
+
+FORMATS = ("json", "csv", "markdown", "html", "tensorboard", "tar")
+_BY_ENDING = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".gz": "tar", ".tgz": "tar"}
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """One run that an import found."""
+
+    id: str
+    name: str
+    source: Path
+    new: bool
+    """False: this source was imported before, and nothing was added."""
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did; `unread` is what it could not read, in words."""
+
+    runs: tuple[Imported, ...]
+    unread: tuple[str, ...]
+
+
+def import_paths(ws: Workspace, paths: Sequence[Path], said: Callable[[Imported], None] | None = None) -> ImportReport:
+    """Every run below these paths; importing the same again adds nothing. UserError where a path does not exist."""
+    archives = [path for path in paths if bundle.is_bundle(path) and path.is_file()]
+    harvest = gather([path for path in paths if path not in archives])
+    done: list[Imported] = []
+    for imported in _imports(ws, archives, harvest):
+        done.append(imported)
+        if said:
+            said(imported)
+    return ImportReport(tuple(done), harvest.unread)
+
+
+def _imports(ws: Workspace, archives: Sequence[Path], harvest: Harvest) -> Iterator[Imported]:
+    for path in archives:
+        yield _import_bundle(ws, path)
+    for run in harvest.runs:
+        yield _import_run(ws, run, harvest.documents.get(run.identity))
+
+
+def _import_run(ws: Workspace, run: Foreign, document: Mapping[str, Any] | None) -> Imported:
+    before = {path.name for path in ws.runs.iterdir()}
+    run_id = place(ws, run, run.identity, document or {})
+    new = run_id not in before
+    if new and document is not None:
+        write_json(ws.runs / run_id / ORIGIN, document)
+        _carry_words(RunFolder(ws.runs / run_id), document)
+    return Imported(run_id, run.name, run.origin, new, run.notes)
+
+
+def place(ws: Workspace, run: Foreign, digest: str, document: Mapping[str, Any]) -> str:
+    """The run folder of a foreign run, made unless one with this digest is there; returns its id."""
+    config = dict(run.config)
+    preset = _short_text(config.pop("preset", None))
+    spec = {
+        "name": run.name[:100],
+        "preset": document.get("preset") or preset,
+        "data": document.get("data"),
+        "config": config,
+    }
+    origin = {
+        "kind": run.kind,
+        "source": str(run.origin),
+        "digest": digest,
+        "created": run.created,
+        "ended": run.ended,
+        "notes": list(run.notes),
+    }
+    return add_imported(ws, spec, run.epochs, run.series, origin)
+
+
+def _short_text(value: Any) -> str | None:
+    return value if isinstance(value, str) and len(value) <= 40 else None
+
+
+def _carry_words(folder: RunFolder, document: Mapping[str, Any]) -> None:
+    """What a person had said of the run there."""
+    words = {key: document[key] for key in ("tags", "note") if document.get(key)}
+    if words:
+        folder.set_meta(**words)
+
+
+def _import_bundle(ws: Workspace, path: Path) -> Imported:
+    digest = identity(path)
+    for folder in ws.runs.iterdir():
+        known = read_json(folder / ORIGIN) or {}
+        if known.get("bundle") == digest:
+            return Imported(folder.name, RunFolder(folder).name(), path, False, ())
+    placed = bundle.unpack(path, ws.runs)
+    write_json(placed / ORIGIN, {"bundle": digest, "source": str(path)})
+    with reading(ws):
+        pass
+    return Imported(placed.name, RunFolder(placed).name(), path, True, ())
+
+
+def import_preset(ws: Workspace, path: Path, name: str) -> tuple[Preset, tuple[str, ...]]:
+    """`rm_config.yaml` as a new preset on the ground of A; returns it with the keys that have no place here."""
+    read = read_yaml(path)
+    changes = {key: _as_typed(value) for key, value in flatten(read.config).items()}
+    base = presets.find(ws, "A")
+    title = f"from {path.name}"
+    return presets.save_as(ws, base, name, changes, title=title, purpose=f"imported from {path.name}"), read.unknown
+
+
+def _as_typed(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def document(index: Index, run: Run) -> dict[str, Any]:
+    """A run as `export --format json` writes it: what `show --json` says, less the folder, and every metric in full."""
+    found = show(index, run.id)
+    origin = read_json(run.folder / ORIGIN) or {}
+    if "epochs" in origin:
+        found = {**origin, **{key: found[key] for key in ("name", "tags", "note")}}
+    found = {key: value for key, value in found.items() if key != "folder"}
+    return {**found, "metrics": {name: index.series_full(run.id, name) for name in index.metrics(run.id)}}
+
+
+def export(ws: Workspace, refs: Sequence[str], form: str, out: Path | None, weights: bool = False) -> str | None:
+    """Write runs in one format; returns the text where `out` is None. Files are renamed into place when complete."""
+    form = form or _BY_ENDING.get(out.suffix if out else "", "json")
+    with reading(ws) as index:
+        runs = [index.run(index.resolve(ref)) for ref in refs]
+        if form == "tar":
+            _export_tar(runs, out, weights)
+            return None
+        documents = [document(index, run) for run in runs]
+    if form == "tensorboard":
+        _export_events(documents, out)
+        return None
+    text = _text(form, documents)
+    if out is None:
+        return text
+    write_file(out, text)
+    return None
+
+
+def _text(form: str, documents: Sequence[Mapping[str, Any]]) -> str:
+    if form == "json":
+        return _json_text(documents)
+    return {"csv": flat.csv_text, "markdown": flat.markdown_text, "html": report.html}[form](documents)
+
+
+def _json_text(documents: Sequence[Mapping[str, Any]]) -> str:
+    import json
+
+    from trainer.events import plain
+
+    one = documents[0] if len(documents) == 1 else list(documents)
+    return json.dumps(plain(one), ensure_ascii=False, indent=1, allow_nan=False, default=str) + "\n"
+
+
+def write_file(out: Path, text: str) -> None:
+    """Replace a file by text in one step; nothing half-written remains."""
+    partial = out.with_name(f".{out.name}.{os.getpid()}-{secrets.token_hex(3)}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(out)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(f"cannot write {out}", error.strerror or str(error), "choose another folder") from None
+
+
+def _export_tar(runs: Sequence[Run], out: Path | None, weights: bool) -> None:
+    if out is None or len(runs) != 1:
+        raise UserError("a tarball holds one run", f"{len(runs)} runs, output {out}", "name one run and -o FILE.tar.gz")
+    bundle.pack(runs[0].folder, out, weights)
+
+
+def _export_events(documents: Sequence[Mapping[str, Any]], out: Path | None) -> None:
+    if out is None:
+        raise UserError("TensorBoard files need a folder", "no -o was given", "add -o FOLDER")
+    for one in documents:
+        events_out.write(one, out / str(one["id"]))

@@ -1,0 +1,50 @@
+"""Leaving with the model: which folder a name means, and the trainer's merge and score in a process of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rmtui.errors import UserError
+from rmtui.operations.runs import reading
+from rmtui.workspace import open_workspace
+from trainer import manifest
+
+
+def model_folder(workspace: Path, text: str, checkpoint: str = "") -> Path:
+    """A model folder as it is, else a run's best checkpoint, or the one `checkpoint` names (`step-000120`, `120`)."""
+    folder = Path(text).expanduser()
+    if (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file():
+        return folder.resolve()
+    ws = open_workspace(workspace)
+    with reading(ws) as index:
+        run = ws.runs / index.resolve(text)
+    if checkpoint:
+        return _named(run, checkpoint)
+    found = manifest.chosen(run)
+    if found is None:
+        raise UserError(f"run {run.name} has no checkpoint", "none was saved, or it was imported", "choose another run")
+    return found
+
+
+def _named(run: Path, checkpoint: str) -> Path:
+    name = f"step-{int(checkpoint):06d}" if checkpoint.isdigit() else Path(checkpoint).name
+    folder = run / "checkpoints" / name
+    if not folder.is_dir():
+        there = ", ".join(sorted(path.name for path in run.glob("checkpoints/step-*"))) or "none"
+        raise UserError(f"run {run.name} has no checkpoint {checkpoint}", f"it has {there}", "name one of these")
+    return folder
+
+
+def trainer(arguments: Sequence[str | Path]) -> int:
+    """Run `python -m trainer …` on this terminal; returns its exit code. UserError without the training stack."""
+    if importlib.util.find_spec("torch") is None:
+        raise UserError("this needs the training stack", "torch is not installed", "pip install 'rmtui[train]'")
+    # -P: a folder named trainer/ where the user stands must not be taken for ours.
+    command = [sys.executable, "-P", "-m", "trainer", *map(str, arguments)]
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
+    return subprocess.run(command, env=environment, check=False).returncode

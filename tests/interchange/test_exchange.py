@@ -1,0 +1,153 @@
+"""Round trips, exports that others read, and following a training from outside."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import make_run_folder, make_workspace
+
+from rmtui.errors import UserError
+from rmtui.operations import exchange, watch
+from rmtui.operations.runs import reading, set_note, set_tags, show
+from rmtui.workspace import Workspace
+from trainer.events import number
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    ws = make_workspace(tmp_path / "ws")
+    make_run_folder(ws, "helpful-A-1", run_id="20260101-000000-aaaa")
+    make_run_folder(ws, "chosen <b>&amp;", run_id="20260102-000000-bbbb", data="x", created=1_760_100_000.0)
+    return ws
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Workspace:
+    return make_workspace(tmp_path / "other")
+
+
+def exported(ws: Workspace, *refs: str) -> Any:
+    text = exchange.export(ws, refs, "json", None)
+    assert text is not None
+    return json.loads(text)
+
+
+def test_export_import_export_is_identical(ws: Workspace, other: Workspace, tmp_path: Path) -> None:
+    set_note(ws, "helpful-A-1", "a note\nof two lines")
+    set_tags(ws, "helpful-A-1", add=["lr-sweep"])
+    first = exported(ws, "helpful-A-1")
+    (tmp_path / "out.json").write_text(json.dumps(first))
+    (imported,) = exchange.import_paths(other, [tmp_path / "out.json"]).runs
+    assert exported(other, imported.id) == first
+
+
+def test_an_import_repeated_adds_nothing(ws: Workspace, other: Workspace, tmp_path: Path) -> None:
+    exchange.export(ws, ["helpful-A-1", "20260102"], "json", tmp_path / "two.json")
+    once = exchange.import_paths(other, [tmp_path / "two.json"]).runs
+    again = exchange.import_paths(other, [tmp_path / "two.json"]).runs
+    assert [run.new for run in once] == [True, True]
+    assert [(run.id, run.new) for run in again] == [(run.id, False) for run in once]
+
+
+def test_a_tarball_brings_the_run_as_it_was(ws: Workspace, other: Workspace, tmp_path: Path) -> None:
+    out = tmp_path / "run.tar.gz"
+    exchange.export(ws, ["helpful-A-1"], "", out)
+    (imported,) = exchange.import_paths(other, [out]).runs
+    assert imported.id == "20260101-000000-aaaa"
+    with reading(ws) as here, reading(other) as there:
+        left, right = (show(index, imported.id) for index in (here, there))
+        assert left.pop("folder") != right.pop("folder")
+        assert left == right
+    again = exchange.import_paths(other, [out]).runs
+    assert [run.new for run in again] == [False]
+
+
+def test_csv_gives_every_value_in_full(ws: Workspace) -> None:
+    text = exchange.export(ws, ["helpful-A-1"], "csv", None)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    wanted = exported(ws, "helpful-A-1")["metrics"]
+    for name, points in wanted.items():
+        found = [(float(row["step"]), float(row[name])) for row in rows if row[name]]
+        assert found == [(step, number(value)) for step, value in points]
+
+
+def test_tensorboards_own_reader_reads_the_same_numbers(ws: Workspace, tmp_path: Path) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    exchange.export(ws, ["helpful-A-1"], "tensorboard", tmp_path / "tb")
+    document = exported(ws, "helpful-A-1")
+    accumulator = reader.EventAccumulator(str(tmp_path / "tb" / document["id"]))
+    accumulator.Reload()
+    for name, points in document["metrics"].items():
+        found = [(scalar.step, scalar.value) for scalar in accumulator.Scalars(name)]
+        assert found == [(step, pytest.approx(number(value), rel=1e-6)) for step, value in points]
+
+
+def test_the_report_holds_curves_and_no_foreign_markup(ws: Workspace) -> None:
+    page = exchange.export(ws, ["helpful-A-1", "20260102"], "html", None)
+    assert page is not None
+    assert page.count("<svg") >= 4
+    assert "<b>" not in page and "&lt;b&gt;" in page
+    assert "http://" not in page and "https://" not in page and "<script" not in page
+
+
+def test_markdown_is_one_table_with_unknown_figures_as_a_dash(ws: Workspace) -> None:
+    text = exchange.export(ws, ["helpful-A-1"], "markdown", None)
+    assert text is not None
+    lines = text.splitlines()
+    assert len(lines) == 2 + 3
+    assert all(line.count("|") == 8 for line in lines)
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_behind(ws: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot write"):
+        exchange.export(ws, ["helpful-A-1"], "json", tmp_path / "no" / "such" / "folder.json")
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_yaml_configuration_becomes_a_preset(ws: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "rm_config.yaml"
+    path.write_text("num_epochs: 2\nlearning_rate: 1e-5\nlora:\n  r: 16\nproject: x\n")
+    preset, unknown = exchange.import_preset(ws, path, "mine")
+    assert preset.config["num_epochs"] == 2 and preset.config["learning_rate"] == 1e-5
+    assert preset.config["lora"]["r"] == 16
+    assert unknown == ("project",)
+
+
+def test_watching_goes_on_with_the_same_run(ws: Workspace, tmp_path: Path) -> None:
+    log = tmp_path / "rm.log"
+    log.write_text("Epoch 1: train_loss=0.9, val_loss=0.6, val_acc=60%\n")
+    assert any("Epoch 1" in line or "follows" in line for line in watch.follow(ws, log, once=True))
+    with log.open("a") as file:
+        file.write("Epoch 2: train_loss=0.7, val_loss=0.5, val_acc=70%\n")
+    said = list(watch.follow(ws, log, once=True))
+    assert any("Epoch 2" in line for line in said)
+    (run,) = _runs_called(ws, "rm")
+    assert [(epoch["epoch"], epoch["val_acc"]) for epoch in run["epochs"]] == [(1, 0.6), (2, 0.7)]
+
+
+def _runs_called(ws: Workspace, name: str) -> Iterator[dict[str, Any]]:
+    with reading(ws) as index:
+        for run in index.runs():
+            if run.name == name:
+                yield show(index, run.id)
+
+
+def test_watching_follows_a_file_while_it_grows(ws: Workspace, tmp_path: Path) -> None:
+    log = tmp_path / "rm.log"
+    log.write_text("Epoch 1: val_loss=0.6\n")
+    told = watch.follow(ws, log)
+    assert "follows" in next(told)
+    with log.open("a") as file:
+        file.write("Epoch 2: val_loss=0.5\n")
+    assert "Epoch 2" in next(told)
+
+
+def test_watching_nothing_is_said(ws: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        list(watch.follow(ws, tmp_path / "nowhere.log", once=True))
