@@ -45,13 +45,14 @@ class CurvesLoaded(Message):
     accuracy_band: Band | None = None
 
 
-def load_curves(index: Index, wanted: Wanted) -> CurvesLoaded:
+def load_curves(index: Index, wanted: Wanted, every_train: bool = True) -> CurvesLoaded:
+    """`every_train=False`: of a comparison, validation curves only."""
     losses: list[Curve] = []
     accuracies: list[Curve] = []
     alone = len(wanted.runs) == 1
     for number, shown in enumerate(wanted.runs):
         known = set(index.metrics(shown.run_id))
-        if number == 0:
+        if number == 0 and every_train:
             losses += _train_curves(index, shown, known, wanted, alone)
         losses += _curve(index, shown, "val_loss", "val" if alone else shown.name, known, wanted, dashed=True)
         accuracies += _curve(index, shown, "val_acc", "val_acc" if alone else shown.name, known, wanted)

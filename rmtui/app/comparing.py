@@ -1,0 +1,160 @@
+"""A comparison as text: what differs first, epochs aligned, last and best with their difference, the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from rmtui.app.widgets import figures
+from rmtui.app.widgets.glyphs import Glyphs
+from rmtui.app.widgets.palette import Palette
+from rmtui.guide.catalog import value_text
+
+LABEL = 21
+"""Cells before the first run's column."""
+METRICS = ("val_acc", "val_loss", "train_loss")
+
+
+class Comparison:
+    """Lays out the document of `compare --json` in a width."""
+
+    def __init__(self, document: dict[str, Any], glyphs: Glyphs, palette: Palette, width: int, unfold: bool) -> None:
+        self._document = document
+        self._runs: list[dict[str, Any]] = document["runs"]
+        self._glyphs = glyphs
+        self._palette = palette
+        self._unfold = unfold
+        delta = 24 if len(self._runs) == 2 else 0
+        self._cell = max(9, min(24, (width - LABEL - delta) // len(self._runs)))
+        self.text = Text()
+
+    def written(self) -> Text:
+        """Everything, top to bottom."""
+        self._heads()
+        self._config()
+        for metric in METRICS:
+            self._metric(metric)
+        self._words()
+        return self.text
+
+    def _heads(self) -> None:
+        best = self._document["best"]
+        self.text.append(" " * LABEL)
+        for slot, run in enumerate(self._runs):
+            star = f" {self._glyphs.best}" if best and best["run"] == run["id"] else ""
+            mark = self._glyphs.curves[slot % 6]
+            name = figures.fit(f"{mark} {run['name']}{star}", self._cell - 1, ellipsis=self._glyphs.ellipsis)
+            self.text.append(f"{name} ", self._palette.run(slot))
+        self.text.append("Δ" if len(self._runs) == 2 else "", self._palette.quiet)
+        self.text.append("\n")
+        states = [run["state"] for run in self._runs]
+        self._row("", "", states, "quiet")
+
+    def _row(self, first: str, label: str, cells: Sequence[str], tone: str = "text", after: Text | None = None) -> None:
+        self.text.append(figures.fit(f" {first}", 9), self._palette.quiet)
+        self.text.append(figures.fit(label, LABEL - 9, ellipsis=self._glyphs.ellipsis))
+        for cell in cells:
+            shown = figures.fit(cell, self._cell - 1, ellipsis=self._glyphs.ellipsis)
+            self.text.append(f"{shown} ", self._palette.tone(tone))
+        if after is not None:
+            self.text.append_text(after)
+        self.text.append("\n")
+
+    def _config(self) -> None:
+        config = self._document["config"]
+        for number, (key, values) in enumerate(config["differs"].items()):
+            self._row("differs" if number == 0 else "", key, [value_text(key, value) for value in values])
+        if not config["differs"]:
+            self._row("differs", "nothing that is known", [])
+        same = config["same"]
+        if self._unfold:
+            for number, (key, value) in enumerate(same.items()):
+                self._row("same" if number == 0 else "", key, [value_text(key, value)], "quiet")
+        elif same:
+            first = " · ".join(f"{key} {value_text(key, value)}" for key, value in list(same.items())[:3])
+            more = f"  ({len(same) - 3} more: e)" if len(same) > 3 else ""
+            self.text.append(figures.fit(" same", 9) + f"{first}{more}\n", self._palette.quiet)
+        self.text.append("\n")
+
+    def _metric(self, metric: str) -> None:
+        summary = self._document["summary"][metric]
+        label = metric
+        for row in self._document["epochs"]:
+            if any(value is not None for value in row[metric]):
+                self._row(label, f"epoch {row['epoch']}", [_figure(metric, value) for value in row[metric]])
+                label = ""
+        if not any(value is not None for value in summary["last"]):
+            return
+        change = self._change(metric, summary["change"][1]) if len(self._runs) == 2 else None
+        self._row(label, "last", list(self._last(metric, summary)), "text", change)
+        best = [
+            f"{_figure(metric, value)} (e{epoch})" if value is not None else self._glyphs.dash
+            for value, epoch in zip(summary["best"], summary["best_epoch"], strict=True)
+        ]
+        self._row("", "best", best, "quiet")
+        if len(self._runs) > 2:
+            self._deltas(metric, summary["change"])
+        self.text.append("\n")
+
+    def _last(self, metric: str, summary: dict[str, Any]) -> Iterator[str]:
+        intervals = summary.get("interval") or [None] * len(self._runs)
+        for value, interval in zip(summary["last"], intervals, strict=True):
+            half = f" {self._glyphs.plus_minus}{50 * (interval[1] - interval[0]):.1f}" if interval else ""
+            yield _figure(metric, value) + half
+
+    def _deltas(self, metric: str, changes: Sequence[dict[str, Any] | None]) -> None:
+        self.text.append(figures.fit("", 9)).append(figures.fit("Δ to first", LABEL - 9), self._palette.quiet)
+        for change in changes[: len(self._runs)]:
+            text = self._change(metric, change, short=True)
+            text.append(" " * max(1, self._cell - cell_len(text.plain)))
+            self.text.append_text(text)
+        self.text.append("\n")
+
+    def _change(self, metric: str, change: dict[str, Any] | None, short: bool = False) -> Text:
+        """`+0.8 better`, `−0.9 % worse`: sign, size, and whether that is good."""
+        if change is None or not change["delta"]:
+            return Text("" if change is None else "=", self._palette.quiet)
+        scale, digits = (100, 1) if metric == "val_acc" else (1, 3)
+        words = figures.fixed(change["delta"] * scale, digits, sign=True, minus=self._glyphs.minus)
+        if not short and metric != "val_acc":
+            share = figures.fixed(100 * change["percent"], 1, sign=True, minus=self._glyphs.minus)
+            words += f"  {share} %"
+        good = change["better"]
+        if good is not None and not short:
+            words += "  better" if good else "  worse"
+        return Text(words, self._palette.tone("text" if good is None else "good" if good else "warn"))
+
+    def _words(self) -> None:
+        document = self._document
+        for warning in document["warnings"]:
+            self._sentence(self._glyphs.best_up, "warn", warning)
+        if document["best"]:
+            self._sentence(self._glyphs.best, "accent", document["best"]["text"])
+        for pair in document["paired"]:
+            for words in pair["texts"]:
+                self._sentence(self._glyphs.pointer, "quiet", words)
+        for seed in document["seeds"]:
+            self._sentence(self._glyphs.pointer, "quiet", seed["text"] if isinstance(seed, dict) else str(seed))
+
+    def _sentence(self, sign: str, tone: str, words: Any) -> None:
+        said = words["text"] if isinstance(words, dict) else str(words)
+        self.text.append(f" {sign} ", self._palette.tone(tone)).append(f"{figures.clean(said)}\n")
+
+
+def _figure(metric: str, value: float | None) -> str:
+    return figures.percent(value) if metric == "val_acc" else figures.loss(value)
+
+
+def markdown(document: dict[str, Any]) -> str:
+    """The comparison as one pastes it into a pull request."""
+    names = [run["name"] for run in document["runs"]]
+    lines = [f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for key, values in document["config"]["differs"].items():
+        lines.append(f"| {key} | {' | '.join(value_text(key, value) for value in values)} |")
+    for metric in METRICS:
+        shown = [_figure(metric, value) for value in document["summary"][metric]["last"]]
+        lines.append(f"| {metric} | {' | '.join(shown)} |")
+    return "\n".join(lines)

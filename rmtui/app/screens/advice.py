@@ -1,0 +1,185 @@
+"""What the figures of a run mean, what to try next, and where that stands on the guide's path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from rmtui.app import actions
+from rmtui.app.chrome import KeyLine, TopBar
+from rmtui.app.runactions import RunActions
+from rmtui.app.summary import SIGNS
+from rmtui.app.widgets import figures
+from rmtui.app.widgets.glyphs import glyphs_of
+from rmtui.app.widgets.palette import palette_of
+from rmtui.guide.catalog import metric_text, value_text
+from rmtui.records.facts import Run
+
+
+@dataclass
+class Advised(Message):
+    """The document of `advise --json`."""
+
+    document: dict[str, Any]
+
+
+class AdviceScreen(RunActions):
+    """Advice first, enter opens it as a form; then the readings it rests on; then the path."""
+
+    CSS_PATH = "advice.tcss"
+    BINDINGS = actions.bindings("back", "advice")
+    AUTO_FOCUS = "#items"
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+        self._document: dict[str, Any] = {}
+
+    def compose(self) -> ComposeResult:
+        yield TopBar()
+        yield OptionList(id="items", markup=False)
+        yield KeyLine()
+
+    def current(self) -> Run | None:
+        return self._run
+
+    def on_mount(self) -> None:
+        self.query_one(TopBar).tell(f"{self._run.name}: what it means, what to try", "", self._run.preset or "")
+        self._fetch()
+
+    def language_changed(self) -> None:
+        self._fetch()
+
+    def _fetch(self) -> None:
+        ws, run, lang = self.ws, self._run, self.rmtui.lang
+
+        def job() -> Advised:
+            from rmtui.operations.advise import advise
+
+            return Advised(advise(ws, run.id, lang))
+
+        self.ask("advice", job, group="advice")
+
+    @on(Advised)
+    def _advised(self, message: Advised) -> None:
+        self._document = message.document
+        items = self.query_one(OptionList)
+        before = items.highlighted
+        items.clear_options()
+        items.add_options(list(self._options()))
+        items.highlighted = before if before is not None and before < items.option_count else 1
+
+    def _options(self) -> Iterator[Option]:
+        document = self._document
+        yield self._title("what to try next" if document["advice"] else "nothing to try next: the guide is silent")
+        for step in document["advice"]:
+            yield Option(self._step(step), id=f"advice-{step['id']}")
+        yield self._title("what the figures mean")
+        for reading in document["readings"]:
+            yield Option(self._reading(reading), id=f"reading-{reading['id']}")
+        yield self._title("expected and forecast")
+        yield from self._expectations()
+        yield self._title("the guide's path")
+        for step in document["path"]:
+            yield Option(self._path_line(step), disabled=True)
+
+    def _title(self, words: str) -> Option:
+        return Option(Text(words, palette_of(self).accent), disabled=True)
+
+    def _step(self, step: dict[str, Any]) -> Text:
+        palette, glyphs = palette_of(self), glyphs_of(self)
+        text = Text(f"{glyphs.arrow} {figures.clean(step['text'])}\n", "bold")
+        text.append(f"  {figures.clean(step['why'])}\n")
+        for change in step["difference"]:
+            key = change["key"]
+            said = f"{value_text(key, change['from'])} {glyphs.arrow} {value_text(key, change['to'])}"
+            text.append(f"  {key}: {said}\n", palette.good)
+        if step["expected"]:
+            ranges = [
+                f"{metric} {metric_text(metric, ends[0])}–{metric_text(metric, ends[1])}"
+                for metric, ends in step["expected"].items()
+            ]
+            text.append(f"  expected: {' · '.join(ranges)}\n", palette.quiet)
+        text.rstrip()
+        return text
+
+    def _reading(self, reading: dict[str, Any]) -> Text:
+        sign, tone = SIGNS[reading["severity"]]
+        text = Text(f"{getattr(glyphs_of(self), sign)} ", palette_of(self).tone(tone))
+        return text.append(figures.clean(reading["text"]))
+
+    def _expectations(self) -> Iterator[Option]:
+        expected = self._document["expectations"]
+        lines = [item["text"] for item in expected["epochs"]] if expected else []
+        lines = [expected["text"], *lines] if expected and lines else lines
+        lines += [item["text"] for item in self._document["forecasts"]]
+        record = self._document["forecast_record"]
+        lines += [record["text"]] if record else []
+        for line in lines or ["no figure is given for this preset, and too little is known for a forecast"]:
+            yield Option(Text(figures.clean(line), palette_of(self).quiet), disabled=True)
+
+    def _path_line(self, step: dict[str, Any]) -> Text:
+        glyphs, palette = glyphs_of(self), palette_of(self)
+        here = step["state"] not in ("done", "open", "later")
+        sign = glyphs.ok if step["state"] == "done" else glyphs.pointer if here else " "
+        outcome = f"  {step['outcome_text']}" if step["state"] == "done" else ""
+        run = f"  ({step['run']})" if step["run"] else ""
+        text = Text(f"{sign} {step['text']}", "bold" if here else "")
+        return text.append(f"{outcome}{run}  {'' if step['state'] == 'done' else step['state_text']}", palette.quiet)
+
+    # Actions
+
+    def _chosen(self) -> tuple[str, str]:
+        """(advice or reading, id) under the cursor."""
+        items = self.query_one(OptionList)
+        if items.highlighted is None:
+            return "", ""
+        kind, _, name = (items.get_option_at_index(items.highlighted).id or "").partition("-")
+        return kind, name
+
+    @on(OptionList.OptionSelected)
+    def _selected(self) -> None:
+        self.action_take()
+
+    def action_take(self) -> None:
+        kind, name = self._chosen()
+        step = next((step for step in self._document.get("advice", ()) if step["id"] == name), None)
+        if kind != "advice" or step is None:
+            return
+        if step["action"] == "form":
+            from rmtui.app.screens.form import FormScreen
+
+            self.app.push_screen(FormScreen.again(self._run, step["changes"]))
+        elif step["action"] == "check":
+            self.rmtui.action_data()
+        else:
+            self.say(step["text"])
+
+    def action_silence(self) -> None:
+        self._silence(False)
+
+    def action_silence_always(self) -> None:
+        self._silence(True)
+
+    def _silence(self, always: bool) -> None:
+        kind, name = self._chosen()
+        if not kind:
+            return
+        run = self._run
+
+        def job() -> str:
+            from rmtui.operations.silence import silence
+
+            silence(self.ws, run.id, name, always)
+            return f"{name} is not said any more {'for any run' if always else f'for {run.name}'}"
+
+        self._do("silence", job)
+        self._fetch()

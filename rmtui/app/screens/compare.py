@@ -1,0 +1,121 @@
+"""Two to six runs side by side: configuration, epochs, curves, verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container, VerticalScroll
+from textual.message import Message
+
+from rmtui.app import actions
+from rmtui.app.base import Base
+from rmtui.app.chrome import KeyLine, TopBar, Words
+from rmtui.app.comparing import Comparison, markdown
+from rmtui.app.feed import Synced
+from rmtui.app.load import CurvesLoaded, Shown, Wanted, load_curves
+from rmtui.app.panel import Charts
+from rmtui.app.widgets.chart import Chart
+from rmtui.app.widgets.glyphs import glyphs_of
+from rmtui.app.widgets.palette import palette_of
+
+
+@dataclass
+class Compared(Message):
+    """The document of a comparison."""
+
+    document: dict[str, Any]
+
+
+class CompareScreen(Base):
+    """Every difference is against the first run; colours are those of the curves."""
+
+    CSS_PATH = "compare.tcss"
+    BINDINGS = actions.bindings("back", "compare")
+    AUTO_FOCUS = "#table"
+
+    def __init__(self, run_ids: Sequence[str]) -> None:
+        super().__init__()
+        self._run_ids = tuple(run_ids)
+        self._document: dict[str, Any] | None = None
+        self._unfold = False
+        self._wanted: Wanted | None = None
+
+    def compose(self) -> ComposeResult:
+        yield TopBar()
+        with Container(id="body"):
+            with VerticalScroll(id="table", can_focus=True):
+                yield Words("comparing …", id="text")
+            yield Charts(id="charts")
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        self.query_one(TopBar).tell(f"comparison of {len(self._run_ids)} runs")
+        self._fetch()
+
+    def synced(self, message: Synced) -> None:
+        if set(message.changed) & set(self._run_ids):
+            self._fetch()
+
+    def language_changed(self) -> None:
+        self._fetch()
+
+    def _fetch(self) -> None:
+        ws, lang, run_ids = self.ws, self.rmtui.lang, self._run_ids
+
+        def job() -> Compared:
+            from rmtui.operations.compare import compare
+
+            return Compared(compare(ws, run_ids, lang))
+
+        self.ask("compare", job, group="compare")
+
+    @on(Compared)
+    def _compared(self, message: Compared) -> None:
+        self._document = message.document
+        self._write()
+        self._draw()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._write)
+
+    def _write(self) -> None:
+        if self._document is not None:
+            width = self.query_one("#table").size.width - 1
+            laid = Comparison(self._document, glyphs_of(self), palette_of(self), width, self._unfold)
+            self.query_one("#text", Words).say(laid.written())
+
+    def _draw(self) -> None:
+        assert self._document is not None
+        runs = self._document["runs"]
+        charts = self.query_one(Charts)
+        shown = tuple(Shown(run["id"], run["name"], slot) for slot, run in enumerate(runs))
+        wanted = self._wanted = Wanted(shown, charts.view, charts.columns)
+        feed = self.feed
+        self.ask("curves", lambda: load_curves(feed.index, wanted, every_train=False), group="compare-curves")
+
+    @on(CurvesLoaded)
+    def _curves_loaded(self, message: CurvesLoaded) -> None:
+        self.query_one(Charts).show(message)
+
+    @on(Chart.ViewChanged)
+    def _view_changed(self, message: Chart.ViewChanged) -> None:
+        if self._wanted is not None and message.view != self._wanted.view:
+            self._draw()
+
+    def action_fold(self) -> None:
+        self._unfold = not self._unfold
+        self._write()
+
+    def action_pairs(self) -> None:
+        from rmtui.app.screens.pairs import PairsScreen
+
+        self.app.push_screen(PairsScreen([self.feed.index.run(run_id) for run_id in self._run_ids[:2]]))
+
+    def action_copy(self) -> None:
+        if self._document is not None:
+            self.app.copy_to_clipboard(markdown(self._document))
+            self.say("the comparison is in the clipboard, as Markdown")

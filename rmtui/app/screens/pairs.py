@@ -1,0 +1,154 @@
+"""The validation pairs behind the figures: most wrong, closest, tied; of two runs, mended and broken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.style import Style
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container, VerticalScroll
+from textual.message import Message
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from rmtui.app import actions
+from rmtui.app.chrome import KeyLine, TopBar, Words
+from rmtui.app.runactions import RunActions
+from rmtui.app.widgets import figures
+from rmtui.app.widgets.palette import palette_of
+from rmtui.records.facts import Run
+
+SHOWN = 200
+"""Pairs fetched at once; nobody reads more in one sitting."""
+ONE = {"wrong": "most wrong", "close": "closest", "tied": "tied"}
+TWO = {"broken": "broken", "mended": "mended", "suspect": "likely mislabelled"}
+
+
+@dataclass
+class PairsLoaded(Message):
+    """The document of `pairs --json`."""
+
+    document: dict[str, Any]
+
+
+class PairsScreen(RunActions):
+    """The list on the left, the pair under the cursor with its differing words marked."""
+
+    CSS_PATH = "pairs.tcss"
+    BINDINGS = actions.bindings("back", "pairs")
+    AUTO_FOCUS = "#list"
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        super().__init__()
+        self._runs = list(runs)
+        self._kinds = ONE if len(self._runs) == 1 else TWO
+        self._kind = next(iter(self._kinds))
+        self._document: dict[str, Any] = {"pairs": []}
+
+    def compose(self) -> ComposeResult:
+        yield TopBar()
+        yield Words(id="note", classes="quiet")
+        with Container(id="body"):
+            yield OptionList(id="list", markup=False)
+            with VerticalScroll(id="reader", can_focus=True):
+                yield Static(id="pair")
+        yield KeyLine()
+
+    def current(self) -> Run | None:
+        return self._runs[0]
+
+    def on_mount(self) -> None:
+        self._fetch()
+
+    def _fetch(self) -> None:
+        ws, refs, kind = self.ws, [run.id for run in self._runs], self._kind
+
+        def job() -> PairsLoaded:
+            from rmtui.operations.pairs import pairs
+
+            return PairsLoaded(pairs(ws, refs, kind, limit=SHOWN))
+
+        self.ask("pairs", job, group="pairs")
+
+    @on(PairsLoaded)
+    def _loaded(self, message: PairsLoaded) -> None:
+        document = self._document = message.document
+        names = " → ".join(run["name"] for run in document["runs"])
+        words = f"{document['count']} {self._kinds[self._kind]} of {document['pairs_scored']}"
+        self.query_one(TopBar).tell(names, words, document["runs"][0]["evaluation"])
+        self.query_one("#note", Words).say(document["note"])
+        items = self.query_one("#list", OptionList)
+        items.clear_options()
+        items.add_options([Option(self._line(pair)) for pair in document["pairs"]])
+        items.highlighted = 0 if document["pairs"] else None
+        if not document["pairs"]:
+            self.query_one("#pair", Static).update(f"no pair is {self._kinds[self._kind]}; n shows another kind")
+
+    def _line(self, pair: dict[str, Any]) -> Text:
+        margins = [rewards["margin"] if rewards else None for rewards in pair["rewards"]]
+        said = " ".join(figures.fixed(margin, 2, sign=True) for margin in margins)
+        prompt = pair["prompt"] or pair["chosen"] or pair["id"]
+        text = Text(f"{said}  ", palette_of(self).quiet, no_wrap=True, overflow="ellipsis")
+        return text.append(figures.clean(" ".join(prompt.split())[-80:]))
+
+    @on(OptionList.OptionHighlighted)
+    def _highlighted(self, message: OptionList.OptionHighlighted) -> None:
+        self.query_one("#pair", Static).update(self._written(self._document["pairs"][message.option_index]))
+        self.query_one("#reader").scroll_home(animate=False)
+
+    def _written(self, pair: dict[str, Any]) -> Text:
+        palette = palette_of(self)
+        text = Text(f"{pair['id']}", palette.quiet)
+        text.append(f"  line {pair['line']}\n" if pair.get("line") else "\n", palette.quiet)
+        for run, rewards in zip(self._document["runs"], pair["rewards"], strict=True):
+            if rewards:
+                chosen, rejected, margin = (
+                    figures.fixed(rewards[key], 3, sign=True) for key in ("chosen", "rejected", "margin")
+                )
+                text.append(f"{run['name']}: chosen {chosen}  rejected {rejected}  margin {margin}\n", palette.quiet)
+        if pair["chosen"] is None:
+            return text.append("\nthe texts are not there any more")
+        text.append("\nprompt\n", palette.accent).append(f"{_safe(pair['prompt'])}\n")
+        text.append("\nchosen\n", palette.good)
+        _mark(text, pair["words"]["chosen"], palette.good)
+        text.append("\n\nrejected\n", palette.bad)
+        _mark(text, pair["words"]["rejected"], palette.bad)
+        return text
+
+    def action_next(self) -> None:
+        kinds = list(self._kinds)
+        self._kind = kinds[(kinds.index(self._kind) + 1) % len(kinds)]
+        self._fetch()
+
+    def action_export(self) -> None:
+        from rmtui.app.screens.dialogs import Ask
+
+        name = f"{self._kind}-pairs.jsonl"
+        self.app.push_screen(Ask("Write these pairs to a file in the workspace", name), self._export)
+
+    def _export(self, name: str | None) -> None:
+        if not name:
+            return
+        document, path = self._document, self.ws.root / Path(name).expanduser()
+
+        def job() -> str:
+            from rmtui.operations.pairs import export
+
+            return f"{export(document, path)} pairs written to {path}"
+
+        self._do("export", job)
+
+
+def _mark(text: Text, pieces: Sequence[Sequence[Any]], style: Style) -> None:
+    """Words that the other answer does not have are bold and underlined."""
+    for words, differs in pieces:
+        text.append(_safe(words), style + Style(bold=True, underline=True) if differs else None)
+
+
+def _safe(text: str) -> str:
+    return "\n".join(figures.clean(line) for line in text.split("\n"))

@@ -1,0 +1,145 @@
+"""What waits for a device: its order, what it needs, and whether somebody still waits for it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from rmtui.app import actions
+from rmtui.app.chrome import KeyLine, TopBar
+from rmtui.app.feed import Synced
+from rmtui.app.runactions import Done, RunActions
+from rmtui.app.widgets import figures
+from rmtui.app.widgets.glyphs import glyphs_of
+from rmtui.app.widgets.palette import palette_of
+from rmtui.records.facts import Run
+
+if TYPE_CHECKING:
+    from rmtui.operations.queue import Place
+
+
+@dataclass
+class Waiting(Message):
+    """The queue as it is now, and the runs that are under way."""
+
+    places: tuple[Place, ...]
+    alive: tuple[Run, ...]
+
+
+class QueueScreen(RunActions):
+    """Running above, waiting below in order."""
+
+    CSS_PATH = "queue.tcss"
+    BINDINGS = actions.bindings("back", "queue")
+    AUTO_FOCUS = "#waiting"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: tuple[Place, ...] = ()
+        self._follow = ""
+
+    def compose(self) -> ComposeResult:
+        yield TopBar()
+        yield OptionList(id="waiting", markup=False)
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        self.query_one(TopBar).tell("queue")
+        self._fetch()
+
+    def synced(self, message: Synced) -> None:
+        self._fetch()
+
+    def _fetch(self) -> None:
+        ws, feed = self.ws, self.feed
+
+        def job() -> Waiting:
+            from rmtui.app.feed import ALIVE
+            from rmtui.operations.queue import places
+
+            return Waiting(tuple(places(ws)), tuple(feed.index.runs(ALIVE)))
+
+        self.ask("queue", job, group="queue")
+
+    @on(Waiting)
+    def _show(self, message: Waiting) -> None:
+        self._places = message.places
+        items = self.query_one(OptionList)
+        chosen = self._follow or self._chosen()
+        self._follow = ""
+        palette, glyphs = palette_of(self), glyphs_of(self)
+        items.clear_options()
+        for run in message.alive:
+            text = Text(f"{glyphs.states[run.state]} {run.name}  ", palette.state(run.state))
+            items.add_option(Option(text.append(run.state.value, palette.quiet), disabled=True))
+        items.add_options([Option(self._line(place), id=place.id) for place in message.places])
+        if not message.places:
+            items.add_option(Option(Text("nothing waits; ctrl+q in a form queues a run", palette.quiet), disabled=True))
+        ids = [place.id for place in message.places]
+        if ids:
+            items.highlighted = len(message.alive) + (ids.index(chosen) if chosen in ids else 0)
+        self.query_one(TopBar).tell("queue", f"{len(message.alive)} running · {len(ids)} waiting")
+
+    def _line(self, place: Place) -> Text:
+        palette = palette_of(self)
+        text = Text(f"{place.place:>3}  {figures.fit(place.name, 28)}  needs {place.needs}")
+        text.append(f"   since {figures.clock(place.since, time.time())}", palette.quiet)
+        if not place.attended:
+            text.append("   waits for you: r starts it again", palette.warn)
+        elif place.reason:
+            text.append(f"   {figures.clean(place.reason)}", palette.quiet)
+        return text
+
+    def _chosen(self) -> str:
+        items = self.query_one(OptionList)
+        if items.highlighted is None or items.highlighted >= items.option_count:
+            return ""
+        return items.get_option_at_index(items.highlighted).id or ""
+
+    def current(self) -> Run | None:
+        chosen = self._chosen()
+        return self.feed.index.run(chosen) if chosen else None
+
+    def on_done(self, message: Done) -> None:
+        super().on_done(message)
+        self._fetch()
+
+    def action_up(self) -> None:
+        self._move(-1)
+
+    def action_down(self) -> None:
+        self._move(1)
+
+    def _move(self, by: int) -> None:
+        place = next((place for place in self._places if place.id == self._chosen()), None)
+        if place is None:
+            return
+        self._follow = place.id
+
+        def job() -> str:
+            from rmtui.operations.queue import move
+
+            move(self.ws, place.id, place.place + by)
+            return ""
+
+        self._do("move", job)
+
+    def action_remove(self) -> None:
+        self.action_stop()
+
+    def action_pump(self) -> None:
+        def job() -> str:
+            from rmtui.operations.queue import start_again
+
+            started = start_again(self.ws)
+            return f"{len(started)} waiting again" if started else "every waiting run is attended"
+
+        self._do("start again", job)
