@@ -6,6 +6,7 @@ It is nobody's child, has its own session, imports no torch, and holds no descri
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import subprocess
@@ -65,7 +66,15 @@ def _say(text: str) -> None:
 def _wait_and_supervise(ws: Workspace, run: RunFolder, n: int, lock: int, waker: Waker) -> None:
     os.set_inheritable(lock, False)
     while (ticket := tickets.read(ws.queue, run.id)) is not None and ticket.attempt == n:
-        if (started := _try_turn(ws, run, ticket)) is not None:
+        try:
+            started = _try_turn(ws, run, ticket)
+        except FileExistsError as error:
+            _say(f"{error} is there already")
+            return
+        except OSError as error:  # a full disk, say: go on waiting
+            _say(f"turn: {error}")
+            started = None
+        if started is not None:
             os.close(lock)
             _supervise(ws, run, ticket, *started, waker)
             return
@@ -90,9 +99,14 @@ def _try_turn(ws: Workspace, run: RunFolder, ticket: tickets.Ticket) -> tuple[At
         taken = slots.take_turn(ws, ticket)
         if taken is None:
             return None
-        attempt, lock = run.new_attempt(ticket.attempt)
-        tickets.remove(ws.queue, run.id)
-        tickets.waiter_lock(ws.queue, run.id).unlink(missing_ok=True)
+        try:
+            attempt, lock = run.new_attempt(ticket.attempt)
+        except OSError:
+            taken.release()
+            raise
+        with contextlib.suppress(OSError):  # a ticket whose attempt exists is spent, removed or not
+            tickets.remove(ws.queue, run.id)
+            tickets.waiter_lock(ws.queue, run.id).unlink(missing_ok=True)
         return attempt, lock, taken
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import Any
 
@@ -134,7 +135,10 @@ class Watch:
         words = f"the kernel does not let it die: {pids}{where}; its devices stay taken"
         if words != self._stuck:
             self._stuck = words
-            atomic_write(self._attempt.path / "stuck.txt", words.encode())
+            try:
+                atomic_write(self._attempt.path / "stuck.txt", words.encode())
+            except OSError as error:
+                print(f"{words} ({error})", file=sys.stderr, flush=True)
 
     def _heed_requests(self) -> None:
         if requests := self._run.requests("stop", self._attempt.n):

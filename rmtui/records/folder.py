@@ -263,7 +263,11 @@ class RunFolder:
             os.close(fd)
             _discard(temp)
             raise FileExistsError(f"attempt-{n} of {self.id}") from error
-        fsync_folder(self.path)
+        try:
+            fsync_folder(self.path)
+        except OSError:
+            os.close(fd)
+            raise
         return AttemptFolder(self.path / f"attempt-{n}"), fd
 
     def request_stop(self, now: bool, by: str, attempt: int | None = None) -> Path:

@@ -14,8 +14,10 @@ from rmtui.launch import slots
 from rmtui.operations import launch
 from rmtui.records import proc, state
 from rmtui.records.facts import State, Status
-from rmtui.records.folder import RunFolder
+from rmtui.records.folder import RunFolder, write_json, write_toml
 from rmtui.workspace import Workspace
+
+__all__ = ["RunFolder", "State", "Status", "launch", "proc", "slots", "state", "write_json", "write_toml"]
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 PATIENCE = 40.0
@@ -103,6 +105,11 @@ def kill(process: proc.Proc) -> None:
     until(lambda: not proc.alive(process), f"the death of {process}")
 
 
+def descriptors(pid: int) -> list[str]:
+    """What a process holds open."""
+    return [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
+
+
 def none_left(run: RunFolder) -> bool:
     return not proc.tagged(run.id)
 
@@ -118,9 +125,9 @@ def events(run: RunFolder) -> list[dict[str, Any]]:
 def clean_up(ws: Workspace) -> None:
     """End whatever a failed test left: supervisors and waiting processes of this workspace, then tagged processes."""
     marks = str(ws.root).encode()
-    for name in os.listdir("/proc"):
-        if name.isdigit() and _is_ours(int(name), marks):
-            os.kill(int(name), signal.SIGKILL)
+    for pid in [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]:
+        if _is_ours(pid, marks):
+            os.kill(pid, signal.SIGKILL)
     for run in ws.runs.glob("2*"):
         for process in proc.tagged(run.name):
             proc.signal(process.proc, signal.SIGKILL)

@@ -10,6 +10,7 @@ crash          {rank, step, how}: exit N, "kill", "stop" (SIGSTOP), "raise"; "oo
 deaf           ignore SIGTERM
 child          leave a child behind that ignores SIGTERM and outlives its parent
 rate           events a second
+eat_memory     take a gigabyte after the wait at `hold_at`
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ class Training:
     def wait_for_go(self) -> None:
         while not self.stopping and not (self.run / "control" / "go").exists():
             time.sleep(TICK)
+        if self.how.get("eat_memory") and not self.stopping:
+            bytearray(b"x") * (1 << 30)
 
     def crash(self) -> None:
         plan = self.how.get("crash", {})

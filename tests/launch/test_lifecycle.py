@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from pathlib import Path
 
 import launch_kit as kit
 import pytest
@@ -147,16 +148,14 @@ def test_secrets_and_rights(ws, monkeypatch):
     run = kit.start(ws, steps=2, hold_at=1)
     kit.until_step(run, 1)
     (rank,) = proc.tagged(run.id)
-    with open(f"/proc/{rank.proc.pid}/environ", "rb") as file:
-        assert b"hunter2-secret" in file.read(), "the training itself gets the caller's environment"
+    environment = Path(f"/proc/{rank.proc.pid}/environ").read_bytes()
+    assert b"hunter2-secret" in environment, "the training itself gets the caller's environment"
     kit.go(run)
     kit.until_ended(run)
-    for folder, _, names in os.walk(run.path):
-        assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700, folder
-        for name in names:
-            path = os.path.join(folder, name)
-            assert b"hunter2-secret" not in open(path, "rb").read(), path
-            assert stat.S_IMODE(os.stat(path).st_mode) & 0o077 == 0 or name == "go", path
+    for path in [run.path, *run.path.rglob("*")]:
+        if path.name != "go":
+            assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+            assert path.is_dir() or b"hunter2-secret" not in path.read_bytes(), path
 
 
 def test_the_supervisor_keeps_nothing_of_its_caller(ws):
@@ -171,12 +170,9 @@ def test_the_supervisor_keeps_nothing_of_its_caller(ws):
     (rank,) = proc.tagged(run.id)
     for pid in (me.pid, rank.proc.pid):
         assert os.getsid(pid) != os.getsid(0)
-        targets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-        assert not any(target.startswith("/dev/pts") for target in targets)
-    ranks_pipes = {os.readlink(f"/proc/{rank.proc.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{rank.proc.pid}/fd")}
-    assert not any(target.startswith("pipe:") for target in ranks_pipes)
-    with open(f"/proc/{me.pid}/maps") as maps:
-        assert "torch" not in maps.read()
+        assert not any(target.startswith("/dev/pts") for target in kit.descriptors(pid))
+    assert not any(target.startswith("pipe:") for target in kit.descriptors(rank.proc.pid))
+    assert "torch" not in Path(f"/proc/{me.pid}/maps").read_text()
     kit.go(run)
     kit.until_ended(run)
 
