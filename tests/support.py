@@ -189,3 +189,39 @@ def make_runs(ws: Workspace, count: int, epochs: int = 3, steps_per_epoch: int =
             )
         )
     return made
+
+
+def index_content(ws: Workspace) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of the index with names in place of its own numbers: two indexes over the same folders are equal."""
+    from rmtui.records.sqlite import open_database
+
+    connection = open_database(ws.database)
+    try:
+        run = dict(connection.execute("SELECT n, id FROM runs"))
+        metric = dict(connection.execute("SELECT id, name FROM metric_names"))
+        setting = dict(connection.execute("SELECT id, key FROM setting_keys"))
+        names = {
+            "runs": {"n": run},
+            "documents": {"run": run},
+            "attempts": {"run": run},
+            "progress": {"run": run},
+            "tags": {"run": run},
+            "steps": {"run": run},
+            "points": {"run": run, "metric": metric},
+            "rollups": {"run": run, "metric": metric},
+            "summaries": {"run": run, "metric": metric},
+            "settings": {"run": run, "setting": setting},
+        }
+        return {table: _named_rows(connection, table, numbers) for table, numbers in names.items()}
+    finally:
+        connection.close()
+
+
+def _named_rows(connection: Any, table: str, numbers: Mapping[str, Mapping[int, str]]) -> list[tuple[Any, ...]]:
+    found = connection.execute(f"SELECT * FROM {table}")
+    columns = [column[0] for column in found.description]
+    rows = [
+        tuple(numbers.get(name, {}).get(value, value) for name, value in zip(columns, row, strict=True))
+        for row in found
+    ]
+    return sorted(rows, key=repr)

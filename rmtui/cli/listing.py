@@ -9,7 +9,7 @@ from typing import Any
 
 from rmtui.cli.tables import Cell, Column, show
 from rmtui.cli.verbs import print_json
-from rmtui.presets import Preset
+from rmtui.presets import Preset, spellings
 from rmtui.records.facts import Run, State
 from rmtui.records.state import duration
 from trainer import config as table
@@ -153,8 +153,8 @@ def presets(found: Sequence[Preset]) -> None:
     columns = [Column("name"), Column("title"), *(Column(title, right=True) for title in titles), Column("purpose")]
     rows = []
     for preset in found:
-        flat = table.flatten(preset.config)
-        rows.append([preset.name, preset.title, *(str(flat.get(key, UNKNOWN)) for key in keys), preset.purpose])
+        flat = spellings(preset)
+        rows.append([preset.name, preset.title, *(flat.get(key, UNKNOWN) for key in keys), preset.purpose])
     show(columns, rows)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.guide import figures
-from rmtui.records import ingest, state
-from rmtui.records.facts import Attempt, Epoch, Run, State
+from rmtui.records import documents, ingest, state
+from rmtui.records.facts import Attempt, Best, Epoch, Run, State
 from rmtui.records.folder import RunFolder, checked_name
 from rmtui.records.imported import add_imported
 from rmtui.records.index import Index
@@ -70,7 +70,7 @@ def as_document(run: Run) -> dict[str, Any]:
         "epochs_done": run.epochs_done,
         "config": dict(run.config),
         "epochs": [_epoch(epoch) for epoch in run.epochs],
-        "best": None if best is None else {"epoch": best.epoch, "val_acc": best.val_acc, "val_loss": best.val_loss},
+        "best": None if best is None else _best(best),
         "tags": list(run.tags),
         "note": run.note,
         "pinned": run.pinned,
@@ -79,6 +79,11 @@ def as_document(run: Run) -> dict[str, Any]:
         "val_fingerprint": run.val_fingerprint,
         "folder": str(run.folder),
     }
+
+
+def _best(best: Best) -> dict[str, Any]:
+    epoch = int(best.epoch) if best.epoch == int(best.epoch) else best.epoch
+    return {"epoch": epoch, "val_acc": best.val_acc, "val_loss": best.val_loss}
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
@@ -120,7 +125,7 @@ def set_tags(ws: Workspace, ref: str, add: Sequence[str] = (), remove: Sequence[
     """Add and remove tags; returns those the run has now."""
     wanted = [_tag(text) for text in add]
     folder = folder_of(ws, ref)
-    tags = set(ingest.tags_of(folder.spec(), folder.meta())) | set(wanted)
+    tags = set(documents.tags_of(folder.spec(), folder.meta())) | set(wanted)
     kept = sorted(tags - {text.strip() for text in remove})
     _change(ws, folder.id, tags=kept)
     return kept

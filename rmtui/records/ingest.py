@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rmtui.records import state
+from rmtui.records import documents, state
 from rmtui.records.curves import Summary, read_summaries
 from rmtui.records.facts import Attempt, State, Status
 from rmtui.records.folder import RunFolder
@@ -113,15 +112,15 @@ def _store(connection: Connection, run: int, run_id: str, seen: _Seen) -> bool:
         connection.execute(f"UPDATE runs SET {changes} WHERE n = ?", (*row.values(), run))
         connection.execute("DELETE FROM attempts WHERE run = ?", (run,))
         connection.executemany("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", attempts)
-        _store_documents(connection, run, seen)
+        documents.store(connection, run, seen.spec, seen.meta)
     return True
 
 
 def _row(connection: Connection, run: int, run_id: str, seen: _Seen, figures: Figures) -> dict[str, Any]:
     spec, meta, status = seen.spec, seen.meta, seen.status
-    origin = table(spec, "origin")
+    origin = documents.table(spec, "origin")
     last = figures.epochs[-1] if figures.epochs else {}
-    started = _first(*(a.started for a in seen.attempts), _moment(origin.get("started")), figures.first_event)
+    started = _started(seen, figures)
     ended = _ended(seen, figures)
     until = ended if ended is not None else figures.last_event
     row: dict[str, Any] = {
@@ -134,12 +133,12 @@ def _row(connection: Connection, run: int, run_id: str, seen: _Seen, figures: Fi
         "created": _moment(origin.get("created")) or _moment(spec.get("created")) or 0.0,
         "started": started,
         "ended": ended,
-        "host": seen.host or str(table(spec, "launch").get("host", "")),
-        "processes": _whole(table(spec, "launch").get("processes")),
+        "host": seen.host or str(documents.table(spec, "launch").get("host", "")),
+        "processes": _whole(documents.table(spec, "launch").get("processes")),
         "step": figures.step,
         "total_steps": figures.total_steps,
         "epochs_done": figures.epochs_done,
-        "num_epochs": _whole(table(spec, "config").get("num_epochs")),
+        "num_epochs": _whole(documents.table(spec, "config").get("num_epochs")),
         "train_loss": last.get("train_loss"),
         "val_loss": last.get("val_loss"),
         "val_acc": last.get("val_acc"),
@@ -152,7 +151,7 @@ def _row(connection: Connection, run: int, run_id: str, seen: _Seen, figures: Fi
         "pinned": int(bool(meta.get("pinned"))),
         "archived": int(bool(meta.get("archived"))),
         "group_name": str(meta.get("group", "")),
-        "val_fingerprint": _text(table(spec, "fingerprints").get("val")),
+        "val_fingerprint": _text(documents.table(spec, "fingerprints").get("val")),
         "origin": _text(origin.get("digest")),
         "settled": int(_settled(seen, figures)),
         "folder_time": seen.folder_time,
@@ -160,18 +159,8 @@ def _row(connection: Connection, run: int, run_id: str, seen: _Seen, figures: Fi
     }
     row |= _best(connection, run)
     words = (row["name"], run_id, row["preset"], row["data"], row["note"], row["group_name"], row["state"])
-    row["words"] = " ".join(filter(None, (*words, status.reason, *tags_of(spec, meta)))).casefold()
+    row["words"] = " ".join(filter(None, (*words, status.reason, *documents.tags_of(spec, meta)))).casefold()
     return {name: None if value != value else value for name, value in row.items()}
-
-
-def table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """A table inside a document; empty when it is missing or something else."""
-    found = document.get(key)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _first(*values: float | None) -> float | None:
-    return next((value for value in values if value is not None), None)
 
 
 def _text(value: Any) -> str | None:
@@ -198,9 +187,15 @@ def _moment(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
 
 
+def _started(seen: _Seen, figures: Figures) -> float | None:
+    if seen.status.state == State.IMPORTED:
+        return _moment(documents.table(seen.spec, "origin").get("started"))
+    return next((a.started for a in seen.attempts if a.started is not None), figures.first_event)
+
+
 def _ended(seen: _Seen, figures: Figures) -> float | None:
     if seen.status.state == State.IMPORTED:
-        return _moment(table(seen.spec, "origin").get("ended"))
+        return _moment(documents.table(seen.spec, "origin").get("ended"))
     if not seen.status.state.final:
         return None
     return seen.attempts[-1].ended or figures.last_event if seen.attempts else None
@@ -240,48 +235,6 @@ def _best(connection: Connection, run: int) -> dict[str, Any]:
         "best_val_acc": value,
         "best_val_loss": found[0] if found else None,
     }
-
-
-def tags_of(spec: Mapping[str, Any], meta: Mapping[str, Any]) -> list[str]:
-    """What a person set last, else what the run was launched with."""
-    tags = meta["tags"] if "tags" in meta else spec.get("tags", [])
-    return sorted({str(tag) for tag in tags}) if isinstance(tags, list) else []
-
-
-def _store_documents(connection: Connection, run: int, seen: _Seen) -> None:
-    config, tags = dict(table(seen.spec, "config")), tags_of(seen.spec, seen.meta)
-    said, old = (
-        json.dumps(config, default=str),
-        connection.execute("SELECT config, tags FROM documents WHERE run = ?", (run,)).fetchone(),
-    )
-    if old == (said, json.dumps(tags)):
-        return
-    connection.execute("UPDATE documents SET config = ?, tags = ? WHERE run = ?", (said, json.dumps(tags), run))
-    connection.execute("DELETE FROM tags WHERE run = ?", (run,))
-    connection.executemany("INSERT INTO tags VALUES (?, ?)", [(tag.casefold(), run) for tag in {*tags}])
-    connection.execute("DELETE FROM settings WHERE run = ?", (run,))
-    for key, value in _flat(config, ""):
-        setting = _setting(connection, key)
-        number = float(value) if isinstance(value, (int, float)) else None
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        connection.execute("INSERT INTO settings VALUES (?, ?, ?, ?)", (setting, run, number, text.casefold()))
-
-
-def _flat(document: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in document.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list):
-            yield f"{prefix}{key}", ", ".join(map(str, value))
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _setting(connection: Connection, key: str) -> int:
-    row = connection.execute("SELECT id FROM setting_keys WHERE key = ?", (key,)).fetchone()
-    if row is None:
-        row = (connection.execute("INSERT INTO setting_keys (key) VALUES (?)", (key,)).lastrowid,)
-    return int(row[0])
 
 
 def forget(connection: Connection, run_id: str) -> None:
