@@ -42,7 +42,7 @@ def guess(text: str) -> str:
 
 
 def _by_words(words: Iterable[str]) -> str:
-    said = list(words)
-    counts = {language: sum(word in common for word in said) for language, common in _WORDS.items()}
+    said = set(words)
+    counts = {language: len(common & said) for language, common in _WORDS.items()}
     best = max(counts, key=lambda language: counts[language])
     return best if counts[best] else "?"

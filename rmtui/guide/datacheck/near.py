@@ -96,7 +96,7 @@ def _sketch(ledger: Ledger, text: str, place: int) -> None:
     count = len(shingles)
     row = [shingles[bisect(shingles, point) % count] for point in _POINTS]
     for band in range(BANDS):
-        ledger.add(hash((band, *row[band * ROWS : (band + 1) * ROWS])), place)
+        ledger.add((hash((band, *row[band * ROWS : (band + 1) * ROWS])), place))
 
 
 def _shingles(text: str) -> set[int]:

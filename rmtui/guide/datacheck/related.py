@@ -35,7 +35,7 @@ class Ledger:
     _files: list[BinaryIO] = field(default_factory=list)
     _held: int = 0
 
-    def add(self, *record: int) -> None:
+    def add(self, record: tuple[int, ...]) -> None:
         self._buckets[record[0] % BUCKETS].extend(record)
         self._held += self.width
         if self._held > self.in_memory:
@@ -89,11 +89,11 @@ class Relations:
         swapped = chosen > rejected
         answers = (rejected, chosen) if swapped else (chosen, rejected)
         place = pair.line << 9 | file << 1 | swapped
-        self._pairs.add(hash((prompt, answers)), hash((pair.prompt, pair.chosen, pair.rejected)), place)
+        self._pairs.add((hash((prompt, answers)), hash((pair.prompt, pair.chosen, pair.rejected)), place))
         if pair.id is not None:
-            self._ids.add(hash((file, str(pair.id))), place)
+            self._ids.add((hash((file, str(pair.id))), place))
         if self._prompts:
-            self._prompts.add(prompt, place)
+            self._prompts.add((prompt, place))
         return chosen == rejected
 
     def found(self) -> Iterator[Relation]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,6 @@ LONG = 16_000
 ECHO = 60
 """A shorter prompt without turns, at the beginning of an answer, may be a manner of speaking."""
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-_KEYS = tuple(f'"{name}"'.encode() for name in (*FIELDS, "margin", "id"))
 
 
 @dataclass(slots=True)
@@ -43,16 +42,16 @@ class _Odd(Exception):
     """The short way does not fit this line."""
 
 
-def examine(raw: bytes, line: int) -> tuple[Pair | None, list[Finding]]:
+def examine(raw: bytes, line: int) -> tuple[Pair | None, Sequence[Finding]]:
     """The pair of a line (None if it holds none that can be trained on) and everything found on it."""
-    try:
-        pair, findings = _plain(raw, line)
-    except _Odd:
+    pair = _plain(raw, line)
+    if pair is None:
         return _thorough(raw, line)
-    texts_hold = not texts.suspicious(raw)
-    if texts_hold and not findings:
-        return pair, findings
-    if not texts_hold:
+    suspicious = texts.suspicious(raw)
+    if not suspicious and _spotless(raw, pair):
+        return pair, ()
+    findings = _judge(pair)
+    if suspicious:
         for name, text in zip(FIELDS, (pair.prompt, pair.chosen, pair.rejected), strict=True):
             findings.extend(texts.inspect(line, name, text, name != "prompt"))
     return _kept(pair, findings)
@@ -67,22 +66,44 @@ def _constant(name: str) -> float:
     raise _Odd(name)
 
 
-_decode = json.JSONDecoder(parse_constant=_constant).decode
+_scan_object = json.scanner.make_scanner(json.JSONDecoder(parse_constant=_constant))
+_ENDS = ("\n", "", "\r\n", "\r")
 
 
-def _plain(raw: bytes, line: int) -> tuple[Pair, list[Finding]]:
-    """A line of three texts, without a margin; anything else raises _Odd."""
+def _plain(raw: bytes, line: int) -> Pair | None:
+    """The pair of a line of three texts, in the short way; None for anything else."""
     try:
-        row = _decode(raw.decode())
+        text = raw.decode()
+        row, end = _scan_object(text, 0)
         prompt, chosen, rejected = row["prompt"], row["chosen"], row["rejected"]
-        if not type(prompt) is type(chosen) is type(rejected) is str or "margin" in row or "chosen_model" in row:
-            raise _Odd
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise _Odd from None
-    if b"\\ud" in raw or b"\\uD" in raw or any(raw.count(key) > 1 for key in _KEYS):
-        raise _Odd
-    pair = Pair(line, prompt, chosen, rejected, row.get("id"), row.get("source") or "")
-    return pair, _judge(pair)
+    except (_Odd, StopIteration, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not type(prompt) is type(chosen) is type(rejected) is str or "margin" in row or "chosen_model" in row:
+        return None
+    if raw.count(b'":') != len(row) or text[end:] not in _ENDS:  # perhaps a key twice, or something behind the object
+        return None
+    if b"\\" in raw and (b"\\ud" in raw or b"\\uD" in raw):  # perhaps half a character
+        return None
+    return Pair(line, prompt, chosen, rejected, row.get("id"), row.get("source") or "")
+
+
+def _spotless(raw: bytes, pair: Pair) -> bool:
+    """Whether `_judge` surely has nothing to say: cheap tests that most pairs pass, and that decide the speed."""
+    prompt, chosen, rejected = pair.prompt.strip(), pair.chosen.strip(), pair.rejected.strip()
+    return (
+        len(raw) <= LONG
+        and len(chosen) > 2
+        and rejected != ""
+        and prompt != ""
+        and (chosen[0] != rejected[0] or chosen[-1] != rejected[-1])
+        and chosen[0].isalnum()
+        and rejected[0].isalnum()
+        and ("!" <= prompt[-1] <= "~" or prompt[0].isalnum())
+        and not (chosen.startswith(prompt) or rejected.startswith(prompt))
+        and not (chosen.startswith(texts.TURNS) or rejected.startswith(texts.TURNS))
+        and ("\n" not in chosen or not texts.turn_inside(chosen))
+        and ("\n" not in rejected or not texts.turn_inside(rejected))
+    )
 
 
 def _judge(pair: Pair) -> list[Finding]:

@@ -46,10 +46,11 @@ class Spread:
             self.chosen_longer += 1
         elif rejected > chosen:
             self.rejected_longer += 1
-        self.lengths[_bin(len(pair.prompt) + chosen + rejected)] += 1
+        length = len(pair.prompt) + chosen + rejected
+        self.lengths[_BINS[length] if length < len(_BINS) else _bin(length)] += 1
         if pair.source and (len(self.sources) < SOURCES or pair.source in self.sources):
             self.sources[pair.source] += 1
-        if self.pairs < 2_000 or self.pairs % 50 == 0:
+        if self.pairs < 1_000 or self.pairs % 100 == 0:
             self.languages[language.guess(pair.chosen + " " + pair.rejected)] += 1
 
     def figures(self) -> dict[str, Any]:
@@ -137,3 +138,6 @@ def _edge(place: int) -> int:
         return place
     bits, quarter = divmod(place, 4)
     return (5 + quarter) << (bits - 3)
+
+
+_BINS = [_bin(length) for length in range(1 << 13)]

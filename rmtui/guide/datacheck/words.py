@@ -42,7 +42,7 @@ def _kind(kind: str, findings: Sequence[Finding], count: int) -> Iterator[str]:
     yield f"  {MARKS[known.severity]} {known.severity}: {kind.replace('_', ' ')}{where}"
     example = f"line {findings[0].line}: " if count > 1 and numbers else ""
     yield f"      {example}{clean(findings[0].message)}"
-    yield f"      so {known.meaning}" if known.meaning else ""
+    yield f"      → {known.meaning}"
 
 
 def _figures(figures: Any) -> Iterator[str]:
