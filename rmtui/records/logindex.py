@@ -182,7 +182,8 @@ class LogIndex:
             start = self.offset(line + 1) if line + 1 < self.line_count else self._size
             found = self._scan(finder, start, cancelled)
         else:
-            found = self._scan_back(finder, self.offset(max(0, line)), cancelled)
+            end = self.offset(max(0, line)) if line < self.line_count else self._size
+            found = self._scan_back(finder, end, cancelled)
         return None if found is None else self.line_at(found)
 
     def _scan(self, find: Finder, start: int, cancelled: Callable[[], bool]) -> int | None:
