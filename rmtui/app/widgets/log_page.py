@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
 
 from rmtui.app.widgets.log_text import shown, wrapped
+from rmtui.records.logindex import LogIndex
 
-
-class LineSource(Protocol):
-    """`rmtui.records.logindex.LogIndex`: lines counted from 0; the last may be half there."""
-
-    @property
-    def path(self) -> Path: ...
-    @property
-    def line_count(self) -> int: ...
-    def refresh(self) -> bool:
-        """Look for new bytes; True when something changed."""
-
-    def lines(self, first: int, n: int) -> Sequence[str]: ...
-    def search(self, pattern: str, start: int, forward: bool = True) -> int | None:
-        """The first line from `start` on that the regular expression matches."""
+MOST_MATCHES = 5000
+"""Lines that a filter looks for among those that are there; those that come later are added."""
+MOST_NEW = 4000
+"""New lines that a filter reads at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +41,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
 class LogPage:
     """A place in a log. Lines of the view are the file's, or those that a filter left."""
 
-    source: LineSource
+    source: LogIndex
     top: int = 0
     cursor: int = 0
     following: bool = True
@@ -72,25 +61,56 @@ class LogPage:
 
     def take_in(self) -> bool:
         """What the file gained. Lines that come while paused are counted, not shown."""
-        if not self.source.refresh():
-            return False
-        before, self._seen = self._seen, self.source.line_count
-        gained = self._filter_new(before) if self.filter is not None else self._seen - before
-        if gained < 0:
-            self.top = self.cursor = self.unseen = 0
-        elif not self.following:
+        changed = self.source.refresh()
+        before, total = self._seen, self.source.line_count
+        if total < before:
+            self._seen, self.top, self.cursor, self.unseen = 0, 0, 0, 0
+            self.matches = None if self.matches is None else []
+            before = 0
+        self._seen = min(total, before + MOST_NEW) if self.filter is not None else total
+        gained = self._filter_new(before) if self.filter is not None else total - before
+        if not self.following:
             self.unseen += gained
-        return True
+        return changed or gained > 0
 
     def _filter_new(self, before: int) -> int:
         assert self.filter is not None and self.matches is not None
-        if self._seen < before:
-            self.matches.clear()
-            before = 0
         texts = self.source.lines(before, self._seen - before)
         found = [before + n for n, text in enumerate(texts) if self.filter.search(text)]
         self.matches += found
         return len(found)
+
+    def start(self) -> None:
+        """Look at the file for the first time: all that is there is seen."""
+        self.source.refresh()
+        self._seen = self.source.line_count
+
+    def shift(self, by: int) -> None:
+        """Lines were found in front: every line number grew."""
+        self._seen += by
+        if self.matches is None:
+            self.top += by
+            self.cursor += by
+        else:
+            self.matches = [line + by for line in self.matches]
+
+    def adopt(self, source: LogIndex) -> None:
+        """Go on with another index of the same file, one that a thread has worked with."""
+        if self.source.line_count:
+            line = min(self.number(self.top) if self.count else 0, self.source.line_count - 1)
+            place = source.line_at(self.source.offset(line))
+            self.shift(place - line)
+        self.source.close()
+        self.source = source
+
+    def set_filter(self, pattern: str, matches: list[int]) -> None:
+        """Only these lines, and those among later ones that fit; "" shows all again."""
+        line = self.number(self.cursor) if self.count else 0
+        self.filter = compiled(pattern) if pattern else None
+        self.matches = matches if pattern else None
+        self._seen = self.source.line_count
+        self.cursor = self.place(line)
+        self.top = self.cursor
 
     def number(self, place: int) -> int:
         """The file's line at a place of the view."""
@@ -155,3 +175,14 @@ class LogPage:
         self.following = on
         if on:
             self.unseen = 0
+
+
+def last_matches(source: LogIndex, pattern: str, cancelled: Callable[[], bool]) -> list[int]:
+    """The last lines that fit, in the numbering that the index has afterwards. To be called in a thread."""
+    found: list[tuple[int, int]] = []
+    line: int | None = source.line_count
+    while line is not None and len(found) < MOST_MATCHES and not cancelled():
+        line = source.search(pattern, line, forward=False, cancelled=cancelled)
+        if line is not None:
+            found.append((line, source.shifted))
+    return [line + source.shifted - then for line, then in reversed(found)]

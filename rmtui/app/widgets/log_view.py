@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,18 +14,21 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
+from textual.worker import Worker, WorkerState, get_current_worker
 
 from rmtui.app.widgets import figures
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.line_edit import LineEdit
-from rmtui.app.widgets.log_page import LineSource, LogPage, Row, compiled
+from rmtui.app.widgets.log_page import LogPage, Row, compiled, last_matches
 from rmtui.app.widgets.log_text import ERROR, step_in, tone
 from rmtui.app.widgets.palette import palette_of
+from rmtui.records.logindex import LogIndex
 
 FEED = 0.1
 """Seconds between looks at a file that grows; ten times rarer while it rests."""
-BLOCK = 4096
-"""Lines that a filter reads at a time."""
+
+LineSource = LogIndex
+"""What `open` takes."""
 
 
 class LogView(Widget, can_focus=True):
@@ -98,7 +101,7 @@ class LogView(Widget, can_focus=True):
         if self._page is not None:
             if before is not None:
                 self._page.wrap, self._page.times = before.wrap, before.times
-            self._page.take_in()
+            self._page.start()
         self._redraw()
 
     def poll(self) -> bool:
@@ -109,32 +112,32 @@ class LogView(Widget, can_focus=True):
             self._redraw()
         return changed
 
-    def search(self, pattern: str, forward: bool = False, start: int | None = None) -> None:
+    def search(self, pattern: str, forward: bool = False) -> None:
         """Find a text or /regular expression/ from the cursor's line on, in a thread; answers with SearchDone."""
-        if self._page is None or not pattern:
+        page = self._page
+        if page is None or not pattern:
             return
         self._pattern = pattern
-        here = self._page.number(self._page.cursor) if self._page.count else 0
-        begin = start if start is not None else here + (1 if forward else -1)
-        self._say(f"searching {pattern} …")
-        work = partial(self._search, self._page, compiled(pattern).pattern, begin, forward)
-        self.run_worker(work, name="log search", group="log", thread=True, exclusive=True, exit_on_error=False)
+        here = page.source.offset(page.number(page.cursor)) if page.count else 0
+        at_end = page.following and not forward
+        self._seek(
+            f"searching {pattern} {glyphs_of(self).ellipsis}",
+            lambda index: index.search(
+                pattern, index.line_count if at_end else index.line_at(here), forward, _cancelled
+            ),
+        )
 
     def set_filter(self, pattern: str) -> None:
-        """Show only the lines that contain the text; "" shows all. Old lines join from the end backwards."""
+        """Show only the lines that contain a text or fit a /regular expression/; "" shows all."""
         page = self._page
         if page is None:
             return
-        line = page.number(page.cursor) if page.count else 0
-        page.filter = compiled(pattern) if pattern else None
-        page.matches = [] if pattern else None
-        self._said = f"only lines with {pattern}" if pattern else ""
-        if pattern:
-            work = partial(self._gather, page, page.filter)
-            self.run_worker(work, name="log filter", group="log", thread=True, exclusive=True, exit_on_error=False)
-        elif not page.following:
-            page.show_line(line, self._height)
-        self._redraw()
+        if not pattern:
+            page.set_filter("", [])
+            self._say("")
+            return
+        self._say(f"filtering {glyphs_of(self).ellipsis}")
+        self._thread(partial(self._gather, page, pattern), "log filter")
 
     def go_to_line(self, line: int) -> None:
         """Show a line in the middle and stop following."""
@@ -144,11 +147,16 @@ class LogView(Widget, can_focus=True):
 
     def go_to_step(self, step: int) -> None:
         """Find the line that names the step (`step 412`) and show it."""
-        self.search(rf"/\bstep[ =:\/]*{step}\b/", forward=True, start=0)
+        self._pattern = f"step {step}"
+        self._seek(f"step {step} {glyphs_of(self).ellipsis}", lambda index: index.step(step))
 
     def first_error(self) -> None:
         """Find the first line that looks like an error."""
-        self.search(f"/{ERROR.pattern}/", forward=True, start=0)
+        self._pattern = f"/{ERROR.pattern}/"
+        self._seek(
+            f"first error {glyphs_of(self).ellipsis}",
+            lambda index: _counted(index).search(self._pattern, -1, True, _cancelled),
+        )
 
     @property
     def following(self) -> bool:
@@ -161,35 +169,48 @@ class LogView(Widget, can_focus=True):
             return ""
         return next(iter(self._page.texts(self._page.cursor, 1)), "")
 
-    # Threads
+    # Threads: each opens an index of its own, and the view goes on with it, so that nothing is counted twice
 
-    def _search(self, page: LogPage, pattern: str, begin: int, forward: bool) -> None:
-        line = page.source.search(pattern, begin, forward) if begin >= 0 else None
-        self.app.call_from_thread(self._found, page, line)
+    def _seek(self, said: str, find: Callable[[LogIndex], int | None]) -> None:
+        if self._page is not None:
+            self._say(said)
+            self._thread(partial(self._find, self._page, find), "log search")
 
-    def _found(self, page: LogPage, line: int | None) -> None:
+    def _thread(self, work: Callable[[], None], name: str) -> None:
+        self.run_worker(work, name=name, group="log", thread=True, exclusive=True, exit_on_error=False)
+
+    def _find(self, page: LogPage, find: Callable[[LogIndex], int | None]) -> None:
+        index = LogIndex(page.source.path)
+        line = find(index)
+        if not _cancelled():
+            self.app.call_from_thread(self._found, page, index, line)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """A pattern that is none, a file that went away: said in the status line."""
+        if event.state is WorkerState.ERROR:
+            self._say(str(event.worker.error))
+
+    def _found(self, page: LogPage, index: LogIndex, line: int | None) -> None:
         if page is not self._page:
             return
-        self._said = "" if line is not None else f"nothing more for {self._pattern}"
+        page.adopt(index)
         if line is not None:
             self.go_to_line(line)
+        else:
+            self._say(f"nothing more for {self._pattern}")
         self.post_message(self.SearchDone(self._pattern, line))
-        self._redraw()
 
-    def _gather(self, page: LogPage, wanted: re.Pattern[str] | None) -> None:
-        last = page.source.line_count
-        while last > 0 and wanted is not None and page is self._page and page.filter is wanted:
-            first = max(0, last - BLOCK)
-            found = [first + n for n, text in enumerate(page.source.lines(first, last - first)) if wanted.search(text)]
-            last = first
-            if found:
-                self.app.call_from_thread(self._join, page, wanted, found)
+    def _gather(self, page: LogPage, pattern: str) -> None:
+        index = LogIndex(page.source.path)
+        matches = last_matches(index, pattern, _cancelled)
+        if not _cancelled():
+            self.app.call_from_thread(self._filtered, page, index, pattern, matches)
 
-    def _join(self, page: LogPage, wanted: re.Pattern[str], found: list[int]) -> None:
-        if page is self._page and page.filter is wanted and page.matches is not None:
-            page.matches[:0] = found
-            page.cursor, page.top = page.cursor + len(found), page.top + len(found)
-            self._redraw()
+    def _filtered(self, page: LogPage, index: LogIndex, pattern: str, matches: list[int]) -> None:
+        if page is self._page:
+            page.adopt(index)
+            page.set_filter(pattern, matches)
+            self._say(f"only lines with {pattern}")
 
     # Keys
 
@@ -206,7 +227,12 @@ class LogView(Widget, can_focus=True):
         self.action_move(by * max(2, self._height - 1))
 
     def action_top(self) -> None:
-        self.go_to_line(0)
+        if self._page is not None and self._page.source.complete:
+            self.go_to_line(0)
+        else:
+            self._seek(
+                f"counting lines {glyphs_of(self).ellipsis}", lambda index: 0 if _counted(index).line_count else None
+            )
 
     def action_follow(self) -> None:
         if self._page is not None:
@@ -381,4 +407,18 @@ class LogView(Widget, can_focus=True):
         page = self._page
         if page is None or page.following or not page.count:
             return ""
+        if not page.source.complete:
+            place = page.source.offset(page.number(page.cursor))
+            return f"at {figures.size(place)} of {figures.size(page.source.size)}"
         return f"line {figures.count(page.number(page.cursor) + 1)} of {figures.count(page.source.line_count)}"
+
+
+def _cancelled() -> bool:
+    return get_current_worker().is_cancelled
+
+
+def _counted(index: LogIndex) -> LogIndex:
+    """With every line counted, from the file's start on."""
+    while not index.complete and not _cancelled():
+        index.grow(0.1)
+    return index
