@@ -186,9 +186,10 @@ def smaller(config: TrainConfig) -> dict[str, int]:
 
 
 def _memory_words(error: BaseException, config: TrainConfig, suggest: Mapping[str, int]) -> str:
+    cause = str(error).splitlines()[0] if str(error) else type(error).__name__
     return (
         f"out of memory with batch_size {config.batch_size}, gradient_accumulation_steps "
         f"{config.gradient_accumulation_steps}, max_length {config.max_length}; try batch_size "
         f"{suggest['batch_size']}, gradient_accumulation_steps {suggest['gradient_accumulation_steps']}, "
-        f"max_length {suggest['max_length']}, or gradient_checkpointing = true ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        f"max_length {suggest['max_length']}, or gradient_checkpointing = true ({cause})"
     )

@@ -219,9 +219,7 @@ def start_trackers(ready: Ready) -> None:
     """Let rank 0's reporter mirror its figures; every rank has to call it."""
     accelerator, config = ready.accelerator, ready.config
     if config.trackers:
-        flat = {
-            key: value if isinstance(value, int | float | str) else str(value)
-            for key, value in flatten(to_document(config)).items()
-        }
-        accelerator.init_trackers(ready.request.run.name, config=flat)
+        flat = flatten(to_document(config))
+        plain = {key: value if isinstance(value, (int, float, str)) else str(value) for key, value in flat.items()}
+        accelerator.init_trackers(ready.request.run.name, config=plain)
         ready.reporter.mirror = lambda metrics, step: accelerator.log(dict(metrics), step=step)

@@ -100,7 +100,7 @@ class Stepper:
         if self.sharded:
             self.accelerator.backward(loss * self.accelerator.num_processes)
         else:
-            self.scaler.scale(loss).backward()
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
     @property
     def overflow_only(self) -> bool:
@@ -167,5 +167,5 @@ def sum_gradients(gradients: Iterable[torch.Tensor]) -> None:
 def _sum_bucket(bucket: Sequence[torch.Tensor]) -> None:
     flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
     dist.all_reduce(flat)
-    for gradient, summed in zip(bucket, flat.split([g.numel() for g in bucket]), strict=True):
+    for gradient, summed in zip(bucket, torch.split(flat, [g.numel() for g in bucket]), strict=True):
         gradient.copy_(summed.view_as(gradient))

@@ -1,4 +1,4 @@
-"""Starts real trainings in forked processes: as many ranks as asked for, over gloo, without paying the imports again."""
+"""Starts real trainings in forked processes: as many ranks as asked for, over gloo, without paying imports again."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import torch
 
 # Imported here, so that a forked rank starts at once.
 import trainer.setup
-import trainer.train  # noqa: F401
+import trainer.train
 from trainer import __main__ as program
 from trainer import config as options
 from trainer import toy
@@ -63,6 +63,7 @@ class Bench:
 
 
 def make_bench(folder: Path, train_pairs: int = 27, val_pairs: int = 9) -> Bench:
+    folder.mkdir(exist_ok=True)
     rows = make_rows(train_pairs + val_pairs)
     write_rows(folder / "train.jsonl", rows[:train_pairs])
     write_rows(folder / "val.jsonl", rows[train_pairs:])
@@ -215,5 +216,10 @@ def free_port() -> int:
 
 
 def toml(config: dict) -> str:
-    lines = [f"{key} = {json.dumps(value)}" for key, value in options.flatten(config).items() if value != {}]
-    return "[config]\n" + "\n".join(lines) + "\n"
+    return "[config]\n" + "".join(f"{key} = {toml_value(value)}\n" for key, value in options.flatten(config).items())
+
+
+def toml_value(value) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml_value(inner)}" for key, inner in value.items()) + "}"
+    return json.dumps(value)

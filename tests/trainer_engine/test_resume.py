@@ -4,9 +4,10 @@ import os
 import signal
 
 import pytest
+from engine_worlds import quick_end, start, train
+
 import trainer.checkpoint
 import trainer.train
-from engine_worlds import quick_end, start, train
 from trainer import manifest
 
 
