@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.screen import Screen
 
 from rmtui.app import actions, keys, memory, themes
 from rmtui.app.base import Base
 from rmtui.app.feed import ALIVE_SECONDS, IDLE_SECONDS, Failed, Feed, Synced
 from rmtui.app.importing import Imported, import_paths
+from rmtui.app.terminal import ShadowScreen
 from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.workspace import Workspace
 
@@ -20,7 +21,7 @@ RETRY_SECONDS = 10.0
 """After the index could not be brought up to date."""
 
 
-class RmtuiApp(App[None], inherit_bindings=False):
+class RmtuiApp(ShadowScreen, inherit_bindings=False):
     """One app on one folder; `workspace` is None while the folder is no workspace."""
 
     CSS_PATH = ["app.tcss", "screens/home.tcss", "screens/empty.tcss"]  # a default screen loads none of its own
@@ -43,6 +44,7 @@ class RmtuiApp(App[None], inherit_bindings=False):
         self._trouble_told = ""
         for theme in themes.THEMES:
             self.register_theme(theme)
+        self.theme = themes.NAMES[0]
         self.set_class(ascii_mode, ASCII_CLASS)
         if workspace is not None:
             self._remember(workspace)
@@ -70,6 +72,9 @@ class RmtuiApp(App[None], inherit_bindings=False):
         from rmtui.guide.catalog import default_lang
 
         return default_lang(self.memory.lang or self.ws.settings.lang)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return themes.DARK.variables
 
     # Start and end
 
@@ -200,6 +205,7 @@ class RmtuiApp(App[None], inherit_bindings=False):
             self.push_screen(kind())
 
     def action_redraw(self) -> None:
+        self.forget_screen()
         self.screen.refresh(layout=True, repaint=True)
 
     async def action_quit(self) -> None:
