@@ -19,12 +19,12 @@ class Imported(Message):
 
 def import_paths(ws: Workspace, folder: Path, text: str) -> Imported:
     """Import what a person typed: paths, or one glob, relative to the folder the app was started in."""
-    from rmtui.operations.exchange import import_runs
+    from rmtui.operations import exchange
 
     base = Path(text).expanduser()
     paths = (
         sorted(folder.glob(text)) if any(sign in text for sign in "*?[") and not base.is_absolute() else [folder / base]
     )
-    done = import_runs(ws, paths)
+    done = exchange.import_paths(ws, paths)
     lines = [f"{len(done.runs)} run{'' if len(done.runs) == 1 else 's'} read"]
     return Imported("\n".join([*lines, *done.unread[:5]]))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from textual.message import Message
 
-from rmtui.app.widgets.log_page import LineSource
 from rmtui.records.folder import RunFolder
+from rmtui.records.logindex import LogIndex
 
 
 @dataclass
@@ -16,7 +16,7 @@ class LogOpened(Message):
     """A log is ready to be read; `index` is None when the run has none."""
 
     run_id: str
-    index: LineSource | None
+    index: LogIndex | None
     title: str
 
 
@@ -39,7 +39,5 @@ def open_log(run_id: str, folder: Path, place: int = 0) -> LogOpened:
     logs = logs_of(folder)
     if not logs:
         return LogOpened(run_id, None, "no log yet")
-    from rmtui.records.logindex import LogIndex
-
     path = logs[place % len(logs)]
     return LogOpened(run_id, LogIndex(path), f"{path.stem} · {path.parent.parent.name}")
