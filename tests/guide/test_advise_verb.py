@@ -1,0 +1,169 @@
+"""`rmtui advise` on run folders: documents, silences, languages, expectations and forecasts kept."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+import pytest
+from support import START, config, make_run_folder, training
+
+from rmtui.cli import main
+from rmtui.guide import catalog
+from rmtui.operations import advise as operation
+from rmtui.operations import silence
+
+
+def advise(ws, capsys, *args):
+    assert main(["-C", str(ws.root), "advise", *args, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_document_has_its_readings_advice_path_and_expectations(ws, capsys):
+    make_run_folder(ws, "first", events=training(1, accuracy=(0.66,)), config=config(num_epochs=1), preset="B")
+    make_run_folder(ws, "second", created=START + 100)
+    document = advise(ws, capsys, "second", "--lang", "en")
+    assert document["before"]["name"] == "first"
+    for row in document["readings"]:
+        assert {"id", "severity", "text", "figures"} <= row.keys()
+    said = {row["id"] for row in document["readings"]}
+    for row in document["advice"]:
+        assert {"id", "text", "why", "changes", "expected", "because", "action", "own", "difference"} <= row.keys()
+        assert set(row["because"]) <= said  # who disagrees can see why it was said
+        assert {change["key"]: change["to"] for change in row["difference"]} == row["changes"]
+    assert document["path"][0]["id"] == "read_losses"
+    assert document["expectations"]["absolute"] is False
+    places = {(row["epoch"], row["metric"]): row["place"] for row in document["expectations"]["epochs"]}
+    assert places[3, "val_acc"] == "in"  # 68.4 → 73.9: +5.5 points, expected +5 … +8
+    assert places[2, "train_loss"] == "above"
+
+
+def test_changes_fit_the_form(ws, capsys):
+    from trainer.config import check
+
+    make_run_folder(ws, "one", events=training(1, accuracy=(0.66,)), config=config(num_epochs=1), preset="B")
+    for row in advise(ws, capsys, "one")["advice"]:
+        assert check(row["changes"]) == []
+
+
+def test_silence_for_a_run_always_and_taken_back(ws, capsys):
+    folder = make_run_folder(ws, "one")
+    make_run_folder(ws, "two", created=START + 100)
+    first = advise(ws, capsys, "one")["advice"][0]["id"]
+    document = advise(ws, capsys, "one", "--silence", first)
+    assert first not in {row["id"] for row in document["advice"]}
+    assert document["silenced"][0]["id"] == first and document["silenced"][0]["t"] > START
+    record = tomllib.loads((folder.path / "meta.toml").read_text())["silenced"]
+    assert [row["id"] for row in record] == [first]
+    assert first in {row["id"] for row in advise(ws, capsys, "two")["advice"]}
+    advise(ws, capsys, "one", "--unsilence", first)
+    assert advise(ws, capsys, "one")["advice"][0]["id"] == first
+    advise(ws, capsys, "one", "--silence", first, "--always")
+    assert first not in {row["id"] for row in advise(ws, capsys, "two")["advice"]}
+    assert silence.silenced(ws, folder.id)[0]["scope"] == "always"
+
+
+def test_a_silenced_reading_is_not_said(ws, capsys):
+    make_run_folder(ws, "one")
+    assert "train_loss_fell" in {row["id"] for row in advise(ws, capsys, "one")["readings"]}
+    document = advise(ws, capsys, "one", "--silence", "train_loss_fell")
+    assert "train_loss_fell" not in {row["id"] for row in document["readings"]}
+
+
+def test_silencing_keeps_what_a_person_set(ws):
+    folder = make_run_folder(ws, "one", meta={"note": "mine", "silenced": ["keep"]})
+    silence.silence(ws, "one", "more_epochs")
+    assert folder.meta()["note"] == "mine"
+    assert {row["id"] for row in silence.silenced(ws, folder.id)} == {"keep", "more_epochs"}
+
+
+@pytest.mark.parametrize(
+    ("args", "word"), [(["--silence", "more_epoch"], "more_epochs"), (["--unsilence", "cosine"], "not silenced")]
+)
+def test_what_was_never_said_cannot_be_silenced(ws, capsys, args, word):
+    make_run_folder(ws, "one")
+    assert main(["-C", str(ws.root), "advise", "one", *args]) == 2
+    assert word in capsys.readouterr().err
+
+
+def test_in_chinese_every_sentence_is_chinese(ws, capsys):
+    make_run_folder(ws, "one", events=training(1, accuracy=(0.66,)), config=config(num_epochs=1), preset="B")
+    english = advise(ws, capsys, "one", "--lang", "en")
+    chinese = advise(ws, capsys, "one", "--lang", "zh")
+    assert [row["id"] for row in english["readings"]] == [row["id"] for row in chinese["readings"]]
+    for row in [*chinese["readings"], *chinese["advice"], *chinese["path"]]:
+        assert any("\u4e00" <= char <= "\u9fff" for char in row["text"]), row["text"]
+
+
+def test_the_workspaces_language_counts_unless_another_is_asked_for(ws, capsys):
+    make_run_folder(ws, "one")
+    (ws.root / "workspace.toml").write_text('lang = "zh"\n')
+    assert main(["-C", str(ws.root), "advise", "one"]) == 0
+    assert catalog.say("heading.readings", "zh") in capsys.readouterr().out
+    assert main(["-C", str(ws.root), "advise", "one", "--lang", "en"]) == 0
+    assert catalog.say("heading.readings", "en") in capsys.readouterr().out
+
+
+def test_thresholds_of_the_workspace_count(ws, capsys):
+    make_run_folder(ws, "one")  # train_loss 0.55, val_loss 0.56
+    assert "gap_warning" not in {row["id"] for row in advise(ws, capsys, "one")["readings"]}
+    (ws.root / "thresholds.toml").write_text("gap_warning = 0.005\n")
+    assert "gap_warning" in {row["id"] for row in advise(ws, capsys, "one")["readings"]}
+
+
+def test_a_running_run_is_forecast_from_three_like_it_and_held_to_it(ws, capsys):
+    for number in range(3):
+        accuracy = (0.66, 0.70, 0.72 + 0.01 * number)
+        make_run_folder(
+            ws, f"past{number}", events=training(accuracy=accuracy, start=START + number), created=START + number
+        )
+    events = training(accuracy=(0.66, 0.70, 0.73), start=START + 50)
+    running = make_run_folder(
+        ws, "now", events=[event for event in events if event.epoch <= 2], outcome=None, created=START + 50
+    )
+    found = {row["metric"]: row for row in advise(ws, capsys, "now", "--lang", "en")["forecasts"]}
+    assert found["val_acc"]["value"] == pytest.approx(0.73) and found["val_acc"]["forecast"] is True
+    assert (running.path / "forecasts.jsonl").is_file()
+
+
+def test_how_well_forecasts_were_is_shown(ws, capsys):
+    from rmtui.guide.forecast import Forecast
+    from rmtui.operations import forecasts
+
+    folder = make_run_folder(ws, "one")  # val_acc 0.685, 0.71, 0.74
+    said = [
+        Forecast("val_acc", 1.0, 2.0, 0.70, 0.68, 0.72, "runs", 3),
+        Forecast("val_acc", 1.0, 3.0, 0.70, 0.68, 0.72, "runs", 3),
+    ]
+    forecasts.keep(folder.path, said)
+    record = advise(ws, capsys, "one", "--lang", "en")["forecast_record"]
+    assert (record["count"], record["hits"]) == (2, 1)
+    assert "1 of 2" in record["text"]
+
+
+def test_against_another_run_than_the_one_before(ws, capsys):
+    for number, name in enumerate(("a", "b", "c")):
+        make_run_folder(ws, name, created=START + number * 100)
+    assert advise(ws, capsys, "c")["before"]["name"] == "b"
+    assert advise(ws, capsys, "c", "--against", "a")["before"]["name"] == "a"
+
+
+def test_the_run_before_is_one_on_the_same_validation_pairs(ws, capsys):
+    make_run_folder(ws, "a", created=START)
+    make_run_folder(ws, "b", created=START + 100, fingerprints={"val": "dd" * 32})
+    make_run_folder(ws, "c", created=START + 200)
+    assert advise(ws, capsys, "c")["before"]["name"] == "a"
+
+
+def test_nan_in_the_steps_is_seen(ws, capsys):
+    import math
+
+    events = training(loss=lambda step: math.nan if step >= 30 else 0.6)
+    make_run_folder(ws, "one", events=events)
+    row = next(row for row in advise(ws, capsys, "one")["readings"] if row["id"] == "non_finite")
+    assert row["figures"]["step"] == 30 and row["severity"] == "error"
+
+
+def test_advise_is_what_the_app_calls(ws):
+    make_run_folder(ws, "one")
+    assert operation.advise(ws, "one", "zh")["run"]["name"] == "one"

@@ -1,0 +1,187 @@
+"""Comparing runs: paired verdicts on real run folders, warnings, seeds, and the pages they are printed as."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from guide_cases import subject
+from scipy import stats
+from support import START, config, make_run_folder
+
+from rmtui.cli import main
+from rmtui.guide import comparison, tables
+from rmtui.guide.comparison import Entry
+from rmtui.guide.verdict import compare_pairs
+from rmtui.records.facts import Epoch
+from rmtui.records.imported import add_imported
+
+PAIRS = 341
+
+
+def rewards(right, swap=(), n=PAIRS, size=1.0):
+    """`right` of n pairs are ranked right; those in `swap` are turned round."""
+    sides = {f"p{i:04}": (size, 0.0) if i < right else (0.0, size) for i in range(n)}
+    return {key: (b, a) if int(key[1:]) in swap else (a, b) for key, (a, b) in sides.items()}
+
+
+def write(folder, found, name="epoch-3"):
+    path = folder.path / "validation" / f"{name}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    lines = [
+        {"id": key, "chosen": a, "rejected": b, "chosen_tokens": 9, "rejected_tokens": 8}
+        for key, (a, b) in found.items()
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def compare(ws, capsys, *args):
+    code = main(["-C", str(ws.root), "compare", *args])
+    out = capsys.readouterr().out
+    assert code == 0
+    return json.loads(out) if "--json" in args else out
+
+
+def test_a_small_difference_is_not_distinguishable_and_says_how_many_pairs_would_show_it(ws, capsys):
+    # 35 mended, 25 broken of 341: +2.9 points.
+    a, b = make_run_folder(ws, "a"), make_run_folder(ws, "b", config=config(lora={"dropout": 0.15}))
+    write(a, rewards(240))
+    write(b, rewards(240, swap={*range(25), *range(240, 275)}))
+    document = compare(ws, capsys, "a", "b", "--json", "--lang", "en")
+    verdict = document["paired"][0]["verdict"]
+    assert (verdict["n"], verdict["mended"], verdict["broken"]) == (341, 35, 25)
+    assert verdict["p"] == pytest.approx(stats.binomtest(25, 60, 0.5).pvalue)
+    assert verdict["accuracy"]["delta"] == pytest.approx(10 / 341)
+    assert verdict["accuracy"]["low"] < 0 < verdict["accuracy"]["high"]
+    assert verdict["accuracy_verdict"] == "same"
+    text = " ".join(document["paired"][0]["texts"])
+    assert "+2.9 points" in text and "not distinguishable with 341 pairs" in text
+    assert f"About {verdict['needed_pairs']} pairs would show this difference with 80 % power" in text
+    assert verdict["needed_pairs"] > 341
+    assert document["config"]["differs"] == {"lora.dropout": [0.1, 0.15]}
+    assert document["config"]["same"]["lora.r"] == 32
+
+
+@pytest.mark.parametrize(("forwards", "word"), [(True, "better"), (False, "worse")])
+def test_a_wide_difference_has_its_direction(ws, capsys, forwards, word):
+    one, two = make_run_folder(ws, "one"), make_run_folder(ws, "two")
+    write(one, rewards(200))
+    write(two, rewards(260))
+    order = ("one", "two") if forwards else ("two", "one")
+    paired = compare(ws, capsys, *order, "--json")["paired"][0]
+    assert paired["verdict"]["accuracy_verdict"] == paired["verdict"]["loss_verdict"] == word
+    difference = 60 * math.log((1 + math.exp(1)) / (1 + math.exp(-1))) / PAIRS
+    assert paired["verdict"]["loss"]["delta"] == pytest.approx(-difference if forwards else difference)
+
+
+def test_other_validation_pairs_are_warned_of_and_not_tested(ws, capsys):
+    for name, mark in (("a", "bb"), ("b", "cc")):
+        write(make_run_folder(ws, name, fingerprints={"train": "aa" * 32, "val": mark * 32}), rewards(200))
+    document = compare(ws, capsys, "a", "b", "--json", "--lang", "en")
+    assert document["paired"][0]["verdict"] is None and document["best"] is None
+    assert "different pairs" in document["warnings"][0]
+    assert "different pairs" in compare(ws, capsys, "a", "b", "--lang", "en")
+
+
+def test_imported_runs_get_no_paired_verdict(ws, capsys):
+    write(make_run_folder(ws, "trained"), rewards(200))
+    add_imported(ws, {"name": "log", "data": "helpful"}, [Epoch(1, 0.9, 0.6, 0.68)], {}, {"source": "x", "digest": "x"})
+    document = compare(ws, capsys, "log", "trained", "--json", "--lang", "en")
+    assert document["paired"][0]["verdict"] is None and "log" in document["paired"][0]["texts"][0]
+
+
+def test_the_evaluation_can_be_chosen(ws, capsys):
+    a, b = make_run_folder(ws, "a"), make_run_folder(ws, "b")
+    for folder, right in ((a, 200), (b, 210)):
+        write(folder, rewards(right), "epoch-1")
+        write(folder, rewards(250), "epoch-3")
+    assert compare(ws, capsys, "a", "b", "--json")["paired"][0]["verdict"]["mended"] == 0
+    first = compare(ws, capsys, "a", "b", "--json", "--at", "epoch-1")
+    assert first["paired"][0]["verdict"]["mended"] == 10 and first["runs"][0]["evaluation"] == "epoch-1"
+    assert main(["-C", str(ws.root), "compare", "a", "b", "--at", "epoch-9"]) == 2
+    assert "epoch-9" in capsys.readouterr().err
+
+
+def test_torn_and_infinite_lines_are_left_out(ws, capsys):
+    a, b = make_run_folder(ws, "a"), make_run_folder(ws, "b")
+    write(a, rewards(200))
+    write(b, rewards(200))
+    with (b.path / "validation" / "epoch-3.jsonl").open("a") as file:
+        file.write('{"id": "p9", "chosen": NaN, "rejected": 0}\n{"id": "p')
+    assert compare(ws, capsys, "a", "b", "--json")["paired"][0]["verdict"]["n"] == PAIRS
+
+
+def test_seeds_of_one_configuration_are_summarised_with_their_spread(ws, capsys):
+    from support import training
+
+    for seed, last in ((1, 0.70), (2, 0.72), (3, 0.77)):
+        events = training(accuracy=(0.6, 0.65, last), start=START + seed)
+        make_run_folder(ws, f"s{seed}", events=events, created=START + seed, config=config(seed=seed))
+    rows = compare(ws, capsys, "s1", "s2", "s3", "--json")["seeds"]
+    row = next(found for found in rows if found["metric"] == "val_acc")
+    assert row["count"] == 3 and row["mean"] == pytest.approx(0.73) and row["deviation"] == pytest.approx(0.0360555)
+    low, high = stats.t.interval(0.95, 2, 0.73, 0.0360555 / math.sqrt(3))
+    assert (row["low"], row["high"]) == pytest.approx((low, high), rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_two_to_six_runs(ws, capsys, count):
+    for number in range(count):
+        make_run_folder(ws, f"r{number}", created=START + number)
+    assert main(["-C", str(ws.root), "compare", *[f"r{number}" for number in range(count)]]) == 2
+    assert "2 to 6" in capsys.readouterr().err
+
+
+def entries():
+    one = subject(
+        [(0.9, 0.6, 0.68), (0.8, 0.58, 0.70)], name="one|two*", val_pairs=341, config={"seed": 1, "num_epochs": 2}
+    )
+    two = subject([(0.9, 0.61, None)], name="中文", config={"seed": 1, "num_epochs": 1})
+    return [Entry(one), Entry(two)]
+
+
+def test_markdown_can_be_pasted(capsys):
+    page = tables.markdown(comparison.compare(entries()))
+    assert "| num_epochs | 2 | 1 |" in page
+    assert "one\\|two\\*" in page  # names are text, not Markdown
+    for block in page.split("\n\n"):
+        rows = [line for line in block.splitlines() if line.startswith("|")]
+        cells = {line.replace("\\|", "").count("|") for line in rows}
+        assert len(cells) <= 1
+    assert page.count("<details>") == page.count("</details>") == 2
+
+
+def test_columns_align_with_chinese_names():
+    page = tables.plain(comparison.compare(entries()))
+    block = next(block for block in page.split("\n\n") if "train_loss last" in block)
+    assert len({tables.width(line) for line in block.splitlines()[:3]}) == 1
+
+
+def test_figures_are_aligned_by_epoch_and_unknown_ones_stay_unknown():
+    document = comparison.compare(entries())
+    assert [row["epoch"] for row in document["epochs"]] == [1, 2]
+    assert document["epochs"][1]["val_loss"] == [0.58, None]
+    assert document["summary"]["val_acc"]["last"] == [0.70, None]
+    low, high = document["summary"]["val_acc"]["interval"][0]
+    theirs = stats.binomtest(round(0.7 * 341), 341).proportion_ci(method="wilson")
+    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=1e-3)
+    assert document["best"]["by"] == "val_loss" and document["best"]["name"] == "one|two*"
+
+
+def test_val_acc_decides_which_is_best_though_its_loss_is_higher():
+    a = subject([(0.9, 0.55, 0.68)], name="a", val_fingerprint="x")
+    b = subject([(0.9, 0.56, 0.72)], name="b", val_fingerprint="x")
+    assert comparison.best([a, b], "en")["name"] == "b"
+
+
+def test_ties_are_wrong_on_both_sides():
+    a = {"x": (1.0, 1.0), "y": (2.0, 1.0)}
+    b = {"x": (2.0, 1.0), "y": (1.0, 1.0)}
+    found = compare_pairs(a, b)
+    assert (found.gained, found.lost) == (1, 1)
+
+
+def test_no_difference_at_all_needs_no_number_of_pairs():
+    found = compare_pairs(rewards(200), rewards(200))
+    assert (found.p, found.needed, found.accuracy_word, found.loss_word) == (1.0, None, "same", "same")
