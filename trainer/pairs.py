@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ Side = str | list[Message]
 
 ASSISTANT = "\n\nAssistant:"
 _BOM = b"\xef\xbb\xbf"
+_HALF = re.compile("[\ud800-\udfff]")
 _SIDES = ("chosen", "rejected")
 
 
@@ -198,7 +200,7 @@ def _check_side(name: str, value: Any) -> None:
     else:
         raise _Bad("type", f"{name!r} is {_kind(value)}, not text or a list of {{role, content}}")
     for text in texts:
-        if any("\ud800" <= letter <= "\udfff" for letter in text):
+        if not text.isascii() and _HALF.search(text):
             raise _Bad("surrogate", f"{name!r} holds half of a surrogate pair, which is no character")
 
 
