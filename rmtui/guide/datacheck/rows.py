@@ -11,6 +11,7 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from json.scanner import make_scanner
 from typing import Any
 
 from rmtui.guide.datacheck import texts
@@ -47,14 +48,20 @@ def examine(raw: bytes, line: int) -> tuple[Pair | None, Sequence[Finding]]:
     pair = _plain(raw, line)
     if pair is None:
         return _thorough(raw, line)
+    findings = _content(raw, pair)
+    return _kept(pair, findings) if findings else (pair, ())
+
+
+def _content(raw: bytes, pair: Pair) -> list[Finding]:
+    """What is wrong with the texts of a pair."""
     suspicious = texts.suspicious(raw)
     if not suspicious and _spotless(raw, pair):
-        return pair, ()
+        return []
     findings = _judge(pair)
     if suspicious:
         for name, text in zip(FIELDS, (pair.prompt, pair.chosen, pair.rejected), strict=True):
-            findings.extend(texts.inspect(line, name, text, name != "prompt"))
-    return _kept(pair, findings)
+            findings.extend(texts.inspect(pair.line, name, text, name != "prompt"))
+    return findings
 
 
 def _kept(pair: Pair, findings: list[Finding]) -> tuple[Pair | None, list[Finding]]:
@@ -66,7 +73,7 @@ def _constant(name: str) -> float:
     raise _Odd(name)
 
 
-_scan_object = json.scanner.make_scanner(json.JSONDecoder(parse_constant=_constant))
+_scan_object = make_scanner(json.JSONDecoder(parse_constant=_constant))  # type: ignore[arg-type]
 _ENDS = ("\n", "", "\r\n", "\r")
 
 
@@ -158,28 +165,19 @@ def short(text: str, width: int = 40) -> str:
     return repr(text if len(text) <= width else text[: width - 1] + "…")
 
 
-def _thorough(raw: bytes, line: int) -> tuple[Pair | None, list[Finding]]:
+def _thorough(raw: bytes, line: int) -> tuple[Pair | None, Sequence[Finding]]:
     """Every layout, by trainer.pairs."""
     row = pairs.read_line(raw, line)
     if isinstance(row, pairs.BadLine):
         return None, [_bad(raw, row)]
-    findings = [*_constants(raw, line), *_margin(row), *_roles(row)]
-    sides = {"prompt": row.prompt, "chosen": row.chosen, "rejected": row.rejected}
-    said = {
-        name: side if isinstance(side, str) else "\n\n".join(m["content"] for m in side) for name, side in sides.items()
-    }
     source = row.fields.get("source")
-    pair = Pair(
-        line, said["prompt"], said["chosen"], said["rejected"], _own_id(row), source if isinstance(source, str) else ""
-    )
-    findings.extend(_judge(pair))
-    for name, text in said.items():
-        findings.extend(texts.inspect(line, name, text, name != "prompt"))
-    return _kept(pair, findings)
+    said = (_said(row.prompt), _said(row.chosen), _said(row.rejected))
+    pair = Pair(line, *said, row.id, source if isinstance(source, str) else "")
+    return _kept(pair, [*_constants(raw, line), *_margin(row), *_roles(row), *_content(raw, pair)])
 
 
-def _own_id(row: pairs.Row) -> str | None:
-    return None if row.id == pairs.content_hash(row) else row.id
+def _said(side: pairs.Side) -> str:
+    return side if isinstance(side, str) else "\n\n".join(message["content"] for message in side)
 
 
 def _bad(raw: bytes, bad: pairs.BadLine) -> Finding:

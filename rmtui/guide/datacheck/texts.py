@@ -11,6 +11,7 @@ from rmtui.guide.datacheck.kinds import found
 INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u180e"
 """Characters that are there and show nothing."""
 
+_ESCAPE = re.compile(rb"\\[ubf]")
 _CONTROL = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f]")
 _SPECIAL = re.compile(
     r"<\|[A-Za-z0-9_ ]{1,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:pad|unk|bos|eos|mask|start_of_turn|end_of_turn)>"
@@ -33,9 +34,7 @@ def suspicious(raw: bytes) -> bool:
         return True
     if b"\xef" in raw and b"\xef\xbf\xbd" in raw:
         return True
-    if b"\\" in raw and (b"\\u" in raw or b"\\b" in raw or b"\\f" in raw):
-        return True
-    return b"]" in raw and b"INST]" in raw
+    return _ESCAPE.search(raw) is not None or (b"]" in raw and b"INST]" in raw)
 
 
 def inspect(line: int, name: str, text: str, answer: bool) -> Iterator[Finding]:
