@@ -20,6 +20,8 @@ from rmtui.records.index import Index
 from rmtui.records.sqlite import Damaged, DatabaseError, set_aside
 from rmtui.workspace import Workspace, create
 
+_YEAR_9999 = 253_370_764_800
+
 
 def init(path: Path, bare: bool = False) -> Workspace:
     """Make a workspace, or complete one; without `bare` the guide's two runs are there to compare with."""
@@ -111,7 +113,7 @@ def _epoch(epoch: Epoch) -> dict[str, Any]:
 
 def moment(t: float | None) -> str | None:
     """Unix seconds → UTC in ISO form."""
-    if t is None:
+    if t is None or not 0 <= t < _YEAR_9999:
         return None
     return datetime.fromtimestamp(t, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

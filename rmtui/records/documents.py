@@ -24,19 +24,17 @@ def tags_of(spec: Mapping[str, Any], meta: Mapping[str, Any]) -> list[str]:
 def store(connection: Connection, run: int, spec: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
     """Write configuration and tags of a run, whole and one by one, where they changed."""
     config, tags = dict(table(spec, "config")), tags_of(spec, meta)
-    said, old = (
-        json.dumps(config, default=str),
-        connection.execute("SELECT config, tags FROM documents WHERE run = ?", (run,)).fetchone(),
-    )
+    said = json.dumps(config, default=str)
+    old = connection.execute("SELECT config, tags FROM documents WHERE run = ?", (run,)).fetchone()
     if old == (said, json.dumps(tags)):
         return
     connection.execute("UPDATE documents SET config = ?, tags = ? WHERE run = ?", (said, json.dumps(tags), run))
     connection.execute("DELETE FROM tags WHERE run = ?", (run,))
-    connection.executemany("INSERT INTO tags VALUES (?, ?)", [(tag.casefold(), run) for tag in {*tags}])
+    connection.executemany("INSERT INTO tags VALUES (?, ?)", [(tag, run) for tag in {tag.casefold() for tag in tags}])
     connection.execute("DELETE FROM settings WHERE run = ?", (run,))
     for key, value in _flat(config, ""):
         setting = _setting(connection, key)
-        number = float(value) if isinstance(value, (int, float)) else None
+        number = float(value) if isinstance(value, (int, float)) and abs(value) < 1e300 else None
         text = str(value).lower() if isinstance(value, bool) else str(value)
         connection.execute("INSERT INTO settings VALUES (?, ?, ?, ?)", (setting, run, number, text.casefold()))
 

@@ -14,7 +14,7 @@ from rmtui.records import documents, state
 from rmtui.records.curves import Summary, read_summaries
 from rmtui.records.facts import Attempt, State, Status
 from rmtui.records.folder import RunFolder
-from rmtui.records.reading import Figures, load_figures, read_attempts
+from rmtui.records.reading import LARGEST, Figures, load_figures, read_attempts
 from rmtui.records.sqlite import Connection, faults, open_database, write
 from rmtui.workspace import Workspace
 
@@ -168,7 +168,7 @@ def _text(value: Any) -> str | None:
 
 
 def _whole(value: Any) -> int | None:
-    return int(value) if isinstance(value, (int, float)) and value == value else None
+    return int(value) if isinstance(value, (int, float)) and abs(value) < LARGEST else None
 
 
 def _difference(left: float | None, right: float | None) -> float | None:
@@ -184,7 +184,7 @@ def _moment(value: Any) -> float | None:
             return None
     if isinstance(value, datetime):
         return value.timestamp()
-    return float(value) if isinstance(value, (int, float)) else None
+    return float(value) if isinstance(value, (int, float)) and abs(value) < LARGEST else None
 
 
 def _started(seen: _Seen, figures: Figures) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from trainer.events import Event, read_from
 
 BATCH = 1 << 17
 """Bytes of events a transaction: some 30 ms, so that other writers get their turn."""
+LARGEST = 2**50
+"""Steps and times beyond this are garbage."""
 RECENT = 32
 """Steps that the time a step is the median of."""
 EPOCH_FIGURES = ("train_loss", "val_loss", "val_acc", "val_pairs", "reward_margin")
@@ -112,6 +115,9 @@ class _Batch:
         self._earlier = any(other.n < progress.n for other in attempts.values())
 
     def take(self, event: Event) -> None:
+        if not (0 <= event.step < LARGEST and 0 <= event.t < LARGEST and abs(event.epoch) < LARGEST):
+            self._progress.bad_lines += 1
+            return
         self._wind_clock(event)
         figures = self.figures
         figures.last_event = max(event.t, figures.last_event or 0.0)
@@ -121,7 +127,7 @@ class _Batch:
             self._start(event)
         elif event.kind == "derived":
             total = event.data.get("total_steps")
-            figures.total_steps = total if isinstance(total, int) else figures.total_steps
+            figures.total_steps = total if isinstance(total, int) and total < LARGEST else figures.total_steps
         elif event.metrics and event.kind in ("step", "eval", "epoch"):
             self._figures(event)
 
@@ -134,7 +140,7 @@ class _Batch:
 
     def _start(self, event: Event) -> None:
         resumed = event.data.get("resumed_from_step")
-        self._progress.resumed = resumed if isinstance(resumed, int) else 0
+        self._progress.resumed = resumed if isinstance(resumed, int) and 0 <= resumed < LARGEST else 0
         self._curves.flush()
         row = self._connection.execute(
             "SELECT seconds, tokens FROM steps WHERE run = ? AND step <= ? ORDER BY step DESC LIMIT 1",
@@ -206,11 +212,12 @@ def epoch_facts(figures: Figures) -> tuple[Epoch, ...]:
 
 def _epoch_fact(row: Mapping[str, Any]) -> Epoch:
     pairs = row.get("val_pairs")
+    whole = isinstance(pairs, (int, float)) and math.isfinite(pairs)
     return Epoch(
         epoch=row["epoch"],
         train_loss=row.get("train_loss"),
         val_loss=row.get("val_loss"),
         val_acc=row.get("val_acc"),
-        val_pairs=None if pairs is None else int(pairs),
+        val_pairs=int(pairs) if whole else None,
         reward_margin=row.get("reward_margin"),
     )
