@@ -20,6 +20,9 @@ from rmtui.records.facts import Run
 from rmtui.records.index import Index
 from rmtui.workspace import Workspace
 
+COMPARABLE = 20
+"""Past runs, the newest, that a forecast rests on at most."""
+
 
 def advise(ws: Workspace, ref: str, lang: str = "en", against: str | None = None) -> dict[str, Any]:
     """The document of `advise --json`. `against` names the run to hold it against; else the one before it."""
@@ -32,7 +35,7 @@ def advise(ws: Workspace, ref: str, lang: str = "en", against: str | None = None
         other = index.run(index.resolve(against)) if against else subjects.run_before(run, family)
         subject = subjects.subject(index, run)
         before = subjects.subject(index, other) if other else None
-        past = [_past(index, subject, member, limits) for member in family if member.id != run.id]
+        past = _past(index, subject, family, limits)
     finally:
         index.close()
     quiet = silence.silenced(ws, run.id)
@@ -51,11 +54,13 @@ def advise(ws: Workspace, ref: str, lang: str = "en", against: str | None = None
     }
 
 
-def _past(index: Index, subject: Subject, run: Run, limits: Thresholds) -> Subject:
-    """A run of the family; with evaluations between epochs only where a forecast may rest on them."""
-    shallow = subjects.subject(index, run, deep=False)
-    deep = forecast.comparable(subject, shallow, limits) or (run.folder / forecasts.FILE).is_file()
-    return subjects.subject(index, run) if deep else shallow
+def _past(index: Index, subject: Subject, family: Sequence[Run], limits: Thresholds) -> list[Subject]:
+    """The other runs; with evaluations between epochs where a forecast, or its record, rests on them."""
+    others = [Subject(run) for run in family if run.id != subject.run.id]
+    alike = [] if subject.run.state.final else [item for item in others if forecast.comparable(subject, item, limits)]
+    deep = {item.run.id for item in alike[-COMPARABLE:]}
+    deep |= {item.run.id for item in others if (item.run.folder / forecasts.FILE).is_file()}
+    return [subjects.subject(index, item.run) if item.run.id in deep else item for item in others]
 
 
 def _advice(item: Advice, subject: Subject, said: Sequence[Reading], lang: str) -> dict[str, Any]:

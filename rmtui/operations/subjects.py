@@ -16,6 +16,9 @@ from rmtui.records.facts import Run
 from rmtui.records.index import Index
 from rmtui.workspace import Workspace
 
+FAMILY = 300
+"""Runs of a data set that the guide looks back on: more would cost time and say nothing new."""
+
 _EVALUATION = re.compile(r"(epoch|step)-(\d+)\.jsonl")
 
 
@@ -24,10 +27,8 @@ def limits(ws: Workspace) -> Thresholds:
     return thresholds.load(ws.root / thresholds.FILE)
 
 
-def subject(index: Index, run: Run, deep: bool = True) -> Subject:
-    """A run as the guide sees it; without `deep` its epochs alone (cheap, for many runs)."""
-    if not deep:
-        return Subject(run)
+def subject(index: Index, run: Run) -> Subject:
+    """A run as the guide sees it, with its evaluations and rewards. `Subject(run)` alone is cheap, for many runs."""
     known = set(index.metrics(run.id))
     series = {name: index.series_full(run.id, name) if name in known else [] for name in _WANTED}
     scale = run.num_epochs / run.total_steps if run.num_epochs and run.total_steps else None
@@ -77,9 +78,14 @@ def _peak(rates: Sequence[tuple[int, float]]) -> int | None:
 
 
 def siblings(index: Index, run: Run) -> list[Run]:
-    """Every run on the same data set, oldest first, this one among them."""
-    everyone = [other for other in index.runs(sort="created", descending=False) if other.data == run.data]
-    return sorted(everyone, key=lambda other: (other.created, other.id))
+    """Runs on the same data set, oldest first, this one among them: the newest few hundred, all for an older run."""
+    query = f'data:"{run.data}"' if run.data and '"' not in run.data else ""
+    found = [other for other in index.runs(query, limit=FAMILY) if other.data == run.data]
+    if run.id not in {other.id for other in found}:
+        found = [other for other in index.runs(query) if other.data == run.data]
+    if run.id not in {other.id for other in found}:
+        found.append(run)  # archived: lists leave it out
+    return sorted(found, key=lambda other: (other.created, other.id))
 
 
 def run_before(run: Run, runs: Sequence[Run]) -> Run | None:
