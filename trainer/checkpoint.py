@@ -111,15 +111,14 @@ def prune(ready: Ready) -> None:
 
 
 def write_model(ready: Ready) -> Path:
-    """`model/`: the best checkpoint's model files, hard links where the file system allows them."""
+    """`model/`: the best checkpoint's model files, as hard links where possible. Rank 0 alone does it."""
     run = ready.request.run
-    source, target = manifest.chosen(run), run / "model"
-    assert source is not None
-    if ready.rank == 0:
-        temporary = run / f"{manifest.TEMPORARY}model"
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(source, temporary, copy_function=link, ignore=shutil.ignore_patterns(STATE, manifest.MANIFEST))
-        manifest.publish(temporary, target)
+    source, target, temporary = manifest.chosen(run), run / "model", run / f"{manifest.TEMPORARY}model"
+    assert source is not None, "the last step's checkpoint was just written"
+    shutil.rmtree(temporary, ignore_errors=True)
+    ignored = shutil.ignore_patterns(STATE, manifest.MANIFEST)
+    shutil.copytree(source, temporary, copy_function=link, ignore=ignored)
+    manifest.publish(temporary, target)
     return target
 
 
