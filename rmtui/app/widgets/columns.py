@@ -11,6 +11,8 @@ from rmtui.records.facts import Run, State
 
 GAP = 2
 """Cells between columns."""
+DEAR = 7
+"""Columns of more than this worth number never narrow names and reasons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +49,18 @@ class Column:
 
 
 def layout(width: int, columns: Sequence[Column]) -> list[tuple[Column, int]]:
-    """The columns that fit in `width` cells, in their order, each with its width; spare cells go to those that grow."""
+    """The columns that fit in `width` cells, in their order, each with its width. Spare cells go to those that grow;
+    columns of little worth come in only where those have room."""
     kept: list[Column] = []
     left = width + GAP
     for column in sorted(columns, key=lambda column: column.worth):
-        if column.width + GAP <= left:
-            kept.append(column)
-            left -= column.width + GAP
-        elif column.worth > 3:
-            break
+        wanted = sum(other.grow for other in kept) if column.worth > DEAR else 0
+        if column.width + GAP + wanted > left:
+            if column.worth > DEAR:
+                break
+            continue
+        kept.append(column)
+        left -= column.width + GAP
     widths = {column.key: column.width for column in kept}
     for column in kept:
         extra = min(left, column.grow)
@@ -153,7 +158,7 @@ def _took(run: Run, setting: Setting) -> Cell:
 
 
 COLUMNS = (
-    Column("name", "run", 12, 0, _name, grow=20),
+    Column("name", "run", 12, 0, _name, grow=16),
     Column("state", "state", 11, 6, _state),
     Column(
         "preset", "preset", 6, 5, lambda run, s: Cell(run.preset or s.glyphs.dash, "text" if run.preset else "quiet")
@@ -171,5 +176,5 @@ COLUMNS = (
     Column("data", "data", 9, 13, lambda run, s: Cell(run.data or s.glyphs.dash, "quiet"), grow=6),
     Column("tags", "tags", 8, 14, lambda run, s: Cell(" ".join(run.tags), "quiet"), grow=12),
     Column("duration", "took", 8, 12, _took, right=True),
-    Column("created", "", 12, 4, _words, grow=24),
+    Column("created", "when", 12, 4, _words, grow=20),
 )

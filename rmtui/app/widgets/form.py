@@ -14,16 +14,13 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from rmtui.app.widgets.fields import Fields, Reference
-from rmtui.app.widgets.form_lines import FormLines, Heading
+from rmtui.app.widgets.form_lines import FormLines, Heading, arranged
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.line_edit import LineEdit
 from rmtui.app.widgets.palette import palette_of
 from trainer.config import OPTIONS, Option, Problem
 
 __all__ = ["Form", "Reference"]
-
-GROUPS = ("training", "lora", "model", "data", "evaluation", "checkpoints", "speed", "loss")
-"""What people change most comes first."""
 
 
 class Form(ScrollView, can_focus=True):
@@ -145,17 +142,7 @@ class Form(ScrollView, can_focus=True):
     def _arrange(self) -> None:
         """Groups in their order, each under its heading; advanced fields when asked for, or when they differ."""
         here = self._option.key if self._rows else None
-        changed = self.fields.changes()
-        self._rows = []
-        for group in GROUPS:
-            members = [
-                option
-                for option in self.fields.options.values()
-                if option.meta.group == group
-                and (self.show_advanced or not option.meta.advanced or option.key in changed)
-            ]
-            if members:
-                self._rows += [Heading(group), *members]
+        self._rows = arranged(self.fields, self.show_advanced)
         keys = [row.key if isinstance(row, Option) else "" for row in self._rows]
         self._cursor = keys.index(here) if here in keys else 1
         self.virtual_size = Size(self.size.width, len(self._rows))

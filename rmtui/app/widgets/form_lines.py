@@ -35,6 +35,24 @@ class Heading:
     group: str
 
 
+GROUPS = ("training", "lora", "model", "data", "evaluation", "checkpoints", "speed", "loss")
+"""What people change most comes first."""
+
+
+def arranged(fields: Fields, advanced: bool) -> list[Option | Heading]:
+    """Groups in their order, each under its heading; advanced fields when asked for, or when they differ."""
+    changed = {} if advanced else fields.changes()
+    rows: list[Option | Heading] = []
+    for group in GROUPS:
+        members = [
+            option
+            for option in fields.options.values()
+            if option.meta.group == group and (advanced or not option.meta.advanced or option.key in changed)
+        ]
+        rows += [Heading(group), *members] if members else []
+    return rows
+
+
 @dataclass(frozen=True, slots=True)
 class FormLines:
     """Draws the lines of one state of the form."""

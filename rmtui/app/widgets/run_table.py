@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding
@@ -16,24 +15,11 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from rmtui.app.widgets.columns import COLUMNS, GAP, Column, Setting, layout
-from rmtui.app.widgets.figures import fit
-from rmtui.app.widgets.glyphs import UNICODE, Glyphs, glyphs_of
-from rmtui.app.widgets.palette import Palette, palette_of
-from rmtui.records.facts import Run, State
-
-LEAD = 4
-"""Cells before the first column: mark, colour of the curve, sign of the state, blank."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A heading row above runs of one group."""
-
-    name: str
-    runs: int
-    text: str = ""
-
+from rmtui.app.widgets.columns import Column, Setting
+from rmtui.app.widgets.glyphs import UNICODE, glyphs_of
+from rmtui.app.widgets.palette import palette_of
+from rmtui.app.widgets.run_lines import Group, RunLines, laid_out
+from rmtui.records.facts import Run
 
 Row = Run | Group
 
@@ -270,67 +256,26 @@ class RunTable(ScrollView, can_focus=True):
     # Drawing
 
     def _layout(self) -> list[tuple[Column, int]]:
-        columns: tuple[Column, ...] = COLUMNS
-        if self._setting.baseline is None:
-            columns = tuple(column for column in columns if column.key != "delta")
-        return layout(self.size.width - LEAD, columns)
+        return laid_out(self.size.width, self._setting)
 
     def render_line(self, y: int) -> Strip:
-        self._setting = replace(self._setting, glyphs=glyphs_of(self), now=time.time())
+        lines = RunLines(replace(self._setting, glyphs=glyphs_of(self), now=time.time()), palette_of(self), self._sort)
         width = self.size.width
-        base = self.rich_style
         if y == 0:
-            strip = self._heading(self._setting.glyphs)
+            strip = lines.heading(self._layout())
         else:
-            strip = self._line(y - 1 + self.scroll_offset.y, y)
-        return strip.adjust_cell_length(width).apply_style(base)
+            strip = self._line(lines, y - 1 + self.scroll_offset.y, y)
+        return strip.adjust_cell_length(width).apply_style(self.rich_style)
 
-    def _heading(self, glyphs: Glyphs) -> Strip:
-        palette = palette_of(self)
-        key, descending = self._sort
-        segments = [Segment(" " * LEAD)]
-        for column, width in self._layout():
-            sorted_here = column.key == key
-            sign = (glyphs.down if descending else glyphs.up) if sorted_here else ""
-            style = palette.text + Style(bold=True) if sorted_here else palette.quiet
-            segments.append(Segment(fit(column.title + sign, width, column.right, glyphs.ellipsis) + " " * GAP, style))
-        return Strip(segments)
-
-    def _line(self, place: int, y: int) -> Strip:
-        palette = palette_of(self)
+    def _line(self, lines: RunLines, place: int, y: int) -> Strip:
         row = self._row(place)
         if row is None:
-            text = self.empty_text if y == 2 and self._count == 0 else ""
-            return Strip([Segment(fit("    " + text, self.size.width), palette.quiet)])
-        strip = self._heading_row(row, palette) if isinstance(row, Group) else self._run_row(row, palette)
-        if place == self._cursor:
-            ground = self.get_component_rich_style("run-table--cursor")
-            return strip.adjust_cell_length(self.size.width).apply_style(Style(bgcolor=ground.bgcolor))
-        return strip
-
-    def _heading_row(self, group: Group, palette: Palette) -> Strip:
-        runs = f"{group.runs} run{'' if group.runs == 1 else 's'}"
-        return Strip(
-            [Segment(f" {fit(group.name, 24)}", palette.accent), Segment(f"  {runs}  {group.text}", palette.quiet)]
-        )
-
-    def _run_row(self, run: Run, palette: Palette) -> Strip:
-        setting = self._setting
-        slot = setting.slots.get(run.id)
-        identity = palette.run(slot) if slot is not None else palette.text
-        segments = [
-            Segment(setting.glyphs.marked if run.id in self._marks else " ", palette.accent),
-            Segment(setting.glyphs.curves[slot % 6] if slot is not None else " ", identity),
-            Segment(f"{setting.glyphs.states[run.state]} ", palette.state(run.state)),
-        ]
-        for column, width in self._layout():
-            cell = column.say(run, setting)
-            style = _tone(cell.tone, palette)
-            segments.append(Segment(fit(cell.text, width, column.right, setting.glyphs.ellipsis) + " " * GAP, style))
-        return Strip(segments)
-
-
-def _tone(tone: str, palette: Palette) -> Style:
-    if tone.startswith("state:"):
-        return palette.state(State(tone[6:]))
-    return palette.tone(tone)
+            return lines.words(self.empty_text if y == 2 and self._count == 0 else "")
+        if isinstance(row, Group):
+            strip = lines.group(row)
+        else:
+            strip = lines.run(row, self._layout(), row.id in self._marks)
+        if place != self._cursor:
+            return strip
+        ground = self.get_component_rich_style("run-table--cursor")
+        return strip.adjust_cell_length(self.size.width).apply_style(Style(bgcolor=ground.bgcolor))

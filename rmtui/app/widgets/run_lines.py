@@ -1,0 +1,88 @@
+"""The lines of the run table: its heading, a group, a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from rmtui.app.widgets.columns import COLUMNS, GAP, Column, Setting, layout
+from rmtui.app.widgets.figures import fit
+from rmtui.app.widgets.palette import Palette
+from rmtui.records.facts import Run, State
+
+LEAD = 4
+"""Cells before the first column: mark, colour of the curve, sign of the state, blank."""
+
+Layout = Sequence[tuple[Column, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A heading row above runs of one group."""
+
+    name: str
+    runs: int
+    text: str = ""
+
+
+def laid_out(width: int, setting: Setting) -> list[tuple[Column, int]]:
+    """The columns that a table of this width shows."""
+    columns = [column for column in COLUMNS if column.key != "delta" or setting.baseline is not None]
+    return layout(width - LEAD, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class RunLines:
+    """Draws lines under one setting; `sort` is a column's key and whether the greatest comes first."""
+
+    setting: Setting
+    palette: Palette
+    sort: tuple[str, bool]
+
+    def heading(self, columns: Layout) -> Strip:
+        """The columns' titles; the sorted one carries an arrow."""
+        glyphs = self.setting.glyphs
+        key, descending = self.sort
+        segments = [Segment(" " * LEAD)]
+        for column, width in columns:
+            sorted_here = column.key == key
+            sign = (glyphs.down if descending else glyphs.up) if sorted_here else ""
+            style = self.palette.text + Style(bold=True) if sorted_here else self.palette.quiet
+            segments.append(Segment(fit(column.title + sign, width, column.right, glyphs.ellipsis) + " " * GAP, style))
+        return Strip(segments)
+
+    def words(self, text: str) -> Strip:
+        """A line that is no row."""
+        return Strip([Segment(" " * LEAD + text, self.palette.quiet)])
+
+    def group(self, group: Group) -> Strip:
+        runs = f"{group.runs} run{'' if group.runs == 1 else 's'}"
+        return Strip(
+            [
+                Segment(f" {fit(group.name, 24)}", self.palette.accent),
+                Segment(f"  {runs}  {group.text}", self.palette.quiet),
+            ]
+        )
+
+    def run(self, run: Run, columns: Layout, marked: bool) -> Strip:
+        setting, palette, glyphs = self.setting, self.palette, self.setting.glyphs
+        slot = setting.slots.get(run.id)
+        segments = [
+            Segment(glyphs.marked if marked else " ", palette.accent),
+            Segment(" ") if slot is None else Segment(glyphs.curves[slot % len(glyphs.curves)], palette.run(slot)),
+            Segment(f"{glyphs.states[run.state]} ", palette.state(run.state)),
+        ]
+        for column, width in columns:
+            cell = column.say(run, setting)
+            text = fit(cell.text, width, column.right, glyphs.ellipsis)
+            segments.append(Segment(text + " " * GAP, self._tone(cell.tone)))
+        return Strip(segments)
+
+    def _tone(self, tone: str) -> Style:
+        if tone.startswith("state:"):
+            return self.palette.state(State(tone[6:]))
+        return self.palette.tone(tone)
