@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rmtui.errors import UserError
@@ -14,10 +14,14 @@ from rmtui.guide.subject import BadValue, RewardSummary, Subject
 from rmtui.guide.thresholds import Thresholds
 from rmtui.records.facts import Run
 from rmtui.records.index import Index
+from rmtui.records.series import Series
 from rmtui.workspace import Workspace
 
 FAMILY = 300
 """Runs of a data set that the guide looks back on: more would cost time and say nothing new."""
+
+COLUMNS = 512
+EVALUATED = ("val_loss", "val_acc")
 
 _EVALUATION = re.compile(r"(epoch|step)-(\d+)\.jsonl")
 
@@ -28,53 +32,51 @@ def limits(ws: Workspace) -> Thresholds:
 
 
 def subject(index: Index, run: Run) -> Subject:
-    """A run as the guide sees it, with its evaluations and rewards. `Subject(run)` alone is cheap, for many runs."""
+    """A run as the guide sees it, with its evaluations and rewards. `Subject(run)` alone is cheap, for many runs.
+
+    Step by step figures come as roll-ups, so a long run costs no more than a short one.
+    """
     known = set(index.metrics(run.id))
-    series = {name: index.series_full(run.id, name) if name in known else [] for name in _WANTED}
-    scale = run.num_epochs / run.total_steps if run.num_epochs and run.total_steps else None
     return Subject(
         run,
-        rewards=_rewards(series["reward_mean"], series["reward_std"], scale),
-        bad_values=_bad_values(series),
-        peak_step=_peak(series["learning_rate"]),
-        evaluations={
-            metric: tuple((round(step * scale, 6), value) for step, value in series[metric]) if scale else ()
-            for metric in ("val_loss", "val_acc")
-        },
+        rewards=_rewards(index, run) if {"reward_mean", "reward_std"} <= known else (),
+        bad_values=_bad_values(index, run, known),
+        peak_step=_peak(index.series(run.id, "learning_rate", COLUMNS)),
+        evaluations={metric: _points(index.series(run.id, metric, COLUMNS, "epoch")) for metric in EVALUATED},
     )
 
 
-_WANTED = ("val_loss", "val_acc", "reward_mean", "reward_std", "learning_rate", "loss", "grad_norm")
+def _points(series: Series) -> tuple[tuple[float, float], ...]:
+    found = zip(series.x, series.last, strict=True)
+    return tuple((round(x, 6), value) for x, value in found if math.isfinite(x) and math.isfinite(value))
 
 
-def _rewards(
-    means: Sequence[tuple[int, float]], spreads: Sequence[tuple[int, float]], scale: float | None
-) -> tuple[RewardSummary, ...]:
-    by_step = dict(spreads)
-    return tuple(
-        RewardSummary(round(step * scale, 3) if scale else step, mean, by_step[step])
-        for step, mean in means
-        if math.isfinite(mean) and math.isfinite(by_step.get(step, math.nan))
-    )
+def _rewards(index: Index, run: Run) -> tuple[RewardSummary, ...]:
+    spreads = dict(_points(index.series(run.id, "reward_std", COLUMNS, "epoch")))
+    means = _points(index.series(run.id, "reward_mean", COLUMNS, "epoch"))
+    return tuple(RewardSummary(epoch, mean, spreads[epoch]) for epoch, mean in means if epoch in spreads)
 
 
-def _bad_values(series: dict[str, list[tuple[int, float]]]) -> tuple[BadValue, ...]:
+def _bad_values(index: Index, run: Run, known: Collection[str]) -> tuple[BadValue, ...]:
+    """Every point that is not finite; points are read one by one only where a roll-up holds such a one."""
     found = [
         BadValue(name, step)
         for name in ("loss", "val_loss", "grad_norm")
-        for step, value in series[name]
+        if name in known and any(index.series(run.id, name, COLUMNS).broken)
+        for step, value in index.series_full(run.id, name)
         if not math.isfinite(value)
     ]
-    return tuple(sorted(found, key=lambda bad: bad.step))
+    return tuple(sorted(found, key=lambda bad: (bad.step, bad.metric != "loss")))
 
 
-def _peak(rates: Sequence[tuple[int, float]]) -> int | None:
-    """First step at the highest rate, once a lower one has followed: before that the peak is not known."""
-    if not rates:
+def _peak(rates: Series) -> int | None:
+    """The step at the highest rate, once a lower one has followed: before that the peak is not known."""
+    known = [(step, high) for step, high in zip(rates.steps, rates.high, strict=True) if math.isfinite(high)]
+    if not known:
         return None
-    highest = max(rate for _, rate in rates)
-    step = next(step for step, rate in rates if rate == highest)
-    return step if any(later > step and rate < highest for later, rate in rates) else None
+    highest = max(high for _, high in known)
+    peak = next(step for step, high in known if high == highest)
+    return peak if any(step > peak and high < highest for step, high in known) else None
 
 
 def siblings(index: Index, run: Run) -> list[Run]:
