@@ -27,7 +27,7 @@ from rmtui.records.facts import State
 from rmtui.records.folder import AttemptFolder, RunFolder, write_json
 from rmtui.workspace import Workspace, open_workspace
 
-PATIENCE = 20.0
+PATIENCE = 10.0
 """Seconds in which the last word is tried again on a full disk."""
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -119,7 +119,7 @@ def _supervise(
     taken: slots.Taken,
     waker: Waker,
 ) -> None:
-    """From the taken devices to exit.json; lock and devices are let go last, by this process's end."""
+    """From the taken devices to exit.json. The next in line gets the devices before the index is brought up to date."""
     ingester = Ingester(ws, run)
     ingester.start()
     try:
@@ -127,10 +127,12 @@ def _supervise(
     except (OSError, UserError, ValueError) as error:
         _say(f"start: {error}")
         verdict = Verdict(State.FAILED, f"could not be started: {error}")
-        _last_word(ws, run, attempt, verdict, None, ingester)
-        return
-    seen = Watch(ws, run, attempt, launch, launcher, waker).until_empty()
-    _last_word(ws, run, attempt, judge(attempt, seen), seen, ingester)
+        _last_word(attempt, verdict, None)
+    else:
+        seen = Watch(ws, run, attempt, launch, launcher, waker).until_empty()
+        _last_word(attempt, judge(attempt, seen), seen)
+    taken.release()
+    _afterwards(ws, run, attempt, ingester)
 
 
 def _start(
@@ -202,7 +204,10 @@ def _adopt(ws: Workspace, run: RunFolder, n: int, waker: Waker) -> None:
     ingester = Ingester(ws, run)
     ingester.start()
     seen = Watch(ws, run, attempt, launch, None, waker).until_empty()
-    _last_word(ws, run, attempt, judge(attempt, seen), seen, ingester)
+    _last_word(attempt, judge(attempt, seen), seen)
+    for fd in held or ():
+        os.close(fd)
+    _afterwards(ws, run, attempt, ingester)
 
 
 def _attempt_lock(attempt: AttemptFolder, waker: Waker) -> int | None:
@@ -220,14 +225,7 @@ def _attempt_lock(attempt: AttemptFolder, waker: Waker) -> int | None:
     return None
 
 
-def _last_word(
-    ws: Workspace,
-    run: RunFolder,
-    attempt: AttemptFolder,
-    verdict: Verdict,
-    seen: Observed | None,
-    ingester: Ingester,
-) -> None:
+def _last_word(attempt: AttemptFolder, verdict: Verdict, seen: Observed | None) -> None:
     document = {
         "outcome": verdict.outcome,
         "reason": verdict.reason,
@@ -237,6 +235,9 @@ def _last_word(
     }
     _write_stubbornly(attempt.path / "exit.json", document)
     _say(f"attempt {attempt.n}: {verdict.outcome} {verdict.reason}")
+
+
+def _afterwards(ws: Workspace, run: RunFolder, attempt: AttemptFolder, ingester: Ingester) -> None:
     ingester.finish(30)
     hooks.ended(ws, run, state.attempt_status(run, attempt))
 

@@ -56,10 +56,12 @@ def judge(attempt: AttemptFolder, seen: Observed) -> Verdict:
         return _killed(code, rank, seen, step)  # before failures: those of the other ranks are its echo
     if failures := attempt.failures():
         return _failed(attempt, failures[0], step)
-    if result.get("outcome") == State.STOPPED:
-        return Verdict(State.INTERRUPTED, f"a SIGTERM from outside{_at(step)}", {"step": step})
     if result.get("outcome") == State.FAILED:
         return Verdict(State.FAILED, str(result.get("reason", "")), {"step": step})
+    if code is not None and code > 0 and rank is not None:
+        return _exited(attempt, code, rank, step)  # before `stopped`: the other ranks were told to stop because of it
+    if result.get("outcome") == State.STOPPED:
+        return Verdict(State.INTERRUPTED, f"a SIGTERM from outside{_at(step)}", {"step": step})
     if code == -signal.SIGTERM:
         return Verdict(State.INTERRUPTED, f"a SIGTERM from outside ended it{_at(step)}", {"step": step})
     return _exited(attempt, code, rank, step)

@@ -9,7 +9,7 @@ import pytest
 
 from rmtui.records import proc, state
 from rmtui.records.facts import State, Status
-from rmtui.records.folder import RunFolder, lock_held
+from rmtui.records.folder import RunFolder
 from rmtui.records.index import Index
 from rmtui.workspace import Workspace
 from trainer.events import read_from
@@ -29,7 +29,8 @@ class Audit:
         assert now.state.final, f"{now.state}: {now.reason}"
         assert not orphans and not lost
         if index:
-            assert indexed(self.ws, run) == steps(run)
+            found, wanted = indexed(self.ws, run), steps(run)
+            assert found == wanted, f"index {found}, folders {wanted}"
         return now
 
 
@@ -52,7 +53,7 @@ def steps(run: RunFolder) -> list[int]:
 
 def indexed(ws: Workspace, run: RunFolder) -> list[int]:
     """Steps of the loss curve in the index, made anew from the folders."""
-    kit.until(lambda: not any(lock_held(attempt.lock) for attempt in run.attempts()), "the supervisor's own last round")
+    kit.until(lambda: not kit.supervised(run), "the supervisor's own last round")
     for path in ws.root.glob("runs.sqlite*"):
         path.unlink(missing_ok=True)
     with Index.open(ws) as index:

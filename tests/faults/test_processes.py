@@ -75,7 +75,7 @@ def test_one_rank_stopped_is_seen_behind_and_a_stop_still_saves(ws, audit):
     kit.until(lambda: last.rank_steps().get(0, (0,))[0] == 50, "rank 0 at its step")
     kit.until(lambda: "T" in {each.state for each in ranks(run)}, "the stopped rank")
     _, beat = last.rank_steps()[0]
-    words = state.stall(last, now=beat + 360)
+    words = state.stall(last, now=beat + 390)
     assert words.startswith("no step for 6 min, usually 0.") and words.endswith("rank 1 is behind")
     ended = stop.stop(ws, run.id, wait=True)
     assert ended.state == State.STOPPED and audit(run).resumable
@@ -208,6 +208,8 @@ def test_stop_while_saving_waits_for_the_checkpoint(ws, audit):
     kit.until(lambda: (run.control / "saving").exists(), "the save")
     stop.stop(ws, run.id)
     assert state.status(run).state == State.STOPPING and run.checkpoints() == []
+    log = run.last_attempt().logs / "rank0.log"
+    kit.until(lambda: "asked to stop" in log.read_text(), "the signal")
     kit.go(run)
     kit.until_ended(run)
     assert audit(run).state == State.STOPPED

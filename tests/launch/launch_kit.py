@@ -14,7 +14,7 @@ from rmtui.launch import slots
 from rmtui.operations import launch
 from rmtui.records import proc, state
 from rmtui.records.facts import State, Status
-from rmtui.records.folder import RunFolder, write_json, write_toml
+from rmtui.records.folder import RunFolder, lock_held, write_json, write_toml
 from rmtui.workspace import Workspace
 
 __all__ = ["RunFolder", "State", "Status", "launch", "proc", "slots", "state", "write_json", "write_toml"]
@@ -97,6 +97,11 @@ def go(run: RunFolder) -> None:
 def supervisor(run: RunFolder) -> proc.Proc:
     launched = run.last_attempt().launch()
     return proc.Proc(launched["pid"], launched["started"])
+
+
+def supervised(run: RunFolder) -> bool:
+    """Whether a supervisor still holds one of the run's attempts."""
+    return any(lock_held(attempt.lock) for attempt in run.attempts())
 
 
 def kill(process: proc.Proc) -> None:

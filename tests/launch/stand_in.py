@@ -10,6 +10,7 @@ crash          {rank, step, how}: exit N, "kill", "stop" (SIGSTOP), "raise"; "oo
 deaf           ignore SIGTERM
 child          leave a child behind that ignores SIGTERM and outlives its parent
 rate           events a second
+clock_back_at  from this step on the clock shows an hour less
 eat_memory     take a gigabyte after the wait at `hold_at`
 """
 
@@ -20,6 +21,7 @@ import ctypes
 import faulthandler
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,6 +55,7 @@ class Training:
 
     def stop(self, number: int, frame: object) -> None:
         self.stopping = True
+        print("asked to stop", file=self.log)
 
     def main(self) -> int:
         self.listen()
@@ -61,7 +64,7 @@ class Training:
                 [sys.executable, "-c", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"],
                 start_new_session=True,
             )
-        self.say("start", resumed_from=self.step)
+        self.say("start", resumed_from_step=self.step or None)
         self.beat()
         while self.step < int(self.how.get("steps", 3)):
             if self.stopping:
@@ -72,6 +75,9 @@ class Training:
 
     def one_step(self) -> None:
         self.step += 1
+        if self.step == self.how.get("clock_back_at"):
+            now = time.time
+            time.time = lambda: now() - 3600
         self.crash()
         if rate := self.how.get("rate"):
             time.sleep(1 / rate)
@@ -112,6 +118,7 @@ class Training:
             return
         final = self.run / "checkpoints" / manifest.folder_name(self.step)
         temporary = final.with_name(f"{manifest.TEMPORARY}{final.name}")
+        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         (temporary / "weights").write_bytes(b"w" * 1000)
         if self.how.get("slow_save"):
