@@ -15,7 +15,7 @@ from pathlib import Path
 
 TOPICS = Path(__file__).with_name("topics.txt")
 PAIRS_A_QUESTION = {"train": 2, "val": 4}
-LONGER = 0.56
+LONGER = 0.5
 """How often a longer flawed answer is looked for; not every flaw has one."""
 
 QUESTIONS = (
