@@ -6,6 +6,7 @@ prefix once needs ("Accelerating Direct Preference Optimization with Prefix Shar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,29 +47,35 @@ def attend(
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **more)
         return out, None
     causal = bool(more.get("is_causal", module.is_causal))
-    groups = query.shape[1] // key.shape[1]
-    if groups > 1:
-        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-    parts = [_block(query, key, value, block, causal, scaling) for block in pair_blocks]
-    return torch.cat(parts, dim=2).transpose(1, 2), None
+    sizes = [size for block in pair_blocks for size in pieces(block)]
+    parts = zip(*(torch.split(part, sizes, dim=2) for part in (query, key, value)), strict=True)
+    grouped = query.shape[1] != key.shape[1]
+    found: list[Tensor] = []
+    for block in pair_blocks:
+        asking, keys, values = next(parts)
+        found.append(_attend(asking, keys, values, None, causal, scaling, grouped))
+        for _ in block.branches[1:]:
+            asking, *own = next(parts)
+            seen = [torch.cat([a[:, :, : block.shared], b], 2) for a, b in zip((keys, values), own, strict=True)]
+            found.append(_attend(asking, seen[0], seen[1], _mask(asking, seen[0]), False, scaling, grouped))
+    return torch.cat([part.transpose(1, 2) for part in found], dim=1), None
 
 
-def _block(query: Tensor, key: Tensor, value: Tensor, block: Block, causal: bool, scaling: float | None) -> Tensor:
-    rows = slice(block.start, block.start + block.length)
-    mask = _mask(block, query.device) if len(block.branches) > 1 else None
+def pieces(block: Block) -> list[int]:
+    """Runs of tokens that are attended together: the shared part with the first branch, then each other branch."""
+    return [block.shared + block.branches[0], *block.branches[1:]]
+
+
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scaling: float | None, grouped: bool
+) -> Tensor:
     return scaled_dot_product_attention(
-        query[:, :, rows],
-        key[:, :, rows],
-        value[:, :, rows],
-        attn_mask=mask,
-        is_causal=causal and mask is None,
-        scale=scaling,
+        query, key, value, attn_mask=mask, is_causal=causal, scale=scaling, enable_gqa=grouped
     )
 
 
-def _mask(block: Block, device: torch.device) -> Tensor:
-    """True where a token may look: back, but from one branch never into another."""
-    mask = torch.ones(block.length, block.length, dtype=torch.bool, device=device).tril_()
-    second = block.shared + block.branches[0]
-    mask[second:, block.shared : second] = False
-    return mask
+def _mask(query: Tensor, key: Tensor) -> Tensor:
+    """0 where a token may look and −∞ where not: the last query sees every key, the one before all but one, …"""
+    asking, asked = query.shape[2], key.shape[2]
+    blocked = torch.ones(asking, asked, dtype=torch.bool, device=query.device).triu_(asked - asking + 1)
+    return torch.zeros(asking, asked, dtype=query.dtype, device=query.device).masked_fill_(blocked, -math.inf)

@@ -227,6 +227,12 @@ class TrainConfig:
         group="speed",
         advanced=True,
     )
+    unpadded: bool = _option(
+        True, "lay sequences end to end instead of padding them to one length", group="speed", advanced=True
+    )
+    fused_adapter: bool = _option(
+        True, "compute a layer and its adapter as one function: less memory and time", group="speed", advanced=True
+    )
     group_by_length: bool = _option(
         True, "draw batches of similar length from shuffled windows", group="speed", advanced=True
     )

@@ -7,7 +7,10 @@ computing a shared prefix twice, pooled by place and not by pad id, with a head 
 from __future__ import annotations
 
 import json
+import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
+from trainer import adapter as fused
 from trainer import attention
 from trainer.config import TrainConfig
 from trainer.packing import Batch, Layout
@@ -125,10 +129,7 @@ def load_tokenizer(name: str) -> Any:
 
 def load_classifier(name: str, tokenizer: Any) -> PreTrainedModel:
     """AutoModelForSequenceClassification with one output, float32, own dropout off."""
-    logging.set_verbosity_error()  # a head that is new is no news here
-    logging.disable_progress_bar()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         model = AutoModelForSequenceClassification.from_pretrained(
             name, num_labels=1, dtype=torch.float32, **_gguf(name)
         )
@@ -138,6 +139,17 @@ def load_classifier(name: str, tokenizer: Any) -> PreTrainedModel:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     return model
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' and peft's remarks about what is on purpose here (a head that is new, say)."""
+    verbosity: Any = logging
+    verbosity.set_verbosity_error()
+    verbosity.disable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _gguf(name: str) -> dict[str, str]:
@@ -160,7 +172,7 @@ def layout_for(classifier: PreTrainedModel, tokenizer: Any, config: TrainConfig)
         pad_id(tokenizer), unpadded=False, share_prefix=False, pad_left=causal and tokenizer.padding_side == "left"
     )
     bert = hasattr(classifier, "classifier") and classifier.config.model_type == "bert"
-    if not (causal or bert):
+    if not (causal or bert) or not config.unpadded:
         return padded
     attention.register()
     classifier.set_attn_implementation(attention.NAME)
@@ -187,9 +199,17 @@ def add_lora(classifier: PreTrainedModel, config: TrainConfig) -> PeftModel:
         target_modules=target_modules(classifier, config.lora.target_modules),
         task_type=TaskType.SEQ_CLS,
     )
-    made = get_peft_model(classifier, adapter)
+    with quiet():
+        made = get_peft_model(classifier, adapter)
     assert isinstance(made, PeftModel)
+    if config.fused_adapter and not gathers_by_module():
+        fused.fuse(made)
     return made
+
+
+def gathers_by_module() -> bool:
+    """DeepSpeed gathers a sharded weight when the module that holds it is called, so each has to be called."""
+    return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
 
 
 def target_modules(classifier: nn.Module, named: list[str]) -> list[str] | str:
