@@ -67,13 +67,21 @@ def _explained(path: Path, error: sqlite3.Error) -> DatabaseError:
     safe = "the runs themselves are safe in their folders, and trainings go on"
     if "locked" in said or "busy" in said:
         return DatabaseError(f"the index {path} is locked by another program", safe, "end that program, or try again")
-    if "full" in said:
+    if "full" in said or ("I/O" in said and _room(path) < 1 << 20):
         return DatabaseError(f"the disk that holds the index {path} is full", safe, "free some space and try again")
     if "readonly" in said or "unable to open" in said:
         return DatabaseError(f"the index {path} cannot be written", f"{said}; {safe}", "make file and folder writable")
     if isinstance(error, sqlite3.DatabaseError) and ("malformed" in said or "not a database" in said):
         return Damaged(f"the index {path} is damaged ({said})", safe, "make it anew with: rmtui rebuild")
-    return DatabaseError(f"the index {path} cannot be used ({said})", safe, "make it anew with: rmtui rebuild")
+    return DatabaseError(
+        f"the index {path} cannot be used ({said})", safe, "see to its disk, then make it anew with: rmtui rebuild"
+    )
+
+
+def _room(path: Path) -> int:
+    """Bytes that the disk of `path` has left for us."""
+    disk = os.statvfs(path.parent)
+    return disk.f_bavail * disk.f_frsize
 
 
 def open_database(path: Path) -> Connection:

@@ -1,0 +1,223 @@
+"""A faulty index says what happened, what is safe and what to do; nothing is overwritten and lists are right anyway."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import START, make_run_folder, make_runs, make_workspace, training, wait_until
+
+from rmtui.errors import UserError
+from rmtui.operations import runs as operations
+from rmtui.records import ingest, sqlite
+from rmtui.records.index import Index
+from rmtui.workspace import Workspace, open_workspace
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture
+def filled(ws: Workspace) -> Workspace:
+    """Thirty runs, indexed."""
+    make_runs(ws, 30)
+    with Index.open(ws) as index:
+        index.sync()
+    return ws
+
+
+def close_wal(path: Path) -> None:
+    """Everything in the database file itself."""
+    connection = sqlite._connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+def damage(path: Path) -> None:
+    close_wal(path)
+    data = bytearray(path.read_bytes())
+    data[8192 : len(data) // 2] = os.urandom(len(data) // 2 - 8192)
+    path.write_bytes(data)
+
+
+def cut(path: Path) -> None:
+    close_wal(path)
+    path.write_bytes(b"")
+
+
+def another_file(path: Path) -> None:
+    close_wal(path)
+    path.write_text("these are my notes, not a database\n" * 100)
+
+
+@pytest.mark.parametrize("harm", [damage, cut, another_file])
+def test_a_ruined_index(filled: Workspace, harm) -> None:
+    harm(filled.database)
+    ruined = filled.database.read_bytes()
+    with Index.open_reading(filled) as index:
+        index.sync()
+        assert index.count() == 30
+        assert len(index.series_full(index.resolve("@best"), "loss")) == 60
+        said = str(index.trouble)
+    assert "safe" in said
+    assert "rmtui rebuild" in said
+    assert filled.database.read_bytes() == ruined
+    with pytest.raises(sqlite.DatabaseError):
+        ingest.catch_up(filled, make_run_folder(filled, "new"))
+    count, aside = operations.rebuild(filled)
+    assert count == 31
+    assert aside is not None
+    assert aside.read_bytes() == ruined
+    with Index.open(filled) as index:
+        assert index.trouble is None
+        assert index.count() == 31
+
+
+def test_an_index_deleted_while_it_is_open(filled: Workspace) -> None:
+    with Index.open(filled) as index:
+        for ending in ("", "-wal", "-shm"):
+            filled.database.with_name(filled.database.name + ending).unlink(missing_ok=True)
+        folder = make_run_folder(filled, "new")
+        index.sync()
+        assert index.count() == 31
+        ingest.catch_up(filled, folder)
+    with Index.open(filled) as index:
+        assert index.count() == 31
+
+
+def test_an_index_rebuilt_while_it_is_open(filled: Workspace) -> None:
+    with Index.open_reading(filled) as index:
+        index.sync()
+        damage(filled.database)
+        operations.rebuild(filled)
+        index.sync()
+        assert index.trouble is None
+        assert index.count() == 30
+
+
+LOCKER = """
+import sys, time
+from rmtui.records.sqlite import sqlite3
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_an_index_locked_by_another_program(filled: Workspace) -> None:
+    command = [sys.executable, "-c", LOCKER, str(filled.database)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as locker:
+        assert locker.stdout is not None
+        assert locker.stdin is not None
+        assert locker.stdout.readline() == "locked\n"
+        folder = make_run_folder(filled, "new")
+        with Index.open_reading(filled) as index:
+            index.sync()
+            assert "locked by another program" in str(index.trouble)
+            assert index.count() == 30  # what was known last
+            locker.stdin.write("\n")
+            locker.stdin.flush()
+            locker.wait(10)
+            index.sync()
+            assert index.trouble is None
+            assert index.run(folder.id).name == "new"
+
+
+def test_a_workspace_that_cannot_be_written(filled: Workspace) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    filled.root.chmod(0o500)
+    try:
+        ws = open_workspace(filled.root)
+        assert not ws.database.is_relative_to(ws.root)
+        with Index.open_reading(ws) as index:
+            index.sync()
+            assert index.count() == 30
+    finally:
+        filled.root.chmod(0o700)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A tmpfs of 600 kB; skipped where none may be mounted."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def fill(disk: Path, leave: int = 0) -> Path:
+    filler = disk / "filler"
+    file = os.open(filler, os.O_WRONLY | os.O_CREAT)
+    with pytest.raises(OSError, match="No space left"):
+        while True:
+            os.write(file, b"x" * 4096)
+    os.ftruncate(file, os.fstat(file).st_size - leave)
+    os.close(file)
+    return filler
+
+
+@pytest.mark.parametrize("leave", [0, 120_000])
+def test_a_full_disk(small_disk: Path, tmp_path: Path, leave: int) -> None:
+    ws = make_workspace(small_disk / "ws")
+    folder = make_run_folder(ws, "first")
+    with Index.open(ws) as index:
+        index.sync()
+    elsewhere = make_workspace(tmp_path / "elsewhere")
+    long = make_run_folder(elsewhere, "long", created=START + 5, events=training(epochs=20, steps_per_epoch=500))
+    filler = fill(small_disk, leave)
+    (ws.runs / long.id).symlink_to(long.path)
+    with Index.open_reading(ws) as index:
+        index.sync()
+        assert "full" in str(index.trouble)
+        assert "safe" in str(index.trouble)
+        assert index.run(folder.id).val_acc == 0.74
+    with pytest.raises(UserError, match="was not written"):
+        operations.set_note(ws, folder.id, "x" * 200_000)
+    assert not (folder.path / "meta.toml").exists()
+    filler.unlink()
+    (ws.runs / long.id).unlink()
+    operations.set_note(ws, folder.id, "there is room again")
+    with Index.open(ws) as index:
+        index.sync()
+        assert index.trouble is None
+        assert index.run(folder.id).note == "there is room again"
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from rmtui.records import ingest
+from rmtui.workspace import open_workspace
+from trainer.events import Event, EventWriter
+ws, folder = open_workspace(Path(sys.argv[1])), RunFolder(Path(sys.argv[2]))
+with EventWriter(folder.path / "attempt-1" / "events.jsonl") as said:
+    for step in range(61, 361):
+        said.say("step", step, step / 100, {"loss": 1 / step, "grad_norm": 1.0})
+        if step % 10 == 0:
+            ingest.catch_up(ws, folder)
+"""
+
+
+def test_eight_writers_at_once_lose_nothing(ws: Workspace) -> None:
+    folders = [make_run_folder(ws, f"run-{n}", outcome=None) for n in range(8)]
+    with Index.open(ws) as index:
+        writers = [
+            subprocess.Popen([sys.executable, "-c", WRITER, str(ws.root), str(folder.path)]) for folder in folders
+        ]
+        wait_until(lambda: index.sync() is not None and all(writer.poll() is not None for writer in writers), 120)
+        assert [writer.returncode for writer in writers] == [0] * 8
+        index.sync()
+        for folder in folders:
+            steps = [step for step, _ in index.series_full(folder.id, "grad_norm")]
+            assert steps == [*range(1, 361)]
+        assert ws.database.with_name("runs.sqlite-wal").stat().st_size <= 16 << 20
