@@ -1,12 +1,23 @@
-"""The doctor: is this machine fit to train, and what is in the way."""
+"""The doctor: is this machine fit to train, and what is in the way. Looks, and changes nothing unless asked."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rmtui.workspace import Workspace
+from rmtui.launch import login, machine, orphans, probe, provenance
+from rmtui.operations import queue
+from rmtui.workspace import Workspace, file_system, on_network
 
 GLYPHS = {"ok": "✓", "note": "·", "warning": "▲", "error": "✗"}
+FLOORS = {"torch": (2, 6), "transformers": (5, 0), "peft": (0, 18), "accelerate": (1, 10)}
+"""Oldest versions that the trainer was written for, as in pyproject.toml."""
+LITTLE_DISK, NO_DISK = 10 << 30, 1 << 30
+SQLITE_RESET_BUG = ((3, 7, 0), (3, 51, 2))
+"""Versions in which a WAL reset can corrupt a database that several processes write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +32,129 @@ class Finding:
 
 
 def examine(ws: Workspace | None, *, deep: bool = True) -> list[Finding]:
-    """Look at Python, packages, the real world size (`deep`), GPUs, disk, file system, SQLite, logind, orphans."""
-    return []
+    """Look at everything; `deep` also starts two ranks to see accelerate's real world size (some seconds)."""
+    found = [*_python(), *_packages(), *_gpus(), *_sqlite(), *_login(), *_orphans(ws)]
+    if ws is not None:
+        found += [*_disk(ws), *_files(ws), *_queue(ws)]
+    if deep and not any(finding.topic == "packages" and finding.level == "error" for finding in found):
+        found += _world_size()
+    return found
 
 
 def end_orphans(ws: Workspace | None) -> list[int]:
-    """End the processes of trainings that no supervisor watches and no run accounts for; returns their pids."""
-    return []
+    """End the processes of trainings that no run accounts for; returns their pids."""
+    return orphans.end(ws)
+
+
+def _python() -> Iterator[Finding]:
+    words = f"{sys.version.split()[0]} at {sys.executable}"
+    if sys.version_info < (3, 11):  # noqa: UP036  (whoever runs an older one is told here)
+        yield Finding("Python", "error", words, "make the environment with Python 3.11 or newer")
+    else:
+        yield Finding("Python", "ok", words)
+
+
+def _packages() -> Iterator[Finding]:
+    here = provenance.versions()
+    missing = [name for name in FLOORS if name not in here]
+    old = [f"{name} {here[name]}" for name, floor in FLOORS.items() if name in here and _numbers(here[name]) < floor]
+    if missing:
+        remedy = "install the training stack: pip install 'rmtui[train]'"
+        yield Finding("packages", "error", f"{', '.join(missing)} not installed", remedy)
+    if old:
+        wanted = ", ".join(f"{name}>={'.'.join(map(str, floor))}" for name, floor in FLOORS.items())
+        yield Finding("packages", "error", f"{', '.join(old)} too old", f"pip install '{wanted}'")
+    if not missing and not old:
+        yield Finding("packages", "ok", ", ".join(f"{name} {here[name]}" for name in FLOORS))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    parts = version.partition("+")[0].split(".")
+    return tuple(int(part) for part in parts if part.isdigit())
+
+
+def _gpus() -> Iterator[Finding]:
+    gpus = machine.gpus()
+    seen = {gpu.uuid for gpu in machine.visible(gpus)}
+    if not gpus:
+        yield Finding("GPUs", "note", "none: trainings run on the CPU", "with an NVIDIA GPU, install its driver")
+    for gpu in gpus:
+        words = f"GPU {gpu.index} {gpu.name}, {gpu.memory / (1 << 30):.0f} GiB"
+        if gpu.uuid not in seen:
+            yield Finding("GPUs", "note", f"{words}: hidden by CUDA_VISIBLE_DEVICES or the scheduler")
+        elif gpu.pids:
+            pids = ", ".join(map(str, gpu.pids))
+            yield Finding("GPUs", "note", f"{words}: busy (pid {pids})", "a launch that needs it waits in the queue")
+        else:
+            yield Finding("GPUs", "ok", f"{words}: free")
+
+
+def _sqlite() -> Iterator[Finding]:
+    from rmtui.records.sqlite import LIBRARY_VERSION
+
+    low, high = SQLITE_RESET_BUG
+    if low <= _numbers(LIBRARY_VERSION) <= high:
+        words = f"{LIBRARY_VERSION} can corrupt the index when a WAL is reset; the run folders are safe"
+        yield Finding("SQLite", "warning", words, "pip install pysqlite3-binary, or SQLite 3.51.3 or newer")
+    else:
+        yield Finding("SQLite", "ok", LIBRARY_VERSION)
+
+
+def _login() -> Iterator[Finding]:
+    if login.kills_on_logout() and not login.lingers():
+        words = "logind ends your processes when you log out (KillUserProcesses), trainings too"
+        yield Finding("logout", "warning", words, "loginctl enable-linger")
+    else:
+        yield Finding("logout", "ok", "trainings go on after you log out")
+
+
+def _orphans(ws: Workspace | None) -> Iterator[Finding]:
+    found = orphans.look(ws)
+    lost = [each for each in found if each.why]
+    for each in lost:
+        words = f"pid {each.process.proc.pid} trains on: {each.why}"
+        yield Finding("orphans", "error", words, "end it: rmtui doctor --end-orphans")
+    for run in sorted({each.process.run for each in found if not each.why and not each.supervised}):
+        words = f"{run} trains without a supervisor"
+        yield Finding("orphans", "warning", words, f"open rmtui in its workspace, or: rmtui stop {run}")
+    if not lost:
+        yield Finding("orphans", "ok", f"none; {len(found)} processes of trainings are accounted for")
+
+
+def _disk(ws: Workspace) -> Iterator[Finding]:
+    free = shutil.disk_usage(ws.root).free
+    words = f"{free / (1 << 30):.1f} GiB free in {ws.root}"
+    level = "error" if free < NO_DISK else "warning" if free < LITTLE_DISK else "ok"
+    yield Finding("disk", level, words, "" if level == "ok" else "free some space, or lower keep_checkpoints")
+
+
+def _files(ws: Workspace) -> Iterator[Finding]:
+    kind = file_system(ws.root) or "unknown"
+    if not os.access(ws.root, os.W_OK):
+        yield Finding("workspace", "error", f"{ws.root} cannot be written", "mount it writable, or use another folder")
+    elif on_network(ws.root):
+        words = f"on a network file system ({kind}); the index is kept at {ws.database}"
+        yield Finding("workspace", "note", words, "launch from one machine at a time")
+    else:
+        yield Finding("workspace", "ok", f"{ws.root} on {kind}")
+
+
+def _queue(ws: Workspace) -> Iterator[Finding]:
+    waiting = queue.places(ws)
+    left = [place.id for place in waiting if not place.attended]
+    if left:
+        yield Finding("queue", "warning", f"{len(left)} runs wait for a person", "rmtui queue --start")
+    else:
+        yield Finding("queue", "ok", f"{len(waiting)} runs wait")
+
+
+def _world_size() -> Iterator[Finding]:
+    free = [gpu.uuid for gpu in machine.visible(machine.gpus()) if not gpu.pids][: probe.RANKS]
+    on_gpu = len(free) == probe.RANKS
+    met, said = probe.world_size("gpu" if on_gpu else "cpu", tuple(free) if on_gpu else ())
+    where = "GPU" if on_gpu else "CPU"
+    if met == probe.RANKS:
+        yield Finding("world size", "ok", f"accelerate starts {met} {where} ranks, and they meet")
+    else:
+        words = f"accelerate was asked for {probe.RANKS} {where} ranks, {met} met: {said}"
+        yield Finding("world size", "error", words, "reinstall the training stack; see that loopback connections work")

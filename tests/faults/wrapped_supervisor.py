@@ -1,4 +1,4 @@
-"""The supervisor with a fault at its N-th write, fsync, rename, unlink, mkdir or spawn: N error|kill, then its own words.
+"""The supervisor with a fault at its N-th write, fsync, rename, unlink, mkdir or spawn: N error|kill, then its words.
 
 The program knows nothing of this: the calls are wrapped from outside, in this process only. The marker file tells that
 the N-th call was reached, and which it was.

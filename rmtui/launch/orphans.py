@@ -1,0 +1,61 @@
+"""Processes of trainings that no run accounts for: their run has ended, or its folder is gone."""
+
+from __future__ import annotations
+
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rmtui.records import proc, state
+from rmtui.records.folder import RunFolder
+from rmtui.records.proc import Tagged
+from rmtui.workspace import Workspace
+
+PATIENCE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A living process of a training, and why nobody accounts for it; "" where somebody does."""
+
+    process: Tagged
+    why: str
+    supervised: bool
+
+
+def look(ws: Workspace | None) -> list[Found]:
+    """Every tagged process of this machine that we may see, whatever its workspace."""
+    return [_judge(ws, process) for process in proc.tagged()]
+
+
+def _judge(ws: Workspace | None, process: Tagged) -> Found:
+    run = _folder(ws, process)
+    if run is None:
+        return Found(process, f"the folder of its run {process.run} is gone", False)
+    last = next((attempt for attempt in run.attempts() if attempt.n == process.attempt), None)
+    now = state.attempt_status(run, last) if last else state.status(run)
+    why = f"its run {process.run} is {now.state}" if now.state.final else ""
+    return Found(process, why, now.supervised)
+
+
+def _folder(ws: Workspace | None, process: Tagged) -> RunFolder | None:
+    """The run's folder: in this workspace, else above the process's current folder, which is its attempt's."""
+    try:
+        here = Path(f"/proc/{process.proc.pid}/cwd").readlink()
+    except OSError:
+        here = Path("/")
+    places = [ws.runs / process.run] if ws else []
+    places += [path for path in (here, *here.parents) if path.name == process.run]
+    return next((RunFolder(path) for path in places if (path / "spec.toml").is_file()), None)
+
+
+def end(ws: Workspace | None) -> list[int]:
+    """Kill them and wait until they are gone; returns the pids that were ended."""
+    doomed = [found.process.proc for found in look(ws) if found.why]
+    for process in doomed:
+        proc.signal(process, signal.SIGKILL)
+    until = time.monotonic() + PATIENCE
+    while any(map(proc.alive, doomed)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return [process.pid for process in doomed if not proc.alive(process)]
