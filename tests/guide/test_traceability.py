@@ -1,0 +1,56 @@
+"""docs/guide.md maps statements to code and tests; both exist."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import REPO
+
+PAGE = (REPO / "docs" / "guide.md").read_text(encoding="utf-8")
+
+
+def rows() -> Iterator[tuple[str, list[str], list[str]]]:
+    for line in PAGE.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| ") and len(cells) == 3 and re.search(r"`\w+/test_", cells[2]):
+            yield cells[0], re.findall(r"`([\w.]+)`", cells[1]), re.findall(r"`(\w+/test_[\w.]+)`", cells[2])
+
+
+ROWS = list(rows())
+
+
+def test_every_reading_advice_preset_step_and_path_has_its_row():
+    statements = " ".join(statement for statement, _, _ in ROWS)
+    assert len(ROWS) > 40
+    assert all(f"{number}. " in statements for number in range(1, 8))
+
+
+@pytest.mark.parametrize(("statement", "code", "tests"), ROWS, ids=[row[0][:40] for row in ROWS])
+def test_a_row_names_code_and_tests_that_exist(statement, code, tests):
+    assert code and tests, statement
+    for name in code:
+        _resolve(name)
+    for name in tests:
+        module, _, function = name.partition(".")
+        tree = ast.parse((REPO / "tests" / Path(module).with_suffix(".py")).read_text(encoding="utf-8"))
+        assert function in {
+            node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        }
+
+
+def _resolve(name: str) -> object:
+    parts = name.split(".")
+    for place in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:place]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[place:]:
+            found = getattr(found, part)
+        return found
+    raise AssertionError(f"{name} is nowhere")
