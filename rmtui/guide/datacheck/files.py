@@ -56,12 +56,12 @@ def _shape(head: bytes) -> str:
         return "objects stretch over several lines; write each on one line: jq -c . FILE"
     if (
         not first.startswith(b"{")
-        and b"," in first
+        and (b"," in first or b"\t" in first)
         and b"chosen" in first
         and b"rejected" in first
         and b"{" not in first
     ):
-        return "the file is a table with a header line (CSV?); write its rows as JSON lines"
+        return "the file is a table with a header line (CSV or TSV?); write its rows as JSON lines"
     return ""
 
 

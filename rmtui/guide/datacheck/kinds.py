@@ -62,6 +62,7 @@ _WARNINGS = (
 
 KINDS: dict[str, Kind] = {
     **{name: Kind(name, "error", harm, True, meaning) for name, harm, meaning in _ERRORS},
+    "bom_inside": Kind("bom_inside", "error", 73, False, "the row is not read; a cleaned copy has it without the mark"),
     **{name: Kind(name, "warning", harm, drops, meaning) for name, harm, drops, meaning in _WARNINGS},
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import string
 import tempfile
+import unicodedata
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -138,11 +139,15 @@ class Relations:
 
 
 def normal(text: str) -> int:
-    """Hash of a text in which case, spaces, `,;:!?` and quotes do not count, nor full stops at the end.
+    """Hash of a text in which case, spaces, `,;:!?` and quotes do not count, nor full stops at the end, nor the form
+    of a Unicode character (NFKC).
 
     Signs of arithmetic and code do count. A text of nothing else counts whole.
     """
-    said = (text if text.isascii() else text.casefold()).encode("utf-8", "surrogatepass")
+    if text.isascii():
+        said = text.encode()
+    else:
+        said = unicodedata.normalize("NFKC", text).casefold().replace("\u200b", "").encode("utf-8", "surrogatepass")
     return hash(said.translate(_LOWER, _NO_MATTER).rstrip(b".") or said)
 
 

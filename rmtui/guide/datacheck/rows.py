@@ -138,9 +138,13 @@ def _echo(pair: Pair) -> Iterator[Finding]:
     """The prompt repeated at the beginning of the answers; a question said again in words of one's own is none."""
     prompt = pair.prompt.strip()
     dialogue = pairs.ASSISTANT in pair.prompt
+    sides = (("chosen", pair.chosen), ("rejected", pair.rejected))
+    for name, text in sides:
+        if text.strip() == prompt:
+            yield found(pair.line, "prompt_in_answers", f"{name} is the prompt over again")
+            return
     if len(prompt) < (15 if dialogue else ECHO):
         return
-    sides = (("chosen", pair.chosen), ("rejected", pair.rejected))
     inside = [name for name, text in sides if text.startswith(prompt) or text.lstrip().startswith(prompt)]
     if len(inside) == 1 and dialogue:
         yield found(pair.line, "prompt_in_one_answer", f"{inside[0]} repeats the dialogue, the other answer does not")
@@ -199,17 +203,25 @@ def _misspelt(raw: bytes) -> tuple[str, str] | None:
             continue
         for key in strange:
             plain = key.translate(_LOOK_ALIKES).strip(texts.INVISIBLE + " _-\t\n").casefold()
-            if plain == wanted or difflib.SequenceMatcher(None, plain, wanted).ratio() > 0.75:
+            alike = plain == wanted or wanted in plain or difflib.SequenceMatcher(None, plain, wanted).ratio() > 0.75
+            if alike or plain in _OTHER_NAMES[wanted]:
                 return key, wanted
     return None
 
 
+_OTHER_NAMES = {
+    "prompt": ("question", "instruction", "query", "input", "context"),
+    "chosen": ("preferred", "accepted", "accept", "winner", "win", "positive", "better", "good"),
+    "rejected": ("dispreferred", "refused", "reject", "loser", "lose", "negative", "worse", "bad"),
+}
 _LOOK_ALIKES = str.maketrans("аеорсһіјԁԛѕхуԝοερτιϲһ", "aeopchijdqsxywoeptich")
 """Cyrillic and Greek letters that look like Latin ones."""
 
 
 def _why_no_json(raw: bytes, message: str) -> str:
     text = raw.decode("utf-8", "replace").strip()
+    if not text.startswith(("{", "[", '"')):
+        return f"not JSON: the line begins with {short(text, 24)}"
     if text.startswith("{'"):
         return "not JSON: keys and texts stand in single quotes"
     if text.startswith("{") and "}" in text and text.rstrip("} \t").endswith(","):

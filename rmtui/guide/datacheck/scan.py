@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -68,7 +70,7 @@ class FileScan:
 def scan(paths: Sequence[Path], tokens: Tokens | None, tick: Tick) -> list[FileReport]:
     """Every file line by line and against the others; the reports come in the order of `paths`. Raises OSError."""
     order = sorted(range(len(paths)), key=lambda place: is_validation(paths[place]))
-    scans = [FileScan(paths[place], number > 0 or is_validation(paths[place])) for number, place in enumerate(order)]
+    scans = [FileScan(paths[place], _held_against(paths[place], number)) for number, place in enumerate(order)]
     relations = Relations(several=len(paths) > 1)
     sizes = [path.stat().st_size for path in paths]
     done = 0
@@ -84,8 +86,16 @@ def scan(paths: Sequence[Path], tokens: Tokens | None, tick: Tick) -> list[FileR
 
 def is_validation(path: Path) -> bool:
     """Whether a path names validation data (`val/…`, `dev.jsonl`): such a file is held against the others."""
-    words = {word for part in path.parts[-2:] for word in part.lower().replace("-", "_").replace(".", "_").split("_")}
-    return bool(words & {"val", "valid", "validation", "dev", "test", "eval", "heldout", "holdout"})
+    return bool(_words(path) & {"val", "valid", "validation", "dev", "test", "eval", "heldout", "holdout"})
+
+
+def _held_against(path: Path, number: int) -> bool:
+    """Named validation, or a further file that is not named training."""
+    return is_validation(path) or (number > 0 and not _words(path) & {"train", "training"})
+
+
+def _words(path: Path) -> set[str]:
+    return {word for part in path.parts[-2:] for word in re.split(r"[\W_]+", part.lower())}
 
 
 class _Share:
@@ -129,8 +139,10 @@ def _pairs(one: FileScan, file: BinaryIO, tick: Tick) -> Iterator[Pair]:
             one.note(found(line, "line_too_long", f"the line has more than {LINE >> 20} MiB"))
             continue
         if raw.startswith(BOM):
-            place = "at the beginning of the file" if line == 1 else "inside the file, as if two files were joined"
-            one.note(found(line, "bom", f"a byte order mark {place}"))
+            if line > 1:
+                one.note(found(line, "bom_inside", "a byte order mark inside the file, as if two files were joined"))
+                continue
+            one.note(found(line, "bom", "a byte order mark at the beginning of the file"))
             raw = raw.removeprefix(BOM)
         pair, findings = examine(raw, line)
         for finding in findings:
@@ -159,6 +171,10 @@ def _relate(scans: list[FileScan], relations: Relations) -> list[set[int]]:
     for relation in relations.found():
         if relation.kind in ("leaked_prompt", "duplicate_id") and relation.place in said:
             continue
+        if relation.kind.startswith("leaked_") and not scans[relation.place[0]].validation:
+            if relation.kind == "leaked_prompt":
+                continue
+            relation = dataclasses.replace(relation, kind="duplicate")
         said.add(relation.place)
         held.append(relation)
     relations.close()

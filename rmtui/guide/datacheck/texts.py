@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 from rmtui.guide.datacheck.facts import Finding
 from rmtui.guide.datacheck.kinds import found
 
 INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u180e"
-"""Characters that are there and show nothing."""
+"""Characters without width."""
+_BLANK = "\u115f\u1160\u3164\uffa0\u2800"
+"""Letters and symbols by their category that show nothing all the same."""
 
+_BRACKETS = re.compile(rb"INST\]|\[(?:CLS|SEP|PAD|MASK)\]")
 _ESCAPE = re.compile(rb"\\[ubf]")
 _CONTROL = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f]")
 _SPECIAL = re.compile(
-    r"<\|[A-Za-z0-9_ ]{1,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:pad|unk|bos|eos|mask|start_of_turn|end_of_turn)>"
+    r"<\|[A-Za-z0-9_ ]{1,40}\|>|</?s>|\[/?INST\]|\[(?:CLS|SEP|PAD|MASK)\]|<</?SYS>>"
+    r"|<(?:pad|unk|bos|eos|mask|start_of_turn|end_of_turn)>"
     r"|<｜[^｜<>]{1,40}｜>"
 )
 TURNS = ("Human:", "Assistant:", "User:", "System:", "### Human", "### Assistant", "### Instruction", "### Response")
-_TURN = re.compile(r"\n(?:\n(?:Human|Assistant|User|System):|### ?(?:Human|Assistant|Instruction|Response)\b)")
+_TURN = re.compile(r"\n(?:Human:|\n(?:Assistant|User|System):|### ?(?:Human|Assistant|Instruction|Response)\b)")
 _GARBLED = re.compile(
     "[\u00c2-\u00f4]"
     "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]{1,3}"
@@ -34,7 +39,7 @@ def suspicious(raw: bytes) -> bool:
         return True
     if b"\xef" in raw and b"\xef\xbf\xbd" in raw:
         return True
-    return _ESCAPE.search(raw) is not None or (b"]" in raw and b"INST]" in raw)
+    return _ESCAPE.search(raw) is not None or (b"[" in raw and _BRACKETS.search(raw) is not None)
 
 
 def inspect(line: int, name: str, text: str, answer: bool) -> Iterator[Finding]:
@@ -97,4 +102,6 @@ def _byte(letter: str) -> bytes:
 
 def visible(text: str) -> bool:
     """Whether anything of the text can be seen."""
-    return bool(text.strip(INVISIBLE + " \t\r\n\v\f\u00a0\u2028\u2029\u3000").strip())
+    if text[:1].isalnum() and text[0] not in _BLANK:
+        return True
+    return any(unicodedata.category(letter)[0] not in "CZ" and letter not in _BLANK for letter in text)
