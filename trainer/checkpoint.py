@@ -16,7 +16,7 @@ from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
 
 from trainer import config as options
-from trainer import evaluate, manifest, model, progress
+from trainer import evaluate, manifest, model, progress, sharded
 from trainer.spec import Refused
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ HARMLESS = frozenset({"keep_checkpoints", "trackers", "token_cache", "save_steps
 """Options that change no loss of a step that follows."""
 ELSEWHERE = ("data", "model")
 """Options that name files: their content is compared, not their paths."""
+
+
+class NotSaved(RuntimeError):
+    """A checkpoint could not be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +52,32 @@ def save(ready: Ready, reason: str) -> Path:
     """Write a checkpoint of this step: temporary folder, manifest, fsync, rename. Every rank calls it."""
     folder = ready.request.run / "checkpoints" / manifest.folder_name(ready.progress.step)
     temporary = folder.with_name(f"{manifest.TEMPORARY}{folder.name}")
-    probe = probe_rewards(ready)
+    try:
+        _save(ready, temporary, reason)
+        if ready.rank == 0:
+            manifest.publish(temporary, folder)
+    except OSError as error:
+        raise NotSaved(f"checkpoint {folder} cannot be written: {error}; make room there and resume") from error
+    return folder
+
+
+def _save(ready: Ready, temporary: Path, reason: str) -> None:
+    state, stepper = temporary / STATE, ready.stepper
     if ready.rank == 0:
         shutil.rmtree(temporary, ignore_errors=True)
-        state = temporary / STATE
         state.mkdir(parents=True)
-        save_model(ready, temporary)
-        torch.save(
-            {"optimizer": ready.stepper.optimizer.state_dict(), "scaler": ready.stepper.scaler.state_dict()},
-            state / "optimizer.pt",
-        )
+    probe = probe_rewards(ready)
+    if ready.sharded:
+        weights = sharded.weights(ready.accelerator, stepper.model)
+        optimizer = sharded.save_optimizer(ready.accelerator, stepper.model, stepper.optimizer, state)
+    else:
+        weights, optimizer = None, stepper.optimizer.state_dict()
+    if ready.rank == 0:
+        save_model(ready, temporary, weights)
+        torch.save({"optimizer": optimizer, "scaler": stepper.scaler.state_dict()}, state / "optimizer.pt")
         (state / "progress.json").write_text(json.dumps(progress.to_row(ready.progress)))
         (state / "probe.json").write_text(json.dumps(probe))
         manifest.seal(temporary, description(ready, reason))
-        manifest.publish(temporary, folder)
-    return folder
 
 
 def description(ready: Ready, reason: str) -> dict[str, Any]:
@@ -77,10 +92,11 @@ def description(ready: Ready, reason: str) -> dict[str, Any]:
     }
 
 
-def save_model(ready: Ready, folder: Path) -> None:
-    """Adapter with head, or the whole model, and the tokenizer, as transformers and peft load them."""
+def save_model(ready: Ready, folder: Path, weights: dict[str, torch.Tensor] | None) -> None:
+    """Adapter with head, or the whole model, and the tokenizer, as transformers and peft load them. `weights` are
+    those of a sharded model."""
     inner: Any = ready.model.inner
-    inner.save_pretrained(folder)
+    inner.save_pretrained(folder, **({} if weights is None else {"state_dict": weights}))
     ready.tokenizer.save_pretrained(folder)
 
 
@@ -88,7 +104,7 @@ def probe_rewards(ready: Ready) -> list[dict[str, Any]]:
     """Rewards of the first validation pairs: what a fresh process has to find again."""
     pairs = ready.validation[""].pairs[:PROBE_PAIRS]
     with ready.accelerator.autocast():
-        scored = evaluate.score(ready.wrapped, pairs, ready.model.layout, PROBE_PAIRS)
+        scored = evaluate.score(ready.stepper.model, pairs, ready.model.layout, PROBE_PAIRS)
     return [
         {"row": pair.row, "id": pair.id, "chosen": chosen, "rejected": rejected}
         for pair, (chosen, rejected) in zip(pairs, scored, strict=True)
@@ -131,17 +147,17 @@ def link(source: str, target: str) -> None:
 
 
 def resume(ready: Ready) -> Differences:
-    """Restore weights, optimizer and progress. Raises Refused for damaged files, or where it would not be exact."""
+    """Restore optimizer and progress; the weights are loaded already. Raises Refused where it would not be exact."""
     folder = ready.request.resume
     assert folder is not None
-    found = whole(folder)
+    found = manifest.read(folder)
+    assert found is not None, "the folder was found whole before its weights were loaded"
     differences = compare(found.facts, ready.facts)
     if differences.changed and not ready.request.force:
         told = "\n".join(f"  {one}" for one in differences.changed)
         raise Refused(f"resuming {folder} would not be exact:\n{told}\nresume with --force to go on all the same")
     for one in (*differences.changed, *differences.noted):
         ready.reporter.warn("resume_not_exact", f"the resume is not exact: {one}", found.step)
-    load_weights(ready.model, folder)
     load_optimizer(ready, folder)
     ready.progress = progress.from_row(json.loads((folder / STATE / "progress.json").read_bytes()))
     steps = found.facts["steps_per_epoch"]
@@ -175,21 +191,14 @@ def load_weights(reward_model: model.RewardModel, folder: Path) -> None:
 
 
 def load_optimizer(ready: Ready, folder: Path) -> None:
+    """The optimizer's and the loss scaler's state."""
     saved = torch.load(folder / STATE / "optimizer.pt", map_location="cpu", weights_only=True)
-    ready.stepper.optimizer.load_state_dict(saved["optimizer"])
-    ready.stepper.scaler.load_state_dict(saved["scaler"])
-
-
-def init_from(ready: Ready) -> None:
-    """Start a new run from another run's weights: its schedule, order and optimizer start anew."""
-    folder = ready.request.init_from
-    assert folder is not None
-    whole(folder)
-    load_weights(ready.model, folder)
-    ready.reporter.line(
-        f"weights from {folder}; the schedule starts anew: {ready.derived.total_steps} steps, "
-        f"{ready.derived.warmup_steps} of warm-up, a fresh optimizer"
-    )
+    stepper = ready.stepper
+    if ready.sharded:
+        sharded.load_optimizer(ready.accelerator, stepper.model, stepper.optimizer, folder / STATE, saved["optimizer"])
+    else:
+        stepper.optimizer.load_state_dict(saved["optimizer"])
+    stepper.scaler.load_state_dict(saved["scaler"])
 
 
 def compare(saved: Mapping[str, Any], present: Mapping[str, Any]) -> Differences:

@@ -105,7 +105,7 @@ class Landmarks:
         size = self.config.eval_batch_size or 2 * self.config.batch_size
         where = (0, 1) if ready.sharded else (ready.rank, ready.world_size)
         with ready.accelerator.autocast():
-            return evaluate(ready.wrapped, pairs.pairs, ready.model.layout, size, *where)
+            return evaluate(ready.stepper.model, pairs.pairs, ready.model.layout, size, *where)
 
     def report_epoch(self, figures: Mapping[str, float]) -> None:
         """The epoch's event and its one line to grep for."""

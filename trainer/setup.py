@@ -15,7 +15,6 @@ import torch
 import torch.distributed as dist
 import transformers
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
 
 from trainer import checkpoint, data, derived, estimate, model
 from trainer.attempt import Moment, Request
@@ -29,7 +28,6 @@ from trainer.signals import StopRequest
 from trainer.spec import Refused, Spec
 from trainer.stepper import Stepper
 
-SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 TRACKERS = ("tensorboard", "wandb", "trackio")
 
 
@@ -42,8 +40,6 @@ class Ready:
     config: TrainConfig
     accelerator: Accelerator
     model: model.RewardModel
-    wrapped: torch.nn.Module
-    """The model as it is called: itself, or what accelerate made of it for FSDP and DeepSpeed."""
     tokenizer: Any
     train: PairSet
     validation: dict[str, PairSet]
@@ -57,8 +53,12 @@ class Ready:
     moment: Moment
     facts: dict[str, Any]
     """What a resume compares."""
-    sharded: bool
     resumed: bool
+
+    @property
+    def sharded(self) -> bool:
+        """FSDP or DeepSpeed: every forward and every save needs all ranks."""
+        return self.stepper.sharded
 
     @property
     def rank(self) -> int:
@@ -81,33 +81,31 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
     if config.deterministic:
         torch.use_deterministic_algorithms(True)
     accelerator = make_accelerator(config, request)
-    sharded = accelerator.distributed_type in SHARDED
     reward_model, tokenizer = load_model(config)
+    origin = request.resume or request.init_from
+    if origin is not None:
+        checkpoint.load_weights(reward_model, checkpoint.whole(origin).folder)
     train, validation = load_data(config, tokenizer, reward_model, accelerator)
     reporter = Reporter(request.attempt, request.rank == 0)
     counts = model.trainable_parameters(reward_model)
-    wrapped = accelerator.prepare(reward_model) if sharded else reward_model.to(accelerator.device)
-    if not sharded:
-        share_weights(wrapped)
+    share_weights(reward_model, accelerator.device)
     ready = Ready(
         spec=spec,
         request=request,
         config=config,
         accelerator=accelerator,
         model=reward_model,
-        wrapped=wrapped,
         tokenizer=tokenizer,
         train=train,
         validation=validation,
         derived=estimate.derive(config, len(train), request.world_size),
-        stepper=Stepper(accelerator, wrapped, config, sharded),
+        stepper=Stepper(accelerator, reward_model, config),
         progress=Progress(),
         reporter=reporter,
         heartbeat=Heartbeat(request.attempt, request.rank),
         stop=stop,
         moment=moment,
         facts=facts(config, train, validation, accelerator),
-        sharded=sharded,
         resumed=False,
     )
     (request.run / "validation").mkdir(parents=True, exist_ok=True)
@@ -116,12 +114,14 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
     return ready
 
 
-def share_weights(trained: torch.nn.Module) -> None:
+def share_weights(trained: torch.nn.Module, device: torch.device) -> None:
     """Every rank starts from rank 0's trained weights, even where its files or libraries differ."""
     if dist.is_initialized() and dist.get_world_size() > 1:
         for parameter in trained.parameters():
             if parameter.requires_grad:
-                dist.broadcast(parameter.data, 0)
+                shared = parameter.data.to(device)
+                dist.broadcast(shared, 0)
+                parameter.data.copy_(shared)
 
 
 def make_accelerator(config: TrainConfig, request: Request) -> Accelerator:
@@ -197,8 +197,11 @@ def device_name(device: torch.device) -> str:
 def begin(ready: Ready, counts: tuple[int, int]) -> None:
     """Say what was derived, then restore a checkpoint if asked to."""
     differences = checkpoint.resume(ready) if ready.request.resume else checkpoint.Differences()
-    if ready.request.init_from:
-        checkpoint.init_from(ready)
+    if ready.request.init_from and not ready.resumed:
+        ready.reporter.line(
+            f"weights from {ready.request.init_from}; the schedule starts anew: {ready.derived.total_steps} steps, "
+            f"{ready.derived.warmup_steps} of warm-up, a fresh optimizer"
+        )
     ready.reporter.say(
         "start",
         ready.progress.step,

@@ -10,8 +10,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
+from torch.distributed.tensor import DTensor
 
+from trainer import sharded
 from trainer.config import TrainConfig
+from trainer.model import RewardModel
 
 BUCKET_ELEMENTS = 8 * 1024 * 1024
 SMALLEST_SCALE = 1.0
@@ -77,27 +80,32 @@ def every_rank(values: Sequence[float], device: torch.device) -> list[list[float
 
 
 class Stepper:
-    """Owns the optimizer. The model is a plain module (`sharded` false: gradients are summed over ranks here), or one
-    that accelerate wrapped for FSDP or DeepSpeed, which average gradients over ranks by themselves."""
+    """Owns the optimizer and the model as it is called: a plain module whose gradients are summed over ranks here, or
+    one that accelerate wrapped for FSDP or DeepSpeed, which average gradients over ranks by themselves."""
 
-    def __init__(self, accelerator: Accelerator, model: torch.nn.Module, config: TrainConfig, sharded: bool) -> None:
+    def __init__(self, accelerator: Accelerator, reward_model: RewardModel, config: TrainConfig) -> None:
         self.accelerator = accelerator
-        self.model = model
         self.config = config
-        self.sharded = sharded
-        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        fused = None if sharded else all(p.is_floating_point() for p in self.parameters)
-        groups = decay_groups(model, config.weight_decay)
-        self.optimizer: Any = torch.optim.AdamW(groups, lr=config.learning_rate, fused=fused)
-        if sharded:
-            self.optimizer = accelerator.prepare(self.optimizer)
-        scaled = config.mixed_precision == "fp16" and not sharded
+        self.sharded = sharded.is_sharded(accelerator)
+        self.model: torch.nn.Module = reward_model if self.sharded else reward_model.to(accelerator.device)
+        groups = decay_groups(reward_model, config.weight_decay)
+        self.optimizer: Any = torch.optim.AdamW(groups, lr=config.learning_rate, fused=None if self.sharded else True)
+        if self.sharded:
+            self.model, self.optimizer = sharded.wrap(accelerator, reward_model, self.optimizer, config)
+        self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        scaled = config.mixed_precision == "fp16" and not self.sharded
         self.scaler = torch.amp.GradScaler(accelerator.device.type, enabled=scaled)
 
-    def backward(self, loss_sum: torch.Tensor, step_pairs: int) -> None:
+    def begin(self, rate: float) -> None:
+        """Set the step's learning rate; DeepSpeed steps inside its last backward, so this comes first."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def backward(self, loss_sum: torch.Tensor, step_pairs: int, last: bool) -> None:
         """Add this micro batch's share of the mean over the whole step's pairs."""
         loss = loss_sum / step_pairs
         if self.sharded:
+            self.accelerator.gradient_state._set_sync_gradients(last)
             self.accelerator.backward(loss * self.accelerator.num_processes)
         else:
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -107,13 +115,9 @@ class Stepper:
         """fp16 gradients may overflow while the loss scale still has room to fall: the update is skipped, no more."""
         return self.scaler.is_enabled() and self.scaler.get_scale() > SMALLEST_SCALE
 
-    def finish(self, rate: float) -> float:
-        """Reduce, clip and apply the gradients at learning rate `rate`; returns their norm before clipping.
-
-        Where the norm is not finite no weight changes.
-        """
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+    def finish(self) -> float:
+        """Reduce, clip and apply the gradients; returns their norm before clipping. Where it is not finite no weight
+        changes."""
         norm = self._sharded_norm() if self.sharded else self._norm()
         if self.scaler.is_enabled():
             self.scaler.step(self.optimizer)
@@ -138,8 +142,8 @@ class Stepper:
 
     def _sharded_norm(self) -> float:
         limit = self.config.max_grad_norm or math.inf
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), limit)
-        return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+        norm: Any = self.accelerator.clip_grad_norm_(self.model.parameters(), limit)
+        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
 
 def decay_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:

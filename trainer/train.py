@@ -58,23 +58,25 @@ class Training:
             return False
         step_pairs = int(sum(pairs for pairs, _ in everyone))
         ready.moment.step, ready.moment.epoch = progress.step + 1, self.landmarks.epochs
-        ready.wrapped.train()
+        ready.stepper.model.train()
+        rate = self.rate(progress.step + 1)
+        ready.stepper.begin(rate)
         sums = Sums()
         for number, indices in enumerate(micro_batches):
+            last = number == len(micro_batches) - 1
             if indices:
-                self.forward_backward(indices, number, step_pairs, sums)
+                self.forward_backward(indices, number, step_pairs, sums, last)
             elif ready.sharded:  # its forward is a collective, so a rank without pairs takes part with weight 0
-                self.forward_backward([0], number, step_pairs, Sums(), weight=0.0)
+                self.forward_backward([0], number, step_pairs, Sums(), last, weight=0.0)
         sums.settle()
         total = sums.reduced(ready.device)
-        rate = self.rate(progress.step + 1)
-        norm = self.apply(rate, total, sums, micro_batches)
+        norm = self.apply(total, sums, micro_batches)
         progress.stepped(total.loss, total.pairs, total.tokens)
         self.report_step(total, rate, norm, time.perf_counter() - began)
         return True
 
     def forward_backward(
-        self, indices: Sequence[int], number: int, step_pairs: int, sums: Sums, weight: float = 1.0
+        self, indices: Sequence[int], number: int, step_pairs: int, sums: Sums, last: bool, weight: float = 1.0
     ) -> None:
         """One micro batch; dropout's seed depends on where it stands, not on what ran before."""
         ready, config = self.ready, self.config
@@ -85,9 +87,9 @@ class Training:
         ready.moment.pair_ids = tuple(pair.id for pair in pairs)
         batch = collate(pairs, ready.model.layout).to(ready.device)
         with ready.accelerator.autocast():
-            chosen, rejected = rewards(ready.wrapped, batch)
+            chosen, rejected = rewards(ready.stepper.model, batch)
         losses = pair_loss(chosen, rejected, batch.margin, config)
-        ready.stepper.backward(losses.sum() * weight, step_pairs)
+        ready.stepper.backward(losses.sum() * weight, step_pairs, last)
         sums.add(ready.moment.pair_ids, losses.detach(), (chosen - rejected).detach(), batch.tokens)
 
     def rate(self, step: int) -> float:
@@ -97,12 +99,12 @@ class Training:
             step, derived.total_steps, derived.warmup_steps, config.lr_scheduler, config.learning_rate
         )
 
-    def apply(self, rate: float, total: Sums, mine: Sums, micro_batches: MicroBatches) -> float:
+    def apply(self, total: Sums, mine: Sums, micro_batches: MicroBatches) -> float:
         """Update the weights; raises NotFinite, on every rank alike, with the pairs that did it."""
         step, stepper = self.progress.step + 1, self.ready.stepper
         if not math.isfinite(total.loss):
             raise self.not_finite(f"the loss of step {step} is {total.loss}", mine.broken, None)
-        norm = stepper.finish(rate)
+        norm = stepper.finish()
         if not math.isfinite(norm) and not stepper.overflow_only:
             ids = [self.ready.train.pairs[index].id for batch in micro_batches for index in batch]
             raise self.not_finite(f"the gradient norm of step {step} is {norm}", ids, norm)

@@ -1,0 +1,76 @@
+"""Models that accelerate splits over ranks: FSDP and DeepSpeed. Every function here is called by every rank.
+
+FSDP is tested on CPU ranks; DeepSpeed needs GPUs that were not at hand, and follows accelerate's documentation.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
+
+from trainer.config import TrainConfig
+from trainer.model import RewardModel
+
+DEEPSPEED_FOLDER = "deepspeed"
+INNER = "inner."
+"""Where the saved model's names begin inside RewardModel's."""
+
+
+def is_sharded(accelerator: Accelerator) -> bool:
+    """Whether the launcher's configuration asks for FSDP or DeepSpeed."""
+    return accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+
+
+def wrap(
+    accelerator: Accelerator, reward_model: RewardModel, optimizer: torch.optim.Optimizer, config: TrainConfig
+) -> tuple[torch.nn.Module, Any]:
+    """The split model and its optimizer."""
+    # accelerate looks for the layers to split at on the model it gets, which is not transformers' own here.
+    split_at: Any = reward_model.classifier._no_split_modules
+    reward_model._no_split_modules = split_at
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        accelerator.state.deepspeed_plugin.deepspeed_config.update(
+            train_micro_batch_size_per_gpu=config.batch_size,
+            gradient_accumulation_steps=config.gradient_accumulation_steps,
+            gradient_clipping=config.max_grad_norm,
+        )
+    wrapped, prepared = accelerator.prepare(reward_model, optimizer)
+    return wrapped, prepared
+
+
+def weights(accelerator: Accelerator, wrapped: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The whole state of RewardModel.inner on rank 0, on the CPU; the other ranks get an empty or partial one."""
+    state = accelerator.get_state_dict(wrapped)
+    return {name.removeprefix(INNER): weight for name, weight in state.items()}
+
+
+def save_optimizer(accelerator: Accelerator, wrapped: torch.nn.Module, optimizer: Any, folder: Path) -> Any:
+    """FSDP: the whole optimizer state on rank 0, to be saved by the caller. DeepSpeed writes files of its own."""
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        accelerator.wait_for_everyone()
+        engine: Any = wrapped
+        engine.save_checkpoint(str(folder / DEEPSPEED_FOLDER))
+        return {}
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return get_optimizer_state_dict(wrapped, optimizer.optimizer, options=options)
+
+
+def load_optimizer(
+    accelerator: Accelerator, wrapped: torch.nn.Module, optimizer: Any, folder: Path, state: Any
+) -> None:
+    """The inverse of `save_optimizer`."""
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        engine: Any = wrapped
+        engine.load_checkpoint(str(folder / DEEPSPEED_FOLDER))
+        return
+    options = StateDictOptions(full_state_dict=True)
+    set_optimizer_state_dict(wrapped, optimizer.optimizer, optim_state_dict=state, options=options)
