@@ -72,6 +72,7 @@ class Chart(Widget, can_focus=True):
         self._band: Band | None = None
         self._note = ""
         self._view = View()
+        self._extent: tuple[float, float] | None = None
         self._drawn: tuple[object, list[Strip]] = (None, [])
 
     # What the screen tells the chart
@@ -81,6 +82,7 @@ class Chart(Widget, can_focus=True):
         told = (tuple(curves), band, note)
         if told != (self._curves, self._band, self._note):
             self._curves, self._band, self._note = told
+            self._extent = self._seen()
             self.refresh()
 
     @property
@@ -90,6 +92,8 @@ class Chart(Widget, can_focus=True):
     def look(self, view: View) -> None:
         """Take over another chart's view, without a message."""
         if view != self._view:
+            if view.axis is not self._view.axis:
+                self._extent = None
             self._view = view
             self.refresh()
 
@@ -116,23 +120,25 @@ class Chart(Widget, can_focus=True):
 
     def action_zoom(self, factor: float) -> None:
         """About the cursor, or the right end."""
-        x, whole = self._scale(), self._whole()
+        x = self._scale()
+        first, last = self._extent or (x.low, x.high)
         length = (x.high - x.low) * factor
-        if length >= whole.high - whole.low:
+        if length >= last - first:
             self._change(window=Window())
             return
         centre = self._view.cursor if self._view.cursor is not None else x.high
         share = (centre - x.low) / (x.high - x.low)
-        self._go(centre - share * length, length, whole)
+        self._go(centre - share * length, length)
 
     def action_pan(self, by: int) -> None:
         x = self._scale()
         length = x.high - x.low
-        self._go(x.low + by * length / 4, length, self._whole())
+        self._go(x.low + by * length / 4, length)
 
-    def _go(self, low: float, length: float, whole: Scale) -> None:
-        low = max(whole.low, min(low, whole.high - length))
-        if length < whole.high - whole.low:
+    def _go(self, low: float, length: float) -> None:
+        first, last = self._extent or (low, low + length)
+        low = max(first, min(low, last - length))
+        if length < last - first:
             self._change(window=Window(low, low + length))
 
     def action_reset(self) -> None:
@@ -164,11 +170,14 @@ class Chart(Widget, can_focus=True):
         picture = Picture(self._scene(), palette_of(self), glyphs_of(self))
         return Scale(picture.x.low, picture.x.high, picture.columns)
 
-    def _whole(self) -> Scale:
-        """All of x that is known. A windowed source holds only a part: the widest seen so far counts."""
+    def _seen(self) -> tuple[float, float] | None:
+        """The widest x of this axis: while a window is open, the curves may hold no more than that."""
         ends = [(curve.x[0], curve.x[-1]) for curve in self._curves if len(curve.x)]
-        low = min((first for first, _ in ends), default=0.0)
-        return Scale(low, max((last for _, last in ends), default=1.0), 2)
+        if self._extent is not None and self._view.window != Window():
+            ends.append(self._extent)
+        if not ends:
+            return None
+        return min(first for first, _ in ends), max(last for _, last in ends)
 
     def render_line(self, y: int) -> Strip:
         key = (self._scene(), palette_of(self), glyphs_of(self), self.has_focus, self._note, self.chart_title)

@@ -171,7 +171,14 @@ COLUMNS = (
     Column(
         "train_loss", "train", 6, 9, lambda run, s: _figure(figures.loss(run.train_loss, s.glyphs.dash)), right=True
     ),
-    Column("gap", "gap", 6, 11, lambda run, s: _figure(figures.fixed(run.gap, 3, s.glyphs.dash)), right=True),
+    Column(
+        "gap",
+        "gap",
+        6,
+        11,
+        lambda run, s: _figure(figures.fixed(run.gap, 3, s.glyphs.dash, minus=s.glyphs.minus)),
+        right=True,
+    ),
     Column("delta", "Δ", 5, 10, _delta, right=True),
     Column("data", "data", 9, 13, lambda run, s: Cell(run.data or s.glyphs.dash, "quiet"), grow=6),
     Column("tags", "tags", 8, 14, lambda run, s: Cell(" ".join(run.tags), "quiet"), grow=12),

@@ -13,14 +13,13 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from rmtui.app.widgets.fields import Fields, Reference
+from rmtui.app.widgets.fields import Fields
+from rmtui.app.widgets.fields import Reference as Reference
 from rmtui.app.widgets.form_lines import FormLines, Heading, arranged
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.line_edit import LineEdit
 from rmtui.app.widgets.palette import palette_of
 from trainer.config import OPTIONS, Option, Problem
-
-__all__ = ["Form", "Reference"]
 
 
 class Form(ScrollView, can_focus=True):
@@ -112,6 +111,7 @@ class Form(ScrollView, can_focus=True):
         """Derived figures to show beside the fields: name → text."""
         if dict(lines) != self._derived:
             self._derived = dict(lines)
+            self._show_cursor()
             self.refresh()
 
     def focus_key(self, key: str) -> None:
@@ -127,10 +127,6 @@ class Form(ScrollView, can_focus=True):
         """The field under the cursor."""
         return self._option.key
 
-    @property
-    def editing(self) -> bool:
-        return self._edit is not None
-
     # Rows
 
     @property
@@ -143,9 +139,8 @@ class Form(ScrollView, can_focus=True):
         """Groups in their order, each under its heading; advanced fields when asked for, or when they differ."""
         here = self._option.key if self._rows else None
         self._rows = arranged(self.fields, self.show_advanced)
-        keys = [row.key if isinstance(row, Option) else "" for row in self._rows]
-        self._cursor = keys.index(here) if here in keys else 1
-        self.virtual_size = Size(self.size.width, len(self._rows))
+        places = {row.key: place for place, row in enumerate(self._rows) if isinstance(row, Option)}
+        self._cursor = places.get(here or "", 1)
 
     def _go(self, place: int) -> None:
         self._cursor = place
@@ -154,7 +149,9 @@ class Form(ScrollView, can_focus=True):
         self.post_message(self.Focused(self.key))
 
     def _show_cursor(self) -> None:
-        shown = max(1, self.size.height - self._foot())
+        foot = len(self._lines().foot(self._option))
+        self.virtual_size = Size(self.size.width, len(self._rows) + foot)
+        shown = max(1, self.size.height - foot)
         top = self.scroll_offset.y
         if self._cursor <= 1:
             top = 0
@@ -163,9 +160,6 @@ class Form(ScrollView, can_focus=True):
         elif self._cursor >= top + shown:
             top = self._cursor - shown + 1
         self.scroll_to(y=top, animate=False, immediate=True, force=True)
-
-    def _foot(self) -> int:
-        return len(self._lines().foot(self._option))
 
     # Keys
 
@@ -247,18 +241,16 @@ class Form(ScrollView, can_focus=True):
     def on_paste(self, event: events.Paste) -> None:
         if self._choices():
             return
-        if self._edit is None:
-            self._begin_edit(LineEdit())
-        assert self._edit is not None
-        self._edit.insert(event.text)
-        self.fields.typed(self.key, self._edit.text)
+        edit = self._edit or self._begin_edit(LineEdit())
+        edit.insert(event.text)
+        self.fields.typed(self.key, edit.text)
         self._say(self.key)
         event.stop()
 
-    def _begin_edit(self, edit: LineEdit) -> None:
-        self._before = self.fields.text(self.key)
-        self._edit = edit
+    def _begin_edit(self, edit: LineEdit) -> LineEdit:
+        self._before, self._edit = self.fields.text(self.key), edit
         self.refresh()
+        return edit
 
     def _end_edit(self) -> None:
         if self._edit is not None:
@@ -275,7 +267,6 @@ class Form(ScrollView, can_focus=True):
         self.refresh()
 
     def on_resize(self) -> None:
-        self.virtual_size = Size(self.size.width, len(self._rows))
         self._show_cursor()
 
     def on_click(self, event: events.Click) -> None:
@@ -283,8 +274,6 @@ class Form(ScrollView, can_focus=True):
         if place < len(self._rows) and isinstance(self._rows[place], Option):
             self._end_edit()
             self._go(place)
-
-    # Drawing
 
     def _lines(self) -> FormLines:
         return FormLines(self.fields, self.size.width, palette_of(self), glyphs_of(self), self._derived)

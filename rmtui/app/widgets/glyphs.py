@@ -46,6 +46,7 @@ class Glyphs:
     times: str
     minus: str
     more: str
+    delta: str
     curves: str
     """Markers of the six curve slots."""
 
@@ -59,7 +60,7 @@ UNICODE = Glyphs(
     marked="▌", best="★", pinned="⌃", up="↑", down="↓", best_up="▲", ellipsis="…", bar_full="━", bar_part="╸",
     bar_empty="─", block="▮", block_empty="▯", vertical="│", horizontal="─", corner="└", tick_left="┤", tick_below="┬",
     target="┄", cursor="┊", gap="✗", band="░", pointer="▸", arrow="→", ok="✓", dash="–", plus_minus="±", times="×",
-    minus="−", more="▼", curves="●◆▲■▼✚",
+    minus="−", more="▼", delta="Δ", curves="●◆▲■▼✚",
 )  # fmt: skip
 
 ASCII = Glyphs(
@@ -71,7 +72,7 @@ ASCII = Glyphs(
     marked="|", best="*", pinned="^", up="^", down="v", best_up="^", ellipsis="~", bar_full="#", bar_part="#",
     bar_empty="-", block="#", block_empty=".", vertical="|", horizontal="-", corner="+", tick_left="|", tick_below="+",
     target=".", cursor=":", gap="x", band=":", pointer=">", arrow=">", ok="+", dash="-", plus_minus="+-", times="x",
-    minus="-", more="v", curves="o*^#v+",
+    minus="-", more="v", delta="diff", curves="o*^#v+",
 )  # fmt: skip
 
 

@@ -94,7 +94,7 @@ def _inside(curve: Curve, x: Scale) -> list[tuple[float, float, float, float]]:
     after = next((n for n, row in enumerate(rows) if row[0] > x.high), len(rows))
     if 0 < first < len(rows) and rows[first][0] > x.low:
         inside.insert(0, _crossing(rows[first - 1], rows[first], x.low))
-    if first < after < len(rows) or (0 < after < len(rows) and not inside):
+    if 0 < after < len(rows) and rows[after - 1][0] < x.high:
         inside.append(_crossing(rows[after - 1], rows[after], x.high))
     return inside
 

@@ -52,7 +52,8 @@ class RunLines:
             sorted_here = column.key == key
             sign = (glyphs.down if descending else glyphs.up) if sorted_here else ""
             style = self.palette.text + Style(bold=True) if sorted_here else self.palette.quiet
-            segments.append(Segment(fit(column.title + sign, width, column.right, glyphs.ellipsis) + " " * GAP, style))
+            title = column.title.replace("Δ", glyphs.delta) + sign
+            segments.append(Segment(fit(title, width, column.right, glyphs.ellipsis) + " " * GAP, style))
         return Strip(segments)
 
     def words(self, text: str) -> Strip:

@@ -234,7 +234,7 @@ class RunTable(ScrollView, can_focus=True):
 
     def _scroll_rows(self, top: int) -> None:
         top = max(0, min(top, self._count - self._shown()))
-        self.scroll_to(y=top, animate=False, immediate=True)
+        self.scroll_to(y=top, animate=False, immediate=True, force=True)
 
     def _refresh_row(self, place: int) -> None:
         self.refresh(Region(0, place - self.scroll_offset.y + 1, self.size.width, 1))

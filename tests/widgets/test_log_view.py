@@ -1,0 +1,209 @@
+"""The log view over real files: following, pausing, searching, filtering, and lines that would harm a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from widgets_support import Stage, lines, page
+
+from rmtui.app.widgets.log_text import shown, step_in, tone, wrapped
+from rmtui.app.widgets.log_view import LogView
+from rmtui.records.logindex import LogIndex
+
+
+def write_log(path: Path, steps: int) -> Path:
+    rows = [f"12:00:{step % 60:02d} step {step}/{steps} | loss={1 / step:.4f}" for step in range(1, steps + 1)]
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def add(path: Path, *rows: str) -> None:
+    with path.open("a") as file:
+        file.write("".join(f"{row}\n" for row in rows))
+
+
+async def until(pilot, condition, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        await pilot.pause()
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return write_log(tmp_path / "rank0.log", 500)
+
+
+def opened(path: Path) -> LogView:
+    view = LogView()
+    view.call_later(view.open, LogIndex(path), "rank0")
+    return view
+
+
+async def test_a_log_opens_at_its_end_and_follows(log: Path):
+    view = opened(log)
+    async with Stage(view).run_test(size=(80, 12)) as pilot:
+        await pilot.pause()
+        assert "step 500/500" in lines(view)[-2] and "following" in lines(view)[-1]
+        add(log, "step 501 is new")
+        await until(pilot, lambda: "step 501 is new" in lines(view)[-2])
+
+
+async def test_half_a_line_is_shown_and_then_completed(log: Path):
+    view = opened(log)
+    async with Stage(view).run_test(size=(80, 12)) as pilot:
+        with log.open("a") as file:
+            file.write("half of")
+            file.flush()
+            await until(pilot, lambda: lines(view)[-2].strip() == "half of")
+            file.write(" a line\n")
+        await until(pilot, lambda: lines(view)[-2].strip() == "half of a line")
+
+
+async def test_moving_up_pauses_and_counts_what_comes(log: Path):
+    view = opened(log)
+    async with Stage(view).run_test(size=(80, 12)) as pilot:
+        await pilot.press("k", "k")
+        before = lines(view)[:-1]
+        add(log, *(f"line {n}" for n in range(128)))
+        await until(pilot, lambda: "▼ 128 new" in lines(view)[-1])
+        assert lines(view)[:-1] == before and not view.following
+        await pilot.press("G")
+        assert view.following and "line 127" in lines(view)[-2] and "new" not in lines(view)[-1]
+        assert [message.following for message in pilot.app.heard(LogView.FollowChanged)][-1] is True
+
+
+async def test_search_goes_back_from_the_end_and_on(log: Path):
+    view = opened(log)
+    async with Stage(view).run_test(size=(80, 12)) as pilot:
+        await pilot.press("slash", *"STEP 2", "enter")
+        await until(pilot, lambda: pilot.app.heard(LogView.SearchDone))
+        assert pilot.app.heard(LogView.SearchDone)[-1].line is None and "nothing more" in lines(view)[-1]
+        await pilot.press("slash", *"step 2", "enter")
+        await until(pilot, lambda: "step 299" in view.current_line)
+        await pilot.press("n")
+        await until(pilot, lambda: view.following or "step 299" in view.current_line)
+        await pilot.press("N")
+        await until(pilot, lambda: "step 298" in view.current_line)
+        await pilot.press("n")
+        await until(pilot, lambda: "step 299" in view.current_line)
+
+
+async def test_a_faulty_expression_is_said(log: Path):
+    view = opened(log)
+    async with Stage(view).run_test(size=(80, 12)) as pilot:
+        await pilot.press("slash", "slash", "left_parenthesis", "slash", "enter")
+        await until(pilot, lambda: "no regular expression" in lines(view)[-1])
+
+
+async def test_filter_shows_fitting_lines_only_and_new_ones_too(log: Path):
+    view = opened(log)
+    async with Stage(view).run_test(size=(80, 12)) as pilot:
+        await pilot.press("ampersand", *"step 49", "enter")
+        await until(pilot, lambda: "only lines with" in lines(view)[-1])
+        assert [line.split()[2] for line in lines(view)[:-1]] == ["49/500", *(f"{n}/500" for n in range(490, 500))]
+        add(log, "step 1 of something else", "step 49 again")
+        await until(pilot, lambda: "step 49 again" in page(view))
+        assert "something else" not in page(view)
+        await pilot.press("k", "k", "ampersand", "enter")
+        await until(pilot, lambda: "step 489/500" in page(view) or "step 497/500" in page(view))
+
+
+async def test_jumps_to_a_step_to_the_first_error_and_to_the_top(log: Path):
+    add(log, "Traceback (most recent call last):", "RuntimeError: boom", *(f"later {n}" for n in range(100)))
+    view = opened(log)
+    async with Stage(view).run_test(size=(80, 12)) as pilot:
+        view.go_to_step(212)
+        await until(pilot, lambda: "step 212/500" in view.current_line)
+        await pilot.press("enter")
+        assert pilot.app.heard(LogView.StepWanted)[-1].step == 212
+        view.first_error()
+        await until(pilot, lambda: view.current_line.startswith("Traceback"))
+        await pilot.press("g")
+        await until(pilot, lambda: "step 1/500" in lines(view)[0])
+        assert "line 1 of 602" in lines(view)[-1]
+
+
+async def test_wrap_and_timestamps(tmp_path: Path):
+    path = tmp_path / "rank0.log"
+    path.write_text("12:00:01 " + "word " * 30 + "end\n")
+    view = opened(path)
+    async with Stage(view).run_test(size=(40, 12)) as pilot:
+        await pilot.pause()
+        assert "end" not in page(view)
+        await pilot.press("w")
+        assert "end" in page(view) and "12:00:01" in page(view)
+        await pilot.press("T")
+        assert "12:00:01" not in page(view)
+
+
+async def test_copying_sends_the_line_to_the_clipboard(log: Path):
+    view = opened(log)
+    async with Stage(view).run_test(size=(80, 12)) as pilot:
+        await pilot.press("k", "y")
+        assert "step 499/500" in pilot.app.clipboard
+        await pilot.press("Y")
+        assert pilot.app.clipboard == str(log)
+
+
+async def test_a_burst_is_read_in_batches_and_nothing_is_lost(log: Path):
+    view = opened(log)
+    async with Stage(view).run_test(size=(80, 12)) as pilot:
+        await pilot.press("k")
+        add(log, *(f"burst {n}" for n in range(100_000)))
+        await until(pilot, lambda: "▼ 100 000 new" in lines(view)[-1])
+        await pilot.press("G")
+        assert "burst 99999" in lines(view)[-2]
+
+
+async def test_a_log_that_is_replaced_by_a_shorter_one(log: Path):
+    view = opened(log)
+    async with Stage(view).run_test(size=(80, 12)) as pilot:
+        await pilot.press("k")
+        log.write_text("begun anew\n")
+        await until(pilot, lambda: "begun anew" in page(view))
+
+
+async def test_a_large_log_is_searched_from_its_start(tmp_path: Path):
+    path = write_log(tmp_path / "rank0.log", 250_000)
+    view = opened(path)
+    async with Stage(view).run_test(size=(80, 12)) as pilot:
+        await pilot.press("g")
+        await until(pilot, lambda: "step 1/250000" in lines(view)[0])
+        view.search("step 777/", forward=True)
+        await until(pilot, lambda: "step 777/250000" in view.current_line)
+        assert "line 777 of 250 000" in lines(view)[-1]
+
+
+HARMFUL = [
+    ("\x1b[31mred\x1b[0m text", "red text"),
+    ("\x1b]0;title\x07after", "after"),
+    ("\x1b]52;c;aGVsbG8=\x1b\\after", "after"),
+    ("\x1bP1;2|payload\x1b\\after", "after"),
+    ("\x9b31mtext", "text"),
+    ("bell\x07 and \x08back", "bell· and ·back"),
+    ("\x1b[2J\x1b[Hhome", "home"),
+    ("a\tb", "a   b"),
+    ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+    ("cut \x1b[3", "cut "),
+    ("right \u202eto left", "right ·to left"),
+    ("10%|█ |\r 50%|█████ |\r100%|██████████| 10/10\r", "100%|██████████| 10/10"),
+]
+
+
+@pytest.mark.parametrize("raw,text", HARMFUL)
+def test_nothing_in_a_line_is_obeyed_by_the_terminal(raw, text):
+    assert shown(raw).replace("·[3", "") in (text, text.strip()) or shown(raw) == text
+
+
+def test_what_a_line_says():
+    assert tone("RuntimeError: CUDA out of memory") == "bad"
+    assert tone("UserWarning: warning of something") == "warn"
+    assert tone("Epoch 2/3 | train_loss=0.67") == "accent"
+    assert step_in("12:01 step 412/1200 | loss=0.6") == 412 and step_in("nothing") is None
+    assert shown("12:00:01 text", times=False) == "text" and shown("12 monkeys", times=False) == "12 monkeys"
+    assert wrapped("长" * 10, 8) == ["长" * 4, "长" * 4, "长" * 2]

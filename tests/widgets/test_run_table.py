@@ -1,0 +1,170 @@
+"""The list of runs: keys, marks, what stays where when rows arrive, what each width shows, what it costs."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from rich.cells import cell_len
+from widgets_support import Made, Rows, Stage, lines, page, run
+
+from rmtui.app.widgets.run_lines import Group
+from rmtui.app.widgets.run_table import RunTable
+from rmtui.records.facts import State
+
+
+async def test_the_cursor_moves_by_keys_and_says_so():
+    table = RunTable(Made(200))
+    async with Stage(table).run_test(size=(80, 24)) as pilot:
+        await pilot.press("j", "j", "down", "k")
+        assert table.selected.id == "run-000002"
+        await pilot.press("G")
+        assert table.selected.id == "run-000199"
+        assert "helpful-199" in lines(table)[-1]
+        await pilot.press("pageup")
+        assert table.selected.id == "run-000177"
+        await pilot.press("g", "k")
+        assert table.selected.id == "run-000000"
+        told = [message.run_id for message in pilot.app.heard(RunTable.Moved)]
+        assert told[0] == "run-000000" and "run-000199" in told and told[-1] == "run-000000"
+
+
+async def test_enter_opens_and_space_marks_and_goes_on():
+    table = RunTable(Made(5))
+    async with Stage(table).run_test(size=(80, 24)) as pilot:
+        await pilot.press("space", "space", "enter")
+        assert table.marked == ("run-000000", "run-000001")
+        assert pilot.app.heard(RunTable.Opened)[-1].run_id == "run-000002"
+        assert pilot.app.heard(RunTable.Marked)[-1].run_ids == ("run-000000", "run-000001")
+        assert lines(table)[1].startswith("▌") and lines(table)[2].startswith("▌")
+        await pilot.press("g", "space")
+        assert table.marked == ("run-000001",)
+
+
+async def test_selection_and_scroll_stay_with_their_runs_when_rows_arrive_above():
+    rows = Rows(run(n) for n in range(100))
+    table = RunTable(rows)
+    async with Stage(table).run_test(size=(80, 20)) as pilot:
+        for _ in range(30):
+            await pilot.press("j")
+        before = lines(table)
+        rows.rows[:0] = [run(1000 + n) for n in range(7)]
+        table.refresh_rows()
+        await pilot.pause()
+        assert table.selected.id == "run-000030"
+        assert lines(table) == before
+
+
+async def test_a_run_that_the_filter_takes_away_leaves_the_cursor_in_its_place():
+    rows = Rows(run(n) for n in range(10))
+    table = RunTable(rows)
+    async with Stage(table).run_test(size=(80, 20)) as pilot:
+        await pilot.press("j", "j", "j")
+        del rows.rows[3]
+        table.refresh_rows()
+        await pilot.pause()
+        assert table.selected.id == "run-000004"
+        rows.rows.clear()
+        table.empty_text = "no run matches"
+        table.refresh_rows()
+        await pilot.pause()
+        assert table.selected is None
+        assert "no run matches" in page(table)
+        assert pilot.app.heard(RunTable.Moved)[-1].run_id is None
+
+
+async def test_a_hundred_thousand_rows_are_read_no_more_than_two_hundred():
+    asked = {}
+    for length in (200, 100_000):
+        source = Made(length)
+        table = RunTable(source)
+        async with Stage(table).run_test(size=(160, 45)) as pilot:
+            await pilot.press("j", "G", "pageup", "g")
+            asked[length] = source.fetched
+    assert asked[100_000] <= asked[200]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 160, 200])
+async def test_columns_align_and_the_dearest_stay(width):
+    runs = [
+        run(1),
+        run(2, name="中文模型-很长的名字-2", val_acc=None),
+        run(3, val_loss=12.3456),
+        run(4, train_loss=123456.0),
+    ]
+    table = RunTable(Rows(runs))
+    async with Stage(table).run_test(size=(width, 12)):
+        heading, first, wide, third, fourth = lines(table)[:5]
+        assert "val_acc" in heading and "val_loss" in heading and "epochs" in heading
+        end = heading.index("val_loss") + len("val_loss")
+        for line, text in ((first, "0.570"), (wide, "0.570"), (third, "12.346"), (fourth, "0.570")):
+            assert _cut(line, end).endswith(text)
+        assert all(cell_len(line) <= width for line in lines(table))
+
+
+def _cut(line: str, cells: int) -> str:
+    """The first cells of a line: wide characters take two."""
+    kept = ""
+    for character in line:
+        if cell_len(kept + character) > cells:
+            break
+        kept += character
+    return kept
+
+
+async def test_wider_screens_show_more_and_never_less():
+    shown = []
+    for width in range(60, 220, 10):
+        table = RunTable(Made(3))
+        async with Stage(table).run_test(size=(width, 6)):
+            shown.append(set(table.sortable))
+    assert all(narrow <= wide for narrow, wide in itertools.pairwise(shown))
+    assert {"tags", "gap", "duration"} <= shown[-1]
+
+
+async def test_every_state_has_a_sign_a_word_and_its_reason():
+    runs = [run(n, state=state, reason=f"because {n}") for n, state in enumerate(State)]
+    table = RunTable(Rows(runs))
+    async with Stage(table).run_test(size=(120, 20)):
+        said = lines(table)[1:]
+    for state, line in zip(State, said, strict=False):
+        assert state.value in line
+    signs = {line.strip()[0] for line, state in zip(said, State, strict=False) if state is not State.KILLED}
+    assert len(signs) == len(State) - 1
+    assert "because 6" in next(line for line in said if "failed" in line)
+
+
+async def test_group_headings_are_stepped_over():
+    table = RunTable(Rows([Group("night", 2), run(1), run(2), Group("day", 1), run(3)]))
+    async with Stage(table).run_test(size=(80, 12)) as pilot:
+        await pilot.press("j", "j")
+        assert table.selected.id == "run-000002"
+        await pilot.press("j")
+        assert table.selected.id == "run-000003"
+        assert "night" in page(table) and "2 runs" in page(table)
+
+
+async def test_delta_is_shown_only_on_the_same_validation_pairs():
+    base = run(1, val_acc=0.70, val_fingerprint="x")
+    better, foreign = run(2, val_acc=0.725, val_fingerprint="x"), run(3, val_acc=0.9, val_fingerprint="y")
+    table = RunTable(Rows([base, better, foreign]))
+    async with Stage(table).run_test(size=(200, 10)) as pilot:
+        table.set_landmarks(best="run-000002", baseline=base)
+        await pilot.pause()
+        assert "+2.5" in lines(table)[2] and "72.5 ★" in lines(table)[2]
+        assert "+" not in lines(table)[1] and "+" not in lines(table)[3]
+
+
+async def test_ascii_mode_sends_ascii():
+    table = RunTable(Rows([run(1, pinned=True), run(2, state=State.FAILED, reason="x")]))
+    async with Stage(table, ascii_mode=True).run_test(size=(160, 10)) as pilot:
+        table.set_slots({"run-000001": 0})
+        table.set_marked(["run-000002"])
+        await pilot.pause()
+        assert page(table).isascii()
+
+
+async def test_control_characters_in_names_are_harmless():
+    table = RunTable(Rows([run(1, name="evil\x1b[2J\x07name", note="\x9b31m")]))
+    async with Stage(table).run_test(size=(80, 6)):
+        assert "\x1b" not in page(table) and "\x07" not in page(table)
