@@ -16,7 +16,7 @@ import torch.distributed as dist
 import transformers
 from accelerate import Accelerator
 
-from trainer import checkpoint, data, derived, estimate, model
+from trainer import checkpoint, data, derived, estimate, model, sharded
 from trainer.attempt import Moment, Request
 from trainer.config import TrainConfig, flatten, to_document
 from trainer.data import PairSet
@@ -134,6 +134,10 @@ def make_accelerator(config: TrainConfig, request: Request) -> Accelerator:
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision, log_with=config.trackers or None, project_dir=request.run / "trackers"
     )
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true" and not sharded.is_sharded(accelerator):
+        raise Refused(
+            "the accelerate configuration asks for FSDP, which accelerate does on accelerators only, not on CPUs"
+        )
     if accelerator.num_processes != request.world_size:
         raise Refused(
             f"accelerate runs {accelerator.num_processes} processes, but the launcher started {request.world_size}; "
@@ -208,6 +212,7 @@ def begin(ready: Ready, counts: tuple[int, int]) -> None:
         world_size=ready.world_size,
         versions=ready.facts["versions"],
         device=ready.facts["device"],
+        distributed=str(ready.accelerator.distributed_type.value),
         threads=ready.facts["threads"],
         resumed_from_step=ready.progress.step if ready.resumed else None,
         exact_resume=differences.exact(ready) if ready.resumed else None,
