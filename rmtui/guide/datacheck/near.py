@@ -60,6 +60,7 @@ def near(
     pairs, prompts = Ledger(2), Ledger(2)
     total = max(1, sum(report.lines for report in reports))
     done = 0
+    tick(0.0)
     for number, one in enumerate(files):
         for pair in _read(one, cancelled):
             place = pair.line << 8 | number
@@ -72,6 +73,7 @@ def near(
     found_at: dict[int, list[Finding]] = {place: [] for place in order}
     for number, finding in _compare(files, pairs, prompts, cancelled):
         found_at[order[number]].append(finding)
+    tick(1.0)
     return found_at
 
 

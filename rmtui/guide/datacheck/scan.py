@@ -79,23 +79,31 @@ def scan(paths: Sequence[Path], tokens: Tokens | None, tick: Tick) -> list[FileR
         _one_file(one, number, relations, tokens, share)
         done += sizes[order[number]]
     wrong = _relate(scans, relations)
+    tick(1.0)
     _compare(scans)
     reports = {place: one.report(len(lines)) for place, one, lines in zip(order, scans, wrong, strict=True)}
     return [reports[place] for place in range(len(paths))]
 
 
+_VALIDATION = {"val", "valid", "validation", "dev", "test", "eval", "heldout", "holdout"}
+_TRAINING = {"train", "training"}
+
+
 def is_validation(path: Path) -> bool:
     """Whether a path names validation data (`val/…`, `dev.jsonl`): such a file is held against the others."""
-    return bool(_words(path) & {"val", "valid", "validation", "dev", "test", "eval", "heldout", "holdout"})
+    words = _words(path)
+    return bool(words & _VALIDATION) and not words & _TRAINING
 
 
 def _held_against(path: Path, number: int) -> bool:
     """Named validation, or a further file that is not named training."""
-    return is_validation(path) or (number > 0 and not _words(path) & {"train", "training"})
+    return is_validation(path) or (number > 0 and not _words(path) & _TRAINING)
 
 
 def _words(path: Path) -> set[str]:
-    return {word for part in path.parts[-2:] for word in re.split(r"[\W_]+", part.lower())}
+    """The words of a file's name; of its folder's the whole, where the file's own say nothing."""
+    words = set(re.split(r"[\W_]+", path.stem.lower()))
+    return words if words & (_VALIDATION | _TRAINING) else words | {path.absolute().parent.name.lower()}
 
 
 class _Share:

@@ -1,0 +1,117 @@
+"""`rmtui check`: exit codes, the JSON document, the report, cleaned copies, the check before a launch."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from check_rows import distinct, row, write
+
+from rmtui.errors import UserError
+from rmtui.guide.datacheck import words
+from rmtui.operations import check
+
+BAD = row(rejected=row()["chosen"])
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "rmtui", "check", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_exit_codes(tmp_path):
+    clean = write(tmp_path / "clean.jsonl", distinct(3))
+    warned = write(tmp_path / "warned.jsonl", [row(), row()])
+    wrong = write(tmp_path / "wrong.jsonl", [BAD])
+    assert [run(path).returncode for path in (clean, warned, wrong)] == [0, 0, 1]
+    missing = run(tmp_path / "missing.jsonl")
+    assert missing.returncode == 2
+    assert "missing.jsonl" in missing.stderr
+    assert missing.stdout == ""
+
+
+def test_the_json_document(tmp_path):
+    path = write(tmp_path / "pairs.jsonl", [*distinct(2), BAD, row(), row()])
+    result = run(path, "--json")
+    assert result.returncode == 1
+    (file,) = json.loads(result.stdout)["files"]
+    assert (file["path"], file["lines"], file["good"]) == (str(path), 5, 4)
+    found = [(each["line"], each["kind"], each["severity"]) for each in file["findings"]]
+    assert found == [(3, "identical_answers", "error"), (5, "duplicate", "warning")]
+    assert all(each["message"] for each in file["findings"])
+
+
+def test_the_report_is_ranked_by_harm_and_shows_no_escape(tmp_path):
+    swapped = row(chosen=row()["rejected"], rejected=row()["chosen"])
+    path = write(tmp_path / "pairs.jsonl", [row(), "{'\x1b[31m': 1}", row(), swapped, row(chosen="red \x1b[31m")])
+    result = run(path, "--head", "5")
+    places = [result.stdout.index(word) for word in ("contradiction", "invalid json", "duplicate", "control character")]
+    assert places == sorted(places)
+    assert "\x1b" not in result.stdout
+    assert "It is Paris, on the Seine." in result.stdout
+    assert "5 lines, 3 good pairs" in result.stdout
+
+
+def test_a_cleaned_copy_keeps_good_rows_byte_by_byte(tmp_path):
+    good = [json.dumps(each, ensure_ascii=False).encode() for each in distinct(2)]
+    lines = [b"\xef\xbb\xbf" + good[0] + b"\r\n", b"\n", json.dumps(BAD).encode() + b"\n", b"\xff\xfe\n", good[1]]
+    path = write(tmp_path / "pairs.jsonl", lines)
+    before = path.read_bytes()
+    out = tmp_path / "clean.jsonl"
+    assert run(path, "--fix", out).returncode == 1
+    assert out.read_bytes() == b"".join(line + b"\n" for line in good)
+    dropped = [json.loads(line) for line in (tmp_path / "clean.jsonl.dropped.jsonl").read_text().splitlines()]
+    assert [(each["line"], each["kinds"]) for each in dropped] == [
+        (2, ["blank_line"]),
+        (3, ["identical_answers"]),
+        (4, ["encoding"]),
+    ]
+    assert path.read_bytes() == before
+    assert run(out).returncode == 0
+
+
+def test_a_cleaned_copy_never_replaces_a_file(tmp_path):
+    path = write(tmp_path / "pairs.jsonl", [row(), BAD])
+    report = check.check([path])
+    with pytest.raises(UserError):
+        check.fix(report, path)
+    assert len(path.read_bytes().splitlines()) == 2
+
+
+def test_copies_of_files_with_one_name_lie_apart(tmp_path):
+    files = [write(tmp_path / part / "x_pairs.jsonl", distinct(3)) for part in ("train", "val")]
+    copies = check.fix(check.check(files), tmp_path / "clean")
+    assert [str(copy.relative_to(tmp_path)) for copy in copies] == [
+        "clean/train/x_pairs.jsonl",
+        "clean/val/x_pairs.jsonl",
+    ]
+
+
+def test_many_findings_are_cut_in_the_list_and_never_in_counts_or_copies(tmp_path, monkeypatch):
+    monkeypatch.setattr("rmtui.guide.datacheck.scan.KEPT", 10)
+    path = write(tmp_path / "pairs.jsonl", [*distinct(5), *["no json"] * 30])
+    report = check.check([path])
+    (file,) = check.document(report)["files"]
+    assert (len(file["findings"]), file["findings_left_out"], file["errors"], file["good"]) == (10, 20, 30, 5)
+    copies = check.fix(report, tmp_path / "clean.jsonl")
+    assert list(copies.values()) == [(5, 30)]
+
+
+def test_before_a_launch_one_finding_a_kind_names_file_and_line(tmp_path):
+    train = write(tmp_path / "train.jsonl", [row(), BAD, BAD, row()])
+    val = write(tmp_path / "val.jsonl", distinct(4))
+    found = check.before_launch(train, val)
+    assert [(each.kind, each.severity) for each in found] == [("identical_answers", "error"), ("duplicate", "warning")]
+    assert f"{train}:2: " in found[0].message
+    write(tmp_path / "train.jsonl", distinct(9)[5:])
+    assert check.before_launch(train, val) == []
+
+
+def test_one_file_for_both_is_asked_about(tmp_path):
+    path = write(tmp_path / "pairs.jsonl", distinct(30))
+    assert [each.kind for each in check.before_launch(path, path)] == ["validation_is_training"]
+
+
+def test_summaries_of_a_clean_report_say_so(tmp_path):
+    report = check.check([write(tmp_path / "pairs.jsonl", distinct(3))])
+    assert any("nothing found" in line for line in words.lines(report))

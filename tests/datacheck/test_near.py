@@ -1,0 +1,77 @@
+"""Near-duplicates: found by what they say, cancellable, silent about rankings of several answers."""
+
+import pytest
+from check_rows import findings, row, write
+
+from rmtui.operations.check import check
+
+TEXT = "water light stone paper river engine garden letter window bridge number market doctor winter summer answer"
+WORDS = TEXT.split(" ")
+
+
+def text(seed, length=80):
+    """Words in an order of their own for each seed."""
+    return " ".join(
+        WORDS[(seed * 7 + place * (seed % 5 + 3)) % len(WORDS)] + str((seed * place) % 11) for place in range(length)
+    )
+
+
+def pair(seed, **changes):
+    return row(prompt=text(seed), chosen=text(seed + 1000), rejected=text(seed + 2000), **changes)
+
+
+def edited(words, place=20):
+    """The text with one word changed."""
+    changed = words.split()
+    changed[place] = "elsewhere"
+    return " ".join(changed)
+
+
+COPIES = {
+    "near_duplicate": lambda one: {key: edited(value) for key, value in one.items()},
+    "near_contradiction": lambda one: {
+        "prompt": one["prompt"],
+        "chosen": edited(one["rejected"]),
+        "rejected": edited(one["chosen"], 3),
+    },
+}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_an_edited_copy_is_found_at_the_later_line(tmp_path, kind):
+    rows = [pair(seed) for seed in range(20)]
+    path = write(tmp_path / "pairs.jsonl", [*rows, COPIES[kind](rows[4])])
+    assert findings(path) == [[(21, kind)]]
+    assert check([path]).files[0].findings[0].related == (str(path), 5)
+    assert findings(path, look_for_near=False) == [[]]
+
+
+def test_an_edited_question_in_validation_is_a_leak(tmp_path):
+    train = write(tmp_path / "train.jsonl", [pair(seed) for seed in range(20)])
+    leak = {**pair(77), "prompt": edited(pair(3)["prompt"], 39)}
+    val = write(tmp_path / "val.jsonl", [pair(seed) for seed in range(40, 55)] + [leak])
+    assert [each for each in findings(train, val)[1] if each[0]] == [(16, "near_leak")]
+
+
+def test_rankings_of_several_answers_are_not_duplicates(tmp_path):
+    first = pair(1)
+    path = write(tmp_path / "pairs.jsonl", [first, {**first, "rejected": edited(first["rejected"])}])
+    assert findings(path) == [[]]
+
+
+def test_a_cancelled_pass_leaves_the_exact_findings(tmp_path):
+    rows = [pair(seed) for seed in range(600)]
+    path = write(tmp_path / "pairs.jsonl", [*rows, rows[0], COPIES["near_duplicate"](rows[1])])
+    report = check([path], cancelled=lambda: True)
+    assert not report.near_done
+    assert [(finding.line, finding.kind) for finding in report.files[0].findings] == [(601, "duplicate")]
+
+
+def test_progress_rises_to_the_end_in_both_passes(tmp_path):
+    path = write(tmp_path / "pairs.jsonl", [pair(seed) for seed in range(50)])
+    told = {}
+    check([path], progress=lambda name, share: told.setdefault(name, []).append(share))
+    assert set(told) == {"lines", "near-duplicates"}
+    for shares in told.values():
+        assert shares == sorted(shares)
+        assert shares[-1] == 1

@@ -1,0 +1,45 @@
+"""Lengths in the model's own tokens."""
+
+import pytest
+from check_rows import distinct, findings, row, write
+
+from rmtui.errors import UserError
+from rmtui.operations.check import check
+
+tokenizers = pytest.importorskip("tokenizers", reason="the training stack is not installed")
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A folder whose tokenizer makes one token of every word."""
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"?": 0}, unk_token="?"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    (tmp_path / "model").mkdir()
+    tokenizer.save(str(tmp_path / "model" / "tokenizer.json"))
+    return tmp_path / "model"
+
+
+def test_answers_that_are_cut_and_pairs_that_are_truncated(tmp_path, model):
+    rows = [
+        row(prompt="one " * 15, chosen="is it four words?", rejected="no it is not"),
+        row(prompt="One and two?", chosen="three " * 21, rejected="no"),
+        row(prompt="two " * 16, chosen="a word more then", rejected="no it is"),
+        row(prompt="two " * 16, chosen="a word more then or", rejected="no it is"),
+    ]
+    path = write(tmp_path / "pairs.jsonl", rows)
+    (found,) = findings(path, model=model, max_length=20)
+    assert found == [(None, "truncated"), (2, "answer_cut")]
+    report = check([path], model=model, max_length=20)
+    assert "2 of 4 pairs" in report.files[0].findings[0].message
+    assert "chosen has 21 tokens" in report.files[0].findings[1].message
+
+
+def test_nothing_is_cut_below_the_limit(tmp_path, model):
+    assert findings(write(tmp_path / "pairs.jsonl", distinct(700)), model=model, max_length=20) == [[]]
+
+
+def test_a_folder_without_a_tokenizer_is_a_user_error(tmp_path):
+    path = write(tmp_path / "pairs.jsonl", distinct(1))
+    with pytest.raises(UserError) as error:
+        check([path], model=tmp_path)
+    assert "tokenizer.json" in error.value.why
