@@ -8,6 +8,8 @@ from rmtui.errors import UserError
 from rmtui.records.query import Condition, compile_query
 from rmtui.records.sqlite import Connection
 
+_MANY = 500
+"""Runs that fit, above which a list is read in its order, and below which by what fits."""
 _NOCASE = {"name", "preset", "data", "state"}
 SORT_COLUMNS = {
     **{name: name for name in ("created", "started", "ended", "name", "state", "preset", "data")},
@@ -35,7 +37,9 @@ class Listing:
         for pinned in (1, 0):
             left = -1 if limit is None else limit - len(found)
             if left != 0:
-                found += self._part(_where(condition, archived, pinned), condition, column, descending, left, offset)
+                many = bool(condition.sql) and self._count(condition, archived, pinned) > _MANY
+                where = _where(condition, archived, pinned, ordered=many)
+                found += self._part(where, condition, column, descending, left, offset)
             if pinned and offset:
                 offset = max(0, offset - self._count(condition, archived, pinned=1))
         return found
@@ -94,7 +98,8 @@ def _collated(column: str) -> str:
     return f"{column} COLLATE NOCASE" if column in _NOCASE else column
 
 
-def _where(condition: Condition, archived: bool, pinned: int) -> str:
+def _where(condition: Condition, archived: bool, pinned: int, ordered: bool = False) -> str:
     shown = "archived IN (0, 1)" if archived or condition.archived else "archived = 0"
-    wanted = f" AND ({condition.sql})" if condition.sql else ""
+    sql = condition.ordered if ordered else condition.sql
+    wanted = f" AND ({sql})" if sql else ""
     return f"{shown} AND pinned = {pinned}{wanted}"

@@ -212,12 +212,11 @@ def epoch_facts(figures: Figures) -> tuple[Epoch, ...]:
 
 def _epoch_fact(row: Mapping[str, Any]) -> Epoch:
     pairs = row.get("val_pairs")
-    whole = isinstance(pairs, (int, float)) and math.isfinite(pairs)
     return Epoch(
         epoch=row["epoch"],
         train_loss=row.get("train_loss"),
         val_loss=row.get("val_loss"),
         val_acc=row.get("val_acc"),
-        val_pairs=int(pairs) if whole else None,
+        val_pairs=int(pairs) if isinstance(pairs, (int, float)) and math.isfinite(pairs) else None,
         reward_margin=row.get("reward_margin"),
     )

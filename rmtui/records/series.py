@@ -137,7 +137,9 @@ def step_at(connection: Connection, run: int, x: Axis, value: float, after: bool
     """The step at a place on an axis: the first at or after it, or the last at or before it. By bisection."""
     if x == "step":
         return math.ceil(value) if after else math.floor(value)
-    low, high = connection.execute("SELECT min(step), max(step) FROM steps WHERE run = ?", (run,)).fetchone()
+    # Two questions: SQLite answers one for both ends by reading everything between them.
+    (low,) = connection.execute("SELECT min(step) FROM steps WHERE run = ?", (run,)).fetchone()
+    (high,) = connection.execute("SELECT max(step) FROM steps WHERE run = ?", (run,)).fetchone()
     if low is None:
         return 0
     if after:
