@@ -42,6 +42,8 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
         self.devices = ""
         """What the top line says of GPUs or CPU slots."""
         self._trouble_told = ""
+        self._version = 0
+        """Of the index, as the screens show it; a supervisor or a verb may have written to it, too."""
         for theme in themes.THEMES:
             self.register_theme(theme)
         self.theme = themes.NAMES[0]
@@ -124,10 +126,12 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
 
     def on_synced(self, message: Synced) -> None:
         before, self.counts = self.counts, message
+        version_before, self._version = self._version, self.feed.index.version()
         self._trouble_told = ""
-        for screen in self.screen_stack:
-            if isinstance(screen, Base) and (message.changed or before != message):
-                screen.synced(message)
+        if message.changed or before != message or version_before != self._version:
+            for screen in self.screen_stack:
+                if isinstance(screen, Base):
+                    screen.synced()
         self.feed.rest(ALIVE_SECONDS if message.alive or message.queued else IDLE_SECONDS)
 
     def on_failed(self, message: Failed) -> None:

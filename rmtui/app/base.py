@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.message_pump import MessagePump
 from textual.screen import Screen
 
-from rmtui.app.feed import Failed, Feed, Job, Synced
+from rmtui.app.feed import Failed, Feed, Job
 from rmtui.app.memory import Memory
 from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
@@ -66,8 +66,8 @@ class Base(Screen[None]):
     def heading(self, words: str) -> Text:
         return Text(words, palette_of(self).accent)
 
-    def synced(self, message: Synced) -> None:
-        """The index has something new; called for every open screen."""
+    def synced(self) -> None:
+        """The index has something new, perhaps of the runs shown here; called for every open screen."""
 
     def language_changed(self) -> None:
         """Readings are wanted in the other language."""

@@ -9,7 +9,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from rmtui.app.widgets.glyphs import glyphs_of
+from rmtui.app.widgets.glyphs import ASCII_CLASS, glyphs_of
 from rmtui.app.widgets.palette import palette_of
 
 
@@ -23,6 +23,8 @@ class Words(Static):
     def say(self, text: str | Text) -> None:
         """Show this text; nothing happens when it is there already."""
         fresh = _as_text(text)
+        if self.app.has_class(ASCII_CLASS):
+            fresh = _in_ascii(fresh)
         if fresh != self._said or fresh.spans != self._said.spans:
             self._said = fresh
             self.update(fresh)
@@ -33,12 +35,31 @@ class Words(Static):
         return self._said.plain
 
 
+def _shortened(path: str, by: int, ellipsis: str) -> str:
+    """The last folder's name where a path is too long; no other words are cut."""
+    head, slash, name = path.rpartition("/")
+    if not by or not slash:
+        return path
+    start = head.rfind("  ") + 2 if "  " in head else 0
+    return f"{head[:start]}{ellipsis}/{name}"
+
+
+_SIGNS = str.maketrans("·–−—…×→←↔±★°‘’“”", "----~x>< +* ''\"\"")
+"""One sign for one, so that colours stay where they are."""
+
+
+def _in_ascii(text: Text) -> Text:
+    made = text.copy()
+    made.plain = text.plain.translate(_SIGNS)
+    return made
+
+
 def _as_text(text: str | Text) -> Text:
     return text if isinstance(text, Text) else Text(text)
 
 
 class TopBar(Words):
-    """Where we are on the left, counts in the middle, devices on the right; the middle gives way first."""
+    """Where we are on the left, counts in the middle, devices on the right; long paths give way first, counts last."""
 
     DEFAULT_CSS = "TopBar { height: 1; width: 100%; dock: top; }"
 
@@ -63,8 +84,10 @@ class TopBar(Words):
             return
         left, middle, right = self._parts
         width = self.size.width or self.app.size.width
-        room = width - cell_len(left) - cell_len(right) - 6
-        middle = middle if cell_len(middle) <= room else ""
+        over = cell_len(left) + cell_len(middle) + cell_len(right) + 6 - width
+        left = _shortened(left, max(over, 0), glyphs_of(self).ellipsis)
+        over = cell_len(left) + cell_len(middle) + cell_len(right) + 6 - width
+        right = right if over <= 0 else ""
         first = (width - cell_len(middle)) // 2 - cell_len(left) - 1
         gap = max(2, first) if middle else 0
         palette = palette_of(self)
@@ -125,7 +148,7 @@ class KeyLine(Widget):
         return list(entries.values())
 
     def _key(self, display: str) -> str:
-        return display if glyphs_of(self).arrow != ">" else display.replace("↵", "enter").replace("␣", "space")
+        return display if glyphs_of(self).arrow != ">" else display.replace("⏎", "enter")
 
     def render(self) -> RenderResult:
         return self._line

@@ -18,6 +18,8 @@ class LogOpened(Message):
     run_id: str
     index: LogIndex | None
     title: str
+    ranks: bool = False
+    """A rank's log; while there is only the launcher's, the rank's is still to come."""
 
 
 def logs_of(folder: Path) -> list[Path]:
@@ -40,4 +42,4 @@ def open_log(run_id: str, folder: Path, place: int = 0) -> LogOpened:
     if not logs:
         return LogOpened(run_id, None, "no log yet")
     path = logs[place % len(logs)]
-    return LogOpened(run_id, LogIndex(path), f"{path.stem} · {path.parent.parent.name}")
+    return LogOpened(run_id, LogIndex(path), f"{path.stem} · {path.parent.parent.name}", logs[0].stem != "launch")

@@ -92,5 +92,5 @@ class RunPanel(Vertical):
         self.query_one("#says", Words).say(words)
 
     def open_log(self, opened: LogOpened) -> None:
-        self.has_log = opened.index is not None
+        self.has_log = opened.ranks
         self.log_view.open(opened.index, opened.title)

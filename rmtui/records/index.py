@@ -102,6 +102,11 @@ class Index:
             self.trouble = None
         return changed
 
+    def version(self) -> int:
+        """A number that is another one once any other connection, of whichever process, has written."""
+        (number,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(number)
+
     def _without_writing(self, error: DatabaseError) -> set[str]:
         try:
             self.count()

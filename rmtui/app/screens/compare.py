@@ -15,12 +15,13 @@ from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, TopBar, Words
 from rmtui.app.comparing import Comparison, markdown
-from rmtui.app.feed import Synced
 from rmtui.app.load import CurvesLoaded, Shown, Wanted, load_curves
 from rmtui.app.panel import Charts
 from rmtui.app.widgets.chart import Chart
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
+from rmtui.errors import UserError
+from rmtui.records.facts import Run
 
 
 @dataclass
@@ -41,6 +42,7 @@ class CompareScreen(Base):
         super().__init__()
         self._run_ids = tuple(run_ids)
         self._document: dict[str, Any] | None = None
+        self._runs: list[Run] = []
         self._unfold = False
         self._wanted: Wanted | None = None
 
@@ -54,11 +56,19 @@ class CompareScreen(Base):
 
     def on_mount(self) -> None:
         self.query_one(TopBar).tell(f"comparison of {len(self._run_ids)} runs")
+        self._runs = self._read()
         self._fetch()
 
-    def synced(self, message: Synced) -> None:
-        if set(message.changed) & set(self._run_ids):
+    def synced(self) -> None:
+        before, self._runs = self._runs, self._read()
+        if before != self._runs:
             self._fetch()
+
+    def _read(self) -> list[Run]:
+        try:
+            return [self.feed.index.run(run_id) for run_id in self._run_ids]
+        except UserError:  # one was deleted; what is shown stays
+            return self._runs
 
     def language_changed(self) -> None:
         self._fetch()

@@ -11,7 +11,6 @@ from textual.timer import Timer
 
 from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar
-from rmtui.app.feed import Synced
 from rmtui.app.filterline import FilterLine
 from rmtui.app.load import CurvesLoaded, Wanted, load_curves, overlay
 from rmtui.app.logs import LogOpened, open_log
@@ -44,6 +43,7 @@ class HomeScreen(RunActions):
         self._log_of = ""
         self._settle: Timer | None = None
         self._awaited = ""
+        self._followed: list[Run | None] = []
 
     def compose(self) -> ComposeResult:
         yield TopBar()
@@ -93,17 +93,18 @@ class HomeScreen(RunActions):
         if self.feed.index.trouble:
             self.complain(self.feed.index.trouble)
 
-    def synced(self, message: Synced) -> None:
+    def synced(self) -> None:
         self._tell_top()
-        if not message.changed:
-            return
         self._show_rows()
         if self._awaited and self.table.select(self._awaited):
             self._awaited = ""
-        run = self.current()
-        self.panel.show_run(run)
-        if run is not None and (run.id in message.changed or set(self.table.marked) & set(message.changed)):
+        if self._facts() != self._followed:
+            self.panel.show_run(self.current())
             self._follow()
+
+    def _facts(self) -> list[Run | None]:
+        """Everything that the panel shows: when it is as it was, nothing is drawn."""
+        return [self.current(), *self._marked_runs()]
 
     def await_run(self, run_id: str) -> None:
         """Put the cursor on a run that was launched just now, as soon as it is in the list."""
@@ -203,6 +204,7 @@ class HomeScreen(RunActions):
 
     def _follow(self) -> None:
         """Fetch curves, words and log of the run under the cursor."""
+        self._followed = self._facts()
         run = self.current()
         if run is None:
             self.panel.charts.clear("no run")

@@ -15,7 +15,6 @@ from textual.widgets.option_list import Option
 
 from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar
-from rmtui.app.feed import Synced
 from rmtui.app.runactions import Done, RunActions
 from rmtui.app.widgets import figures
 from rmtui.app.widgets.glyphs import glyphs_of
@@ -55,7 +54,7 @@ class QueueScreen(RunActions):
         self.query_one(TopBar).tell("queue")
         self._fetch()
 
-    def synced(self, message: Synced) -> None:
+    def synced(self) -> None:
         self._fetch()
 
     def _fetch(self) -> None:

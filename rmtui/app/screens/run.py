@@ -10,7 +10,6 @@ from textual.widgets import ContentSwitcher
 from rmtui.app import actions, details, said
 from rmtui.app.chrome import KeyLine, TopBar, Words
 from rmtui.app.devices import Loads, look, words
-from rmtui.app.feed import Synced
 from rmtui.app.load import CurvesLoaded, Shown, Wanted, load_curves
 from rmtui.app.load_run import EXTRA, ExtraLoaded, RunLoaded, load_extra, load_run, speed_words
 from rmtui.app.logs import LogOpened, open_log
@@ -70,9 +69,12 @@ class RunScreen(RunActions):
         self._fetch()
         self.set_interval(LOOK_SECONDS, self._look)
 
-    def synced(self, message: Synced) -> None:
-        if self._run_id in message.changed:
-            self._fetch()
+    def synced(self) -> None:
+        try:
+            if self.feed.index.run(self._run_id) != self._run:
+                self._fetch()
+        except UserError:
+            self.app.pop_screen()
 
     def language_changed(self) -> None:
         self._fetch()
@@ -147,7 +149,7 @@ class RunScreen(RunActions):
 
     @on(LogOpened)
     def _log_opened(self, message: LogOpened) -> None:
-        self._log_open = message.index is not None
+        self._log_open = message.ranks
         self.query_one(LogView).open(message.index, message.title)
 
     def action_rank(self) -> None:
