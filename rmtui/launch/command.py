@@ -121,7 +121,7 @@ def threads(processes: int) -> int:
     said = os.environ.get("OMP_NUM_THREADS", "")
     if said.isdigit() and int(said) > 0:
         return int(said)
-    return max(1, len(os.sched_getaffinity(0)) // processes)
+    return max(1, len(os.sched_getaffinity(0)) // max(1, processes))
 
 
 def full_environment(command: Command, tag: str, slots: Sequence[str]) -> dict[str, str]:

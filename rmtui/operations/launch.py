@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rmtui.errors import UserError
 from rmtui.launch import provenance, spawn
 from rmtui.operations.adopt import adopt
-from rmtui.operations.plan import Plan, plan
+from rmtui.operations.plan import Plan, fresh_name, plan
 from rmtui.records import state, tickets
 from rmtui.records.facts import State, Status
 from rmtui.records.folder import RunFolder
@@ -38,6 +38,8 @@ def prepare(ws: Workspace, plan: Plan) -> RunFolder:
     config = plan.spec["config"]
     spec = {**plan.spec, **provenance.facts(ws.root, config.get("data", {}))}
     try:
+        if plan.stem:
+            spec["name"] = fresh_name(ws, plan.stem)
         run = RunFolder.create(ws.runs, spec)
         if plan.tags:
             run.set_meta(tags=list(plan.tags))

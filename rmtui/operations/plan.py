@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +42,8 @@ class Plan:
     derived: Derived | None = None
     """Steps, warm-up, effective batch; None while the configuration or the data is wrong."""
     tags: tuple[str, ...] = ()
+    stem: str = ""
+    """Of a name that nobody chose: it is numbered when the run folder is made."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -64,6 +68,8 @@ class _Draft:
     source: str
     flat: dict[str, Any]
     problems: list[Problem] = field(default_factory=list)
+    sources: dict[str, str] = field(default_factory=dict)
+    """Key → where its value came from, where that is not the preset."""
 
     def wrong(self, key: str, what: str, remedy: str, source: str = "", severity: str = "error") -> None:
         self.problems.append(Problem(key, what, remedy, source or self.source, severity))
@@ -93,26 +99,37 @@ def plan(
     Paths are relative to `cwd` (default: the workspace). `check_data=False` leaves the data check out (a form asks for
     it on launch only). `config` replaces the preset's configuration (a form opened from a past run).
     """
-    chosen = presets.find(ws, preset) if isinstance(preset, str) else preset
+    chosen, trouble = _preset(ws, preset)
     draft = _Draft(ws, cwd or ws.root, str(chosen.path), options.flatten(chosen.config if config is None else config))
-    draft.problems += options.check(options.nest(draft.flat), draft.source)
+    draft.problems += [*trouble, *options.check(options.nest(draft.flat), draft.source)]
     _override(draft, overrides or {})
     data_name = _choose_data(draft, data, train, val, extra_val or {})
     _choose_model(draft, model)
     built = _build(draft)
     launch = _choose_devices(draft, procs, devices, accelerate_config)
-    name = checked_name(name) if name else _fresh_name(ws, f"{data_name or 'run'}-{chosen.name}")
+    stem = "" if name else f"{data_name or 'run'}-{chosen.name}"
     spec = {
-        "name": name,
+        "name": checked_name(name) if name else fresh_name(ws, stem),
         "preset": chosen.name,
         "data": data_name,
-        "config": options.to_document(built) if built else options.nest(draft.flat),
+        "config": options.to_document(built),
         "trainer": {"command": list(command.TRAINER), "schema": options.SCHEMA_VERSION},
         "launch": launch,
     }
-    derived = _check_inputs(draft, built, int(launch["processes"]), check_data) if built else None
+    derived = _check_inputs(draft, built, int(launch["processes"]), check_data)
     line = command.command(command.job_of(spec, launch["devices"]), "RUN", "RUN/attempt-1")
-    return Plan(spec, tuple(draft.problems), line, slots.needs_of(spec), derived, tuple(map(checked_name, tags)))
+    return Plan(spec, tuple(draft.problems), line, slots.needs_of(spec), derived, tuple(map(checked_name, tags)), stem)
+
+
+def _preset(ws: Workspace, preset: Preset | str) -> tuple[Preset, list[Problem]]:
+    """The preset, or an empty one and what is wrong with it, so that the other problems are told as well."""
+    if isinstance(preset, Preset):
+        return preset, []
+    try:
+        return presets.find(ws, preset), []
+    except UserError as error:
+        what = f"{error.what}: {error.why}" if error.why else error.what
+        return Preset(preset, "", "", ws.presets, {}, {}, ""), [Problem("preset", what, error.remedy)]
 
 
 def _override(draft: _Draft, overrides: Mapping[str, str]) -> None:
@@ -145,9 +162,12 @@ def _choose_data(draft: _Draft, data: str, train: str, val: str, extra_val: Mapp
             flat["data.train"], flat["data.val"] = map(str, pairs.find_data(ws.root, wanted))
         except FileNotFoundError as error:
             draft.wrong("data", str(error), "name a data set that is there, or give --train and --val", "--data")
+    draft.sources |= {key: "--data" for key in ("data.train", "data.val") if wanted}
     if train:
+        draft.sources["data.train"] = "--train"
         flat["data.train"] = str((draft.cwd / Path(train).expanduser()).resolve())
     if val:
+        draft.sources["data.val"] = "--val"
         flat["data.val"] = str((draft.cwd / Path(val).expanduser()).resolve())
     extra = {key: str(ws.path(path)) for key, path in dict(flat.get("data.extra_val") or {}).items()}
     extra |= {key: str((draft.cwd / Path(path).expanduser()).resolve()) for key, path in extra_val.items()}
@@ -160,20 +180,18 @@ def _choose_data(draft: _Draft, data: str, train: str, val: str, extra_val: Mapp
 def _choose_model(draft: _Draft, model: str) -> None:
     """A folder becomes absolute; what is no folder stays a hub name."""
     base = draft.cwd if model else draft.ws.root
+    draft.sources["model"] = "--model" if model else draft.source if draft.flat.get("model") else "workspace.toml"
     text = model or str(draft.flat.get("model") or draft.ws.settings.model)
     folder = base / Path(text).expanduser()
     draft.flat["model"] = str(folder.resolve()) if text and folder.exists() else text
 
 
-def _build(draft: _Draft) -> TrainConfig | None:
-    if any(problem.severity == "error" and problem.key in options.OPTIONS for problem in draft.problems):
-        return None
-    known = {key: value for key, value in draft.flat.items() if key in options.OPTIONS}
-    try:
-        return options.build(options.nest(known))
-    except ValueError as error:
-        draft.wrong("config", str(error), "mend these values")
-        return None
+def _build(draft: _Draft) -> TrainConfig:
+    """The configuration; a wrong value is left out, so that files and model are looked at in the same go."""
+    wrong = {problem.key for problem in draft.problems if problem.severity == "error"}
+    return options.build(
+        options.nest({k: value for k, value in draft.flat.items() if k in options.OPTIONS and k not in wrong})
+    )
 
 
 def _choose_devices(draft: _Draft, procs: int | None, devices: str, accelerate_config: str) -> dict[str, Any]:
@@ -186,7 +204,7 @@ def _choose_devices(draft: _Draft, procs: int | None, devices: str, accelerate_c
             named = machine.chosen(visible, [word.strip() for word in devices.split(",") if word.strip()])
         except UserError as error:
             draft.wrong("devices", f"{error.what} ({error.why})", error.remedy, "--devices")
-    processes = procs or len(named) or ws.settings.processes or len(visible) or 1
+    processes = procs if procs is not None else len(named) or ws.settings.processes or len(visible) or 1
     _check_processes(draft, processes, len(visible), len(named))
     file = accelerate_config or ws.settings.accelerate_config
     path = (draft.cwd if accelerate_config else ws.root) / Path(file).expanduser() if file else None
@@ -219,15 +237,17 @@ def _check_processes(draft: _Draft, processes: int, visible: int, named: int) ->
 
 
 def _check_inputs(draft: _Draft, built: TrainConfig, processes: int, check_data: bool) -> Derived | None:
-    found = options.check_inputs(built, draft.source)
-    draft.problems += [problem for problem in found if problem.key not in _told(draft)]
+    told = _told(draft)
+    for problem in options.check_inputs(built, draft.source):
+        if problem.key not in told:
+            draft.problems.append(dataclasses.replace(problem, source=draft.sources.get(problem.key, draft.source)))
     train, val = Path(built.data.train), Path(built.data.val)
     if not train.is_file() or not val.is_file():
         return None
     if check_data:
         _check_data(draft, built, train, val)
     count = count_pairs(train)
-    return derive(built, count, processes) if count else None
+    return derive(built, count, processes) if count and processes > 0 else None
 
 
 def _told(draft: _Draft) -> set[str]:
@@ -255,11 +275,13 @@ def _count(path: Path, size: int, changed: int) -> int:
         return sum(1 for line in file if not line.isspace())
 
 
-def _fresh_name(ws: Workspace, stem: str) -> str:
+def fresh_name(ws: Workspace, stem: str) -> str:
     """`helpful-A-3`: the first number after those in use among the newest runs."""
     used = [0]
+    pattern = re.compile(rf'^name = "{re.escape(stem)}-(\d+)"$', re.MULTILINE)
     for run in list(run_folders(ws.runs))[-NAMES_LOOKED_AT:]:
-        head, _, number = run.name().rpartition("-")
-        if head == stem and number.isdigit():
-            used.append(int(number))
+        for name in ("spec.toml", "meta.toml"):
+            path = run.path / name
+            text = path.read_text("utf-8", "replace") if path.is_file() else ""
+            used += map(int, pattern.findall(text))
     return f"{stem}-{max(used) + 1}"

@@ -110,6 +110,13 @@ def kill(process: proc.Proc) -> None:
     until(lambda: not proc.alive(process), f"the death of {process}")
 
 
+def stop_waiting(ws: Workspace, run: RunFolder) -> None:
+    """Let a run be done with the queue and its processes, however far it came."""
+    from rmtui.operations import stop
+
+    stop.stop(ws, run.id, now=True, wait=True)
+
+
 def descriptors(pid: int) -> list[str]:
     """What a process holds open."""
     return [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]

@@ -1,0 +1,124 @@
+"""Plans: every problem at once, each with its place and remedy; names, figures, and the exact line."""
+
+from __future__ import annotations
+
+import json
+
+import launch_kit as kit
+import pytest
+
+from rmtui import presets, workspace
+from rmtui.errors import UserError
+from rmtui.operations import launch
+from rmtui.operations.plan import plan
+from rmtui.records.folder import run_folders
+
+
+@pytest.fixture
+def ws(ws):
+    """With a data set, and a folder that looks like a model; nothing here is trained."""
+    for part, count in (("train", 40), ("val", 120)):
+        rows = [
+            {"id": f"{part}{n}", "prompt": f"{part} {n}?", "chosen": f"yes {n}", "rejected": f"no {n}"}
+            for n in range(count)
+        ]
+        (ws.root / f"data/{part}/tiny_pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (ws.root / "base").mkdir()
+    (ws.root / "base" / "config.json").write_text('{"model_type": "llama"}')
+    (ws.root / "workspace.toml").write_text('model = "base"\ndata = "tiny"\n')
+    return workspace.open_workspace(ws.root)
+
+
+def test_everything_wrong_is_told_at_once_and_nothing_is_made(ws):
+    wrong = {"learning_rate": "fast", "lora.r": "0", "lerning_rate": "1e-5"}
+    planned = plan(ws, "a", overrides=wrong, train="nope.jsonl", model="./nowhere", procs=0)
+    told = {(problem.key, problem.source) for problem in planned.errors}
+    assert told >= {
+        ("learning_rate", "--set"),
+        ("lora.r", "--set"),
+        ("lerning_rate", "--set"),
+        ("data.train", "--train"),
+        ("model", "--model"),
+        ("processes", "--procs"),
+    }
+    assert all(problem.what and problem.remedy for problem in planned.errors)
+    with pytest.raises(UserError) as refused:
+        launch.start(ws, planned)
+    assert "did you mean learning_rate" in str(refused.value)
+    assert list(run_folders(ws.runs)) == []
+
+
+def test_a_broken_preset_hides_no_other_problem(ws):
+    (ws.presets / "mine.toml").write_text('learning_rate = "fast"\n[lora]\nr = 0\n')
+    planned = plan(ws, "mine", data="nothing")
+    words = "\n".join(map(str, planned.errors))
+    assert "mine.toml" in words and "learning_rate" in words and "lora.r" in words and "nothing_pairs.jsonl" in words
+
+
+def test_without_a_model_a_launch_is_refused(ws):
+    (ws.root / "workspace.toml").write_text('data = "tiny"\n')
+    planned = plan(workspace.open_workspace(ws.root), "A")
+    assert [problem.key for problem in planned.errors] == ["model"]
+
+
+def test_the_figures_follow_from_data_and_processes(ws):
+    planned = plan(ws, "A", procs=2)
+    figures = planned.derived
+    assert (figures.train_pairs, figures.effective_batch) == (40, 4 * 2 * 2)
+    assert (figures.steps_per_epoch, figures.total_steps, figures.warmup_steps) == (3, 9, 0)
+
+
+def test_the_processes_are_the_callers_else_the_workspaces_else_one(ws):
+    assert plan(ws, "A").spec["launch"]["processes"] == 1
+    (ws.root / "workspace.toml").write_text('model = "base"\ndata = "tiny"\nprocesses = 2\n')
+    ws = workspace.open_workspace(ws.root)
+    assert plan(ws, "A").spec["launch"]["processes"] == 2
+    assert plan(ws, "A", procs=1).spec["launch"]["processes"] == 1
+
+
+def test_the_line_really_asks_for_two_cpu_ranks(ws):
+    two, one = plan(ws, "A", procs=2).command, plan(ws, "A", procs=1).command
+    words = " ".join(two.argv)
+    assert "--multi_gpu --num_processes 2 --num_machines 1" in words and "--main_process_port 0" in words
+    assert two.environment["ACCELERATE_USE_CPU"] == "true"
+    assert int(two.environment["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"]) > 90
+    assert "--cpu --num_processes 1" in " ".join(one.argv) and "--multi_gpu" not in one.argv
+
+
+def test_a_train_file_alone_keeps_the_default_validation_file(ws, tmp_path):
+    other = tmp_path / "other.jsonl"
+    other.write_bytes((ws.root / "data/train/tiny_pairs.jsonl").read_bytes())
+    config = plan(ws, "A", train="other.jsonl", cwd=tmp_path).spec["config"]
+    assert config["data"]["train"] == str(other)
+    assert config["data"]["val"] == str(ws.root / "data/val/tiny_pairs.jsonl")
+
+
+def test_names_count_up_and_odd_ones_are_refused_or_kept_as_text(ws):
+    assert plan(ws, "A").spec["name"] == "tiny-A-1"
+    first, second = (launch.prepare(ws, planned) for planned in [plan(ws, "A"), plan(ws, "A")])
+    assert [first.name(), second.name()] == ["tiny-A-1", "tiny-A-2"]
+    odd = launch.prepare(ws, plan(ws, "A", name="../../[b]x; rm -rf $HOME"))
+    assert odd.name() == "../../[b]x; rm -rf $HOME" and odd.path.parent == ws.runs
+    with pytest.raises(UserError):
+        plan(ws, "A", name="two\nlines\x1b[2J")
+
+
+def test_a_preset_edited_after_the_plan_changes_nothing_that_was_launched(ws):
+    preset = presets.find(ws, "A")
+    planned = plan(ws, preset)
+    preset.path.write_text(preset.text.replace("1.5e-5", "9e-5"))
+    run = launch.prepare(ws, planned)
+    assert run.spec()["config"]["learning_rate"] == 1.5e-5
+    assert plan(ws, "A").spec["config"]["learning_rate"] == 9e-5
+
+
+def test_the_spec_says_where_the_run_comes_from(ws):
+    spec = launch.prepare(ws, plan(ws, "A", tags=["night"])).spec()
+    assert len(spec["fingerprints"]["train"]) == 64 and spec["fingerprints"]["train"] != spec["fingerprints"]["val"]
+    assert "rmtui" in spec["versions"] and spec["schema"] == 1
+
+
+def test_a_named_gpu_that_is_not_there_is_refused(ws):
+    planned = plan(ws, "A", devices="7,8")
+    assert [problem.key for problem in planned.errors] == ["devices"]
+    assert kit.slots.needs_of(planned.spec).kind == "cpu"

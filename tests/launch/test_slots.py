@@ -1,0 +1,142 @@
+"""Who gets which device: real locks, with a list of GPUs in place of the driver's."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import launch_kit as kit
+import pytest
+
+from rmtui.launch import machine, slots, spawn
+from rmtui.launch.machine import Gpu
+from rmtui.operations import queue
+from rmtui.records import proc, state, tickets
+from rmtui.records.facts import State
+from rmtui.records.tickets import Needs
+
+FOUR = [Gpu(str(n), f"GPU-{n:04d}", "H100", 80 << 30) for n in range(4)]
+
+
+def look():
+    return FOUR
+
+
+def gpu(count=1, *names):
+    return Needs("gpu", count, names)
+
+
+def test_no_two_runs_get_one_gpu(ws):
+    first, second = slots.take(ws, gpu(2), look=look), slots.take(ws, gpu(2), look=look)
+    assert len({*first.devices, *second.devices}) == 4
+    assert slots.take(ws, gpu(1), look=look) is None
+    first.release()
+    assert slots.take(ws, gpu(2), look=look).devices == first.devices
+
+
+def test_another_workspace_sees_the_same_gpus_taken(ws, tmp_path):
+    other = kit.make_workspace(tmp_path / "other")
+    taken = slots.take(ws, gpu(3), look=look)
+    assert slots.take(other, gpu(2), look=look) is None
+    assert not set(slots.take(other, gpu(1), look=look).devices) & set(taken.devices)
+
+
+def test_foreign_processes_make_a_gpu_taken(ws):
+    busy = [Gpu("0", "GPU-a", pids=(4711,)), Gpu("1", "GPU-b")]
+    assert slots.take(ws, gpu(2), look=lambda: busy) is None
+    assert slots.take(ws, Needs("gpu", 1, ("0",)), look=lambda: busy) is None
+    assert slots.take(ws, gpu(1), look=lambda: busy).devices == ("GPU-b",)
+
+
+def test_a_process_that_carries_a_slot_keeps_it_without_a_lock(ws):
+    env = os.environ | {proc.TAG: "20260101-000000-aaaa:1:ff", proc.SLOTS: "gpu-GPU-0000,gpu-GPU-0001"}
+    orphan = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], env=env)
+    try:
+        kit.until(lambda: proc.tagged("20260101-000000-aaaa"), "the orphan")
+        assert slots.take(ws, gpu(3), look=look) is None
+        assert slots.take(ws, gpu(2), look=look).devices == ("GPU-0002", "GPU-0003")
+    finally:
+        orphan.kill()
+        orphan.wait()
+
+
+@pytest.mark.parametrize(
+    ("said", "indices"),
+    [(None, "0123"), ("2,0", "20"), ("GPU-0003", "3"), ("", ""), ("1,9,2", "1"), ("NoDevFiles", "")],
+)
+def test_visible_devices_are_those_that_cuda_would_see(said, indices, monkeypatch):
+    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS"):
+        monkeypatch.delenv(name, raising=False)
+    if said is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", said)
+    assert "".join(each.index for each in machine.visible(FOUR)) == indices
+
+
+def test_a_schedulers_allocation_counts(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("SLURM_STEP_GPUS", "1,3")
+    assert [each.index for each in machine.visible(FOUR)] == ["1", "3"]
+
+
+def waiting(ws, run: str, needs: Needs) -> tickets.Ticket:
+    """A ticket whose waiting process is this one."""
+    ticket = tickets.add(ws.queue, run, 1, needs)
+    slots.fcntl.flock(os.open(tickets.waiter_lock(ws.queue, run), os.O_RDWR | os.O_CREAT), slots.fcntl.LOCK_EX)
+    return ticket
+
+
+def test_the_line_is_kept_unless_the_devices_differ(ws):
+    held = slots.take(ws, Needs("gpu", 2, ("0", "1")), look=look)
+    four = waiting(ws, "20260101-000000-0001", gpu(4))
+    named = waiting(ws, "20260101-000000-0002", Needs("gpu", 1, ("3",)))
+    assert slots.take_turn(ws, four, look) is None
+    assert slots.take_turn(ws, named, look) is None, "the four in front wait for every GPU"
+    tickets.remove(ws.queue, four.run)
+    first = waiting(ws, "20260101-000000-0003", Needs("gpu", 1, ("0",)))
+    queue_first = slots.take_turn(ws, named, look)
+    assert queue_first.devices == ("GPU-0003",), "whoever waits for GPU 0 does not hold GPU 3 back"
+    held.release()
+    assert slots.take_turn(ws, first, look).devices == ("GPU-0000",)
+
+
+def test_after_a_restart_queued_runs_wait_visibly_and_are_started_by_hand(ws):
+    first = kit.start(ws, steps=2, hold_at=1)
+    kit.until_step(first, 1)
+    run = kit.start(ws, steps=1)
+    line = f"{run.path}".encode()
+    (waiter,) = [pid for pid in pids() if line in cmdline(pid)]
+    kit.kill(proc.find(waiter))
+    ticket = tickets.read(ws.queue, run.id)
+    tickets.write(ws.queue, dataclasses.replace(ticket, boot_id="another-boot"))
+    kit.go(first)
+    kit.until_ended(first)
+    now = state.status(run)
+    assert now.state == State.QUEUED and "restarted" in now.reason and "queue --start" in now.reason
+    assert [place.attended for place in queue.places(ws)] == [False]
+    behind = kit.start(ws, steps=1)
+    assert kit.until_ended(behind).state == State.FINISHED, "one that nobody attends holds nobody back"
+    assert queue.start_again(ws) == [run.id] and queue.start_again(ws) == []
+    assert kit.until_ended(run).state == State.FINISHED
+
+
+def pids() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def cmdline(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_a_second_waiting_process_is_not_started(ws):
+    first = kit.start(ws, steps=2, hold_at=1)
+    kit.until_step(first, 1)
+    run = kit.start(ws, steps=1)
+    assert spawn.wait_in_line(ws, run, 1) is False
+    kit.go(first)
+    kit.until_ended(run)

@@ -1,0 +1,84 @@
+"""launch, stop, resume and queue as a person types them; the slow one trains for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import launch_kit as kit
+import pytest
+
+from rmtui.records.facts import State
+
+
+def rmtui(ws, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "rmtui", "-C", str(ws.root), *words],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=200,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_stop_and_queue(ws):
+    first = kit.start(ws, steps=2, hold_at=1)
+    kit.until_step(first, 1)
+    second, third = kit.start(ws, steps=1), kit.start(ws, steps=1)
+    assert rmtui(ws, "queue", "--move", third.id, "1").stdout.splitlines()[0].split()[:2] == ["1", third.id]
+    listed = json.loads(rmtui(ws, "queue", "--json").stdout)
+    assert [(place["id"], place["place"]) for place in listed] == [(third.id, 1), (second.id, 2)]
+    assert rmtui(ws, "queue", "--remove", second.id).returncode == 0
+    stopped = rmtui(ws, "stop", first.id, "--wait", "--json")
+    assert (stopped.returncode, json.loads(stopped.stdout)["state"]) == (0, "stopped")
+    assert kit.until_ended(third).state == State.FINISHED
+    assert rmtui(ws, "stop", "no-such-run").returncode == 2
+
+
+def test_resume_says_where_it_goes_on_and_waits(ws):
+    run = kit.start(ws, steps=4, hold_at=2)
+    kit.until_step(run, 2)
+    assert rmtui(ws, "resume", run.id).returncode == 2
+    assert rmtui(ws, "stop", run.id, "--wait").returncode == 0
+    kit.go(run)
+    resumed = rmtui(ws, "resume", run.id, "--wait")
+    assert (resumed.returncode, resumed.stdout.strip()) == (0, run.id)
+    assert "goes on from step 2" in resumed.stderr and "finished" in resumed.stderr
+
+
+def test_a_dry_run_shows_line_and_figures_and_starts_nothing(ws):
+    done = rmtui(ws, "launch", "A", "--procs", "2", "--dry-run", "--json")
+    document = json.loads(done.stdout)
+    assert done.returncode == 2 and {problem["key"] for problem in document["problems"]} >= {"model", "data.train"}
+    assert "--multi_gpu --num_processes 2" in document["line"]
+    assert not list(ws.runs.iterdir())
+
+
+@pytest.mark.slow
+def test_two_real_ranks_train_and_seeds_queue_behind_each_other(ws):
+    from trainer import toy
+
+    toy.make_decoder(ws.root / "base", ["certainly, here is how", "no, go away", "please help me"] * 5)
+    for part, count in (("train", 16), ("val", 7)):
+        rows = [
+            {"prompt": f"{part} {n}: please help", "chosen": f"certainly, here is how {n}", "rejected": f"no {n}"}
+            for n in range(count)
+        ]
+        (ws.root / f"data/{part}/tiny_pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (ws.root / "workspace.toml").write_text('model = "base"\ndata = "tiny"\nprocesses = 2\n')
+    done = rmtui(ws, "launch", "A", "--set", "num_epochs=1", "--seeds", "1,2", "--tag", "night", "--wait")
+    assert done.returncode == 0, done.stderr
+    runs = [kit.RunFolder(ws.runs / run_id) for run_id in done.stdout.split()]
+    assert [run.name() for run in runs] == ["tiny-A-1", "tiny-A-2"]
+    assert [run.spec()["config"]["seed"] for run in runs] == [1, 2]
+    assert runs[0].last_attempt().exit()["ended"] <= runs[1].last_attempt().launch()["t"]
+    for run in runs:
+        kinds = {event["kind"]: event for event in kit.events(run)}
+        assert kinds["start"]["data"]["world_size"] == 2
+        assert (kinds["epoch"]["metrics"]["val_acc"] * 7) % 1 == pytest.approx(0, abs=1e-9)
+        assert {path.name for path in run.last_attempt().logs.iterdir()} == {"launch.log", "rank0.log", "rank1.log"}
+        assert run.meta()["tags"] == ["night"]
+        assert kit.none_left(run)
