@@ -110,7 +110,8 @@ async def test_filter_shows_fitting_lines_only_and_new_ones_too(log: Path):
         await until(pilot, lambda: "step 49 again" in page(view))
         assert "something else" not in page(view)
         await pilot.press("k", "k", "ampersand", "enter")
-        await until(pilot, lambda: "step 489/500" in page(view) or "step 497/500" in page(view))
+        await until(pilot, lambda: "step 497/500" in page(view))
+        assert "step 498/500" in view.current_line
 
 
 async def test_jumps_to_a_step_to_the_first_error_and_to_the_top(log: Path):
@@ -189,7 +190,7 @@ HARMFUL = [
     ("\x1b[2J\x1b[Hhome", "home"),
     ("a\tb", "a   b"),
     ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
-    ("cut \x1b[3", "cut "),
+    ("cut \x1b[3", "cut 3"),
     ("right \u202eto left", "right ·to left"),
     ("10%|█ |\r 50%|█████ |\r100%|██████████| 10/10\r", "100%|██████████| 10/10"),
 ]
@@ -197,7 +198,7 @@ HARMFUL = [
 
 @pytest.mark.parametrize("raw,text", HARMFUL)
 def test_nothing_in_a_line_is_obeyed_by_the_terminal(raw, text):
-    assert shown(raw).replace("·[3", "") in (text, text.strip()) or shown(raw) == text
+    assert shown(raw) == text
 
 
 def test_what_a_line_says():

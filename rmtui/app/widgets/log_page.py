@@ -103,14 +103,14 @@ class LogPage:
         self.source.close()
         self.source = source
 
-    def set_filter(self, pattern: str, matches: list[int]) -> None:
+    def set_filter(self, pattern: str, matches: list[int], height: int) -> None:
         """Only these lines, and those among later ones that fit; "" shows all again."""
         line = self.number(self.cursor) if self.count else 0
         self.filter = compiled(pattern) if pattern else None
         self.matches = matches if pattern else None
         self._seen = self.source.line_count
         self.cursor = self.place(line)
-        self.top = self.cursor
+        self.top = max(0, self.cursor - height // 2)
 
     def number(self, place: int) -> int:
         """The file's line at a place of the view."""

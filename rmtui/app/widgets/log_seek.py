@@ -69,7 +69,7 @@ class LogSeeker(Widget):
         if page is None:
             return
         if not pattern:
-            page.set_filter("", [])
+            page.set_filter("", [], self._height)
             self._say("")
             return
         self._say(f"filtering {glyphs_of(self).ellipsis}")
@@ -134,7 +134,7 @@ class LogSeeker(Widget):
     def _filtered(self, page: LogPage, index: LogIndex, pattern: str, matches: list[int]) -> None:
         if page is self._page:
             page.adopt(index)
-            page.set_filter(pattern, matches)
+            page.set_filter(pattern, matches, self._height)
             self._say(f"only lines with {pattern}")
 
     def _told_follow(self) -> None:
