@@ -29,17 +29,28 @@ class Situation:
         """Those of the readings that were made."""
         return tuple(item for item in ids if item in self.readings)
 
-    def expected(self, ranges: Mapping[str, figures.Range]) -> dict[str, list[float]]:
-        """The guide's ranges; on another base or data, in proportion to this run's last losses."""
+    def expected(
+        self, ranges: Mapping[str, figures.Range], start: Mapping[str, float] = figures.AFTER_LOSSES
+    ) -> dict[str, list[float]]:
+        """The guide's ranges, stated from `start`; on another base or data, in proportion to this run's last losses."""
         if is_guides_own(self.subject, self.limits):
             return {metric: list(ends) for metric, ends in ranges.items()}
-        start = {"train_loss": figures.AFTER.train_loss, "val_loss": figures.AFTER.val_loss}
         moved = {}
         for metric, base in start.items():
             own = self.subject.newest(metric)
             if metric in ranges and own is not None:
                 moved[metric] = [round(own * end / base, 4) for end in ranges[metric]]
         return moved
+
+    def fourth_epoch(self) -> dict[str, list[float]]:
+        """What the ideal path's fourth epoch is expected to add to its third."""
+        third, fourth = figures.IDEAL[2], figures.IDEAL[3]
+        half = self.limits.band_loss
+        ranges = {
+            "train_loss": (round(fourth.train_loss - half, 4), round(fourth.train_loss + half, 4)),
+            "val_loss": (round(fourth.val_loss - half, 4), round(fourth.val_loss + half, 4)),
+        }
+        return self.expected(ranges, {"train_loss": third.train_loss, "val_loss": third.val_loss})
 
 
 def advise(
@@ -160,8 +171,9 @@ def more_epochs(case: Situation) -> Iterator[Advice]:
     epochs = case.subject.value("num_epochs") or case.subject.run.num_epochs or len(case.subject.run.epochs)
     target = next((count for count in figures.MORE_EPOCHS_TO if count > epochs), None)
     if target:
-        changes = {"num_epochs": target}
-        yield Advice("more_epochs", changes, case.expected(figures.MORE_EPOCHS), _learning(case))
+        first = epochs < figures.MORE_EPOCHS_TO[0]
+        expected = case.expected(figures.MORE_EPOCHS) if first else case.fourth_epoch()
+        yield Advice("more_epochs", {"num_epochs": target}, expected, _learning(case))
     elif len(still := case.has("train_loss_fell", "val_loss_fell")) == 2 and not case.has("val_loss_turned"):
         yield Advice("one_more_epoch", {"num_epochs": epochs + 1}, because=still, own=True)
 

@@ -45,7 +45,7 @@ def compare(entries: Sequence[Entry], limits: Thresholds = DEFAULT, lang: str = 
         "paired": [_paired(entries[0], other, limits, lang) for other in entries[1:]],
         "seeds": _seeds(subjects, limits, lang),
         "warnings": warnings(subjects, lang),
-        "readings": [_against(subjects[0], other, limits, lang) for other in subjects[1:]],
+        "readings": [_against(entries[0], other, limits, lang) for other in entries[1:]],
     }
 
 
@@ -227,13 +227,16 @@ def warnings(subjects: Sequence[Subject], lang: str) -> list[str]:
     return found
 
 
-def _against(first: Subject, other: Subject, limits: Thresholds, lang: str) -> dict[str, Any]:
+def _against(first: Entry, other: Entry, limits: Thresholds, lang: str) -> dict[str, Any]:
     """What the guide reads from one run against the other."""
-    rows = [item for item in read(other, first, limits) if item.figures.get("scope") != "epochs"]
+    turned = None
+    if first.rewards and other.rewards and same_set([first.subject, other.subject]):
+        turned = verdict.compare_accuracy(first.rewards, other.rewards, limits)
+    found = read(other.subject, first.subject, limits, paired={"runs": turned} if turned else None)
     return {
-        "a": first.run.name,
-        "b": other.run.name,
-        "readings": [reading_document(item, lang) for item in rows],
+        "a": first.subject.run.name,
+        "b": other.subject.run.name,
+        "readings": [reading_document(item, lang) for item in found if item.figures.get("scope") != "epochs"],
     }
 
 

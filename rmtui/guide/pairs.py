@@ -125,8 +125,10 @@ def differing(chosen: str, rejected: str) -> tuple[list[Segment], list[Segment]]
     matcher = difflib.SequenceMatcher(None, left, right_words, autojunk=False)
     sides: tuple[list[Segment], list[Segment]] = ([], [])
     for kind, start, end, other_start, other_end in matcher.get_opcodes():
-        _add(sides[0], left[start:end], kind != "equal")
-        _add(sides[1], right_words[other_start:other_end], kind != "equal")
+        # A blank that both share between words that differ is no common ground.
+        differs = kind != "equal" or not "".join(left[start:end]).strip()
+        _add(sides[0], left[start:end], differs)
+        _add(sides[1], right_words[other_start:other_end], differs)
     return sides
 
 
@@ -144,5 +146,8 @@ def _by_ends(left: list[str], other: list[str]) -> tuple[list[Segment], list[Seg
 
 
 def _add(side: list[Segment], words: Iterable[str], differs: bool) -> None:
-    if piece := "".join(words):
+    piece = "".join(words)
+    if piece and side and side[-1][1] == differs:
+        side[-1] = (side[-1][0] + piece, differs)
+    elif piece:
         side.append((piece, differs))

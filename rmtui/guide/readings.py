@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from rmtui.guide import rules_losses, rules_training
 from rmtui.guide.rules_losses import Case
 from rmtui.guide.subject import SEVERITIES, Reading, Subject
 from rmtui.guide.thresholds import DEFAULT, Thresholds
+from rmtui.guide.verdict import Turned
 
 RULES = (*rules_training.RULES, *rules_losses.RULES)
 _OWN = 8
@@ -19,8 +20,12 @@ def read(
     before: Subject | None = None,
     limits: Thresholds = DEFAULT,
     silenced: Collection[str] = (),
+    paired: Mapping[str, Turned] | None = None,
 ) -> list[Reading]:
-    """Readings of a run, and of it against the run `before`; without those whose id is silenced."""
-    case = Case(subject, before, limits)
+    """Readings of a run, and of it against the run `before`; without those whose id is silenced.
+
+    `paired` holds verdicts on val_acc pair by pair: `epochs` from its first epoch to its last, `runs` against `before`.
+    """
+    case = Case(subject, before, limits, paired or {})
     found = [reading for rule in RULES for reading in rule(case) if reading.id not in silenced]
     return sorted(found, key=lambda reading: (SEVERITIES.index(reading.severity), reading.statement or _OWN))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from rmtui.guide.statistics import wilson
 from rmtui.guide.subject import Change, Reading, Subject, changes
 from rmtui.guide.thresholds import Thresholds
+from rmtui.guide.verdict import Turned
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class Case:
     subject: Subject
     before: Subject | None
     limits: Thresholds
+    paired: Mapping[str, Turned] = field(default_factory=dict)
+    """Verdicts on val_acc pair by pair where pairs are known: `epochs` within the run, `runs` against `before`."""
 
     def scopes(self, metric: str) -> Iterator[tuple[dict[str, Any], Change]]:
         """How a metric went over the run's own epochs, then against the run before."""
@@ -159,6 +162,11 @@ def _accuracy(case: Case, scope: dict[str, Any], change: Change, loss: Change | 
     figures = scope | change.figures()
     if abs(change.delta) <= case.limits.flat_accuracy:
         return Reading("val_acc_flat", "info", figures, 6)
+    turned = case.paired.get(scope["scope"])
+    if turned is not None and turned.word == "same":
+        ends = {"low": turned.difference.low, "high": turned.difference.high}
+        about = {"p": turned.p, "n": turned.n, "needed": turned.needed} | ends
+        return Reading("val_acc_unproven", "info", figures | about, 6)
     if change.delta < 0:
         return Reading("val_acc_fell", "warning", figures, 6)
     if loss is not None and loss.share > case.limits.flat_loss:

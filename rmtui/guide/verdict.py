@@ -24,26 +24,33 @@ Rewards = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Paired:
-    """The verdict on b against a. `gained` pairs are right in b only, `lost` in a only."""
+class Turned:
+    """Accuracy of b against a: `gained` pairs are right in b only, `lost` in a only."""
 
     n: int
     gained: int
     lost: int
     p: float
-    accuracy: Interval
-    loss: Interval
-    """Mean difference of the pairs' losses, b − a: below 0 is better."""
+    difference: Interval
     needed: int | None
-    """Pairs that would show this accuracy difference; None when there is no difference at all."""
+    """Pairs that would show this difference; None when there is no difference at all."""
     alpha: float
 
     @property
-    def accuracy_word(self) -> str:
+    def word(self) -> str:
         """better, worse or same: the words follow the exact test."""
         if self.p >= self.alpha:
             return "same"
         return "better" if self.gained > self.lost else "worse"
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """The verdict on b against a."""
+
+    accuracy: Turned
+    loss: Interval
+    """Mean difference of the pairs' losses, b − a: below 0 is better."""
 
     @property
     def loss_word(self) -> str:
@@ -57,55 +64,59 @@ def right(rewards: tuple[float, float]) -> bool:
     return rewards[0] > rewards[1]
 
 
-def compare_pairs(a: Rewards, b: Rewards, limits: Thresholds = DEFAULT) -> Paired | None:
-    """The verdict over the pairs both have; None with fewer than two."""
-    common = sorted(a.keys() & b.keys())
+def compare_accuracy(a: Rewards, b: Rewards, limits: Thresholds = DEFAULT) -> Turned | None:
+    """The verdict on accuracy alone, over the pairs both have; None with fewer than two."""
+    common = a.keys() & b.keys()
     n = len(common)
     if n < 2:
         return None
     gained = sum(right(b[key]) and not right(a[key]) for key in common)
     lost = sum(right(a[key]) and not right(b[key]) for key in common)
-    losses = [pair_loss(b[key][0] - b[key][1]) - pair_loss(a[key][0] - a[key][1]) for key in common]
     needed = None
     if gained != lost:
         needed = sample_size((gained - lost) / n, (gained + lost) / n, limits.power, limits.level)
-    return Paired(
-        n,
-        gained,
-        lost,
-        mcnemar_exact(gained, lost),
-        paired_share_difference(gained, lost, n, limits.level),
-        paired_bootstrap(losses, limits.level),
-        needed,
-        1 - limits.level,
-    )
+    difference = paired_share_difference(gained, lost, n, limits.level)
+    return Turned(n, gained, lost, mcnemar_exact(gained, lost), difference, needed, 1 - limits.level)
+
+
+def compare_pairs(a: Rewards, b: Rewards, limits: Thresholds = DEFAULT) -> Paired | None:
+    """The verdict on accuracy and loss, over the pairs both have; None with fewer than two."""
+    accuracy = compare_accuracy(a, b, limits)
+    if accuracy is None:
+        return None
+    common = sorted(a.keys() & b.keys())
+    losses = [pair_loss(b[key][0] - b[key][1]) - pair_loss(a[key][0] - a[key][1]) for key in common]
+    return Paired(accuracy, paired_bootstrap(losses, limits.level))
 
 
 def document(paired: Paired) -> dict[str, Any]:
     """The verdict as `compare --json` holds it."""
+    accuracy, loss = paired.accuracy, paired.loss
     return {
-        "n": paired.n,
-        "mended": paired.gained,
-        "broken": paired.lost,
-        "p": paired.p,
-        "accuracy": {"delta": paired.accuracy.value, "low": paired.accuracy.low, "high": paired.accuracy.high},
-        "loss": {"delta": paired.loss.value, "low": paired.loss.low, "high": paired.loss.high},
-        "needed_pairs": paired.needed,
-        "accuracy_verdict": paired.accuracy_word,
+        "n": accuracy.n,
+        "mended": accuracy.gained,
+        "broken": accuracy.lost,
+        "p": accuracy.p,
+        "accuracy": _ends(accuracy.difference),
+        "loss": _ends(loss),
+        "needed_pairs": accuracy.needed,
+        "accuracy_verdict": accuracy.word,
         "loss_verdict": paired.loss_word,
     }
 
 
+def _ends(interval: Interval) -> dict[str, float]:
+    return {"delta": interval.value, "low": interval.low, "high": interval.high}
+
+
 def texts(paired: Paired, a: str, b: str, lang: str, limits: Thresholds = DEFAULT) -> list[str]:
     """The verdict in words: accuracy, the pairs that would show it when these do not, loss."""
-    names = {"a": a, "b": b, "n": paired.n}
-    accuracy, loss = paired.accuracy, paired.loss
-    figures = {"delta": accuracy.value, "low": accuracy.low, "high": accuracy.high, "p": paired.p}
-    said = [say(f"verdict.accuracy_{paired.accuracy_word}", lang, **names, **figures)]
-    if paired.accuracy_word == "same" and paired.needed:
-        said.append(say("verdict.needed", lang, needed=paired.needed, power=limits.power))
-    figures = {"delta": loss.value, "low": loss.low, "high": loss.high}
-    return [*said, say(f"verdict.loss_{paired.loss_word}", lang, **names, **figures)]
+    accuracy = paired.accuracy
+    names = {"a": a, "b": b, "n": accuracy.n}
+    said = [say(f"verdict.accuracy_{accuracy.word}", lang, **names, **_ends(accuracy.difference), p=accuracy.p)]
+    if accuracy.word == "same" and accuracy.needed:
+        said.append(say("verdict.needed", lang, needed=accuracy.needed, power=limits.power))
+    return [*said, say(f"verdict.loss_{paired.loss_word}", lang, **names, **_ends(paired.loss))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,10 +82,10 @@ def groups_text(document: Mapping[str, Any]) -> str:
         widest = max((width(group["label"]) for group in run["groups"]), default=0)
         lines = [f"{run['name']}, val_acc by {document['by']}"]
         for group in run["groups"]:
-            low, high = (metric_text("val_acc", end) for end in group["interval"])
+            low, high = (f"{100 * end:.1f}" for end in group["interval"])
             label = clean(group["label"]) + " " * (widest - width(group["label"]))
-            share = metric_text("val_acc", group["accuracy"])
-            lines.append(f"  {label}  {share:>8}  ({low} … {high}), {group['right']} of {group['pairs']}")
+            share = f"{100 * group['accuracy']:.1f} %"
+            lines.append(f"  {label}  {share:>7}  ({low:>5} … {high:>5} %), {group['right']} of {group['pairs']}")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + (f"\n\n! {document['note']}" if document["note"] else "")
 

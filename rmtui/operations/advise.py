@@ -39,7 +39,8 @@ def advise(ws: Workspace, ref: str, lang: str = "en", against: str | None = None
     finally:
         index.close()
     quiet = silence.silenced(ws, run.id)
-    said = readings.read(subject, before, limits, {row["id"] for row in quiet})
+    tested = subjects.paired(run, other, limits)
+    said = readings.read(subject, before, limits, {row["id"] for row in quiet}, tested)
     at = path.stand(subject, [*past, subject], before, limits)
     steps = advice.advise(at, said, limits, {row["id"] for row in quiet})
     return {

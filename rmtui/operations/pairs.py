@@ -156,6 +156,7 @@ def accuracy_by(ws: Workspace, refs: Sequence[str], field: str, at: str = "last"
             f"no pair has a field {field}", f"known: length, longer, {', '.join(known)}".rstrip(", "), "name one"
         )
     level = subjects.limits(ws).level
+    order = list(dict.fromkeys(labels.values())) if field == "length" else []
     return {
         "by": field,
         "note": loaded.note,
@@ -163,11 +164,19 @@ def accuracy_by(ws: Workspace, refs: Sequence[str], field: str, at: str = "last"
             {
                 "id": run.id,
                 "name": run.name,
-                "groups": [_group(found) for found in guide.accuracy_by(rewards, labels.get, level)],
+                "groups": _groups(rewards, labels, order, level),
             }
             for run, rewards in zip(loaded.runs, loaded.rewards, strict=True)
         ],
     }
+
+
+def _groups(rewards: Rewards, labels: Mapping[str, str], order: Sequence[str], level: float) -> list[dict[str, Any]]:
+    """Largest group first, or in an order of their own."""
+    found = guide.accuracy_by(rewards, labels.get, level)
+    if order:
+        found = sorted(found, key=lambda group: order.index(group.label))
+    return [_group(group) for group in found]
 
 
 def _group(found: guide.Group) -> dict[str, Any]:
@@ -181,9 +190,12 @@ def _group(found: guide.Group) -> dict[str, Any]:
 
 
 def _labels(rows: Mapping[str, Row], field: str) -> dict[str, str]:
+    """Pair id → its group; pairs of the shortest group first where groups are lengths."""
     sizes = {key: (len(plain_text(row.chosen)), len(plain_text(row.rejected))) for key, row in rows.items()}
     if field == "length":
-        return guide.length_labels({key: max(pair) for key, pair in sizes.items()})
+        longest = {key: max(pair) for key, pair in sizes.items()}
+        labels = guide.length_labels(longest)
+        return {key: labels[key] for key in sorted(labels, key=lambda key: longest[key])}
     if field == "longer":
         words = {-1: "rejected is longer", 0: "equally long", 1: "chosen is longer"}
         return {key: words[(chosen > rejected) - (chosen < rejected)] for key, (chosen, rejected) in sizes.items()}

@@ -12,6 +12,7 @@ from rmtui.errors import UserError
 from rmtui.guide import thresholds
 from rmtui.guide.subject import BadValue, RewardSummary, Subject
 from rmtui.guide.thresholds import Thresholds
+from rmtui.guide.verdict import Turned, compare_accuracy
 from rmtui.records.facts import Run
 from rmtui.records.index import Index
 from rmtui.records.series import Series
@@ -136,3 +137,18 @@ def read_rewards(path: Path) -> dict[str, tuple[float, float]]:
             if all(map(math.isfinite, sides)):
                 found[str(row["id"])] = sides
     return found
+
+
+def paired(run: Run, before: Run | None, values: Thresholds) -> dict[str, Turned]:
+    """Verdicts on val_acc pair by pair: the run's last epoch against its first, and against the run before."""
+    names = [path.stem for path in evaluations(run) if path.stem.startswith("epoch-")]
+    last = evaluation(run)
+    if last is None:
+        return {}
+    mine, others = read_rewards(last), {}
+    if "epoch-1" in names and last.stem != "epoch-1":
+        others["epochs"] = evaluation(run, "epoch-1")
+    if before is not None and before.val_fingerprint and before.val_fingerprint == run.val_fingerprint:
+        others["runs"] = evaluation(before)
+    verdicts = {scope: compare_accuracy(read_rewards(path), mine, values) for scope, path in others.items() if path}
+    return {scope: found for scope, found in verdicts.items() if found is not None}

@@ -167,9 +167,19 @@ def test_alpha_follows_r():
 
 
 def test_elsewhere_the_guides_ranges_are_in_proportion_to_the_runs_own_losses():
-    item = subject([(1.5, 1.21, 0.6), (1.3456, 1.21, 0.7)], config={**AFTER, "model": "other"}, data="harmless")
+    item = subject([(1.5, 1.21, 0.6), (1.34, 1.21, 0.7)], config={**AFTER, "model": "other"}, data="harmless")
     found = next(entry for entry in advise(item, before=None) if entry.id == "more_epochs")
     assert found.expected == {"train_loss": [1.1, 1.2], "val_loss": [1.1, 1.16]}
+
+
+def test_a_fourth_epoch_is_expected_to_add_what_the_ideal_paths_does():
+    rows = [(0.87, 0.59, 0.68), (0.65, 0.58, 0.72), (0.58, 0.57, 0.74)]
+    item = subject(rows, config={**A, "model": "other"}, data="harmless", preset="A")
+    found = next(entry for entry in advise(item, before=None) if entry.id == "more_epochs")
+    assert found.changes == {"num_epochs": 4}
+    for metric, point in (("train_loss", 0.52), ("val_loss", 0.55)):
+        low, high = found.expected[metric]
+        assert low < point < high and high - low == pytest.approx(0.06)
 
 
 def test_a_silenced_advice_is_not_given_and_others_are():

@@ -59,6 +59,8 @@ def test_a_small_difference_is_not_distinguishable_and_says_how_many_pairs_would
     assert "+2.9 points" in text and "not distinguishable with 341 pairs" in text
     assert f"About {verdict['needed_pairs']} pairs would show this difference with 80 % power" in text
     assert verdict["needed_pairs"] > 341
+    said = {row["id"] for row in document["readings"][0]["readings"]}
+    assert "val_acc_rose" not in said  # no sentence says more than the test
     assert document["config"]["differs"] == {"lora.dropout": [0.1, 0.15]}
     assert document["config"]["same"]["lora.r"] == 32
 
@@ -179,9 +181,14 @@ def test_ties_are_wrong_on_both_sides():
     a = {"x": (1.0, 1.0), "y": (2.0, 1.0)}
     b = {"x": (2.0, 1.0), "y": (1.0, 1.0)}
     found = compare_pairs(a, b)
-    assert (found.gained, found.lost) == (1, 1)
+    assert (found.accuracy.gained, found.accuracy.lost) == (1, 1)
 
 
 def test_no_difference_at_all_needs_no_number_of_pairs():
     found = compare_pairs(rewards(200), rewards(200))
-    assert (found.p, found.needed, found.accuracy_word, found.loss_word) == (1.0, None, "same", "same")
+    assert (found.accuracy.p, found.accuracy.needed, found.accuracy.word, found.loss_word) == (
+        1.0,
+        None,
+        "same",
+        "same",
+    )

@@ -158,6 +158,7 @@ def test_the_page_neutralises_what_data_says_to_a_terminal(trained, capsys):
     ("chosen", "rejected", "same", "other"),
     [
         ("the red fox ran", "the blue fox ran", "the  fox ran", "red"),
+        ("one two end", "six ten end", " end", "one two"),
         ("今天天气很好", "今天天气不好", "今天天气好", "很"),
         ("same", "same", "same", ""),
         ("", "all", "", ""),

@@ -6,10 +6,13 @@ import math
 
 import pytest
 from guide_cases import said, subject
+from scipy import stats
 
+from rmtui.guide.readings import read
 from rmtui.guide.statistics import LN2
 from rmtui.guide.subject import BadValue, RewardSummary
 from rmtui.guide.thresholds import Thresholds
+from rmtui.guide.verdict import compare_accuracy
 
 NONE = (None, None)
 
@@ -133,6 +136,17 @@ def test_turn_of_val_loss_names_its_epoch(val, epoch):
 def test_val_acc(acc, id):
     found = said(accs(*acc))
     assert {key for key in found if key in ("val_acc_rose", "val_acc_flat", "val_acc_fell")} == {id}
+
+
+@pytest.mark.parametrize(("gained", "lost", "proven"), [(16, 5, True), (15, 5, True), (14, 5, False)])
+def test_a_rise_of_val_acc_that_the_pairs_do_not_bear_out_is_not_called_better(gained, lost, proven):
+    first = {f"p{n}": (0.0, 1.0) if n < gained else (1.0, 0.0) for n in range(200)}
+    last = {f"p{n}": (0.0, 1.0) if n >= 200 - lost else (1.0, 0.0) for n in range(200)}
+    turned = compare_accuracy(first, last)
+    assert bool(stats.binomtest(lost, gained + lost).pvalue < 0.05) is proven
+    found = read(accs(0.70, 0.70 + (gained - lost) / 200, n=200), paired={"epochs": turned})
+    kinds = [row.id for row in found if row.id in ("val_acc_rose", "val_acc_unproven")]
+    assert kinds == ["val_acc_rose" if proven else "val_acc_unproven"]
 
 
 @pytest.mark.parametrize(
@@ -293,8 +307,6 @@ def test_every_threshold_is_an_argument():
 
 
 def test_a_silenced_reading_is_not_made():
-    from rmtui.guide.readings import read
-
     item = subject([(0.40, 0.70, None)])
     assert "gap_warning" not in {reading.id for reading in read(item, silenced={"gap_warning"})}
 
