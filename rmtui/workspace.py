@@ -25,6 +25,7 @@ _TEMPLATE = """\
 # data = "helpful"            # data/train/helpful_pairs.jsonl and data/val/helpful_pairs.jsonl
 # processes = 8               # default: the visible GPUs, else 1
 # cpu_runs = 1                # runs at once when there is no GPU
+# stop_grace = 90             # seconds that a stopped run has for its checkpoint before it is killed
 # lang = "en"                 # en or zh; default: from LANG
 # theme = "dark"
 # bell = false                # the terminal's bell when a run finishes, fails or stalls
@@ -43,6 +44,8 @@ class Settings:
     processes: int | None = None
     cpu_runs: int = 1
     """Runs at once where there is no GPU."""
+    stop_grace: int = 90
+    """Seconds that a stopped run has for its checkpoint before it is killed."""
     lang: str = ""
     theme: str = ""
     bell: bool = False

@@ -16,6 +16,7 @@ from typing import Any
 
 import trainer
 from rmtui.records.proc import SLOTS, TAG
+from rmtui.records.state import GRACE
 
 PLAIN_CONFIG = Path(__file__).with_name("accelerate.yaml")
 TRAINER = ("-m", "trainer")
@@ -37,6 +38,8 @@ class Job:
     mixed_precision: str = "no"
     accelerate_config: str = ""
     trainer: tuple[str, ...] = TRAINER
+    grace: float = GRACE
+    """Seconds that a stopping training has for its checkpoint."""
     init_from: str = ""
     """Checkpoint of another run whose weights this one starts from."""
     launcher: str = "accelerate"
@@ -69,12 +72,13 @@ def job_of(spec: Mapping[str, Any], devices: Sequence[str] = ()) -> Job:
         mixed_precision=str(spec.get("config", {}).get("mixed_precision", "no")),
         accelerate_config=str(launch.get("accelerate_config", "")),
         trainer=tuple(train.get("command", TRAINER)),
+        grace=float(launch.get("grace", GRACE)),
         init_from=str(launch.get("init_from", "")),
         launcher=str(train.get("launcher", "accelerate")),
     )
 
 
-def command(job: Job, run: str, attempt: str, *, resume: str = "", force: bool = False, grace: float = 90.0) -> Command:
+def command(job: Job, run: str, attempt: str, *, resume: str = "", force: bool = False) -> Command:
     """The line for a run folder and attempt folder; both are only quoted, so a preview may hand in names."""
     program = [*job.trainer]
     if program[:1] == ["-m"] and job.launcher == "direct":
@@ -85,7 +89,7 @@ def command(job: Job, run: str, attempt: str, *, resume: str = "", force: bool =
     elif job.init_from:
         options += ["--init-from", job.init_from]
     options += ["--force"] if force else []
-    return Command((*_launcher(job), *program, *options), environment(job, grace))
+    return Command((*_launcher(job), *program, *options), environment(job))
 
 
 def _launcher(job: Job) -> list[str]:
@@ -104,7 +108,7 @@ def _launcher(job: Job) -> list[str]:
     return [*line, "--main_process_port", "0"] if job.processes > 1 or job.accelerate_config else line
 
 
-def environment(job: Job, grace: float) -> dict[str, str]:
+def environment(job: Job) -> dict[str, str]:
     """What the training needs in its environment, the run's tag aside."""
     env = {"OMP_NUM_THREADS": str(threads(job.processes))}
     if job.kind == "cpu":
@@ -112,7 +116,7 @@ def environment(job: Job, grace: float) -> dict[str, str]:
     elif job.devices:
         env |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(job.devices)}
     if job.launcher == "accelerate" and job.processes > 1:
-        env["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(int(grace + SHUTDOWN_MARGIN))
+        env["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(int(job.grace + SHUTDOWN_MARGIN))
     return env
 
 

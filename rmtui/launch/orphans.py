@@ -25,12 +25,25 @@ class Found:
 
 
 def look(ws: Workspace | None) -> list[Found]:
-    """Every tagged process of this machine that we may see, whatever its workspace."""
-    return [_judge(ws, process) for process in proc.tagged()]
+    """The tagged processes of a workspace; without one, all of this machine that we may see."""
+    found = [(process, _current_folder(process)) for process in proc.tagged()]
+    return [_judge(ws, process, here) for process, here in found if ws is None or _belongs(ws, process, here)]
 
 
-def _judge(ws: Workspace | None, process: Tagged) -> Found:
-    run = _folder(ws, process)
+def _current_folder(process: Tagged) -> Path:
+    """Its attempt's folder, if it did not go elsewhere; a folder that was removed ends in ` (deleted)`."""
+    try:
+        return Path(f"/proc/{process.proc.pid}/cwd").readlink()
+    except OSError:
+        return Path("/")
+
+
+def _belongs(ws: Workspace, process: Tagged, here: Path) -> bool:
+    return (ws.runs / process.run).exists() or here.is_relative_to(ws.root.resolve())
+
+
+def _judge(ws: Workspace | None, process: Tagged, here: Path) -> Found:
+    run = _folder(ws, process, here)
     if run is None:
         return Found(process, f"the folder of its run {process.run} is gone", False)
     last = next((attempt for attempt in run.attempts() if attempt.n == process.attempt), None)
@@ -39,12 +52,8 @@ def _judge(ws: Workspace | None, process: Tagged) -> Found:
     return Found(process, why, now.supervised)
 
 
-def _folder(ws: Workspace | None, process: Tagged) -> RunFolder | None:
-    """The run's folder: in this workspace, else above the process's current folder, which is its attempt's."""
-    try:
-        here = Path(f"/proc/{process.proc.pid}/cwd").readlink()
-    except OSError:
-        here = Path("/")
+def _folder(ws: Workspace | None, process: Tagged, here: Path) -> RunFolder | None:
+    """The run's folder: in this workspace, else above the process's current folder."""
     places = [ws.runs / process.run] if ws else []
     places += [path for path in (here, *here.parents) if path.name == process.run]
     return next((RunFolder(path) for path in places if (path / "spec.toml").is_file()), None)

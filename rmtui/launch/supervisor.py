@@ -141,8 +141,7 @@ def _start(
     """Write launch.json, then start the training from the attempt's folder; returns launch.json and the child's pid."""
     spec = run.spec()
     job = job_of(spec, taken.devices)
-    grace = float(spec.get("launch", {}).get("grace", state.GRACE))
-    line = command(job, str(run.path), str(attempt.path), resume=ticket.resume, force=ticket.force, grace=grace)
+    line = command(job, str(run.path), str(attempt.path), resume=ticket.resume, force=ticket.force)
     nonce = os.urandom(6).hex()
     me = proc.this_process()
     launch: dict[str, Any] = {
@@ -159,7 +158,7 @@ def _start(
         "threads": threads(job.processes),
         "devices": list(taken.devices),
         "slots": list(taken.names),
-        "grace": grace,
+        "grace": job.grace,
         "oom_kills": oom_kills(),
         "resumed_from": ticket.resume or None,
         "resumed_from_step": _step_of(ticket.resume),

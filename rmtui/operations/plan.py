@@ -217,6 +217,7 @@ def _choose_devices(draft: _Draft, procs: int | None, devices: str, accelerate_c
         "devices": [gpu.uuid for gpu in named],
         "allowed": [gpu.uuid for gpu in visible],
         "accelerate_config": str(path.resolve()) if path else "",
+        "grace": ws.settings.stop_grace,
     }
 
 

@@ -1,0 +1,126 @@
+"""States derived from what is on disk: other machines, restarts, cut-off starts, stalls."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import launch_kit as kit
+import pytest
+
+from rmtui.errors import UserError
+from rmtui.operations import resume, stop
+from rmtui.records import proc, state
+from rmtui.records.facts import State
+
+
+@pytest.fixture
+def run(ws):
+    return kit.RunFolder.create(ws.runs, kit.spec())
+
+
+def attempt_of(run, **launch):
+    """An attempt whose supervisor is gone, with this in its launch.json."""
+    made, lock = run.new_attempt(1)
+    os.close(lock)
+    facts = {"kind": "local", "t": time.time(), "host": proc.host(), "boot_id": proc.boot_id(), "nonce": "ff"}
+    kit.write_json(made.path / "launch.json", facts | launch)
+    return made
+
+
+def test_a_folder_without_ticket_or_attempt_was_cut_off_and_can_go_on(run):
+    now = state.status(run)
+    assert now.state == State.INTERRUPTED and now.resumable
+
+
+def test_another_machine_is_not_judged_and_not_resumed_without_force(ws, run):
+    attempt_of(run, host="node7")
+    now = state.status(run)
+    assert (now.state, now.resumable) == (State.UNKNOWN, False) and "node7" in now.reason
+    for operation in (resume.resume, stop.stop):
+        with pytest.raises(UserError, match="node7"):
+            operation(ws, run.id)
+    assert resume.resume(ws, run.id, force=True).step == 0
+    kit.until_ended(run)
+
+
+def test_after_a_restart_of_the_machine_a_run_is_interrupted_with_the_time(run):
+    attempt_of(run, boot_id="another")
+    now = state.status(run)
+    assert now.state == State.INTERRUPTED and now.resumable
+    assert now.reason == f"machine restarted at {state.clock(proc.boot_time())}"
+
+
+def test_an_attempt_that_is_held_is_starting_then_running(run):
+    made, lock = run.new_attempt(1)
+    assert state.status(run).state == State.STARTING
+    (made.ranks / "rank0").write_text(f"1 2 {time.time()}\n")
+    assert state.status(run).state == State.RUNNING
+    run.request_stop(False, "ann")
+    assert state.status(run).state == State.STOPPING
+    os.close(lock)
+    assert state.status(run).state == State.INTERRUPTED
+
+
+def test_readers_do_not_disturb_each_other_or_the_holder(run):
+    made, lock = run.new_attempt(1)
+    assert all(kit.lock_held(made.lock) for _ in range(50))
+    os.close(lock)
+    assert not any(kit.lock_held(made.lock) for _ in range(50))
+
+
+@pytest.mark.parametrize(
+    ("result", "wanted"),
+    [
+        ({"outcome": "finished", "reason": "epochs", "step": 9}, State.FINISHED),
+        ({"outcome": "failed", "reason": "NaN", "step": 9}, State.FAILED),
+        ({"outcome": "stopped", "reason": "SIGTERM", "step": 9}, State.INTERRUPTED),
+        ({}, State.INTERRUPTED),
+    ],
+)
+def test_without_the_supervisors_last_word_the_trainers_counts(run, result, wanted):
+    made = attempt_of(run)
+    if result:
+        kit.write_json(made.path / "result.json", result)
+    assert state.status(run).state == wanted
+
+
+def test_a_torn_last_word_is_none(run):
+    made = attempt_of(run)
+    (made.path / "exit.json").write_text('{"outcome": "fini')
+    assert state.status(run).state == State.INTERRUPTED
+    (made.path / "exit.json").write_text('{"outcome": "running"}')
+    assert state.status(run).state == State.INTERRUPTED
+
+
+def test_a_stall_is_told_in_the_runs_own_measure(run):
+    made, lock = run.new_attempt(1)
+    from trainer.events import Event, EventWriter
+
+    with EventWriter(made.events) as writer:
+        for step in range(1, 21):
+            writer.write(Event("step", 1000 + 1.3 * step, step))
+    last = 1000 + 1.3 * 20
+    for rank in range(8):
+        (made.ranks / f"rank{rank}").write_text(f"{19 if rank == 5 else 20} 0 {last - (1.3 if rank == 5 else 0)}\n")
+    assert state.stall(made, now=last + 30) == ""
+    assert state.stall(made, now=last + 365) == "no step for 6 min, usually 1.3 s; rank 5 is behind"
+    os.close(lock)
+
+
+def test_a_slow_training_is_not_called_stalled(run):
+    made, lock = run.new_attempt(1)
+    from trainer.events import Event, EventWriter
+
+    with EventWriter(made.events) as writer:
+        for step in range(1, 5):
+            writer.write(Event("step", 1000 + 100 * step, step))
+    (made.ranks / "rank0").write_text("4 0 1400\n")
+    assert state.stall(made, now=1400 + 900) == ""
+    assert "usually 100 s" in state.stall(made, now=1400 + 1100)
+    os.close(lock)
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(1.34, "1.3 s"), (45, "45 s"), (360, "6 min"), (7500, "2 h 05 min")])
+def test_durations_in_words(seconds, words):
+    assert state.duration(seconds) == words
