@@ -95,7 +95,7 @@ def _sqlite() -> Iterator[Finding]:
     low, high = SQLITE_RESET_BUG
     if low <= _numbers(LIBRARY_VERSION) <= high:
         words = f"{LIBRARY_VERSION} can corrupt the index when a WAL is reset; the run folders are safe"
-        yield Finding("SQLite", "warning", words, "pip install pysqlite3-binary, or SQLite 3.51.3 or newer")
+        yield Finding("SQLite", "warning", words, "pip install pysqlite3, or SQLite 3.51.3 or newer")
     else:
         yield Finding("SQLite", "ok", LIBRARY_VERSION)
 
