@@ -70,6 +70,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("app.language", "ctrl+l", "language", "Readings and advice in English or Chinese"),
     Action("app.queue", "Q", "queue", "What waits for a device, and its order"),
     Action("app.data", "D", "data check", "Look for defects in preference data, line by line"),
+    Action("app.import_runs", "i", "import", "Read past runs: logs, trainer_state.json, TensorBoard, W&B, exports"),
     Action("app.redraw", "f5", "redraw", "Draw the whole screen anew", palette=False),
     Action("app.quit", "q", "quit", "Leave rmtui; trainings go on"),
     Action(
@@ -109,6 +110,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("home.archive", "A", "archive", "Take the marked runs out of the list, or put them back"),
     Action("home.delete", "delete", "delete", "Delete the marked runs and their files, after a question"),
     Action("home.pairs", "P", "pairs", "Read the pairs that the run gets wrong, closest and tied"),
+    Action("home.evaluate", "V", "evaluate", "Confirm val_acc: score the best checkpoint on its validation pairs now"),
     Action("home.copy", "y", "copy folder", "Copy the path of the run's folder to the clipboard"),
     Action("home.clear", "escape", "clear", "Take away the filter, then the marks", palette=False),
     Action("home.list", "1", "list", "Go to the list"),

@@ -9,12 +9,13 @@ from pathlib import Path
 from textual.app import SystemCommand
 from textual.screen import Screen
 
-from rmtui.app import actions, keys, memory, themes
+from rmtui.app import actions, keys, memory, news, themes
 from rmtui.app.base import Base
-from rmtui.app.feed import ALIVE_SECONDS, IDLE_SECONDS, Failed, Feed, Synced
+from rmtui.app.feed import ALIVE, ALIVE_SECONDS, IDLE_SECONDS, Failed, Feed, Synced
 from rmtui.app.importing import Imported, import_paths
 from rmtui.app.terminal import ShadowScreen
 from rmtui.app.widgets.glyphs import ASCII_CLASS
+from rmtui.records.facts import Run
 from rmtui.workspace import Workspace
 
 RETRY_SECONDS = 10.0
@@ -42,6 +43,7 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
         self.devices = ""
         """What the top line says of GPUs or CPU slots."""
         self._trouble_told = ""
+        self._alive: dict[str, Run] = {}
         self._version = 0
         """Of the index, as the screens show it; a supervisor or a verb may have written to it, too."""
         for theme in themes.THEMES:
@@ -125,6 +127,8 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
     # Live updates
 
     def on_synced(self, message: Synced) -> None:
+        if (message.alive, message.queued) != (self.counts.alive, self.counts.queued) or not self._alive:
+            self._tell_news()
         before, self.counts = self.counts, message
         version_before, self._version = self._version, self.feed.index.version()
         self._trouble_told = ""
@@ -133,6 +137,19 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
                 if isinstance(screen, Base):
                     screen.synced()
         self.feed.rest(ALIVE_SECONDS if message.alive or message.queued else IDLE_SECONDS)
+
+    def _tell_news(self) -> None:
+        """A toast for each run that ended, the bell where the workspace wants it; devices are counted anew."""
+        index = self.feed.index
+        before, self._alive = self._alive, {run.id: run for run in index.runs(ALIVE)}
+        for item in news.endings(index, before, self._alive):
+            self.notify(item.words, severity=item.severity, timeout=10, markup=False)
+            if self.ws.settings.bell:
+                self.bell()
+        self.feed.ask(self, "devices", news.devices, group="devices-free")
+
+    def on_devices(self, message: news.Devices) -> None:
+        self.devices = message.words
 
     def on_failed(self, message: Failed) -> None:
         """Only `sync` answers the app itself; its trouble is told once, then tried again in silence."""

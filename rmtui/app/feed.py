@@ -6,6 +6,7 @@ A worker never touches a widget. What it learned, or why it failed, arrives as a
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 ALIVE_SECONDS = 1.0
 """Between two looks at the files while a run is alive; a dead run is to be shown dead within two seconds."""
+ADOPT_SECONDS, FIRST_ADOPTION = 6.0, 1.5
 IDLE_SECONDS = 3.0
 """The same while nothing runs: only another rmtui could change something."""
 ALIVE = "state:starting|state:running|state:stopping"
@@ -84,6 +86,7 @@ class Feed:
         self._workspace = workspace
         self._local = threading.local()
         self._syncing = False
+        self._next_adoption = time.monotonic() + FIRST_ADOPTION
         self._again = False
         self._timer: Timer | None = None
 
@@ -119,5 +122,14 @@ class Feed:
             self._timer = self._app.set_timer(seconds, self.sync)
 
     def _sync(self) -> Synced:
+        self._adopt()
         changed = tuple(self.index.sync())
         return Synced(changed, self.index.count(ALIVE), self.index.count("state:queued"), self.index.count(""))
+
+    def _adopt(self) -> None:
+        """Every few seconds: a training whose supervisor died gets a new one."""
+        if time.monotonic() >= self._next_adoption:
+            from rmtui.operations.adopt import adopt_all
+
+            self._next_adoption = time.monotonic() + ADOPT_SECONDS
+            adopt_all(self._workspace)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from textual.message import Message
 
-from rmtui.app.widgets.curves import Band, Curve, View, finite
+from rmtui.app.widgets.curves import Axis, Band, Curve, View, finite
 from rmtui.records.facts import Run
 from rmtui.records.index import Index
 
@@ -41,8 +42,6 @@ class CurvesLoaded(Message):
     wanted: Wanted
     losses: tuple[Curve, ...]
     accuracies: tuple[Curve, ...]
-    loss_band: Band | None = None
-    accuracy_band: Band | None = None
 
 
 def load_curves(index: Index, wanted: Wanted, every_train: bool = True) -> CurvesLoaded:
@@ -88,6 +87,17 @@ def _with_best(curve: Curve) -> Curve:
         return curve
     best, at = max(points)
     return replace(curve, best=(-at, best))
+
+
+def band(bands: Sequence[Mapping[str, Any]], metric: str, run: Run, axis: Axis) -> Band | None:
+    """The guide's expected range of a metric along an axis that epochs can be placed on; None otherwise."""
+    steps = run.total_steps / run.num_epochs if run.total_steps and run.num_epochs else None
+    width = {Axis.EPOCH: 1.0, Axis.STEP: steps}.get(axis)
+    rows = [row for row in bands if row["metric"] == metric]
+    if width is None or not rows:
+        return None
+    at = [row["epoch"] * width for row in rows]
+    return Band(at, [row["low"] for row in rows], [row["high"] for row in rows])
 
 
 def overlay(cursor: Run, marked: Sequence[Run]) -> tuple[Shown, ...]:

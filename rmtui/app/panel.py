@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -9,10 +12,10 @@ from textual.containers import Container, Vertical, VerticalScroll
 
 from rmtui.app import said
 from rmtui.app.chrome import Words
-from rmtui.app.load import CurvesLoaded
+from rmtui.app.load import CurvesLoaded, band
 from rmtui.app.logs import LogOpened
 from rmtui.app.widgets.chart import Chart
-from rmtui.app.widgets.curves import View
+from rmtui.app.widgets.curves import Band, View
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.log_view import LogView
 from rmtui.app.widgets.palette import palette_of
@@ -26,6 +29,11 @@ class Charts(Container):
     Charts { layout: vertical; height: 1fr; }
     Charts Chart { height: 1fr; }
     """
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._loaded: CurvesLoaded | None = None
+        self._expected: tuple[Run, Sequence[Mapping[str, Any]]] | None = None
 
     def compose(self) -> ComposeResult:
         yield Chart("loss", id="loss")
@@ -46,10 +54,31 @@ class Charts(Container):
                 chart.look(message.view)
 
     def show(self, loaded: CurvesLoaded) -> None:
-        self.query_one("#loss", Chart).show(loaded.losses, loaded.loss_band, "no loss yet")
-        self.query_one("#accuracy", Chart).show(loaded.accuracies, loaded.accuracy_band, "val_acc is not known yet")
+        """Draw these curves, over the band of the run they begin with."""
+        self._loaded = loaded
+        self._draw()
+
+    def expect(self, run: Run, bands: Sequence[Mapping[str, Any]]) -> None:
+        """What is expected of a run: a band behind its curves."""
+        self._expected = (run, bands)
+        self._draw()
+
+    def _draw(self) -> None:
+        loaded = self._loaded
+        if loaded is None:
+            return
+        losses, accuracies = (self._band(metric, loaded) for metric in ("val_loss", "val_acc"))
+        self.query_one("#loss", Chart).show(loaded.losses, losses, "no loss yet")
+        self.query_one("#accuracy", Chart).show(loaded.accuracies, accuracies, "val_acc is not known yet")
+
+    def _band(self, metric: str, loaded: CurvesLoaded) -> Band | None:
+        if self._expected is None or loaded.wanted.runs[0].run_id != self._expected[0].id:
+            return None
+        run, bands = self._expected
+        return band(bands, metric, run, loaded.wanted.view.axis)
 
     def clear(self, note: str) -> None:
+        self._loaded = None
         for chart in self.query(Chart):
             chart.show((), None, note)
 
@@ -87,7 +116,7 @@ class RunPanel(Vertical):
         self.query_one("#head", Words).say(said.head(run, glyphs, palette_of(self), self.size.width or 80))
         self.query_one("#pulse", Words).say(said.pulse(run) or run.note)
 
-    def say(self, words: Text) -> None:
+    def say(self, words: Text | str) -> None:
         """The summary below the curves."""
         self.query_one("#says", Words).say(words)
 

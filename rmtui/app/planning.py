@@ -138,6 +138,13 @@ def usual_data(ws: Workspace, newest: Run | None) -> str:
     return wanted if wanted in names else names[0] if names else wanted
 
 
+def usual_model(ws: Workspace, preset: Preset, newest: Run | None) -> str:
+    """The newest run's model, where neither the preset nor the workspace names one; else empty."""
+    if preset.config.get("model") or ws.settings.model or newest is None:
+        return ""
+    return str(newest.config.get("model") or "")
+
+
 def texts_of(config: Mapping[str, Any]) -> dict[str, str]:
     """A configuration as form texts, numbers as people write them."""
     from rmtui.guide.catalog import value_text

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from textual.message import Message
 
 from rmtui.app.base import Base
 from rmtui.records.facts import Run, State
+from rmtui.workspace import Workspace
 
 
 @dataclass
@@ -16,6 +17,24 @@ class Done(Message):
     """Something was done; `words` say what, for a toast."""
 
     words: str
+
+
+@dataclass
+class Suggested(Message):
+    """What a run that was out of memory could be launched with."""
+
+    run: Run
+    changes: Mapping[str, int]
+
+
+def resumed(ws: Workspace, run: Run) -> Message:
+    """Resume, unless the run was out of memory; runs in a worker."""
+    from rmtui.operations.resume import memory_suggestion, resume
+
+    if suggestion := memory_suggestion(ws, run.id):
+        return Suggested(run, suggestion)
+    done = resume(ws, run.id)
+    return Done("\n".join((f"{run.name} goes on from step {done.step}", *done.warnings)))
 
 
 class RunActions(Base):
@@ -71,13 +90,24 @@ class RunActions(Base):
             self.say(f"{run.name} is running")
             return
 
+        self.ask("resume", lambda: resumed(self.ws, run))
+
+    def on_suggested(self, message: Suggested) -> None:
+        """The run was out of memory: the same again would be, too."""
+        message.stop()
+        from rmtui.app.screens.dialogs import Confirm
+
+        smaller = ", ".join(f"{key} {value}" for key, value in message.changes.items())
+        question = f"{message.run.name} ran out of memory. Launch it anew with {smaller}?"
+        self.app.push_screen(Confirm(question), lambda yes: self._smaller(message.run) if yes else None)
+
+    def _smaller(self, run: Run) -> None:
         def job() -> str:
-            from rmtui.operations.resume import resume
+            from rmtui.operations.resume import relaunch_smaller
 
-            done = resume(self.ws, run.id)
-            return "\n".join((f"{run.name} goes on from step {done.step}", *done.warnings))
+            return f"launched: {relaunch_smaller(self.ws, run.id)}"
 
-        self._do("resume", job)
+        self._do("relaunch", job)
 
     def action_again(self) -> None:
         run = self.current()
@@ -101,6 +131,18 @@ class RunActions(Base):
             from rmtui.app.screens.pairs import PairsScreen
 
             self.app.push_screen(PairsScreen(runs))
+
+    def action_evaluate(self) -> None:
+        run = self.current()
+        if run is not None:
+            self.say(f"scoring the best checkpoint of {run.name} …")
+
+            def job() -> str:
+                from rmtui.app.scoring import score_now
+
+                return score_now(self.ws, run)
+
+            self._do("evaluate", job)
 
     # What a person sets
 

@@ -23,8 +23,10 @@ SIGNS = {"error": ("gap", "bad"), "warning": ("best_up", "warn"), "info": ("poin
 class Summarised(Message):
     """The words below the curves of a run."""
 
-    run_id: str
+    run: Run
     words: Text
+    bands: tuple[dict[str, Any], ...] = ()
+    """What the guide, or the preset, expects of each epoch."""
 
 
 def summarise(ws: Workspace, run: Run, glyphs: Glyphs, palette: Palette, lang: str) -> Summarised:
@@ -33,8 +35,10 @@ def summarise(ws: Workspace, run: Run, glyphs: Glyphs, palette: Palette, lang: s
     text = Text("\n".join(said.epoch_lines(run, glyphs)))
     if run.epochs or run.state.final:
         text.append("\n" if run.epochs else "")
-        text.append_text(readings(advise(ws, run.id, lang), glyphs, palette))
-    return Summarised(run.id, text)
+        document = advise(ws, run.id, lang)
+        text.append_text(readings(document, glyphs, palette))
+        return Summarised(run, text, tuple((document["expectations"] or {}).get("bands", ())))
+    return Summarised(run, text)
 
 
 def readings(document: dict[str, Any], glyphs: Glyphs, palette: Palette, advice: int = 1) -> Text:

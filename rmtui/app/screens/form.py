@@ -13,7 +13,18 @@ from textual.timer import Timer
 from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, TopBar, Words
-from rmtui.app.planning import Launched, Order, Planned, as_preset, launch, texts_of, usual_data, with_seeds, work_out
+from rmtui.app.planning import (
+    Launched,
+    Order,
+    Planned,
+    as_preset,
+    launch,
+    texts_of,
+    usual_data,
+    usual_model,
+    with_seeds,
+    work_out,
+)
 from rmtui.app.screens.presets import expectation
 from rmtui.app.widgets.form import Form, Reference
 from rmtui.app.widgets.palette import palette_of
@@ -69,6 +80,8 @@ class FormScreen(Base):
         newest = next(iter(self.feed.index.runs("", limit=1)), None)
         self._data = self._run.data or "" if self._run else usual_data(self.ws, newest)
         self._load()
+        if self._preset is not None and (model := usual_model(self.ws, self._preset, newest)):
+            self._given.setdefault("model", model)
         for key, text in self._given.items():
             self.form.set_text(key, text)
         if self._preset is not None and (words := expectation(self._preset)):

@@ -28,6 +28,11 @@ from rmtui.records.listing import SORT_COLUMNS
 
 SETTLE_SECONDS = 0.05
 """A cursor that moves on within this time draws no curves: the figures come first, the curves follow."""
+WAYS = """\
+Nothing was trained here yet. Three ways on:
+  n   open preset A, B or C as a form and launch it
+  i   import past runs: logs, trainer_state.json, TensorBoard, W&B, exports of rmtui
+  rmtui demo DIR   makes a small model and data in another folder and trains them for real"""
 PANELS = ("curves", "log", "summary")
 
 
@@ -208,6 +213,7 @@ class HomeScreen(RunActions):
         run = self.current()
         if run is None:
             self.panel.charts.clear("no run")
+            self.panel.say("" if self.memory.query else WAYS)
             self.panel.log_view.open(None)
             self.table.set_slots({})
             return
@@ -232,8 +238,9 @@ class HomeScreen(RunActions):
 
     @on(Summarised)
     def _summarised(self, message: Summarised) -> None:
-        if message.run_id == self.memory.cursor:
+        if message.run.id == self.memory.cursor:
             self.panel.say(message.words)
+            self.panel.charts.expect(message.run, message.bands)
 
     @on(LogOpened)
     def _log_opened(self, message: LogOpened) -> None:

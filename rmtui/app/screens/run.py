@@ -117,6 +117,7 @@ class RunScreen(RunActions):
     @on(Summarised)
     def _summarised(self, message: Summarised) -> None:
         self.query_one("#says", Words).say(message.words)
+        self.query_one(Charts).expect(message.run, message.bands)
 
     @on(Chart.ViewChanged)
     def _view_changed(self, message: Chart.ViewChanged) -> None:
