@@ -241,15 +241,11 @@ def _finder(pattern: str) -> Finder:
         raise ValueError("nothing to look for")
     text = pattern.encode()
     if pattern != pattern.casefold():
-        return lambda block, last: _place(block.rfind(text) if last else _fast_find(block, text))
+        return lambda block, last: _in_block(block, text, last)
     if not pattern.isascii():
         return _expression(re.escape(pattern))
 
-    def either_case(block: bytes, last: bool) -> int | None:
-        lowered = block.lower()
-        return _place(lowered.rfind(text) if last else _fast_find(lowered, text))
-
-    return either_case
+    return lambda block, last: _in_block(block.lower(), text, last)
 
 
 def _expression(pattern: str) -> Finder:
@@ -266,7 +262,10 @@ def _expression(pattern: str) -> Finder:
     return find
 
 
-def _place(found: int) -> int | None:
+def _in_block(block: bytes, text: bytes, last: bool) -> int | None:
+    found = _fast_find(block, text)
+    if found >= 0 and last:
+        found = block.rfind(text)  # slower than looking forward: only where there is something
     return found if found >= 0 else None
 
 
