@@ -123,7 +123,7 @@ def test_equal_distributions_are_not_called_different(tmp_path):
 
 
 def test_a_ledger_on_disk_says_what_one_in_memory_says():
-    small, large = Ledger(2, in_memory=50), Ledger(2)
+    small, large = Ledger(in_memory=640), Ledger()
     for number in range(1000):
         for ledger in (small, large):
             ledger.add((hash(str(number % 700)), number))

@@ -57,7 +57,7 @@ def near(
     """Findings by place in `reports`. Raises Cancelled when `cancelled` says so, asked every few hundred lines."""
     order = sorted(range(len(reports)), key=lambda place: is_validation(reports[place].path))
     files = [_File(reports[place], array("q")) for place in order]
-    pairs, prompts = Ledger(2), Ledger(2)
+    pairs, prompts = Ledger(), Ledger()
     total = max(1, sum(report.lines for report in reports))
     done = 0
     tick(0.0)

@@ -28,18 +28,16 @@ _FORMS = 8
 
 @dataclass(slots=True)
 class Ledger:
-    """Records of `width` numbers, the first of which is the key."""
+    """Records of a few numbers, the first of which is the key."""
 
-    width: int
     in_memory: int = IN_MEMORY
     _buckets: list[array[int]] = field(default_factory=lambda: [array("q") for _ in range(BUCKETS)])
     _files: list[BinaryIO] = field(default_factory=list)
-    _held: int = 0
 
     def add(self, record: tuple[int, ...]) -> None:
-        self._buckets[record[0] % BUCKETS].extend(record)
-        self._held += self.width
-        if self._held > self.in_memory:
+        bucket = self._buckets[record[0] % BUCKETS]
+        bucket.extend(record)
+        if len(bucket) * BUCKETS > self.in_memory:
             self._spill()
 
     def buckets(self) -> Iterator[array[int]]:
@@ -63,7 +61,6 @@ class Ledger:
         for held, file in zip(self._buckets, self._files, strict=True):
             held.tofile(file)
             del held[:]
-        self._held = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +77,9 @@ class Relations:
     """What the pairs of all files say about each other. Add them in order of files and lines."""
 
     def __init__(self, several: bool) -> None:
-        self._pairs = Ledger(3)
-        self._ids = Ledger(2)
-        self._prompts = Ledger(2) if several else None
+        self._pairs = Ledger()
+        self._ids = Ledger()
+        self._prompts = Ledger() if several else None
 
     def add(self, file: int, pair: Pair) -> bool:
         """Take the fingerprints of a pair; returns whether its answers differ in what does not matter only."""
@@ -92,7 +89,7 @@ class Relations:
         place = pair.line << 9 | file << 1 | swapped
         self._pairs.add((hash((prompt, answers)), hash((pair.prompt, pair.chosen, pair.rejected)), place))
         if pair.id is not None:
-            self._ids.add((hash((file, str(pair.id))), place))
+            self._ids.add((hash((file, pair.id if type(pair.id) is str else str(pair.id))), place))
         if self._prompts:
             self._prompts.add((prompt, place))
         return chosen == rejected

@@ -39,7 +39,7 @@ def suspicious(raw: bytes) -> bool:
         return True
     if b"\xef" in raw and b"\xef\xbf\xbd" in raw:
         return True
-    return _ESCAPE.search(raw) is not None or (b"[" in raw and _BRACKETS.search(raw) is not None)
+    return (b"\\" in raw and _ESCAPE.search(raw) is not None) or (b"[" in raw and _BRACKETS.search(raw) is not None)
 
 
 def inspect(line: int, name: str, text: str, answer: bool) -> Iterator[Finding]:
