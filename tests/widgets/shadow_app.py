@@ -1,4 +1,4 @@
-"""The app that the tmux test draws twice, plainly and through the shadow screen: table, chart, log, a question, a toast."""
+"""What the tmux test draws twice, plainly and through the shadow screen: table, chart, log, a question, a toast."""
 
 from __future__ import annotations
 

@@ -48,12 +48,12 @@ class Pair:
         text = self.tmux("capture-pane", "-p", "-t", mode)
         return "\n".join(line.rstrip() for line in text.splitlines())
 
-    def agree(self, *contains: str) -> None:
+    def agree(self, *contains: str, gone: str = "\0") -> None:
         """Both show the same, and these texts with it."""
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             plain, shadow = self.screen("plain"), self.screen("shadow")
-            if plain == shadow and all(text in plain for text in contains):
+            if plain == shadow and all(text in plain for text in contains) and gone not in plain:
                 return
             time.sleep(0.05)
         assert shadow == plain
@@ -73,7 +73,9 @@ def test_plain_and_shadow_show_the_same(pair: Pair):
     pair.agree("helpful-199")
     pair.keys("C-o")
     pair.agree("really delete 中文模型-3?")
-    pair.keys("Escape", "g", "C-t")
+    pair.keys("Escape")
+    pair.agree(gone="really")
+    pair.keys("g", "C-t")
     pair.agree("helpful-0", "resumable")
     for count in (3, 40):
         for log in pair.logs.values():

@@ -32,15 +32,19 @@ class Form(ScrollView, can_focus=True):
     """
     COMPONENT_CLASSES = {"form--cursor"}
     BINDINGS = [
-        Binding("down,tab,j", "move(1)", "next field", show=False, id="fields.down"),
-        Binding("up,shift+tab,k", "move(-1)", "previous field", show=False, id="fields.up"),
-        Binding("pagedown", "move(8)", "eight fields down", show=False, id="fields.page_down"),
-        Binding("pageup", "move(-8)", "eight fields up", show=False, id="fields.page_up"),
+        # Priority: keys typed ahead must not overtake a move, or they would end up in the field before it.
+        Binding("down,tab", "move(1)", "next field", show=False, id="fields.down", priority=True),
+        Binding("up,shift+tab", "move(-1)", "previous field", show=False, id="fields.up", priority=True),
+        Binding("pagedown", "move(8)", "eight fields down", show=False, id="fields.page_down", priority=True),
+        Binding("pageup", "move(-8)", "eight fields up", show=False, id="fields.page_up", priority=True),
+        Binding("enter", "edit", "edit", id="fields.edit", priority=True),
+        Binding("right", "turn(1)", "next choice, one more", show=False, id="fields.right", priority=True),
+        Binding("left", "turn(-1)", "previous choice, one less", show=False, id="fields.left", priority=True),
+        Binding("j", "move(1)", "next field", show=False, id="fields.next"),
+        Binding("k", "move(-1)", "previous field", show=False, id="fields.previous"),
         Binding("g,home", "move(-999)", "first field", show=False, id="fields.top"),
         Binding("G,end", "move(999)", "last field", show=False, id="fields.bottom"),
-        Binding("enter", "edit", "edit", id="fields.edit"),
-        Binding("right,space", "turn(1)", "next choice, one more", show=False, id="fields.right"),
-        Binding("left", "turn(-1)", "previous choice, one less", show=False, id="fields.left"),
+        Binding("space", "turn(1)", "next choice", show=False, id="fields.turn"),
         Binding("u", "undo", "undo", id="fields.undo"),
         Binding("U", "redo", "redo", show=False, id="fields.redo"),
         Binding("backspace,delete", "restore", "as in the file", show=False, id="fields.restore"),
@@ -170,13 +174,20 @@ class Form(ScrollView, can_focus=True):
         self._go(places[max(0, min(len(places) - 1, here + by))])
 
     def action_edit(self) -> None:
-        if self._choices():
+        if self._edit is not None:
+            self._end_edit()
+            self.refresh()
+        elif self._choices():
             self.action_turn(1)
         else:
             self._begin_edit(LineEdit.at_end(self.fields.text(self.key)))
 
     def action_turn(self, by: int) -> None:
-        """The next choice; for a whole number one more or less."""
+        """The next choice; for a whole number one more or less; in a text the caret."""
+        if self._edit is not None:
+            self._edit.key("right" if by > 0 else "left", None)
+            self.refresh()
+            return
         choices, text = self._choices(), self.fields.text(self.key)
         if choices:
             place = choices.index(text) if text in choices else -by
@@ -227,10 +238,6 @@ class Form(ScrollView, can_focus=True):
             self.fields.typed(self.key, self._before)
             self._edit = None
             self._say(self.key)
-            return True
-        if event.key == "enter":
-            self._end_edit()
-            self.refresh()
             return True
         if not self._edit.key(event.key, event.character):
             return False

@@ -45,8 +45,9 @@ class LogView(LogSeeker, can_focus=True):
         Binding("right", "aside(20)", "to the right", show=False, id="log.right"),
         Binding("left", "aside(-20)", "to the left", show=False, id="log.left"),
         Binding("f", "toggle_follow", "follow", id="log.follow"),
-        Binding("slash", "ask('/')", "search", id="log.search"),
-        Binding("ampersand", "ask('&')", "filter", id="log.filter"),
+        # Priority: keys typed ahead must not overtake the prompt that they are meant for.
+        Binding("slash", "ask('/')", "search", id="log.search", priority=True),
+        Binding("ampersand", "ask('&')", "filter", id="log.filter", priority=True),
         Binding("n", "again(True)", "next hit", show=False, id="log.next"),
         Binding("N", "again(False)", "previous hit", show=False, id="log.previous"),
         Binding("w", "wrap", "wrap", id="log.wrap"),
@@ -130,7 +131,10 @@ class LogView(LogSeeker, can_focus=True):
         self.refresh()
 
     def action_ask(self, sign: str) -> None:
-        self._prompt = (sign, LineEdit())
+        if self._prompt is None:
+            self._prompt = (sign, LineEdit())
+        else:
+            self._prompt[1].insert(sign)
         self.refresh()
 
     def action_again(self, forward: bool) -> None:
