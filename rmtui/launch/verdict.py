@@ -72,12 +72,12 @@ def _asked(seen: Observed, result: Mapping[str, Any], step: int | None) -> Verdi
     details = {"step": step}
     if seen.at_once:
         return Verdict(State.KILLED, f"killed at once by {by}{_at(step)}", details)
-    if seen.killed:
-        return Verdict(State.KILLED, f"did not stop in time and was killed{_at(step)}", details)
     if seen.stop is None:
         return Verdict(State.INTERRUPTED, f"its supervisor was told to end (SIGTERM){_at(step)}", details)
-    if result.get("outcome") == State.STOPPED:
+    if result.get("outcome") == State.STOPPED:  # whatever helper had to be killed after it
         return Verdict(State.STOPPED, f"stopped by {by}{_at(step)}", details)
+    if seen.killed:
+        return Verdict(State.KILLED, f"did not stop in time and was killed{_at(step)}", details)
     before = "before the first step" if not step else f"without saving{_at(step)}"
     return Verdict(State.STOPPED, f"stopped by {by} {before}", details)
 

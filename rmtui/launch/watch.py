@@ -105,11 +105,11 @@ class Watch:
 
     def _launcher_ended(self) -> None:
         """What is left gets a moment; after a violent end the ranks are asked to save first."""
-        if self._deadline is None:
-            violent = self._code is not None and self._code < 0
-            self._deadline = time.monotonic() + (self._grace() if violent else LEFTOVER_GRACE)
-            if violent:
-                process.ask_to_stop(self._living(), self._asked)
+        violent = self._code is not None and self._code < 0
+        patience = time.monotonic() + (self._grace() if violent else LEFTOVER_GRACE)
+        self._deadline = patience if self._deadline is None else min(self._deadline, patience)
+        if violent:
+            process.ask_to_stop(self._living(), self._asked)
 
     def _grace(self) -> float:
         return float(self._launch.get("grace", state.GRACE))

@@ -8,7 +8,7 @@ hold_at        wait at this step until `control/go` exists (a stop request ends 
 slow_save      wait inside a checkpoint, temporary folder made, until `control/go` exists
 crash          {rank, step, how}: exit N, "kill", "stop" (SIGSTOP), "raise"; "oom": as torch tells it
 deaf           ignore SIGTERM
-child          leave a child behind that ignores SIGTERM and outlives its parent
+child          have a helper process, which only notes a SIGTERM and outlives its parent
 rate           events a second
 clock_back_at  from this step on the clock shows an hour less
 eat_memory     take a gigabyte after the wait at `hold_at`
@@ -34,6 +34,11 @@ from trainer.events import EventWriter
 
 RANK = int(os.environ.get("RANK", "0"))
 TICK = 0.01
+HELPER = """
+import pathlib, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: pathlib.Path(sys.argv[1]).touch())
+while True: signal.pause()
+"""
 
 
 class Training:
@@ -61,8 +66,7 @@ class Training:
         self.listen()
         if self.how.get("child"):
             subprocess.Popen(
-                [sys.executable, "-c", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"],
-                start_new_session=True,
+                [sys.executable, "-c", HELPER, self.run / "control" / "helper-asked"], start_new_session=True
             )
         self.say("start", resumed_from_step=self.step or None)
         self.beat()

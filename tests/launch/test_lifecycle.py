@@ -66,6 +66,15 @@ def test_stop_saves_and_resume_goes_on_without_a_repeated_step(ws):
     assert [attempt.n for attempt in run.attempts()] == [1, 2]
 
 
+def test_a_stop_asks_the_ranks_and_not_their_helpers(ws):
+    run = kit.start(ws, steps=3, hold_at=1, child=True)
+    kit.until_step(run, 1)
+    kit.until(lambda: len(proc.tagged(run.id)) == 2, "rank and helper")
+    ended = stop.stop(ws, run.id, wait=True)
+    assert ended.state == State.STOPPED and kit.none_left(run)
+    assert not (run.control / "helper-asked").exists()
+
+
 def test_stop_now_kills_at_once(ws):
     run = kit.start(ws, steps=3, hold_at=1)
     kit.until_step(run, 1)

@@ -98,7 +98,12 @@ def test_the_line_is_kept_unless_the_devices_differ(ws):
     first = waiting(ws, "20260101-000000-0003", Needs("gpu", 1, ("0",)))
     queue_first = slots.take_turn(ws, named, look)
     assert queue_first.devices == ("GPU-0003",), "whoever waits for GPU 0 does not hold GPU 3 back"
+    anyone = waiting(ws, "20260101-000000-0004", gpu(1))
+    tickets.remove(ws.queue, named.run)
+    queue_first.release()
     held.release()
+    held = slots.take(ws, Needs("gpu", 3, ("1", "2", "3")), look=look)
+    assert slots.take_turn(ws, anyone, look) is None, "GPU 0 is free, but somebody before it asked for it"
     assert slots.take_turn(ws, first, look).devices == ("GPU-0000",)
 
 
