@@ -14,7 +14,7 @@ from rmtui.records.facts import Attempt, Best, Epoch, Run, State
 from rmtui.records.listing import Listing
 from rmtui.records.reading import Figures, epoch_facts, load_figures
 from rmtui.records.series import Axis, Series
-from rmtui.records.sqlite import Connection, DatabaseError, check, faults, open_database
+from rmtui.records.sqlite import Connection, DatabaseError, bound_log, check, faults, open_database
 from rmtui.records.sync import Sync
 from rmtui.workspace import Workspace
 
@@ -96,6 +96,8 @@ class Index:
             self._reopen_if_replaced()
             with faults(self._path):
                 changed = self._sync.round()
+                if changed:
+                    bound_log(self._connection, self._path)
         except DatabaseError as error:
             return self._without_writing(error)
         if self._temporary is None:

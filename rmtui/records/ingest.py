@@ -15,7 +15,7 @@ from rmtui.records.curves import Summary, read_summaries
 from rmtui.records.facts import Attempt, State, Status
 from rmtui.records.folder import RunFolder
 from rmtui.records.reading import LARGEST, Figures, load_figures, read_attempts
-from rmtui.records.sqlite import Connection, faults, open_database, write
+from rmtui.records.sqlite import Connection, bound_log, faults, open_database, write
 from rmtui.workspace import Workspace
 
 SETTLES_AFTER = 600.0
@@ -28,6 +28,7 @@ def catch_up(ws: Workspace, folder: RunFolder) -> None:
     try:
         with faults(ws.database):
             refresh(connection, folder)
+            bound_log(connection, ws.database)
     finally:
         connection.close()
 

@@ -34,6 +34,11 @@ LIBRARY_VERSION: str = sqlite3.sqlite_version
 SCHEMA = 4
 """Number of migrations in `records.migrations`."""
 
+PATIENCE = 5000
+"""Milliseconds that a statement waits for a lock."""
+LONG_LOG = 8 << 20
+"""Bytes of write-ahead log above which whoever writes folds it in."""
+
 
 class DatabaseError(UserError):
     """The index cannot be used. Runs and trainings are not touched by that: their truth is in the run folders."""
@@ -106,8 +111,8 @@ def open_database(path: Path) -> Connection:
 
 
 def _connect(path: Path) -> Connection:
-    connection = sqlite3.connect(path, timeout=5, isolation_level=None, cached_statements=256)
-    connection.execute("PRAGMA busy_timeout = 5000")
+    connection = sqlite3.connect(path, timeout=PATIENCE / 1000, isolation_level=None, cached_statements=256)
+    connection.execute(f"PRAGMA busy_timeout = {PATIENCE}")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA journal_size_limit = 16777216")
     connection.execute("PRAGMA temp_store = MEMORY")
@@ -136,6 +141,18 @@ def write(connection: Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def bound_log(connection: Connection, path: Path) -> None:
+    """Fold a long write-ahead log into the database: among many writers no moment comes at which SQLite does."""
+    try:
+        size = path.with_name(f"{path.name}-wal").stat().st_size
+    except FileNotFoundError:
+        return
+    if size > LONG_LOG:
+        connection.execute("PRAGMA busy_timeout = 200")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        connection.execute(f"PRAGMA busy_timeout = {PATIENCE}")
 
 
 def check(connection: Connection, path: Path) -> None:

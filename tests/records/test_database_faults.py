@@ -197,6 +197,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from rmtui.records import ingest
+from rmtui.records.folder import RunFolder
 from rmtui.workspace import open_workspace
 from trainer.events import Event, EventWriter
 ws, folder = open_workspace(Path(sys.argv[1])), RunFolder(Path(sys.argv[2]))
