@@ -111,7 +111,7 @@ def test_supervisor_and_launcher_killed_ranks_are_adopted(ws, audit):
     assert state.status(run).supervised is False
     kit.kill(launcher(run))
     adopt.adopt_all(ws)
-    kit.until_ended(run)
+    kit.until(lambda: not kit.supervised(run) and kit.none_left(run), "the last word, if anybody was there to say it")
     assert audit(run).state in (State.INTERRUPTED, State.KILLED)
     assert resume.resume(ws, run.id).step == 2
 

@@ -67,12 +67,14 @@ def test_stop_saves_and_resume_goes_on_without_a_repeated_step(ws):
 
 
 def test_a_stop_asks_the_ranks_and_not_their_helpers(ws):
-    run = kit.start(ws, steps=3, hold_at=1, child=True)
-    kit.until_step(run, 1)
-    kit.until(lambda: len(proc.tagged(run.id)) == 2, "rank and helper")
-    ended = stop.stop(ws, run.id, wait=True)
-    assert ended.state == State.STOPPED and kit.none_left(run)
-    assert not (run.control / "helper-asked").exists()
+    run = kit.start(ws, steps=5, save_at=2, slow_save=True, child=True)
+    kit.until(lambda: (run.control / "saving").exists() and len(proc.tagged(run.id)) == 2, "rank and helper")
+    stop.stop(ws, run.id)
+    kit.until(lambda: "asked to stop" in (run.last_attempt().logs / "rank0.log").read_text(), "the signal")
+    assert not (run.control / "helper-asked").exists(), "not while its rank lives"
+    kit.go(run)
+    assert kit.until_ended(run).state == State.STOPPED, "though the helper had to be killed"
+    assert kit.none_left(run)
 
 
 def test_stop_now_kills_at_once(ws):
