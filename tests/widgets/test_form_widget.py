@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual.events import Key
 from widgets_support import Stage, page
 
 from rmtui.app.widgets.fields import spelled
@@ -55,6 +56,16 @@ async def test_what_is_wrong_is_said_beside_the_field_while_typing():
         await pilot.press("escape")
         assert widget.texts()["num_epochs"] == "3"
         assert "1 … 1000" in line(widget, "num_epochs")
+
+
+async def test_keys_typed_ahead_end_up_in_their_own_fields():
+    widget = form()
+    async with Stage(widget).run_test(size=(120, 45)) as pilot:
+        for key in ("4", "down", "2", "e", "minus", "5", "down", "8", "enter"):
+            character = {"minus": "-"}.get(key, key if len(key) == 1 else None)
+            pilot.app.post_message(Key(key, character))
+        await pilot.pause()
+        assert widget.changes() == {"num_epochs": "4", "learning_rate": "2e-5", "batch_size": "8"}
 
 
 async def test_the_caret_can_stand_anywhere():

@@ -18,11 +18,12 @@ from rmtui.app.widgets.fields import Reference as Reference
 from rmtui.app.widgets.form_lines import FormLines, Heading, arranged
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.line_edit import LineEdit
+from rmtui.app.widgets.ordered_keys import OrderedKeys
 from rmtui.app.widgets.palette import palette_of
 from trainer.config import OPTIONS, Option, Problem
 
 
-class Form(ScrollView, can_focus=True):
+class Form(OrderedKeys, ScrollView, can_focus=True):
     """Typing edits the field under the cursor; what is wrong, or differs, stands beside it."""
 
     DEFAULT_CSS = """
@@ -32,19 +33,15 @@ class Form(ScrollView, can_focus=True):
     """
     COMPONENT_CLASSES = {"form--cursor"}
     BINDINGS = [
-        # Priority: keys typed ahead must not overtake a move, or they would end up in the field before it.
-        Binding("down,tab", "move(1)", "next field", show=False, id="fields.down", priority=True),
-        Binding("up,shift+tab", "move(-1)", "previous field", show=False, id="fields.up", priority=True),
-        Binding("pagedown", "move(8)", "eight fields down", show=False, id="fields.page_down", priority=True),
-        Binding("pageup", "move(-8)", "eight fields up", show=False, id="fields.page_up", priority=True),
-        Binding("enter", "edit", "edit", id="fields.edit", priority=True),
-        Binding("right", "turn(1)", "next choice, one more", show=False, id="fields.right", priority=True),
-        Binding("left", "turn(-1)", "previous choice, one less", show=False, id="fields.left", priority=True),
-        Binding("j", "move(1)", "next field", show=False, id="fields.next"),
-        Binding("k", "move(-1)", "previous field", show=False, id="fields.previous"),
+        Binding("down,tab,j", "move(1)", "next field", show=False, id="fields.down"),
+        Binding("up,shift+tab,k", "move(-1)", "previous field", show=False, id="fields.up"),
+        Binding("pagedown", "move(8)", "eight fields down", show=False, id="fields.page_down"),
+        Binding("pageup", "move(-8)", "eight fields up", show=False, id="fields.page_up"),
         Binding("g,home", "move(-999)", "first field", show=False, id="fields.top"),
         Binding("G,end", "move(999)", "last field", show=False, id="fields.bottom"),
-        Binding("space", "turn(1)", "next choice", show=False, id="fields.turn"),
+        Binding("enter", "edit", "edit", id="fields.edit"),
+        Binding("right,space", "turn(1)", "next choice, one more", show=False, id="fields.right"),
+        Binding("left", "turn(-1)", "previous choice, one less", show=False, id="fields.left"),
         Binding("u", "undo", "undo", id="fields.undo"),
         Binding("U", "redo", "redo", show=False, id="fields.redo"),
         Binding("backspace,delete", "restore", "as in the file", show=False, id="fields.restore"),
@@ -183,11 +180,7 @@ class Form(ScrollView, can_focus=True):
             self._begin_edit(LineEdit.at_end(self.fields.text(self.key)))
 
     def action_turn(self, by: int) -> None:
-        """The next choice; for a whole number one more or less; in a text the caret."""
-        if self._edit is not None:
-            self._edit.key("right" if by > 0 else "left", None)
-            self.refresh()
-            return
+        """The next choice; for a whole number one more or less."""
         choices, text = self._choices(), self.fields.text(self.key)
         if choices:
             place = choices.index(text) if text in choices else -by
@@ -221,16 +214,14 @@ class Form(ScrollView, can_focus=True):
         option = self._option
         return ("true", "false") if option.type == "bool" else option.meta.choices
 
-    def on_key(self, event: events.Key) -> None:
+    def take_key(self, event: events.Key) -> bool:
         """While a field is being edited it takes the keys; a digit on a number at rest begins anew."""
         if self._edit is None:
             starts = event.character is not None and event.character in "0123456789.-"
             if not (starts and self._option.type in ("int", "float")):
-                return
+                return False
             self._begin_edit(LineEdit())
-        if self._take(event):
-            event.stop()
-            event.prevent_default()
+        return self._take(event)
 
     def _take(self, event: events.Key) -> bool:
         assert self._edit is not None

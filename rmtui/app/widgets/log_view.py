@@ -16,6 +16,7 @@ from rmtui.app.widgets.log_lines import LogLines
 from rmtui.app.widgets.log_page import LogPage, Row
 from rmtui.app.widgets.log_seek import LogSeeker, counted
 from rmtui.app.widgets.log_text import step_in
+from rmtui.app.widgets.ordered_keys import OrderedKeys
 from rmtui.app.widgets.palette import palette_of
 from rmtui.records.logindex import LogIndex
 
@@ -26,7 +27,7 @@ LineSource = LogIndex
 """What `open` takes."""
 
 
-class LogView(LogSeeker, can_focus=True):
+class LogView(OrderedKeys, LogSeeker, can_focus=True):
     """Lines of a file above a status line; follows the end until one moves up."""
 
     DEFAULT_CSS = """
@@ -45,9 +46,8 @@ class LogView(LogSeeker, can_focus=True):
         Binding("right", "aside(20)", "to the right", show=False, id="log.right"),
         Binding("left", "aside(-20)", "to the left", show=False, id="log.left"),
         Binding("f", "toggle_follow", "follow", id="log.follow"),
-        # Priority: keys typed ahead must not overtake the prompt that they are meant for.
-        Binding("slash", "ask('/')", "search", id="log.search", priority=True),
-        Binding("ampersand", "ask('&')", "filter", id="log.filter", priority=True),
+        Binding("slash", "ask('/')", "search", id="log.search"),
+        Binding("ampersand", "ask('&')", "filter", id="log.filter"),
         Binding("n", "again(True)", "next hit", show=False, id="log.next"),
         Binding("N", "again(False)", "previous hit", show=False, id="log.previous"),
         Binding("w", "wrap", "wrap", id="log.wrap"),
@@ -131,10 +131,7 @@ class LogView(LogSeeker, can_focus=True):
         self.refresh()
 
     def action_ask(self, sign: str) -> None:
-        if self._prompt is None:
-            self._prompt = (sign, LineEdit())
-        else:
-            self._prompt[1].insert(sign)
+        self._prompt = (sign, LineEdit())
         self.refresh()
 
     def action_again(self, forward: bool) -> None:
@@ -167,13 +164,11 @@ class LogView(LogSeeker, can_focus=True):
         else:
             self.post_message(self.StepWanted(step))
 
-    def on_key(self, event: events.Key) -> None:
+    def take_key(self, event: events.Key) -> bool:
         """The prompt takes every key while it is open."""
         if self._prompt is None:
-            return
+            return False
         sign, edit = self._prompt
-        event.stop()
-        event.prevent_default()
         if event.key in ("escape", "enter"):
             self._prompt = None
             if event.key == "enter":
@@ -181,6 +176,7 @@ class LogView(LogSeeker, can_focus=True):
         else:
             edit.key(event.key, event.character)
         self.refresh()
+        return True
 
     def on_paste(self, event: events.Paste) -> None:
         if self._prompt is not None:
