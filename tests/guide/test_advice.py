@@ -154,6 +154,11 @@ def test_a_longer_warmup_when_the_rate_is_high(rate, longer):
     assert "longer_warmup" not in ids(after(None, config={**config, "warmup_ratio": 0.2}))
 
 
+def test_confirming_val_acc_outranks_even_a_loss_stuck_at_ln2():
+    item = subject([(0.6931, 0.6931, None)], config={"learning_rate": 1e-5, "num_epochs": 1})
+    assert ids(item, before=None)[:2] == ["confirm_val_acc", "raise_step"]
+
+
 def test_cosine_is_not_advised_to_who_has_it():
     assert "cosine" in ids(after(None))
     assert "cosine" not in ids(after(None, config={**AFTER, "lr_scheduler": "cosine"}))
