@@ -140,17 +140,66 @@ class CurveWriter:
 
     def _cut_metric(self, metric: int, step: int) -> None:
         key = (self._run, metric)
-        self._connection.execute("DELETE FROM points WHERE run = ? AND metric = ? AND step > ?", (*key, step))
+        gone = self._connection.execute(
+            "DELETE FROM points WHERE run = ? AND metric = ? AND step > ?", (*key, step)
+        ).rowcount
         for level in LEVELS:
             self._connection.execute(
                 "DELETE FROM rollups WHERE run = ? AND metric = ? AND level = ? AND bucket >= ?",
                 (*key, level, (step + 1) >> level),
             )
-        top = LEVELS[-1]
-        start = (step + 1) >> top << top
-        rest = self._stored(metric, start)
-        self._connection.executemany(_MERGE, _rows(self._run, _rolled_up(rest)))
-        self._summarise(metric)
+        self._mend(metric, step + 1)
+        summary = self.summaries[metric]
+        if summary.count == gone:
+            self._drop(metric)
+            return
+        summary.count -= gone
+        summary.last_step, summary.last = self._connection.execute(
+            "SELECT step, value FROM points WHERE run = ? AND metric = ? ORDER BY step DESC LIMIT 1", key
+        ).fetchone()
+        if summary.low_step > step:
+            summary.low_step, summary.low = self._extreme(metric, "low", "ASC")
+        if summary.high_step > step:
+            summary.high_step, summary.high = self._extreme(metric, "high", "DESC")
+
+    def _mend(self, metric: int, end: int) -> None:
+        """Make the buckets anew that a cut before `end` went through, each from the finer ones below it."""
+        for finer, level in zip((0, *LEVELS), LEVELS, strict=False):
+            number = end >> level
+            parts = self._parts(metric, finer, number << (level - finer))
+            if number << level == end or not parts:
+                continue
+            whole = parts[0]
+            for part in parts[1:]:
+                whole.merge(part)
+            self._connection.executemany(_MERGE, _rows(self._run, {(metric, level, number): whole}))
+
+    def _parts(self, metric: int, level: int, start: int) -> list[_Bucket]:
+        """Buckets of a level from number `start` on; level 0: points."""
+        if level == 0:
+            return [_bucket(step, value) for _, _, step, value in self._stored(metric, start)]
+        rows = self._connection.execute(
+            """SELECT low, high, last, last_step, broken FROM rollups
+            WHERE run = ? AND metric = ? AND level = ? AND bucket >= ? ORDER BY bucket""",
+            (self._run, metric, level, start),
+        )
+        return [_Bucket(*row) for row in rows]
+
+    def _extreme(self, metric: int, name: str, way: str) -> tuple[int, float | None]:
+        """First step of the lowest or highest value, by way of the coarsest roll-ups."""
+        top, key = LEVELS[-1], (self._run, metric)
+        found = self._connection.execute(
+            f"""SELECT bucket, {name} FROM rollups WHERE run = ? AND metric = ? AND level = ? AND {name} IS NOT NULL
+            ORDER BY {name} {way}, bucket LIMIT 1""",
+            (*key, top),
+        ).fetchone()
+        if found is None:
+            return 0, None
+        (step,) = self._connection.execute(
+            "SELECT min(step) FROM points WHERE run = ? AND metric = ? AND step >= ? AND step < ? AND value = ?",
+            (*key, found[0] << top, (found[0] + 1) << top, found[1]),
+        ).fetchone()
+        return step, found[1]
 
     def _count_again(self, metric: int) -> None:
         """Points came out of order, or one was replaced: derive everything from the points."""
@@ -163,8 +212,11 @@ class CurveWriter:
         for _, _, step, value in self._stored(metric, 0):
             summary.add(step, value)
         if summary.count == 0:
-            del self.summaries[metric]
-            self._connection.execute("DELETE FROM summaries WHERE run = ? AND metric = ?", (self._run, metric))
+            self._drop(metric)
+
+    def _drop(self, metric: int) -> None:
+        del self.summaries[metric]
+        self._connection.execute("DELETE FROM summaries WHERE run = ? AND metric = ?", (self._run, metric))
 
     def _stored(self, metric: int, start: int) -> Iterator[tuple[int, int, int, float | None]]:
         return iter(

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import START, add_attempt, append_events, index_content, make_run_folder, training
 
+from rmtui.records.curves import LEVELS
 from rmtui.records.index import Index
 from rmtui.records.sqlite import open_database
 from rmtui.workspace import Workspace
@@ -151,6 +152,45 @@ def test_foreign_lines_are_counted_and_skipped(ws: Workspace) -> None:
     connection.close()
 
 
+def assert_derived_from_points(ws: Workspace) -> None:
+    """Every roll-up and summary is what its points give, counted the plain way."""
+    connection = open_database(ws.database)
+    points: dict[int, dict[int, float | None]] = {}
+    for metric, step, value in connection.execute("SELECT metric, step, value FROM points ORDER BY step"):
+        points.setdefault(metric, {})[step] = value
+    for metric, level, bucket, *found in connection.execute(
+        "SELECT metric, level, bucket, low, high, last, last_step, broken FROM rollups"
+    ):
+        inside = {step: value for step, value in points[metric].items() if step >> level == bucket}
+        finite = [value for value in inside.values() if value is not None and math.isfinite(value)]
+        broken = int(len(finite) < len(inside))
+        ends = [min(finite), max(finite), finite[-1]] if finite else [None, None, None]
+        assert found == [*ends, max(inside), broken]
+    counted = connection.execute("SELECT metric, level, count(*) FROM rollups GROUP BY metric, level").fetchall()
+    assert counted == [
+        (m, level, len({step >> level for step in points[m]})) for m in sorted(points) for level in LEVELS
+    ]
+    for metric, *found in connection.execute(
+        "SELECT metric, count, first_step, first, last_step, last, low_step, low, high_step, high FROM summaries"
+    ):
+        said = points[metric]
+        finite = {step: value for step, value in said.items() if value is not None and math.isfinite(value)}
+        low, high = (min(finite.values()), max(finite.values())) if finite else (None, None)
+        low_step, high_step = (next((step for step, value in finite.items() if value == end), 0) for end in (low, high))
+        expected = [len(said), min(said), said[min(said)], max(said), said[max(said)], low_step, low, high_step, high]
+        assert found == expected
+    connection.close()
+
+
+@pytest.mark.parametrize("resumed", [0, 1, 15, 16, 255, 4095, 4096, 5000, 8191])
+def test_a_cut_leaves_every_roll_up_right(ws: Workspace, resumed: int) -> None:
+    first = steps([math.sin(n) * (n % 97) for n in range(9000)])
+    make_run_folder(ws, attempts=[first, steps([0.5, math.nan], first=resumed + 1, t=START + 1e5, resumed=resumed)])
+    with Index.open(ws) as index:
+        index.sync()
+    assert_derived_from_points(ws)
+
+
 VALUES = st.floats(min_value=-10, max_value=10, width=32) | st.sampled_from([math.nan, math.inf, -math.inf])
 
 
@@ -192,6 +232,7 @@ def test_whatever_was_said_is_read_back_at_any_zoom(
     assert any(series.broken) == (len(finite) < len(expected))
     if finite:
         assert (min(drawn), max(drawn)) == (min(finite), max(finite))
+    assert_derived_from_points(ws)
     before = index_content(ws)
     with Index.open(ws) as index:
         index.rebuild()
