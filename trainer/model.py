@@ -23,17 +23,8 @@ from transformers.utils import logging
 from trainer import adapter as fused
 from trainer import attention
 from trainer.config import TrainConfig
+from trainer.estimate import PROJECTIONS
 from trainer.packing import Batch, Layout
-
-PROJECTIONS = frozenset(
-    (
-        *("q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "qkv_proj", "query_key_value", "c_attn", "Wqkv", "Wo"),
-        *("gate_proj", "up_proj", "down_proj", "gate_up_proj", "c_proj", "c_fc", "fc1", "fc2", "Wi"),
-        *("query", "key", "value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
-        *("q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"),
-    )
-)
-"""Names of attention and MLP projections in the families of transformers; what `auto` looks for."""
 
 
 class RewardModel(nn.Module):
