@@ -66,6 +66,18 @@ def test_stop_saves_and_resume_goes_on_without_a_repeated_step(ws):
     assert [attempt.n for attempt in run.attempts()] == [1, 2]
 
 
+def test_a_broken_checkpoint_is_passed_over_with_a_word(ws):
+    run = kit.start(ws, steps=6, save_at=2, hold_at=4)
+    kit.until_step(run, 4)
+    stop.stop(ws, run.id, wait=True)
+    newest, before = run.checkpoints()
+    (newest / "weights").write_bytes(b"x" * 1000)
+    kit.go(run)
+    resumed = resume.resume(ws, run.id)
+    assert resumed.step == 2 and newest.name in resumed.warnings[0] and before.name == "step-000002"
+    assert launch.wait(ws, run.id).state == State.FINISHED
+
+
 def test_a_stop_asks_the_ranks_and_not_their_helpers(ws):
     run = kit.start(ws, steps=5, save_at=2, slow_save=True, child=True)
     kit.until(lambda: (run.control / "saving").exists() and len(proc.tagged(run.id)) == 2, "rank and helper")
