@@ -104,14 +104,14 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
         from rmtui.app.screens.home import HomeScreen
 
         self._remember(workspace)
-        await self.switch_screen(HomeScreen())
+        await self.push_screen(HomeScreen())
         self.feed.sync()
 
     def go_home(self, run_id: str) -> None:
         """Back to the list, with this run under the cursor once the index knows it."""
         from rmtui.app.screens.home import HomeScreen
 
-        while len(self.screen_stack) > 1:
+        while len(self.screen_stack) > 1 and not isinstance(self.screen, HomeScreen):
             self.pop_screen()
         if isinstance(self.screen, HomeScreen):
             self.screen.await_run(run_id)

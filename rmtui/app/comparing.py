@@ -13,8 +13,22 @@ from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.guide.catalog import value_text
 
-LABEL = 21
+LABEL = 23
 """Cells before the first run's column."""
+FIRST = 12
+_BRIEF = {
+    "learning_rate": "rate",
+    "gradient_accumulation_steps": "accumul.",
+    "lora.target_modules": "modules",
+    "mixed_precision": "precision",
+    "gradient_checkpointing": "recompute",
+    "lr_scheduler": "schedule",
+    "early_stopping_patience": "patience",
+    "warmup_ratio": "warm-up",
+    "weight_decay": "decay",
+    "max_grad_norm": "grad norm",
+}
+"""Keys too long for their column."""
 METRICS = ("val_acc", "val_loss", "train_loss")
 
 
@@ -27,8 +41,10 @@ class Comparison:
         self._glyphs = glyphs
         self._palette = palette
         self._unfold = unfold
-        delta = 24 if len(self._runs) == 2 else 0
-        self._cell = max(9, min(24, (width - LABEL - delta) // len(self._runs)))
+        self._short = width < 90
+        """No room for per cents and words of a change: its sign and colour say it."""
+        delta = (8 if self._short else 24) if len(self._runs) == 2 else 0
+        self._cell = max(10, min(24, (width - LABEL - delta) // len(self._runs)))
         self.text = Text()
 
     def written(self) -> Text:
@@ -46,16 +62,20 @@ class Comparison:
         for slot, run in enumerate(self._runs):
             star = f" {self._glyphs.best}" if best and best["run"] == run["id"] else ""
             mark = self._glyphs.curves[slot % 6]
-            name = figures.fit(f"{mark} {run['name']}{star}", self._cell - 1, ellipsis=self._glyphs.ellipsis)
+            name = figures.fit(f"{mark}{star} {run['name']}", self._cell - 1, ellipsis=self._glyphs.ellipsis)
             self.text.append(f"{name} ", self._palette.run(slot))
         self.text.append("Δ" if len(self._runs) == 2 else "", self._palette.quiet)
         self.text.append("\n")
         states = [run["state"] for run in self._runs]
         self._row("", "", states, "quiet")
 
+    def _key(self, key: str) -> str:
+        """The end of a dotted key says more than its beginning."""
+        return key if len(key) < LABEL - FIRST else _BRIEF.get(key, key.rpartition(".")[2])
+
     def _row(self, first: str, label: str, cells: Sequence[str], tone: str = "text", after: Text | None = None) -> None:
-        self.text.append(figures.fit(f" {first}", 9), self._palette.quiet)
-        self.text.append(figures.fit(label, LABEL - 9, ellipsis=self._glyphs.ellipsis))
+        self.text.append(figures.fit(f" {first}", FIRST), self._palette.quiet)
+        self.text.append(figures.fit(label, LABEL - FIRST, ellipsis=self._glyphs.ellipsis))
         for cell in cells:
             shown = figures.fit(cell, self._cell - 1, ellipsis=self._glyphs.ellipsis)
             self.text.append(f"{shown} ", self._palette.tone(tone))
@@ -66,17 +86,17 @@ class Comparison:
     def _config(self) -> None:
         config = self._document["config"]
         for number, (key, values) in enumerate(config["differs"].items()):
-            self._row("differs" if number == 0 else "", key, [value_text(key, value) for value in values])
+            self._row("differs" if number == 0 else "", self._key(key), [value_text(key, value) for value in values])
         if not config["differs"]:
             self._row("differs", "nothing that is known", [])
         same = config["same"]
         if self._unfold:
             for number, (key, value) in enumerate(same.items()):
-                self._row("same" if number == 0 else "", key, [value_text(key, value)], "quiet")
+                self._row("same" if number == 0 else "", self._key(key), [value_text(key, value)], "quiet")
         elif same:
             first = " · ".join(f"{key} {value_text(key, value)}" for key, value in list(same.items())[:3])
             more = f"  ({len(same) - 3} more: e)" if len(same) > 3 else ""
-            self.text.append(figures.fit(" same", 9) + f"{first}{more}\n", self._palette.quiet)
+            self.text.append(figures.fit(" same", FIRST) + f"{first}{more}\n", self._palette.quiet)
         self.text.append("\n")
 
     def _metric(self, metric: str) -> None:
@@ -88,7 +108,7 @@ class Comparison:
                 label = ""
         if not any(value is not None for value in summary["last"]):
             return
-        change = self._change(metric, summary["change"][1]) if len(self._runs) == 2 else None
+        change = self._change(metric, summary["change"][1], self._short) if len(self._runs) == 2 else None
         self._row(label, "last", list(self._last(metric, summary)), "text", change)
         best = [
             f"{_figure(metric, value)} (e{epoch})" if value is not None else self._glyphs.dash
@@ -106,7 +126,7 @@ class Comparison:
             yield _figure(metric, value) + half
 
     def _deltas(self, metric: str, changes: Sequence[dict[str, Any] | None]) -> None:
-        self.text.append(figures.fit("", 9)).append(figures.fit("Δ to first", LABEL - 9), self._palette.quiet)
+        self.text.append(figures.fit("", FIRST)).append(figures.fit("Δ to first", LABEL - FIRST), self._palette.quiet)
         for change in changes[: len(self._runs)]:
             text = self._change(metric, change, short=True)
             text.append(" " * max(1, self._cell - cell_len(text.plain)))

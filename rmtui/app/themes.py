@@ -11,7 +11,25 @@ def _theme(
     variables = {"quiet": quiet, "band": band}
     variables |= {f"run-{number}": colour for number, colour in enumerate(runs.split(), 1)}
     variables |= {"footer-key-foreground": base["accent"], "input-cursor-text-style": "reverse"}
+    if ansi:
+        variables |= _ANSI
     return Theme(name=name, dark=dark, ansi=ansi, variables=variables, **base)  # type: ignore[arg-type]
+
+
+_ANSI = {
+    "ansi-background": "ansi_black",
+    "ansi-foreground": "ansi_white",
+    "border-blurred": "ansi_black",
+    "block-cursor-foreground": "ansi_black",
+    "block-cursor-background": "ansi_white",
+    "input-cursor-background": "ansi_black",
+    "input-cursor-foreground": "ansi_bright_white",
+    "input-selection-background": "ansi_bright_blue",
+    "input-selection-foreground": "ansi_black",
+    "screen-selection-background": "ansi_bright_blue",
+    "screen-selection-foreground": "ansi_black",
+}
+"""What Textual's own rules want of a theme whose colours cannot be mixed."""
 
 
 def _base(background: str, foreground: str, surface: str, panel: str, accent: str, states: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 
 from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar
-from rmtui.app.runactions import RunActions
+from rmtui.app.runactions import Done, RunActions
 from rmtui.app.summary import SIGNS
 from rmtui.app.widgets import figures
 from rmtui.app.widgets.glyphs import glyphs_of
@@ -182,4 +182,7 @@ class AdviceScreen(RunActions):
             return f"{name} is not said any more {'for any run' if always else f'for {run.name}'}"
 
         self._do("silence", job)
+
+    def on_done(self, message: Done) -> None:
+        super().on_done(message)
         self._fetch()

@@ -1,0 +1,363 @@
+"""Every other screen: what it shows and what its keys do."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import support
+from app_pilot import NARROW, SIZES, WIDE, lines, opened, sees, told, type_text, until
+from rich.cells import cell_len
+
+from rmtui.app import themes
+from rmtui.app.actions import ACTIONS, PANES
+from rmtui.app.screens.advice import AdviceScreen
+from rmtui.app.screens.compare import CompareScreen
+from rmtui.app.screens.dialogs import Confirm
+from rmtui.app.screens.form import FormScreen
+from rmtui.app.screens.help import HelpScreen
+from rmtui.app.screens.home import HomeScreen
+from rmtui.app.screens.launch import LaunchScreen
+from rmtui.app.screens.pairs import PairsScreen
+from rmtui.app.screens.presets import PresetsScreen
+from rmtui.app.screens.run import RunScreen
+from rmtui.app.widgets.form import Form
+from rmtui.app.widgets.log_view import LogView
+from rmtui.launch import slots
+from rmtui.records.facts import State
+from rmtui.records.folder import RunFolder
+from rmtui.records.state import status
+
+
+@pytest.fixture
+def runs(ws):
+    support.make_runs(ws, 6)
+    return ws
+
+
+@pytest.fixture
+def ready(ws):
+    """A workspace in which a launch is right: data and a model folder are there."""
+    pair = {"prompt": "Say hello.", "chosen": "Hello, nice to see you!", "rejected": "No."}
+    for name, count in (("train", 12), ("val", 5)):
+        rows = [
+            pair | {"prompt": f"Say hello, number {name} {n}.", "chosen": f"Hello {n}{name}!"} for n in range(count)
+        ]
+        (ws.data / name / "tiny_pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    model = ws.root / "models" / "m"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 8}))
+    (ws.root / "workspace.toml").write_text('model = "models/m"\ndata = "tiny"\nprocesses = 2\n')
+    return ws
+
+
+async def screen_of(pilot, kind):
+    return await until(pilot, lambda: pilot.app.screen if isinstance(pilot.app.screen, kind) else None)
+
+
+# Help, palette, keys, themes
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_help_tells_the_keys_of_the_pane_one_came_from(runs, size):
+    async with opened(runs.root, size) as pilot:
+        await pilot.press("question_mark")
+        screen = await screen_of(pilot, HelpScreen)
+        said = screen._written().plain
+        for action in ACTIONS:
+            if action.pane in ("home", "app"):
+                assert action.word in said, action.id
+        assert said.index("home:") < said.index("everywhere")
+        await pilot.press("escape")
+        await screen_of(pilot, HomeScreen)
+
+
+async def test_the_palette_finds_an_action_by_its_name_and_does_it(runs):
+    async with opened(runs.root, NARROW) as pilot:
+        await pilot.press("colon")
+        await until(pilot, lambda: type(pilot.app.screen).__name__ == "CommandPalette")
+        await type_text(pilot, "high-contrast")
+        await sees(pilot, "theme: high-contrast")
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: pilot.app.theme == "high-contrast")
+
+
+async def test_keys_toml_moves_a_key_and_tells_what_it_cannot_use(runs):
+    (runs.root / "keys.toml").write_text('[home]\nnew = "w"\nfly = "f"\n')
+    async with opened(runs.root, NARROW) as pilot:
+        await told(pilot, "home.fly is no action")
+        await pilot.press("w")
+        await screen_of(pilot, PresetsScreen)
+
+
+async def test_a_keys_toml_that_is_no_toml_locks_nobody_out(runs):
+    (runs.root / "keys.toml").write_text("[home\n")
+    async with opened(runs.root, NARROW) as pilot:
+        await told(pilot, "keys.toml cannot be read")
+        await pilot.press("n")
+        await screen_of(pilot, PresetsScreen)
+
+
+def test_action_ids_are_unique_and_no_pane_has_one_key_twice():
+    assert len({action.id for action in ACTIONS}) == len(ACTIONS)
+    for pane in PANES:
+        keys = [key for action in ACTIONS if action.pane == pane for key in action.keys.split(",")]
+        assert len(keys) == len(set(keys)), pane
+
+
+async def test_every_theme_draws_and_is_remembered(runs):
+    async with opened(runs.root, NARROW) as pilot:
+        seen = [pilot.app.theme]
+        for _ in themes.NAMES[1:]:
+            await pilot.press("ctrl+t")
+            await sees(pilot, "helpful-C-5")
+            seen.append(pilot.app.theme)
+        assert sorted(seen) == sorted(themes.NAMES)
+        last = pilot.app.theme
+        await pilot.press("q")
+    async with opened(runs.root, NARROW) as pilot:
+        assert pilot.app.theme == last
+
+
+async def test_readings_change_their_language_and_wide_signs_keep_the_lines_straight(runs):
+    async with opened(runs.root, WIDE) as pilot:
+        says = pilot.app.screen.query_one("#says")
+        await until(pilot, lambda: "train_loss fell" in says.said)
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: "下降" in says.said)
+        assert {cell_len(line) for line in lines(pilot)} == {WIDE[0]}
+
+
+# Empty
+
+
+async def test_a_folder_without_workspace_offers_three_ways_and_writes_nothing(tmp_path):
+    async with opened(tmp_path, NARROW) as pilot:
+        await sees(pilot, "Three ways on", "demo", "launch", "import")
+        assert list(tmp_path.iterdir()) == []
+        await pilot.press("n")
+        await screen_of(pilot, PresetsScreen)
+        assert (tmp_path / "presets").is_dir()
+
+
+# Run
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_run_fills_the_screen_with_curves_then_log_then_details(runs, size):
+    async with opened(runs.root, size) as pilot:
+        await pilot.press("enter")
+        await screen_of(pilot, RunScreen)
+        await sees(pilot, "helpful-C-5", "loss", "val_acc")
+        await pilot.press("2")
+        await sees(pilot, "Epoch 3/3 | train_loss")
+        await pilot.press("3")
+        await sees(pilot, "attempts", "state")
+        assert {cell_len(line) for line in lines(pilot)} == {size[0]}
+        await pilot.press("escape")
+        await screen_of(pilot, HomeScreen)
+
+
+async def test_from_a_point_of_the_curve_to_the_log_at_that_step(ws):
+    log = "".join(f"step {n}/60 | loss=0.5\n" for n in range(1, 61))
+    support.make_run_folder(ws, name="jumpy", log=log)
+    async with opened(ws.root, NARROW) as pilot:
+        await pilot.press("enter")
+        screen = await screen_of(pilot, RunScreen)
+        await until(pilot, lambda: screen.query_one("#loss")._curves)
+        await pilot.press("left")
+        view = await until(pilot, lambda: screen.query_one("#loss").view.cursor)
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.query_one(LogView).has_focus)
+        await sees(pilot, f"step {round(view)}/60")
+
+
+async def test_the_first_error_of_a_log_is_one_key_away(ws):
+    log = "fine\n" * 300 + "RuntimeError: boom\n" + "after\n" * 300
+    support.make_run_folder(ws, name="bad", log=log, outcome="failed", reason="boom")
+    async with opened(ws.root, NARROW) as pilot:
+        await pilot.press("enter")
+        await screen_of(pilot, RunScreen)
+        await pilot.press("E")
+        await sees(pilot, "RuntimeError: boom")
+
+
+async def test_a_run_that_is_deleted_elsewhere_closes_its_screen(runs):
+    async with opened(runs.root, NARROW) as pilot:
+        await pilot.press("enter")
+        screen = await screen_of(pilot, RunScreen)
+        folder = screen.current().folder if screen.current() else (await until(pilot, screen.current)).folder
+        folder.rename(runs.root / "gone")
+        await screen_of(pilot, HomeScreen)
+
+
+# Preset and form
+
+
+async def test_presets_say_what_they_are_for_and_what_is_expected(runs):
+    async with opened(runs.root, NARROW) as pilot:
+        await pilot.press("n")
+        await sees(pilot, "val_loss falls steadily", "73–76 %", "is the learning rate the problem?")
+
+
+async def test_a_form_refuses_wrong_values_beside_the_field_and_starts_nothing(ready):
+    async with opened(ready.root, NARROW) as pilot:
+        await pilot.press("n")
+        await sees(pilot, "conservative")
+        await pilot.press("enter")
+        screen = await screen_of(pilot, FormScreen)
+        form = screen.query_one(Form)
+        form.focus_key("learning_rate")
+        await pilot.press("enter", "ctrl+a", "ctrl+k")
+        form.set_text("learning_rate", "fast")
+        await until(pilot, lambda: any(problem.key == "learning_rate" for problem in form.problems()))
+        await pilot.press("ctrl+r")
+        await told(pilot, "nothing was started")
+        assert not any(ready.runs.iterdir())
+
+
+async def test_from_n_to_a_queued_run_by_key_alone_then_out_of_the_queue(ready):
+    taken = slots.hold(ready, slots.cpu_names(ready))
+    assert taken is not None
+    try:
+        async with opened(ready.root, WIDE) as pilot:
+            await pilot.press("n")
+            await sees(pilot, "conservative")
+            await pilot.press("enter")
+            await screen_of(pilot, FormScreen)
+            await sees(pilot, "effective batch", "16 = 4 × 2 × 2")
+            await pilot.press("4", "enter")
+            await sees(pilot, "differs from the file: 1", "← file 3")
+            await pilot.press("ctrl+r")
+            launch = await screen_of(pilot, LaunchScreen)
+            await sees(pilot, "accelerate launch", "--num_processes 2")
+            await until(pilot, lambda: launch._planned and launch._planned.order == launch.order())
+            await pilot.press("enter")
+            await screen_of(pilot, HomeScreen)
+            await sees(pilot, "queued")
+            folder = RunFolder(next(ready.runs.iterdir()))
+            assert folder.spec()["config"]["num_epochs"] == 4
+            await pilot.press("Q")
+            await sees(pilot, "1 waiting", "needs the CPU")
+            await pilot.press("escape", "x")
+            await screen_of(pilot, Confirm)
+            await pilot.press("y")
+            await until(pilot, lambda: status(folder).state is State.STOPPED)
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+
+
+async def test_saving_a_preset_keeps_comments_and_spelling(ready):
+    path = ready.presets / "a-conservative.toml"
+    before = path.read_text()
+    async with opened(ready.root, WIDE) as pilot:
+        await pilot.press("n")
+        await sees(pilot, "conservative")
+        await pilot.press("enter")
+        screen = await screen_of(pilot, FormScreen)
+        screen.query_one(Form).set_text("learning_rate", "2e-5")
+        await sees(pilot, "differs from the file: 1")
+        await pilot.press("ctrl+s")
+        await sees(pilot, "as in the file")
+    changed = [
+        (old, new) for old, new in zip(before.split("\n"), path.read_text().split("\n"), strict=True) if old != new
+    ]
+    assert len(changed) == 1 and "2e-5" in changed[0][1]
+
+
+async def test_an_outside_change_of_the_file_is_noticed_and_revert_reads_it(ready):
+    path = ready.presets / "a-conservative.toml"
+    async with opened(ready.root, WIDE) as pilot:
+        await pilot.press("n")
+        await sees(pilot, "conservative")
+        await pilot.press("enter")
+        screen = await screen_of(pilot, FormScreen)
+        path.write_text(path.read_text().replace("num_epochs = 3", "num_epochs = 7"))
+        await told(pilot, "was changed outside")
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: screen.query_one(Form).texts()["num_epochs"] == "7")
+
+
+async def test_a_form_of_a_past_run_holds_its_values(runs):
+    async with opened(runs.root, NARROW) as pilot:
+        await pilot.press("b")
+        screen = await screen_of(pilot, FormScreen)
+        await sees(pilot, "helpful-C-5 again, but …")
+        assert screen.query_one(Form).texts()["learning_rate"] == "2e-5"
+
+
+# Compare, advice, pairs, data
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_comparison_shows_differences_first_and_names_the_best(runs, size):
+    async with opened(runs.root, size) as pilot:
+        await pilot.press("space", "space", "c")
+        await screen_of(pilot, CompareScreen)
+        text = await sees(pilot, "● helpful-C", "◆ helpful-B", "differs", "rate")
+        assert "★" in text and text.index("differs") < text.index("same")
+        assert {cell_len(line) for line in lines(pilot)} == {size[0]}
+        await pilot.press("e")
+        if size == WIDE:
+            await sees(pilot, "warm-up", "seed")
+
+
+async def test_one_run_alone_cannot_be_compared(runs):
+    async with opened(runs.root, NARROW) as pilot:
+        await pilot.press("c")
+        await told(pilot, "mark two to six runs")
+
+
+async def test_advice_opens_a_form_with_its_values(runs):
+    async with opened(runs.root, WIDE) as pilot:
+        await pilot.press("j", "a")
+        screen = await screen_of(pilot, AdviceScreen)
+        await until(pilot, lambda: screen._document.get("advice"))
+        step = screen._document["advice"][0]
+        await sees(pilot, step["text"][:30], "what the figures mean", "the guide's path")
+        await pilot.press("enter")
+        form = (await screen_of(pilot, FormScreen)).query_one(Form)
+        await until(pilot, lambda: set(form.changes()) == set(step["changes"]))
+
+
+async def test_a_silenced_reading_is_said_no_more(runs):
+    async with opened(runs.root, WIDE) as pilot:
+        await pilot.press("j", "a")
+        screen = await screen_of(pilot, AdviceScreen)
+        step = await until(pilot, lambda: screen._document.get("advice"))
+        await pilot.press("s")
+        await until(pilot, lambda: step[0]["id"] not in [one["id"] for one in screen._document["advice"]])
+
+
+async def test_pairs_show_texts_with_their_differing_words(ready):
+    folder = support.make_run_folder(
+        ready,
+        name="scored",
+        config=support.config(data={"train": "data/train/tiny_pairs.jsonl", "val": "data/val/tiny_pairs.jsonl"}),
+        fingerprints={},
+    )
+    from trainer.pairs import distinct_ids, read_rows
+
+    rows = list(distinct_ids(read_rows(ready.data / "val" / "tiny_pairs.jsonl")))
+    (folder.path / "validation").mkdir()
+    with (folder.path / "validation" / "epoch-3.jsonl").open("w") as file:
+        for place, row in enumerate(rows):
+            file.write(json.dumps({"id": row.id, "chosen": place - 2.5, "rejected": 0.0}) + "\n")
+    async with opened(ready.root, NARROW) as pilot:
+        await pilot.press("P")
+        await screen_of(pilot, PairsScreen)
+        await sees(pilot, "3 most wrong of 5", "Hello 0val!", "rejected", "No.")
+        await pilot.press("n")
+        await sees(pilot, "closest")
+
+
+async def test_a_data_check_names_line_and_harm(ready):
+    path = ready.data / "train" / "tiny_pairs.jsonl"
+    path.write_text(path.read_text() + "{broken\n")
+    async with opened(ready.root, WIDE) as pilot:
+        await pilot.press("D")
+        await sees(pilot, "train/tiny_pairs.jsonl + val/tiny_pairs.jsonl")
+        await pilot.press("enter")
+        await sees(pilot, "line 13", "1 errors")
