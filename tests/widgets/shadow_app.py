@@ -6,6 +6,7 @@ import math
 import sys
 from pathlib import Path
 
+from textual.binding import Binding
 from textual.screen import ModalScreen
 from textual.widgets import Static
 from widgets_support import Made
@@ -27,7 +28,7 @@ class Question(ModalScreen):
 
 
 class Drawn(ShadowScreen):
-    BINDINGS = [("ctrl+o", "ask", "ask"), ("ctrl+t", "toast", "toast"), ("tab", "focus_next", "next")]
+    BINDINGS = [("ctrl+o", "ask"), ("ctrl+t", "toast"), Binding("tab", "focus_next", priority=True)]
 
     def compose(self):
         yield RunTable(Made(200))

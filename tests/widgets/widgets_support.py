@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from textual.app import App
+from textual.geometry import Region
 from textual.message import Message
 from textual.widget import Widget
 
@@ -38,7 +39,7 @@ class Stage(App):
 
 def lines(widget: Widget) -> list[str]:
     """What stands on the widget's lines now, blanks at their ends removed."""
-    return [widget.render_line(y).text.rstrip() for y in range(widget.size.height)]
+    return [strip.text.rstrip() for strip in widget.render_lines(Region(0, 0, *widget.size))]
 
 
 def page(widget: Widget) -> str:

@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -179,13 +180,25 @@ class Chart(Widget, can_focus=True):
             return None
         return min(first for first, _ in ends), max(last for _, last in ends)
 
-    def render_line(self, y: int) -> Strip:
-        key = (self._scene(), palette_of(self), glyphs_of(self), self.has_focus, self._note, self.chart_title)
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The picture is drawn once for all lines, and anew only when something it depends on changed."""
+        key = (
+            self._scene(),
+            palette_of(self),
+            glyphs_of(self),
+            self.rich_style,
+            self.has_focus,
+            self._note,
+            self.chart_title,
+        )
         if self._drawn[0] != key:
-            self._drawn = (key, self._draw())
+            width, base = self.size.width, self.rich_style
+            self._drawn = (key, [strip.adjust_cell_length(width).apply_style(base) for strip in self._draw()])
+        return super().render_lines(crop)
+
+    def render_line(self, y: int) -> Strip:
         lines = self._drawn[1]
-        strip = lines[y] if y < len(lines) else Strip.blank(self.size.width)
-        return strip.adjust_cell_length(self.size.width).apply_style(self.rich_style)
+        return lines[y] if y < len(lines) else Strip.blank(self.size.width, self.rich_style)
 
     def _draw(self) -> list[Strip]:
         palette, glyphs = palette_of(self), glyphs_of(self)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.style import Style
 from textual import events
 from textual.binding import Binding
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -74,6 +75,7 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
         self._edit: LineEdit | None = None
         self._before = ""
         self._derived: dict[str, str] = {}
+        self._paint: tuple[FormLines, list[Strip], Style]
         self._arrange()
 
     # What the screen tells and asks
@@ -128,8 +130,6 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
         """The field under the cursor."""
         return self._option.key
 
-    # Rows
-
     @property
     def _option(self) -> Option:
         row = self._rows[self._cursor]
@@ -161,8 +161,6 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
         elif self._cursor >= top + shown:
             top = self._cursor - shown + 1
         self.scroll_to(y=top, animate=False, immediate=True, force=True)
-
-    # Keys
 
     def action_move(self, by: int) -> None:
         self._end_edit()
@@ -276,9 +274,14 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
     def _lines(self) -> FormLines:
         return FormLines(self.fields, self.size.width, palette_of(self), glyphs_of(self), self._derived)
 
-    def render_line(self, y: int) -> Strip:
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """What all lines share is worked out once."""
         lines = self._lines()
-        foot = lines.foot(self._option)
+        self._paint = (lines, lines.foot(self._option), self.rich_style)
+        return super().render_lines(crop)
+
+    def render_line(self, y: int) -> Strip:
+        lines, foot, base = self._paint
         body = self.size.height - len(foot)
         place = y + self.scroll_offset.y
         if y >= body:
@@ -294,4 +297,4 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
         strip = strip.adjust_cell_length(self.size.width)
         if place == self._cursor and y < body:
             strip = lines.on_ground(strip, self.get_component_rich_style("form--cursor"))
-        return strip.apply_style(self.rich_style)
+        return strip.apply_style(base)

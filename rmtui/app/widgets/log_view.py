@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rich.style import Style
 from textual import events
 from textual.binding import Binding
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
@@ -70,6 +71,7 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
         self._aside = 0
         self._prompt: tuple[str, LineEdit] | None = None
         self._idle = 0
+        self._paint: tuple[LogLines, Style]
 
     # What the screen tells and asks
 
@@ -211,16 +213,20 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
     def on_resize(self) -> None:
         self._redraw()
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """What all lines share is worked out once."""
+        self._paint = (LogLines(palette_of(self), glyphs_of(self), self.size.width), self.rich_style)
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
-        lines = LogLines(palette_of(self), glyphs_of(self), self.size.width)
-        page = self._page
+        (lines, base), page = self._paint, self._page
         if y == self.size.height - 1:
             strip = lines.prompt(*self._prompt) if self._prompt else lines.status(page, self._title, self._said)
         else:
             if self._drawn is None:
                 self._drawn = page.rows(self.size.width - 1, self._height) if page is not None else []
             strip = self._line(lines, self._drawn[y]) if y < len(self._drawn) else lines.words(self._empty(y))
-        return strip.adjust_cell_length(self.size.width).apply_style(self.rich_style)
+        return strip.adjust_cell_length(self.size.width).apply_style(base)
 
     def _empty(self, y: int) -> str:
         return self.empty_text if y == 1 and not self._drawn else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from textual.strip import Strip
 from rmtui.app.widgets.columns import Column, Setting
 from rmtui.app.widgets.glyphs import UNICODE, glyphs_of
 from rmtui.app.widgets.palette import palette_of
-from rmtui.app.widgets.run_lines import Group, RunLines, laid_out
+from rmtui.app.widgets.run_lines import Group, Layout, RunLines, laid_out
 from rmtui.records.facts import Run
 
 Row = Run | Group
@@ -91,6 +92,7 @@ class RunTable(ScrollView, can_focus=True):
         self._marks: dict[str, None] = {}
         self._sort: tuple[str, bool] = ("created", True)
         self._setting = Setting(UNICODE, 0.0)
+        self._paint: tuple[RunLines, Layout, Style]
 
     # What the screen tells the table
 
@@ -119,9 +121,10 @@ class RunTable(ScrollView, can_focus=True):
 
     def set_slots(self, slots: Mapping[str, int]) -> None:
         """Run id → colour slot of the runs whose curves are on screen."""
-        if dict(self._setting.slots) != dict(slots):
+        before = self._setting.slots
+        if dict(before) != dict(slots):
             self._setting = replace(self._setting, slots=dict(slots))
-            self.refresh()
+            self._refresh_runs({run_id for run_id in {*before, *slots} if before.get(run_id) != slots.get(run_id)})
 
     def set_landmarks(self, best: str | None, baseline: Run | None) -> None:
         """The run that is best of all, and the one that Δ is measured from."""
@@ -150,8 +153,8 @@ class RunTable(ScrollView, can_focus=True):
 
     def set_marked(self, run_ids: Sequence[str]) -> None:
         """Replace the marks, without a message."""
-        self._marks = dict.fromkeys(run_ids)
-        self.refresh()
+        before, self._marks = self._marks, dict.fromkeys(run_ids)
+        self._refresh_runs(before.keys() ^ self._marks.keys())
 
     @property
     def sortable(self) -> list[str]:
@@ -239,6 +242,14 @@ class RunTable(ScrollView, can_focus=True):
     def _refresh_row(self, place: int) -> None:
         self.refresh(Region(0, place - self.scroll_offset.y + 1, self.size.width, 1))
 
+    def _refresh_runs(self, run_ids: AbstractSet[str]) -> None:
+        """Draw the rows of these runs again, as far as they are on screen."""
+        top = self.scroll_offset.y
+        for place in range(top, top + self._shown()):
+            row = self._row(place)
+            if isinstance(row, Run) and row.id in run_ids:
+                self._refresh_row(place)
+
     def on_mount(self) -> None:
         self.set_interval(60, self.refresh)
         self.refresh_rows()
@@ -258,23 +269,25 @@ class RunTable(ScrollView, can_focus=True):
     def _layout(self) -> list[tuple[Column, int]]:
         return laid_out(self.size.width, self._setting)
 
-    def render_line(self, y: int) -> Strip:
-        lines = RunLines(replace(self._setting, glyphs=glyphs_of(self), now=time.time()), palette_of(self), self._sort)
-        width = self.size.width
-        if y == 0:
-            strip = lines.heading(self._layout())
-        else:
-            strip = self._line(lines, y - 1 + self.scroll_offset.y, y)
-        return strip.adjust_cell_length(width).apply_style(self.rich_style)
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """What all lines share is worked out once."""
+        setting = replace(self._setting, glyphs=glyphs_of(self), now=time.time())
+        self._paint = (RunLines(setting, palette_of(self), self._sort), self._layout(), self.rich_style)
+        return super().render_lines(crop)
 
-    def _line(self, lines: RunLines, place: int, y: int) -> Strip:
+    def render_line(self, y: int) -> Strip:
+        lines, columns, base = self._paint
+        strip = lines.heading(columns) if y == 0 else self._line(lines, columns, y - 1 + self.scroll_offset.y, y)
+        return strip.adjust_cell_length(self.size.width).apply_style(base)
+
+    def _line(self, lines: RunLines, columns: Layout, place: int, y: int) -> Strip:
         row = self._row(place)
         if row is None:
             return lines.words(self.empty_text if y == 2 and self._count == 0 else "")
         if isinstance(row, Group):
             strip = lines.group(row)
         else:
-            strip = lines.run(row, self._layout(), row.id in self._marks)
+            strip = lines.run(row, columns, row.id in self._marks)
         if place != self._cursor:
             return strip
         ground = self.get_component_rich_style("run-table--cursor")
