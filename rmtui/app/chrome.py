@@ -27,7 +27,7 @@ class Words(Static):
             fresh = _in_ascii(fresh)
         if fresh != self._said or fresh.spans != self._said.spans:
             self._said = fresh
-            self.update(fresh)
+            self.update(fresh, layout=self.styles.auto_dimensions)
 
     @property
     def said(self) -> str:
