@@ -83,8 +83,8 @@ class AdviceScreen(RunActions):
         for step in document["advice"]:
             yield Option(self._step(step), id=f"advice-{step['id']}")
         yield self._title("what the figures mean")
-        for reading in document["readings"]:
-            yield Option(self._reading(reading), id=f"reading-{reading['id']}")
+        for place, reading in enumerate(document["readings"]):  # one id is said of the epochs and of the run before
+            yield Option(self._reading(reading), id=f"reading-{reading['id']}-{place}")
         yield self._title("expected and forecast")
         yield from self._expectations()
         yield self._title("the guide's path")
@@ -128,7 +128,7 @@ class AdviceScreen(RunActions):
 
     def _path_line(self, step: dict[str, Any]) -> Text:
         glyphs, palette = glyphs_of(self), palette_of(self)
-        here = step["state"] not in ("done", "open", "later")
+        here = step["state"] == "here"
         sign = glyphs.ok if step["state"] == "done" else glyphs.pointer if here else " "
         outcome = f"  {step['outcome_text']}" if step["state"] == "done" else ""
         run = f"  ({step['run']})" if step["run"] else ""
@@ -142,7 +142,7 @@ class AdviceScreen(RunActions):
         items = self.query_one(OptionList)
         if items.highlighted is None:
             return "", ""
-        kind, _, name = (items.get_option_at_index(items.highlighted).id or "").partition("-")
+        kind, name, *_ = (items.get_option_at_index(items.highlighted).id or "-").split("-")
         return kind, name
 
     @on(OptionList.OptionSelected)
@@ -160,6 +160,8 @@ class AdviceScreen(RunActions):
             self.app.push_screen(FormScreen.again(self._run, step["changes"]))
         elif step["action"] == "check":
             self.rmtui.action_data()
+        elif step["action"] == "evaluate":
+            self.action_evaluate()
         else:
             self.say(step["text"])
 

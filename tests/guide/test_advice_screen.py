@@ -1,0 +1,40 @@
+"""The advice screen shows whatever the guide says: the same reading twice, a path, a step that evaluates."""
+
+from __future__ import annotations
+
+from support import START, make_run_folder, training
+from textual.widgets import OptionList
+
+from rmtui.app.app import RmtuiApp
+from rmtui.app.screens.advice import AdviceScreen
+from rmtui.records.index import Index
+
+
+async def shown(pilot, screen):
+    items = screen.query_one(OptionList)
+    for _ in range(400):
+        if items.option_count:
+            break
+        await pilot.pause(0.02)
+    return [str(items.get_option_at_index(place).prompt) for place in range(items.option_count)]
+
+
+async def test_a_reading_of_the_epochs_and_of_the_run_before_are_both_shown(ws):
+    make_run_folder(ws, "first", created=START)
+    events = training(start=START + 50, accuracy=(0.70, 0.74, 0.78))
+    for event in events:
+        if event.kind == "epoch":
+            event.metrics["train_loss"] -= 0.05
+    make_run_folder(ws, "second", created=START + 50, events=events)
+    with Index.open(ws) as index:
+        index.sync()
+        run = index.run(index.resolve("second"))
+    app = RmtuiApp(ws, ws.root)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await pilot.pause()
+        screen = AdviceScreen(run)
+        await app.push_screen(screen)
+        lines = await shown(pilot, screen)
+    assert sum("train_loss fell" in line for line in lines) == 2
+    pointed = [line for line in lines if "Try A first" in line or "Is A good enough" in line]
+    assert len(pointed) == 2
