@@ -140,7 +140,7 @@ def _about(topic: Topic, others: list[Topic], count: int, chance: random.Random)
     for question in QUESTIONS:
         prompt = question.format(task=topic.task)
         good = chance.sample(HELPFUL, count)
-        flaws = chance.sample([*FLAWS, ELSEWHERE], count)
+        flaws = chance.sample([*FLAWS, *FLAWS, ELSEWHERE], count)
         for pattern, flaw in zip(good, flaws, strict=True):
             chosen = _helpful(pattern, topic)
             yield {

@@ -13,7 +13,7 @@ from pathlib import Path
 from rmtui import workspace
 from rmtui.demo import pairs
 from rmtui.errors import UserError
-from rmtui.operations import launch
+from rmtui.operations import launch, runs
 from rmtui.records.facts import Epoch, State
 from rmtui.records.folder import RunFolder, run_folders
 from rmtui.records.state import status
@@ -23,7 +23,7 @@ from trainer.events import read_from
 MODEL = "models/demo"
 NAME = "demo"
 STACK = ("torch", "transformers", "peft", "accelerate")
-OVERRIDES = {"learning_rate": "3e-4", "max_length": "128", "eval_steps": "8"}
+OVERRIDES = {"learning_rate": "4e-4", "max_length": "128", "eval_steps": "8"}
 """Preset A's rate of 1.5e-5 teaches a model with random weights nothing in a hundred steps."""
 
 SETTINGS = f"""\
@@ -115,7 +115,7 @@ def _workspace(root: Path) -> Workspace:
             settings.write_text(SETTINGS, "utf-8")
     except OSError as error:
         raise UserError(f"the demo's folder {root} was not made", str(error), "name another: rmtui demo DIR") from error
-    return workspace.create(root)
+    return runs.init(root)
 
 
 def _earlier_run(ws: Workspace) -> RunFolder | None:
