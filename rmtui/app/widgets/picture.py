@@ -54,6 +54,7 @@ class Picture:
         self.curves = tuple(smoothed(curve, scene.view.smoothing) for curve in scene.curves)
         self.y = y_scale(self._values(), up * self.rows, max(2, min(7, self.rows // 2)), scene.view.log)
         self._across, self._up = across, up
+        self._found: dict[int, Dots] = {}
         self._cells = [[Cell() for _ in range(self.columns)] for _ in range(self.rows)]
 
     def strips(self) -> list[Strip]:
@@ -127,7 +128,9 @@ class Picture:
         self._merge(rows, style)
 
     def _dots(self, curve: Curve) -> Dots:
-        return dots(curve, self.x, self.y)
+        if id(curve) not in self._found:
+            self._found[id(curve)] = dots(curve, self.x, self.y)
+        return self._found[id(curve)]
 
     def _merge(self, rows: Sequence[bytearray], style: Style, behind: bool = False) -> None:
         for cells, bits in zip(self._cells, rows, strict=False):

@@ -44,8 +44,9 @@ def dots(curve: Curve, x: Scale, y: Scale) -> Dots:
     """Down-sampled to the dots on screen by minimum and maximum: a spike of one step stays as high as it was."""
     lines: list[Points] = []
     stretch: list[_Column] = []
+    column_of = x.mapper()
     for at, low, high, last in _inside(curve, x):
-        column = x.dot(at)
+        column = column_of(at)
         if not y.shows(last):
             _close(lines, stretch, y)
         elif stretch and stretch[-1].at == column:
@@ -76,8 +77,9 @@ def _polyline(columns: Sequence[_Column], y: Scale) -> Points:
     """Through each column's lowest and highest dot; from the last dot of one to the nearest dot of the next."""
     points: list[Point] = []
     before: int | None = None
+    row_of = y.mapper()
     for column in columns:
-        low, high, last = y.dot(column.low), y.dot(column.high), y.dot(column.last)
+        low, high, last = row_of(column.low), row_of(column.high), row_of(column.last)
         enter = last if before is None else max(low, min(high, before))
         for dot in (enter, low, high, last) if enter - low < high - enter else (enter, high, low, last):
             if not points or points[-1] != (column.at, dot):

@@ -24,8 +24,16 @@ class Scale:
 
     def dot(self, value: float) -> int:
         """Position of a value, clamped to the canvas."""
-        share = (self._bend(value) - self._bend(self.low)) / (self._bend(self.high) - self._bend(self.low))
-        return round(max(0.0, min(1.0, share)) * (self.dots - 1))
+        return self.mapper()(value)
+
+    def mapper(self) -> Callable[[float], int]:
+        """`dot` for many values."""
+        bend, last = self._bend, self.dots - 1
+        low = bend(self.low)
+        factor = last / (bend(self.high) - low)
+        if self.log:
+            return lambda value: max(0, min(last, round((bend(value) - low) * factor)))
+        return lambda value: max(0, min(last, round((value - low) * factor)))
 
     def value(self, dot: float) -> float:
         """The value at a position: the inverse of `dot`."""
