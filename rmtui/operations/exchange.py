@@ -19,14 +19,11 @@ from rmtui.interchange.yaml_config import read_yaml
 from rmtui.operations.runs import reading, show
 from rmtui.presets import Preset
 from rmtui.records.facts import Run
-from rmtui.records.folder import RunFolder, read_json, write_json
+from rmtui.records.folder import RunFolder, read_json, run_folders, write_json
 from rmtui.records.imported import add_imported
 from rmtui.records.index import Index
 from rmtui.workspace import Workspace
 from trainer.config import flatten
-
-ORIGIN = "origin.json"
-"""In an imported run's folder: the document it came with, so that its export is what was imported."""
 
 FORMATS = ("json", "csv", "markdown", "html", "tensorboard", "tar")
 _BY_ENDING = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".gz": "tar", ".tgz": "tar"}
@@ -76,8 +73,9 @@ def _import_run(ws: Workspace, run: Foreign, document: Mapping[str, Any] | None)
     run_id = place(ws, run, run.identity, document or {})
     new = run_id not in before
     if new and document is not None:
-        write_json(ws.runs / run_id / ORIGIN, document)
-        _carry_words(RunFolder(ws.runs / run_id), document)
+        folder = RunFolder(ws.runs / run_id)
+        write_json(folder.origin, document)
+        _carry_words(folder, document)
     return Imported(run_id, run.name, run.origin, new, run.notes)
 
 
@@ -115,15 +113,14 @@ def _carry_words(folder: RunFolder, document: Mapping[str, Any]) -> None:
 
 def _import_bundle(ws: Workspace, path: Path) -> Imported:
     digest = identity(path)
-    for folder in ws.runs.iterdir():
-        known = read_json(folder / ORIGIN) or {}
-        if known.get("bundle") == digest:
-            return Imported(folder.name, RunFolder(folder).name(), path, False, ())
-    placed = bundle.unpack(path, ws.runs)
-    write_json(placed / ORIGIN, {"bundle": digest, "source": str(path)})
+    for folder in run_folders(ws.runs):
+        if (read_json(folder.origin) or {}).get("bundle") == digest:
+            return Imported(folder.id, folder.name(), path, False, ())
+    placed = RunFolder(bundle.unpack(path, ws.runs))
+    write_json(placed.origin, {"bundle": digest, "source": str(path)})
     with reading(ws):
         pass
-    return Imported(placed.name, RunFolder(placed).name(), path, True, ())
+    return Imported(placed.id, placed.name(), path, True, ())
 
 
 def import_preset(ws: Workspace, path: Path, name: str) -> tuple[Preset, tuple[str, ...]]:
@@ -144,7 +141,7 @@ def _as_typed(value: Any) -> str:
 def document(index: Index, run: Run) -> dict[str, Any]:
     """A run as `export --format json` writes it: what `show --json` says, less the folder, and every metric in full."""
     found = show(index, run.id)
-    origin = read_json(run.folder / ORIGIN) or {}
+    origin = read_json(RunFolder(run.folder).origin) or {}
     if "epochs" in origin:
         found = {**origin, **{key: found[key] for key in ("name", "tags", "note")}}
     found = {key: value for key, value in found.items() if key != "folder"}

@@ -34,6 +34,10 @@ def resume(ws: Workspace, run_id: str, *, force: bool = False, epochs: int | Non
     UserError while the run lives, when it is finished, and, without `force`, when its data changed or it ran elsewhere.
     """
     run = RunFolder(ws.runs / run_id)
+    if run.origin.exists():
+        raise UserError(
+            f"{run_id} was trained elsewhere", "its command and paths are of another machine", "launch a preset here"
+        )
     if epochs is not None:
         return _extend(ws, run, epochs)
     ws.queue.mkdir(mode=0o700, exist_ok=True)

@@ -229,6 +229,11 @@ class RunFolder:
         with locked(self.control / "meta.lock"):
             write_toml(self.path / "meta.toml", {**self.meta(), **changes})
 
+    @property
+    def origin(self) -> Path:
+        """What an import came with; a run that has it was trained elsewhere, and its command is never run here."""
+        return self.path / "origin.json"
+
     def name(self) -> str:
         """The name a person gave, else the one it was launched with, else the id."""
         return str(self.meta().get("name") or self.spec().get("name") or self.id)

@@ -14,6 +14,7 @@ from support import make_run_folder, make_workspace
 
 from rmtui.errors import UserError
 from rmtui.operations import exchange, watch
+from rmtui.operations.resume import resume
 from rmtui.operations.runs import reading, set_note, set_tags, show
 from rmtui.workspace import Workspace
 from trainer.events import number
@@ -66,6 +67,16 @@ def test_a_tarball_brings_the_run_as_it_was(ws: Workspace, other: Workspace, tmp
         assert left == right
     again = exchange.import_paths(other, [out]).runs
     assert [run.new for run in again] == [False]
+
+
+def test_a_run_brought_along_is_never_resumed_with_its_own_command(
+    ws: Workspace, other: Workspace, tmp_path: Path
+) -> None:
+    make_run_folder(ws, "x", run_id="20260103-000000-cccc", outcome="failed", trainer={"command": ["-c", "harm"]})
+    exchange.export(ws, ["x"], "", tmp_path / "x.tar.gz")
+    exchange.import_paths(other, [tmp_path / "x.tar.gz"])
+    with pytest.raises(UserError, match="trained elsewhere"):
+        resume(other, "20260103-000000-cccc", force=True)
 
 
 def test_csv_gives_every_value_in_full(ws: Workspace) -> None:
