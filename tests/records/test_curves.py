@@ -81,11 +81,12 @@ def test_a_resumed_attempt_that_made_no_step_takes_nothing_away(ws: Workspace) -
 def test_late_lines_of_an_older_attempt_do_not_come_back(ws: Workspace) -> None:
     run = make_run_folder(ws, attempts=[steps([1.0, 2.0, 3.0]), steps([7.0], first=3, resumed=2)])
     assert loss_of(ws, run.id) == [(1, 1.0), (2, 2.0), (3, 7.0)]
-    append_events(run, [Event("step", START, 4, 0.4, {"loss": 99.0})], n=1)
+    append_events(run, [Event("step", START, step, 0.4, {"loss": 99.0}) for step in (2, 4, 9)], n=1)
     append_events(run, [Event("step", START, 4, 0.4, {"loss": 8.0})], n=2)
     with Index.open(ws) as index:
         index.refresh(run.id)
-        assert index.series_full(run.id, "loss") == [(1, 1.0), (2, 2.0), (3, 7.0), (4, 8.0)]
+        assert index.series_full(run.id, "loss") == [(1, 1.0), (2, 99.0), (3, 7.0), (4, 8.0)]
+    assert_derived_from_points(ws)
 
 
 def test_epochs_of_a_resumed_run_are_joined(ws: Workspace) -> None:

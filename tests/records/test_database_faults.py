@@ -221,4 +221,21 @@ def test_eight_writers_at_once_lose_nothing(ws: Workspace) -> None:
         for folder in folders:
             steps = [step for step, _ in index.series_full(folder.id, "grad_norm")]
             assert steps == [*range(1, 361)]
-        assert ws.database.with_name("runs.sqlite-wal").stat().st_size <= 16 << 20
+
+
+def test_the_write_ahead_log_is_folded_in(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "LONG_LOG", 1 << 20)
+    short = make_run_folder(ws, "short")
+    long = make_run_folder(ws, "long", created=START + 5, events=training(epochs=10, steps_per_epoch=500))
+    log = ws.database.with_name("runs.sqlite-wal")
+    with Index.open(ws) as index:
+        reader = sqlite.open_database(ws.database)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM runs").fetchone()  # a reader in the way of every checkpoint
+        index.sync()
+        assert log.stat().st_size > 1 << 20
+        reader.execute("COMMIT")
+        ingest.catch_up(ws, short)
+        assert log.stat().st_size < 1 << 20
+        assert len(index.series_full(long.id, "loss")) == 5000
+        reader.close()
