@@ -60,6 +60,8 @@ def advise(
     silenced: Collection[str] = (),
 ) -> list[Advice]:
     """Next steps, best first; each key of `changes` differs from what the run had."""
+    if not at.losses and not readings:
+        return []  # queued, or failed before its first figure
     situation = Situation(at, {reading.id: reading for reading in readings}, limits)
     found: list[Advice] = []
     for rule in RULES:

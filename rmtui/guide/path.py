@@ -117,11 +117,12 @@ def steps(at: Standing) -> list[Step]:
     name = at.subject.run.name
     acc = {"val_acc": at.subject.newest("val_acc")}
     tried_a = at.preset_a.run.name if at.preset_a else None
+    acted = at.preset_a is not None or at.former_rate is not None
     questions = [
         ("read_losses", at.losses, "unknown", name, {}),
         ("look_overfitting", at.overfit is not None, _word(at.overfit), name, {}),
         ("confirm_val_acc", at.known, _word(at.rose), name, acc),
-        ("after_val_acc", at.known and at.rose is not None and at.preset_a is not None, _word(at.rose), name, acc),
+        ("after_val_acc", at.known and at.rose is not None and acted, _word(at.rose), name, acc),
         ("try_a", at.preset_a is not None, "unknown", tried_a, {}),
         ("judge_a", at.enough is not None, _word(at.enough), tried_a, {}),
         ("b_rate", at.former_rate is not None, "unknown", at.former_rate.run.name if at.former_rate else None, {}),

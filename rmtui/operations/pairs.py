@@ -14,7 +14,7 @@ from rmtui.guide.kinds import KINDS
 from rmtui.guide.verdict import Rewards
 from rmtui.operations import subjects
 from rmtui.records.facts import Run
-from rmtui.records.folder import atomic_write
+from rmtui.records.files import atomic_write
 from rmtui.records.index import Index
 from rmtui.workspace import Workspace
 from trainer.pairs import Row, distinct_ids, fingerprint, plain_text, read_rows
@@ -209,6 +209,8 @@ def export(document: Mapping[str, Any], path: Path) -> int:
     """
     if path.exists():
         raise UserError(f"{path} is there already", remedy="name a new file, or remove that one")
+    if any(pair["chosen"] is None for pair in document["pairs"]):
+        raise UserError("the texts of these pairs are not there any more", document["note"], "put the file back first")
     names = [run["name"] for run in document["runs"]]
     lines = [json.dumps(_exported(pair, names), ensure_ascii=False) + "\n" for pair in document["pairs"]]
     try:

@@ -187,6 +187,16 @@ def test_a_fourth_epoch_is_expected_to_add_what_the_ideal_paths_does():
         assert low < point < high and high - low == pytest.approx(0.06)
 
 
+def test_a_run_without_figures_is_given_no_advice():
+    assert advise(subject([], config=A, state=State.QUEUED), before=None) == []
+
+
+def test_who_went_back_to_the_former_rate_stands_before_a():
+    tried = subject([(0.8, 0.6, 0.66)] * 3, name="back", config={**A, "learning_rate": 2e-5}, created=4.0)
+    steps = states(tried, [after(0.67)])
+    assert (steps["after_val_acc"][0], steps["try_a"][0]) == ("done", "here")
+
+
 def test_a_silenced_advice_is_not_given_and_others_are():
     assert "more_epochs" not in ids(after(None), silenced={"more_epochs"})
     assert "higher_rate" in ids(after(None), silenced={"more_epochs"})

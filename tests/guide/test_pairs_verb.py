@@ -133,6 +133,9 @@ def test_a_changed_validation_file_is_told(trained, capsys):
     file.unlink()
     document = run(trained, capsys, "r0", "--json")
     assert document["pairs"][0]["prompt"] is None and "not there" in document["note"]
+    out = trained.root / "out.jsonl"
+    assert main(["-C", str(trained.root), "pairs", "r0", "--export", str(out)]) == 2
+    assert not out.exists()
 
 
 def test_runs_without_pairs_and_runs_on_other_pairs_are_refused(trained, capsys):
