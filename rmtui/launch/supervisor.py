@@ -24,7 +24,8 @@ from rmtui.launch.waker import Waker
 from rmtui.launch.watch import Watch
 from rmtui.records import proc, state, tickets
 from rmtui.records.facts import State
-from rmtui.records.folder import AttemptFolder, RunFolder, write_json
+from rmtui.records.files import write_json
+from rmtui.records.folder import AttemptFolder, RunFolder
 from rmtui.workspace import Workspace, open_workspace
 
 PATIENCE = 10.0

@@ -12,7 +12,8 @@ from rmtui.launch.verdict import Observed, oom_kills
 from rmtui.launch.waker import Waker
 from rmtui.records import proc, state
 from rmtui.records.facts import State, Status
-from rmtui.records.folder import AttemptFolder, RunFolder, atomic_write
+from rmtui.records.files import atomic_write
+from rmtui.records.folder import AttemptFolder, RunFolder
 from rmtui.workspace import Workspace
 
 TICK = 0.5

@@ -19,7 +19,8 @@ from rmtui.interchange.yaml_config import read_yaml
 from rmtui.operations.runs import reading, show
 from rmtui.presets import Preset
 from rmtui.records.facts import Run
-from rmtui.records.folder import RunFolder, read_json, run_folders, write_json
+from rmtui.records.files import read_json, write_json
+from rmtui.records.folder import RunFolder, run_folders
 from rmtui.records.imported import add_imported
 from rmtui.records.index import Index
 from rmtui.workspace import Workspace

@@ -10,7 +10,8 @@ from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.guide import catalog
-from rmtui.records.folder import RunFolder, read_toml, write_toml
+from rmtui.records.files import read_toml, write_toml
+from rmtui.records.folder import RunFolder
 from rmtui.records.index import Index
 from rmtui.workspace import Workspace
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from rmtui.records import ingest
 from rmtui.records.facts import Epoch
-from rmtui.records.folder import RunFolder, atomic_write
+from rmtui.records.files import atomic_write
+from rmtui.records.folder import RunFolder
 from rmtui.records.reading import EPOCH_FIGURES
 from rmtui.records.sqlite import Connection, faults, open_database
 from rmtui.workspace import Workspace

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError
-from rmtui.records.folder import locked
+from rmtui.records.files import locked
 
 if TYPE_CHECKING:
     import sqlite3

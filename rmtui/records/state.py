@@ -11,7 +11,8 @@ from typing import Any
 
 from rmtui.records import proc, tickets
 from rmtui.records.facts import Attempt, State, Status
-from rmtui.records.folder import AttemptFolder, RunFolder, lock_held
+from rmtui.records.files import lock_held
+from rmtui.records.folder import AttemptFolder, RunFolder
 
 GRACE = 90.0
 """Seconds a stopping training has for its checkpoint before it is killed, where launch.json names no other."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rmtui.records import proc
-from rmtui.records.folder import lock_held, locked, read_json, write_json
+from rmtui.records.files import lock_held, locked, read_json, write_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ import rmtui
 from rmtui.launch import slots
 from rmtui.records import state, tickets
 from rmtui.records.facts import State
-from rmtui.records.folder import RunFolder, lock_held
+from rmtui.records.files import lock_held
+from rmtui.records.folder import RunFolder
 
 WRAPPED = Path(__file__).with_name("wrapped_supervisor.py")
 STRIDE = 4

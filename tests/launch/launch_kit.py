@@ -14,13 +14,14 @@ from rmtui.launch import slots
 from rmtui.operations import launch
 from rmtui.records import proc, state
 from rmtui.records.facts import State, Status
-from rmtui.records.folder import RunFolder, lock_held, write_json, write_toml
+from rmtui.records.files import lock_held, write_json, write_toml
+from rmtui.records.folder import RunFolder
 from rmtui.workspace import Workspace
 
 __all__ = ["RunFolder", "State", "Status", "launch", "proc", "slots", "state", "write_json", "write_toml"]
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
-PATIENCE = 40.0
+PATIENCE = 90.0
 
 
 def make_workspace(root: Path, settings: str = "") -> Workspace:
