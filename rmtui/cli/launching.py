@@ -3,165 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rmtui.cli.launch_verb import build_launch, run_launch
+from rmtui.cli.saying import countdown, end_line, ended_code, run_document, say
 from rmtui.cli.verbs import Verb, add_json, print_json, workspace_folder
 
 if TYPE_CHECKING:
-    from rmtui.operations.plan import Plan
-    from rmtui.records.facts import Status
     from rmtui.workspace import Workspace
-
-
-def _build_launch(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("preset", nargs="+", metavar="PRESET", help="letter, name or file; several are queued in this order")
-    add("--data", default="", metavar="NAME", help="data/{train,val}/NAME_pairs.jsonl or data/NAME/{train,val}.jsonl")
-    add("--train", default="", metavar="FILE", help="training pairs")
-    add("--val", action="append", default=[], metavar="FILE|NAME=FILE", help="validation pairs, or a further set")
-    add("--model", default="", help="local folder or hub name (default: the workspace's)")
-    add("--procs", type=int, metavar="N", help="processes (default: the workspace's, else the visible GPUs, else 1)")
-    add("--devices", default="", metavar="0,3|cpu", help="these GPUs and no others, or the CPU")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="one option, dotted: lora.r=16")
-    add("--seeds", default="", metavar="1,2,3", help="a run a seed")
-    add("--name", default="")
-    add("--tag", action="append", default=[], metavar="T")
-    add("--accelerate-config", default="", metavar="FILE", help="an accelerate configuration (FSDP, DeepSpeed)")
-    add("--dry-run", action="store_true", help="show line, figures and problems; start nothing")
-    add("--wait", action="store_true", help="until the run ends; exit code 1 unless it finished")
-    add("--yes", action="store_true", help="accept warnings without asking")
-    add_json(parser)
-
-
-def _launch(args: argparse.Namespace) -> int:
-    from rmtui.operations import launch
-    from rmtui.workspace import open_workspace
-
-    ws = open_workspace(workspace_folder(args))
-    plans = [_plan(ws, args, preset, seed) for preset, seed in itertools.product(args.preset, _seeds(args.seeds))]
-    if args.dry_run:
-        return _show_plans(plans, args.json)
-    if any(plan.errors for plan in plans):
-        launch.start(ws, next(plan for plan in plans if plan.errors))
-    if not _accepted(plans, args.yes):
-        return 2
-    ids = []
-    for plan in plans:
-        ids.append(launch.start(ws, plan))
-        if not args.json:
-            print(ids[-1], flush=True)
-    ended = [launch.wait(ws, run, _say) for run in ids] if args.wait else []
-    if args.json:
-        documents = [_document(ws, run) for run in ids]
-        print_json(documents[0] if len(documents) == 1 else documents)
-    return _code(ended)
-
-
-def _plan(ws: Workspace, args: argparse.Namespace, preset: str, seed: str) -> Plan:
-    from pathlib import Path
-
-    from rmtui.errors import UserError
-    from rmtui.operations.plan import plan
-
-    overrides = {}
-    for text in args.set:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--set {text} has no value", remedy=f"write it like --set {key}=VALUE")
-        overrides[key.strip()] = value
-    if seed:
-        overrides["seed"] = seed
-    named = dict(text.split("=", 1) for text in args.val if "=" in text)
-    main = [text for text in args.val if "=" not in text]
-    several = len(args.preset) > 1 or bool(seed)
-    return plan(
-        ws,
-        preset,
-        overrides=overrides,
-        data=args.data,
-        train=args.train,
-        val=main[-1] if main else "",
-        extra_val=named,
-        model=args.model,
-        procs=args.procs,
-        devices=args.devices,
-        name=f"{args.name}-{preset}{f'-seed{seed}' if seed else ''}" if args.name and several else args.name,
-        tags=args.tag,
-        accelerate_config=args.accelerate_config,
-        cwd=Path.cwd(),
-    )
-
-
-def _seeds(text: str) -> list[str]:
-    return [seed.strip() for seed in text.split(",") if seed.strip()] or [""]
-
-
-def _show_plans(plans: list[Plan], as_json: bool) -> int:
-    if as_json:
-        documents = [_plan_document(plan) for plan in plans]
-        print_json(documents[0] if len(documents) == 1 else documents)
-    else:
-        for plan in plans:
-            _print_plan(plan)
-    return 2 if any(plan.errors for plan in plans) else 0
-
-
-def _plan_document(plan: Plan) -> dict[str, Any]:
-    import dataclasses
-
-    return {
-        "name": plan.spec["name"],
-        "line": plan.line,
-        "argv": list(plan.command.argv),
-        "environment": dict(plan.command.environment),
-        "config": plan.spec["config"],
-        "launch": plan.spec["launch"],
-        "derived": dataclasses.asdict(plan.derived) if plan.derived else None,
-        "problems": [dataclasses.asdict(problem) for problem in plan.problems],
-    }
-
-
-def _print_plan(plan: Plan) -> None:
-    print(plan.spec["name"])
-    print(f"  {plan.line}")
-    if (derived := plan.derived) is not None:
-        print(
-            f"  {derived.train_pairs} pairs, {derived.steps_per_epoch} steps an epoch, {derived.total_steps} in all, "
-            f"warm-up {derived.warmup_steps}, effective batch {derived.effective_batch}, "
-            f"{derived.evaluations} evaluations"
-        )
-    for problem in plan.problems:
-        print(f"  {problem.severity}: {problem}")
-
-
-def _accepted(plans: list[Plan], yes: bool) -> bool:
-    """Warnings are shown; they ask only on a terminal."""
-    warnings = list(dict.fromkeys(str(problem) for plan in plans for problem in plan.warnings))
-    for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    if not warnings or yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return True
-    print("launch all the same? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _say(status: Status) -> None:
-    print(f"{status.state}{f': {status.reason}' if status.reason else ''}", file=sys.stderr, flush=True)
-
-
-def _document(ws: Workspace, run_id: str) -> dict[str, Any]:
-    from rmtui.records import state
-    from rmtui.records.folder import RunFolder
-
-    run = RunFolder(ws.runs / run_id)
-    status = state.status(run)
-    return {"id": run_id, "state": str(status.state), "reason": status.reason, "folder": str(run.path)}
-
-
-def _code(ended: list[Status]) -> int:
-    return 0 if all(status.state == "finished" for status in ended) else 1
 
 
 def _build_stop(parser: argparse.ArgumentParser) -> None:
@@ -175,11 +25,12 @@ def _stop(args: argparse.Namespace) -> int:
     from rmtui.operations import stop
 
     ws, run = _resolve(args)
-    status = stop.stop(ws, run, now=args.now, wait=args.wait, said=None if args.json else _say)
+    status = stop.stop(ws, run, now=args.now, wait=args.wait, said=None if args.json else countdown())
     if args.json:
-        print_json(_document(ws, run))
+        print_json(run_document(ws, run))
     else:
-        _say(status)
+        end_line()
+        say(status)
     return 0
 
 
@@ -206,10 +57,10 @@ def _resume(args: argparse.Namespace) -> int:
     if not args.json:
         print(run, flush=True)
         print(f"goes on from step {step}" if step else "starts from the beginning", file=sys.stderr)
-    ended = [launch.wait(ws, run, _say)] if args.wait else []
+    ended = [launch.wait(ws, run, say)] if args.wait else []
     if args.json:
-        print_json(_document(ws, run) | {"resumed_from_step": step or None})
-    return _code(ended)
+        print_json(run_document(ws, run) | {"resumed_from_step": step or None})
+    return ended_code(ended)
 
 
 def _build_queue(parser: argparse.ArgumentParser) -> None:
@@ -307,8 +158,8 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "launch",
         "start a training, or queue it when the devices are taken; prints the run's id",
-        _build_launch,
-        _launch,
+        build_launch,
+        run_launch,
         (
             "rmtui launch A --data helpful --procs 8",
             "rmtui launch A B C --data helpful        three runs, one after the other",

@@ -1,0 +1,151 @@
+"""The verb launch: plans, their problems and figures, and starting them."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rmtui.cli.saying import ended_code, run_document, say
+from rmtui.cli.verbs import add_json, print_json, workspace_folder
+
+if TYPE_CHECKING:
+    from rmtui.operations.plan import Plan
+    from rmtui.workspace import Workspace
+
+
+def build_launch(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("preset", nargs="+", metavar="PRESET", help="letter, name or file; several are queued in this order")
+    add("--data", default="", metavar="NAME", help="data/{train,val}/NAME_pairs.jsonl or data/NAME/{train,val}.jsonl")
+    add("--train", default="", metavar="FILE", help="training pairs")
+    add("--val", action="append", default=[], metavar="FILE|NAME=FILE", help="validation pairs, or a further set")
+    add("--model", default="", help="local folder or hub name (default: the workspace's)")
+    add("--procs", type=int, metavar="N", help="processes (default: the workspace's, else the visible GPUs, else 1)")
+    add("--devices", default="", metavar="0,3|cpu", help="these GPUs and no others, or the CPU")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="one option, dotted: lora.r=16")
+    add("--seeds", default="", metavar="1,2,3", help="a run a seed")
+    add("--name", default="")
+    add("--tag", action="append", default=[], metavar="T")
+    add("--accelerate-config", default="", metavar="FILE", help="an accelerate configuration (FSDP, DeepSpeed)")
+    add("--dry-run", action="store_true", help="show line, figures and problems; start nothing")
+    add("--wait", action="store_true", help="until the run ends; exit code 1 unless it finished")
+    add("--yes", action="store_true", help="accept warnings without asking")
+    add_json(parser)
+
+
+def run_launch(args: argparse.Namespace) -> int:
+    from rmtui.operations import launch
+    from rmtui.workspace import open_workspace
+
+    ws = open_workspace(workspace_folder(args))
+    plans = [_plan(ws, args, preset, seed) for preset, seed in itertools.product(args.preset, _seeds(args.seeds))]
+    if args.dry_run:
+        return _show_plans(plans, args.json)
+    if any(plan.errors for plan in plans):
+        launch.start(ws, next(plan for plan in plans if plan.errors))
+    if not _accepted(plans, args.yes):
+        return 2
+    ids = []
+    for plan in plans:
+        ids.append(launch.start(ws, plan))
+        if not args.json:
+            print(ids[-1], flush=True)
+    try:
+        ended = [launch.wait(ws, run, say) for run in ids] if args.wait else []
+    except KeyboardInterrupt:
+        print("no longer waiting; what was launched goes on (rmtui stop ends it)", file=sys.stderr)
+        raise
+    if args.json:
+        documents = [run_document(ws, run) for run in ids]
+        print_json(documents[0] if len(documents) == 1 else documents)
+    return ended_code(ended)
+
+
+def _plan(ws: Workspace, args: argparse.Namespace, preset: str, seed: str) -> Plan:
+    from pathlib import Path
+
+    from rmtui.errors import UserError
+    from rmtui.operations.plan import plan
+
+    overrides = {}
+    for text in args.set:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--set {text} has no value", remedy=f"write it like --set {key}=VALUE")
+        overrides[key.strip()] = value
+    if seed:
+        overrides["seed"] = seed
+    named = dict(text.split("=", 1) for text in args.val if "=" in text)
+    main = [text for text in args.val if "=" not in text]
+    several = len(args.preset) > 1 or bool(seed)
+    return plan(
+        ws,
+        preset,
+        overrides=overrides,
+        data=args.data,
+        train=args.train,
+        val=main[-1] if main else "",
+        extra_val=named,
+        model=args.model,
+        procs=args.procs,
+        devices=args.devices,
+        name=f"{args.name}-{preset}{f'-seed{seed}' if seed else ''}" if args.name and several else args.name,
+        tags=args.tag,
+        accelerate_config=args.accelerate_config,
+        cwd=Path.cwd(),
+    )
+
+
+def _seeds(text: str) -> list[str]:
+    return [seed.strip() for seed in text.split(",") if seed.strip()] or [""]
+
+
+def _show_plans(plans: list[Plan], as_json: bool) -> int:
+    if as_json:
+        documents = [_plan_document(plan) for plan in plans]
+        print_json(documents[0] if len(documents) == 1 else documents)
+    else:
+        for plan in plans:
+            _print_plan(plan)
+    return 2 if any(plan.errors for plan in plans) else 0
+
+
+def _plan_document(plan: Plan) -> dict[str, Any]:
+    import dataclasses
+
+    return {
+        "name": plan.spec["name"],
+        "line": plan.line,
+        "argv": list(plan.command.argv),
+        "environment": dict(plan.command.environment),
+        "config": plan.spec["config"],
+        "launch": plan.spec["launch"],
+        "derived": dataclasses.asdict(plan.derived) if plan.derived else None,
+        "problems": [dataclasses.asdict(problem) for problem in plan.problems],
+    }
+
+
+def _print_plan(plan: Plan) -> None:
+    print(plan.spec["name"])
+    print(f"  {plan.line}")
+    if (derived := plan.derived) is not None:
+        print(
+            f"  {derived.train_pairs} pairs, {derived.steps_per_epoch} steps an epoch, {derived.total_steps} in all, "
+            f"warm-up {derived.warmup_steps}, effective batch {derived.effective_batch}, "
+            f"{derived.evaluations} evaluations"
+        )
+    for problem in plan.problems:
+        print(f"  {problem.severity}: {problem}")
+
+
+def _accepted(plans: list[Plan], yes: bool) -> bool:
+    """Warnings are shown; they ask only on a terminal."""
+    warnings = list(dict.fromkeys(str(problem) for plan in plans for problem in plan.warnings))
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if not warnings or yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    print("launch all the same? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
