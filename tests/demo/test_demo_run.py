@@ -9,12 +9,12 @@ import pytest
 
 EPOCH = re.compile(r"epoch (\d)   train ([\d.]+)   val ([\d.]+)   val_acc ([\d.]+)% of (\d+) pairs")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def run_demo(folder):
     command = [sys.executable, "-m", "rmtui", "demo", str(folder), "--no-app"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, capture_output=True, text=True, timeout=560)
 
 
 @pytest.fixture(scope="module")
