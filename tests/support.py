@@ -69,7 +69,18 @@ def training(
     total = epochs * steps_per_epoch
     resumed = first_step - 1
     events = [Event("start", start, data={"world_size": 2, "resumed_from_step": resumed})]
-    events.append(Event("derived", start, data={"total_steps": total, "steps_per_epoch": steps_per_epoch}))
+    events.append(
+        Event(
+            "derived",
+            start,
+            data={
+                "total_steps": total,
+                "steps_per_epoch": steps_per_epoch,
+                "effective_batch": 16,
+                "last_step_pairs": 10,
+            },
+        )
+    )
     for step in range(first_step, total + 1):
         t, epoch = start + (step - resumed) * step_seconds, step / steps_per_epoch
         figures = {"loss": loss(step), "learning_rate": 1.5e-5 * (1 - step / total), "grad_norm": 1.0 + 1 / step}

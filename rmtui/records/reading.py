@@ -16,6 +16,7 @@ from trainer.events import Event, read_from
 
 BATCH = 1 << 17
 """Bytes of events a transaction: some 30 ms, so that other writers get their turn."""
+_BATCH_KEYS = ("effective_batch", "last_step_pairs", "steps_per_epoch")
 LARGEST = 2**50
 """Steps and times beyond this are garbage."""
 RECENT = 32
@@ -47,6 +48,8 @@ class Figures:
 
     step: int = 0
     total_steps: int | None = None
+    batch: dict[str, int] = field(default_factory=dict)
+    """effective_batch, last_step_pairs and steps_per_epoch, as the trainer derived them."""
     epochs_done: float = 0.0
     last_event: float | None = None
     first_event: float | None = None
@@ -126,10 +129,14 @@ class _Batch:
         if event.kind == "start":
             self._start(event)
         elif event.kind == "derived":
-            total = event.data.get("total_steps")
-            figures.total_steps = total if isinstance(total, int) and total < LARGEST else figures.total_steps
+            self._derived(event.data)
         elif event.metrics and event.kind in ("step", "eval", "epoch"):
             self._figures(event)
+
+    def _derived(self, data: Mapping[str, Any]) -> None:
+        known = {key: value for key, value in data.items() if isinstance(value, int) and 0 < value < LARGEST}
+        self.figures.total_steps = known.get("total_steps", self.figures.total_steps)
+        self.figures.batch = {key: known[key] for key in _BATCH_KEYS if key in known}
 
     def _wind_clock(self, event: Event) -> None:
         """Seconds of training: a clock that was set back stands still."""
@@ -173,11 +180,11 @@ class _Batch:
 
     def _step(self, event: Event) -> None:
         recent, progress = self.figures.recent, self._progress
-        rate = event.metrics.get("tokens_per_s")
+        tokens = _tokens(event, self.figures.batch)
         if "tokens" in event.metrics:
             progress.tokens = event.metrics["tokens"]
-        elif rate is not None and recent and event.t >= recent[-1][1]:
-            progress.tokens = (progress.tokens or 0.0) + rate * (event.t - recent[-1][1])
+        elif tokens is not None:
+            progress.tokens = (progress.tokens or 0.0) + tokens
         recent.append((event.step, event.t))
         del recent[:-RECENT]
 
@@ -197,6 +204,17 @@ class _Batch:
         self._connection.execute(
             "UPDATE documents SET figures = ? WHERE run = ?", (json.dumps(asdict(self.figures)), self._run)
         )
+
+
+def _tokens(event: Event, batch: Mapping[str, int]) -> float | None:
+    """Tokens of one step from its speeds: tokens a second over pairs a second, times its pairs."""
+    tokens, pairs = event.metrics.get("tokens_per_s"), event.metrics.get("pairs_per_s")
+    if not tokens or not pairs or not math.isfinite(tokens / pairs) or "effective_batch" not in batch:
+        return None
+    last = event.step % batch.get("steps_per_epoch", LARGEST) == 0
+    return (
+        tokens / pairs * (batch.get("last_step_pairs", batch["effective_batch"]) if last else batch["effective_batch"])
+    )
 
 
 def load_figures(connection: Connection, run: int) -> Figures:

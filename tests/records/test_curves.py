@@ -112,6 +112,15 @@ def test_time_leaves_the_pause_between_attempts_out(ws: Workspace) -> None:
     assert series.x[-1] == pytest.approx(20)
 
 
+def test_tokens_follow_from_the_speeds(ws: Workspace) -> None:
+    run = make_run_folder(ws)  # 1000 tokens/s at 8 pairs/s: 125 a pair; 16 pairs a step, 10 in each 20th
+    with Index.open(ws) as index:
+        index.sync()
+        series = index.series(run.id, "loss", 80, x="tokens")
+    assert series.x[0] == 16 * 125
+    assert series.x[-1] == 3 * (19 * 16 + 10) * 125
+
+
 def test_a_window_on_another_axis(ws: Workspace) -> None:
     run = make_run_folder(ws, events=steps([float(n) for n in range(1, 101)]))  # 10 steps an epoch
     with Index.open(ws) as index:
