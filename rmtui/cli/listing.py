@@ -123,7 +123,8 @@ def _head(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("step", f"{document['step']} of {document['total_steps']}" if document["total_steps"] else None),
         (
             "best",
-            best and f"val_acc {percent(best['val_acc'])}, val_loss {loss(best['val_loss'])}, epoch {best['epoch']:.3g}",
+            best
+            and f"val_acc {percent(best['val_acc'])}, val_loss {loss(best['val_loss'])}, epoch {best['epoch']:.3g}",
         ),
         ("attempts", len(document["attempts"]) if len(document["attempts"]) > 1 else None),
         ("tags", " ".join(document["tags"])),
