@@ -118,7 +118,7 @@ VERBS: tuple[Verb, ...] = (
         "runs side by side: settings, figures, and whether the difference is more than chance",
         _build_compare,
         _compare,
-        ("rmtui compare baseline-2 @latest", "rmtui compare A-1 B-1 C-1 --markdown"),
+        ("rmtui compare before after", "rmtui compare A-1 B-1 C-1 --markdown"),
     ),
     Verb(
         "advise",
