@@ -9,7 +9,7 @@ from typing import Any
 
 from rmtui import __version__
 from rmtui.interchange.svg import COLOURS, Line, chart
-from trainer.config import flatten
+from trainer.config import figure, flatten
 from trainer.events import number
 
 _STYLE = files("rmtui.interchange").joinpath("report.css").read_text()
@@ -62,13 +62,18 @@ def _charts(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _overlays(documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """By epoch: steps of runs with different batches are no common measure."""
     for metric, title in (("val_loss", "Validation loss"), ("val_acc", "Validation accuracy")):
         lines = [
-            Line(str(document["name"]), _points(document["metrics"][metric]), COLOURS[index % len(COLOURS)])
+            Line(str(document["name"]), points, COLOURS[index % len(COLOURS)])
             for index, document in enumerate(documents)
-            if document.get("metrics", {}).get(metric)
+            if (
+                points := [
+                    (float(row["epoch"]), number(row[metric])) for row in document["epochs"] if row[metric] is not None
+                ]
+            )
         ]
-        yield chart(title, "optimizer step", lines)
+        yield chart(title, "epoch", lines)
 
 
 def _points(series: Sequence[Sequence[Any]]) -> list[tuple[float, float]]:
@@ -76,13 +81,15 @@ def _points(series: Sequence[Sequence[Any]]) -> list[tuple[float, float]]:
 
 
 def _side_by_side(documents: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:
-    """What differs between the runs first, then the figures."""
+    """The figures, then what is known to differ between the runs."""
+    rows: list[list[Any]] = []
+    for name in ("val_acc", "val_loss"):
+        rows.append([f"best {name}", *((document.get("best") or {}).get(name) for document in documents)])
     flats = [flatten(document["config"]) for document in documents]
-    keys = sorted({key for flat in flats for key in flat})
-    table = [[key, *(flat.get(key) for flat in flats)] for key in keys]
-    rows = [row for row in table if len(set(map(repr, row[1:]))) > 1]
-    for figure in ("val_acc", "val_loss"):
-        rows.append([f"best {figure}", *((document.get("best") or {}).get(figure) for document in documents)])
+    for key in sorted({key for flat in flats for key in flat}):
+        values = [flat.get(key) for flat in flats]
+        if len({repr(value) for value in values if value is not None}) > 1:
+            rows.append([key, *values])
     return ["", *(str(document["name"]) for document in documents)], rows
 
 
@@ -95,8 +102,12 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "–"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return figure(float(f"{value:.4g}"))
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value))
+        return ", ".join(map(str, value)) or "–"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {inner}" for name, inner in value.items()) or "–"
     return str(value)
