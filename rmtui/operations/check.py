@@ -22,6 +22,7 @@ from rmtui.guide.datacheck.tokens import Tokens
 Progress = Callable[[str, float], None]
 """Called with the name of the pass and the share done, 0–1."""
 
+FILES = 200
 LINES, NEAR = "lines", "near-duplicates"
 COUNT_TOKENS_BELOW = 16 << 20
 """Bytes of data; a launch with more leaves the counting of tokens to the trainer, which says what it cut."""
@@ -41,6 +42,10 @@ def check(
     `model` is a folder with a tokenizer.json, whose tokens are counted against `max_length`.
     Raises UserError when a file cannot be opened.
     """
+    if len(files) > FILES:
+        raise UserError(
+            f"{len(files)} files are too many for one check", f"the limit is {FILES}", "check them in parts"
+        )
     tell = progress or (lambda name, share: None)
     tokens = Tokens(model, max_length) if model else None
     try:
