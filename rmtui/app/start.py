@@ -14,7 +14,8 @@ from rmtui.workspace import SETTINGS_FILE, Workspace, open_workspace
 
 def start(workspace: str | None) -> int:
     """Open the app; UserError where there is no terminal, or the workspace is faulty."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    served = "TEXTUAL_DRIVER" in os.environ  # a browser is the terminal, behind pipes
+    if not served and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UserError("the app needs a terminal", "input or output is redirected", "use a verb: rmtui --help")
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     folder = Path(workspace or ".").expanduser().absolute()

@@ -101,8 +101,23 @@ def test_the_token_opens_the_page_and_a_foreign_page_may_not_use_the_cookie(serv
     assert refused.value.code == 403
 
 
+async def test_the_app_starts_behind_its_websocket(served: str) -> None:
+    aiohttp = pytest.importorskip("aiohttp")
+    base, _, query = served.partition("/?")
+    jar = aiohttp.CookieJar(unsafe=True)  # cookies of a bare address
+    async with aiohttp.ClientSession(cookie_jar=jar) as session:
+        async with session.get(f"{base}/?{query}") as page:
+            assert page.status == 200
+        shown = b""
+        async with session.ws_connect(f"{base}/ws?width=100&height=30", headers={"Origin": base}) as socket_:
+            while b"helpful-A-1" not in shown:
+                message = await socket_.receive(timeout=60)
+                assert message.type == aiohttp.WSMsgType.BINARY or message.type == aiohttp.WSMsgType.TEXT, message
+                shown += message.data if isinstance(message.data, bytes) else b""
+
+
 @needs_chromium
-def test_a_browser_shows_the_app(served: str, tmp_path: Path) -> None:
+def test_a_browser_shows_the_page_around_it(served: str, tmp_path: Path) -> None:
     dom = browse(served, tmp_path / "profile", "--virtual-time-budget=8000")
     assert "textual-terminal" in dom and "rmtui" in dom
 
