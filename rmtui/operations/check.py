@@ -116,6 +116,9 @@ def fix(report: Report, out: Path) -> dict[Path, tuple[int, int]]:
     What was dropped goes to COPY.dropped.jsonl with its line and reason. Raises UserError where something exists
     already; the inputs are never written.
     """
+    if whole := [file for file in report.files if "unreadable_file" in file.counts]:
+        why = whole[0].findings[0].message
+        raise UserError(f"{whole[0].path} cannot be cleaned line by line", why, "do that first, then check again")
     copies = _copies([file.path for file in report.files], out)
     for copy in copies:
         for path in (copy, fixing.dropped_list(copy)):

@@ -78,6 +78,14 @@ def test_a_cleaned_copy_never_replaces_a_file(tmp_path):
     assert len(path.read_bytes().splitlines()) == 2
 
 
+def test_a_packed_file_is_not_cleaned_but_explained(tmp_path):
+    path = write(tmp_path / "pairs.jsonl", [b"\x1f\x8b\x08rest"])
+    result = run(path, "--fix", tmp_path / "clean.jsonl")
+    assert result.returncode == 2
+    assert "gunzip" in result.stderr
+    assert not (tmp_path / "clean.jsonl").exists()
+
+
 def test_copies_of_files_with_one_name_lie_apart(tmp_path):
     files = [write(tmp_path / part / "x_pairs.jsonl", distinct(3)) for part in ("train", "val")]
     copies = check.fix(check.check(files), tmp_path / "clean")
