@@ -16,15 +16,22 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
+FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 LANE = 1 << 16
 """Dropout draws 16 bits an element: p is rounded to 1/65536, and the scale follows the rounded p."""
 
 
-def fuse(model: PeftModel) -> int:
-    """Let the model's plain LoRA modules compute with `AdaptedLinear`; returns how many."""
+def fuse(model: PeftModel, precision: str = "no") -> int:
+    """Let the model's plain LoRA modules compute with `AdaptedLinear`; returns how many.
+
+    With bf16 or fp16 their frozen weights are kept in that format, to which autocast would round them in each forward.
+    """
     fused = [module for module in model.modules() if isinstance(module, LoraLinear) and is_plain(module)]
     for module in fused:
         vars(module)["forward"] = MethodType(forward, module)
+        if precision in FORMATS:
+            weight = module.get_base_layer().weight
+            weight.data = weight.data.to(FORMATS[precision])
     return len(fused)
 
 

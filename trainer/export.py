@@ -43,7 +43,10 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     try:
         return _merge(args) if args.command == "merge" else scoring.run(args)
-    except (ExportError, DataError, OSError) as error:
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    except (ExportError, DataError) as error:
         print(error, file=sys.stderr)
         return 2
 

@@ -25,6 +25,7 @@ from trainer import attention
 from trainer.config import TrainConfig
 from trainer.estimate import PROJECTIONS
 from trainer.packing import Batch, Layout
+from trainer.texts import fixed_date
 
 
 class RewardModel(nn.Module):
@@ -115,6 +116,8 @@ def load_tokenizer(name: str) -> Any:
         special = [str(token) for _, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special]
         used = {tokenizer.eos_token, tokenizer.bos_token, tokenizer.sep_token, tokenizer.cls_token}
         tokenizer.pad_token = next((token for token in special if token not in used), tokenizer.eos_token)
+    if isinstance(tokenizer.chat_template, str):
+        tokenizer.chat_template = fixed_date(tokenizer.chat_template)
     return tokenizer
 
 
@@ -177,7 +180,11 @@ def load_trained(folder: Path, config: TrainConfig) -> tuple[RewardModel, Any]:
     base = str(json.loads(adapter.read_bytes())["base_model_name_or_path"]) if adapter.exists() else str(folder)
     classifier = load_classifier(base, tokenizer)
     layout = layout_for(classifier, tokenizer, config)
-    inner = PeftModel.from_pretrained(classifier, folder) if adapter.exists() else classifier
+    if not adapter.exists():
+        return RewardModel(classifier, layout).eval(), tokenizer
+    inner = PeftModel.from_pretrained(classifier, folder)
+    if config.fused_adapter:
+        fused.fuse(inner)
     return RewardModel(inner, layout).eval(), tokenizer
 
 
@@ -194,7 +201,7 @@ def add_lora(classifier: PreTrainedModel, config: TrainConfig) -> PeftModel:
         made = get_peft_model(classifier, adapter)
     assert isinstance(made, PeftModel)
     if config.fused_adapter and not gathers_by_module():
-        fused.fuse(made)
+        fused.fuse(made, config.mixed_precision)
     return made
 
 

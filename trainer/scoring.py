@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score and print; 0 when every line was scored."""
-    rows, responses = read(args.file)
     folder = model_folder(args.model)
+    rows, responses = read(args.file)
     config = find_origin(folder).config or TrainConfig(max_length=LONGEST)
     if args.max_length:
         config = replace(config, max_length=args.max_length)

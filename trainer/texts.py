@@ -7,6 +7,8 @@ that both sides, every rank, a resumed run and a later scoring see the same toke
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -18,6 +20,7 @@ from trainer.cut import Encoded, Ids, common_prefix
 from trainer.pairs import Response, Row, Side
 
 TEMPLATE_DATE = date(2025, 1, 1)
+_TODAY = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 
 
 class DataError(ValueError):
@@ -80,15 +83,20 @@ def _messages(side: Side, role: str) -> list[files.Message]:
 
 
 def _template(messages: list[files.Message], tokenizer: Any, generation: bool) -> str:
-    """The rendered dialogue; `strftime_now` is what templates ask for today's date."""
+    template = fixed_date(tokenizer.get_chat_template())
     try:
         text: str = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=generation, strftime_now=TEMPLATE_DATE.strftime
+            messages, chat_template=template, tokenize=False, add_generation_prompt=generation
         )
     except Exception as error:  # templates raise whatever they like
         roles = ", ".join(message["role"] for message in messages)
         raise DataError(f"the tokenizer's chat template refuses a dialogue of {roles}: {error}") from error
     return text
+
+
+def fixed_date(template: str) -> str:
+    """The template with `TEMPLATE_DATE` wherever it asks for today's date."""
+    return _TODAY.sub(lambda found: json.dumps(TEMPLATE_DATE.strftime(found[2]), ensure_ascii=False), template)
 
 
 def tokenize(texts: Sequence[str], tokenizer: Any, templated: bool) -> list[Ids]:

@@ -1,0 +1,132 @@
+import io
+import json
+
+import data_worlds as worlds
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from trainer import export, scoring
+from trainer.origin import find_origin, wilson
+
+SPEC = """
+id = "20260101-000000-abcd"
+name = "first"
+[fingerprints]
+train = "11aa"
+val = "22bb"
+[config]
+model = "{model}"
+max_length = 200
+[config.lora]
+r = 4
+"""
+
+
+@pytest.fixture
+def run(models, tmp_path):
+    """A run folder as a training leaves it, as far as leaving with the model needs."""
+    made, tokenizer = worlds.load(models / "decoder")
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn(parameter.shape) * 0.1)
+    folder = tmp_path / "run" / "model"
+    made.inner.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (tmp_path / "run" / "spec.toml").write_text(SPEC.format(model=models / "decoder"))
+    return folder
+
+
+def report(capsys, *arguments):
+    assert export.main(["score", *map(str, arguments)]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_merged_folder_scores_alike_in_transformers_alone(run, tmp_path, capsys):
+    out = tmp_path / "merged"
+    assert export.main(["merge", str(run), str(out)]) == 0
+    path = worlds.write_rows(tmp_path / "pairs.jsonl", worlds.rows(12))
+    capsys.readouterr()
+    adapter = json.loads(report(capsys, run, path, "--json", "--out", tmp_path / "adapter.jsonl"))
+    merged = json.loads(report(capsys, out, path, "--json", "--out", tmp_path / "merged.jsonl"))
+    assert {**adapter, "loss": 0} == {**merged, "loss": 0}
+
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    plain = AutoModelForSequenceClassification.from_pretrained(out)
+    scores = [json.loads(line) for line in (tmp_path / "adapter.jsonl").open()]
+    texts = [row["prompt"] + row["chosen"] + tokenizer.eos_token for row in worlds.rows(12)]
+    batch = tokenizer(texts, return_tensors="pt", padding=True)
+    batch.pop("token_type_ids", None)
+    with torch.no_grad():
+        together = plain(**batch).logits[:, 0].tolist()
+    for reward, row in zip(together, scores, strict=True):
+        assert reward == pytest.approx(row["chosen"], abs=1e-5 * max(1, abs(reward)))
+
+
+def test_the_card_and_the_facts_travel_with_the_merged_model(run, tmp_path):
+    out = tmp_path / "merged"
+    export.merge(run, out)
+    card = (out / "README.md").read_text()
+    assert "11aa" in card and "22bb" in card and '"r": 4' in card
+    again = find_origin(out)
+    assert (again.name, again.config.max_length, again.fingerprints["val"]) == ("first", 200, "22bb")
+
+
+def test_merging_into_a_folder_with_files_is_refused(run, tmp_path, capsys):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    assert export.main(["merge", str(run), str(tmp_path / "full")]) == 2
+    assert "not empty" in capsys.readouterr().err
+    assert (tmp_path / "full" / "notes.txt").read_text() == "mine"
+
+
+def test_accuracy_is_a_count_over_the_pairs_with_its_interval(run, tmp_path, capsys):
+    path = worlds.write_rows(tmp_path / "pairs.jsonl", worlds.rows(15))
+    found = json.loads(report(capsys, run, path, "--json", "--out", tmp_path / "scores.jsonl"))
+    scores = [json.loads(line) for line in (tmp_path / "scores.jsonl").open()]
+    correct = sum(row["chosen"] > row["rejected"] for row in scores)
+    assert found["pairs"] == 15 and found["accuracy"] * 15 == pytest.approx(correct)
+    assert found["interval"][0] < found["accuracy"] < found["interval"][1]
+    assert "95 % interval" in report(capsys, run, path)
+
+
+def test_wilson_interval_of_a_published_example():
+    low, high = wilson(81, 263)  # Newcombe 1998, table I
+    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+
+
+def test_single_responses_from_stdin_get_the_reward_that_they_get_in_a_pair(run, tmp_path, capsys, monkeypatch):
+    rows = worlds.rows(5)
+    report(capsys, run, worlds.write_rows(tmp_path / "p.jsonl", rows), "--json", "--out", tmp_path / "p.out")
+    pairs = [json.loads(line)["chosen"] for line in (tmp_path / "p.out").open()]
+    lines = "".join(json.dumps({"prompt": row["prompt"], "response": row["chosen"]}) + "\n" for row in rows)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+    alone = [json.loads(line)["reward"] for line in report(capsys, run, "-").splitlines()]
+    assert alone == pytest.approx(pairs, abs=1e-5)
+
+
+def test_rewardbench_rows_are_reported_by_subset(run, tmp_path, capsys):
+    rows = [
+        row | {"chosen_model": "a", "rejected_model": "b", "subset": "chat" if place % 3 else "safety"}
+        for place, row in enumerate(worlds.rows(9))
+    ]
+    found = json.loads(report(capsys, run, worlds.write_rows(tmp_path / "p.jsonl", rows), "--json"))
+    assert {name: held["pairs"] for name, held in found["subsets"].items()} == {"chat": 6, "safety": 3}
+
+
+def test_files_that_cannot_be_scored_say_why(run, tmp_path, capsys):
+    mixed = worlds.write_rows(tmp_path / "m.jsonl", [worlds.rows(1)[0], {"prompt": "q", "response": "r"}])
+    for model, path, words in (
+        (run, mixed, "mixed"),
+        (tmp_path, mixed, "no model is there"),
+        (run, "absent", "absent"),
+    ):
+        assert export.main(["score", str(model), str(path)]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_every_pair_keeps_its_place(run, tmp_path):
+    rows, responses = scoring.read(str(worlds.write_rows(tmp_path / "p.jsonl", worlds.rows(4))))
+    assert [row.id for row in rows] == ["p0", "p1", "p2", "p3"] and responses == []

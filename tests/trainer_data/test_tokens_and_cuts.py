@@ -1,0 +1,148 @@
+import datetime
+import json
+
+import data_worlds as worlds
+import numpy as np
+import pytest
+
+from trainer import data, model, texts
+from trainer.cut import Edges, Encoded, truncate
+
+NO_EDGES = Edges(frozenset(), frozenset())
+CHAT = {
+    "prompt": [{"role": "user", "content": "stone?"}],
+    "chosen": [{"role": "assistant", "content": "bread"}],
+    "rejected": [{"role": "assistant", "content": "rain"}],
+}
+
+
+def encoded(prompt, chosen, rejected):
+    sides = [
+        np.array([*range(prompt), *range(start, start + size)], np.int32)
+        for start, size in ((100, chosen), (200, rejected))
+    ]
+    return Encoded(sides[0], sides[1], prompt)
+
+
+def load(folder, rows, path, **changes):
+    config = worlds.config(folder, **changes)
+    tokenizer = model.load_tokenizer(str(folder))
+    return data.load_pairs(worlds.write_rows(path, rows), tokenizer, config), tokenizer
+
+
+def test_the_shared_prompt_loses_its_left_end_by_one_cut_on_both_sides():
+    chosen, rejected, lost = truncate(encoded(20, 5, 8), 16, NO_EDGES)
+    assert lost == 12
+    assert chosen.tolist() == [*range(12, 20), *range(100, 105)]
+    assert rejected.tolist() == [*range(12, 20), *range(200, 208)]
+
+
+def test_an_answer_that_alone_is_too_long_loses_its_end_and_no_side_gets_empty():
+    chosen, rejected, lost = truncate(encoded(20, 3, 40), 16, NO_EDGES)
+    assert lost == 20
+    assert chosen.tolist() == [100, 101, 102]
+    assert rejected.tolist() == [*range(200, 216)]
+
+
+def test_first_and_last_special_tokens_of_an_encoder_stay():
+    one = Encoded(np.array([1, 7, 7, 7, 30, 31, 2], np.int32), np.array([1, 7, 7, 7, *range(40, 50), 2], np.int32), 4)
+    chosen, rejected, lost = truncate(one, 6, Edges(frozenset({1}), frozenset({2})))
+    assert (chosen.tolist(), rejected.tolist(), lost) == ([1, 30, 31, 2], [1, 40, 41, 42, 43, 2], 3)
+
+
+def test_plain_text_is_tokenized_once_and_ends_with_the_end_token(models, tmp_path):
+    found, tokenizer = load(models / "decoder", worlds.rows(5), tmp_path / "pairs.jsonl")
+    row, pair = worlds.rows(5)[2], found.pairs[2]
+    whole = row["prompt"] + row["chosen"] + tokenizer.eos_token
+    assert pair.chosen.tolist() == tokenizer(whole)["input_ids"]
+    assert pair.chosen[: pair.shared].tolist() == pair.rejected[: pair.shared].tolist()
+    assert pair.chosen[pair.shared] != pair.rejected[pair.shared]
+
+
+def test_everything_lost_is_counted(models, tmp_path):
+    good = worlds.rows(6)
+    long_prompt = good[0] | {"id": "cut", "prompt": "stone river " * 100}
+    long_answer = good[1] | {"id": "end", "chosen": " bread rain" * 100}
+    same_after = good[2] | {"id": "same", "chosen": " rain" * 200 + " a", "rejected": " rain" * 200 + " b"}
+    same_before = good[3] | {"id": "twin", "rejected": good[3]["chosen"]}
+    path = worlds.write_rows(tmp_path / "x.jsonl", [*good, long_prompt, long_answer, same_after, same_before])
+    path.write_text(path.read_text() + "\n\n")
+    tokenizer = model.load_tokenizer(str(models / "decoder"))
+    report = data.load_pairs(path, tokenizer, worlds.config(models / "decoder", max_length=100)).report
+    assert (report.rows, report.pairs, report.blank_lines) == (10, 8, 2)
+    assert report.identical_dropped == 2
+    assert report.prompts_cut == 2  # the long prompt; the long answer, whose prompt goes first
+    assert report.answers_cut == 2  # the long answer and the pair that became identical
+    assert report.longest == 100
+
+
+def test_a_file_with_unreadable_lines_is_refused_with_their_numbers(models, tmp_path):
+    path = worlds.write_rows(tmp_path / "x.jsonl", worlds.rows(3))
+    path.write_text(path.read_text() + '{"prompt": "x"}\nnonsense\n')
+    tokenizer = model.load_tokenizer(str(models / "decoder"))
+    with pytest.raises(data.DataError, match=r"(?s)2 lines.*line 4.*'chosen' is missing.*line 5"):
+        data.load_pairs(path, tokenizer, worlds.config(models / "decoder"))
+
+
+def test_message_lists_take_the_chat_template_unless_told_not_to(models, tmp_path):
+    found, tokenizer = load(models / "decoder", [CHAT], tmp_path / "a.jsonl")
+    assert tokenizer.decode(found.pairs[0].chosen) == "user: stone?\nassistant: bread<|end|>\n"
+    plain, _ = load(models / "decoder", [CHAT], tmp_path / "a.jsonl", chat_template="none")
+    assert tokenizer.decode(plain.pairs[0].chosen) == "\n\nHuman: stone?\n\nAssistant: bread<|end|>"
+
+
+def test_a_template_that_prints_today_gives_the_same_tokens_on_any_day(models, monkeypatch):
+    tokenizer = model.load_tokenizer(str(models / "decoder"))
+    tokenizer.chat_template = (
+        "{% if strftime_now is defined %}{{ strftime_now('%d %B %Y') }} {% endif %}" + tokenizer.chat_template
+    )
+    text = texts.render(CHAT["prompt"], CHAT["chosen"], tokenizer, True)
+    assert text.startswith("01 January 2025 ")
+    assert str(datetime.date.today().year) not in text
+
+
+def test_the_prompt_of_a_dialogue_is_cut_and_its_answer_kept(models, tmp_path):
+    long = CHAT | {"prompt": [{"role": "user", "content": "stone river " * 100}]}
+    found, tokenizer = load(models / "decoder", [long], tmp_path / "a.jsonl")
+    pair = found.pairs[0]
+    assert pair.length == 64 and pair.cut > 0
+    assert tokenizer.decode(pair.chosen).endswith("assistant: bread<|end|>\n")
+
+
+def test_cached_tokens_equal_fresh_ones_and_follow_tokenizer_and_options(models, tmp_path):
+    path = tmp_path / "a.jsonl"
+    fresh, _ = load(models / "decoder", [*worlds.rows(4), CHAT], path, token_cache=True)
+    again, _ = load(models / "decoder", [*worlds.rows(4), CHAT], path, token_cache=True)
+    plain, _ = load(models / "decoder", [*worlds.rows(4), CHAT], path, token_cache=True, chat_template="none")
+    other, _ = load(models / "encoder", [*worlds.rows(4), CHAT], path, token_cache=True)
+    assert [one.report.cached for one in (fresh, again, plain, other)] == [False, True, False, False]
+    for one, two in zip(fresh.pairs, again.pairs, strict=True):
+        assert one.chosen.tolist() == two.chosen.tolist() and one.rejected.tolist() == two.rejected.tolist()
+        assert (one.shared, one.cut) == (two.shared, two.cut)
+
+
+def test_a_torn_cache_entry_only_costs_time(models, tmp_path):
+    first, _ = load(models / "decoder", worlds.rows(4), tmp_path / "a.jsonl", token_cache=True)
+    [entry] = (tmp_path / "token-cache").iterdir()
+    entry.write_bytes(entry.read_bytes()[:100])
+    second, _ = load(models / "decoder", worlds.rows(4), tmp_path / "a.jsonl", token_cache=True)
+    assert not second.report.cached
+    assert first.pairs[3].chosen.tolist() == second.pairs[3].chosen.tolist()
+
+
+def test_validation_prompts_and_pairs_in_the_training_data_are_counted(models, tmp_path):
+    train, _ = load(models / "decoder", worlds.rows(6), tmp_path / "a.jsonl")
+    shouted = worlds.rows(6)[1] | {"prompt": worlds.rows(6)[1]["prompt"].upper(), "chosen": " other"}
+    val, _ = load(models / "decoder", [worlds.rows(6)[0], shouted, *worlds.rows(2, seed=50)], tmp_path / "b.jsonl")
+    found = data.overlap(train, val)
+    assert (found.prompts, found.pairs) == (2, 1)
+
+
+def test_samples_show_the_cut_and_the_scored_token(models, tmp_path):
+    long = worlds.rows(1)[0] | {"prompt": "stone river " * 100}
+    found, tokenizer = load(models / "decoder", [long, *worlds.rows(4)], tmp_path / "a.jsonl")
+    shown = data.samples(found.pairs, tokenizer)
+    assert len(shown) == 3 and shown[0]["cut"] == found.pairs[0].cut > 0
+    assert shown[0]["scored"] == ["<|end|>", "<|end|>"]
+    assert shown[0]["prompt"] + shown[0]["chosen"] == tokenizer.decode(found.pairs[0].chosen)
+    json.dumps(shown)
