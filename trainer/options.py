@@ -1,0 +1,254 @@
+"""The option table of the trainer, once: key, type, default, unit, help and range of every option.
+
+The form, the TOML presets, `--set`, the command line and the reference in docs/ all come from here; `trainer.config`
+reads and checks values by it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+SCHEMA_VERSION = 1
+"""Version of the [config] table in spec.toml."""
+
+_META = "option"
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What a person has to know about an option, beside its name, type and default."""
+
+    help: str
+    unit: str = ""
+    low: float | None = None
+    """Smallest possible value; anything below is refused."""
+    high: float | None = None
+    open_low: bool = False
+    """The range excludes `low` itself."""
+    usual: tuple[float, float] | None = None
+    """Outside this range a value is possible but unusual, and warned of."""
+    choices: tuple[str, ...] = ()
+    group: str = "training"
+    advanced: bool = False
+    """Hidden from the form until asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One row of the option table; `key` is dotted (`lora.r`), as in --set and TOML."""
+
+    key: str
+    type: str
+    """int, float, str, bool, names (list of str) or table (str → str)."""
+    default: Any
+    meta: Meta
+
+
+def _option(default: Any, help: str, **more: Any) -> Any:
+    meta = {_META: Meta(help=help, **more)}
+    if isinstance(default, (list, dict)):
+        return field(default_factory=default.copy, metadata=meta)
+    return field(default=default, metadata=meta)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFiles:
+    """The pair files of a run. Paths are absolute once a run is launched."""
+
+    train: str = _option("", "file of training pairs, JSON lines", group="data")
+    val: str = _option("", "file of validation pairs; this set chooses the best checkpoint", group="data")
+    extra_val: dict[str, str] = _option(
+        {}, "further validation sets, name → file, scored at each evaluation", group="data"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lora:
+    """LoRA adapter (Hu et al. 2021, arXiv 2106.09685): W + (alpha / r) · B·A on each target module."""
+
+    r: int = _option(32, "rank of the adapter matrices", low=1, high=1024, usual=(4, 256), group="lora")
+    alpha: float = _option(
+        64.0,
+        "scale; the update is multiplied by alpha / r",
+        low=0,
+        open_low=True,
+        high=4096,
+        usual=(1, 512),
+        group="lora",
+    )
+    dropout: float = _option(
+        0.1, "dropout on the adapter's input while training", low=0, high=0.95, usual=(0, 0.3), group="lora"
+    )
+    target_modules: list[str] = _option(
+        ["auto"],
+        "modules that get an adapter: auto (attention and MLP projections), all-linear, or name endings",
+        group="lora",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """The whole configuration of a training. Field order is the order of forms and references."""
+
+    model: str = _option("", "pretrained model: a local folder or a hub name", group="model")
+    data: DataFiles = field(default_factory=DataFiles)
+    num_epochs: int = _option(3, "passes over the training pairs", unit="epochs", low=1, high=1000, usual=(1, 10))
+    learning_rate: float = _option(
+        1.5e-5, "peak rate of AdamW, after warm-up", low=0, open_low=True, high=1, usual=(1e-6, 1e-3)
+    )
+    batch_size: int = _option(4, "pairs a process and forward pass", unit="pairs", low=1, high=4096, usual=(1, 128))
+    gradient_accumulation_steps: int = _option(
+        2, "forward passes summed into one optimizer step", low=1, high=4096, usual=(1, 64)
+    )
+    warmup_ratio: float = _option(
+        0.1, "share of the steps in which the rate rises; int(ratio × steps)", low=0, high=1, usual=(0, 0.3)
+    )
+    lr_scheduler: str = _option("linear", "shape of the rate after warm-up", choices=("linear", "cosine", "constant"))
+    lora: Lora = field(default_factory=Lora)
+    method: str = _option("lora", "train a LoRA adapter, or all weights", choices=("lora", "full"), group="model")
+    max_length: int = _option(
+        512,
+        "tokens a side; longer prompts lose their left end",
+        unit="tokens",
+        low=8,
+        high=1_048_576,
+        usual=(64, 32_768),
+        group="data",
+    )
+    weight_decay: float = _option(0.0, "decoupled weight decay of AdamW", low=0, high=1, usual=(0, 0.2))
+    max_grad_norm: float = _option(
+        1.0, "gradients are scaled down to this norm; 0 switches it off", low=0, high=1e6, usual=(0, 10)
+    )
+    seed: int = _option(42, "seed of initialisation, order and dropout", low=0, high=2**32 - 1)
+    mixed_precision: str = _option(
+        "no",
+        "number format of the forward pass; head and loss stay float32",
+        choices=("no", "bf16", "fp16"),
+        group="speed",
+    )
+    gradient_checkpointing: bool = _option(
+        False, "recompute activations in the backward pass: less memory, more time", group="speed"
+    )
+    eval_steps: int = _option(
+        0,
+        "optimizer steps between evaluations; 0: at each epoch's end",
+        unit="steps",
+        low=0,
+        high=10**9,
+        group="evaluation",
+    )
+    eval_batch_size: int = _option(
+        0,
+        "pairs a process and evaluation pass; 0: twice batch_size",
+        unit="pairs",
+        low=0,
+        high=4096,
+        group="evaluation",
+    )
+    best_metric: str = _option(
+        "val_acc",
+        "figure that chooses the best checkpoint",
+        choices=("val_acc", "val_loss"),
+        group="evaluation",
+    )
+    early_stopping_patience: int = _option(
+        0,
+        "evaluations without a better figure before the run ends; 0: never",
+        unit="evaluations",
+        low=0,
+        high=10_000,
+        group="evaluation",
+    )
+    save_steps: int = _option(
+        0,
+        "optimizer steps between checkpoints; 0: at each epoch's end",
+        unit="steps",
+        low=0,
+        high=10**9,
+        group="checkpoints",
+    )
+    keep_checkpoints: int = _option(
+        2, "newest checkpoints that are kept, beside the best", low=1, high=10_000, group="checkpoints"
+    )
+    use_margin: bool = _option(
+        False,
+        "subtract the pair's `margin` field inside the loss (Llama 2, arXiv 2307.09288)",
+        group="loss",
+        advanced=True,
+    )
+    label_smoothing: float = _option(
+        0.0, "share of labels taken as swapped", low=0, high=0.49, usual=(0, 0.2), group="loss", advanced=True
+    )
+    center_rewards_coefficient: float = _option(
+        0.0,
+        "weight of (r_chosen + r_rejected)², which keeps rewards near 0 (arXiv 2312.09244)",
+        low=0,
+        high=100,
+        usual=(0, 0.1),
+        group="loss",
+        advanced=True,
+    )
+    chat_template: str = _option(
+        "auto",
+        "auto: the tokenizer's template for message lists; none: plain text",
+        choices=("auto", "none"),
+        group="data",
+        advanced=True,
+    )
+    share_prefix: bool = _option(
+        True,
+        "compute the tokens both answers share once (decoder models; arXiv 2410.20305)",
+        group="speed",
+        advanced=True,
+    )
+    unpadded: bool = _option(
+        True, "lay sequences end to end instead of padding them to one length", group="speed", advanced=True
+    )
+    fused_adapter: bool = _option(
+        True, "compute a layer and its adapter as one function: less memory and time", group="speed", advanced=True
+    )
+    group_by_length: bool = _option(
+        True, "draw batches of similar length from shuffled windows", group="speed", advanced=True
+    )
+    token_cache: bool = _option(True, "keep tokenized pairs by content hash between runs", group="speed", advanced=True)
+    deterministic: bool = _option(
+        False, "deterministic kernels on GPUs: slower, resumes to the bit", group="speed", advanced=True
+    )
+    trackers: list[str] = _option(
+        [], "live mirrors through accelerate: tensorboard, wandb, trackio", group="speed", advanced=True
+    )
+
+
+def options() -> tuple[Option, ...]:
+    """The table, in field order, nested tables flattened to dotted keys."""
+    return tuple(_walk(TrainConfig, ""))
+
+
+def _walk(cls: Any, prefix: str) -> Iterator[Option]:
+    hints = typing.get_type_hints(cls)
+    for item in fields(cls):
+        kind = hints[item.name]
+        if is_dataclass(kind):
+            yield from _walk(kind, f"{prefix}{item.name}.")
+            continue
+        factory = item.default_factory
+        default = item.default if factory is dataclasses.MISSING else factory()
+        yield Option(f"{prefix}{item.name}", _type_name(kind), default, item.metadata[_META])
+
+
+def _type_name(kind: Any) -> str:
+    origin = typing.get_origin(kind)
+    if origin is list:
+        return "names"
+    if origin is dict:
+        return "table"
+    assert not isinstance(kind, types.UnionType), kind
+    return str(kind.__name__)
+
+
+OPTIONS: dict[str, Option] = {option.key: option for option in options()}
