@@ -238,6 +238,16 @@ def _best(connection: Connection, run: int) -> dict[str, Any]:
     }
 
 
+def unreadable(connection: Connection, run_id: str, error: OSError) -> bool:
+    """List a run whose folder cannot be read, and say so; whether that is new."""
+    run, reason = _number(connection, run_id), f"its folder cannot be read: {error}"
+    if connection.execute("SELECT reason FROM runs WHERE n = ?", (run,)).fetchone() == (reason,):
+        return False
+    with write(connection):
+        connection.execute("UPDATE runs SET state = 'unknown', reason = ?, settled = 0 WHERE n = ?", (reason, run))
+    return True
+
+
 def forget(connection: Connection, run_id: str) -> None:
     """Take a run out of the index; its folder is somebody else's to remove."""
     row = connection.execute("SELECT n FROM runs WHERE id = ?", (run_id,)).fetchone()

@@ -51,7 +51,10 @@ class Sync:
         if not folder.path.is_dir():
             ingest.forget(self._connection, run_id)
             return {run_id}
-        return {run_id} if ingest.refresh(self._connection, folder) else set()
+        try:
+            return {run_id} if ingest.refresh(self._connection, folder) else set()
+        except OSError as error:  # one folder that cannot be read must not hide the others
+            return {run_id} if ingest.unreadable(self._connection, run_id, error) else set()
 
     def _new_and_gone(self) -> set[str]:
         modified = self._runs.stat().st_mtime_ns if self._runs.is_dir() else 0

@@ -132,6 +132,25 @@ def test_garbage_in_a_run_folder_harms_nobody(ws: Workspace) -> None:
         assert {run.name for run in index.runs()} == {"good", bad.id, "empty folder"}
 
 
+def test_a_folder_that_cannot_be_read_is_listed_and_hides_nobody(ws: Workspace) -> None:
+    make_run_folder(ws, "good")
+    bad = make_run_folder(ws, "bad", created=START + 5)
+    events = bad.path / "attempt-1" / "events.jsonl"
+    events.rename(bad.path / "kept")
+    events.mkdir()
+    with Index.open(ws) as index:
+        assert len(index.sync()) == 2
+        assert index.sync() == set()
+        assert index.trouble is None
+        assert index.run(index.resolve("good")).val_acc == 0.74
+        assert index.run(bad.id).state is State.UNKNOWN
+        assert "cannot be read" in index.run(bad.id).reason
+        events.rmdir()
+        (bad.path / "kept").rename(events)
+        assert index.sync() == {bad.id}
+        assert (index.run(bad.id).state, index.run(bad.id).val_acc) == (State.FINISHED, 0.74)
+
+
 def test_a_run_is_found_by_id_name_and_beginning(ws: Workspace) -> None:
     one = make_run_folder(ws, "helpful-A-1", run_id="20251001-000000-aaaa", created=START)
     two = make_run_folder(ws, "helpful-A-12", run_id="20251002-000000-bbbb", created=START + 60)
