@@ -51,7 +51,7 @@ def judge(attempt: AttemptFolder, seen: Observed) -> Verdict:
         return Verdict(State.FINISHED, str(result.get("reason", "")), {"step": step})
     if seen.stop is not None or seen.terminated:
         return _asked(seen, result, step)
-    code, rank = _first_exit(attempt, seen.exit_code)
+    code, rank = first_exit(attempt, seen.exit_code)
     if code is not None and code < 0 and code != -signal.SIGTERM:
         return _killed(code, rank, seen, step)  # before failures: those of the other ranks are its echo
     if failures := attempt.failures():
@@ -110,15 +110,21 @@ def suggestion_words(suggest: Any, config: Mapping[str, Any]) -> str:
     return f": try {words}" if words else ""
 
 
-def _killed(code: int, rank: int | None, seen: Observed, step: int | None) -> Verdict:
+def exit_words(code: int) -> str:
+    """`exited with code 3`, `was killed (SIGKILL)`, `crashed (SIGSEGV)`."""
+    if code >= 0:
+        return f"exited with code {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f"{'was killed' if code == -signal.SIGKILL else 'crashed'} ({name})"
+
+
+def _killed(code: int, rank: int | None, seen: Observed, step: int | None) -> Verdict:
     who = "the launcher" if rank is None else f"rank {rank}"
     details = {"step": step, "rank": rank}
     if code == -signal.SIGKILL and seen.out_of_memory:
         return Verdict(State.KILLED, f"out of memory, {who}{_at(step)}", details)
-    if code == -signal.SIGKILL:
-        return Verdict(State.KILLED, f"{who} was killed (SIGKILL){_at(step)}", details)
-    return Verdict(State.FAILED, f"{who} crashed ({name}){_at(step)}", details)
+    outcome = State.KILLED if code == -signal.SIGKILL else State.FAILED
+    return Verdict(outcome, f"{who} {exit_words(code)}{_at(step)}", details)
 
 
 def _exited(attempt: AttemptFolder, code: int | None, rank: int | None, step: int | None) -> Verdict:
@@ -131,10 +137,10 @@ def _exited(attempt: AttemptFolder, code: int | None, rank: int | None, step: in
     said = f": {lines[-1]}" if lines else ""
     if code == 0:
         return Verdict(State.FAILED, f"{who} ended without a result{_at(step)}{said}", details)
-    return Verdict(State.FAILED, f"{who} exited with code {code}{_at(step)}{said}", details)
+    return Verdict(State.FAILED, f"{who} {exit_words(code)}{_at(step)}{said}", details)
 
 
-def _first_exit(attempt: AttemptFolder, launcher: int | None) -> tuple[int | None, int | None]:
+def first_exit(attempt: AttemptFolder, launcher: int | None) -> tuple[int | None, int | None]:
     """(exit code, rank) of the process that ended first in a bad way, as the launcher's log tells it."""
     try:
         log = (attempt.logs / "launch.log").read_bytes()

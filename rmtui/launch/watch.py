@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from rmtui.launch import hooks, process
-from rmtui.launch.verdict import Observed, oom_kills
+from rmtui.launch.verdict import Observed, exit_words, first_exit, oom_kills
 from rmtui.launch.waker import Waker
 from rmtui.records import proc, state
 from rmtui.records.facts import State, Status
@@ -51,12 +51,14 @@ class Watch:
         self._stop: dict[str, Any] | None = None
         self._stacks = 0
         self._stalled = False
+        self._log_size = 0
         self._stall_look = time.monotonic() + STALL_LOOK
 
     def until_empty(self) -> Observed:
         """Returns when no tagged process is left."""
         while not self._over():
             self._heed_requests()
+            self._look_for_failed_rank()
             self._look_for_stall()
             self._waker.wait(QUICK if self._deadline is not None else TICK)
         return Observed(
@@ -136,10 +138,15 @@ class Watch:
         words = f"the kernel does not let it die: {pids}{where}; its devices stay taken"
         if words != self._stuck:
             self._stuck = words
-            try:
-                atomic_write(self._attempt.path / "stuck.txt", words.encode())
-            except OSError as error:
-                print(f"{words} ({error})", file=sys.stderr, flush=True)
+            self._tell("stuck", words)
+
+    def _tell(self, name: str, words: str) -> None:
+        """A note for readers; without room on the disk it stands in the log only."""
+        print(words, file=sys.stderr, flush=True)
+        try:
+            atomic_write(self._attempt.path / f"{name}.txt", words.encode())
+        except OSError as error:
+            print(f"{name}.txt: {error}", file=sys.stderr, flush=True)
 
     def _heed_requests(self) -> None:
         if requests := self._run.requests("stop", self._attempt.n):
@@ -154,6 +161,18 @@ class Watch:
         if asked > self._stacks:
             process.write_stacks(self._living())
         self._stacks = asked
+
+    def _look_for_failed_rank(self) -> None:
+        """The launcher tells a rank's end at once, and the others need a while: say so, and let the grace run."""
+        log = self._attempt.logs / "launch.log"
+        size = log.stat().st_size if log.exists() else 0
+        if size == self._log_size or self._deadline is not None:
+            return
+        self._log_size = size
+        code, rank = first_exit(self._attempt, None)
+        if code is not None and rank is not None:
+            self._deadline = time.monotonic() + self._grace()
+            self._tell("ending", f"rank {rank} {exit_words(code)}; the others are ending")
 
     def _look_for_stall(self) -> None:
         if time.monotonic() < self._stall_look:

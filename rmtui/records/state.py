@@ -67,24 +67,26 @@ def _supervised(folder: RunFolder, attempt: AttemptFolder, launch: dict[str, Any
     if stuck:
         return Status(State.STOPPING, stuck)
     if requests := folder.requests("stop", attempt.n):
-        return Status(State.STOPPING, _countdown(requests[0], launch))
+        return Status(State.STOPPING, _countdown(requests, launch))
+    if ending := launch_note(attempt, "ending"):
+        return Status(State.STOPPING, ending)
     if not attempt.rank_steps():
         return Status(State.STARTING, "" if launch else "the supervisor prepares it")
     return Status(State.RUNNING, stall(attempt))
 
 
 def launch_note(attempt: AttemptFolder, name: str) -> str:
-    """A word that the supervisor left for readers: `stuck` names processes that the kernel will not let die."""
+    """A word that the supervisor left for readers: `stuck`, processes that the kernel will not let die, or `ending`."""
     try:
         return (attempt.path / f"{name}.txt").read_text("utf-8", "replace").strip()
     except OSError:
         return ""
 
 
-def _countdown(request: dict[str, Any], launch: dict[str, Any]) -> str:
-    if request.get("now"):
+def _countdown(requests: list[dict[str, Any]], launch: dict[str, Any]) -> str:
+    if any(request.get("now") for request in requests):
         return "being killed"
-    left = float(request.get("t", 0)) + float(launch.get("grace", GRACE)) - time.time()
+    left = float(requests[0].get("t", 0)) + float(launch.get("grace", GRACE)) - time.time()
     return f"saves a checkpoint; is killed in {left:.0f} s" if left > 0 else "did not stop in time; being killed"
 
 

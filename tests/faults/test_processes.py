@@ -61,6 +61,16 @@ def test_one_rank_killed(ws, audit):
     assert (ended.state, ended.reason) == (State.KILLED, "rank 1 was killed (SIGKILL) at step 2")
 
 
+def test_while_the_others_end_a_run_with_a_dead_rank_does_not_look_running(ws, audit):
+    run = two_ranks(ws, grace=3.0, steps=5, hold_at=2, deaf=True)
+    kit.until_step(run, 2, ranks=2)
+    kit.kill(ranks(run)[1].proc)
+    now = kit.until_state(run, State.STOPPING)
+    assert now.reason == "rank 1 was killed (SIGKILL); the others are ending"
+    kit.until_ended(run)
+    assert audit(run).reason == "rank 1 was killed (SIGKILL) at step 2"
+
+
 def test_one_rank_exits_with_a_code(ws, audit):
     run = two_ranks(ws, steps=5, hold_at=4, crash={"rank": 1, "step": 3, "how": 3})
     kit.until_ended(run)
