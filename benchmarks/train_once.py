@@ -1,0 +1,126 @@
+"""One measured training of this project's trainer, in a process of its own; the last line on stdout is JSON.
+
+The loop is the trainer's (its model, batches, loss and optimizer) without events and checkpoints. The first steps are
+not measured. `matmul_gflops` is what this machine's matrix product does in the same process, before and after.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+
+def main():
+    args = parse()
+    import torch
+
+    torch.set_num_threads(args.threads)
+    from trainer import data, evaluate, loss, model, packing
+    from trainer.config import build
+
+    precision = "bf16" if args.bf16 else "no"
+    options = {name: False for name in args.without}
+    lora = {"r": args.lora_r, "alpha": 2 * args.lora_r, "dropout": args.dropout}
+    config = build(
+        {"model": args.model, "batch_size": args.batch, "max_length": args.max_length, "mixed_precision": precision}
+        | {"lora": lora, "gradient_accumulation_steps": 1, "token_cache": False}
+        | options
+    )
+    before = matmul_gflops(torch, args.bf16)
+    reward_model, tokenizer = model.load(config)
+    limit = model.position_limit(reward_model)
+    train = first_rows(args.data, args.pairs, lambda path: data.load_pairs(path, tokenizer, config, limit).pairs)
+    trained = [parameter for parameter in reward_model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.0, fused=True)
+
+    def step(micro):
+        batch = packing.collate([train[place] for place in micro], reward_model.layout)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bf16):
+            chosen, rejected = model.rewards(reward_model, batch)
+        total = loss.pair_loss(chosen, rejected, None, config).mean()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        return float(total.detach()), batch.tokens
+
+    reward_model.train()
+    losses, marks, tokens, pairs = [], [], 0, 0
+    for place, [micro] in enumerate(packing.epoch_batches(train, config, 0, 1, 0, 0)):
+        if place == args.unmeasured:
+            marks.append((time.perf_counter(), time.process_time()))
+            tokens = pairs = 0
+        found, computed = step(micro)
+        losses.append(found)
+        tokens, pairs = tokens + computed, pairs + len(micro)
+    marks.append((time.perf_counter(), time.process_time()))
+    wall, cpu = (after - start for start, after in zip(*marks, strict=True))
+    figures = {"pairs_per_s": pairs / wall, "pairs_per_cpu_s": pairs / cpu, "tokens_per_pair": tokens / pairs}
+    figures["peak_rss_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if args.val:
+        held = first_rows(args.val, args.val_pairs, lambda path: data.load_pairs(path, tokenizer, config, limit).pairs)
+        began = time.perf_counter()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bf16):
+            evaluate.score(reward_model, held, reward_model.layout, 2 * args.batch)
+        figures["val_pairs_per_s"] = len(held) / (time.perf_counter() - began)
+    speed = statistics.mean([before, matmul_gflops(torch, args.bf16)])
+    work = gflop_per_token(torch, reward_model) * figures["tokens_per_pair"]
+    figures |= {"matmul_gflops": speed, "gflop_per_pair": work, "matmul_share": figures["pairs_per_s"] * work / speed}
+    figures |= {"threads": args.threads, "dropout": args.dropout, "loss": statistics.mean(losses)}
+    print(json.dumps(figures))
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--val")
+    parser.add_argument("--pairs", type=int, default=128)
+    parser.add_argument("--val-pairs", type=int, default=64)
+    parser.add_argument("--max-length", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--lora-r", type=int, default=32)
+    parser.add_argument("--dropout", type=float, default=0.0, help="TRL computes with 0, whatever it is told")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--unmeasured", type=int, default=2, help="first steps that are not measured")
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="OPTION", help="switch a trick off, by its key"
+    )
+    return parser.parse_args()
+
+
+def first_rows(path, count, use):
+    with tempfile.NamedTemporaryFile("wb", suffix=".jsonl") as part, Path(path).open("rb") as whole:
+        part.writelines(line for line, _ in zip(whole, range(count), strict=False))
+        part.flush()
+        return use(part.name)
+
+
+def matmul_gflops(torch, bf16):
+    """Best of several products of the shape of an MLP projection over a batch's tokens, per wall second."""
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    rows, weight = torch.randn(2048, 576, dtype=dtype), torch.randn(1536, 576, dtype=dtype)
+    times = []
+    for _ in range(12):
+        began = time.perf_counter()
+        for _ in range(4):
+            torch.nn.functional.linear(rows, weight)
+        times.append((time.perf_counter() - began) / 4)
+    return 2 * 2048 * 576 * 1536 / 1e9 / min(times[2:])
+
+
+def gflop_per_token(torch, reward_model):
+    """Matrix products of forward and backward: frozen weights twice (no gradient of their own), trained ones thrice."""
+    total = 0
+    for name, module in reward_model.classifier.base_model.named_modules():
+        if isinstance(module, torch.nn.Linear) and "pooler" not in name:
+            total += module.weight.numel() * (6 if module.weight.requires_grad else 4)
+    return total / 1e9
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""This trainer beside TRL's RewardTrainer: the same pairs, interleaved runs, ratios of medians.
+
+Both sides run as processes of their own, in turn, and the order of the two swaps with every round. Example:
+
+    python benchmarks/train_vs_trl.py --bench-trl bench_trl.py --trl-python trl-venv/bin/python \
+        --model smollm2=models/smollm2 --model minilm=models/minilm \
+        --train harmless/train.jsonl --val harmless/val.jsonl --repeats 5 --out results.jsonl
+
+A cell is MODEL:LENGTH or MODEL:LENGTH:bf16. Every run is appended to --out at once, so a run that is cut off loses
+nothing, and `--report` prints the table of a file without measuring.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+CELLS = ["smollm2:256", "smollm2:256:bf16", "smollm2:512", "smollm2:1024", "minilm:256"]
+PAIRS = {"smollm2:256": 40, "smollm2:256:bf16": 40, "smollm2:512": 32, "smollm2:1024": 24, "minilm:256": 128}
+GOALS = {
+    "smollm2:256": (2.0, 2.7),
+    "smollm2:256:bf16": (2.0, 3.0),
+    "smollm2:512": (2.7, 3.7),
+    "smollm2:1024": (3.0, 3.9),
+    "minilm:256": (1.4, 1.8),
+}
+ONCE = Path(__file__).with_name("train_once.py")
+
+
+def main():
+    args = parse()
+    models = dict(named.split("=", 1) for named in args.model)
+    for turn in range(0 if args.report else args.repeats):
+        for cell in args.cells:
+            sides = [ours, trl]
+            for side in sides if turn % 2 == 0 else reversed(sides):
+                keep(args.out, {"cell": cell, "turn": turn, "side": side.__name__} | side(args, models, cell))
+    print(table([json.loads(line) for line in args.out.read_text().splitlines()]))
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bench-trl", type=Path, help="the script that trains with TRL and prints JSON")
+    parser.add_argument("--trl-python", default=sys.executable, help="a Python that has TRL")
+    parser.add_argument("--model", action="append", default=[], metavar="NAME=DIR")
+    parser.add_argument("--train", type=Path)
+    parser.add_argument("--val", type=Path)
+    parser.add_argument("--cells", nargs="+", default=CELLS, metavar="CELL")
+    parser.add_argument("--pairs", type=int, help="training pairs a run (default: by cell, a few minutes for TRL)")
+    parser.add_argument("--val-pairs", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dropout", type=float, default=0.0, help="of this side; TRL always computes without")
+    parser.add_argument("--out", type=Path, default=Path("train_vs_trl.jsonl"))
+    parser.add_argument("--report", action="store_true", help="only print the table of --out")
+    return parser.parse_args()
+
+
+def common(args, models, cell):
+    name, length, *precision = cell.split(":")
+    pairs = args.pairs or PAIRS.get(cell, 32)
+    flags = ["--model", models[name], "--data", str(args.train), "--val", str(args.val), "--pairs", str(pairs)]
+    return [*flags, "--threads", str(args.threads), *(["--bf16"] if precision else [])], length
+
+
+def ours(args, models, cell):
+    flags, length = common(args, models, cell)
+    more = ["--max-length", length, "--val-pairs", str(args.val_pairs), "--dropout", str(args.dropout)]
+    return last_json([sys.executable, str(ONCE), *flags, *more])
+
+
+def trl(args, models, cell):
+    flags, length = common(args, models, cell)
+    more = ["--max_length", length, "--val_pairs", str(args.val_pairs), "--truncate", "--out", "/tmp/bench-trl-out"]
+    found = last_json([args.trl_python, str(args.bench_trl), *flags, *more])
+    return found | {"val_pairs_per_s": found["val_pairs"] / found["eval_s"]}
+
+
+def last_json(command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def keep(path, row):
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def table(rows):
+    """Markdown: medians of each side, and ratios of the medians."""
+    head = "| cell | runs | pairs/s | TRL | ratio | floor, aim | per CPU s | peak MiB | share of TRL | matmul | val ratio |"
+    lines = [head, "|" + "---|" * 11]
+    for cell in dict.fromkeys(row["cell"] for row in rows):
+        sides = {side: [row for row in rows if (row["cell"], row["side"]) == (cell, side)] for side in ("ours", "trl")}
+        if all(sides.values()):
+            lines.append(line(cell, sides))
+    return "\n".join(lines)
+
+
+def line(cell, sides):
+    def middle(side, key):
+        return statistics.median(row[key] for row in sides[side])
+
+    def ratio(key):
+        return middle("ours", key) / middle("trl", key)
+
+    floor, aim = GOALS.get(cell, (float("nan"), float("nan")))
+    return (
+        f"| {cell} | {len(sides['ours'])} | {middle('ours', 'pairs_per_s'):.2f} | {middle('trl', 'pairs_per_s'):.2f} "
+        f"| {ratio('pairs_per_s'):.2f} × | {floor:g}, {aim:g} | {ratio('pairs_per_cpu_s'):.2f} × "
+        f"| {middle('ours', 'peak_rss_mib'):.0f} | {ratio('peak_rss_mib'):.2f} × "
+        f"| {middle('ours', 'matmul_share'):.0%} | {ratio('val_pairs_per_s'):.2f} × |"
+    )
+
+
+if __name__ == "__main__":
+    main()
