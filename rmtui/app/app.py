@@ -18,6 +18,7 @@ from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.records.facts import Run
 from rmtui.workspace import Workspace
 
+RESUME_SECONDS = 0.2
 RETRY_SECONDS = 10.0
 """After the index could not be brought up to date."""
 
@@ -92,6 +93,8 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
         return HomeScreen()
 
     def on_mount(self) -> None:
+        # Frames drawn while the terminal still changes hands are lost: once more when it has settled.
+        self.app_resume_signal.subscribe(self, lambda _: self.set_timer(RESUME_SECONDS, self.action_redraw))
         mine = keys.read(self.folder)
         self.set_keymap(mine.keymap)
         for trouble in mine.troubles:
@@ -226,6 +229,7 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
             self.push_screen(kind())
 
     def action_redraw(self) -> None:
+        """The terminal may show anything: send every cell again."""
         self.forget_screen()
         self.screen.refresh(layout=True, repaint=True)
 

@@ -294,10 +294,10 @@ async def test_a_form_of_a_past_run_holds_its_values(runs):
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_comparison_shows_differences_first_and_names_the_best(runs, size):
     async with opened(runs.root, size) as pilot:
-        await pilot.press("space", "space", "c")
+        await pilot.press("space", "j", "j", "space", "c")
         await screen_of(pilot, CompareScreen)
-        text = await sees(pilot, "● helpful-C", "◆ helpful-B", "differs", "rate")
-        assert "★" in text and text.index("differs") < text.index("same")
+        text = await sees(pilot, "● ★ helpful", "◆ helpful-C", "differs", "lora.r")
+        assert text.index("differs") < text.index("same")
         assert {cell_len(line) for line in lines(pilot)} == {size[0]}
         await pilot.press("e")
         if size == WIDE:
