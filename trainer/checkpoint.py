@@ -66,7 +66,7 @@ def _save(ready: Ready, temporary: Path, reason: str) -> None:
     if ready.rank == 0:
         shutil.rmtree(temporary, ignore_errors=True)
         state.mkdir(parents=True)
-    probe = probe_rewards(ready)
+    probe = probe_rewards(ready) if ready.rank == 0 or ready.sharded else []
     if ready.sharded:
         weights = sharded.weights(ready.accelerator, stepper.model)
         optimizer = sharded.save_optimizer(ready.accelerator, stepper.model, stepper.optimizer, state)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,14 @@ from trainer.packing import Layout, collate
 Floats = NDArray[np.float64]
 CALIBRATION_BINS = 10
 HISTOGRAM_BINS = 20
+
+
+class Interrupted(Exception):
+    """An evaluation was given up on every rank, because one was asked to stop."""
+
+
+def never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +70,10 @@ def evaluate(
     batch_size: int,
     rank: int = 0,
     world_size: int = 1,
+    stop: Callable[[], bool] = never,
 ) -> Evaluation:
-    """Score all pairs over all ranks and summarise. Every rank returns the same."""
-    scored = score(model, pairs, layout, batch_size, rank, world_size)
+    """Score all pairs over all ranks and summarise. Every rank returns the same, or raises Interrupted."""
+    scored = score(model, pairs, layout, batch_size, rank, world_size, stop)
     records = [
         Record(pair.id, chosen, rejected, len(pair.chosen), len(pair.rejected))
         for pair, (chosen, rejected) in zip(pairs, scored, strict=True)
@@ -81,25 +89,35 @@ def score(
     batch_size: int,
     rank: int = 0,
     world_size: int = 1,
+    stop: Callable[[], bool] = never,
 ) -> list[tuple[float, float]]:
-    """(chosen, rejected) rewards in the order of `pairs`."""
+    """(chosen, rejected) rewards in the order of `pairs`. When `stop` says so on any rank, every rank raises
+    Interrupted."""
     order = sorted(range(len(pairs)), key=lambda place: -pairs[place].cost)
     mine = order[rank::world_size]
     found: dict[int, tuple[float, float]] = {}
+    interrupted = False
     was_training = model.training
     model.eval()
     with torch.inference_mode():
         for start in range(0, len(mine), batch_size):
+            if interrupted := stop():
+                break
             part = mine[start : start + batch_size]
             sides = rewards(model, collate([pairs[place] for place in part], layout))
             columns = [side.tolist() for side in sides]
-            found.update(zip(part, zip(*columns, strict=True), strict=True))
+            found |= dict(zip(part, zip(*columns, strict=True), strict=True))
     model.train(was_training)
+    parts: list[dict[int, tuple[float, float]] | None] = [None if interrupted else found]
     if world_size > 1:
-        parts: list[Any] = [None] * world_size
-        torch.distributed.all_gather_object(parts, found)
-        found = {place: sides for part in parts for place, sides in part.items()}
-    return [found[place] for place in range(len(pairs))]
+        parts = parts * world_size
+        torch.distributed.all_gather_object(parts, parts[0])
+    scored: dict[int, tuple[float, float]] = {}
+    for gathered in parts:
+        if gathered is None:
+            raise Interrupted
+        scored |= gathered
+    return [scored[place] for place in range(len(pairs))]
 
 
 def summary(records: Sequence[Record]) -> dict[str, float]:

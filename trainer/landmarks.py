@@ -16,7 +16,7 @@ import torch
 from trainer import checkpoint
 from trainer.config import TrainConfig
 from trainer.data import PairSet
-from trainer.evaluate import Evaluation, evaluate
+from trainer.evaluate import Evaluation, Interrupted, evaluate, never
 from trainer.setup import Ready
 from trainer.stepper import every_rank
 
@@ -41,7 +41,7 @@ class Landmarks:
         return self.progress.epochs(self.ready.derived.steps_per_epoch)
 
     def settle(self) -> bool:
-        """What a step calls for after it; false when the ranks agree to stop before the evaluation."""
+        """What a step calls for after it; false when the ranks agree to stop before the evaluation, or inside it."""
         progress, config = self.progress, self.config
         ends_epoch = progress.position == self.ready.derived.steps_per_epoch
         improved = False
@@ -49,7 +49,10 @@ class Landmarks:
             progress.evaluation_due = True
             if self.stop_agreed():
                 return False
-            improved = self.evaluate(ends_epoch)
+            try:
+                improved = self.evaluate(ends_epoch)
+            except Interrupted:
+                return False
             progress.evaluation_due = False
         if ends_epoch:
             progress.next_epoch(config.num_epochs)
@@ -104,8 +107,9 @@ class Landmarks:
         ready.heartbeat.beat(self.progress.step, self.progress.step * self.config.gradient_accumulation_steps)
         size = self.config.eval_batch_size or 2 * self.config.batch_size
         where = (0, 1) if ready.sharded else (ready.rank, ready.world_size)
+        stop = never if ready.sharded else ready.stop.__bool__
         with ready.accelerator.autocast():
-            return evaluate(ready.stepper.model, pairs.pairs, ready.model.layout, size, *where)
+            return evaluate(ready.stepper.model, pairs.pairs, ready.model.layout, size, *where, stop)
 
     def report_epoch(self, figures: Mapping[str, float]) -> None:
         """The epoch's event and its one line to grep for."""

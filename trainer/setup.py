@@ -160,12 +160,16 @@ def load_data(
     """Training pairs and every validation set; rank 0 tokenizes first, so that the others find its cache."""
     limit = model.position_limit(reward_model)
     named = {"": config.data.val, **config.data.extra_val}
-    with accelerator.main_process_first():
+    wrong = ""
+    with accelerator.main_process_first():  # an error raised inside would leave the other ranks at the barrier
         try:
             train = data.load_pairs(config.data.train, tokenizer, config, limit)
-            return train, {name: data.load_pairs(path, tokenizer, config, limit) for name, path in named.items()}
+            validation = {name: data.load_pairs(path, tokenizer, config, limit) for name, path in named.items()}
         except data.DataError as error:
-            raise Refused(str(error)) from error
+            wrong = str(error)
+    if wrong:
+        raise Refused(wrong)
+    return train, validation
 
 
 def facts(

@@ -127,6 +127,13 @@ class Stepper:
         self.optimizer.zero_grad()
         return norm
 
+    def make_room(self) -> None:
+        """Free the GPU for the process that checks the saved model; no step follows."""
+        if self.accelerator.device.type == "cuda" and not self.sharded:
+            self.optimizer.state.clear()
+            self.model.to("cpu")
+            torch.cuda.empty_cache()
+
     def _norm(self) -> float:
         for parameter in self.parameters:
             if parameter.grad is None:

@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
 from engine_worlds import quick_end, start, train
 
+import trainer.evaluate
 import trainer.model
 import trainer.stepper
 import trainer.train
@@ -65,6 +67,29 @@ def test_a_stop_before_an_evaluation_leaves_it_to_the_resume(bench, tmp_path, nu
     whole = train(tmp_path / "whole", bench.options(), 1, quick_end)
     assert resumed.of("epoch")[0].metrics == whole.of("epoch")[0].metrics
     assert resumed.losses == {step: loss for step, loss in whole.losses.items() if step > 7}
+
+
+def test_a_stop_inside_an_evaluation_does_not_wait_for_its_end(bench, tmp_path):
+    """Rank 1 is told between two of its evaluation batches; both ranks give the evaluation up."""
+
+    def patch(rank):
+        quick_end(rank)
+        rewards = trainer.evaluate.rewards
+
+        def score_and_signal(*given):
+            if rank == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return rewards(*given)
+
+        trainer.evaluate.rewards = score_and_signal
+
+    config = bench.options(num_epochs=1, eval_batch_size=1)
+    world = train(tmp_path, config, 2, patch)
+    assert world.codes == [0, 0], world.log()
+    assert (world.result["outcome"], world.of("eval")) == ("stopped", [])
+    resumed = train(tmp_path, config, 2, quick_end, ("--resume", manifest.newest(tmp_path).folder))
+    assert resumed.result["outcome"] == "finished"
+    assert len(resumed.of("eval")) == 1
 
 
 def test_a_stop_before_the_first_step_can_be_resumed(bench, tmp_path):
@@ -185,6 +210,24 @@ def test_an_error_on_another_rank_is_the_reason_that_rank_0_gives(bench, tmp_pat
     assert "ZeroDivisionError" in json.loads((world.attempt / "failure-rank1.json").read_text())["traceback"]
 
 
+def test_a_rank_that_hangs_leaves_when_another_has_failed(bench, tmp_path):
+    """As in a collective whose peer is gone: nobody would ever wake it."""
+
+    def patch(rank):
+        quick_end(rank)
+
+        def broken(*given):
+            if rank == 1:
+                raise ZeroDivisionError("a bug on rank 1")
+            threading.Event().wait()
+
+        trainer.train.collate = broken
+
+    world = train(tmp_path, bench.options(num_epochs=1), 2, patch)
+    assert world.codes == [1, 1]
+    assert world.result["reason"] == "a bug on rank 1 (rank 1, step 1)"
+
+
 def test_two_ranks_keep_their_logs_and_heartbeats_apart(bench, tmp_path):
     world = train(tmp_path, bench.options(num_epochs=1), 2, quick_end)
     assert "Epoch 1/1" in world.log(0)
@@ -251,7 +294,7 @@ def test_a_tracker_that_is_not_installed_is_refused(bench, tmp_path):
 def test_a_pair_file_with_broken_lines_is_refused_in_words(bench, tmp_path):
     path = tmp_path / "broken.jsonl"
     path.write_text(bench.train.read_text() + '{"prompt": "x"}\n')
-    world = train(tmp_path, bench.options(data__train=str(path)), 1)
-    assert world.codes == [2]
+    world = train(tmp_path, bench.options(data__train=str(path)), 2)
+    assert world.codes == [2, 2]
     assert "line 28" in world.log()
     assert "Traceback" not in world.log()

@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from engine_worlds import quick_end, start, train
+from engine_worlds import quick_end, train
 
 import trainer.checkpoint
 import trainer.train
@@ -126,18 +126,6 @@ def test_killed_inside_a_save_on_two_ranks(bench, tmp_path, whole):
     config = bench.options(save_steps=3)
     killed = train(tmp_path, config, 2, dying_in_save(2, "before the rename"))
     assert_goes_on(killed, whole(2), config, 2)
-
-
-def test_stopped_and_resumed_equals_never_stopped(bench, tmp_path, whole):
-    config = bench.options(save_steps=3)
-    world = start(tmp_path, config, 2, quick_end)
-    world.until(lambda: 4 in world.losses)
-    world.signal(signal.SIGTERM, rank=1)
-    world.signal(signal.SIGTERM, rank=1)
-    world.wait()
-    assert world.codes == [0, 0], world.log()
-    if world.result["outcome"] == "stopped":
-        assert_goes_on(world, whole(2), config, 2)
 
 
 def test_another_batch_size_is_refused_without_force(bench, tmp_path):
