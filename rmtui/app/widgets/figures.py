@@ -41,10 +41,16 @@ def fixed(value: float | None, digits: int, none: str = "–", sign: bool = Fals
 
 
 def loss(value: float | None, none: str = "–") -> str:
-    """A loss to three decimals; from 100 on in scientific notation, which keeps the column narrow."""
-    if value is not None and math.isfinite(value) and abs(value) >= 100:
-        return f"{value:.0e}".replace("e+0", "e")
+    """Three decimals; from 1000 on, and where three decimals say nothing, two significant digits: 1.5e-5."""
+    if value and math.isfinite(value) and not 0.001 <= abs(value) < 1000:
+        return scientific(value, 1)
     return fixed(value, 3, none)
+
+
+def scientific(value: float, digits: int) -> str:
+    """1.5e-5: so many decimals before a short exponent."""
+    mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
+    return f"{mantissa}e{int(exponent)}".replace("-", "−", mantissa.startswith("-"))
 
 
 def percent(share: float | None, none: str = "–") -> str:

@@ -13,6 +13,9 @@ _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
 
+MOST_DECIMALS = 4
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """A range of values on `dots` positions, 0 … dots − 1."""
@@ -91,9 +94,22 @@ def y_ticks(scale: Scale, parts: int, percent: bool = False) -> list[Tick]:
         return _log_ticks(scale, parts, factor)
     step = round_step((scale.high - scale.low) * factor, parts)
     digits = decimals(step)
+    label = _scientific(step) if digits > MOST_DECIMALS else lambda value: figures.fixed(value, digits)
     first = math.ceil(scale.low * factor / step - 1e-6)
     last = math.floor(scale.high * factor / step + 1e-6)
-    return [Tick(n * step / factor, figures.fixed(n * step + 0.0, digits)) for n in range(first, last + 1)]
+    return [Tick(n * step / factor, label(n * step + 0.0)) for n in range(first, last + 1)]
+
+
+def _scientific(step: float) -> Callable[[float], str]:
+    """Labels like 1.5e-5, for values whose decimals would not fit beside the axis."""
+
+    def label(value: float) -> str:
+        if value == 0:
+            return "0"
+        power = math.floor(math.log10(abs(value)) + 1e-9)
+        return figures.scientific(value, decimals(step / 10.0**power))
+
+    return label
 
 
 def decimals(step: float) -> int:

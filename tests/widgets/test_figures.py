@@ -1,0 +1,64 @@
+"""Figures as people read them, and texts that fit their cells exactly."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from rmtui.app.widgets import figures
+from rmtui.app.widgets.key_figures import aligned
+
+
+@given(
+    st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("Mn", "Me", "Cf")), max_size=30),
+    st.integers(0, 20),
+)
+def test_fitted_text_is_exactly_as_wide_as_asked(text, width):
+    for right in (False, True):
+        assert cell_len(figures.fit(text, width, right)) == width
+
+
+def test_wide_characters_are_never_halved():
+    assert figures.fit("中文模型", 5) == "中文…"
+    assert figures.fit("中文模型", 6) == "中文 …"
+    assert figures.fit("中文", 6, right=True) == "  中文"
+
+
+@pytest.mark.parametrize(
+    "value,text",
+    [
+        (0.6728, "0.673"),
+        (1.5e-5, "1.5e-5"),
+        (-2e-5, "−2.0e-5"),
+        (0.0, "0.000"),
+        (123456.0, "1.2e5"),
+        (None, "–"),
+        (math.nan, "NaN"),
+    ],
+)
+def test_losses_have_as_many_digits_as_they_mean(value, text):
+    assert figures.loss(value) == text
+
+
+@pytest.mark.parametrize(
+    "seconds,text",
+    [(0, "0 s"), (59.4, "59 s"), (60, "1 min"), (3599, "59 min"), (7500, "2 h 05"), (90000, "1 d 1 h"), (None, "–")],
+)
+def test_spans_are_told_in_two_units(seconds, text):
+    assert figures.span(seconds) == text
+
+
+def test_large_numbers():
+    assert [figures.short(n) for n in (850, 12_500, 999_999, 3_200_000, 2e9)] == ["850", "12.5k", "1M", "3.2M", "2G"]
+    assert figures.count(1234567) == "1 234 567"
+    assert [figures.size(n) for n in (512, 3500, 11 * 2**30)] == ["512 B", "3.4 kB", "11.0 GB"]
+
+
+def test_points_stand_in_one_column():
+    texts = aligned(["1.5", "12", "0.003", "1.2e-5"])
+    assert len({len(text) for text in texts}) == 1
+    assert {text.index(".") for text in texts if "." in text} == {texts[1].rindex("2") + 1}
