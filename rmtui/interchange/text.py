@@ -5,21 +5,19 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from rmtui.errors import UserError
+from rmtui.records.logtext import harmless
 
 MAX_LINE = 1 << 16
 """Longer lines are cut: no figure stands beyond this column."""
 MAX_UNPACKED = 4 << 30
 """Bytes a compressed file may unfold to; more is taken for a decompression bomb."""
 _CHUNK = 1 << 16
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-"""Terminal escape sequences: CSI, OSC and the two-byte ones (ECMA-48)."""
 
 
 def lines(path: Path) -> Iterator[str]:
@@ -45,8 +43,7 @@ def lines(path: Path) -> Iterator[str]:
 
 
 def _clean(line: bytes) -> str:
-    text = _ESCAPES.sub("", line[:MAX_LINE].decode("utf-8", "replace"))
-    return "".join(letter for letter in text if letter.isprintable() or letter == "\t")
+    return harmless(line[:MAX_LINE].decode("utf-8", "replace"))
 
 
 def chunks(path: Path) -> Iterator[bytes]:
