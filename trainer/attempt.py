@@ -151,9 +151,12 @@ def last_words(attempt: Path) -> None:
     while (first := ranks.failures(attempt)[0])["rank"] == 0 and _is_echo(first) and time.monotonic() < deadline:
         time.sleep(0.05)
     where = f"rank {first['rank']}, step {first['step']}"
+    words = str(first["text"]).splitlines()[0]
+    if _is_echo(first):
+        words = f"another rank died without a word, killed perhaps: {words}"
     facts = {key: first[key] for key in ("step", "epoch", "rank", "pair_ids", "grad_norm", "suggest") if key in first}
-    ranks.say_failure(attempt, first, f"{first['type']}: {first['text']}")
-    ranks.write_result(attempt, "failed", f"{first['text'].splitlines()[0]} ({where})", **facts)
+    ranks.say_failure(attempt, first, f"{first['type']}: {words}")
+    ranks.write_result(attempt, "failed", f"{words} ({where})", **facts)
 
 
 def _is_echo(failure: Mapping[str, Any]) -> bool:

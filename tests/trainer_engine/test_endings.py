@@ -228,6 +228,19 @@ def test_a_rank_that_hangs_leaves_when_another_has_failed(bench, tmp_path):
     assert world.result["reason"] == "a bug on rank 1 (rank 1, step 1)"
 
 
+def test_a_rank_that_is_killed_leaves_a_reason_with_the_other(bench, tmp_path):
+    def patch(rank):
+        quick_end(rank)
+        if rank == 1:
+            trainer.train.collate = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
+
+    world = start(tmp_path, bench.options(num_epochs=1), 2, patch)
+    world.until((world.attempt / "result.json").exists)
+    assert world.wait().codes[1] == -signal.SIGKILL
+    assert world.result["outcome"] == "failed"
+    assert world.result["reason"].startswith("another rank died without a word")
+
+
 def test_two_ranks_keep_their_logs_and_heartbeats_apart(bench, tmp_path):
     world = train(tmp_path, bench.options(num_epochs=1), 2, quick_end)
     assert "Epoch 1/1" in world.log(0)

@@ -4,11 +4,11 @@ import os
 import signal
 
 import pytest
-from engine_worlds import quick_end, train
+from engine_worlds import make_rows, quick_end, train
 
 import trainer.checkpoint
 import trainer.train
-from trainer import manifest
+from trainer import manifest, toy
 
 
 def die():
@@ -126,6 +126,24 @@ def test_killed_inside_a_save_on_two_ranks(bench, tmp_path, whole):
     config = bench.options(save_steps=3)
     killed = train(tmp_path, config, 2, dying_in_save(2, "before the rename"))
     assert_goes_on(killed, whole(2), config, 2)
+
+
+@pytest.mark.parametrize("kind", ["encoder", "full"])
+def test_encoders_and_whole_models_go_on_as_well(bench, tmp_path, kind):
+    if kind == "encoder":
+        texts = [row["prompt"] + row["chosen"] for row in make_rows(20)]
+        folder = toy.make_encoder(tmp_path / "model", texts, vocabulary=400, hidden=32)
+        config = bench.options(model=str(folder), num_epochs=1, save_steps=3)
+    else:
+        config = bench.options(method="full", num_epochs=1, save_steps=3)
+    run = tmp_path / "run"
+    whole = train(run, config, 1, quick_end)
+    assert whole.codes == [0], whole.log()
+    resumed = train(run, config, 1, quick_end, ("--resume", manifest.checkpoints(run)[0].folder))
+    assert resumed.codes == [0], resumed.log()
+    begin = resumed.of("start")[0].step
+    assert resumed.losses == {step: loss for step, loss in whole.losses.items() if step > begin}
+    assert resumed.of("epoch")[0].metrics == whole.of("epoch")[0].metrics
 
 
 def test_another_batch_size_is_refused_without_force(bench, tmp_path):
