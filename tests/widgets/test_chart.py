@@ -183,6 +183,16 @@ async def test_six_runs_are_told_apart_without_colour():
         assert "30 others" in lines(chart)[0]
 
 
+async def test_a_narrow_legend_gives_up_names_before_values():
+    chart = Chart("loss")
+    async with Stage(chart).run_test(size=(40, 12)) as pilot:
+        chart.show(
+            [Curve.points(f"{n}/l", f"helpful-long-name-{n}", [(1, 0.9), (2, 0.5 + n / 10)], slot=n) for n in range(3)]
+        )
+        await pilot.pause()
+        assert all(value in lines(chart)[0] for value in ("0.500", "0.600", "0.700"))
+
+
 async def test_ascii_mode_sends_ascii():
     chart = Chart("loss")
     async with Stage(chart, ascii_mode=True).run_test(size=(80, 20)) as pilot:

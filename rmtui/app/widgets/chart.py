@@ -216,7 +216,7 @@ class Chart(Widget, can_focus=True):
         title = Style(bold=True, underline=self.has_focus)
         segments = [Segment(" "), Segment(self.chart_title, palette.text + title), Segment("  ")]
         used = sum(cell_len(segment.text) for segment in segments)
-        entries = self._legend(palette, glyphs)
+        entries = self._legend(palette, glyphs, room - used)
         for number, entry in enumerate(entries):
             length = sum(cell_len(segment.text) for segment in entry)
             more = 8 if number + 1 < len(entries) else 0
@@ -239,8 +239,12 @@ class Chart(Widget, can_focus=True):
         ]
         return "  ".join(part for part in parts if part)
 
-    def _legend(self, palette: Palette, glyphs: Glyphs) -> list[list[Segment]]:
-        entries = [self._entry(curve, value, palette, glyphs) for curve, value in self.values_at_cursor()]
+    def _legend(self, palette: Palette, glyphs: Glyphs, room: int) -> list[list[Segment]]:
+        """An entry a curve; where there is no room for their names, signs and values alone."""
+        values = self.values_at_cursor()
+        entries = [self._entry(curve, value, palette, glyphs) for curve, value in values]
+        if sum(cell_len(segment.text) for entry in entries for segment in entry) > room:
+            entries = [[entry[0], entry[2]] for entry in entries]
         quiet = sum(curve.quiet for curve in self._curves)
         if quiet > 1:
             entries.append([Segment(f"{quiet} others  ", palette.quiet)])
