@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.cells import cell_len
 from rich.text import Text
 from textual.app import RenderResult
@@ -95,6 +97,12 @@ class TopBar(Words):
         line.append(left, palette.accent).append(" " * gap).append(middle)
         line.append(" " * max(2, width - cell_len(line.plain) - cell_len(right) - 1)).append(right, palette.quiet)
         self.say(line)
+
+
+def short_path(path: Path) -> str:
+    """With ~ for the home folder."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) and path != home else str(path)
 
 
 class KeyLine(Widget):

@@ -21,6 +21,12 @@ from rmtui.app.widgets.log_view import LogView
 from rmtui.app.widgets.palette import palette_of
 from rmtui.records.facts import Run
 
+WAYS = """\
+Nothing was trained here yet. Three ways on:
+  n   open preset A, B or C as a form and launch it
+  i   import past runs: logs, trainer_state.json, TensorBoard, W&B, exports of rmtui
+  rmtui demo DIR   makes a small model and data in another folder and trains them for real"""
+
 
 class Charts(Container):
     """Loss and accuracy, looked at in step."""

@@ -108,6 +108,9 @@ class DataScreen(RunActions):
     def action_cancel(self) -> None:
         self._cancel.set()
 
+    def on_unmount(self) -> None:
+        self._cancel.set()
+
     def on_failed(self, message: object) -> None:
         self._busy = False
         super().on_failed(message)  # type: ignore[arg-type]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.timer import Timer
 
 from rmtui.app import actions
-from rmtui.app.chrome import KeyLine, TopBar
+from rmtui.app.chrome import KeyLine, TopBar, short_path
 from rmtui.app.filterline import FilterLine
 from rmtui.app.load import CurvesLoaded, Wanted, load_curves, overlay
 from rmtui.app.logs import LogOpened, open_log
-from rmtui.app.panel import RunPanel
+from rmtui.app.panel import WAYS, RunPanel
 from rmtui.app.rows import IndexRows
 from rmtui.app.runactions import RunActions
 from rmtui.app.summary import Summarised, summarise
@@ -28,11 +26,6 @@ from rmtui.records.listing import SORT_COLUMNS
 
 SETTLE_SECONDS = 0.05
 """A cursor that moves on within this time draws no curves: the figures come first, the curves follow."""
-WAYS = """\
-Nothing was trained here yet. Three ways on:
-  n   open preset A, B or C as a form and launch it
-  i   import past runs: logs, trainer_state.json, TensorBoard, W&B, exports of rmtui
-  rmtui demo DIR   makes a small model and data in another folder and trains them for real"""
 PANELS = ("curves", "log", "summary")
 
 
@@ -125,7 +118,7 @@ class HomeScreen(RunActions):
         parts += [f"{counts.queued} queued"] if counts.queued else []
         total = self.feed.index.count("")
         middle = " · ".join([*parts, f"{total} run{'' if total == 1 else 's'}"])
-        self.query_one(TopBar).tell(f"rmtui  {_short_path(str(self.ws.root))}", middle, self.rmtui.devices)
+        self.query_one(TopBar).tell(f"rmtui  {short_path(self.ws.root)}", middle, self.rmtui.devices)
 
     # Rows: filter and order
 
@@ -295,8 +288,3 @@ class HomeScreen(RunActions):
         from rmtui.app.screens.compare import CompareScreen
 
         self.app.push_screen(CompareScreen([run.id for run in runs]))
-
-
-def _short_path(path: str) -> str:
-    home = str(Path.home())
-    return "~" + path[len(home) :] if path.startswith(home + "/") else path
