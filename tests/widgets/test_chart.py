@@ -185,7 +185,7 @@ async def test_six_runs_are_told_apart_without_colour():
 
 async def test_a_narrow_legend_gives_up_names_before_values():
     chart = Chart("loss")
-    async with Stage(chart).run_test(size=(40, 12)) as pilot:
+    async with Stage(chart).run_test(size=(46, 12)) as pilot:
         chart.show(
             [Curve.points(f"{n}/l", f"helpful-long-name-{n}", [(1, 0.9), (2, 0.5 + n / 10)], slot=n) for n in range(3)]
         )
