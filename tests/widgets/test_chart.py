@@ -140,8 +140,8 @@ async def test_nothing_is_drawn_again_when_nothing_changed(monkeypatch):
     from rmtui.app.widgets import chart as module
 
     drawn = []
-    whole = module.Picture.strips
-    monkeypatch.setattr(module.Picture, "strips", lambda self: drawn.append(1) or whole(self))
+    whole = module.Picture._lay
+    monkeypatch.setattr(module.Picture, "_lay", lambda self: drawn.append(1) or whole(self))
     chart = Chart("loss")
     async with Stage(chart).run_test(size=(100, 20)) as pilot:
         chart.show([falling()])
@@ -149,7 +149,7 @@ async def test_nothing_is_drawn_again_when_nothing_changed(monkeypatch):
         page(chart)
         count = len(drawn)
         chart.show([falling()])
-        chart.look(View())
+        chart.look(View(cursor=500))
         await pilot.pause()
         page(chart)
         assert len(drawn) == count

@@ -74,6 +74,7 @@ class Chart(Widget, can_focus=True):
         self._note = ""
         self._view = View()
         self._extent: tuple[float, float] | None = None
+        self._picture: tuple[object, Picture] | None = None
         self._drawn: tuple[object, list[Strip]] = (None, [])
 
     # What the screen tells the chart
@@ -168,7 +169,7 @@ class Chart(Widget, can_focus=True):
 
     def _scale(self) -> Scale:
         """The x range on screen, one position a cell."""
-        picture = Picture(self._scene(), palette_of(self), glyphs_of(self))
+        picture = self._painted(palette_of(self), glyphs_of(self))
         return Scale(picture.x.low, picture.x.high, picture.columns)
 
     def _seen(self) -> tuple[float, float] | None:
@@ -207,7 +208,15 @@ class Chart(Widget, can_focus=True):
             return [head, Strip([]), Strip([Segment(" " * 8 + (self._note or "no values yet"), palette.quiet)])]
         if self.size.height < FEWEST_ROWS:
             return [head]
-        return [head, *Picture(self._scene(), palette, glyphs).strips()]
+        return [head, *self._painted(palette, glyphs).strips(self._view.cursor)]
+
+    def _painted(self, palette: Palette, glyphs: Glyphs) -> Picture:
+        """The picture without its cursor, drawn anew only when something else changed."""
+        scene = replace(self._scene(), view=replace(self._view, cursor=None))
+        key = (scene, palette, glyphs)
+        if self._picture is None or self._picture[0] != key:
+            self._picture = (key, Picture(scene, palette, glyphs))
+        return self._picture[1]
 
     def _head(self, palette: Palette, glyphs: Glyphs) -> list[Segment]:
         """Title, legend with values, and to the right what is not usual about the view."""

@@ -21,8 +21,10 @@ from rmtui.app.widgets.ordered_keys import OrderedKeys
 from rmtui.app.widgets.palette import palette_of
 from rmtui.records.logindex import LogIndex
 
-FEED = 0.1
-"""Seconds between looks at a file that grows; ten times rarer while it rests."""
+FEED, FEED_AT_REST = 0.1, 0.5
+"""Seconds between looks at a file that grows, and at one that rests."""
+RESTING = 20
+"""Looks without anything new after which a file rests."""
 
 LineSource = LogIndex
 """What `open` takes."""
@@ -199,14 +201,14 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
         self.action_move(-3)
 
     def on_mount(self) -> None:
-        self.set_interval(FEED, self._tick)
+        self.set_timer(FEED, self._tick)
 
     def _tick(self) -> None:
-        if self._idle < 20 or self._idle % 10 == 0:
-            if self.is_on_screen:
-                self.poll()
+        if self.is_on_screen:
+            self.poll()
         else:
             self._idle += 1
+        self.set_timer(FEED if self._idle < RESTING else FEED_AT_REST, self._tick)
 
     # Drawing
 

@@ -42,7 +42,7 @@ class Cell:
 
 
 class Picture:
-    """Draws a scene once; `strips` are its lines."""
+    """Draws a scene once; `strips` are its lines with a cursor at any place, which costs little."""
 
     def __init__(self, scene: Scene, palette: Palette, glyphs: Glyphs) -> None:
         self.scene, self.palette, self.glyphs = scene, palette, glyphs
@@ -56,9 +56,13 @@ class Picture:
         self._across, self._up = across, up
         self._found: dict[int, Dots] = {}
         self._cells = [[Cell() for _ in range(self.columns)] for _ in range(self.rows)]
+        self._lay()
 
-    def strips(self) -> list[Strip]:
-        """The lines of the picture, top first."""
+    def strips(self, cursor: float | None) -> list[Strip]:
+        """The lines of the picture, top first; `cursor` is its x."""
+        return [*self._body(cursor), *self._feet()]
+
+    def _lay(self) -> None:
         self._lay_band()
         self._lay_quiet()
         for curve in self.curves:
@@ -68,8 +72,6 @@ class Picture:
         for curve in self.curves:
             if not curve.quiet:
                 self._lay_marks(curve)
-        self._lay_cursor()
-        return [*self._body(), *self._feet()]
 
     def _values(self) -> list[float]:
         """What has to be inside the y range: the curves in the window; the band only where curves are."""
@@ -181,17 +183,15 @@ class Picture:
                 self._put(x, y, self.glyphs.curves[slot % 6], style)
                 due = x + every
 
-    def _lay_cursor(self) -> None:
-        at = self.scene.view.cursor
-        if at is None or not self._in(at):
-            return
-        column = min(self.columns - 1, self.x.dot(at) // self._across)
-        for cells in self._cells:
-            cell = cells[column]
-            if cell.bits or cell.sign not in (" ", self.glyphs.band, self.glyphs.target):
-                cell.style = (cell.style or self.palette.text) + Style(reverse=True)
-            else:
-                cells[column] = Cell(self.glyphs.cursor, self.palette.accent)
+    def _with_cursor(self, cells: list[Cell], column: int | None) -> list[Cell]:
+        if column is None:
+            return cells
+        cell = cells[column]
+        if cell.bits or cell.sign not in (" ", self.glyphs.band, self.glyphs.target):
+            here = Cell(cell.sign, (cell.style or self.palette.text) + Style(reverse=True))
+        else:
+            here = Cell(self.glyphs.cursor, self.palette.accent)
+        return [*cells[:column], here, *cells[column + 1 :]]
 
     def _put(self, x: int, y: int, sign: str, style: Style) -> None:
         row, column = self._row(y), min(self.columns - 1, x // self._across)
@@ -202,15 +202,18 @@ class Picture:
 
     # Lines
 
-    def _body(self) -> list[Strip]:
+    def _body(self, cursor: float | None) -> list[Strip]:
         ticks = {self._row(self.y.dot(tick.value)): tick.label for tick in self._y_ticks()}
         quiet, glyphs = self.palette.quiet, self.glyphs
         lines: list[Strip] = []
+        column = None
+        if cursor is not None and self._in(cursor):
+            column = min(self.columns - 1, self.x.dot(cursor) // self._across)
         for row, cells in enumerate(self._cells):
             label = ticks.get(row, "")
             axis = glyphs.tick_left if label else glyphs.vertical
             gutter = Segment(f"{label:>{GUTTER - 1}} {axis}", quiet)
-            lines.append(Strip([gutter, *_runs(cells)]))
+            lines.append(Strip([gutter, *_runs(self._with_cursor(cells, column))]))
         return lines
 
     def _y_ticks(self) -> list[_Label]:
