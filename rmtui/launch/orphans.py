@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from dataclasses import dataclass
@@ -25,9 +26,17 @@ class Found:
 
 
 def look(ws: Workspace | None) -> list[Found]:
-    """The tagged processes of a workspace; without one, all of this machine that we may see."""
-    found = [(process, _current_folder(process)) for process in proc.tagged()]
+    """The tagged processes of a workspace; without one, all of this user's on this machine."""
+    found = [(process, _current_folder(process)) for process in proc.tagged() if _ours(process)]
     return [_judge(ws, process, here) for process, here in found if ws is None or _belongs(ws, process, here)]
+
+
+def _ours(process: Tagged) -> bool:
+    """Of this user: root sees everybody's, and must not end them unasked."""
+    try:
+        return Path(f"/proc/{process.proc.pid}").stat().st_uid == os.getuid()
+    except OSError:
+        return False
 
 
 def _current_folder(process: Tagged) -> Path:

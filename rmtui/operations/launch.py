@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -30,7 +31,7 @@ def start(ws: Workspace, plan: Plan, *, accept_warnings: bool = True) -> str:
     if refused:
         said = "\n  ".join(["", *map(str, refused)])
         raise UserError("the launch was refused before anything started", said.rstrip(), "mend these and launch again")
-    return enqueue(ws, prepare(ws, plan), 1, plan.needs)
+    return enqueue(ws, prepare(ws, plan), plan.needs)
 
 
 def prepare(ws: Workspace, plan: Plan) -> RunFolder:
@@ -50,17 +51,28 @@ def prepare(ws: Workspace, plan: Plan) -> RunFolder:
     return run
 
 
-def enqueue(ws: Workspace, run: RunFolder, attempt: int, needs: Needs, resume: str = "", force: bool = False) -> str:
-    """A ticket for an attempt, and the process that waits with it."""
+def enqueue(ws: Workspace, run: RunFolder, needs: Needs) -> str:
+    """A ticket for a run's first attempt, and the process that waits with it; returns the run's id."""
     try:
-        tickets.add(ws.queue, run.id, attempt, needs, resume, force)
-        spawn.wait_in_line(ws, run, attempt)
+        with tickets.turn(ws.queue):
+            tickets.add(ws.queue, run.id, 1, needs)
     except OSError as error:
+        raise _not_queued(run, error) from error
+    return start_waiting(ws, run, 1)
+
+
+def start_waiting(ws: Workspace, run: RunFolder, attempt: int) -> str:
+    """The process that waits with a run's ticket; returns the run's id."""
+    try:
+        spawn.wait_in_line(ws, run, attempt)
+    except (OSError, subprocess.SubprocessError) as error:
         tickets.remove(ws.queue, run.id)
-        raise UserError(
-            f"{run.id} was not queued", str(error), f"mend that, then: rmtui resume {run.id}", exit_code=1
-        ) from error
+        raise _not_queued(run, error) from error
     return run.id
+
+
+def _not_queued(run: RunFolder, error: Exception) -> UserError:
+    return UserError(f"{run.id} was not queued", str(error), f"mend that, then: rmtui resume {run.id}", exit_code=1)
 
 
 def wait(ws: Workspace, run_id: str, said: Callable[[Status], None] | None = None) -> Status:

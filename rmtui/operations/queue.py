@@ -52,7 +52,6 @@ def _waiting(ws: Workspace) -> list[tickets.Ticket]:
 
 def move(ws: Workspace, run_id: str, place: int) -> None:
     """Put a waiting run at `place` (1: first; beyond the end: last)."""
-    ws.queue.mkdir(mode=0o700, exist_ok=True)
     with tickets.turn(ws.queue):
         line = _waiting(ws)
         mine = next((ticket for ticket in line if ticket.run == run_id), None)

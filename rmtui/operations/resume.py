@@ -40,20 +40,19 @@ def resume(ws: Workspace, run_id: str, *, force: bool = False, epochs: int | Non
         )
     if epochs is not None:
         return _extend(ws, run, epochs)
-    ws.queue.mkdir(mode=0o700, exist_ok=True)
-    with tickets.turn(ws.queue):
-        _refuse(run, force)
-        spec = run.spec()
-        warnings = _differences(spec)
-        if warnings and not force:
-            raise UserError(
-                f"{run_id} cannot be resumed exactly", "; ".join(warnings), "resume with --force all the same"
-            )
-        checkpoint, passed_over = _newest(run)
-        last = run.last_attempt()
-        tickets.remove(ws.queue, run.id)
+    _refuse(run, force)
+    spec = run.spec()
+    warnings = _differences(spec)
+    if warnings and not force:
+        raise UserError(f"{run_id} cannot be resumed exactly", "; ".join(warnings), "resume with --force all the same")
+    checkpoint, passed_over = _newest(run)
     folder = str(checkpoint.folder) if checkpoint else ""
-    launch.enqueue(ws, run, last.n + 1 if last else 1, slots.needs_of(spec), folder, force)
+    with tickets.turn(ws.queue):
+        _refuse(run, force)  # again: another resume may have come first
+        last = run.last_attempt()
+        attempt = last.n + 1 if last else 1
+        tickets.add(ws.queue, run.id, attempt, slots.needs_of(spec), folder, force)
+    launch.start_waiting(ws, run, attempt)
     return Resumed(run.id, checkpoint.step if checkpoint else 0, (*warnings, *passed_over))
 
 
@@ -121,7 +120,7 @@ def _extend(ws: Workspace, run: RunFolder, epochs: int) -> Resumed:
         "extends": run.id,
     }
     made = RunFolder.create(ws.runs, linked)
-    launch.enqueue(ws, made, 1, slots.needs_of(linked))
+    launch.enqueue(ws, made, slots.needs_of(linked))
     anew = f"epochs {done + 1} to {epochs} are a run of their own: learning rate and warm-up start anew"
     return Resumed(made.id, 0, (anew, *passed_over))
 
@@ -160,4 +159,4 @@ def relaunch_smaller(ws: Workspace, run_id: str) -> str:
         "relaunch_of": run.id,
     }
     made = RunFolder.create(ws.runs, fresh)
-    return launch.enqueue(ws, made, 1, slots.needs_of(fresh))
+    return launch.enqueue(ws, made, slots.needs_of(fresh))

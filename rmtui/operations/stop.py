@@ -42,7 +42,6 @@ def stop(
 
 def _leave_queue(ws: Workspace, run: RunFolder) -> bool:
     """Take a waiting run out of the line; False when it does not wait."""
-    ws.queue.mkdir(mode=0o700, exist_ok=True)
     with tickets.turn(ws.queue):
         if state.status(run).state != State.QUEUED:
             return False

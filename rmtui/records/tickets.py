@@ -78,17 +78,14 @@ def tickets(queue: Path) -> list[Ticket]:
 
 
 def write(queue: Path, ticket: Ticket) -> None:
-    queue.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_json(path_of(queue, ticket.run), dataclasses.asdict(ticket))
 
 
 def add(queue: Path, run: str, attempt: int, needs: Needs, resume: str = "", force: bool = False) -> Ticket:
-    """A new ticket at the end of the line."""
-    queue.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with turn(queue):
-        last = max((ticket.order for ticket in tickets(queue)), default=0.0)
-        ticket = Ticket(run, attempt, last + 1, time.time(), proc.host(), proc.boot_id(), needs, resume, force)
-        write(queue, ticket)
+    """A new ticket at the end of the line. Call it holding the turn."""
+    last = max((ticket.order for ticket in tickets(queue)), default=0.0)
+    ticket = Ticket(run, attempt, last + 1, time.time(), proc.host(), proc.boot_id(), needs, resume, force)
+    write(queue, ticket)
     return ticket
 
 
@@ -104,5 +101,6 @@ def attended(queue: Path, ticket: Ticket) -> bool:
 @contextmanager
 def turn(queue: Path) -> Iterator[None]:
     """Held for the moment in which the line is read or changed and devices are taken."""
+    queue.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(queue / "turn.lock"):
         yield

@@ -28,7 +28,8 @@ def launch_with_fault(ws, n: int, how: str) -> RunFolder:
     import fcntl
 
     run = RunFolder.create(ws.runs, kit.spec(steps=3))
-    tickets.add(ws.queue, run.id, 1, slots.needs_of(run.spec()))
+    with tickets.turn(ws.queue):
+        tickets.add(ws.queue, run.id, 1, slots.needs_of(run.spec()))
     fd = os.open(tickets.waiter_lock(ws.queue, run.id), os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX)
     env = os.environ | {"PYTHONPATH": str(Path(rmtui.__file__).parent.parent)}

@@ -51,7 +51,7 @@ def _interpreter(launcher: str) -> list[str]:
 def start(ws: Workspace, launcher: str = "direct", processes: int = 1, grace: float = 20.0, **how: Any) -> RunFolder:
     """Queue a stand-in training; it starts when the CPU is free."""
     run = RunFolder.create(ws.runs, spec(launcher, processes, grace, **how))
-    launch.enqueue(ws, run, 1, slots.needs_of(run.spec()))
+    launch.enqueue(ws, run, slots.needs_of(run.spec()))
     return run
 
 

@@ -83,7 +83,8 @@ def test_a_schedulers_allocation_counts(monkeypatch):
 
 def waiting(ws, run: str, needs: Needs) -> tickets.Ticket:
     """A ticket whose waiting process is this one."""
-    ticket = tickets.add(ws.queue, run, 1, needs)
+    with tickets.turn(ws.queue):
+        ticket = tickets.add(ws.queue, run, 1, needs)
     slots.fcntl.flock(os.open(tickets.waiter_lock(ws.queue, run), os.O_RDWR | os.O_CREAT), slots.fcntl.LOCK_EX)
     return ticket
 
