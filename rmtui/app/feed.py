@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ALIVE_SECONDS = 1.0
 """Between two looks at the files while a run is alive; a dead run is to be shown dead within two seconds."""
 ADOPT_SECONDS, FIRST_ADOPTION = 6.0, 1.5
-IDLE_SECONDS = 3.0
+IDLE_SECONDS = 4.0
 """The same while nothing runs: only another rmtui could change something."""
 ALIVE = "state:starting|state:running|state:stopping"
 

@@ -26,6 +26,8 @@ from rmtui.records.listing import SORT_COLUMNS
 
 SETTLE_SECONDS = 0.05
 """A cursor that moves on within this time draws no curves: the figures come first, the curves follow."""
+READ_SECONDS = 0.25
+"""After this rest of the cursor the guide reads the run."""
 PANELS = ("curves", "log", "summary")
 
 
@@ -41,6 +43,8 @@ class HomeScreen(RunActions):
         self._log_of = ""
         self._settle: Timer | None = None
         self._awaited = ""
+        self._reader: Timer | None = None
+        self._read: object = None
         self._followed: list[Run | None] = []
 
     def compose(self) -> ComposeResult:
@@ -108,6 +112,9 @@ class HomeScreen(RunActions):
         """Put the cursor on a run that was launched just now, as soon as it is in the list."""
         self._awaited = "" if self.table.select(run_id) else run_id
         self.table.focus()
+
+    def on_screen_resume(self) -> None:
+        self._read = None  # something may have been silenced meanwhile
 
     def language_changed(self) -> None:
         self._follow()
@@ -214,15 +221,25 @@ class HomeScreen(RunActions):
         self.table.set_slots({one.run_id: one.slot for one in shown})
         charts = self.panel.charts
         wanted = self._wanted = Wanted(shown, charts.view, charts.columns)
-        index, glyphs, palette = self.feed, glyphs_of(self), palette_of(self)
-        self.ask("curves", lambda: load_curves(index.index, wanted), group="curves")
-        ws, lang = self.ws, self.rmtui.lang
-        self.ask("summary", lambda: summarise(ws, run, glyphs, palette, lang), group="summary")
+        feed = self.feed
+        self.ask("curves", lambda: load_curves(feed.index, wanted), group="curves")
         if self._log_of != run.id:
             self._log_of = run.id
             self.panel.has_log = False
         if not self.panel.has_log:
             self.ask("log", lambda: open_log(run.id, run.folder), group="log")
+        if self._reader is not None:
+            self._reader.stop()
+        self._reader = self.set_timer(READ_SECONDS, self._read_figures)
+
+    def _read_figures(self) -> None:
+        """Have the guide read the run, when it has something new to read: an epoch, a state, another language."""
+        run, ws, lang = self.current(), self.ws, self.rmtui.lang
+        subject = (run.id, run.state, run.epochs, lang) if run else None
+        if run is not None and subject != self._read:
+            self._read = subject
+            glyphs, palette = glyphs_of(self), palette_of(self)
+            self.ask("summary", lambda: summarise(ws, run, glyphs, palette, lang), group="summary")
 
     @on(CurvesLoaded)
     def _curves_loaded(self, message: CurvesLoaded) -> None:
