@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 from pathlib import Path
 
@@ -221,3 +222,19 @@ def test_commands_fire_with_names_in_the_environment_only(tmp_path):
     kit.until(lambda: out.exists() and out.read_text().count("|") == 1, "the command")
     assert out.read_text() == "finished|$(touch pwned)`x`; ls"
     assert not (ws.root / "pwned").exists()
+
+
+def test_signals_that_the_caller_ignores_are_not_ignored_by_the_training(ws):
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)}
+    try:
+        run = kit.start(ws, steps=2, hold_at=1)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    kit.until_step(run, 1)
+    (rank,) = proc.tagged(run.id)
+    lines = Path(f"/proc/{rank.proc.pid}/status").read_text().splitlines()
+    ignored = next(int(line.split()[1], 16) for line in lines if line.startswith("SigIgn:"))
+    assert not any(ignored >> (number - 1) & 1 for number in before)
+    kit.go(run)
+    kit.until_ended(run)
