@@ -22,6 +22,8 @@ from statistics import median
 import screen_stage as stage
 from screen_pty import Program
 
+from rmtui.workspace import Workspace
+
 RMTUI = str(stage.REPO / ".venv" / "bin" / "rmtui")
 CURVE = re.compile(rb"\xe2[\xa0-\xa3][\x80-\xbf]")
 Rows = list[tuple[str, str]]
@@ -33,6 +35,10 @@ class Bench:
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         self.options, self.folder = options, folder
         self.sizes = (200, 10_000, 100_000) if options.large else (200,)
+
+    def fresh(self, name: str) -> Workspace:
+        """A workspace of twenty runs that no app has remembered a selection of."""
+        return stage.many(self.folder / f"{name}-{time.time_ns()}", 20)
 
     def rmtui(self, workspace: Path) -> Program:
         return Program([RMTUI, "-C", str(workspace)])
@@ -148,7 +154,7 @@ def idle(bench: Bench) -> Rows:
 
 def live(bench: Bench) -> Rows:
     """Ten steps and one log line a second, everything in view."""
-    ws = stage.many(bench.folder / "live", 20)
+    ws = bench.fresh("live")
     with stage.Live(ws, steps_a_second=10, lines_a_second=1) as _, bench.rmtui(ws.root) as program:
         drawn(program, "helpful-live")
         program.take(5)
@@ -164,7 +170,7 @@ def logs(bench: Bench) -> Rows:
 
 
 def _log_at(bench: Bench, rate: int, seconds: float = 10.0) -> Rows:
-    ws = stage.many(bench.folder / f"log-{rate}", 20)
+    ws = bench.fresh(f"log-{rate}")
     with stage.Live(ws, lines_a_second=rate) as run, bench.rmtui(ws.root) as program:
         _open_log(program, "helpful-live")
         with Program(["tail", "-f", str(run.log)]) as tail:
@@ -191,7 +197,7 @@ def _open_log(program: Program, name: str) -> None:
 
 def burst(bench: Bench) -> Rows:
     """100,000 lines at once while following: the slowest of twenty keys, and what was shown at the end."""
-    ws = stage.many(bench.folder / "burst", 20)
+    ws = bench.fresh("burst")
     with stage.Live(ws) as run, bench.rmtui(ws.root) as program:
         _open_log(program, "helpful-live")
         run.add_lines(100_000)
