@@ -10,11 +10,10 @@ from textual.timer import Timer
 from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar, short_path
 from rmtui.app.filterline import FilterLine
+from rmtui.app.listkeys import ListKeys
 from rmtui.app.load import CurvesLoaded, Wanted, load_curves, overlay
 from rmtui.app.logs import LogOpened, open_log
 from rmtui.app.panel import WAYS, RunPanel
-from rmtui.app.rows import IndexRows
-from rmtui.app.runactions import RunActions
 from rmtui.app.summary import Summarised, summarise
 from rmtui.app.widgets.chart import Chart
 from rmtui.app.widgets.glyphs import glyphs_of
@@ -22,7 +21,6 @@ from rmtui.app.widgets.palette import palette_of
 from rmtui.app.widgets.run_table import RunTable
 from rmtui.errors import UserError
 from rmtui.records.facts import Run
-from rmtui.records.listing import SORT_COLUMNS
 
 SETTLE_SECONDS = 0.05
 """A cursor that moves on within this time draws no curves: the figures come first, the curves follow."""
@@ -31,7 +29,7 @@ READ_SECONDS = 0.25
 PANELS = ("curves", "log", "summary")
 
 
-class HomeScreen(RunActions):
+class HomeScreen(ListKeys):
     """List and panel side by side; one above the other below 110 columns; one at a time below 20 rows."""
 
     BINDINGS = actions.bindings("home")
@@ -55,10 +53,6 @@ class HomeScreen(RunActions):
                 yield RunTable(id="runs")
             yield RunPanel(id="panel")
         yield KeyLine()
-
-    @property
-    def table(self) -> RunTable:
-        return self.query_one(RunTable)
 
     @property
     def panel(self) -> RunPanel:
@@ -126,65 +120,6 @@ class HomeScreen(RunActions):
         total = self.feed.index.count("")
         middle = " · ".join([*parts, f"{total} run{'' if total == 1 else 's'}"])
         self.query_one(TopBar).tell(f"rmtui  {short_path(self.ws.root)}", middle, self.rmtui.devices)
-
-    # Rows: filter and order
-
-    def _show_rows(self) -> bool:
-        """Read the rows under the present filter and order; False when the filter cannot be read."""
-        memory = self.memory
-        line = self.query_one(FilterLine)
-        rows = IndexRows(self.feed.index, memory.query, memory.sort, memory.descending)
-        try:
-            shown = rows.count()
-        except UserError as error:
-            line.tell(error.why or error.what, wrong=True)
-            return False
-        line.tell(f"{shown} of {self.feed.index.count('')}" if memory.query else "")
-        self.table.set_source(rows)
-        self.table.set_sort(memory.sort, memory.descending)
-        return True
-
-    def action_filter(self) -> None:
-        self.query_one(FilterLine).open()
-
-    @on(FilterLine.Changed)
-    def _filtered(self, message: FilterLine.Changed) -> None:
-        before, self.memory.query = self.memory.query, message.query
-        if not self._show_rows():
-            self.memory.query = before
-
-    @on(FilterLine.Left)
-    def _filter_left(self, message: FilterLine.Left) -> None:
-        self.table.focus()
-
-    def _filter(self, query: str) -> None:
-        self.query_one(FilterLine).fill(query)
-        self.memory.query = query
-        self._show_rows()
-
-    def action_clear(self) -> None:
-        """Escape: the filter first, then the marks."""
-        if self.memory.query:
-            self._filter("")
-        elif self.table.marked:
-            self.table.set_marked(())
-            self._marks_changed(RunTable.Marked(()))
-
-    def action_sort_left(self) -> None:
-        self._sort_by(-1)
-
-    def action_sort_right(self) -> None:
-        self._sort_by(1)
-
-    def _sort_by(self, direction: int) -> None:
-        keys = [key for key in self.table.sortable if key in SORT_COLUMNS]
-        place = keys.index(self.memory.sort) if self.memory.sort in keys else -1 if direction > 0 else 0
-        self.memory.sort = keys[(place + direction) % len(keys)]
-        self._show_rows()
-
-    def action_turn(self) -> None:
-        self.memory.descending = not self.memory.descending
-        self._show_rows()
 
     # The run under the cursor
 
