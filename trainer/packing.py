@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.config import TrainConfig
-from trainer.data import Ids, TokenPair
+from trainer.cut import Ids
+from trainer.data import TokenPair
 
 WINDOW_STEPS = 16
 """Optimizer steps' worth of shuffled pairs that are sorted by length together."""
