@@ -22,7 +22,7 @@ def main():
     from trainer.config import build
 
     precision = "bf16" if args.bf16 else "no"
-    options = {name: False for name in args.without}
+    options = dict.fromkeys(args.without, False)
     lora = {"r": args.lora_r, "alpha": 2 * args.lora_r, "dropout": args.dropout}
     config = build(
         {"model": args.model, "batch_size": args.batch, "max_length": args.max_length, "mixed_precision": precision}

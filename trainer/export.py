@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from peft import PeftModel
 
@@ -70,7 +69,7 @@ def merge(checkpoint: Path, out: Path) -> float:
     origin = find_origin(source)
     config = origin.config or TrainConfig()
     trained, tokenizer = model.load_trained(source, config)
-    probes = probe_pairs(len(tokenizer))
+    probes = model.probe_pairs(len(tokenizer), PROBES, PROBE_TOKENS)
     before = _probe_rewards(trained, probes)
     whole = _merged(trained)
     whole.save_pretrained(out)
@@ -92,17 +91,6 @@ def _merged(trained: RewardModel) -> Any:
     whole.config.num_labels = 1
     whole.set_attn_implementation("sdpa")
     return whole
-
-
-def probe_pairs(vocabulary: int) -> list[TokenPair]:
-    """Pairs of random tokens that shared a prefix, always the same for a vocabulary."""
-    random = np.random.default_rng(0)
-    made = []
-    for number in range(PROBES):
-        ids = random.integers(0, vocabulary, (3, PROBE_TOKENS + 8 * number), dtype=np.int32)
-        sides = [np.concatenate([ids[0], own]) for own in ids[1:]]
-        made.append(TokenPair(str(number), sides[0], sides[1], len(ids[0]), 0))
-    return made
 
 
 def _probe_rewards(trained: RewardModel, probes: Sequence[TokenPair]) -> torch.Tensor:

@@ -11,9 +11,11 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from torch import Tensor, nn
@@ -21,11 +23,15 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from transformers.utils import logging
 
 from trainer import adapter as fused
-from trainer import attention
+from trainer import attention, memory
 from trainer.config import TrainConfig
+from trainer.data import TokenPair
 from trainer.estimate import PROJECTIONS
-from trainer.packing import Batch, Layout
+from trainer.packing import Batch, Layout, collate
 from trainer.texts import fixed_date
+
+AGREE = 1e-4
+"""Layouts whose rewards are nearer than this compute the same thing."""
 
 
 class RewardModel(nn.Module):
@@ -93,6 +99,7 @@ def load(config: TrainConfig) -> tuple[RewardModel, Any]:
 
     The model's own dropout is off, as usual for reward models; the adapter's is what the configuration says.
     """
+    memory.keep_freed()
     tokenizer = load_tokenizer(config.model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -127,6 +134,8 @@ def load_classifier(name: str, tokenizer: Any) -> PreTrainedModel:
         model = AutoModelForSequenceClassification.from_pretrained(
             name, num_labels=1, dtype=torch.float32, **_gguf(name)
         )
+        if _gguf(name):
+            model = rebuilt(model)
     assert isinstance(model, PreTrainedModel)
     model.config.pad_token_id = pad_id(tokenizer)
     for module in model.modules():
@@ -144,6 +153,14 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def rebuilt(model: Any) -> Any:
+    """The same weights in a model that does not call itself quantized, which could not be saved."""
+    settings = {key: value for key, value in model.config.to_dict().items() if key != "quantization_config"}
+    fresh = type(model)(type(model.config)(**settings))
+    fresh.load_state_dict(model.state_dict())
+    return fresh
 
 
 def _gguf(name: str) -> dict[str, str]:
@@ -166,11 +183,47 @@ def layout_for(classifier: PreTrainedModel, tokenizer: Any, config: TrainConfig)
         pad_id(tokenizer), unpadded=False, share_prefix=False, pad_left=causal and tokenizer.padding_side == "left"
     )
     bert = hasattr(classifier, "classifier") and classifier.config.model_type == "bert"
-    if not (causal or bert) or not config.unpadded:
+    if not (causal or bert) or not config.unpadded or looks_at_parts(classifier, config.max_length):
         return padded
     attention.register()
+    usual = classifier.config._attn_implementation
     classifier.set_attn_implementation(attention.NAME)
-    return Layout(padded.pad_id, unpadded=True, share_prefix=causal and config.share_prefix, pool_first=bert)
+    fast = Layout(padded.pad_id, unpadded=True, share_prefix=causal and config.share_prefix, pool_first=bert)
+    if layouts_agree(classifier, fast, replace(padded, pool_first=bert)):
+        return fast
+    classifier.set_attn_implementation(usual)
+    return padded
+
+
+def looks_at_parts(classifier: PreTrainedModel, longest: int) -> bool:
+    """Some layers see less than everything before a token: a sliding window, say."""
+    settings: Any = classifier.config.get_text_config()
+    kinds = set(getattr(settings, "layer_types", None) or ["full_attention"])
+    window = getattr(settings, "sliding_window", None) if getattr(settings, "use_sliding_window", True) else None
+    return kinds != {"full_attention"} or (window is not None and window < longest)
+
+
+def layouts_agree(classifier: PreTrainedModel, fast: Layout, plain: Layout) -> bool:
+    """Whether this model's rewards are the same in both layouts, on pairs of random tokens."""
+    probe = RewardModel(classifier, fast).eval()
+    pairs = probe_pairs(classifier.config.get_text_config().vocab_size, count=2, tokens=8)
+    try:
+        with torch.inference_mode():
+            one, other = (probe(collate(pairs, layout)) for layout in (fast, plain))
+    except (TypeError, ValueError, RuntimeError, IndexError):  # a family that takes no blocks or positions
+        return False
+    return bool(torch.allclose(one, other, rtol=AGREE, atol=AGREE))
+
+
+def probe_pairs(vocabulary: int, count: int, tokens: int) -> list[TokenPair]:
+    """Pairs of random tokens that share a prefix, always the same for the same arguments."""
+    random = np.random.default_rng(0)
+    made = []
+    for number in range(count):
+        ids = random.integers(0, vocabulary, (3, tokens + number), dtype=np.int32)
+        sides = [np.concatenate([ids[0], own]) for own in ids[1:]]
+        made.append(TokenPair(str(number), sides[0], sides[1], len(ids[0]), 0))
+    return made
 
 
 def load_trained(folder: Path, config: TrainConfig) -> tuple[RewardModel, Any]:

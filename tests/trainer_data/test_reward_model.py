@@ -4,7 +4,7 @@ import data_worlds as worlds
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, MistralConfig, MistralForCausalLM
 
 from trainer import adapter, model, packing
 from trainer.loss import pair_loss
@@ -65,6 +65,22 @@ def test_rewards_equal_one_by_one_scoring_by_transformers(models, kind):
                 ids = torch.from_numpy(side).long()[None]
                 alone = reward_model.inner(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, 0]
                 assert abs(float(alone - reward)) < 2e-6
+
+
+def test_a_model_with_a_sliding_window_is_scored_as_transformers_does(models, tmp_path):
+    settings = MistralConfig(
+        vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, sliding_window=6, initializer_range=0.2,
+    )  # fmt: skip
+    MistralForCausalLM(settings).save_pretrained(tmp_path)
+    model.load_tokenizer(str(models / "decoder")).save_pretrained(tmp_path)
+    reward_model, _ = worlds.load(tmp_path)
+    reward_model.eval()
+    with torch.no_grad():
+        found = reward_model(batch_of(reward_model))
+        for pair, reward in zip(PAIRS, found, strict=False):
+            alone = reward_model.inner(input_ids=torch.from_numpy(pair.chosen).long()[None]).logits[0, 0]
+            assert abs(float(alone - reward)) < 2e-6
 
 
 @pytest.mark.parametrize("left", [False, True])
