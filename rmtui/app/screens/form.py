@@ -68,7 +68,7 @@ class FormScreen(Base):
         yield TopBar()
         yield Form(id="form")
         yield Words(id="problems")
-        yield Words(id="expected", classes="quiet")
+        yield Words(id="expected", classes="quiet -none")
         yield Words(id="line", classes="quiet")
         yield KeyLine()
 
@@ -86,7 +86,8 @@ class FormScreen(Base):
             self.form.set_text(key, text)
         if self._preset is not None and (words := expectation(self._preset)):
             self.query_one("#expected", Words).say(f"expected: {words}")
-            self.set_interval(WATCH_SECONDS, self._watch_file)
+            self.query_one("#expected").remove_class("-none")
+        self.set_interval(WATCH_SECONDS, self._watch_file)
         self.form.focus()
         self._work_out()
 
