@@ -76,7 +76,7 @@ def _watch(args: argparse.Namespace) -> int:
 
 
 def _build_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
     parser.add_argument(
         "--format",
         default="",
@@ -137,7 +137,7 @@ def _merge(args: argparse.Namespace) -> int:
 
 def _build_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on")
     parser.add_argument("--any-address", action="store_true", help="allow an address that others can reach")
     parser.add_argument("--public-url", metavar="URL", help="what browsers call it, behind a proxy")
 
@@ -168,7 +168,11 @@ VERBS = (
         "runs of other programs: the guide's logs, trainer_state.json, TensorBoard, W&B offline, CSV, own exports",
         _build_import,
         _import,
-        ("rmtui import logs/training/rm", "rmtui import configs/rm_config.yaml --as-preset mine"),
+        (
+            "rmtui import logs/training/rm",
+            "rmtui import run.tar.gz",
+            "rmtui import configs/rm_config.yaml --as-preset mine",
+        ),
     ),
     Verb(
         "watch",
@@ -182,7 +186,11 @@ VERBS = (
         "runs as JSON, CSV, Markdown, an HTML report, TensorBoard files or a tarball",
         _build_export,
         _export,
-        ("rmtui export @latest -o run.html", "rmtui export A-1 A-2 --format markdown"),
+        (
+            "rmtui export @latest -o run.html",
+            "rmtui export A-1 A-2 --format markdown",
+            "rmtui export @best -o best.tar.gz",
+        ),
     ),
     Verb(
         "score",
@@ -198,7 +206,13 @@ VERBS = (
         _merge,
         ("rmtui merge @best ~/models/helpful-rm",),
     ),
-    Verb("serve", "the app in a browser, for this machine only unless told otherwise", _build_serve, _serve),
+    Verb(
+        "serve",
+        "the app in a browser, for this machine only unless told otherwise",
+        _build_serve,
+        _serve,
+        ("rmtui serve", "rmtui -C ~/rm serve --port 8080"),
+    ),
     Verb(
         "completion",
         "a completion script for a shell",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _build_stop(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN")
+    parser.add_argument("run", metavar="RUN", help="id, name, unique beginning, @latest or @best")
     parser.add_argument("--now", action="store_true", help="kill at once, without a checkpoint")
     parser.add_argument("--wait", action="store_true", help="until no process of the run is left")
     add_json(parser)
@@ -35,7 +35,7 @@ def _stop(args: argparse.Namespace) -> int:
 
 
 def _build_resume(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN")
+    parser.add_argument("run", metavar="RUN", help="id, name, unique beginning, @latest or @best")
     parser.add_argument("--force", action="store_true", help="also where it is not exact, or ran on another machine")
     parser.add_argument("--epochs", type=int, metavar="N", help="extend a finished run to N epochs, as a linked run")
     parser.add_argument("--smaller", action="store_true", help="after out of memory: a new run with a smaller batch")
@@ -162,12 +162,18 @@ VERBS: tuple[Verb, ...] = (
         run_launch,
         (
             "rmtui launch A --data helpful --procs 8",
-            "rmtui launch A B C --data helpful        three runs, one after the other",
+            "rmtui launch A B C --data helpful        # three runs, one after the other",
             "rmtui launch A --seeds 1,2,3 --set learning_rate=2e-5",
-            "rmtui launch B --dry-run                 the exact line, derived figures, every problem",
+            "rmtui launch B --dry-run                 # the exact line, derived figures, every problem",
         ),
     ),
-    Verb("stop", "stop a run: it saves a checkpoint first", _build_stop, _stop, ("rmtui stop @latest --wait",)),
+    Verb(
+        "stop",
+        "stop a run: it saves a checkpoint first",
+        _build_stop,
+        _stop,
+        ("rmtui stop @latest --wait", "rmtui stop helpful-A-3 --now"),
+    ),
     Verb(
         "resume",
         "go on from the newest valid checkpoint",
@@ -180,7 +186,13 @@ VERBS: tuple[Verb, ...] = (
         "what waits for devices, and in which order",
         _build_queue,
         _queue,
-        ("rmtui queue --move helpful-B-1 1", "rmtui queue --start"),
+        ("rmtui queue", "rmtui queue --move helpful-B-1 1", "rmtui queue --start"),
     ),
-    Verb("doctor", "is this machine fit to train, and what is in the way", _build_doctor, _doctor),
+    Verb(
+        "doctor",
+        "is this machine fit to train, and what is in the way",
+        _build_doctor,
+        _doctor,
+        ("rmtui doctor", "rmtui doctor --fast --json", "rmtui doctor --end-orphans"),
+    ),
 )

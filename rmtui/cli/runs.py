@@ -127,11 +127,13 @@ def _logs(args: argparse.Namespace) -> int:
 
 
 def _build_plot(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
     parser.add_argument(
         "--metric", action="append", default=[], metavar="M", help="loss, val_loss, val_acc, grad_norm …"
     )
-    parser.add_argument("--x", choices=("step", "epoch", "tokens", "time"), default="step")
+    parser.add_argument(
+        "--x", choices=("step", "epoch", "tokens", "time"), default="step", help="what runs along the axis"
+    )
     parser.add_argument("--width", type=int, metavar="N", help="columns (default: the terminal's, else 80)")
     parser.add_argument("--height", type=int, default=18, metavar="N", help="lines a chart")
 
@@ -165,8 +167,8 @@ def _note(args: argparse.Namespace) -> int:
 
 def _build_tag(parser: argparse.ArgumentParser) -> None:
     _build_run(parser)
-    parser.add_argument("--add", action="append", default=[], metavar="T")
-    parser.add_argument("--remove", action="append", default=[], metavar="T")
+    parser.add_argument("--add", action="append", default=[], metavar="T", help="put this tag on; may be repeated")
+    parser.add_argument("--remove", action="append", default=[], metavar="T", help="take it off")
 
 
 def _tag(args: argparse.Namespace) -> int:
@@ -178,7 +180,7 @@ def _tag(args: argparse.Namespace) -> int:
 
 def _build_rename(parser: argparse.ArgumentParser) -> None:
     _build_run(parser)
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="NAME", help="the new name; the run's id and folder stay")
 
 
 def _rename(args: argparse.Namespace) -> int:
@@ -189,7 +191,7 @@ def _rename(args: argparse.Namespace) -> int:
 
 
 def _build_group(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
     parser.add_argument("--name", default="", help="the heading; without it the runs leave their group")
 
 
@@ -203,7 +205,7 @@ def _group(args: argparse.Namespace) -> int:
 
 
 def _build_switch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
     parser.add_argument("--off", action="store_true", help="take it back")
 
 
@@ -226,7 +228,7 @@ def _archive(args: argparse.Namespace) -> int:
 
 
 def _build_rm(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
 
 
@@ -261,7 +263,13 @@ def _rebuild(args: argparse.Namespace) -> int:
 
 VERBS: tuple[Verb, ...] = (
     Verb("init", "make a workspace: presets/, data/, runs/ in a folder", _build_init, _init, ("rmtui init ~/rm",)),
-    Verb("presets", "list the presets, or print one", _build_presets, _presets, ("rmtui presets", "rmtui presets A")),
+    Verb(
+        "presets",
+        "list the presets, or print one",
+        _build_presets,
+        _presets,
+        ("rmtui presets", "rmtui presets A", "rmtui presets --options"),
+    ),
     Verb(
         "ls",
         "list runs",
@@ -275,11 +283,17 @@ VERBS: tuple[Verb, ...] = (
         "plot", "draw curves as text", _build_plot, _plot, ("rmtui plot @latest", "rmtui plot A-1 A-2 --metric val_acc")
     ),
     Verb("note", "write a note on a run", _build_note, _note, ("rmtui note @latest 'warm-up 20 %, calmer'",)),
-    Verb("tag", "tag a run; prints its tags", _build_tag, _tag, ("rmtui tag @latest --add night",)),
+    Verb(
+        "tag",
+        "tag a run; prints its tags",
+        _build_tag,
+        _tag,
+        ("rmtui tag @latest --add night", "rmtui tag A-1 --remove night"),
+    ),
     Verb("rename", "give a run another name", _build_rename, _rename, ("rmtui rename @latest helpful-A-long",)),
     Verb("group", "put runs under one heading", _build_group, _group, ("rmtui group A-1 A-2 --name seeds",)),
     Verb("pin", "keep runs at the top of every list", _build_switch, _pin, ("rmtui pin @best", "rmtui pin A-1 --off")),
     Verb("archive", "leave runs out of lists", _build_switch, _archive, ("rmtui archive A-1", "rmtui ls --all")),
     Verb("rm", "delete runs with all that is in their folders", _build_rm, _rm, ("rmtui rm A-1 --yes",)),
-    Verb("rebuild", "make the index anew from the run folders", nothing, _rebuild),
+    Verb("rebuild", "make the index anew from the run folders", nothing, _rebuild, ("rmtui rebuild",)),
 )
