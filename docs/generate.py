@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from itertools import groupby
@@ -51,23 +50,76 @@ def _row(option: Option) -> str:
 
 
 def command_line() -> str:
-    """Every verb with its help, as `rmtui VERB --help` prints it."""
-    os.environ["COLUMNS"] = "100"
+    """Every verb with its arguments, defaults and examples."""
     top = parser()
-    parts = ["# Command line", "", _HEAD]
-    parts.append(
-        "Exit codes: 0 done · 1 the run or check failed · 2 wrong usage, configuration or file · 130 interrupted."
-    )
-    parts += ["", "```", top.format_help().rstrip(), "```"]
-    for verb, below in _verbs(top):
-        parts += ["", f"## {verb.name}", "", "```", below.format_help().rstrip(), "```"]
-    return "\n".join(parts) + "\n"
+    verbs = list(_verbs(top))
+    lines = ["# Command line", "", _HEAD, *_INTRODUCTION, "", "| verb | what it does |", "|---|---|"]
+    lines += [f"| [`{verb.name}`](#{verb.name}) | {_cell(verb.help)} |" for verb, _ in verbs]
+    for verb, below in verbs:
+        lines += ["", f"## {verb.name}", "", f"{verb.help[0].upper()}{verb.help[1:]}.", "", *_usage(verb, below)]
+        lines += [*_arguments(below), *_examples(verb)]
+    return "\n".join(lines) + "\n"
+
+
+_INTRODUCTION = (
+    "Source: `rmtui/cli/`. `rmtui` alone opens the app; `rmtui VERB --help` says what stands here. Every verb takes",
+    "`-C DIR`, the workspace (default: this folder), and `-h`. RUN is an id, a name, a unique beginning of one,",
+    "`@latest` or `@best`. On a terminal lists come as tables, in a pipe as lines with tabs between the figures;",
+    "`--json` prints one document, described in `docs/schema/`.",
+    "",
+    "Exit codes: 0 done · 1 the run or check failed · 2 wrong usage, configuration or file · 130 interrupted.",
+)
 
 
 def _verbs(top: argparse.ArgumentParser) -> Iterator[tuple[Verb, argparse.ArgumentParser]]:
     (choices,) = (action for action in top._actions if isinstance(action, argparse._SubParsersAction))
     for below in choices.choices.values():
         yield below.get_default("run_verb"), below
+
+
+def _own(below: argparse.ArgumentParser) -> list[argparse.Action]:
+    """The verb's arguments without those that every verb has."""
+    return [action for action in below._actions if not {"-h", "-C"} & set(action.option_strings)]
+
+
+def _usage(verb: Verb, below: argparse.ArgumentParser) -> Iterator[str]:
+    named = [action for action in _own(below) if action.option_strings]
+    placed = [action for action in _own(below) if not action.option_strings]
+    words = [f"rmtui {verb.name}", *map(_placed, placed), *(["[OPTIONS]"] if named else [])]
+    yield from ("```", " ".join(words), "```")
+
+
+def _placed(action: argparse.Action) -> str:
+    """An argument without a dash, as often as it may stand: `RUN`, `RUN …`, `[DIR]`."""
+    name = _value(action)
+    return {"+": f"{name} …", "*": f"[{name} …]", "?": f"[{name}]"}.get(str(action.nargs), name)
+
+
+def _value(action: argparse.Action) -> str:
+    """What stands for the value in the help: the metavar, the choices, or the name in capitals."""
+    if isinstance(action.metavar, tuple):
+        return " ".join(action.metavar)
+    choices = f"{{{','.join(map(str, action.choices))}}}" if action.choices else ""
+    return action.metavar or choices or action.dest.upper()
+
+
+def _arguments(below: argparse.ArgumentParser) -> Iterator[str]:
+    if rows := _own(below):
+        yield from ("", "| argument | default | what it is |", "|---|---|---|")
+    for action in rows:
+        value = "" if action.nargs == 0 else f" {_value(action)}"
+        names = ", ".join(f"`{option}{value}`" for option in action.option_strings) or f"`{_placed(action)}`"
+        unset = action.default in (None, False, "", argparse.SUPPRESS) or action.default == []
+        yield f"| {_cell(names)} | {'' if unset else f'`{action.default}`'} | {_cell(action.help or '')} |"
+
+
+def _examples(verb: Verb) -> Iterator[str]:
+    if verb.examples:
+        yield from ("", "```sh", *verb.examples, "```")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 PAGES = {"configuration.md": configuration, "cli.md": command_line}

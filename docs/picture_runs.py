@@ -109,7 +109,7 @@ def make(root: Path) -> Kept:
     (ws.root / "models" / "base" / "config.json").write_text(json.dumps(MODEL))
     (ws.root / "workspace.toml").write_text('model = "models/base"\ndata = "helpful"\nprocesses = 2\n')
     ws = open_workspace(root)
-    rows = [row for row in distinct_ids(row for row in read_rows(val) if isinstance(row, Row))]
+    rows = list(distinct_ids(row for row in read_rows(val) if isinstance(row, Row)))
     prints = {"train": fingerprint(train), "val": fingerprint(val)}
     kept = Kept()
     for story in STORIES:
@@ -190,7 +190,7 @@ def _log(story: Story) -> str:
 
 
 def _scored(folder: RunFolder, story: Story, rows: Sequence[Row]) -> RunFolder:
-    """validation/epoch-N.jsonl: rewards with the epoch's accuracy and about its loss; hard pairs are hard in each run."""
+    """validation/epoch-N.jsonl: rewards with the epoch's accuracy and about its loss; hard pairs are hard for all."""
     (folder.path / "validation").mkdir()
     shared, own = random.Random("pairs"), random.Random(story.name)
     hard = [shared.gauss(0, 1) for _ in rows]

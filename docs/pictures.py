@@ -25,7 +25,7 @@ import picture_runs  # noqa: E402
 from app_pilot import opened, sees, until  # noqa: E402
 from textual.pilot import Pilot  # noqa: E402
 
-WIDE, NARROW, LARGE = (132, 36), (80, 24), (132, 42)
+WIDE, NARROW, LARGE = (140, 40), (80, 24), (132, 42)
 SHOWN_REPO = "~/rmtui"
 SHOWN_HOME = "/home/mirabel"
 """Stands for the temporary folder, and is as long, so that nothing moves."""
