@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shlex
 import shutil
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import support
 
+from rmtui.records.facts import State
 from rmtui.records.folder import RunFolder
 from rmtui.records.state import status
 
@@ -27,7 +29,7 @@ class Terminal:
     """A shell in tmux, on a socket of its own."""
 
     def __init__(self, folder: Path, width: int = 160, height: int = 45) -> None:
-        self._socket = f"rmtui-test-{os.getpid()}"
+        self._socket = f"rmtui-test-{secrets.token_hex(4)}"
         environment = {
             **os.environ,
             "PS1": "$ ",
@@ -160,7 +162,7 @@ def test_demo_trains_on_while_the_app_is_killed_and_is_there_when_it_reopens(ter
     terminal.press("x")
     terminal.sees("Stop demo?")
     terminal.press("y")
-    terminal.sees("stopped", seconds=180)
-    assert not status(run).state.alive
+    support.wait_until(lambda: status(run).state is State.STOPPED, 180)
+    terminal.sees("■ demo")
     terminal.press("q")
     terminal.sees("exit code 0")
