@@ -151,7 +151,7 @@ def test_demo_trains_on_while_the_app_is_killed_and_is_there_when_it_reopens(ter
     terminal.sees("Three ways on")
     terminal.press("d")
     terminal.sees("running", "step 1/93", "loss", seconds=120)
-    run = RunFolder(next((tmp_path / "runs").iterdir()))
+    run = next(run for run in map(RunFolder, (tmp_path / "runs").iterdir()) if run.last_attempt())
     os.kill(terminal.app_pid(), signal.SIGKILL)
     terminal.sees("Killed")
     assert status(run).state.alive, "the training goes on without the app"
