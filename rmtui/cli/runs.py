@@ -33,7 +33,10 @@ def _init(args: argparse.Namespace) -> int:
 
     ws = init(Path(args.folder) if args.folder else workspace_folder(args), args.bare)
     print(f"{ws.root} is a workspace")
-    print("next: name a model in workspace.toml, put pairs in data/train and data/val, then: rmtui launch A")
+    print(
+        "next: name a model in its workspace.toml; pairs go into data/train/NAME_pairs.jsonl, data/val/NAME_pairs.jsonl"
+    )
+    print(f"then: cd {ws.root} && rmtui launch A --data NAME")
     return 0
 
 
