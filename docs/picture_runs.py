@@ -17,6 +17,7 @@ from typing import Any
 import support
 
 from rmtui.demo import pairs as demo_pairs
+from rmtui.operations.plan import plan
 from rmtui.operations.runs import init
 from rmtui.records import proc, tickets
 from rmtui.records.folder import RunFolder
@@ -31,6 +32,7 @@ STEPS = 148
 """An epoch."""
 SECONDS = 1.3
 """A step."""
+PEAK = 1.5e-5
 MODEL = {
     "model_type": "llama",
     "architectures": ["LlamaForCausalLM"],
@@ -73,29 +75,29 @@ class Story:
     preset: str
     hours_ago: float
     points: Sequence[tuple[float, float, float]]
-    config: dict[str, Any]
     outcome: str | None = "finished"
     reason: str = ""
     steps: int = 0
     """Of a run that did not get to the end of its last epoch: the last step."""
     tags: tuple[str, ...] = ()
 
+    @property
+    def epochs(self) -> int:
+        return 2 if self.preset == "B" else 3
 
-A = support.config(learning_rate=1.5e-5)
-B = support.config(num_epochs=2, learning_rate=2e-5)
-C = support.config(batch_size=6, lora={"dropout": 0.15})
+
 FINISHED_A = ((0.684, 0.593, 0.862), (0.705, 0.598, 0.671), (0.727, 0.578, 0.594))
 FINISHED_B = ((0.690, 0.590, 0.848), (0.719, 0.579, 0.652))
 FINISHED_C = ((0.693, 0.588, 0.859), (0.725, 0.581, 0.649), (0.751, 0.563, 0.571))
 STOPPED_A = ((0.681, 0.594, 0.871), (0.701, 0.601, 0.683))
 RUNNING_A = ((0.687, 0.592, 0.866), (0.719, 0.582, 0.655))
 STORIES = (
-    Story("helpful-A-1", "A", 52, FINISHED_A, A, tags=("first",)),
-    Story("helpful-C-1", "C", 29, (), C | {"batch_size": 16}, "killed", "out of memory on rank 1 at step 57", 57),
-    Story("helpful-B-1", "B", 26, FINISHED_B, B),
-    Story("helpful-C-2", "C", 8, FINISHED_C, C, tags=("best so far",)),
-    Story("helpful-A-2", "A", 5, STOPPED_A, A, "stopped", "by mira", 341),
-    Story("helpful-A-3", "A", 0.13, RUNNING_A, A, None, "", 358),
+    Story("helpful-A-1", "A", 52, FINISHED_A, tags=("first",)),
+    Story("helpful-C-1", "C", 29, (), "killed", "out of memory on rank 1 at step 57", 57),
+    Story("helpful-B-1", "B", 26, FINISHED_B),
+    Story("helpful-C-2", "C", 8, FINISHED_C, tags=("best so far",)),
+    Story("helpful-A-2", "A", 5, STOPPED_A, "stopped", "by mira", 341),
+    Story("helpful-A-3", "A", 0.13, RUNNING_A, None, "", 358),
 )
 
 
@@ -116,8 +118,8 @@ def make(root: Path) -> Kept:
         folder = _run(ws, story, rows, prints)
         if story.outcome is None:
             _alive(folder, story, kept)
-    for number, (name, preset, config) in enumerate((("helpful-B-2", "B", B), ("helpful-C-3", "C", C)), 1):
-        _waiting(ws, name, preset, config, number, kept)
+    for number, (name, preset) in enumerate((("helpful-B-2", "B"), ("helpful-C-3", "C")), 1):
+        _waiting(ws, name, preset, number, kept)
     return kept
 
 
@@ -140,14 +142,19 @@ def _run(ws: Workspace, story: Story, rows: Sequence[Row], prints: dict[str, str
             events=list(_events(story, created, len(rows))),
             outcome=story.outcome,
             reason=story.reason,
-            config=story.config | {"model": "models/base"},
+            config=_config(ws, story.preset),
             fingerprints=prints,
             meta={"tags": list(story.tags)},
-            log=_log(story),
+            log=_log(story, len(rows)),
         ),
         story,
         rows,
     )
+
+
+def _config(ws: Workspace, preset: str) -> dict[str, Any]:
+    """As a launch writes it."""
+    return dict(plan(ws, preset, data="helpful", check_data=False).spec["config"])
 
 
 def _run_id(created: float) -> str:
@@ -155,7 +162,7 @@ def _run_id(created: float) -> str:
 
 
 def _events(story: Story, start: float, val_pairs: int) -> list[Event]:
-    epochs = int(story.config["num_epochs"])
+    epochs = story.epochs
     total, last = epochs * STEPS, story.steps or len(story.points) * STEPS
     chance = random.Random(story.name)
     derived = {"total_steps": total, "steps_per_epoch": STEPS, "effective_batch": 16, "last_step_pairs": 16}
@@ -164,7 +171,7 @@ def _events(story: Story, start: float, val_pairs: int) -> list[Event]:
     for step in range(1, last + 1):
         t, epoch = start + step * SECONDS, step / STEPS
         loss = 0.52 + 0.47 * math.exp(-epoch / 0.9) + chance.gauss(0, 0.03)
-        rate = story.config["learning_rate"] * min(step / (total * 0.1), (total - step) / (total * 0.9))
+        rate = PEAK * min(step / (total * 0.1), (total - step) / (total * 0.9))
         figures = {"loss": loss, "learning_rate": rate, "grad_norm": 1.1 + 2 * math.exp(-epoch) + chance.gauss(0, 0.12)}
         speeds = {"tokens_per_s": 6100 + chance.gauss(0, 150), "pairs_per_s": 12.3 + chance.gauss(0, 0.3)}
         events.append(Event("step", t, step, epoch, figures | speeds))
@@ -180,12 +187,11 @@ def _epoch(story: Story, number: int, t: float, val_pairs: int) -> list[Event]:
     return [Event("eval", t, *place, figures), Event("epoch", t, *place, {"train_loss": train_loss, **figures})]
 
 
-def _log(story: Story) -> str:
+def _log(story: Story, val_pairs: int) -> str:
     lines = ["loading models/base", "9.77 M of 144.3 M parameters are trained"]
     for number, (accuracy, val_loss, train_loss) in enumerate(story.points, 1):
-        epochs = story.config["num_epochs"]
-        figures = f"train_loss={train_loss:.4f} | val_loss={val_loss:.4f} | val_acc={accuracy:.2%}"
-        lines.append(f"Epoch {number}/{epochs} | {figures}")
+        figures = f"train_loss={train_loss:.4f} | val_loss={val_loss:.4f} | val_acc={round(accuracy * val_pairs) / val_pairs:.2%}"
+        lines.append(f"Epoch {number}/{story.epochs} | {figures}")
     return "\n".join(lines) + "\n"
 
 
@@ -229,10 +235,10 @@ def _alive(folder: RunFolder, story: Story, kept: Kept) -> None:
     kept.hold(attempt / "supervisor.lock")
 
 
-def _waiting(ws: Workspace, name: str, preset: str, config: dict[str, Any], number: int, kept: Kept) -> None:
+def _waiting(ws: Workspace, name: str, preset: str, number: int, kept: Kept) -> None:
     created = NOW - 300 + 100 * number
     folder = support.make_run_folder(
-        ws, name=name, run_id=_run_id(created), created=created, preset=preset, outcome=None, config=config
+        ws, name=name, run_id=_run_id(created), created=created, preset=preset, outcome=None, config=_config(ws, preset)
     )
     for path in sorted((folder.path / "attempt-1").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
