@@ -116,6 +116,17 @@ def test_distributions_that_differ_and_labels_that_lean(tmp_path):
     assert {kind for _, kind in found[1]} == expected
 
 
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [(1, "1 pair cannot show"), (9, "9 pairs cannot show"), (20, "20 pairs cannot show"), (40, "40 pairs show")],
+)
+def test_a_tiny_validation_set_is_told_so_in_words(tmp_path, pairs, words):
+    train = write(tmp_path / "train.jsonl", distinct(60))
+    val = write(tmp_path / "val.jsonl", distinct(100)[-pairs:])
+    found = next(item for item in check([train, val]).files[1].findings if item.kind == "too_few_pairs")
+    assert words in found.message and "inf" not in found.message
+
+
 def test_equal_distributions_are_not_called_different(tmp_path):
     rows = distinct(900)
     train, val = write(tmp_path / "train.jsonl", rows[::2]), write(tmp_path / "val.jsonl", rows[1::2])

@@ -61,8 +61,13 @@ class Spread:
             "characters": {name: self.quantile(share) for name, share in (("median", 0.5), ("p95", 0.95))},
             "sources": dict(self.sources.most_common(10)),
             "languages": shares(self.languages),
-            "shows_difference_of": detectable(self.pairs, DISCORDANT) if self.pairs > 10 else None,
+            "shows_difference_of": self.shows(),
         }
+
+    def shows(self) -> float | None:
+        """Smallest difference of two runs' accuracies that these pairs show; None where they show none at all."""
+        gap = detectable(self.pairs, DISCORDANT) if self.pairs else math.inf
+        return gap if math.isfinite(gap) else None
 
     def quantile(self, share: float) -> int | None:
         """Characters of a pair that this share of the pairs stays below, to a quarter of an octave."""
@@ -82,8 +87,18 @@ def alone(spread: Spread, validation: bool) -> Iterator[Finding]:
             yield found(
                 None, "label_bias", f"the chosen answer is the {name} one in {share:.0%} of {spread.pairs:,} pairs"
             )
-    if validation and spread.pairs > 10 and (gap := detectable(spread.pairs, DISCORDANT)) > HOPED:
-        text = f"{spread.pairs} pairs show a difference of {gap * 100:.0f} points between two runs, nothing smaller"
+    if validation and spread.pairs:
+        yield from _too_few(spread)
+
+
+def _too_few(spread: Spread) -> Iterator[Finding]:
+    gap = spread.shows()
+    pairs = "1 pair" if spread.pairs == 1 else f"{spread.pairs} pairs"
+    if gap is None:
+        text = f"{pairs} cannot show that two runs differ, unless they disagree on most of them"
+        yield found(None, "too_few_pairs", text)
+    elif gap > HOPED:
+        text = f"{pairs} show a difference of {gap * 100:.0f} points between two runs, nothing smaller"
         yield found(None, "too_few_pairs", f"{text} (80 % power)")
 
 
