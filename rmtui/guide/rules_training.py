@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from rmtui.guide.rules_losses import Case, with_interval
 from rmtui.guide.statistics import LN2
-from rmtui.guide.subject import Change, Reading
+from rmtui.guide.subject import Change, Reading, changes
 
 
 def stuck_at_ln2(case: Case) -> Iterator[Reading]:
@@ -100,12 +100,15 @@ def alpha_fixed(case: Case) -> Iterator[Reading]:
 
 
 def val_sets_differ(case: Case) -> Iterator[Reading]:
-    """Figures of different validation sets are no comparison."""
+    """Figures of different validation sets are no comparison; of sets not known to be the same, with caution."""
     if case.before is None:
         return
     mine, other = case.subject.run.val_fingerprint, case.before.run.val_fingerprint
+    figures = {"before": case.before.run.name, "run": case.subject.run.name}
     if mine and other and mine != other:
-        yield Reading("val_sets_differ", "warning", {"before": case.before.run.name, "run": case.subject.run.name})
+        yield Reading("val_sets_differ", "warning", figures)
+    elif not (mine and other) and changes(case.before, case.subject):
+        yield Reading("val_sets_unknown", "warning" if mine or other else "info", figures)
 
 
 RULES = (non_finite, stuck_at_ln2, late_warmup, rewards_drift, val_noisy, alpha_fixed, val_sets_differ)

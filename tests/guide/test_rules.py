@@ -301,6 +301,21 @@ def test_different_validation_sets_are_warned_of(one, other, there):
     assert ("val_sets_differ" in said(second, first)) is there
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "severity"),
+    [("x", None, "warning"), (None, "y", "warning"), (None, None, "info"), ("x", "x", None), ("x", "y", None)],
+)
+def test_sets_not_known_to_be_the_same_are_warned_of(one, other, severity):
+    first = subject([(0.8, 0.7, 0.6)], name="a", val_fingerprint=one)
+    second = subject([(0.8, 0.7, 0.6)], name="b", val_fingerprint=other)
+    reading = said(second, first).get("val_sets_unknown")
+    assert (reading.severity if reading else None) == severity
+
+
+def test_without_a_figure_in_common_there_is_nothing_to_warn_of():
+    assert "val_sets_unknown" not in said(subject([(0.8, None, None)]), subject([(None, 0.7, None)]))
+
+
 def test_every_threshold_is_an_argument():
     assert "gap_warning" in said(subject([(0.5, 0.6, None)]), limits=Thresholds(gap_warning=0.05))
     assert "val_loss_rose" in said(vals(0.6, 0.61), limits=Thresholds(small_rise=0.01))
