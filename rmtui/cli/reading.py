@@ -40,7 +40,7 @@ def _compare(args: argparse.Namespace) -> int:
     if args.json:
         print_json(document)
     else:
-        print(tables.markdown(document) if args.markdown else tables.plain(document, args.all))
+        print(tables.markdown(document, lang) if args.markdown else tables.plain(document, args.all, lang))
     return 0
 
 

@@ -7,46 +7,47 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rmtui.guide.catalog import metric_text, signed_percent, signed_points, value_text
+from rmtui.guide.catalog import metric_text, say, signed_percent, signed_points, value_text
 from rmtui.guide.figures import METRICS
 
 Document = Mapping[str, Any]
 
 
-def sections(document: Document) -> Iterator[tuple[str, list[list[str]]]]:
+def sections(document: Document, lang: str = "en") -> Iterator[tuple[str, list[list[str]]]]:
     """The tables of a comparison: heading, then rows whose first is the head."""
     names = [run["name"] for run in document["runs"]]
     differs = document["config"]["differs"]
     if differs:
         rows = [[key, *(value_text(key, value) for value in values)] for key, values in differs.items()]
         yield "differs", [["", *names], *rows]
-    yield "epochs", [["", *names], *_epochs(document)]
-    yield "figures", [["", *names], *_figures(document)]
+    yield "epochs", [["", *names], *_epochs(document, lang)]
+    yield "figures", [["", *names], *_figures(document, lang)]
 
 
-def _epochs(document: Document) -> Iterator[list[str]]:
+def _epochs(document: Document, lang: str) -> Iterator[list[str]]:
     for metric in METRICS:
         for row in document["epochs"]:
             if any(value is not None for value in row[metric]):
-                yield [f"{metric} e{row['epoch']}", *(_known(metric, value) for value in row[metric])]
+                label = f"{metric} {say('table.epoch_of', lang, epoch=row['epoch'])}"
+                yield [label, *(_known(metric, value) for value in row[metric])]
 
 
-def _figures(document: Document) -> Iterator[list[str]]:
+def _figures(document: Document, lang: str) -> Iterator[list[str]]:
     for metric in METRICS:
         summary = document["summary"][metric]
         intervals = summary.get("interval") or [None] * len(summary["last"])
         last = [_with_half(metric, *pair) for pair in zip(summary["last"], intervals, strict=True)]
-        yield [f"{metric} last", *last]
-        yield [f"{metric} best", *(_best(metric, *pair) for pair in _tops(summary))]
-        yield [f"{metric} Δ", "", *(change_text(metric, change) for change in summary["change"][1:])]
+        yield [f"{metric} {say('table.last', lang)}", *last]
+        yield [f"{metric} {say('table.best', lang)}", *(_best(metric, *pair, lang) for pair in _tops(summary))]
+        yield [f"{metric} Δ", "", *(change_text(metric, change, lang) for change in summary["change"][1:])]
 
 
 def _tops(summary: Mapping[str, Any]) -> Iterator[tuple[float | None, int | None]]:
     yield from zip(summary["best"], summary["best_epoch"], strict=True)
 
 
-def _best(metric: str, value: float | None, epoch: int | None) -> str:
-    return "?" if value is None else f"{metric_text(metric, value)} (e{epoch})"
+def _best(metric: str, value: float | None, epoch: int | None, lang: str) -> str:
+    return "?" if value is None else f"{metric_text(metric, value)} ({say('table.epoch_of', lang, epoch=epoch)})"
 
 
 def _known(metric: str, value: float | None) -> str:
@@ -58,13 +59,16 @@ def _with_half(metric: str, value: float | None, interval: Sequence[float] | Non
     return f"{shown} ±{50 * (interval[1] - interval[0]):.1f}" if interval else shown
 
 
-def change_text(metric: str, change: Mapping[str, Any] | None) -> str:
+def change_text(metric: str, change: Mapping[str, Any] | None, lang: str = "en") -> str:
     """`+2.8 points, better` or `−23 %, better`; ? where a figure is not known."""
     if change is None:
         return "?"
-    shown = f"{signed_points(change['delta'])} points" if metric == "val_acc" else signed_percent(change["percent"])
-    word = {True: ", better", False: ", worse", None: ", equal"}[change["better"]]
-    return shown + word
+    if metric == "val_acc":
+        shown = say("table.points", lang, change=signed_points(change["delta"]))
+    else:
+        shown = signed_percent(change["percent"])
+    word = {True: "table.better", False: "table.worse", None: "table.equal"}[change["better"]]
+    return say(word, lang, change=shown)
 
 
 def said(document: Document) -> list[str]:
@@ -78,18 +82,17 @@ def said(document: Document) -> list[str]:
 
 
 def same_text(document: Document) -> str:
-    """`same: num_epochs 3 · lora.r 32 · …`."""
+    """`num_epochs 3 · lora.r 32 · …`."""
     same = document["config"]["same"]
     return " · ".join(f"{key} {value_text(key, value)}" for key, value in same.items() if value not in ("", [], {}))
 
 
-def plain(document: Document, all_keys: bool = False) -> str:
+def plain(document: Document, all_keys: bool = False, lang: str = "en") -> str:
     """For a terminal: aligned columns, wide characters counted as two."""
-    blocks = [_aligned(rows) for _, rows in sections(document)]
-    same = same_text(document)
-    if same:
-        keys = len(document["config"]["same"])
-        blocks.insert(min(1, len(blocks)), f"same: {same}" if all_keys else f"same: {keys} settings (--all shows them)")
+    blocks = [_aligned(rows) for _, rows in sections(document, lang)]
+    if same := same_text(document):
+        count = say("table.same_count", lang, count=len(document["config"]["same"]))
+        blocks.insert(min(1, len(blocks)), say("table.same", lang, settings=same) if all_keys else count)
     blocks.append("\n".join(said(document)))
     return "\n\n".join(block for block in blocks if block)
 
@@ -111,18 +114,18 @@ def width(text: str) -> int:
     )
 
 
-def markdown(document: Document) -> str:
+def markdown(document: Document, lang: str = "en") -> str:
     """For a pull request: what differs, the figures, the verdicts; epochs and equal settings folded away."""
     names = " vs ".join(_escaped(run["name"]) for run in document["runs"])
     parts = [f"### {names}"]
-    tables = dict(sections(document))
+    tables = dict(sections(document, lang))
     if "differs" in tables:
-        parts.append(_pipes(tables["differs"], "differs"))
-    parts.append(_pipes(tables["figures"], "figure"))
+        parts.append(_pipes(tables["differs"], say("table.differs", lang)))
+    parts.append(_pipes(tables["figures"], say("table.figure", lang)))
     parts.append("\n".join(f"- {_escaped(line)}" for line in said(document)))
-    parts.append(_folded("Every epoch", _pipes(tables["epochs"], "epoch")))
+    parts.append(_folded(say("table.every_epoch", lang), _pipes(tables["epochs"], say("table.epoch", lang))))
     if same := same_text(document):
-        parts.append(_folded("Settings that are equal", _escaped(same)))
+        parts.append(_folded(say("table.equal_settings", lang), _escaped(same)))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import pytest
 from guide_cases import subject
@@ -158,6 +159,14 @@ def test_columns_align_with_chinese_names():
     page = tables.plain(comparison.compare(entries()))
     block = next(block for block in page.split("\n\n") if "train_loss last" in block)
     assert len({tables.width(line) for line in block.splitlines()[:3]}) == 1
+
+
+@pytest.mark.parametrize("written", [tables.plain, tables.markdown])
+def test_chinese_tables_have_no_english_words(written):
+    page = written(comparison.compare(entries(), lang="zh"), lang="zh")
+    words = set(re.findall(r"[A-Za-z]+[A-Za-z_.]*", page))
+    assert not words & {"last", "best", "better", "worse", "points", "same", "differs", "figure", "epoch", "Every"}
+    assert {"最后", "最佳", "相同"} <= set(re.findall(r"最后|最佳|相同", page)) and "变" in page
 
 
 def test_figures_are_aligned_by_epoch_and_unknown_ones_stay_unknown():
