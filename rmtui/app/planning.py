@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
@@ -69,8 +68,10 @@ def work_out(ws: Workspace, index: Index, order: Order, check_data: bool = False
 
 def derived_lines(plan: Plan, index: Index) -> dict[str, str]:
     """Figures that follow from the form: name → text."""
+    from rmtui.operations.estimates import past_time
+
     lines: dict[str, str] = {}
-    derived = plan.derived
+    derived, sizes = plan.derived, plan.sizes
     config = plan.spec.get("config", {})
     if derived is not None:
         count = figures.count
@@ -79,23 +80,12 @@ def derived_lines(plan: Plan, index: Index) -> dict[str, str]:
         lines["warm-up"] = f"{count(derived.warmup_steps)} steps"
         factors = (config.get("batch_size"), config.get("gradient_accumulation_steps"), derived.world_size)
         lines["effective batch"] = f"{derived.effective_batch} = {' × '.join(map(str, factors))}"
-        time, runs = past_time(index, config, derived.world_size, derived.train_pairs)
-        if time is not None:
-            lines["about"] = f"{figures.span(time)}, from {runs} past run{'s' if runs > 1 else ''}"
+    if sizes is not None:
+        lines["trainable"] = f"{figures.short(sizes.trainable)} of {figures.short(sizes.parameters)}"
+        lines["memory"] = f"~{figures.size(sizes.total_bytes)} a process"
+    if (past := past_time(index, plan)) is not None:
+        lines["about"] = f"{figures.span(past.seconds)}, from {past.runs} past run{'s' if past.runs > 1 else ''}"
     return lines
-
-
-def past_time(index: Index, config: Mapping[str, Any], processes: int, pairs: int) -> tuple[float | None, int]:
-    """Seconds a training takes, by past runs of the same model, length and processes: (median, how many runs)."""
-    rates = []
-    for run in index.runs("", limit=200):
-        batch = run.config.get("batch_size", 0) * run.config.get("gradient_accumulation_steps", 0)
-        alike = all(run.config.get(key) == config.get(key) for key in ("model", "max_length", "mixed_precision"))
-        if alike and batch and run.seconds_per_step and run.processes == processes:
-            rates.append(run.seconds_per_step / (batch * processes))
-    if not rates:
-        return None, 0
-    return median(rates) * pairs * int(config.get("num_epochs", 1)), len(rates)
 
 
 def as_preset(run: Run) -> Preset:

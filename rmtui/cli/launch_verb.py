@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rmtui.cli.saying import ended_code, run_document, say
 from rmtui.cli.verbs import add_json, print_json, workspace_folder
 
 if TYPE_CHECKING:
+    from rmtui.operations.estimates import PastTime
     from rmtui.operations.plan import Plan
     from rmtui.workspace import Workspace
 
@@ -42,7 +44,7 @@ def run_launch(args: argparse.Namespace) -> int:
     ws = open_workspace(workspace_folder(args))
     plans = [_plan(ws, args, preset, seed) for preset, seed in itertools.product(args.preset, _seeds(args.seeds))]
     if args.dry_run:
-        return _show_plans(plans, args.json)
+        return _show_plans(ws, plans, args.json)
     if any(plan.errors for plan in plans):
         launch.start(ws, next(plan for plan in plans if plan.errors))
     if not _accepted(plans, args.yes):
@@ -102,17 +104,23 @@ def _seeds(text: str) -> list[str]:
     return [seed.strip() for seed in text.split(",") if seed.strip()] or [""]
 
 
-def _show_plans(plans: list[Plan], as_json: bool) -> int:
+def _show_plans(ws: Workspace, plans: list[Plan], as_json: bool) -> int:
+    from rmtui.operations.estimates import past_time
+    from rmtui.records.index import Index
+
+    index = Index.open_reading(ws)
+    index.sync()
+    times = [past_time(index, plan) for plan in plans]
     if as_json:
-        documents = [_plan_document(plan) for plan in plans]
+        documents = [_plan_document(plan, time) for plan, time in zip(plans, times, strict=True)]
         print_json(documents[0] if len(documents) == 1 else documents)
     else:
-        for plan in plans:
-            _print_plan(plan)
+        for plan, time in zip(plans, times, strict=True):
+            _print_plan(plan, time)
     return 2 if any(plan.errors for plan in plans) else 0
 
 
-def _plan_document(plan: Plan) -> dict[str, Any]:
+def _plan_document(plan: Plan, time: PastTime | None) -> dict[str, Any]:
     import dataclasses
 
     return {
@@ -123,11 +131,13 @@ def _plan_document(plan: Plan) -> dict[str, Any]:
         "config": plan.spec["config"],
         "launch": plan.spec["launch"],
         "derived": dataclasses.asdict(plan.derived) if plan.derived else None,
+        "sizes": {**dataclasses.asdict(plan.sizes), "total_bytes": plan.sizes.total_bytes} if plan.sizes else None,
+        "time": dataclasses.asdict(time) if time else None,
         "problems": [dataclasses.asdict(problem) for problem in plan.problems],
     }
 
 
-def _print_plan(plan: Plan) -> None:
+def _print_plan(plan: Plan, time: PastTime | None) -> None:
     print(plan.spec["name"])
     print(f"  {plan.line}")
     if (derived := plan.derived) is not None:
@@ -136,8 +146,22 @@ def _print_plan(plan: Plan) -> None:
             f"warm-up {derived.warmup_steps}, effective batch {derived.effective_batch}, "
             f"{derived.evaluations} evaluations"
         )
+    if estimated := ", ".join(_estimates(plan, time)):
+        print(f"  {estimated}")
     for problem in plan.problems:
         print(f"  {problem.severity}: {problem}")
+
+
+def _estimates(plan: Plan, time: PastTime | None) -> Iterator[str]:
+    """Sizes and time, as far as they can be told."""
+    from rmtui.cli.listing import age
+
+    if (sizes := plan.sizes) is not None:
+        share = f"{100 * sizes.trainable / sizes.parameters:.3g} %"
+        yield f"{sizes.trainable:,} of {sizes.parameters:,} parameters trained ({share})".replace(",", " ")
+        yield f"about {sizes.total_bytes / 1024**3:.2g} GB a process"
+    if time is not None:
+        yield f"about {age(time.seconds)}, from {time.runs} past run{'s' if time.runs > 1 else ''}"
 
 
 def _accepted(plans: list[Plan], yes: bool) -> bool:

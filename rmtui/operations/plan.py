@@ -15,7 +15,7 @@ from rmtui import presets
 from rmtui.errors import UserError
 from rmtui.launch import command, machine, slots
 from rmtui.launch.command import Command
-from rmtui.operations import check
+from rmtui.operations import check, estimates
 from rmtui.presets import Preset
 from rmtui.records.folder import checked_name, run_folders
 from rmtui.records.tickets import Needs
@@ -23,7 +23,7 @@ from rmtui.workspace import Workspace
 from trainer import config as options
 from trainer import pairs
 from trainer.config import Problem, TrainConfig
-from trainer.estimate import Derived, derive
+from trainer.estimate import Derived, Sizes, derive
 
 NAMES_LOOKED_AT = 300
 """Newest runs among which a fresh name is numbered."""
@@ -41,6 +41,8 @@ class Plan:
     needs: Needs
     derived: Derived | None = None
     """Steps, warm-up, effective batch; None while the configuration or the data is wrong."""
+    sizes: Sizes | None = None
+    """Parameters and memory; None where the model's folder does not tell."""
     tags: tuple[str, ...] = ()
     stem: str = ""
     """Of a name that nobody chose: it is numbered when the run folder is made."""
@@ -118,7 +120,8 @@ def plan(
     }
     derived = _check_inputs(draft, built, int(launch["processes"]), check_data)
     line = command.command(command.job_of(spec, launch["devices"]), "RUN", "RUN/attempt-1")
-    return Plan(spec, tuple(draft.problems), line, slots.needs_of(spec), derived, tuple(map(checked_name, tags)), stem)
+    needs, sizes = slots.needs_of(spec), estimates.model_sizes(built)
+    return Plan(spec, tuple(draft.problems), line, needs, derived, sizes, tuple(map(checked_name, tags)), stem)
 
 
 def _preset(ws: Workspace, preset: Preset | str) -> tuple[Preset, list[Problem]]:

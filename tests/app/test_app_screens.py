@@ -217,6 +217,21 @@ async def test_a_form_refuses_wrong_values_beside_the_field_and_starts_nothing(r
         assert not any(ready.runs.iterdir())
 
 
+async def test_a_form_tells_parameters_and_memory_and_they_follow_the_method(ready):
+    sizes = {"intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 100}
+    facts = {"model_type": "llama", "hidden_size": 8, **sizes}
+    (ready.root / "models" / "m" / "config.json").write_text(json.dumps(facts))
+    whole = 100 * 8 + 4 * 8 * 8 + 3 * 8 * 16 + 3 * 8 + 8
+    async with opened(ready.root, WIDE) as pilot:
+        await pilot.press("n")
+        await sees(pilot, "conservative")
+        await pilot.press("enter")
+        form = (await screen_of(pilot, FormScreen)).query_one(Form)
+        await sees(pilot, "trainable", "memory", "a process")
+        form.set_text("method", "full")
+        await sees(pilot, f"{whole / 1000:.3g}k of {whole / 1000:.3g}k")
+
+
 async def test_from_n_to_a_queued_run_by_key_alone_then_out_of_the_queue(ready):
     taken = slots.hold(ready, slots.cpu_names(ready))
     assert taken is not None

@@ -6,12 +6,15 @@ import json
 
 import launch_kit as kit
 import pytest
+import support
 
 from rmtui import presets, workspace
 from rmtui.errors import UserError
 from rmtui.operations import launch
+from rmtui.operations.estimates import past_time
 from rmtui.operations.plan import plan
 from rmtui.records.folder import run_folders
+from rmtui.records.index import Index
 
 
 @pytest.fixture
@@ -66,6 +69,44 @@ def test_the_figures_follow_from_data_and_processes(ws):
     figures = planned.derived
     assert (figures.train_pairs, figures.effective_batch) == (40, 4 * 2 * 2)
     assert (figures.steps_per_epoch, figures.total_steps, figures.warmup_steps) == (3, 9, 0)
+
+
+def llama(folder, hidden=64, wide=128, layers=2, words=1000):
+    """A model folder that tells its sizes; returns the numbers in its matrices, tables and norms."""
+    facts = {"model_type": "llama", "vocab_size": words, "hidden_size": hidden, "intermediate_size": wide}
+    facts |= {"num_hidden_layers": layers, "num_attention_heads": 4}
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(facts))
+    return words * hidden + layers * (4 * hidden * hidden + 3 * hidden * wide) + (2 * layers + 1) * hidden
+
+
+def test_parameters_and_memory_follow_from_the_model_and_the_form(ws):
+    body = llama(ws.root / "base")
+    head = 64
+    full = plan(ws, "A", overrides={"method": "full"}).sizes
+    assert full.parameters == full.trainable == body + head
+    assert full.optimizer_bytes == 2 * 4 * (body + head)
+    small, large = (plan(ws, "A", overrides={"lora.r": r}).sizes for r in ("4", "8"))
+    assert large.trainable - head == 2 * (small.trainable - head) and large.total_bytes > small.total_bytes
+
+
+def test_no_sizes_are_invented_for_a_model_that_is_elsewhere(ws):
+    assert plan(ws, "A", model="someone/model-on-the-hub").sizes is None
+
+
+def test_past_runs_of_the_same_kind_tell_the_time(ws):
+    figures = {"model": str((ws.root / "base").resolve()), "max_length": 512, "mixed_precision": "no"}
+    same = {**support.config(**figures), "batch_size": 2, "gradient_accumulation_steps": 1}
+    events = support.training(step_seconds=2.0)
+    support.make_run_folder(ws, config=same, events=events)
+    support.make_run_folder(ws, config={**same, "max_length": 64}, events=support.training(step_seconds=9.0))
+    index = Index.open(ws)
+    index.sync()
+    changes = {"max_length": "512", "mixed_precision": "no", "num_epochs": "5"}
+    found = past_time(index, plan(ws, "A", procs=2, overrides=changes))
+    seconds_a_pair = 2.0 / (2 * 1 * 2)
+    assert (found.seconds, found.runs) == (pytest.approx(40 * 5 * seconds_a_pair), 1)
+    assert past_time(index, plan(ws, "A", procs=1, overrides=changes)) is None
 
 
 def test_the_processes_are_the_callers_else_the_workspaces_else_one(ws):

@@ -57,6 +57,17 @@ def test_a_dry_run_shows_line_and_figures_and_starts_nothing(ws):
     assert not list(ws.runs.iterdir())
 
 
+def test_a_dry_run_in_words_tells_parameters_and_memory(ws):
+    facts = {"model_type": "llama", "vocab_size": 1000, "hidden_size": 64, "intermediate_size": 128}
+    model = ws.root / "model"
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps({**facts, "num_hidden_layers": 1, "num_attention_heads": 4}))
+    done = rmtui(ws, "launch", "A", "--model", str(model), "--set", "method=full", "--dry-run")
+    parameters = 1000 * 64 + 4 * 64 * 64 + 3 * 64 * 128 + 3 * 64 + 64
+    shown = f"{parameters:,}".replace(",", " ")
+    assert f"{shown} of {shown} parameters trained (100 %)" in done.stdout and "GB a process" in done.stdout
+
+
 @pytest.mark.slow
 def test_two_real_ranks_train_and_seeds_queue_behind_each_other(ws):
     from trainer import toy

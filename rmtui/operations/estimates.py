@@ -1,0 +1,72 @@
+"""What a launch will take, told before it starts: parameters, memory, and time from past runs of its kind."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from rmtui.records.facts import Run
+from rmtui.records.index import Index
+from trainer import estimate
+from trainer.config import TrainConfig
+from trainer.estimate import Shape, Sizes
+
+if TYPE_CHECKING:
+    from rmtui.operations.plan import Plan
+
+RUNS_LOOKED_AT = 200
+"""Newest runs among which those of the same kind are looked for."""
+ALIKE = ("model", "max_length", "mixed_precision")
+"""Keys that must be equal for another run's speed to say something."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastTime:
+    """Seconds that a training is likely to take, and from how many runs that is known."""
+
+    seconds: float
+    runs: int
+
+
+def model_sizes(config: TrainConfig) -> Sizes | None:
+    """Parameters and memory; None where the model's folder is not there or does not tell."""
+    folder = Path(config.model)
+    file = folder / "config.json"
+    if not config.model or not file.is_file():
+        return None
+    shape = _shape(folder, file.stat().st_mtime_ns)
+    return estimate.sizes(config, shape) if shape else None
+
+
+@functools.lru_cache(maxsize=16)
+def _shape(folder: Path, changed: int) -> Shape | None:
+    return estimate.model_shape(folder)
+
+
+def past_time(index: Index, plan: Plan) -> PastTime | None:
+    """By the median speed of past runs with the same model, length, precision and processes."""
+    derived, config = plan.derived, plan.spec["config"]
+    if derived is None:
+        return None
+    alike = (run for run in index.runs("", limit=RUNS_LOOKED_AT) if _alike(run, plan))
+    rates = list(_seconds_per_pair(alike))
+    if not rates:
+        return None
+    return PastTime(estimate.seconds(derived, int(config["num_epochs"]), median(rates)), len(rates))
+
+
+def _alike(run: Run, plan: Plan) -> bool:
+    config = plan.spec["config"]
+    same = all(run.config.get(key) == config.get(key) for key in ALIKE)
+    return same and run.processes == plan.spec["launch"]["processes"]
+
+
+def _seconds_per_pair(runs: Iterator[Run]) -> Iterator[float]:
+    for run in runs:
+        batch = run.config.get("batch_size", 0) * run.config.get("gradient_accumulation_steps", 0)
+        if batch and run.seconds_per_step and run.processes:
+            yield run.seconds_per_step / (batch * run.processes)
