@@ -190,7 +190,8 @@ def _epoch(story: Story, number: int, t: float, val_pairs: int) -> list[Event]:
 def _log(story: Story, val_pairs: int) -> str:
     lines = ["loading models/base", "9.77 M of 144.3 M parameters are trained"]
     for number, (accuracy, val_loss, train_loss) in enumerate(story.points, 1):
-        figures = f"train_loss={train_loss:.4f} | val_loss={val_loss:.4f} | val_acc={round(accuracy * val_pairs) / val_pairs:.2%}"
+        exact = round(accuracy * val_pairs) / val_pairs
+        figures = f"train_loss={train_loss:.4f} | val_loss={val_loss:.4f} | val_acc={exact:.2%}"
         lines.append(f"Epoch {number}/{story.epochs} | {figures}")
     return "\n".join(lines) + "\n"
 

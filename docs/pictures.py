@@ -1,11 +1,12 @@
 """Draws docs/pictures/*.svg: the real app, without a terminal, in a workspace that `picture_runs.py` fabricates.
 
-python docs/pictures.py            every picture
-python docs/pictures.py home run   these
+python docs/pictures.py                     every picture
+python docs/pictures.py home run --out DIR  these, into another folder
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import html
 import os
@@ -13,7 +14,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,13 +121,13 @@ SCENES: dict[str, tuple[Keys, tuple[int, int]]] = {
 }
 
 
-async def draw(name: str, home: Path) -> None:
+async def draw(name: str, home: Path, out: Path) -> None:
     play, size = SCENES[name]
     async with opened(home / ("new" if name == "empty" else "rm"), size) as pilot:
         await play(pilot)
         await settle(pilot)
         svg = portable(pilot.app.export_screenshot(title=f"rmtui · {name}", simplify=True), str(home))
-        (DOCS / "pictures" / f"{name}.svg").write_text(svg, "utf-8")
+        (out / f"{name}.svg").write_text(svg, "utf-8")
 
 
 async def settle(pilot: Pilot[Any]) -> None:
@@ -161,20 +162,28 @@ def _placed(found: re.Match[str]) -> str:
 
 
 def main() -> int:
-    wanted = sys.argv[1:] or list(SCENES)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SCENES))
+    options.add_argument("--out", type=Path, default=DOCS / "pictures")
+    args = options.parse_args()
+    draw_all(args.names or list(SCENES), args.out)
+    return 0
+
+
+def draw_all(names: Sequence[str], out: Path) -> None:
     os.environ |= {"TZ": "UTC", "LANG": "C.UTF-8"}
+    os.environ.pop("NO_COLOR", None)
     time.tzset()
-    (DOCS / "pictures").mkdir(exist_ok=True)
+    out.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="", dir="/tmp") as home:
         os.environ |= {"HOME": home, "XDG_STATE_HOME": f"{home}/state"}
         kept = picture_runs.make(Path(home) / "rm")
         (Path(home) / "new").mkdir()
-        for name in wanted:
-            asyncio.run(draw(name, Path(home)))
+        for name in names:
+            asyncio.run(draw(name, Path(home), out))
             for state in Path(home).glob("state/rmtui/*/app.json"):
                 state.unlink()
         kept.release()
-    return 0
 
 
 if __name__ == "__main__":
