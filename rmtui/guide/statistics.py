@@ -170,6 +170,8 @@ def t_quantile(p: float, df: float) -> float:
 
 def t_cdf(t: float, df: float) -> float:
     """Distribution function of Student's t, through the incomplete beta function (Abramowitz and Stegun 26.7.1)."""
+    if t * t < df:  # near the middle the tail's argument would lie too close to 1 for its digits
+        return 0.5 + math.copysign(incomplete_beta(0.5, df / 2, t * t / (df + t * t)) / 2, t)
     tail = incomplete_beta(df / 2, 0.5, df / (df + t * t)) / 2
     return 1 - tail if t > 0 else tail
 
