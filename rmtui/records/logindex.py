@@ -107,11 +107,11 @@ class LogIndex:
         self._sums = None
         return True
 
-    def grow(self, seconds: float = 0.03) -> int:
-        """Count earlier blocks for so long; returns by how much every line number grew."""
+    def grow(self, seconds: float = 0.03, until: int = 0) -> int:
+        """Count earlier blocks for so long, or to block `until`; returns by how much every line number grew."""
         before, deadline = self.line_count, time.monotonic() + seconds
         found: list[int] = []
-        while self._first > 0 and (not found or time.monotonic() < deadline):
+        while self._first > until and (not found or time.monotonic() < deadline):
             self._first -= 1
             found.append(self._count_block(self._first))
         if not found:
@@ -161,7 +161,7 @@ class LogIndex:
         """The line that holds a byte; earlier parts are counted as far as needed."""
         block = offset // BLOCK
         while block < self._first:
-            self.grow(1.0)
+            self.grow(1.0, block)
         inside = self._read(block * BLOCK, offset - block * BLOCK).count(b"\n")
         line = self._before(block - self._first) + inside - self._skipped()
         if line < 0:
@@ -241,11 +241,27 @@ def _finder(pattern: str) -> Finder:
         raise ValueError("nothing to look for")
     text = pattern.encode()
     if pattern != pattern.casefold():
-        return lambda block, last: _in_block(block, text, last)
-    if not pattern.isascii():
-        return _expression(re.escape(pattern))
+        return _Text(text, fold=False)
+    return _Text(text, fold=True) if pattern.isascii() else _expression(re.escape(pattern))
 
-    return lambda block, last: _in_block(block.lower(), text, last)
+
+class _Text:
+    """Finds a text; a block without the byte that the block before had not either is neither folded nor searched."""
+
+    def __init__(self, text: bytes, fold: bool) -> None:
+        self._text = text
+        self._fold = fold
+        self._guard: tuple[bytes, ...] = ()
+
+    def __call__(self, block: bytes, last: bool) -> int | None:
+        if self._guard and not any(byte in block for byte in self._guard):
+            return None
+        folded = block.lower() if self._fold else block
+        found = _in_block(folded, self._text, last)
+        if found is None:
+            missing = next((self._text[n : n + 1] for n in range(len(self._text)) if self._text[n] not in folded), b"")
+            self._guard = tuple({missing, missing.upper()} if self._fold else {missing}) if missing else ()
+        return found
 
 
 def _expression(pattern: str) -> Finder:
