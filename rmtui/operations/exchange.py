@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +74,10 @@ def _import_run(ws: Workspace, run: Foreign, document: Mapping[str, Any] | None)
     before = {path.name for path in ws.runs.iterdir()}
     run_id = place(ws, run, run.identity, document or {})
     new = run_id not in before
-    if new and document is not None:
-        folder = RunFolder(ws.runs / run_id)
-        write_json(folder.origin, document)
+    folder = RunFolder(ws.runs / run_id)
+    if document is not None and not folder.origin.exists():  # written last: an interrupted import is taken up again
         _carry_words(folder, document)
+        write_json(folder.origin, document)
     return Imported(run_id, run.name, run.origin, new, run.notes)
 
 
@@ -190,8 +191,9 @@ def write_file(out: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
         partial.replace(out)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise UserError(f"cannot write {out}", error.strerror or str(error), "choose another folder") from None
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _export_tar(runs: Sequence[Run], out: Path | None, weights: bool) -> None:
@@ -204,4 +206,16 @@ def _export_events(documents: Sequence[Mapping[str, Any]], out: Path | None) -> 
     if out is None:
         raise UserError("TensorBoard files need a folder", "no -o was given", "add -o FOLDER")
     for one in documents:
-        events_out.write(one, out / str(one["id"]))
+        _export_run_events(one, out, str(one["id"]))
+
+
+def _export_run_events(document: Mapping[str, Any], out: Path, name: str) -> None:
+    """Written aside and moved in when complete, so that TensorBoard never reads a part."""
+    partial = out / f".{name}.{os.getpid()}.partial"
+    try:
+        events_out.write(document, partial)
+        (out / name).mkdir(parents=True, exist_ok=True)
+        for file in partial.iterdir():
+            file.replace(out / name / file.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtui.errors import UserError
-from rmtui.records.files import fsync_folder, locked, read_json, read_toml, write_json, write_toml
+from rmtui.records.files import atomic_write, fsync_folder, locked, read_json, read_toml, write_json, write_toml
 
 SPEC_SCHEMA = 1
 """Version of spec.toml; a newer one is shown, never changed."""
@@ -88,10 +88,10 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, runs: Path, spec: Mapping[str, Any]) -> RunFolder:
+    def create(cls, runs: Path, spec: Mapping[str, Any], files: Mapping[str, bytes] | None = None) -> RunFolder:
         """A new folder under `runs` with its spec.toml on disk; `id`, `schema` and `created` are filled in.
 
-        It appears under its name only when it is complete, so no reader sees half a run.
+        `files` go beside it. It appears under its name only when it is complete, so no reader sees half a run.
         """
         runs.mkdir(mode=0o700, parents=True, exist_ok=True)
         while True:
@@ -99,14 +99,13 @@ class RunFolder:
             run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(created))}-{secrets.token_hex(2)}"
             temp = runs / f".new-{run_id}-{secrets.token_hex(3)}"
             temp.mkdir(mode=0o700)
-            (temp / "control").mkdir(mode=0o700)
             document = {"schema": SPEC_SCHEMA, **spec, "id": run_id, "created": created}
-            write_toml(temp / "spec.toml", document)
             try:
+                _fill(temp, document, files or {})
                 temp.rename(runs / run_id)
-            except OSError:
-                if (runs / run_id).exists():
-                    _discard(temp)
+            except BaseException as error:
+                _discard(temp)
+                if isinstance(error, OSError) and (runs / run_id).exists():
                     continue
                 raise
             fsync_folder(runs)
@@ -212,6 +211,13 @@ class RunFolder:
             if path.name.removeprefix("step-").isdigit() and path.is_dir()
         ]
         return sorted(found, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+
+
+def _fill(temp: Path, document: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    (temp / "control").mkdir(mode=0o700)
+    write_toml(temp / "spec.toml", document)
+    for name, data in files.items():
+        atomic_write(temp / name, data)
 
 
 def _discard(temp: Path) -> None:

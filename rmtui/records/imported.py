@@ -8,7 +8,6 @@ from typing import Any
 
 from rmtui.records import ingest
 from rmtui.records.facts import Epoch
-from rmtui.records.files import atomic_write
 from rmtui.records.folder import RunFolder
 from rmtui.records.reading import EPOCH_FIGURES
 from rmtui.records.sqlite import Connection, faults, open_database
@@ -56,12 +55,11 @@ def _write(
     series: Mapping[str, Points],
     origin: Mapping[str, Any],
 ) -> RunFolder:
-    folder = RunFolder.create(ws.runs, {**spec, "launch": {"kind": "imported"}, "origin": dict(origin)})
     created = origin.get("created")
     at = float(created) if isinstance(created, (int, float)) else time.time()
     lines = b"".join(encode(event) for event in _events(epochs, series, at))
-    atomic_write(folder.path / "events.jsonl", lines)
-    return folder
+    document = {**spec, "launch": {"kind": "imported"}, "origin": dict(origin)}
+    return RunFolder.create(ws.runs, document, {"events.jsonl": lines})
 
 
 def extend(ws: Workspace, run_id: str, epochs: Sequence[Epoch], series: Mapping[str, Points]) -> list[Event]:

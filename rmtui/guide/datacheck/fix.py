@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,25 @@ def dropped_list(out: Path) -> Path:
 def write_clean(report: FileReport, out: Path) -> tuple[int, int]:
     """Rows without the dropped ones go to `out` byte by byte, with \\n at every end and no byte order marks.
 
-    Returns (rows kept, lines dropped). Raises OSError.
+    Returns (rows kept, lines dropped). Both files appear when they are complete. Raises OSError.
     """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    finals = (dropped_list(out), out)
+    parts = [path.with_name(f".{path.name}.{os.getpid()}.partial") for path in finals]
+    try:
+        counts = _write(report, parts[1], parts[0])
+        for part, final in zip(parts, finals, strict=True):
+            part.rename(final)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+    return counts
+
+
+def _write(report: FileReport, clean_path: Path, dropped_path: Path) -> tuple[int, int]:
     reasons = _reasons(report)
     kept = dropped = 0
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with report.path.open("rb") as source, out.open("xb") as clean, dropped_list(out).open("xb") as left_out:
+    with report.path.open("rb") as source, clean_path.open("wb") as clean, dropped_path.open("wb") as left_out:
         for line, (raw, verdict) in enumerate(zip(source, report.verdicts, strict=False), start=1):
             row = raw.removeprefix(BOM).rstrip(b"\r\n")
             if verdict == OUT:
