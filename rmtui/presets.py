@@ -20,6 +20,10 @@ HEADER = ("name", "title", "purpose")
 """Keys of a preset that are no options of the trainer; the table [expect] is the other one."""
 
 
+_OWN_WORDS = re.compile(r"\A(?:#[^\n]*\n)+")
+"""The comment at the top of a preset's file, which speaks of that preset alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """One preset file as it was read. `config` is nested and holds only what the file says."""
@@ -155,7 +159,8 @@ def save_as(
     if path.exists() or name.casefold() in map(_name_inside, preset_files(ws)):
         raise UserError(f"a preset {name} exists already", str(path), "choose another name")
     header = {"name": name, "title": title or preset.title, "purpose": purpose or preset.purpose}
-    return _write(path, edited(preset, changes, header))
+    text = edited(preset, changes, header)
+    return _write(path, _OWN_WORDS.sub(f"# Preset {name}, from preset {preset.name}.\n", text))
 
 
 def edited(preset: Preset, changes: Mapping[str, str], header: Mapping[str, str] | None = None) -> str:

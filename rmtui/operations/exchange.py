@@ -25,7 +25,7 @@ from rmtui.records.folder import RunFolder, run_folders
 from rmtui.records.imported import add_imported
 from rmtui.records.index import Index
 from rmtui.workspace import Workspace
-from trainer.config import flatten
+from trainer.config import figure, flatten
 
 FORMATS = ("json", "csv", "markdown", "html", "tensorboard", "tar")
 _BY_ENDING = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".gz": "tar", ".tgz": "tar"}
@@ -137,7 +137,9 @@ def import_preset(ws: Workspace, path: Path, name: str) -> tuple[Preset, tuple[s
 def _as_typed(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return figure(value) if isinstance(value, (int, float)) else str(value)
 
 
 def document(index: Index, run: Run) -> dict[str, Any]:
@@ -152,7 +154,7 @@ def document(index: Index, run: Run) -> dict[str, Any]:
 
 def export(ws: Workspace, refs: Sequence[str], form: str, out: Path | None, weights: bool = False) -> str | None:
     """Write runs in one format; returns the text where `out` is None. Files are renamed into place when complete."""
-    form = form or _BY_ENDING.get(out.suffix if out else "", "json")
+    form = form or _format_of(out)
     with reading(ws) as index:
         runs = [index.run(index.resolve(ref)) for ref in refs]
         if form == "tar":
@@ -167,6 +169,16 @@ def export(ws: Workspace, refs: Sequence[str], form: str, out: Path | None, weig
         return text
     write_file(out, text)
     return None
+
+
+def _format_of(out: Path | None) -> str:
+    """By the ending of the output; JSON without an output."""
+    if out is None:
+        return "json"
+    if out.suffix not in _BY_ENDING:
+        endings = ", ".join(_BY_ENDING)
+        raise UserError(f"cannot tell the format of {out}", f"known endings are {endings}", "add --format FORMAT")
+    return _BY_ENDING[out.suffix]
 
 
 def _text(form: str, documents: Sequence[Mapping[str, Any]]) -> str:

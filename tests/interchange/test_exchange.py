@@ -127,6 +127,8 @@ def test_a_yaml_configuration_becomes_a_preset(ws: Workspace, tmp_path: Path) ->
     preset, unknown = exchange.import_preset(ws, path, "mine")
     assert preset.config["num_epochs"] == 2 and preset.config["learning_rate"] == 1e-5
     assert preset.config["lora"]["r"] == 16
+    assert "learning_rate = 1e-5" in preset.text
+    assert "conservative" not in preset.text.partition("name =")[0]
     assert unknown == ("project",)
 
 
@@ -157,6 +159,24 @@ def test_watching_follows_a_file_while_it_grows(ws: Workspace, tmp_path: Path) -
     with log.open("a") as file:
         file.write("Epoch 2: val_loss=0.5\n")
     assert "Epoch 2" in next(told)
+
+
+def test_watching_a_log_that_was_imported_goes_on_with_that_run(ws: Workspace, tmp_path: Path) -> None:
+    log = tmp_path / "rm.log"
+    log.write_text("Epoch 1: val_loss=0.6\n")
+    (imported,) = exchange.import_paths(ws, [log]).runs
+    with log.open("a") as file:
+        file.write("Epoch 2: val_loss=0.5\n")
+    said = list(watch.follow(ws, log, once=True))
+    assert imported.id in said[0]
+    (run,) = _runs_called(ws, "rm")
+    assert [epoch["val_loss"] for epoch in run["epochs"]] == [0.6, 0.5]
+
+
+def test_an_ending_that_says_nothing_is_refused(ws: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"run\.pdf"):
+        exchange.export(ws, ["helpful-A-1"], "", tmp_path / "run.pdf")
+    assert not (tmp_path / "run.pdf").exists()
 
 
 def test_watching_nothing_is_said(ws: Workspace, tmp_path: Path) -> None:
