@@ -26,9 +26,14 @@ def _bash(verbs: dict[str, tuple[str, list[str]]]) -> str:
     cases = "\n".join(f'        {name}) words="{" ".join(options)}" ;;' for name, (_, options) in verbs.items())
     return f"""# bash completion of rmtui
 _rmtui() {{
-    local current="${{COMP_WORDS[COMP_CWORD]}}" verb="" words="" word
+    local current="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" verb="" words="" word folder=""
+    if [[ "$before" == -C ]]; then
+        COMPREPLY=($(compgen -d -- "$current"))
+        return
+    fi
     for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
-        case "$word" in -*) ;; *) verb="$word"; break ;; esac
+        if [[ -n "$folder" ]]; then folder=""; continue; fi
+        case "$word" in -C) folder=next ;; -*) ;; *) verb="$word"; break ;; esac
     done
     case "$verb" in
         "") words="{" ".join(verbs)}" ;;
@@ -53,11 +58,13 @@ _rmtui() {{
     verbs=(
 {names}
     )
-    if (( CURRENT == 2 )); then
+    local at=2
+    if [[ "$words[2]" == -C ]]; then at=4; fi
+    if (( CURRENT == at )); then
         _describe verb verbs
         return
     fi
-    case "$words[2]" in
+    case "$words[at]" in
 {cases}
     esac
     if [[ "$PREFIX" == -* ]]; then compadd -- $options; else _files; fi
