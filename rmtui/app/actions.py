@@ -107,6 +107,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("home.tags", "t", "tags", "Change the tags of the marked runs: `good -old`"),
     Action("home.group", "u", "group", "Put the marked runs into a group"),
     Action("home.pin", "p", "pin", "Keep the run at the top of the list, or let it go"),
+    Action("home.baseline", "B", "baseline", "Measure Δ from this run; once more: from none"),
     Action("home.archive", "A", "archive", "Take the marked runs out of the list, or put them back"),
     Action("home.delete", "delete", "delete", "Delete the marked runs and their files, after a question"),
     Action("home.pairs", "P", "pairs", "Read the pairs that the run gets wrong, closest and tied"),

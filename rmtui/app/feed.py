@@ -18,6 +18,7 @@ from textual.timer import Timer
 from textual.worker import get_current_worker
 
 from rmtui.errors import UserError
+from rmtui.records.facts import Landmarks
 from rmtui.records.index import Index
 from rmtui.workspace import Workspace
 
@@ -41,6 +42,7 @@ class Synced(Message):
     alive: int
     queued: int
     total: int
+    landmarks: Landmarks = Landmarks()
 
 
 @dataclass
@@ -89,6 +91,7 @@ class Feed:
         self._next_adoption = time.monotonic() + FIRST_ADOPTION
         self._again = False
         self._timer: Timer | None = None
+        self._landmarks = Landmarks()
 
     @property
     def index(self) -> Index:
@@ -123,8 +126,16 @@ class Feed:
 
     def _sync(self) -> Synced:
         self._adopt()
-        changed = tuple(self.index.sync())
-        return Synced(changed, self.index.count(ALIVE), self.index.count("state:queued"), self.index.count(""))
+        index = self.index
+        changed = tuple(index.sync())
+        if changed or self._others_wrote():
+            self._landmarks = index.landmarks()
+        return Synced(changed, index.count(ALIVE), index.count("state:queued"), index.count(""), self._landmarks)
+
+    def _others_wrote(self) -> bool:
+        """Whether another connection has written since this thread asked last; True when it never did."""
+        before, self._local.version = self._local.__dict__.get("version"), self.index.version()
+        return bool(before != self._local.version)
 
     def _adopt(self) -> None:
         """Every few seconds: a training whose supervisor died gets a new one."""

@@ -34,6 +34,26 @@ class ListKeys(RunActions):
         self.table.set_sort(memory.sort, memory.descending)
         return True
 
+    def _tell_landmarks(self) -> None:
+        """What the rows are read against: the best runs and the chosen baseline."""
+        try:
+            baseline = self.feed.index.run(self.memory.baseline) if self.memory.baseline else None
+        except UserError:
+            baseline = None
+            self.memory.baseline = ""
+        self.table.set_landmarks(self.rmtui.counts.landmarks, baseline)
+
+    def action_baseline(self) -> None:
+        run = self.current()
+        if run is None:
+            return
+        if run.val_acc is None:
+            self.say(f"{run.name} has no val_acc to measure from")
+            return
+        self.memory.baseline = "" if self.memory.baseline == run.id else run.id
+        self._tell_landmarks()
+        self.say(f"Δ is measured from {run.name}" if self.memory.baseline else "Δ is measured from no run")
+
     def action_filter(self) -> None:
         self.query_one(FilterLine).open()
 

@@ -19,6 +19,8 @@ class Memory:
     cursor: str = ""
     """Id of the run under the cursor."""
     marked: list[str] = field(default_factory=list)
+    baseline: str = ""
+    """Id of the run that Δ is measured from."""
     theme: str = ""
     lang: str = ""
     panel: str = "curves"

@@ -1,11 +1,11 @@
-"""The list's rows: a window over the index under the present filter and order, group headings between them."""
+"""The list's rows: a window over the index under the present filter and order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rmtui.app.widgets.run_table import Row
+from rmtui.records.facts import Run
 from rmtui.records.index import Index
 
 
@@ -21,7 +21,7 @@ class IndexRows:
     def count(self) -> int:
         return self.index.count(self.query)
 
-    def fetch(self, offset: int, limit: int) -> Sequence[Row]:
+    def fetch(self, offset: int, limit: int) -> Sequence[Run]:
         return self.index.runs(self.query, self.sort, self.descending, limit, offset)
 
     def position(self, run_id: str) -> int | None:

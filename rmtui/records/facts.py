@@ -69,6 +69,16 @@ class Best:
 
 
 @dataclass(frozen=True, slots=True)
+class Landmarks:
+    """What a list of runs is read against."""
+
+    best: frozenset[str] = frozenset()
+    """Ids: of all runs on the same validation pairs the one with the highest val_acc."""
+    grouped: bool = False
+    """Whether any run belongs to a group."""
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One start of a run: the first launch or a resume. Times are Unix seconds."""
 

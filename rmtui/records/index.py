@@ -10,7 +10,7 @@ from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.records import naming, series
-from rmtui.records.facts import Attempt, Best, Epoch, Run, State
+from rmtui.records.facts import Attempt, Best, Epoch, Landmarks, Run, State
 from rmtui.records.listing import Listing
 from rmtui.records.reading import Figures, epoch_facts, load_figures
 from rmtui.records.series import Axis, Series
@@ -160,6 +160,11 @@ class Index:
         """How many rows `runs` gives without a limit."""
         with faults(self._path):
             return self._listing.count(query, archived)
+
+    def landmarks(self) -> Landmarks:
+        """The best run of each validation set, and whether there are groups. Reads every row: for workers."""
+        with faults(self._path):
+            return self._listing.landmarks()
 
     def position(
         self, run_id: str, query: str = "", sort: str = "created", descending: bool = True, archived: bool = False

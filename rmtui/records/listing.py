@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from rmtui.errors import UserError
+from rmtui.records.facts import Landmarks
 from rmtui.records.query import Condition, compile_query
 from rmtui.records.sqlite import Connection
 
 _MANY = 500
 """Runs that fit, above which a list is read in its order, and below which by what fits."""
-_NOCASE = {"name", "preset", "data", "state"}
+_NOCASE = {"name", "preset", "data", "state", "group_name"}
 SORT_COLUMNS = {
     **{name: name for name in ("created", "started", "ended", "name", "state", "preset", "data")},
     **{name: name for name in ("val_acc", "val_loss", "train_loss", "gap", "duration")},
@@ -18,8 +19,19 @@ SORT_COLUMNS = {
     "best_val_acc": "best_val_acc",
     "epochs": "epochs_done",
     "age": "created",
+    "group": "group_name",
 }
 """What a list can be sorted by → its column."""
+
+_BEST = """
+WITH top AS (
+    SELECT val_fingerprint AS pairs, max(val_acc) AS most FROM runs
+    WHERE archived = 0 AND val_fingerprint IS NOT NULL AND val_acc IS NOT NULL
+    GROUP BY val_fingerprint HAVING count(*) > 1
+)
+SELECT min(id) FROM runs JOIN top ON val_fingerprint = pairs AND val_acc = most WHERE archived = 0 GROUP BY pairs
+"""
+"""Of equal ones the older; the only run on its validation pairs is not the best of any."""
 
 
 class Listing:
@@ -53,6 +65,12 @@ class Listing:
         return self._connection.execute(
             f"{self._select} WHERE n IN ({window}) {order}", (*condition.parameters, limit, offset)
         ).fetchall()
+
+    def landmarks(self) -> Landmarks:
+        """Reads every row: for workers."""
+        best = frozenset(row[0] for row in self._connection.execute(_BEST))
+        grouped = self._connection.execute("SELECT 1 FROM runs WHERE group_name <> '' LIMIT 1").fetchone()
+        return Landmarks(best, grouped is not None)
 
     def count(self, query: str, archived: bool) -> int:
         condition = compile_query(query)

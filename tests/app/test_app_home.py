@@ -216,6 +216,33 @@ async def test_stop_of_a_finished_run_is_refused_in_words(runs):
         await told(pilot, "only a running or queued run can be stopped")
 
 
+async def test_a_star_stands_at_the_best_run_and_delta_follows_the_chosen_baseline(runs):
+    async with opened(runs.root, WIDE) as pilot:
+        await sees(pilot, "64.5 ★")
+        starred = [line[:80] for line in lines(pilot)[2:8] if "★" in line[:80]]
+        assert len(starred) == 1 and "helpful-A-3" in starred[0], "of three equal ones the oldest"
+        await pilot.press("G", "B")
+        await told(pilot, "measured from helpful-A-0")
+        row = next(line for line in lines(pilot) if "helpful-A-3" in line)
+        assert "Δ" in lines(pilot)[1] and "+0.5" in row  # 129 − 128 of 200 pairs
+        await pilot.press("q")
+    async with opened(runs.root, NARROW) as pilot:
+        assert pilot.app.memory.baseline.endswith("-0000")
+        assert "Δ" in lines(pilot)[1] and "+0.5" in shown(pilot)
+        await pilot.press("G", "B")
+        await told(pilot, "from no run")
+        assert "Δ" not in lines(pilot)[1]
+
+
+async def test_a_run_without_accuracy_is_no_baseline(ws):
+    support.make_run_folder(ws, name="silent", events=[], outcome="failed")
+    async with opened(ws.root, NARROW) as pilot:
+        await sees(pilot, "silent")
+        await pilot.press("B")
+        await told(pilot, "no val_acc to measure from")
+        assert pilot.app.memory.baseline == ""
+
+
 async def test_marks_overlay_curves_with_colours_of_their_own(runs):
     async with opened(runs.root, WIDE) as pilot:
         await pilot.press("space", "space")

@@ -125,7 +125,23 @@ def test_an_unknown_sort_key_is_refused(index: Index) -> None:
         index.runs(sort="beauty")
 
 
-@pytest.mark.parametrize("sort", ["created", "name", "val_acc", "best", "gap", "duration", "preset"])
+def test_the_best_run_of_each_validation_set_is_known(ws: Workspace) -> None:
+    other, alone = ({"train": "aa" * 32, "val": val * 32} for val in ("cc", "dd"))
+    make_run_folder(ws, "low", events=training(accuracy=(0.6, 0.6, 0.65)))
+    high = make_run_folder(ws, "high", created=START + 1, events=training(accuracy=(0.6, 0.6, 0.7)))
+    make_run_folder(ws, "equal but later", created=START + 2, events=training(accuracy=(0.6, 0.6, 0.7)))
+    archived = make_run_folder(ws, "archived", created=START + 3, meta={"archived": True, "group": "old"})
+    first = make_run_folder(ws, "first", created=START + 4, fingerprints=other)
+    make_run_folder(ws, "second", created=START + 5, fingerprints=other, events=training(accuracy=(0.5, 0.5, 0.5)))
+    make_run_folder(ws, "nothing to be better than", created=START + 6, fingerprints=alone)
+    with Index.open(ws) as index:
+        index.sync()
+        found = index.landmarks()
+        assert archived.id not in found.best and found.best == {high.id, first.id}
+        assert found.grouped
+
+
+@pytest.mark.parametrize("sort", ["created", "name", "val_acc", "best", "gap", "duration", "preset", "group"])
 def test_windows_and_positions_agree_with_the_whole_list(ws: Workspace, sort: str) -> None:
     folders = make_runs(ws, 23)
     folders[3].set_meta(pinned=True)

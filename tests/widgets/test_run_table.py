@@ -8,9 +8,8 @@ import pytest
 from rich.cells import cell_len
 from widgets_support import Made, Rows, Stage, lines, page, run
 
-from rmtui.app.widgets.run_lines import Group
 from rmtui.app.widgets.run_table import RunTable
-from rmtui.records.facts import State
+from rmtui.records.facts import Landmarks, State
 
 
 async def test_the_cursor_moves_by_keys_and_says_so():
@@ -134,14 +133,30 @@ async def test_every_state_has_a_sign_a_word_and_its_reason():
     assert "because 6" in next(line for line in said if "failed" in line)
 
 
-async def test_group_headings_are_stepped_over():
-    table = RunTable(Rows([Group("night", 2), run(1), run(2), Group("day", 1), run(3)]))
-    async with Stage(table).run_test(size=(80, 12)) as pilot:
-        await pilot.press("j", "j")
-        assert table.selected.id == "run-000002"
-        await pilot.press("j")
-        assert table.selected.id == "run-000003"
-        assert "night" in page(table) and "2 runs" in page(table)
+async def test_a_group_column_comes_with_the_first_group():
+    table = RunTable(Rows([run(1, group="night"), run(2)]))
+    async with Stage(table).run_test(size=(120, 12)) as pilot:
+        assert "group" not in lines(table)[0]
+        table.set_landmarks(Landmarks(grouped=True), None)
+        await pilot.pause()
+        assert "group" in lines(table)[0] and "night" in lines(table)[1] and "night" not in lines(table)[2]
+        assert "group" in table.sortable
+
+
+async def test_accuracy_has_its_interval_where_there_is_room():
+    table = RunTable(Rows([run(1, val_acc=0.75, val_pairs=400), run(2, val_acc=0.75, val_pairs=None)]))
+    async with Stage(table).run_test(size=(140, 12)):
+        # Wilson's half width is z / (1 + z²/n) · √(p(1 − p)/n + z²/4n²) = 0.0423 at n = 400
+        assert "±4.2" in lines(table)[1] and "±" not in lines(table)[2]
+    async with Stage(other := RunTable(Made(2))).run_test(size=(80, 12)):
+        assert "±" not in page(other)
+
+
+async def test_a_wide_screen_gives_reasons_their_room():
+    reason = "RoundTripFailed: the model loads with other rewards"
+    table = RunTable(Rows([run(1, state=State.FAILED, reason=reason)]))
+    async with Stage(table).run_test(size=(110, 12)):
+        assert "RoundTripFailed: the" in lines(table)[1]
 
 
 async def test_delta_is_shown_only_on_the_same_validation_pairs():
@@ -149,10 +164,11 @@ async def test_delta_is_shown_only_on_the_same_validation_pairs():
     better, foreign = run(2, val_acc=0.725, val_fingerprint="x"), run(3, val_acc=0.9, val_fingerprint="y")
     table = RunTable(Rows([base, better, foreign]))
     async with Stage(table).run_test(size=(200, 10)) as pilot:
-        table.set_landmarks(best="run-000002", baseline=base)
+        table.set_landmarks(Landmarks(frozenset({"run-000002"})), base)
         await pilot.pause()
         assert "+2.5" in lines(table)[2] and "72.5 ★" in lines(table)[2]
         assert "+" not in lines(table)[1] and "+" not in lines(table)[3]
+        assert "base" in lines(table)[1]
 
 
 async def test_ascii_mode_sends_ascii():

@@ -82,6 +82,7 @@ class HomeScreen(ListKeys):
         self.query_one(FilterLine).fill(self.memory.query)
         if not self._show_rows():
             self._filter("")
+        self._tell_landmarks()
         self.table.set_marked(self.memory.marked)
         if self.memory.cursor:
             self.table.select(self.memory.cursor)
@@ -91,6 +92,7 @@ class HomeScreen(ListKeys):
 
     def synced(self) -> None:
         self._tell_top()
+        self._tell_landmarks()
         self._show_rows()
         if self._awaited and self.table.select(self._awaited):
             self._awaited = ""

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from rmtui.app.widgets import figures
 from rmtui.app.widgets.glyphs import Glyphs
-from rmtui.records.facts import Run, State
+from rmtui.records.facts import Landmarks, Run, State
 
 GAP = 2
 """Cells between columns."""
 DEAR = 7
-"""Columns of more than this worth number never narrow names and reasons."""
+"""Columns of more than this worth number leave names and reasons a third of the room that these could use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class Setting:
 
     glyphs: Glyphs
     now: float
-    best: str | None = None
-    """Id of the run that is best of all, marked in val_acc."""
+    landmarks: Landmarks = Landmarks()
+    """The best runs are marked in val_acc."""
     baseline: Run | None = None
     slots: Mapping[str, int] = field(default_factory=dict)
 
@@ -49,12 +49,12 @@ class Column:
 
 
 def layout(width: int, columns: Sequence[Column]) -> list[tuple[Column, int]]:
-    """The columns that fit in `width` cells, in their order, each with its width. Spare cells go to those that grow;
-    columns of little worth come in only where those have room."""
+    """The columns that fit in `width` cells, in their order, each with its width. Spare cells go to those that grow,
+    each by its share; columns of little worth come in only where those have room."""
     kept: list[Column] = []
     left = width + GAP
     for column in sorted(columns, key=lambda column: column.worth):
-        wanted = sum(other.grow for other in kept) if column.worth > DEAR else 0
+        wanted = sum(other.grow for other in kept) // 3 if column.worth > DEAR else 0
         if column.width + GAP + wanted > left:
             if column.worth > DEAR:
                 break
@@ -62,10 +62,11 @@ def layout(width: int, columns: Sequence[Column]) -> list[tuple[Column, int]]:
         kept.append(column)
         left -= column.width + GAP
     widths = {column.key: column.width for column in kept}
+    rest = sum(column.grow for column in kept)
     for column in kept:
-        extra = min(left, column.grow)
+        extra = min(column.grow, left * column.grow // rest) if rest else 0
         widths[column.key] += extra
-        left -= extra
+        left, rest = left - extra, rest - column.grow
     return [(column, widths[column.key]) for column in columns if column.key in widths]
 
 
@@ -122,7 +123,7 @@ def _progress(run: Run, setting: Setting) -> Cell:
 
 def _val_acc(run: Run, setting: Setting) -> Cell:
     text = figures.percent(run.val_acc, setting.glyphs.dash)
-    sign = setting.glyphs.best if run.id == setting.best else _trend(run, setting.glyphs)
+    sign = setting.glyphs.best if run.id in setting.landmarks.best else _trend(run, setting.glyphs)
     return Cell(f"{text} {sign}", "text" if run.val_acc is not None else "quiet")
 
 
@@ -133,17 +134,35 @@ def _trend(run: Run, glyphs: Glyphs) -> str:
     return glyphs.up if known[-1] > known[-2] else glyphs.down
 
 
+def _spread(run: Run, setting: Setting) -> Cell:
+    """Half of the 95 % interval, in points."""
+    if run.val_acc is None or not run.val_pairs:
+        return Cell("")
+    from rmtui.guide.statistics import wilson
+
+    half = wilson(round(run.val_acc * run.val_pairs), run.val_pairs).half
+    return Cell(f"{setting.glyphs.plus_minus}{100 * half:.1f}", "quiet")
+
+
 def _best(run: Run, setting: Setting) -> Cell:
     return _figure(figures.percent(run.best.val_acc if run.best else None, setting.glyphs.dash))
 
 
 def _delta(run: Run, setting: Setting) -> Cell:
     base = setting.baseline
-    same = base is not None and base.val_fingerprint == run.val_fingerprint and base.id != run.id
-    if base is None or not same or run.val_acc is None or base.val_acc is None:
+    if base is not None and base.id == run.id:
+        return Cell("base", "quiet")
+    if base is None or not _comparable(base, run) or run.val_acc is None or base.val_acc is None:
         return Cell("", "quiet")
     points = 100 * (run.val_acc - base.val_acc)
     return Cell(figures.fixed(points, 1, sign=True, minus=setting.glyphs.minus), "good" if points > 0 else "warn")
+
+
+def _comparable(one: Run, other: Run) -> bool:
+    """On the same validation pairs; where one of them does not know its pairs, on data of the same name."""
+    if one.val_fingerprint and other.val_fingerprint:
+        return one.val_fingerprint == other.val_fingerprint
+    return bool(one.data) and one.data == other.data
 
 
 def _figure(text: str) -> Cell:
@@ -158,15 +177,16 @@ def _took(run: Run, setting: Setting) -> Cell:
 
 
 COLUMNS = (
-    Column("name", "run", 12, 0, _name, grow=16),
+    Column("name", "run", 12, 0, _name, grow=14),
     Column("state", "state", 11, 6, _state),
     Column(
         "preset", "preset", 6, 5, lambda run, s: Cell(run.preset or s.glyphs.dash, "text" if run.preset else "quiet")
     ),
     Column("epochs", "epochs", 6, 2, _epochs, right=True),
-    Column("progress", "done", 5, 8, _progress, right=True),
+    Column("progress", "done", 5, 13, _progress, right=True),
     Column("val_acc", "val_acc", 7, 1, _val_acc, right=True),
-    Column("best", "best", 5, 7, _best, right=True),
+    Column("spread", "±", 5, 8, _spread),
+    Column("best", "best", 5, 12, _best, right=True),
     Column("val_loss", "val_loss", 8, 3, lambda run, s: _figure(figures.loss(run.val_loss, s.glyphs.dash)), right=True),
     Column(
         "train_loss", "train", 6, 9, lambda run, s: _figure(figures.loss(run.train_loss, s.glyphs.dash)), right=True
@@ -175,13 +195,14 @@ COLUMNS = (
         "gap",
         "gap",
         6,
-        11,
+        10,
         lambda run, s: _figure(figures.fixed(run.gap, 3, s.glyphs.dash, minus=s.glyphs.minus)),
         right=True,
     ),
-    Column("delta", "Δ", 5, 10, _delta, right=True),
-    Column("data", "data", 9, 13, lambda run, s: Cell(run.data or s.glyphs.dash, "quiet"), grow=6),
+    Column("delta", "Δ", 5, 5, _delta, right=True),
+    Column("group", "group", 8, 7, lambda run, s: Cell(run.group, "quiet")),
+    Column("data", "data", 9, 11, lambda run, s: Cell(run.data or s.glyphs.dash, "quiet"), grow=6),
     Column("tags", "tags", 8, 14, lambda run, s: Cell(" ".join(run.tags), "quiet"), grow=12),
-    Column("duration", "took", 8, 12, _took, right=True),
-    Column("created", "when", 12, 4, _words, grow=20),
+    Column("duration", "took", 8, 15, _took, right=True),
+    Column("created", "when", 12, 4, _words, grow=28),
 )

@@ -1,4 +1,4 @@
-"""The lines of the run table: its heading, a group, a run."""
+"""The lines of the run table: its heading, and a run."""
 
 from __future__ import annotations
 
@@ -20,18 +20,11 @@ LEAD = 4
 Layout = Sequence[tuple[Column, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A heading row above runs of one group."""
-
-    name: str
-    runs: int
-    text: str = ""
-
-
 def laid_out(width: int, setting: Setting) -> list[tuple[Column, int]]:
     """The columns that a table of this width shows."""
-    columns = [column for column in COLUMNS if column.key != "delta" or setting.baseline is not None]
+    useless = {"delta"} if setting.baseline is None else set()
+    useless |= set() if setting.landmarks.grouped else {"group"}
+    columns = [column for column in COLUMNS if column.key not in useless]
     return layout(width - LEAD, columns)
 
 
@@ -52,22 +45,13 @@ class RunLines:
             sorted_here = column.key == key
             sign = (glyphs.down if descending else glyphs.up) if sorted_here else ""
             style = self.palette.text + Style(bold=True) if sorted_here else self.palette.quiet
-            title = column.title.replace("Δ", glyphs.delta) + sign
+            title = column.title.replace("Δ", glyphs.delta).replace("±", glyphs.plus_minus) + sign
             segments.append(Segment(fit(title, width, column.right, glyphs.ellipsis) + " " * GAP, style))
         return Strip(segments)
 
     def words(self, text: str) -> Strip:
         """A line that is no row."""
         return Strip([Segment(" " * LEAD + text, self.palette.quiet)])
-
-    def group(self, group: Group) -> Strip:
-        runs = f"{group.runs} run{'' if group.runs == 1 else 's'}"
-        return Strip(
-            [
-                Segment(f" {fit(group.name, 24)}", self.palette.accent),
-                Segment(f"  {runs}  {group.text}", self.palette.quiet),
-            ]
-        )
 
     def run(self, run: Run, columns: Layout, marked: bool) -> Strip:
         setting, palette, glyphs = self.setting, self.palette, self.setting.glyphs

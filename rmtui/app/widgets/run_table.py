@@ -19,19 +19,17 @@ from textual.strip import Strip
 from rmtui.app.widgets.columns import Column, Setting
 from rmtui.app.widgets.glyphs import UNICODE, glyphs_of
 from rmtui.app.widgets.palette import palette_of
-from rmtui.app.widgets.run_lines import Group, Layout, RunLines, laid_out
-from rmtui.records.facts import Run
-
-Row = Run | Group
+from rmtui.app.widgets.run_lines import Layout, RunLines, laid_out
+from rmtui.records.facts import Landmarks, Run
 
 
 class RowSource(Protocol):
     """Where rows come from. Calls must be quick (one indexed query): they happen on the way to the screen."""
 
     def count(self) -> int:
-        """All rows under the present filter, headings included."""
+        """All rows under the present filter."""
 
-    def fetch(self, offset: int, limit: int) -> Sequence[Row]:
+    def fetch(self, offset: int, limit: int) -> Sequence[Run]:
         """The rows from `offset` on, in the present order."""
 
     def position(self, run_id: str) -> int | None:
@@ -86,7 +84,7 @@ class RunTable(ScrollView, can_focus=True):
         self._source = source
         self._count = 0
         self._offset = 0
-        self._rows: Sequence[Row] = ()
+        self._rows: Sequence[Run] = ()
         self._cursor = 0
         self._selected: str | None = None
         self._marks: dict[str, None] = {}
@@ -126,10 +124,10 @@ class RunTable(ScrollView, can_focus=True):
             self._setting = replace(self._setting, slots=dict(slots))
             self._refresh_runs({run_id for run_id in {*before, *slots} if before.get(run_id) != slots.get(run_id)})
 
-    def set_landmarks(self, best: str | None, baseline: Run | None) -> None:
-        """The run that is best of all, and the one that Δ is measured from."""
-        if (best, baseline) != (self._setting.best, self._setting.baseline):
-            self._setting = replace(self._setting, best=best, baseline=baseline)
+    def set_landmarks(self, landmarks: Landmarks, baseline: Run | None) -> None:
+        """The best runs, whether there are groups, and the run that Δ is measured from."""
+        if (landmarks, baseline) != (self._setting.landmarks, self._setting.baseline):
+            self._setting = replace(self._setting, landmarks=landmarks, baseline=baseline)
             self.refresh()
 
     def select(self, run_id: str) -> bool:
@@ -143,8 +141,7 @@ class RunTable(ScrollView, can_focus=True):
     @property
     def selected(self) -> Run | None:
         """The run under the cursor."""
-        row = self._row(self._cursor)
-        return row if isinstance(row, Run) else None
+        return self._row(self._cursor)
 
     @property
     def marked(self) -> tuple[str, ...]:
@@ -163,7 +160,7 @@ class RunTable(ScrollView, can_focus=True):
 
     # Rows
 
-    def _row(self, index: int) -> Row | None:
+    def _row(self, index: int) -> Run | None:
         if not 0 <= index < self._count or self._source is None:
             return None
         if not self._offset <= index < self._offset + len(self._rows):
@@ -179,7 +176,7 @@ class RunTable(ScrollView, can_focus=True):
             return min(self._cursor, max(0, self._count - 1))
         for place in (self._cursor, self._cursor + 1, self._cursor - 1):
             row = self._row(place)
-            if isinstance(row, Run) and row.id == self._selected:
+            if row is not None and row.id == self._selected:
                 return place
         place_now = self._source.position(self._selected)
         return place_now if place_now is not None else min(self._cursor, max(0, self._count - 1))
@@ -187,10 +184,7 @@ class RunTable(ScrollView, can_focus=True):
     # Keys
 
     def action_move(self, by: int) -> None:
-        place = self._cursor + by
-        if isinstance(self._row(place), Group) and 0 <= place + by < self._count:
-            place += by
-        self._move_to(place)
+        self._move_to(self._cursor + by)
 
     def action_page(self, by: int) -> None:
         self._move_to(self._cursor + by * max(1, self.size.height - 2))
@@ -247,7 +241,7 @@ class RunTable(ScrollView, can_focus=True):
         top = self.scroll_offset.y
         for place in range(top, top + self._shown()):
             row = self._row(place)
-            if isinstance(row, Run) and row.id in run_ids:
+            if row is not None and row.id in run_ids:
                 self._refresh_row(place)
 
     def on_mount(self) -> None:
@@ -284,10 +278,7 @@ class RunTable(ScrollView, can_focus=True):
         row = self._row(place)
         if row is None:
             return lines.words(self.empty_text if y == 2 and self._count == 0 else "")
-        if isinstance(row, Group):
-            strip = lines.group(row)
-        else:
-            strip = lines.run(row, columns, row.id in self._marks)
+        strip = lines.run(row, columns, row.id in self._marks)
         if place != self._cursor:
             return strip
         ground = self.get_component_rich_style("run-table--cursor")
