@@ -25,6 +25,8 @@ class Foreign:
     """Content hash: the same source imported twice is one run."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """Nested configuration, only what the source says."""
+    data: str | None = None
+    """Name of the data set, where the source says it."""
     epochs: tuple[Epoch, ...] = ()
     series: Mapping[str, Sequence[Point]] = field(default_factory=dict)
     created: float | None = None

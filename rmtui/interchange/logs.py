@@ -27,6 +27,9 @@ _FIGURE = re.compile(
 _STEP = re.compile(r"""(?<![\w])["']?(?:global_)?step["']?\s*[:=]?\s*\[?(\d+)""", re.IGNORECASE)
 _ROTATED = re.compile(r"\.log(?:[.-](\d+))?(?:\.gz)?$")
 
+_NAMED = re.compile(r"(.+?)_\d|([^_]+)_")
+"""The name of a data set before the time at which a launch script started, or before whatever it put there."""
+
 _Figure = tuple[str, float, bool]
 """(metric, value as written, followed by a per cent sign)."""
 
@@ -76,6 +79,7 @@ def read_logs(parts: Sequence[Path]) -> list[Foreign]:
             origin=parts[-1],
             kind="guide-log",
             identity=f"{digest}:{number}",
+            data=_data_set(parts[-1], base),
             config={"num_epochs": segment.total} if segment.total else {},
             epochs=tuple(Epoch(epoch, **segment.epochs[epoch]) for epoch in sorted(segment.epochs)),  # type: ignore[arg-type]
             series=segment.series,
@@ -85,6 +89,14 @@ def read_logs(parts: Sequence[Path]) -> list[Foreign]:
         )
         for number, segment in enumerate(segments, 1)
     ]
+
+
+def _data_set(path: Path, base: str) -> str | None:
+    """The guide's launch script writes logs/training/rm/DATA_….log; elsewhere a log's name says nothing of its data."""
+    match = _NAMED.match(base)
+    if match is None or path.resolve().parts[-3:-1] != ("training", "rm"):
+        return None
+    return match.group(1) or match.group(2)
 
 
 def _segments(text: Iterator[str]) -> tuple[list[_Segment], list[str]]:

@@ -155,8 +155,6 @@ def _with_yaml(runs: list[Foreign], yamls: Sequence[Path]) -> Iterator[Foreign]:
 def _yaml_beside(log: Path, yamls: Sequence[Path]) -> Path | None:
     if yamls:
         return yamls[0]
-    for folder in log.resolve().parents[:5]:
-        for path in (folder / "configs" / "rm_config.yaml", folder / "rm_config.yaml"):
-            if path.is_file():
-                return path
-    return None
+    folders = log.resolve().parents[:5]
+    beside = [folder / "configs" / "rm_config.yaml" for folder in folders]
+    return next((path for path in (folders[0] / "rm_config.yaml", *beside) if path.is_file()), None)

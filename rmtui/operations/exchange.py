@@ -88,7 +88,7 @@ def place(ws: Workspace, run: Foreign, digest: str, document: Mapping[str, Any])
     spec = {
         "name": run.name[:100],
         "preset": document.get("preset") or preset,
-        "data": document.get("data"),
+        "data": document.get("data") or run.data,
         "config": config,
     }
     origin = {

@@ -122,6 +122,16 @@ def test_the_guides_folder_gives_runs_with_the_yaml_beside_the_newest(tmp_path: 
     assert len(harvest.unread) == 1 and "gzip" in harvest.unread[0]
 
 
+def test_a_configuration_that_only_lies_somewhere_above_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "rm_config.yaml").write_text("learning_rate: 2e-5\n")
+    below = tmp_path / "mine" / "logs"
+    below.mkdir(parents=True)
+    for folder in (tmp_path, below):
+        (folder / "run.log").write_text("Epoch 1: train_loss=0.8755, val_loss=0.5928\n")
+    assert gather([below / "run.log"]).runs[0].config == {}
+    assert gather([tmp_path / "run.log"]).runs[0].config == {"learning_rate": 2e-5}
+
+
 def test_a_path_that_is_not_there_is_named() -> None:
     with pytest.raises(UserError, match="nowhere"):
         gather([Path("nowhere")])

@@ -21,6 +21,23 @@ def read(tmp_path: Path, text: str | bytes, name: str = "helpful_x.log") -> list
 
 
 @pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("logs/training/rm/helpful_20250101_120000.log", "helpful"),
+        ("logs/training/rm/helpful_base_1.log.gz", "helpful_base"),
+        ("logs/training/rm/helpful_x.log", "helpful"),
+        ("logs/training/rm/rm.log", None),
+        ("elsewhere/helpful_1.log", None),
+    ],
+)
+def test_the_guides_log_names_its_data_set(tmp_path: Path, name: str, data: str | None) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(gzip.compress(ONE.encode()) if name.endswith(".gz") else ONE.encode())
+    assert [run.data for run in read_logs([path])] == [data]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         ONE,
