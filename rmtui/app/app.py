@@ -19,6 +19,8 @@ from rmtui.records.facts import Run
 from rmtui.workspace import Workspace
 
 RESUME_SECONDS = 0.2
+FIRST_SYNC_SECONDS = 0.5
+"""An app that knows runs already draws them, curves and all, before it looks at the files."""
 RETRY_SECONDS = 10.0
 """After the index could not be brought up to date."""
 
@@ -100,7 +102,10 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
         for trouble in mine.troubles:
             self.notify(trouble, severity="warning", timeout=10, markup=False)
         if self._feed is not None:
-            self.call_after_refresh(self._feed.sync)
+            if self._feed.index.count(""):
+                self._feed.rest(FIRST_SYNC_SECONDS)
+            else:
+                self.call_after_refresh(self._feed.sync)
 
     async def enter(self, workspace: Workspace) -> None:
         """Go on in a workspace that was made or chosen just now."""

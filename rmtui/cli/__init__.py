@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rmtui import __version__
-from rmtui.cli.verbs import Verb
 from rmtui.errors import UserError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rmtui.cli.verbs import Verb
 
 FAMILIES = ("launching", "runs", "reading", "data", "exchange")
 
@@ -30,18 +34,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
+    if not argv or (len(argv) == 2 and argv[0] == "-C" and argv[1][:1] != "-"):
+        return _app(argv[1] if argv else None)  # without the parser of all verbs
     args = parser().parse_args(argv)
     if args.verb is None:
-        from rmtui.app import run_app
-
-        return run_app(args.workspace)
+        return _app(args.workspace)
     verb: Verb = args.run_verb
     code = verb.run(args)
     sys.stdout.flush()
     return code
 
 
-def verbs() -> Iterator[Verb]:
+def _app(workspace: str | None) -> int:
+    from rmtui.app import run_app
+
+    return run_app(workspace)
+
+
+def all_verbs() -> Iterator[Verb]:
     """Every verb, family by family."""
     for family in FAMILIES:
         yield from importlib.import_module(f"rmtui.cli.{family}").VERBS
@@ -49,6 +59,8 @@ def verbs() -> Iterator[Verb]:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line; docs/cli.md is generated from it."""
+    import argparse
+
     top = argparse.ArgumentParser(
         prog="rmtui",
         description="Tune reward models from a terminal. Without a verb: the app.",
@@ -57,12 +69,14 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("-C", dest="workspace", metavar="DIR", help="the workspace (default: this folder)")
     top.add_argument("--version", action="version", version=f"rmtui {__version__}")
     below = top.add_subparsers(dest="verb", metavar="VERB")
-    for verb in verbs():
+    for verb in all_verbs():
         _add(below, verb)
     return top
 
 
 def _add(below: argparse._SubParsersAction[argparse.ArgumentParser], verb: Verb) -> None:
+    import argparse
+
     epilog = "examples:\n" + "\n".join(f"  {line}" for line in verb.examples) if verb.examples else None
     made = below.add_parser(
         verb.name,

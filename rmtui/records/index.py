@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rmtui.errors import UserError
 from rmtui.records import naming, series
@@ -15,8 +16,10 @@ from rmtui.records.listing import Listing
 from rmtui.records.reading import Figures, epoch_facts, load_figures
 from rmtui.records.series import Axis, Series
 from rmtui.records.sqlite import Connection, DatabaseError, bound_log, check, faults, open_database
-from rmtui.records.sync import Sync
 from rmtui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rmtui.records.sync import Sync
 
 _COLUMNS = (
     *("id", "name", "state", "reason", "resumable", "preset", "data", "created", "started", "ended", "host"),
@@ -42,8 +45,15 @@ class Index:
     def _connect(self) -> None:
         self._connection: Connection = open_database(self._path)
         self._inode = _inode(self._path)
-        self._sync = Sync(self._connection, self._ws.runs)
+        self.__dict__.pop("_sync", None)
         self._listing = Listing(self._connection, _SELECT)
+
+    @cached_property
+    def _sync(self) -> Sync:
+        """Made when it is asked for: reading lists and curves needs nothing of what reads the folders."""
+        from rmtui.records.sync import Sync
+
+        return Sync(self._connection, self._ws.runs)
 
     @classmethod
     def open(cls, ws: Workspace) -> Index:
