@@ -58,7 +58,8 @@ def _advice(document: Mapping[str, Any], lang: str) -> Iterator[str]:
 
 def _path(document: Mapping[str, Any]) -> Iterator[str]:
     for step in document["path"]:
-        outcome = f": {step['outcome_text']}" if step["outcome"] != "unknown" else ""
+        between = " " if step["text"].endswith(("?", "？")) else ": "
+        outcome = between + step["outcome_text"] if step["outcome"] != "unknown" else ""
         run = f" ({step['run']})" if step["run"] else ""
         yield f"  {PATH_GLYPHS[step['state']]} {step['text']}{outcome}{run} · {step['state_text']}"
 

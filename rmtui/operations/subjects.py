@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rmtui.errors import UserError
 from rmtui.guide import thresholds
-from rmtui.guide.subject import BadValue, RewardSummary, Subject
+from rmtui.guide.subject import BadValue, RewardSummary, Subject, common_epoch
 from rmtui.guide.thresholds import Thresholds
 from rmtui.guide.verdict import Turned, compare_accuracy
 from rmtui.records.facts import Run
@@ -81,8 +81,13 @@ def _peak(rates: Series) -> int | None:
 
 
 def siblings(index: Index, run: Run) -> list[Run]:
-    """Runs on the same data set, oldest first, this one among them: the newest few hundred, all for an older run."""
-    query = f'data:"{run.data}"' if run.data and '"' not in run.data else ""
+    """Runs on the same data set, oldest first, this one among them: the newest few hundred, all for an older run.
+
+    A run whose data set is not known stands alone.
+    """
+    if not run.data:
+        return [run]
+    query = f'data:"{run.data}"' if '"' not in run.data else ""
     found = [other for other in index.runs(query, limit=FAMILY) if other.data == run.data]
     if run.id not in {other.id for other in found}:
         found = [other for other in index.runs(query) if other.data == run.data]
@@ -124,6 +129,13 @@ def evaluation(run: Run, which: str = "last") -> Path | None:
     return files[which]
 
 
+def at_epoch(run: Run, epoch: int | None) -> Path | None:
+    """The evaluation at the end of an epoch, None for the last; None where there is no such evaluation."""
+    if epoch is None:
+        return evaluation(run)
+    return next((path for path in evaluations(run) if path.stem == f"epoch-{epoch}"), None)
+
+
 def read_rewards(path: Path) -> dict[str, tuple[float, float]]:
     """Pair id → (chosen, rejected); lines that are torn or not finite are left out."""
     found = {}
@@ -140,15 +152,14 @@ def read_rewards(path: Path) -> dict[str, tuple[float, float]]:
 
 
 def paired(run: Run, before: Run | None, values: Thresholds) -> dict[str, Turned]:
-    """Verdicts on val_acc pair by pair: the run's last epoch against its first, and against the run before."""
-    names = [path.stem for path in evaluations(run) if path.stem.startswith("epoch-")]
-    last = evaluation(run)
-    if last is None:
-        return {}
-    mine, others = read_rewards(last), {}
-    if "epoch-1" in names and last.stem != "epoch-1":
-        others["epochs"] = evaluation(run, "epoch-1")
+    """Verdicts on val_acc pair by pair: the run's last epoch against its first, and it against the run before."""
+    found: dict[str, tuple[Path | None, Path | None]] = {"epochs": (at_epoch(run, 1), evaluation(run))}
     if before is not None and before.val_fingerprint and before.val_fingerprint == run.val_fingerprint:
-        others["runs"] = evaluation(before)
-    verdicts = {scope: compare_accuracy(read_rewards(path), mine, values) for scope, path in others.items() if path}
-    return {scope: found for scope, found in verdicts.items() if found is not None}
+        epoch = common_epoch(Subject(before), Subject(run))
+        found["runs"] = at_epoch(before, epoch), at_epoch(run, epoch)
+    verdicts = {
+        scope: compare_accuracy(read_rewards(first), read_rewards(last), values)
+        for scope, (first, last) in found.items()
+        if first and last and first != last
+    }
+    return {scope: turned for scope, turned in verdicts.items() if turned is not None}

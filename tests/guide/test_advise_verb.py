@@ -155,6 +155,19 @@ def test_the_run_before_is_one_on_the_same_validation_pairs(ws, capsys):
     assert advise(ws, capsys, "c")["before"]["name"] == "a"
 
 
+def test_runs_whose_data_is_not_known_are_not_held_against_each_other(ws, capsys):
+    make_run_folder(ws, "one", data="")
+    make_run_folder(ws, "two", created=START + 100, data="")
+    assert advise(ws, capsys, "two")["before"] is None
+
+
+def test_an_outcome_follows_its_question(ws, capsys):
+    make_run_folder(ws, "one")
+    for lang, wrong in (("en", "?:"), ("zh", "？:")):
+        assert main(["-C", str(ws.root), "advise", "one", "--lang", lang]) == 0
+        assert wrong not in capsys.readouterr().out
+
+
 def test_nan_in_the_steps_is_seen(ws, capsys):
     import math
 
@@ -167,3 +180,12 @@ def test_nan_in_the_steps_is_seen(ws, capsys):
 def test_advise_is_what_the_app_calls(ws):
     make_run_folder(ws, "one")
     assert operation.advise(ws, "one", "zh")["run"]["name"] == "one"
+
+
+def test_a_run_at_its_first_epoch_is_not_held_against_the_last_of_another(ws, capsys):
+    make_run_folder(ws, "done", events=training(start=START))
+    begun = [event for event in training(start=START + 50) if event.epoch <= 1]
+    make_run_folder(ws, "now", events=begun, outcome=None, created=START + 50)
+    readings = advise(ws, capsys, "now", "--lang", "en")["readings"]
+    assert not {"train_loss_rose", "val_loss_rose", "val_acc_fell"} & {row["id"] for row in readings}
+    assert any("against done at epoch 1" in row["text"] for row in readings)
