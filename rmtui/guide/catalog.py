@@ -56,7 +56,8 @@ def _composed(figures: Mapping[str, Any], lang: str) -> dict[str, Any]:
     """Figures with the small phrases that sentences are built of."""
     made = dict(figures)
     if "scope" in made:
-        made["scope"] = say(f"scope.{made['scope']}", lang, **figures)
+        place = "_at_epoch" if made.get("at_epoch") is not None else ""
+        made["scope"] = say(f"scope.{made['scope']}{place}", lang, **figures)
     if "val_pairs" in made:
         made["interval"] = say("word.interval", lang, **figures) if made.get("half") is not None else ""
     if "step" in made or "epoch" in made:

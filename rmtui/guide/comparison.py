@@ -13,7 +13,7 @@ from rmtui.guide.catalog import metric_text, say, text
 from rmtui.guide.figures import METRICS, better
 from rmtui.guide.readings import read
 from rmtui.guide.statistics import wilson
-from rmtui.guide.subject import Change, Reading, Subject, figure
+from rmtui.guide.subject import Change, Reading, Subject, common_epoch, figure
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 from rmtui.guide.verdict import Rewards
 from trainer.config import flatten
@@ -94,7 +94,10 @@ def _summary(subjects: Sequence[Subject], metric: str, limits: Thresholds) -> di
         "last": last,
         "best": [value for _, value in tops],
         "best_epoch": [epoch for epoch, _ in tops],
-        "change": [_change(metric, last[0], value) for value in last],
+        "change": [
+            _change(metric, last[0], value) if same_stage([subjects[0], subject]) else None
+            for subject, value in zip(subjects, last, strict=True)
+        ],
     }
     if metric == "val_acc":
         document["interval"] = [
@@ -126,6 +129,12 @@ def _interval(subject: Subject, value: float | None, limits: Thresholds) -> list
     return [around.low, around.high]
 
 
+def same_stage(subjects: Sequence[Subject]) -> bool:
+    """May last figures be held against each other? Not while an unfinished run is at another epoch than the rest."""
+    epoch = common_epoch(*subjects)
+    return epoch is None or all(subject.last_epoch == epoch for subject in subjects)
+
+
 def same_set(subjects: Sequence[Subject]) -> bool | None:
     """Were all validated on the same pairs? None where it is not known of each."""
     prints = [subject.run.val_fingerprint for subject in subjects]
@@ -138,9 +147,9 @@ def same_set(subjects: Sequence[Subject]) -> bool | None:
 def best(subjects: Sequence[Subject], lang: str) -> dict[str, Any] | None:
     """Which run is best, and by what: val_acc where all have it, else val_loss alone, with that said.
 
-    None on different validation sets, and where all are equal.
+    None on different validation sets, while an unfinished run is at another epoch, and where all are equal.
     """
-    if same_set(subjects) is False:
+    if same_set(subjects) is False or not same_stage(subjects):
         return None
     for metric, sentence in (("val_acc", "verdict.best"), ("val_loss", "verdict.best_by_loss")):
         values = [subject.newest(metric) for subject in subjects]
@@ -176,7 +185,7 @@ def _seeds(subjects: Sequence[Subject], limits: Thresholds, lang: str) -> list[d
         group = list(members)
         for metric in METRICS:
             values = [value for subject in group if (value := subject.newest(metric)) is not None]
-            if len(group) > 1 and (spread := verdict.seed_spread(metric, values, limits.level)):
+            if len(group) > 1 and same_stage(group) and (spread := verdict.seed_spread(metric, values, limits.level)):
                 found.append(_spread(group, spread, lang))
     return found
 
@@ -230,7 +239,9 @@ def warnings(subjects: Sequence[Subject], lang: str) -> list[str]:
 def _against(first: Entry, other: Entry, limits: Thresholds, lang: str) -> dict[str, Any]:
     """What the guide reads from one run against the other."""
     turned = None
-    if first.rewards and other.rewards and same_set([first.subject, other.subject]):
+    epoch = common_epoch(first.subject, other.subject)
+    tested = epoch is None or first.evaluation == other.evaluation == f"epoch-{epoch}"
+    if first.rewards and other.rewards and tested and same_set([first.subject, other.subject]):
         turned = verdict.compare_accuracy(first.rewards, other.rewards, limits)
     found = read(other.subject, first.subject, limits, paired={"runs": turned} if turned else None)
     return {

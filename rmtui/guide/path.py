@@ -10,7 +10,7 @@ from typing import Any
 from rmtui.guide.expectations import expectation, good_enough
 from rmtui.guide.figures import CONSERVATIVE, FORMER_RATE, FORMER_RATE_EPOCHS, RAISED_RATE
 from rmtui.guide.readings import read
-from rmtui.guide.subject import Subject
+from rmtui.guide.subject import Subject, changes
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 
 DONE, HERE, AHEAD, SKIPPED = "done", "here", "ahead", "skipped"
@@ -78,8 +78,8 @@ def _rose(subject: Subject, before: Subject | None, limits: Thresholds) -> bool 
         return None
     if len(known) > 1:
         return known[-1][1] - known[0][1] > limits.flat_accuracy
-    earlier = before.newest("val_acc") if before else None
-    return None if earlier is None else known[-1][1] - earlier > limits.flat_accuracy
+    change = changes(before, subject).get("val_acc") if before else None
+    return None if change is None else change.delta > limits.flat_accuracy
 
 
 def _enough(subject: Subject | None, limits: Thresholds) -> bool | None:

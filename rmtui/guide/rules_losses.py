@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from rmtui.guide.statistics import wilson
-from rmtui.guide.subject import Change, Reading, Subject, changes
+from rmtui.guide.subject import Change, Reading, Subject, changes, common_epoch
 from rmtui.guide.thresholds import Thresholds
 from rmtui.guide.verdict import Turned
 
@@ -30,7 +30,8 @@ class Case:
             (first_epoch, first), (last_epoch, last) = known[0], known[-1]
             yield {"scope": "epochs", "from": first_epoch, "to": last_epoch}, Change(metric, first, last)
         if self.before is not None and metric in (against := changes(self.before, self.subject)):
-            yield {"scope": "runs", "from": self.before.run.name, "to": self.subject.run.name}, against[metric]
+            names = {"scope": "runs", "from": self.before.run.name, "to": self.subject.run.name}
+            yield names | {"at_epoch": common_epoch(self.before, self.subject)}, against[metric]
 
     @property
     def gap(self) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from rmtui.guide.rules_losses import Case, with_interval
 from rmtui.guide.statistics import LN2
-from rmtui.guide.subject import Change, Reading, changes
+from rmtui.guide.subject import Change, Reading, Subject, changes
 
 
 def stuck_at_ln2(case: Case) -> Iterator[Reading]:
@@ -19,17 +19,17 @@ def stuck_at_ln2(case: Case) -> Iterator[Reading]:
     # A loss that comes from above 0.69 and passes ln 2 on its way down is learning.
     if any(abs(value - LN2) > case.limits.ln2_distance for _, value in case.subject.known("train_loss")):
         return
-    if case.before is not None and _passing(case, last):
+    if case.before is not None and _passing(case, case.before):
         return
     rate, alpha, r = (case.subject.value(key) for key in ("learning_rate", "lora.alpha", "lora.r"))
     figures = {"train_loss": last, "ln2": LN2, "val_acc": accuracy, "learning_rate": rate, "alpha": alpha, "r": r}
     yield Reading("stuck_at_ln2", "warning", figures)
 
 
-def _passing(case: Case, last: float) -> bool:
+def _passing(case: Case, before: Subject) -> bool:
     """Imported runs know one epoch only: a loss far below the run before is on its way, not stuck."""
-    before = case.before.newest("train_loss") if case.before else None
-    return before is not None and before - last > case.limits.ln2_distance
+    change = changes(before, case.subject).get("train_loss")
+    return change is not None and -change.delta > case.limits.ln2_distance
 
 
 def late_warmup(case: Case) -> Iterator[Reading]:

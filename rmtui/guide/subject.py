@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rmtui.guide.figures import METRICS, better
-from rmtui.records.facts import Epoch, Run
+from rmtui.records.facts import Epoch, Run, State
 
 SEVERITIES = ("error", "warning", "info", "good")
 """In the order in which they are shown."""
@@ -60,8 +60,21 @@ class Subject:
         found = [(epoch, value) for epoch, value in pairs if value is not None and math.isfinite(value)]
         alone = figure(self.run, metric)
         if not self.run.epochs and alone is not None and math.isfinite(alone):
-            return [(max(1, round(self.run.epochs_done)), alone)]
+            return [(self.last_epoch, alone)]
         return found
+
+    @property
+    def unfinished(self) -> bool:
+        """The run has not come to its end, so its last epoch is not the one it was launched for."""
+        return self.run.state not in (State.FINISHED, State.IMPORTED)
+
+    @property
+    def last_epoch(self) -> int:
+        return self.run.epochs[-1].epoch if self.run.epochs else max(1, round(self.run.epochs_done))
+
+    def at(self, metric: str, epoch: int | None) -> float | None:
+        """The figure of an epoch; None for `epoch`: of the run's last one."""
+        return self.newest(metric) if epoch is None else dict(self.known(metric)).get(epoch)
 
     def newest(self, metric: str) -> float | None:
         """The figure of the run's last epoch itself; None where that epoch lacks it, whatever earlier ones have."""
@@ -108,9 +121,18 @@ class Change:
         }
 
 
+def common_epoch(*subjects: Subject) -> int | None:
+    """Where runs are held against each other while one is unfinished: the last epoch that all reached.
+
+    None once all have come to their end: then each stands for itself with its last epoch.
+    """
+    return min(item.last_epoch for item in subjects) if any(item.unfinished for item in subjects) else None
+
+
 def changes(before: Subject, after: Subject) -> dict[str, Change]:
-    """The last figures of two runs, metric by metric, where both are known."""
-    both = {metric: (before.newest(metric), after.newest(metric)) for metric in METRICS}
+    """The figures of two runs at their common epoch, metric by metric, where both are known."""
+    epoch = common_epoch(before, after)
+    both = {metric: (before.at(metric, epoch), after.at(metric, epoch)) for metric in METRICS}
     return {
         metric: Change(metric, first, last)
         for metric, (first, last) in both.items()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.guide import comparison
 from rmtui.guide.comparison import MOST, Entry
+from rmtui.guide.subject import Subject, common_epoch
 from rmtui.operations import subjects
 from rmtui.records.facts import Run
 from rmtui.records.index import Index
@@ -17,7 +19,8 @@ from rmtui.workspace import Workspace
 def compare(ws: Workspace, refs: Sequence[str], lang: str = "en", at: str = "last") -> dict[str, Any]:
     """The document of `compare --json` for two to six runs; every difference is against the first.
 
-    `at` chooses the evaluation whose pairs are tested: last, best, or a name such as epoch-2.
+    `at` chooses the evaluation whose pairs are tested: last (while a run is unfinished, the last epoch that all
+    reached), best, or a name such as epoch-2.
     """
     index = Index.open_reading(ws)
     try:
@@ -26,13 +29,20 @@ def compare(ws: Workspace, refs: Sequence[str], lang: str = "en", at: str = "las
         if not 2 <= len(ids) <= MOST:
             raise UserError(f"a comparison takes 2 to {MOST} runs, not {len(ids)}", remedy="rmtui compare RUN RUN…")
         runs = [index.run(run_id) for run_id in ids]
-        entries = [_entry(index, run, at) for run in runs]
+        entries = _entries(index, runs, at)
     finally:
         index.close()
     return comparison.compare(entries, subjects.limits(ws), lang)
 
 
-def _entry(index: Index, run: Run, at: str) -> Entry:
-    path = subjects.evaluation(run, at)
-    found = subjects.subject(index, run)
-    return Entry(found, subjects.read_rewards(path), path.stem) if path else Entry(found)
+def _entries(index: Index, runs: Sequence[Run], at: str) -> list[Entry]:
+    found = [subjects.subject(index, run) for run in runs]
+    epoch = common_epoch(*found) if at == "last" else None
+    return [
+        _entry(item, subjects.evaluation(item.run, at) if epoch is None else subjects.at_epoch(item.run, epoch))
+        for item in found
+    ]
+
+
+def _entry(subject: Subject, path: Path | None) -> Entry:
+    return Entry(subject, subjects.read_rewards(path), path.stem) if path else Entry(subject)

@@ -9,7 +9,7 @@ import re
 import pytest
 from guide_cases import subject
 from scipy import stats
-from support import START, config, make_run_folder
+from support import START, config, make_run_folder, training
 
 from rmtui.cli import main
 from rmtui.guide import comparison, tables
@@ -201,3 +201,17 @@ def test_no_difference_at_all_needs_no_number_of_pairs():
         "same",
         "same",
     )
+
+
+def test_a_run_under_way_is_tested_at_the_epoch_that_both_reached(ws, capsys):
+    a = make_run_folder(ws, "a")
+    b = make_run_folder(ws, "b", events=[event for event in training() if event.epoch <= 1], outcome=None)
+    write(a, rewards(240), "epoch-1")
+    write(a, rewards(300), "epoch-3")
+    write(b, rewards(240), "epoch-1")
+    document = compare(ws, capsys, "a", "b", "--json")
+    assert [run["evaluation"] for run in document["runs"]] == ["epoch-1", "epoch-1"]
+    assert document["paired"][0]["verdict"]["mended"] == document["paired"][0]["verdict"]["broken"] == 0
+    assert document["best"] is None
+    assert document["summary"]["train_loss"]["change"][1] is None
+    assert not [row["id"] for row in document["readings"][0]["readings"] if "rose" in row["id"] or "fell" in row["id"]]

@@ -8,11 +8,13 @@ import pytest
 from guide_cases import said, subject
 from scipy import stats
 
+from rmtui.guide import catalog
 from rmtui.guide.readings import read
 from rmtui.guide.statistics import LN2
 from rmtui.guide.subject import BadValue, RewardSummary
 from rmtui.guide.thresholds import Thresholds
 from rmtui.guide.verdict import compare_accuracy
+from rmtui.records.facts import State
 
 NONE = (None, None)
 
@@ -328,3 +330,32 @@ def test_a_silenced_reading_is_not_made():
 
 def test_a_run_without_figures_says_nothing():
     assert said(subject([])) == {}
+
+
+THREE = [(0.90, 0.65, 0.66), (0.60, 0.60, 0.71), (0.50, 0.55, 0.75)]
+
+
+def test_an_unfinished_run_is_held_against_the_same_epoch():
+    before = subject(THREE, name="done")
+    found = said(subject([(0.92, 0.64, 0.67)], state=State.RUNNING), before)
+    assert {"train_loss_rose", "val_loss_fell", "val_acc_rose"} <= found.keys() and "val_acc_fell" not in found
+    assert (found["val_acc_rose"].figures["first"], found["val_acc_rose"].figures["at_epoch"]) == (0.66, 1)
+    assert "against done at epoch 1" in catalog.text(found["val_acc_rose"])
+
+
+def test_a_finished_run_is_held_against_the_epoch_of_one_under_way():
+    found = said(subject(THREE), subject([(0.92, 0.66, 0.60)], name="begun", state=State.RUNNING))
+    against = read(subject(THREE), subject([(0.92, 0.66, 0.60)], state=State.RUNNING))
+    assert {item.figures["last"] for item in against if item.figures.get("scope") == "runs"} == set(THREE[0])
+    assert "val_acc_rose" in found
+
+
+def test_nothing_is_said_against_a_run_that_lacks_the_epoch():
+    before = subject([THREE[1]], name="old", state=State.IMPORTED, first_epoch=2)
+    assert not [item for item in read(subject([THREE[0]], state=State.RUNNING), before) if "scope" in item.figures]
+    assert [item for item in read(subject([THREE[0]]), before) if "scope" in item.figures]
+
+
+def test_finished_runs_of_different_lengths_are_held_against_each_other_at_their_ends():
+    found = said(subject(THREE), subject(THREE[:1]))
+    assert (found["val_acc_rose"].figures["first"], found["val_acc_rose"].figures["last"]) == (0.66, 0.75)
