@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.message import Message
-from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from rmtui.app import actions
@@ -18,10 +17,14 @@ from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.runactions import Done, RunActions
 from rmtui.app.summary import SIGNS
 from rmtui.app.widgets import figures
+from rmtui.app.widgets.choices import Choices, hanging
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.guide.catalog import metric_text, value_text
 from rmtui.records.facts import Run
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclass
@@ -45,14 +48,18 @@ class AdviceScreen(RunActions):
 
     def compose(self) -> ComposeResult:
         yield TopBar()
-        yield OptionList(id="items", markup=False)
+        yield Choices(id="items", markup=False)
         yield KeyLine()
 
     def current(self) -> Run | None:
         return self._run
 
     def on_mount(self) -> None:
-        self.query_one(TopBar).tell(f"{self._run.name}: what it means, what to try", "", self._run.preset or "")
+        self.query_one(TopBar).tell(
+            f"{self._run.name}: what it means, what to try",
+            "",
+            f"preset {self._run.preset}" if self._run.preset else "",
+        )
         self._fetch()
 
     def language_changed(self) -> None:
@@ -71,7 +78,7 @@ class AdviceScreen(RunActions):
     @on(Advised)
     def _advised(self, message: Advised) -> None:
         self._document = message.document
-        items = self.query_one(OptionList)
+        items = self.query_one(Choices)
         before = items.highlighted
         items.clear_options()
         items.add_options(list(self._options()))
@@ -94,27 +101,27 @@ class AdviceScreen(RunActions):
     def _title(self, words: str) -> Option:
         return Option(Text(words, palette_of(self).accent), disabled=True)
 
-    def _step(self, step: dict[str, Any]) -> Text:
+    def _step(self, step: dict[str, Any]) -> Table:
         palette, glyphs = palette_of(self), glyphs_of(self)
-        text = Text(f"{glyphs.arrow} {figures.clean(step['text'])}\n", "bold")
-        text.append(f"  {figures.clean(step['why'])}\n")
+        words = Text(overflow="fold").append(f"{figures.clean(step['text'])}\n", "bold")
+        words.append(f"{figures.clean(step['why'])}\n")
         for change in step["difference"]:
             key = change["key"]
             said = f"{value_text(key, change['from'])} {glyphs.arrow} {value_text(key, change['to'])}"
-            text.append(f"  {key}: {said}\n", palette.good)
+            words.append(f"{key}: {said}\n", palette.good)
         if step["expected"]:
             ranges = [
                 f"{metric} {metric_text(metric, ends[0])}–{metric_text(metric, ends[1])}"
                 for metric, ends in step["expected"].items()
             ]
-            text.append(f"  expected: {' · '.join(ranges)}\n", palette.quiet)
-        text.rstrip()
-        return text
+            words.append(f"expected: {' · '.join(ranges)}\n", palette.quiet)
+        words.rstrip()
+        return hanging((Text(f"{glyphs.arrow} ", palette.accent), words))
 
-    def _reading(self, reading: dict[str, Any]) -> Text:
+    def _reading(self, reading: dict[str, Any]) -> Table:
         sign, tone = SIGNS[reading["severity"]]
-        text = Text(f"{getattr(glyphs_of(self), sign)} ", palette_of(self).tone(tone))
-        return text.append(figures.clean(reading["text"]))
+        lead = Text(f"{getattr(glyphs_of(self), sign)} ", palette_of(self).tone(tone))
+        return hanging((lead, Text(figures.clean(reading["text"]))))
 
     def _expectations(self) -> Iterator[Option]:
         expected = self._document["expectations"]
@@ -124,28 +131,29 @@ class AdviceScreen(RunActions):
         record = self._document["forecast_record"]
         lines += [record["text"]] if record else []
         for line in lines or ["no figure is given for this preset, and too little is known for a forecast"]:
-            yield Option(Text(figures.clean(line), palette_of(self).quiet), disabled=True)
+            yield Option(hanging((Text("  "), Text(figures.clean(line), palette_of(self).quiet))), disabled=True)
 
-    def _path_line(self, step: dict[str, Any]) -> Text:
+    def _path_line(self, step: dict[str, Any]) -> Table:
         glyphs, palette = glyphs_of(self), palette_of(self)
-        here = step["state"] == "here"
-        sign = glyphs.ok if step["state"] == "done" else glyphs.pointer if here else " "
-        outcome = f"  {step['outcome_text']}" if step["state"] == "done" else ""
+        here, done = step["state"] == "here", step["state"] == "done"
+        sign = glyphs.ok if done else glyphs.pointer if here else " "
+        outcome = f"  {step['outcome_text']}" if done else ""
         run = f"  ({step['run']})" if step["run"] else ""
-        text = Text(f"{sign} {step['text']}", "bold" if here else "")
-        return text.append(f"{outcome}{run}  {'' if step['state'] == 'done' else step['state_text']}", palette.quiet)
+        words = Text().append(step["text"], "bold" if here else "")
+        words.append(f"{outcome}{run}  {'' if done else step['state_text']}".rstrip(), palette.quiet)
+        return hanging((Text(f"{sign} "), words))
 
     # Actions
 
     def _chosen(self) -> tuple[str, str]:
         """(advice or reading, id) under the cursor."""
-        items = self.query_one(OptionList)
+        items = self.query_one(Choices)
         if items.highlighted is None:
             return "", ""
         kind, name, *_ = (items.get_option_at_index(items.highlighted).id or "-").split("-")
         return kind, name
 
-    @on(OptionList.OptionSelected)
+    @on(Choices.OptionSelected)
     def _selected(self) -> None:
         self.action_take()
 

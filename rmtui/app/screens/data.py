@@ -11,13 +11,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.message import Message
-from textual.widgets import OptionList, Static
+from textual.widgets import Static
 from textual.widgets.option_list import Option
 
 from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar, Words
 from rmtui.app.runactions import RunActions
 from rmtui.app.widgets import figures
+from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.guide.datacheck.facts import FileReport, Finding, Report
@@ -58,7 +59,7 @@ class DataScreen(RunActions):
     def compose(self) -> ComposeResult:
         yield TopBar()
         with Container(id="body"):
-            yield OptionList(id="sets", markup=False)
+            yield Choices(id="sets", classes="-lines", markup=False)
             with VerticalScroll(id="report", can_focus=True):
                 yield Words(id="progress", classes="quiet")
                 yield Static(id="findings")
@@ -67,7 +68,7 @@ class DataScreen(RunActions):
     def on_mount(self) -> None:
         self.query_one(TopBar).tell("data check", "", str(self.ws.data))
         self._sets = data_files(self.ws.data)
-        items = self.query_one(OptionList)
+        items = self.query_one(Choices)
         items.add_options([Option(" + ".join(self._path_words(path) for path in paths)) for paths in self._sets])
         if self._sets:
             items.highlighted = 0
@@ -77,12 +78,12 @@ class DataScreen(RunActions):
     def _path_words(self, path: Path) -> str:
         return str(path.relative_to(self.ws.data))
 
-    @on(OptionList.OptionSelected)
+    @on(Choices.OptionSelected)
     def _selected(self) -> None:
         self.action_start()
 
     def action_start(self) -> None:
-        place = self.query_one(OptionList).highlighted
+        place = self.query_one(Choices).highlighted
         if place is None or self._busy:
             return
         self._busy, self._cancel = True, Event()
@@ -129,7 +130,7 @@ class DataScreen(RunActions):
 
     def _written(self, file: FileReport) -> Text:
         palette, glyphs = palette_of(self), glyphs_of(self)
-        text = Text(f"{self._path_words(file.path)}", palette.accent)
+        text = Text().append(self._path_words(file.path), palette.accent)
         text.append(f"   {figures.count(file.lines)} lines, {figures.count(file.good)} good pairs, ")
         text.append(f"{file.errors} errors, {file.warnings} warnings\n", palette.bad if file.errors else palette.good)
         for kind in file.counts:
@@ -144,7 +145,7 @@ class DataScreen(RunActions):
 
         palette, glyphs = palette_of(self), glyphs_of(self)
         bad = KINDS[kind].severity == "error"
-        text = Text(f"  {glyphs.gap if bad else glyphs.best_up} ", palette.bad if bad else palette.warn)
+        text = Text().append(f"  {glyphs.gap if bad else glyphs.best_up} ", palette.bad if bad else palette.warn)
         text.append(f"{kind} {glyphs.times}{count}", "bold").append(f"  {KINDS[kind].meaning}\n", palette.quiet)
         for finding in found[:LINES_A_KIND]:
             line = f"line {finding.line}" if finding.line else "file"

@@ -9,11 +9,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
+from textual.widgets import Static
 
 from rmtui.app import actions
 from rmtui.app.base import Base
-from rmtui.app.chrome import KeyLine, TopBar, Words
+from rmtui.app.chrome import KeyLine, TopBar, Words, short_path
 from rmtui.app.feed import Failed, in_thread
+from rmtui.app.widgets.choices import hanging
 from rmtui.app.widgets.palette import palette_of
 from rmtui.workspace import Workspace, create, open_workspace
 
@@ -61,20 +63,21 @@ class EmptyScreen(Base):
         yield TopBar()
         with Vertical(id="welcome"):
             yield Words(id="words")
+            yield Static(id="ways")
             yield Words(id="progress")
         yield KeyLine()
 
     def on_mount(self) -> None:
         folder = self.rmtui.folder
-        self.query_one(TopBar).tell("rmtui", "", str(folder))
+        self.query_one(TopBar).tell("rmtui", "", short_path(folder))
+        text = Text().append("Tune reward models from this terminal.\n\n", "bold")
+        self.query_one("#words", Words).say(text.append(f"{short_path(folder)} is no workspace yet. Three ways on:\n"))
         palette = palette_of(self)
-        text = Text("Tune reward models from this terminal.\n\n", "bold")
-        text.append(f"{folder} is no workspace yet. Three ways on:\n\n")
-        for key, word, explanation in WAYS:
-            text.append(f"  {key}", palette.accent).append(f"  {word:<8}", "bold").append(
-                f"{explanation}\n", palette.quiet
-            )
-        self.query_one("#words", Words).say(text)
+        rows = [
+            (Text(f"  {key}  ", palette.accent).append(f"{word:<8}", "bold"), Text(explanation, palette.quiet))
+            for key, word, explanation in WAYS
+        ]
+        self.query_one("#ways", Static).update(hanging(*rows))
 
     def action_demo(self) -> None:
         self._make("demo", self._demo)

@@ -13,13 +13,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.message import Message
-from textual.widgets import OptionList, Static
+from textual.widgets import Static
 from textual.widgets.option_list import Option
 
 from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar, Words
 from rmtui.app.runactions import RunActions
 from rmtui.app.widgets import figures
+from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.palette import palette_of
 from rmtui.records.facts import Run
 
@@ -54,7 +55,7 @@ class PairsScreen(RunActions):
         yield TopBar()
         yield Words(id="note", classes="quiet")
         with Container(id="body"):
-            yield OptionList(id="list", markup=False)
+            yield Choices(id="list", classes="-lines", markup=False)
             with VerticalScroll(id="reader", can_focus=True):
                 yield Static(id="pair")
         yield KeyLine()
@@ -82,7 +83,7 @@ class PairsScreen(RunActions):
         words = f"{document['count']} {self._kinds[self._kind]} of {document['pairs_scored']}"
         self.query_one(TopBar).tell(names, words, document["runs"][0]["evaluation"])
         self.query_one("#note", Words).say(document["note"])
-        items = self.query_one("#list", OptionList)
+        items = self.query_one("#list", Choices)
         items.clear_options()
         items.add_options([Option(self._line(pair)) for pair in document["pairs"]])
         items.highlighted = 0 if document["pairs"] else None
@@ -93,17 +94,17 @@ class PairsScreen(RunActions):
         margins = [rewards["margin"] if rewards else None for rewards in pair["rewards"]]
         said = " ".join(figures.fixed(margin, 2, sign=True) for margin in margins)
         prompt = pair["prompt"] or pair["chosen"] or pair["id"]
-        text = Text(f"{said}  ", palette_of(self).quiet, no_wrap=True, overflow="ellipsis")
+        text = Text().append(f"{said}  ", palette_of(self).quiet)
         return text.append(figures.clean(" ".join(prompt.split())[-80:]))
 
-    @on(OptionList.OptionHighlighted)
-    def _highlighted(self, message: OptionList.OptionHighlighted) -> None:
+    @on(Choices.OptionHighlighted)
+    def _highlighted(self, message: Choices.OptionHighlighted) -> None:
         self.query_one("#pair", Static).update(self._written(self._document["pairs"][message.option_index]))
         self.query_one("#reader").scroll_home(animate=False)
 
     def _written(self, pair: dict[str, Any]) -> Text:
         palette = palette_of(self)
-        text = Text(f"{pair['id']}", palette.quiet)
+        text = Text().append(pair["id"], palette.quiet)
         text.append(f"  line {pair['line']}\n" if pair.get("line") else "\n", palette.quiet)
         for run, rewards in zip(self._document["runs"], pair["rewards"], strict=True):
             if rewards:

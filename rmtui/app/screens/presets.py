@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.message import Message
-from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from rmtui.app import actions
-from rmtui.app.chrome import KeyLine, TopBar
+from rmtui.app.chrome import KeyLine, TopBar, short_path
 from rmtui.app.planning import Launched, Order, launch, usual_data
 from rmtui.app.runactions import RunActions
+from rmtui.app.widgets.choices import Choices, hanging
 from rmtui.app.widgets.palette import palette_of
 from rmtui.presets import Preset, all_presets
 from trainer.config import flatten
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclass
@@ -37,45 +41,43 @@ class PresetsScreen(RunActions):
 
     def compose(self) -> ComposeResult:
         yield TopBar()
-        yield OptionList(id="choice")
+        yield Choices(id="choice", markup=False)
         yield KeyLine()
 
     def on_mount(self) -> None:
-        self.query_one(TopBar).tell("which preset?", "", str(self.ws.presets))
+        self.query_one(TopBar).tell("which preset?", "", short_path(self.ws.presets))
         self.ask("presets", lambda: PresetsRead(tuple(all_presets(self.ws))))
 
     @on(PresetsRead)
     def _read(self, message: PresetsRead) -> None:
         self._presets = message.presets
-        choice = self.query_one(OptionList)
+        choice = self.query_one(Choices)
         choice.clear_options()
         choice.add_options([Option(self._told(preset)) for preset in message.presets])
         choice.highlighted = 0 if message.presets else None
         choice.focus()
 
-    def _told(self, preset: Preset) -> Text:
+    def _told(self, preset: Preset) -> Table:
         palette = palette_of(self)
-        text = Text(preset.name, palette.accent)
-        text.append(f"  {preset.title}\n", "bold")
-        text.append(f"   {preset.purpose}\n")
-        text.append(f"   {brief(preset)}\n", palette.quiet)
+        words = Text().append(f"{preset.title}\n", "bold").append(f"{preset.purpose}\n")
+        words.append(brief(preset), palette.quiet)
         if expected := expectation(preset):
-            text.append(f"   expected: {expected}\n", palette.quiet)
-        return text
+            words.append(f"\nexpected: {expected}", palette.quiet)
+        return hanging((Text(f"{preset.name}  ", palette.accent), words.append("\n")))
 
     def on_key(self, event: object) -> None:
         character = getattr(event, "character", None)
         for place, preset in enumerate(self._presets):
             if character and preset.name.casefold() == character.casefold():
-                self.query_one(OptionList).highlighted = place
+                self.query_one(Choices).highlighted = place
 
     def action_choose(self) -> None:
-        place = self.query_one(OptionList).highlighted
+        place = self.query_one(Choices).highlighted
         if place is not None:
             self._open(self._presets[place])
 
-    @on(OptionList.OptionSelected)
-    def _selected(self, message: OptionList.OptionSelected) -> None:
+    @on(Choices.OptionSelected)
+    def _selected(self, message: Choices.OptionSelected) -> None:
         self._open(self._presets[message.option_index])
 
     def _open(self, preset: Preset) -> None:

@@ -10,13 +10,13 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.message import Message
-from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.runactions import Done, RunActions
 from rmtui.app.widgets import figures
+from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.records.facts import Run
@@ -47,7 +47,7 @@ class QueueScreen(RunActions):
 
     def compose(self) -> ComposeResult:
         yield TopBar()
-        yield OptionList(id="waiting", markup=False)
+        yield Choices(id="waiting", classes="-lines", markup=False)
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -71,7 +71,7 @@ class QueueScreen(RunActions):
     @on(Waiting)
     def _show(self, message: Waiting) -> None:
         self._places = message.places
-        items = self.query_one(OptionList)
+        items = self.query_one(Choices)
         chosen = self._follow or self._chosen()
         self._follow = ""
         palette, glyphs = palette_of(self), glyphs_of(self)
@@ -89,16 +89,14 @@ class QueueScreen(RunActions):
 
     def _line(self, place: Place) -> Text:
         palette = palette_of(self)
-        text = Text(f"{place.place:>3}  {figures.fit(place.name, 28)}  needs {place.needs}")
-        text.append(f"   since {figures.clock(place.since, time.time())}", palette.quiet)
-        if not place.attended:
-            text.append("   waits for you: r starts it again", palette.warn)
-        elif place.reason:
-            text.append(f"   {figures.clean(place.reason)}", palette.quiet)
-        return text
+        text = Text(f"{place.place:>3}  {figures.fit(place.name, 26)}  ")
+        since = f"since {figures.clock(place.since, time.time())}"
+        if place.attended:
+            return text.append(f"waits for {place.needs}  ").append(since, palette.quiet)
+        return text.append("waits for you: r starts it again  ", palette.warn).append(since, palette.quiet)
 
     def _chosen(self) -> str:
-        items = self.query_one(OptionList)
+        items = self.query_one(Choices)
         if items.highlighted is None or items.highlighted >= items.option_count:
             return ""
         return items.get_option_at_index(items.highlighted).id or ""

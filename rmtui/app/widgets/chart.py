@@ -204,11 +204,17 @@ class Chart(Widget, can_focus=True):
     def _draw(self) -> list[Strip]:
         palette, glyphs = palette_of(self), glyphs_of(self)
         head = Strip(self._head(palette, glyphs))
-        if not any(finite(value) for curve in self._curves for value in curve.last):
+        if not self._has_values():
             return [head, Strip([]), Strip([Segment(" " * 8 + (self._note or "no values yet"), palette.quiet)])]
-        if self.size.height < FEWEST_ROWS:
+        if not self._has_room():
             return [head]
         return [head, *self._painted(palette, glyphs).strips(self._view.cursor)]
+
+    def _has_values(self) -> bool:
+        return any(finite(value) for curve in self._curves for value in curve.last)
+
+    def _has_room(self) -> bool:
+        return self.size.height >= FEWEST_ROWS
 
     def _painted(self, palette: Palette, glyphs: Glyphs) -> Picture:
         """The picture without its cursor, drawn anew only when something else changed."""
@@ -258,7 +264,7 @@ class Chart(Widget, can_focus=True):
         if quiet > 1:
             entries.append([Segment(f"{quiet} others  ", palette.quiet)])
         if self._band is not None:
-            if self._band.x:
+            if self._has_room() and self._has_values() and self._painted(palette, glyphs).shows_band:
                 entries.append([Segment(f"{self._band.label} {glyphs.band}  ", palette.quiet)])
             if self._band.target is not None:
                 target = self._figure(self._band.target)
@@ -280,7 +286,9 @@ class Chart(Widget, can_focus=True):
         return figures.fit(curve.label, min(24, cell_len(curve.label)), ellipsis=glyphs_of(self).ellipsis) + " "
 
     def _figure(self, value: float | None) -> str:
-        return figures.percent(value) if self.percent else figures.loss(value)
+        if self.percent:
+            return figures.percent(value)
+        return "0" if value == 0 else figures.loss(value)
 
 
 def _value(curve: Curve, at: float | None) -> float | None:

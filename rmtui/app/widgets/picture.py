@@ -58,6 +58,12 @@ class Picture:
         self._cells = [[Cell() for _ in range(self.columns)] for _ in range(self.rows)]
         self._lay()
 
+    @property
+    def shows_band(self) -> bool:
+        """Whether any of the band is in sight: it may lie outside, or behind curves."""
+        band = self.glyphs.band
+        return any(cell.sign == band for row in self._cells for cell in row)
+
     def strips(self, cursor: float | None) -> list[Strip]:
         """The lines of the picture, top first; `cursor` is its x."""
         return [*self._body(cursor), *self._feet()]

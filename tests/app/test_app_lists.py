@@ -1,0 +1,81 @@
+"""Screens that are lists: one line a row, hanging lines, weights of type, and the keys their footers name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import support
+from app_pilot import NARROW, WIDE, lines, opened, sees, until
+
+from rmtui.app.screens.advice import AdviceScreen
+from rmtui.app.screens.presets import PresetsScreen
+from rmtui.app.widgets.choices import Choices
+
+
+@pytest.fixture
+def runs(ws):
+    support.make_runs(ws, 6)
+    return ws
+
+
+def weights(pilot, words: str) -> set[bool]:
+    """Whether the segments that hold these words are bold."""
+    strips = pilot.app.screen._compositor.render_strips()
+    return {bool(one.style and one.style.bold) for strip in strips for one in strip if words in one.text}
+
+
+def below(pilot, start: str) -> tuple[str, str]:
+    """The line that begins with these words, borders and blanks aside, and the next one."""
+    shown = lines(pilot)
+    place = next(n for n, line in enumerate(shown) if line.strip().startswith(start))
+    return shown[place], shown[place + 1]
+
+
+async def test_advice_is_bold_in_its_first_line_alone_and_says_what_enter_does(runs):
+    async with opened(runs.root, NARROW) as pilot:
+        await pilot.press("j", "a")
+        screen = await until(pilot, lambda: pilot.app.screen if isinstance(pilot.app.screen, AdviceScreen) else None)
+        step = (await until(pilot, lambda: screen._document.get("advice")))[0]
+        await sees(pilot, step["text"][:30], "try it", "preset ")
+        assert weights(pilot, step["text"][:30]) == {True}
+        assert weights(pilot, step["why"][:20]) == {False}
+
+
+async def test_a_wrapped_reading_stands_below_its_first_word(runs):
+    async with opened(runs.root, NARROW) as pilot:
+        await pilot.press("j", "a")
+        screen = await until(pilot, lambda: pilot.app.screen if isinstance(pilot.app.screen, AdviceScreen) else None)
+        readings = await until(pilot, lambda: screen._document.get("readings"))
+        place, long = next((n, one) for n, one in enumerate(readings) if len(one["text"]) > 100)
+        items = screen.query_one(Choices)
+        items.highlighted = items.get_option_index(f"reading-{long['id']}-{place}")
+        await sees(pilot, long["text"][:40])
+        shown = lines(pilot)
+        first = next(n for n, line in enumerate(shown) if long["text"][:40] in line)
+        column = shown[first].index(long["text"][:40])
+        assert not shown[first + 1][:column].strip() and shown[first + 1][column] != " "
+
+
+async def test_the_three_ways_hang_and_home_is_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    (tmp_path / "new").mkdir()
+    async with opened(tmp_path / "new", NARROW) as pilot:
+        text = await sees(pilot, "Three ways on", "~/new is no workspace yet")
+        assert str(tmp_path) not in text
+        assert weights(pilot, "Tune reward models") == {True} and weights(pilot, "no workspace yet") == {False}
+        first, second = below(pilot, "d  demo")
+        column = first.index("a small model")
+        assert not second[:column].strip() and second[column] != " "
+
+
+async def test_presets_say_that_enter_opens_and_arrows_move(runs):
+    async with opened(runs.root, WIDE) as pilot:
+        await pilot.press("n")
+        screen = await until(pilot, lambda: pilot.app.screen if isinstance(pilot.app.screen, PresetsScreen) else None)
+        await sees(pilot, "conservative", "open")
+        choice = screen.query_one(Choices)
+        await pilot.press("down")
+        await until(pilot, lambda: choice.highlighted == 1)
+        assert choice.styles.background == screen.styles.background
+        assert choice.styles.background_tint.a == 0
