@@ -105,8 +105,13 @@ def turn_of(subject: Subject, limits: Thresholds) -> Turn | None:
     while rises + 1 < len(values) and values[-1 - rises] > values[-2 - rises]:
         rises += 1
     train = dict(subject.known("train_loss"))
-    fell = epoch in train and last_epoch in train and train[last_epoch] < train[epoch]
+    fell = epoch in train and last_epoch in train and _fell(train[epoch], train[last_epoch], limits)
     return Turn(epoch, lowest, last, last_epoch, rises, fell)
+
+
+def _fell(before: float, after: float, limits: Thresholds) -> bool:
+    """Below the threshold of a change, a loss neither falls nor rises."""
+    return after < before * (1 - limits.flat_loss)
 
 
 def turned(case: Case) -> Iterator[Reading]:
@@ -202,29 +207,37 @@ def watch(case: Case) -> Iterator[Reading]:
     if "train_loss" not in missing:
         yield _train_every_epoch(seen["train_loss"], case.limits)
     if "val_loss" not in missing:
-        yield _val_starts(seen["val_loss"])
+        yield _val_starts(seen["val_loss"], case.limits)
     if "val_acc" not in missing:
-        yield _acc_climbs(seen["val_acc"])
+        yield _acc_climbs(seen["val_acc"], case.limits)
 
 
 def _train_every_epoch(known: list[tuple[int, float]], limits: Thresholds) -> Reading:
+    """A small rise is let pass only in a loss that falls on the whole."""
+    noise = limits.last_loss_noise if _fell(known[0][1], known[-1][1], limits) else limits.flat_loss
     for (_, before), (epoch, value) in pairwise(known):
-        if value > before * (1 + limits.last_loss_noise):
+        if value > before * (1 + noise):
             return Reading("train_not_every_epoch", "warning", {"epoch": epoch, "first": before, "last": value}, 7)
+    still = [epoch for (_, before), (epoch, value) in pairwise(known) if not _fell(before, value, limits)]
+    if still:
+        return Reading("train_hardly_falls", "info", {"still": still, "epochs": len(known)}, 7)
     return Reading("train_every_epoch", "good", {"epochs": len(known)}, 7)
 
 
-def _val_starts(known: list[tuple[int, float]]) -> Reading:
-    for (_, before), (epoch, value) in pairwise(known):
-        if value < before:
-            return Reading("val_starts_falling", "good", {"epoch": epoch, "first": before, "last": value}, 7)
+def _val_starts(known: list[tuple[int, float]], limits: Thresholds) -> Reading:
+    """Against the highest so far, so that a slow fall is seen too."""
+    highest = known[0][1]
+    for epoch, value in known[1:]:
+        if _fell(highest, value, limits):
+            return Reading("val_starts_falling", "good", {"epoch": epoch, "first": highest, "last": value}, 7)
+        highest = max(highest, value)
     return Reading("val_not_falling", "info", {"epochs": len(known)}, 7)
 
 
-def _acc_climbs(known: list[tuple[int, float]]) -> Reading:
-    falls = [epoch for (_, before), (epoch, value) in pairwise(known) if value < before]
+def _acc_climbs(known: list[tuple[int, float]], limits: Thresholds) -> Reading:
+    falls = [epoch for (_, before), (epoch, value) in pairwise(known) if before - value > limits.flat_accuracy]
     figures = {"first": known[0][1], "last": known[-1][1], "epochs": len(known)}
-    if known[-1][1] > known[0][1]:
+    if known[-1][1] - known[0][1] > limits.flat_accuracy:
         name = "val_acc_climbs" if not falls else "val_acc_climbs_with_falls"
         return Reading(name, "good" if not falls else "info", figures | {"falls": falls}, 7)
     return Reading("val_acc_not_climbing", "info", figures | {"falls": falls}, 7)

@@ -176,13 +176,34 @@ def test_val_acc_carries_its_interval_where_the_pairs_are_known(n, half):
     ("train", "id"),
     [
         ((0.9, 0.8, 0.7), "train_every_epoch"),
-        ((0.9, 0.8, 0.807), "train_every_epoch"),
+        ((0.9, 0.8, 0.799), "train_hardly_falls"),
+        ((0.9, 0.8, 0.807), "train_hardly_falls"),
         ((0.9, 0.8, 0.809), "train_not_every_epoch"),
+        ((0.8, 0.804), "train_not_every_epoch"),
     ],
 )
 def test_train_loss_falls_every_epoch(train, id):
     found = said(losses(*train))
-    assert {"train_every_epoch", "train_not_every_epoch"} & found.keys() == {id}
+    assert {"train_every_epoch", "train_hardly_falls", "train_not_every_epoch"} & found.keys() == {id}
+
+
+@pytest.mark.parametrize("last", [0.6930, 0.6932, 0.6934])
+def test_what_stands_still_neither_falls_nor_rises(last):
+    found = said(subject([(0.6932, 0.6932, 0.500), (last, last, 0.501)]))
+    assert {"train_loss_flat", "val_loss_flat", "val_acc_flat"} <= found.keys()
+    moving = {"train_every_epoch", "train_not_every_epoch", "val_starts_falling", "val_acc_climbs"}
+    assert not moving & found.keys()
+    assert found["train_hardly_falls"].figures["still"] == [2]
+
+
+def test_a_slow_fall_of_val_loss_is_a_fall():
+    found = said(vals(0.6000, 0.5990, 0.5980, 0.5970))
+    assert "val_loss_fell" in found and found["val_starts_falling"].figures["epoch"] == 3
+
+
+def test_over_fitting_needs_a_train_loss_that_falls():
+    assert "overfitting_turn" in said(subject([(0.50, 0.60, None), (0.45, 0.65, None)]))
+    assert "overfitting_turn" not in said(subject([(0.50, 0.60, None), (0.4995, 0.65, None)]))
 
 
 def test_the_epoch_at_which_val_loss_starts_to_fall():
