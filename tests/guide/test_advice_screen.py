@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+
+from rich.console import Console
 from support import START, make_run_folder, training
 from textual.widgets import OptionList
 
@@ -16,7 +19,13 @@ async def shown(pilot, screen):
         if items.option_count:
             break
         await pilot.pause(0.02)
-    return [str(items.get_option_at_index(place).prompt) for place in range(items.option_count)]
+    return [written(items.get_option_at_index(place).prompt) for place in range(items.option_count)]
+
+
+def written(prompt):
+    console = Console(width=400, file=io.StringIO())
+    console.print(prompt)
+    return console.file.getvalue().strip()
 
 
 async def test_a_reading_of_the_epochs_and_of_the_run_before_are_both_shown(ws):
