@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -97,6 +98,7 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
     def on_mount(self) -> None:
         # Frames drawn while the terminal still changes hands are lost: once more when it has settled.
         self.app_resume_signal.subscribe(self, lambda _: self.set_timer(RESUME_SECONDS, self.action_redraw))
+        self.set_timer(FIRST_SYNC_SECONDS, gc.enable)
         mine = keys.read(self.folder)
         self.set_keymap(mine.keymap)
         for trouble in mine.troubles:

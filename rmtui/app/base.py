@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.text import Text
+from textual.app import App
 from textual.message_pump import MessagePump
 from textual.screen import Screen
 
@@ -16,6 +17,14 @@ from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
     from rmtui.app.app import RmtuiApp
+
+
+def breakpoints(app: App[None]) -> list[str]:
+    """The classes that a screen of the terminal's size gets with its first resize."""
+    found = []
+    for size, marks in ((app.size.width, app.HORIZONTAL_BREAKPOINTS), (app.size.height, app.VERTICAL_BREAKPOINTS)):
+        found += [name for least, name in sorted(marks or (), reverse=True) if size >= least][:1]
+    return found
 
 
 class Base(Screen[None]):

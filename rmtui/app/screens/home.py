@@ -8,6 +8,7 @@ from textual.containers import Container, Vertical
 from textual.timer import Timer
 
 from rmtui.app import actions
+from rmtui.app.base import breakpoints
 from rmtui.app.chrome import KeyLine, TopBar, short_path
 from rmtui.app.filterline import FilterLine
 from rmtui.app.listkeys import ListKeys
@@ -46,6 +47,8 @@ class HomeScreen(ListKeys):
         self._followed: list[Run | None] = []
 
     def compose(self) -> ComposeResult:
+        self._show_panel(self.memory.panel if self.memory.panel in PANELS else PANELS[0])
+        self.add_class(*breakpoints(self.app))  # before there are widgets that would have to be styled anew
         yield TopBar()
         with Container(id="body"):
             with Vertical(id="list"):
@@ -78,7 +81,6 @@ class HomeScreen(ListKeys):
 
     def on_mount(self) -> None:
         self.table.empty_text = "no runs yet: n opens preset A, B or C"
-        self._show_panel(self.memory.panel if self.memory.panel in PANELS else PANELS[0])
         self.query_one(FilterLine).fill(self.memory.query)
         if not self._show_rows():
             self._filter("")
