@@ -159,9 +159,14 @@ def _check_range(option: Option, number: float, shown: Any, source: str) -> list
 
 
 def figure(value: float) -> str:
-    """A bound or rate as people write it: `32`, `1048576`, `1.5e-5`, `0.1`."""
+    """A bound or rate as people write it: `32`, `1048576`, `1.5e-4`, `0.1`."""
+    if not math.isfinite(value):
+        return str(value)
     if value == int(value) and abs(value) < 1e15:
         return str(int(value))
+    if abs(value) < 1e-3:
+        mantissa, _, exponent = f"{value:e}".partition("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
     return re.sub(r"e([+-])0+", r"e\1", f"{value:g}").replace("e+", "e")
 
 

@@ -39,7 +39,7 @@ class Situation:
         for metric, base in start.items():
             own = self.subject.newest(metric)
             if metric in ranges and own is not None:
-                moved[metric] = [round(own * end / base, 4) for end in ranges[metric]]
+                moved[metric] = [round(own * end / base, 3) for end in ranges[metric]]
         return moved
 
     def fourth_epoch(self) -> dict[str, list[float]]:

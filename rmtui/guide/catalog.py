@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtui.guide.subject import Advice, Reading
+from trainer.config import figure
 
 LANGS = ("en", "zh")
 
@@ -81,12 +82,10 @@ def value_text(key: str, value: Any) -> str:
     """A value of the configuration as a person would type it."""
     if value is None:
         return "?"
-    if key == "learning_rate" and isinstance(value, (int, float)):
-        return rate_text(value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:g}"
+        return figure(value)
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     if isinstance(value, Mapping):
@@ -95,11 +94,8 @@ def value_text(key: str, value: Any) -> str:
 
 
 def rate_text(value: float) -> str:
-    """1.5e-5, as people write it, not 1.5e-05."""
-    mantissa, _, exponent = f"{value:e}".partition("e")
-    if -4 <= int(exponent) < 4:
-        return f"{value:g}"
-    return f"{float(mantissa):g}e{int(exponent)}"
+    """1.5e-5 and 1.5e-4, as people write them: one spelling everywhere."""
+    return figure(value)
 
 
 def metric_text(metric: str, value: float | None) -> str:
@@ -107,6 +103,11 @@ def metric_text(metric: str, value: float | None) -> str:
     if value is None:
         return "?"
     return _accuracy(value) if metric == "val_acc" else f"{value:.4f}"
+
+
+def bound_text(metric: str, value: float) -> str:
+    """An end of an expected range: two digits as the guide gives them, a third where a range was carried over."""
+    return _accuracy(round(value, 3)) if metric == "val_acc" else f"{value:.3f}".removesuffix("0")
 
 
 def _accuracy(value: float) -> str:

@@ -18,7 +18,7 @@ DONE, HERE, AHEAD, SKIPPED = "done", "here", "ahead", "skipped"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the path. `outcome` names the branch that was found: yes, no or unknown."""
+    """A step of the path. `outcome` names what was found: yes, no or unknown; tried; read, with `figures`."""
 
     id: str
     state: str
@@ -117,15 +117,16 @@ def steps(at: Standing) -> list[Step]:
     name = at.subject.run.name
     acc = {"val_acc": at.subject.newest("val_acc")}
     tried_a = at.preset_a.run.name if at.preset_a else None
+    tried_b = at.former_rate.run.name if at.former_rate else None
     acted = at.preset_a is not None or at.former_rate is not None
     questions = [
-        ("read_losses", at.losses, "unknown", name, {}),
+        ("read_losses", at.losses, "read" if at.losses else "unknown", name, _course(at.subject)),
         ("look_overfitting", at.overfit is not None, _word(at.overfit), name, {}),
         ("confirm_val_acc", at.known, _word(at.rose), name, acc),
         ("after_val_acc", at.known and at.rose is not None and acted, _word(at.rose), name, acc),
-        ("try_a", at.preset_a is not None, "unknown", tried_a, {}),
+        ("try_a", at.preset_a is not None, "tried" if tried_a else "unknown", tried_a, {}),
         ("judge_a", at.enough is not None, _word(at.enough), tried_a, {}),
-        ("b_rate", at.former_rate is not None, "unknown", at.former_rate.run.name if at.former_rate else None, {}),
+        ("b_rate", at.former_rate is not None, "tried" if tried_b else "unknown", tried_b, {}),
     ]
     found: list[Step] = []
     here = False
@@ -136,6 +137,12 @@ def steps(at: Standing) -> list[Step]:
         here = here or state == HERE
         found.append(Step(key, state, outcome, run if done or state == HERE else None, figures))
     return found
+
+
+def _course(subject: Subject) -> dict[str, list[float]]:
+    """Each loss of the first epoch and of the last, one figure where there is one epoch."""
+    known = {metric: [value for _, value in subject.known(metric)] for metric in ("train_loss", "val_loss")}
+    return {metric: [*values[:1], *values[1:][-1:]] for metric, values in known.items() if values}
 
 
 def _word(value: bool | None) -> str:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rmtui.guide.catalog import metric_text, say, value_text
+from rmtui.guide.catalog import bound_text, say, value_text
 from rmtui.guide.tables import width
 
 GLYPHS = {"error": "✗", "warning": "▲", "info": "·", "good": "✓"}
@@ -48,7 +48,7 @@ def _advice(document: Mapping[str, Any], lang: str) -> Iterator[str]:
             yield f"     {change['key']}: {before} → {after}"
         if row["expected"]:
             ranges = ", ".join(
-                f"{metric} {metric_text(metric, low)} … {metric_text(metric, high)}"
+                f"{metric} {bound_text(metric, low)} … {bound_text(metric, high)}"
                 for metric, (low, high) in row["expected"].items()
             )
             yield f"     {say('heading.expected', lang)}: {ranges}"

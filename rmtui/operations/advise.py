@@ -8,7 +8,7 @@ from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.guide import advice, expectations, forecast, path, readings
-from rmtui.guide.catalog import metric_text, reason, say, text
+from rmtui.guide.catalog import bound_text, metric_text, reason, say, text
 from rmtui.guide.comparison import reading_document
 from rmtui.guide.expectations import Judgement
 from rmtui.guide.forecast import Forecast, Record
@@ -86,9 +86,17 @@ def _step(step: path.Step, lang: str) -> dict[str, Any]:
         "state": step.state,
         "state_text": say(f"word.{step.state}", lang),
         "outcome": step.outcome,
-        "outcome_text": say(f"word.{step.outcome}", lang),
+        "outcome_text": _outcome(step, lang),
         "run": step.run,
     }
+
+
+def _outcome(step: path.Step, lang: str) -> str:
+    """What was found, in a word or in figures."""
+    if step.outcome != "read":
+        return say(f"word.{step.outcome}", lang)
+    ends = {metric: [metric_text(metric, value) for value in values] for metric, values in step.figures.items()}
+    return ", ".join(f"{metric} {' → '.join(shown)}" for metric, shown in ends.items())
 
 
 def expected(ws: Workspace, subject: Subject, limits: Thresholds, lang: str) -> dict[str, Any] | None:
@@ -117,7 +125,8 @@ def _ranges(ws: Workspace, run: Run) -> dict[str, Any]:
 def _judgement(item: Judgement, lang: str) -> dict[str, Any]:
     band = item.band
     shown = {"value": item.value, "low": band.low, "high": band.high}
-    figures = {name: metric_text(band.metric, value) for name, value in shown.items()}
+    figures = {name: bound_text(band.metric, value) for name, value in shown.items()}
+    figures["value"] = metric_text(band.metric, item.value)
     place = say(f"word.{item.place}", lang)
     if item.better is not None:
         place += f" ({say('word.better' if item.better else 'word.worse', lang)})"

@@ -13,7 +13,7 @@ from rmtui.guide import pairs as guide
 from rmtui.guide.kinds import KINDS
 from rmtui.guide.verdict import Rewards
 from rmtui.operations import subjects
-from rmtui.records.facts import Run
+from rmtui.records.facts import Run, State
 from rmtui.records.files import atomic_write
 from rmtui.records.index import Index
 from rmtui.workspace import Workspace
@@ -103,9 +103,21 @@ def _load(ws: Workspace, refs: Sequence[str], at: str) -> Loaded:
 def _evaluation(run: Run, at: str) -> Path:
     path = subjects.evaluation(run, at)
     if path is None:
-        why = "imported runs bring figures only" if run.state == "imported" else "no epoch has been evaluated yet"
-        raise UserError(f"{run.name} has no rewards of single pairs", why, "choose a run that was trained here")
+        raise UserError(f"{run.name} has no rewards of single pairs", *_why_none(run))
     return path
+
+
+def _why_none(run: Run) -> tuple[str, str]:
+    """Why there are no rewards, and what helps: it depends on whether any will come."""
+    if run.state is State.IMPORTED:
+        return "imported runs bring figures only", "choose a run that was trained here"
+    if between := [path.stem for path in subjects.evaluations(run)]:
+        return "no evaluation of that epoch was kept", f"name one of its evaluations: --at {between[-1]}"
+    if run.state.final:
+        return "it ended before its first evaluation", f"go on with it first: rmtui resume {run.id}"
+    steps = run.total_steps // run.num_epochs if run.total_steps and run.num_epochs else None
+    when = f", after step {steps}; it is at step {run.step}" if steps else ""
+    return f"it has not been evaluated yet; that comes at the end of epoch 1{when}", "ask again then"
 
 
 def _rows(ws: Workspace, runs: Sequence[Run]) -> tuple[dict[str, Row], Path | None, str]:

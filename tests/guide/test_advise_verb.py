@@ -189,3 +189,17 @@ def test_a_run_at_its_first_epoch_is_not_held_against_the_last_of_another(ws, ca
     readings = advise(ws, capsys, "now", "--lang", "en")["readings"]
     assert not {"train_loss_rose", "val_loss_rose", "val_acc_fell"} & {row["id"] for row in readings}
     assert any("against done at epoch 1" in row["text"] for row in readings)
+
+
+def test_the_path_tells_what_was_read_and_tried(ws, capsys):
+    make_run_folder(ws, "one")
+    steps = {row["id"]: row["outcome_text"] for row in advise(ws, capsys, "one", "--lang", "en")["path"]}
+    assert steps["read_losses"] == "train_loss 0.8500 → 0.5500, val_loss 0.6000 → 0.5600"
+    assert steps["try_a"] == "tried"
+
+
+def test_an_advised_rate_is_spelled_as_the_run_is(ws, capsys):
+    make_run_folder(ws, "one", config=config(learning_rate=1e-4), preset="C")
+    assert main(["-C", str(ws.root), "advise", "one", "--lang", "en"]) == 0
+    said = capsys.readouterr().out
+    assert "learning_rate: 1e-4 → 1.5e-4" in said and "learning_rate 1.5e-4" in said and "0.0001" not in said

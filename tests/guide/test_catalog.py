@@ -82,10 +82,23 @@ def test_the_language_is_as_wanted_else_the_locales(monkeypatch, wanted, environ
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1.5e-5, "1.5e-5"), (2e-5, "2e-5"), (1e-4, "0.0001"), (5e-4, "0.0005"), (0.1, "0.1"), (12345.0, "1.2345e4")],
+    [(1.5e-5, "1.5e-5"), (2e-5, "2e-5"), (1.5e-4, "1.5e-4"), (5e-4, "5e-4"), (0.1, "0.1"), (0.001, "0.001")],
 )
 def test_rates_are_written_as_people_write_them(value, text):
-    assert catalog.rate_text(value) == text
+    assert catalog.rate_text(value) == catalog.value_text("learning_rate", value) == text
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "text"),
+    [
+        ("val_loss", 0.55, "0.55"),
+        ("val_loss", 0.5352, "0.535"),
+        ("val_loss", 0.6, "0.60"),
+        ("val_acc", 0.7342, "73.4 %"),
+    ],
+)
+def test_ends_of_expected_ranges_have_as_many_digits_as_they_mean(metric, value, text):
+    assert catalog.bound_text(metric, value) == text
 
 
 @pytest.mark.parametrize(("value", "text"), [(-0.2315, "−23 %"), (0.0206, "+2 %"), (-0.009, "−0.9 %"), (0.0, "0.0 %")])

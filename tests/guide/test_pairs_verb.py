@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from support import START, config, make_run_folder
+from support import START, config, make_run_folder, training
 
 from rmtui.cli import main
 from rmtui.guide import pairs
@@ -179,3 +179,17 @@ def test_very_long_answers_are_compared_by_their_ends():
     left, right = pairs.differing(start + "one" + end, start + "two" + end)
     assert [piece for piece, differs in left if differs] == ["one"]
     assert [piece for piece, differs in right if differs] == ["two"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (None, ("has not been evaluated yet", "after step 20", "at step 12")),
+        ("stopped", ("before its first", "resume")),
+    ],
+)
+def test_without_an_evaluation_it_says_when_one_comes(ws, capsys, outcome, words):
+    make_run_folder(ws, "young", events=[event for event in training() if event.step <= 12], outcome=outcome)
+    assert main(["-C", str(ws.root), "pairs", "young"]) == 2
+    said = capsys.readouterr().err
+    assert "trained here" not in said and all(word in said for word in words), said

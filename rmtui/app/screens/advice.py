@@ -20,7 +20,7 @@ from rmtui.app.widgets import figures
 from rmtui.app.widgets.choices import Choices, hanging
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
-from rmtui.guide.catalog import metric_text, value_text
+from rmtui.guide.catalog import bound_text, value_text
 from rmtui.records.facts import Run
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class AdviceScreen(RunActions):
             words.append(f"{key}: {said}\n", palette.good)
         if step["expected"]:
             ranges = [
-                f"{metric} {metric_text(metric, ends[0])}–{metric_text(metric, ends[1])}"
+                f"{metric} {bound_text(metric, ends[0])}–{bound_text(metric, ends[1])}"
                 for metric, ends in step["expected"].items()
             ]
             words.append(f"expected: {' · '.join(ranges)}\n", palette.quiet)
