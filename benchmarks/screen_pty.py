@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROWS, COLUMNS = 45, 160
+LEFT_OUT = ("NO_COLOR", "TMUX", "PYTHONDONTWRITEBYTECODE")
+"""Of the environment: an installed program has its bytecode, as the libraries beside it have theirs."""
 ANSWERS = {
     b"\x1b[?2026$p": b"\x1b[?2026;2$y",
     b"\x1b[?2048$p": b"\x1b[?2048;0$y",
@@ -41,7 +43,7 @@ class Program:
         self.begun = time.perf_counter()
         self.last_byte = self.begun
         settings = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", "PYTHONUTF8": "1"}
-        ambient = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TMUX")}
+        ambient = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.chdir(folder or Path.cwd())
