@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.aliases import ALIASES
 from trainer.options import OPTIONS, SCHEMA_VERSION, DataFiles, Lora, Meta, Option, TrainConfig, options
 
 __all__ = [
@@ -52,8 +53,16 @@ class Problem:
     """error: refused before anything starts; warning: asked about on a terminal."""
 
     def __str__(self) -> str:
-        where = f"{self.source}: " if self.source else ""
-        return f"{where}{self.key}: {self.what}; {self.remedy}"
+        return f"{self._place}: {self.what}; {self.remedy}"
+
+    @property
+    def _place(self) -> str:
+        """The source and the key, either alone where it says both."""
+        if self.source == "--set":
+            return f"--set {self.key}"
+        if self.source.startswith("--"):
+            return self.source
+        return f"{self.source}: {self.key}" if self.source else self.key
 
 
 def flatten(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,6 +107,8 @@ def check(document: Mapping[str, Any], source: str = "") -> list[Problem]:
 
 
 def _closest(key: str) -> str:
+    if key in ALIASES:
+        return f"did you mean {ALIASES[key]}?"
     near = difflib.get_close_matches(key, OPTIONS, n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else "remove it; `rmtui presets --options` lists every key"
 

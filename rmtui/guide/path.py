@@ -119,7 +119,7 @@ def steps(at: Standing) -> list[Step]:
     tried_a = at.preset_a.run.name if at.preset_a else None
     tried_b = at.former_rate.run.name if at.former_rate else None
     acted = at.preset_a is not None or at.former_rate is not None
-    questions = [
+    questions: list[tuple[str, bool, str, str | None, Mapping[str, Any]]] = [
         ("read_losses", at.losses, "read" if at.losses else "unknown", name, _course(at.subject)),
         ("look_overfitting", at.overfit is not None, _word(at.overfit), name, {}),
         ("confirm_val_acc", at.known, _word(at.rose), name, acc),

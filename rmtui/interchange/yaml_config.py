@@ -14,35 +14,10 @@ import yaml
 
 from rmtui.errors import UserError
 from rmtui.interchange.text import whole
+from trainer.aliases import ALIASES
 from trainer.config import OPTIONS, flatten, nest, parse_text
 
 _LIMIT = 1 << 20
-_ELSEWHERE = {
-    "epochs": "num_epochs",
-    "num_train_epochs": "num_epochs",
-    "lr": "learning_rate",
-    "per_device_train_batch_size": "batch_size",
-    "per_device_eval_batch_size": "eval_batch_size",
-    "train_batch_size": "batch_size",
-    "accumulation_steps": "gradient_accumulation_steps",
-    "grad_accum": "gradient_accumulation_steps",
-    "lr_scheduler_type": "lr_scheduler",
-    "scheduler": "lr_scheduler",
-    "warmup": "warmup_ratio",
-    "model_name": "model",
-    "model_name_or_path": "model",
-    "base_model": "model",
-    "max_seq_length": "max_length",
-    "lora_r": "lora.r",
-    "lora_rank": "lora.r",
-    "lora_alpha": "lora.alpha",
-    "lora_dropout": "lora.dropout",
-    "lora.rank": "lora.r",
-    "lora.lora_alpha": "lora.alpha",
-    "lora.lora_dropout": "lora.dropout",
-    "lora_target_modules": "lora.target_modules",
-}
-"""Names of the same options in other trainers."""
 _SECTIONS = ("training.", "train.", "model.", "optimizer.", "data.", "rm.", "reward_model.")
 
 
@@ -94,8 +69,8 @@ def _known(key: str) -> str | None:
     for name in (key, *(key.removeprefix(section) for section in _SECTIONS)):
         if name in OPTIONS:
             return name
-        if name in _ELSEWHERE:
-            return _ELSEWHERE[name]
+        if name in ALIASES:
+            return ALIASES[name]
     return None
 
 

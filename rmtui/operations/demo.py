@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from rmtui import workspace
 from rmtui.demo import pairs
 from rmtui.errors import UserError
+from rmtui.launch import stack
 from rmtui.operations import launch, runs
 from rmtui.records.facts import Epoch, State
 from rmtui.records.folder import RunFolder, run_folders
@@ -22,7 +22,7 @@ from trainer.events import read_from
 
 MODEL = "models/demo"
 NAME = "demo"
-STACK = ("torch", "transformers", "peft", "accelerate")
+STACK = stack.NAMES
 OVERRIDES = {"learning_rate": "2.5e-4", "max_length": "128", "eval_steps": "8"}
 """Preset A's rate of 1.5e-5 teaches a model with random weights nothing in a hundred steps."""
 
@@ -98,12 +98,12 @@ def _refuse_foreign(root: Path) -> None:
 
 
 def _need_stack() -> None:
-    missing = [name for name in STACK if importlib.util.find_spec(name) is None]
+    missing = stack.missing(STACK)
     if missing:
         raise UserError(
             "the demo trains for real, and the training stack is not installed",
             f"missing: {', '.join(missing)}",
-            'install it with: pip install "rmtui[train]"',
+            stack.INSTALL,
         )
 
 

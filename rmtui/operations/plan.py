@@ -13,7 +13,7 @@ from typing import Any
 
 from rmtui import presets
 from rmtui.errors import UserError
-from rmtui.launch import command, machine, slots
+from rmtui.launch import command, machine, slots, stack
 from rmtui.launch.command import Command
 from rmtui.operations import check, estimates
 from rmtui.presets import Preset
@@ -118,7 +118,11 @@ def plan(
         "trainer": {"command": list(command.TRAINER), "schema": options.SCHEMA_VERSION},
         "launch": launch,
     }
-    derived = _check_inputs(draft, built, int(launch["processes"]), check_data)
+    missing = stack.missing()
+    derived = _check_inputs(draft, built, int(launch["processes"]), check_data and not missing)
+    if missing:  # nothing else can be mended before it
+        what = f"it is not installed here: {', '.join(missing)} missing"
+        draft.problems = [Problem("the training stack", what, stack.INSTALL)]
     line = command.command(command.job_of(spec, launch["devices"]), "RUN", "RUN/attempt-1")
     needs, sizes = slots.needs_of(spec), estimates.model_sizes(built)
     return Plan(spec, tuple(draft.problems), line, needs, derived, sizes, tuple(map(checked_name, tags)), stem)
@@ -166,6 +170,7 @@ def _choose_data(draft: _Draft, data: str, train: str, val: str, extra_val: Mapp
         except FileNotFoundError as error:
             draft.wrong("data", str(error), "name a data set that is there, or give --train and --val", "--data")
     draft.sources |= {key: "--data" for key in ("data.train", "data.val") if wanted}
+    draft.sources |= {f"data.extra_val.{key}": f"--val {key}" for key in extra_val}
     if train:
         draft.sources["data.train"] = "--train"
         flat["data.train"] = str((draft.cwd / Path(train).expanduser()).resolve())
@@ -264,7 +269,10 @@ def _check_data(draft: _Draft, built: TrainConfig, train: Path, val: Path) -> No
     model = Path(built.model)
     found = check.before_launch(train, val, model=model if model.is_dir() else None, max_length=built.max_length)
     for finding in found:
-        draft.wrong("data", finding.message, f"see rmtui check {train} {val}", finding.kind, severity=finding.severity)
+        key, path = ("data.val", val) if finding.message.startswith(f"{val}:") else ("data.train", train)
+        what = finding.message.removeprefix(f"{path}:").strip()
+        what = what if finding.line is None else f"line {what}"
+        draft.problems.append(Problem(key, what, f"see rmtui check {train} {val}", severity=finding.severity))
 
 
 def count_pairs(path: Path) -> int:

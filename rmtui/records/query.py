@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from rmtui.errors import UserError
+from trainer.aliases import ALIASES
 
 HELP = "words · state:failed · preset:a · tag:x -tag:y · lr>=1e-5 · lora.r=32 · val_acc>0.7 · since:2d · | for or"
 
@@ -39,17 +40,6 @@ NUMBER_COLUMNS = {
     "pinned": "pinned",
     "archived": "archived",
     "resumable": "resumable",
-}
-ALIASES = {
-    "lr": "learning_rate",
-    "batch": "batch_size",
-    "accumulation": "gradient_accumulation_steps",
-    "warmup": "warmup_ratio",
-    "schedule": "lr_scheduler",
-    "scheduler": "lr_scheduler",
-    "dropout": "lora.dropout",
-    "alpha": "lora.alpha",
-    "r": "lora.r",
 }
 _COLUMN = "~"
 """Stands before a column in SQL under way; `+` in its place keeps SQLite from using that column's index."""

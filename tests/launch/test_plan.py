@@ -163,3 +163,44 @@ def test_a_named_gpu_that_is_not_there_is_refused(ws):
     planned = plan(ws, "A", devices="7,8")
     assert [problem.key for problem in planned.errors] == ["devices"]
     assert kit.slots.needs_of(planned.spec).kind == "cpu"
+
+
+def test_a_problem_names_its_source_and_its_key_once(ws):
+    planned = plan(ws, "A", overrides={"lora.r": "0"}, data="nothing")
+    told = [str(problem) for problem in planned.errors]
+    assert any(line.startswith("--set lora.r: 0 is out of range") for line in told), told
+    assert any(line.startswith("--data: ") and "data: " not in line.removeprefix("--data: ") for line in told), told
+
+
+def test_a_finding_in_the_data_names_the_option_the_line_and_the_file_once(ws):
+    file = ws.root / "data/val/tiny_pairs.jsonl"
+    file.write_text(file.read_text() + "no json\n")
+    told = [str(problem) for problem in plan(ws, "A").errors]
+    assert len(told) == 1 and told[0].startswith("data.val: line 121: "), told
+    assert told[0].count(str(file)) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("lr", "learning_rate"),
+        ("epochs", "num_epochs"),
+        ("batch", "batch_size"),
+        ("r", "lora.r"),
+        ("alpha", "lora.alpha"),
+        ("dropout", "lora.dropout"),
+        ("warmup", "warmup_ratio"),
+        ("scheduler", "lr_scheduler"),
+    ],
+)
+def test_a_short_name_is_answered_with_the_whole_one(ws, typed, meant):
+    told = [str(problem) for problem in plan(ws, "A", overrides={typed: "2"}).errors]
+    assert told == [f"--set {typed}: unknown key; did you mean {meant}?"]
+
+
+def test_without_the_training_stack_that_is_said_first_and_only(ws, monkeypatch):
+    (ws.root / "base" / "tokenizer.json").write_text("{}")
+    monkeypatch.setattr("rmtui.launch.stack.importlib.util.find_spec", lambda name: None)
+    planned = plan(ws, "A", overrides={"lr": "2"}, train="nope.jsonl")
+    assert len(planned.problems) == 1
+    assert "torch" in str(planned.problems[0]) and 'pip install "rmtui[train]"' in str(planned.problems[0])
