@@ -81,6 +81,8 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "home.stop", "x", "stop", "Stop the run gracefully: it saves a checkpoint first; again: at once", footer=True
     ),
+    Action("home.resume", "r", "resume", "Go on from the newest valid checkpoint", footer=True),
+    Action("home.again", "b", "again, but …", "Open the run's configuration as a form", footer=True),
     Action("home.compare", "c", "compare", "Put the marked runs side by side (two to six)", footer=True),
     Action(
         "home.filter",
@@ -90,8 +92,6 @@ ACTIONS: tuple[Action, ...] = (
         footer=True,
     ),
     Action("home.advise", "a", "advice", "What the figures mean and what to try next"),
-    Action("home.again", "b", "again, but …", "Open the run's configuration as a form"),
-    Action("home.resume", "r", "resume", "Go on from the newest valid checkpoint"),
     Action(
         "home.sort_left", "less_than_sign,comma", "sort by column left", "Choose the column to sort by, to the left"
     ),
@@ -124,7 +124,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "run.stop", "x", "stop", "Stop the run gracefully: it saves a checkpoint first; again: at once", footer=True
     ),
-    Action("run.resume", "r", "resume", "Go on from the newest valid checkpoint"),
+    Action("run.resume", "r", "resume", "Go on from the newest valid checkpoint", footer=True),
     Action("run.again", "b", "again, but …", "Open the run's configuration as a form", footer=True),
     Action("run.advise", "a", "advice", "What the figures mean and what to try next", footer=True),
     Action("run.pairs", "P", "pairs", "Read the pairs that the run gets wrong, closest and tied"),

@@ -75,6 +75,10 @@ class Base(Screen[None]):
     def heading(self, words: str) -> Text:
         return Text(words, palette_of(self).accent)
 
+    def offers(self, action: str) -> bool:
+        """Whether the footer names this action now; the key itself works all the same, or says why not."""
+        return True
+
     def synced(self) -> None:
         """The index has something new, perhaps of the runs shown here; called for every open screen."""
 

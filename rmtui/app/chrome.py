@@ -145,15 +145,21 @@ class KeyLine(Widget):
             line.append(key, palette.accent).append(f" {word}   ")
         for key, word in last:
             line.append(key, palette.accent).append(f" {word}")
-        return line
+        return _in_ascii(line) if self.app.has_class(ASCII_CLASS) else line
 
     def _entries(self) -> list[tuple[str, str]]:
         entries: dict[str, tuple[str, str]] = {}
         for active in self.screen.active_bindings.values():
             binding = active.binding
-            if binding.show and active.enabled and binding.description:
+            offered = active.node is not self.screen or self._offers(binding.action)
+            if binding.show and active.enabled and binding.description and offered:
                 entries.setdefault(binding.action, (self._key(self.app.get_key_display(binding)), binding.description))
         return list(entries.values())
+
+    def _offers(self, action: str) -> bool:
+        from rmtui.app.base import Base
+
+        return not isinstance(self.screen, Base) or self.screen.offers(action)
 
     def _key(self, display: str) -> str:
         return display if glyphs_of(self).arrow != ">" else display.replace("⏎", "enter")

@@ -2,81 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from textual.message import Message
 
-from rmtui.app.widgets import figures
+from rmtui.app.widgets.device_load import Device
 
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """One device now. Bytes; load 0–1; degrees Celsius."""
-
-    name: str
-    load: float | None
-    used: int
-    total: int
-    celsius: float | None = None
+HEAT_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal")
+"""Drivers that tell a processor's temperature."""
+CPU_SECONDS = 0.2
+"""Over which the load of the processors is measured."""
 
 
 @dataclass
 class Loads(Message):
-    loads: tuple[Load, ...]
+    """The devices at one moment."""
+
+    devices: tuple[Device, ...]
 
 
 def look() -> Loads:
-    """GPUs first, then the processors; what the machine does not tell is None."""
+    """Each GPU, then the processors together."""
     return Loads((*_gpus(), _cpu()))
 
 
-def _cpu() -> Load:
+def _cpu() -> Device:
     import psutil
 
     memory = psutil.virtual_memory()
-    return Load(f"CPU ×{psutil.cpu_count()}", psutil.cpu_percent(None) / 100, memory.used, memory.total, _cpu_heat())
+    return Device(
+        "CPU", psutil.cpu_percent(CPU_SECONDS) / 100, memory.total - memory.available, memory.total, _cpu_heat()
+    )
 
 
 def _cpu_heat() -> float | None:
     import psutil
 
     found = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
-    heats = [sensor.current for name in ("coretemp", "k10temp", "cpu_thermal") for sensor in found.get(name, ())]
+    heats = [sensor.current for name in HEAT_SENSORS for sensor in found.get(name, ())]
     return max(heats, default=None)
 
 
-def _gpus() -> tuple[Load, ...]:
+def _gpus() -> Iterator[Device]:
     if not Path("/dev/nvidiactl").exists():
-        return ()
+        return
     import pynvml
 
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        return ()
+        return
     try:
-        return tuple(_gpu(number) for number in range(pynvml.nvmlDeviceGetCount()))
+        for number in range(pynvml.nvmlDeviceGetCount()):
+            yield _gpu(pynvml.nvmlDeviceGetHandleByIndex(number), number)
     except pynvml.NVMLError:
-        return ()
+        return
     finally:
         pynvml.nvmlShutdown()
 
 
-def _gpu(number: int) -> Load:
+def _gpu(handle: Any, number: int) -> Device:
+    """Each figure by itself: cards of a partitioned or virtual kind refuse some of them."""
     import pynvml
 
-    handle = pynvml.nvmlDeviceGetHandleByIndex(number)
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    load = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
-    heat = pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)
-    return Load(f"GPU {number}", load, memory.used, memory.total, float(heat))
+    def ask(question: str, *more: int) -> Any:
+        try:
+            return getattr(pynvml, question)(handle, *more)
+        except pynvml.NVMLError:
+            return None
 
-
-def words(load: Load) -> str:
-    """`GPU 0  87 %  11.2 of 24.0 GB  61 °C`."""
-    parts = [load.name]
-    parts += [f"{load.load * 100:.0f} %"] if load.load is not None else []
-    parts += [f"{figures.size(load.used)} of {figures.size(load.total)}"]
-    parts += [f"{load.celsius:.0f} °C"] if load.celsius is not None else []
-    return "  ".join(parts)
+    load, memory = ask("nvmlDeviceGetUtilizationRates"), ask("nvmlDeviceGetMemoryInfo")
+    heat = ask("nvmlDeviceGetTemperature", pynvml.NVML_TEMPERATURE_GPU)
+    return Device(
+        f"GPU {number}",
+        None if load is None else load.gpu / 100,
+        None if memory is None else memory.used,
+        None if memory is None else memory.total,
+        heat,
+    )

@@ -52,7 +52,7 @@ class ListKeys(RunActions):
             return
         self.memory.baseline = "" if self.memory.baseline == run.id else run.id
         self._tell_landmarks()
-        self.say(f"Δ is measured from {run.name}" if self.memory.baseline else "Δ is measured from no run")
+        self.say(f"differences are measured from {run.name if self.memory.baseline else 'no run'}")
 
     def action_filter(self) -> None:
         self.query_one(FilterLine).open()

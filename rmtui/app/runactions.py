@@ -49,6 +49,16 @@ class RunActions(Base):
         run = self.current()
         return [run] if run else []
 
+    def offers(self, action: str) -> bool:
+        """Stop while there is something to stop; then what goes on: resume where that is possible, else again."""
+        if action not in ("stop", "resume", "again"):
+            return True
+        run = self.current()
+        goes_on = run is not None and (run.state.alive or run.state is State.QUEUED)
+        can_resume = run is not None and run.resumable and not goes_on
+        offered = {"stop": goes_on, "resume": can_resume, "again": run is not None and not goes_on and not can_resume}
+        return offered[action]
+
     def _do(self, name: str, job: Callable[[], str]) -> None:
         """Do it in a worker; its words become a toast and the index catches up at once."""
         self.ask(name, lambda: Done(job()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from rmtui.app.widgets import figures
@@ -13,24 +14,39 @@ from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.records.facts import Run, State
 
+LEAST_REASON = 24
+"""Cells of state and reason that a head keeps, whatever else gives way."""
+
 
 def head(run: Run, glyphs: Glyphs, palette: Palette, width: int) -> Text:
-    """Name, state, progress and end; what does not fit gives way from the right."""
+    """Name, state, progress and end; what does not fit gives way from the right, a long reason first."""
     now = time.time()
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"{glyphs.states[run.state]} ", palette.state(run.state))
     line.append(figures.clean(run.name or run.id), "bold")
-    for words, tone in _head_parts(run, glyphs, now):
-        if line.cell_len + len(words) + 3 > width:
+    rest = list(_head_parts(run, glyphs, now))
+    room = width - line.cell_len - sum(cell_len(words) + 3 for words, _ in rest)
+    for words, tone in [(_state_words(run, glyphs, room), _state_tone(run)), *rest]:
+        if line.cell_len + cell_len(words) + 3 > width:
             break
         line.append("   ").append(words, palette.tone(tone))
     return line
 
 
-def _head_parts(run: Run, glyphs: Glyphs, now: float) -> Iterator[tuple[str, str]]:
+def _state_words(run: Run, glyphs: Glyphs, room: int) -> str:
+    """The state and why; the reason is cut to the room, but never to less than says something."""
+    if not run.reason:
+        return run.state.value
+    words = f"{run.state.value}: {figures.clean(run.reason)}"
+    return figures.fit(words, max(LEAST_REASON, min(room - 3, cell_len(words))), ellipsis=glyphs.ellipsis).rstrip()
+
+
+def _state_tone(run: Run) -> str:
     bad = run.state in (State.FAILED, State.KILLED)
-    tone = "bad" if bad else "live" if run.state.alive else "quiet"
-    yield (f"{run.state.value}: {figures.clean(run.reason)}" if run.reason else run.state.value), tone
+    return "bad" if bad else "live" if run.state.alive else "quiet"
+
+
+def _head_parts(run: Run, glyphs: Glyphs, now: float) -> Iterator[tuple[str, str]]:
     share = done(run)
     if run.state.alive:
         if run.num_epochs:
@@ -40,6 +56,8 @@ def _head_parts(run: Run, glyphs: Glyphs, now: float) -> Iterator[tuple[str, str
         if end := ends_at(run, now):
             yield f"ends {figures.clock(end, now)}", "text"
         return
+    if share is not None and share < 1:
+        yield f"{_bar(share, 10, glyphs)} {int(100 * share)} %", "quiet"
     moment = run.ended or run.started or run.created
     yield figures.clock(moment, now), "quiet"
     if run.started is not None and run.ended is not None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import support
 from app_pilot import NARROW, SIZES, SMALL, WIDE, lines, opened, sees, shown, told, type_text, until
 from rich.cells import cell_len
 
+from rmtui.app.chrome import KeyLine
 from rmtui.app.filterline import FilterLine
 from rmtui.app.panel import Charts
 from rmtui.app.screens.dialogs import Ask, Confirm
 from rmtui.app.widgets.run_table import RunTable
+from rmtui.records.facts import State
 from rmtui.records.folder import RunFolder
 
 
@@ -241,6 +244,34 @@ async def test_a_run_without_accuracy_is_no_baseline(ws):
         await pilot.press("B")
         await told(pilot, "no val_acc to measure from")
         assert pilot.app.memory.baseline == ""
+
+
+async def test_the_footer_offers_what_applies_to_the_run_under_the_cursor(ws, monkeypatch):
+    support.make_runs(ws, 2)
+    async with opened(ws.root, NARROW) as pilot:
+        keys = pilot.app.screen.query_one(KeyLine)
+        await until(pilot, lambda: "b again" in keys.said)
+        assert "stop" not in keys.said and "resume" not in keys.said
+        current = pilot.app.screen.current()
+        for state, resumable, offered in (
+            (State.RUNNING, False, "x stop"),
+            (State.QUEUED, False, "x stop"),
+            (State.INTERRUPTED, True, "r resume"),
+        ):
+            run = replace(current, state=state, resumable=resumable)
+            monkeypatch.setattr(pilot.app.screen, "current", lambda run=run: run)
+            pilot.app.screen._show_current()
+            assert offered in keys.said and "again" not in keys.said
+            assert ("x stop" in keys.said) != ("r resume" in keys.said)
+
+
+async def test_the_head_of_a_failed_run_keeps_progress_beside_a_long_reason(ws):
+    reason = "RoundTripFailed: " + "the model loads with other rewards than were trained " * 3
+    support.make_run_folder(ws, name="broken", events=support.training()[:32], outcome="failed", reason=reason)
+    for size in (NARROW, WIDE):
+        async with opened(ws.root, size) as pilot:
+            await until(pilot, lambda: "46 %" in pilot.app.screen.query_one("#head").said)  # 28 of 60
+            assert "failed: RoundTripFailed" in pilot.app.screen.query_one("#head").said
 
 
 async def test_marks_overlay_curves_with_colours_of_their_own(runs):

@@ -12,6 +12,7 @@ from rich.cells import cell_len
 
 from rmtui.app import themes
 from rmtui.app.actions import ACTIONS, PANES
+from rmtui.app.devices import Loads, look
 from rmtui.app.screens.advice import AdviceScreen
 from rmtui.app.screens.compare import CompareScreen
 from rmtui.app.screens.dialogs import Confirm
@@ -22,6 +23,7 @@ from rmtui.app.screens.launch import LaunchScreen
 from rmtui.app.screens.pairs import PairsScreen
 from rmtui.app.screens.presets import PresetsScreen
 from rmtui.app.screens.run import RunScreen
+from rmtui.app.widgets.device_load import Device
 from rmtui.app.widgets.form import Form
 from rmtui.app.widgets.log_view import LogView
 from rmtui.launch import slots
@@ -217,6 +219,27 @@ async def test_a_form_refuses_wrong_values_beside_the_field_and_starts_nothing(r
         assert not any(ready.runs.iterdir())
 
 
+def test_this_machine_tells_its_processors():
+    cpu = look().devices[-1]
+    assert cpu.name == "CPU" and 0 <= cpu.load <= 1 and 0 < cpu.used < cpu.total
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_running_run_shows_each_device_beside_its_curves_and_among_its_details(ws, size):
+    support.make_runs(ws, 1)
+    async with opened(ws.root, size) as pilot:
+        await pilot.press("enter")
+        screen = await screen_of(pilot, RunScreen)
+        await until(pilot, lambda: screen.current())
+        assert not screen.query_one("#devices").display, "a run that has ended loads no device"
+        gpu = Device("GPU 0", 0.87, 11.2 * 2**30, 24 * 2**30, 61.0)
+        screen.post_message(Loads((gpu, Device("CPU", 0.5, 4 * 2**30, 16 * 2**30))))
+        line = "87 %  11.2 GB of 24.0 GB  61 °C"
+        await sees(pilot, line)
+        await pilot.press("3")
+        await sees(pilot, line, "configuration" if size == WIDE else "50 %  4.0 GB of 16.0 GB")
+
+
 async def test_a_form_tells_parameters_and_memory_and_they_follow_the_method(ready):
     sizes = {"intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 100}
     facts = {"model_type": "llama", "hidden_size": 8, **sizes}
@@ -254,7 +277,7 @@ async def test_from_n_to_a_queued_run_by_key_alone_then_out_of_the_queue(ready):
             folder = RunFolder(next(ready.runs.iterdir()))
             assert folder.spec()["config"]["num_epochs"] == 4
             await pilot.press("Q")
-            await sees(pilot, "1 waiting", "needs the CPU")
+            await sees(pilot, "1 waiting", "waits for the CPU")
             await pilot.press("escape", "x")
             await screen_of(pilot, Confirm)
             await pilot.press("y")

@@ -214,3 +214,12 @@ async def test_any_size_is_survived(size):
             chart.show(curves, note="nothing yet")
             await pilot.press("left", "plus", "L", "m", "X")
             assert len(lines(chart)) == size[1]
+
+
+async def test_a_learning_rate_is_said_with_the_digits_it_has():
+    chart = Chart("learning rate")
+    async with Stage(chart).run_test(size=(100, 12)) as pilot:
+        for last, said in ((1.5e-5, "1.5e-5"), (0.0, " 0 ")):
+            chart.show([Curve.points("a/lr", "learning rate", [(1, 2e-5), (2, last)])], None)
+            await pilot.pause()
+            assert said in f"{lines(chart)[0]} " and "0.000" not in lines(chart)[0]

@@ -99,7 +99,7 @@ class HomeScreen(ListKeys):
         if self._awaited and self.table.select(self._awaited):
             self._awaited = ""
         if self._facts() != self._followed:
-            self.panel.show_run(self.current())
+            self._show_current()
             self._follow()
 
     def _facts(self) -> list[Run | None]:
@@ -130,10 +130,14 @@ class HomeScreen(ListKeys):
     @on(RunTable.Moved)
     def _moved(self, message: RunTable.Moved) -> None:
         self.memory.cursor = message.run_id or ""
-        self.panel.show_run(self.current())
+        self._show_current()
         if self._settle is not None:
             self._settle.stop()
         self._settle = self.set_timer(SETTLE_SECONDS, self._follow)
+
+    def _show_current(self) -> None:
+        self.panel.show_run(self.current())
+        self.query_one(KeyLine).renew()
 
     @on(RunTable.Opened)
     def _opened(self, message: RunTable.Opened) -> None:

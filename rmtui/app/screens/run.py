@@ -9,7 +9,7 @@ from textual.widgets import ContentSwitcher
 
 from rmtui.app import actions, details, said
 from rmtui.app.chrome import KeyLine, TopBar, Words
-from rmtui.app.devices import Loads, look, words
+from rmtui.app.devices import Loads, look
 from rmtui.app.load import CurvesLoaded, Shown, Wanted, load_curves
 from rmtui.app.load_run import EXTRA, ExtraLoaded, RunLoaded, load_extra, load_run, speed_words
 from rmtui.app.logs import LogOpened, open_log
@@ -18,6 +18,7 @@ from rmtui.app.runactions import RunActions
 from rmtui.app.summary import Summarised, summarise
 from rmtui.app.widgets.chart import Chart
 from rmtui.app.widgets.curves import Axis
+from rmtui.app.widgets.device_load import Device, DeviceLoad
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.log_view import LogView
 from rmtui.app.widgets.palette import palette_of
@@ -55,10 +56,11 @@ class RunScreen(RunActions):
                             yield Chart(metric.replace("_", " "), id=metric)
                 with VerticalScroll(id="summary", can_focus=True):
                     yield Words(id="says")
-                    yield Words(id="devices", classes="quiet")
+                yield DeviceLoad(id="devices")
             with Container(id="logpane"):
                 yield LogView(id="log")
             with VerticalScroll(id="details", can_focus=True):
+                yield DeviceLoad()
                 yield Words(id="facts")
         yield KeyLine()
 
@@ -87,10 +89,14 @@ class RunScreen(RunActions):
 
     @on(RunLoaded)
     def _loaded(self, message: RunLoaded) -> None:
-        run = self._run = message.run
+        before, run = self._run, message.run
+        self._run = run
+        if before is None or before.state.alive != run.state.alive:
+            self._look()
         glyphs, palette = glyphs_of(self), palette_of(self)
         line = said.head(run, glyphs, palette, self.size.width - 2)
         self.query_one(TopBar).tell_text(line)
+        self.query_one(KeyLine).renew()
         speed = speed_words(message.latest) if run.state.alive else run.note
         self.query_one("#pulse", Words).say("  ".join(filter(None, (said.pulse(run), speed))))
         self.query_one("#facts", Words).say(details.written(run, message.attempts, glyphs, palette))
@@ -132,10 +138,16 @@ class RunScreen(RunActions):
     def _look(self) -> None:
         if self._run is not None and self._run.state.alive:
             self.ask("devices", look, group="devices")
+        else:
+            self._show_devices(())
 
     @on(Loads)
     def _looked(self, message: Loads) -> None:
-        self.query_one("#devices", Words).say("\n".join(map(words, message.loads)))
+        self._show_devices(message.devices)
+
+    def _show_devices(self, devices: tuple[Device, ...]) -> None:
+        for shown in self.query(DeviceLoad):
+            shown.show(devices)
 
     # Logs
 

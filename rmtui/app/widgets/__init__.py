@@ -4,6 +4,5 @@ RunTable(source)    run_table.py     rows of a windowed source; Moved, Opened, M
 Chart(title)        chart.py         show(curves, band); a View shared between charts; ViewChanged, LogWanted
 LogView()           log_view.py      open(index); follow, search, filter; SearchDone, StepWanted
 Form()              form.py          load(texts, references); texts(), problems(), changes(); Changed, Focused
-KeyFigures()        key_figures.py   named figures aligned on the decimal point
-DeviceLoad()        device_load.py   processors and GPUs, read by read_devices()
+DeviceLoad()        device_load.py   processors and GPUs, a line each
 """
