@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -86,6 +87,15 @@ def derived_lines(plan: Plan, index: Index) -> dict[str, str]:
     if (past := past_time(index, plan)) is not None:
         lines["about"] = f"{figures.span(past.seconds)}, from {past.runs} past run{'s' if past.runs > 1 else ''}"
     return lines
+
+
+def short_line(plan: Plan) -> str:
+    """The command for a person: of the launcher's file the name alone; the launch itself takes the whole path."""
+    argv, line = plan.command.argv, plan.line
+    if "--config_file" not in argv:
+        return line
+    path = argv[argv.index("--config_file") + 1]
+    return line.replace(shlex.quote(path), f".../{Path(path).name}")
 
 
 def as_preset(run: Run) -> Preset:

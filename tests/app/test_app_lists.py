@@ -9,8 +9,12 @@ import support
 from app_pilot import NARROW, WIDE, lines, opened, sees, until
 
 from rmtui.app.screens.advice import AdviceScreen
+from rmtui.app.screens.form import FormScreen
+from rmtui.app.screens.help import STATES
 from rmtui.app.screens.presets import PresetsScreen
 from rmtui.app.widgets.choices import Choices
+from rmtui.launch.command import PLAIN_CONFIG
+from rmtui.records.facts import State
 
 
 @pytest.fixture
@@ -79,3 +83,26 @@ async def test_presets_say_that_enter_opens_and_arrows_move(runs):
         await until(pilot, lambda: choice.highlighted == 1)
         assert choice.styles.background == screen.styles.background
         assert choice.styles.background_tint.a == 0
+
+
+async def test_help_tells_what_the_signs_of_states_mean(runs):
+    async with opened(runs.root, NARROW) as pilot:
+        await pilot.press("question_mark")
+        text = await sees(pilot, "imported")
+        signs = {State.RUNNING: "●", State.QUEUED: "◌", State.FINISHED: "✓", State.FAILED: "✗", State.IMPORTED: "⌁"}
+        for state, sign in signs.items():
+            assert f"{sign}\xa0{state.value}" in text
+        assert set(STATES) == set(State)
+
+
+async def test_a_form_shows_the_workspace_s_model_and_a_short_command_while_the_launch_names_the_file(runs):
+    (runs.root / "workspace.toml").write_text('model = "models/small"\nprocesses = 2\n')
+    async with opened(runs.root, WIDE) as pilot:
+        await pilot.press("n")
+        await sees(pilot, "conservative")
+        await pilot.press("enter")
+        text = await sees(pilot, "models/small", "from workspace.toml", "--config_file .../accelerate.yaml")
+        assert str(PLAIN_CONFIG) not in text
+        screen = await until(pilot, lambda: pilot.app.screen if isinstance(pilot.app.screen, FormScreen) else None)
+        assert "model" not in screen.form.changes()
+        assert str(PLAIN_CONFIG) in screen._planned.plan.line

@@ -170,6 +170,15 @@ async def test_band_target_best_and_gap_are_marked():
         assert "guide's range" in text and "target 0.550" in text
 
 
+async def test_a_band_out_of_sight_is_not_in_the_legend():
+    chart = Chart("val_acc")
+    async with Stage(chart).run_test(size=(100, 24)) as pilot:
+        band = Band((800, 900), (0.6, 0.55), (0.75, 0.7))
+        chart.show([Curve.points("a/loss", "train", [(step, 0.5) for step in range(1, 601)])], band)
+        await pilot.pause()
+        assert "░" not in page(chart) and "guide's range" not in page(chart)
+
+
 async def test_six_runs_are_told_apart_without_colour():
     chart = Chart("loss")
     async with Stage(chart).run_test(size=(160, 30)) as pilot:

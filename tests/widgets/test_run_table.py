@@ -171,10 +171,21 @@ async def test_delta_is_shown_only_on_the_same_validation_pairs():
         assert "base" in lines(table)[1]
 
 
+async def test_signs_of_curves_stand_apart_from_those_of_states_and_only_where_there_are_several():
+    table = RunTable(Rows([run(1, state=State.RUNNING), run(2)]))
+    async with Stage(table).run_test(size=(120, 10)) as pilot:
+        table.set_slots({"run-000001": 0})
+        await pilot.pause()
+        assert lines(table)[1].count("●") == 1
+        table.set_slots({"run-000001": 0, "run-000002": 1})
+        await pilot.pause()
+        assert "● ● " in lines(table)[1] and "◆ ✓ " in lines(table)[2]
+
+
 async def test_ascii_mode_sends_ascii():
     table = RunTable(Rows([run(1, pinned=True), run(2, state=State.FAILED, reason="x")]))
     async with Stage(table, ascii_mode=True).run_test(size=(160, 10)) as pilot:
-        table.set_slots({"run-000001": 0})
+        table.set_slots({"run-000001": 0, "run-000002": 1})
         table.set_marked(["run-000002"])
         await pilot.pause()
         assert page(table).isascii()

@@ -19,6 +19,7 @@ from rmtui.app.planning import (
     Planned,
     as_preset,
     launch,
+    short_line,
     texts_of,
     usual_data,
     usual_model,
@@ -26,6 +27,7 @@ from rmtui.app.planning import (
     work_out,
 )
 from rmtui.app.screens.presets import expectation
+from rmtui.app.widgets.fields import Fallback
 from rmtui.app.widgets.form import Form, Reference
 from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
@@ -79,6 +81,8 @@ class FormScreen(Base):
     def on_mount(self) -> None:
         newest = next(iter(self.feed.index.runs("", limit=1)), None)
         self._data = self._run.data or "" if self._run else usual_data(self.ws, newest)
+        if self.ws.settings.model:
+            self.form.fields.fallbacks = {"model": Fallback(self.ws.settings.model, "workspace.toml")}
         self._load()
         if self._preset is not None and (model := usual_model(self.ws, self._preset, newest)):
             self._given.setdefault("model", model)
@@ -142,7 +146,7 @@ class FormScreen(Base):
     def _worked_out(self, message: Planned) -> None:
         self._planned = message
         self.form.set_derived(message.derived)
-        self.query_one("#line", Words).say(message.plan.line)
+        self.query_one("#line", Words).say(short_line(message.plan))
         self._show_problems()
 
     def _show_problems(self) -> None:

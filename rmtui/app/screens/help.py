@@ -13,7 +13,30 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from rmtui.app.actions import PANES, of_pane
+from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
+from rmtui.records.facts import State
+
+STATES: dict[State, str] = {
+    State.QUEUED: "waits for a device",
+    State.STARTING: "its processes load model and data",
+    State.RUNNING: "trains",
+    State.STOPPING: "saves a checkpoint, then ends",
+    State.FINISHED: "trained all its epochs",
+    State.STOPPED: "ended early because someone asked",
+    State.FAILED: "ended with an error: l shows the log",
+    State.KILLED: "ended from outside, without a word",
+    State.INTERRUPTED: "cut off by a restart; r goes on",
+    State.UNKNOWN: "its fate cannot be told from here",
+    State.IMPORTED: "trained elsewhere, read from its files",
+}
+OTHERS = {
+    "marked": "with space; drawn and compared",
+    "pinned": "stays at the top",
+    "best": "the best val_acc on its data",
+    "rose": "val_acc rose in the last epoch",
+    "fell": "val_acc fell in the last epoch",
+}
 
 
 class HelpScreen(ModalScreen[None]):
@@ -35,7 +58,7 @@ class HelpScreen(ModalScreen[None]):
 
     def _written(self) -> Text:
         palette = palette_of(self)
-        text = Text()
+        text = self._legend()
         for title, rows in self._sections:
             text.append(f"{title}\n", palette.accent)
             width = min(16, max((len(keys) for keys, _, _ in rows), default=0))
@@ -43,8 +66,27 @@ class HelpScreen(ModalScreen[None]):
                 text.append(f"  {keys:<{width}}  ", "bold").append(word)
                 text.append(f"  {explanation}\n" if explanation else "\n", palette.quiet)
             text.append("\n")
-        text.append("Keys can be changed in keys.toml of the workspace. ", palette.quiet)
-        text.append("States: glyph and word, colour only repeats them.", palette.quiet)
+        text.append_text(self._signs()).append("\n")
+        return text.append("Keys can be changed in keys.toml of the workspace.", palette.quiet)
+
+    def _legend(self) -> Text:
+        """The signs of the states in a line or two; what they mean in detail stands below the keys."""
+        palette, glyphs = palette_of(self), glyphs_of(self)
+        text = Text()
+        for state in STATES:
+            text.append(glyphs.states[state], palette.state(state)).append(f"\xa0{state.value}  ")
+        return text.append("\n\n")
+
+    def _signs(self) -> Text:
+        """What stands before a run's name; colour only repeats the sign and the word."""
+        palette, glyphs = palette_of(self), glyphs_of(self)
+        text = Text().append("signs of a run\n", palette.accent)
+        for state, meaning in STATES.items():
+            text.append(f"  {glyphs.states[state]}  ", palette.state(state)).append(f"{state.value:<12}")
+            text.append(f"{meaning}\n", palette.quiet)
+        signs = (glyphs.marked, glyphs.pinned, glyphs.best, glyphs.up, glyphs.down)
+        for sign, (word, meaning) in zip(signs, OTHERS.items(), strict=True):
+            text.append(f"  {sign}  {word:<12}").append(f"{meaning}\n", palette.quiet)
         return text
 
     def action_leave(self) -> None:

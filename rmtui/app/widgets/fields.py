@@ -18,6 +18,14 @@ class Reference:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """What counts while a field is empty, and where that is said."""
+
+    text: str
+    source: str
+
+
 def spelled(value: Any) -> str:
     """A value as a person would type it: 1.5e-5, true, a,b, name=path."""
     if isinstance(value, bool):
@@ -63,6 +71,8 @@ class Fields:
     def __init__(self, options: Mapping[str, Option]) -> None:
         self.options = options
         self.references: tuple[Reference, ...] = ()
+        self.fallbacks: Mapping[str, Fallback] = {}
+        """Shown in the place of empty fields, never taken for their own."""
         self._texts: dict[str, str] = {}
         self._done: list[_Change] = []
         self._undone: list[_Change] = []
@@ -77,6 +87,10 @@ class Fields:
 
     def text(self, key: str) -> str:
         return self._texts[key]
+
+    def fallback(self, key: str) -> Fallback | None:
+        """What counts instead of a field that is empty."""
+        return None if self._texts[key].strip() else self.fallbacks.get(key)
 
     def texts(self) -> dict[str, str]:
         return dict(self._texts)

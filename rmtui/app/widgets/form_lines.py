@@ -102,13 +102,16 @@ class FormLines:
             text = f"{text} ▾" if not self.glyphs.curves.isascii() else f"{text} v"
         room = VALUE if cell_len(text) < VALUE else min(cell_len(text) + 2, self._room() // 2)
         if not text:
-            return [Segment(fit(self.glyphs.dash, VALUE), self.palette.quiet)]
+            fallback = self.fields.fallback(option.key)
+            words = clean(fallback.text) if fallback else self.glyphs.dash
+            room = min(max(VALUE, cell_len(words) + 2), self._room() // 2)
+            return [Segment(fit(words, room - 1, ellipsis=self.glyphs.ellipsis) + " ", self.palette.quiet)]
         return [Segment(fit(text, room - 1, ellipsis=self.glyphs.ellipsis) + " ", style)]
 
     def _beside(
         self, option: Option, problems: list[Problem], differs: list[tuple[str, str]], room: int
     ) -> list[Segment]:
-        """An error first, then what differs, then a warning, else unit and range."""
+        """What is wrong first, then where an empty field's value comes from, what differs, else unit and range."""
         quiet = self.palette.quiet
         for problem in problems:
             bad = problem.severity == "error"
@@ -116,6 +119,8 @@ class FormLines:
             return [
                 Segment(fit(text, room, ellipsis=self.glyphs.ellipsis), self.palette.bad if bad else self.palette.warn)
             ]
+        if fallback := self.fields.fallback(option.key):
+            return [Segment(fit(f"from {fallback.source}", room, ellipsis=self.glyphs.ellipsis), quiet)]
         if differs:
             arrow = "<-" if self.glyphs.curves.isascii() else "←"
             said = "   ".join(f"{name} {text or self.glyphs.dash}" for name, text in differs)

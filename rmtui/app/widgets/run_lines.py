@@ -14,8 +14,8 @@ from rmtui.app.widgets.figures import fit
 from rmtui.app.widgets.palette import Palette
 from rmtui.records.facts import Run, State
 
-LEAD = 4
-"""Cells before the first column: mark, colour of the curve, sign of the state, blank."""
+LEAD = 5
+"""Cells before the first column: mark, sign of the curve, blank, sign of the state, blank."""
 
 Layout = Sequence[tuple[Column, int]]
 
@@ -59,7 +59,7 @@ class RunLines:
         segments = [
             Segment(glyphs.marked if marked else " ", palette.accent),
             Segment(" ") if slot is None else Segment(glyphs.curves[slot % len(glyphs.curves)], palette.run(slot)),
-            Segment(f"{glyphs.states[run.state]} ", palette.state(run.state)),
+            Segment(f" {glyphs.states[run.state]} ", palette.state(run.state)),
         ]
         for column, width in columns:
             cell = column.say(run, setting)

@@ -118,8 +118,8 @@ class RunTable(ScrollView, can_focus=True):
         self.refresh()
 
     def set_slots(self, slots: Mapping[str, int]) -> None:
-        """Run id → colour slot of the runs whose curves are on screen."""
-        before = self._setting.slots
+        """Run id → colour slot of the runs whose curves are on screen; a single one needs no sign to tell it apart."""
+        before, slots = self._setting.slots, slots if len(slots) > 1 else {}
         if dict(before) != dict(slots):
             self._setting = replace(self._setting, slots=dict(slots))
             self._refresh_runs({run_id for run_id in {*before, *slots} if before.get(run_id) != slots.get(run_id)})
