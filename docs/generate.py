@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
+from textual.keys import format_key
+
+from rmtui.app.actions import PANES, of_pane
 from rmtui.cli import parser
 from rmtui.cli.verbs import Verb
 from trainer.config import OPTIONS, Option, figure, range_text
@@ -122,7 +125,27 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-PAGES = {"configuration.md": configuration, "cli.md": command_line}
+def keys() -> str:
+    """Every key of the app, pane by pane."""
+    lines = ["# Keys", "", _HEAD, *_KEYS_INTRODUCTION]
+    for pane, title in PANES.items():
+        lines += ["", f"## {title[0].upper()}{title[1:]}", "", "| key | id | what it does |", "|---|---|---|"]
+        lines += [f"| {_keys(action.keys)} | `{action.id}` | {_cell(action.help)} |" for action in of_pane(pane)]
+    return "\n".join(lines) + "\n"
+
+
+_KEYS_INTRODUCTION = (
+    "Source: `rmtui/app/actions.py`. In the app `?` shows what each key does in the focused pane, and `:` finds an",
+    "action by name; tables, charts, logs and forms have further keys, which `?` shows there. `keys.toml` gives an",
+    "action other keys by its id ([how](files.md#keystoml)).",
+)
+
+
+def _keys(names: str) -> str:
+    return " ".join(f"`{'enter' if name == 'enter' else _cell(format_key(name))}`" for name in names.split(","))
+
+
+PAGES = {"configuration.md": configuration, "cli.md": command_line, "keys.md": keys}
 
 
 def main() -> int:
