@@ -6,13 +6,8 @@ import re
 
 from rich.cells import cell_len, chop_cells
 
-_ESCAPE = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|\x9c|$)"  # OSC, DCS, SOS, PM, APC up to their end
-    r"|\x1b[ -/]*[0-~]?"
-    r"|\x9b[0-?]*[ -/]*[@-~]"
-)
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+from rmtui.records.logtext import harmless
+
 _TIME = re.compile(r"^\[?(?:\d{4}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s+(?=\S)")
 _STEP = re.compile(r"\bstep[ =:/]*(\d+)", re.IGNORECASE)
 ERROR = re.compile(
@@ -30,10 +25,7 @@ def shown(raw: str, times: bool = True) -> str:
     text = raw.rstrip("\r\n")
     if len(text) > LONGEST:
         text = f"{text[:LONGEST]} … {len(text) - LONGEST} characters more"
-    if "\r" in text:
-        text = next((part for part in reversed(text.split("\r")) if part.strip()), "")
-    if not text.isprintable():
-        text = _CONTROL.sub("·", _ESCAPE.sub("", text).expandtabs(4))
+    text = harmless(text, "·").expandtabs(4)
     return text if times else _TIME.sub("", text, count=1)
 
 
