@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from rmtui.app.widgets import figures
-from rmtui.app.widgets.key_figures import aligned
 
 
 @given(
@@ -56,9 +55,3 @@ def test_large_numbers():
     assert [figures.short(n) for n in (850, 12_500, 999_999, 3_200_000, 2e9)] == ["850", "12.5k", "1M", "3.2M", "2G"]
     assert figures.count(1234567) == "1 234 567"
     assert [figures.size(n) for n in (512, 3500, 11 * 2**30)] == ["512 B", "3.4 kB", "11.0 GB"]
-
-
-def test_points_stand_in_one_column():
-    texts = aligned(["1.5", "12", "0.003", "1.2e-5"])
-    assert len({len(text) for text in texts}) == 1
-    assert {text.index(".") for text in texts if "." in text} == {texts[1].rindex("2") + 1}
