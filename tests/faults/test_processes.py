@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import functools
 import os
 import pty
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 from pathlib import Path
 
@@ -148,7 +151,7 @@ def test_the_app_killed_and_its_terminal_closed(ws, audit):
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            preexec_fn=lambda fd=slave: __import__("fcntl").ioctl(fd, __import__("termios").TIOCSCTTY, 0),
+            preexec_fn=functools.partial(_own_terminal, slave),
         )
         os.close(slave)
         run = kit.RunFolder(ws.runs / os.read(master, 100).decode().strip())
@@ -156,11 +159,17 @@ def test_the_app_killed_and_its_terminal_closed(ws, audit):
         if how == "kill":
             app.kill()
         os.close(master)
-        assert app.wait(10) == (-signal.SIGKILL if how == "kill" else -signal.SIGHUP)
+        assert app.wait(60) == (-signal.SIGKILL if how == "kill" else -signal.SIGHUP)
         assert state.status(run).state == State.RUNNING and state.status(run).supervised
         kit.go(run)
         kit.until_ended(run)
         assert audit(run).state == State.FINISHED
+
+
+def _own_terminal(slave):
+    """Between fork and exec: the terminal controls the new session, and its hang-up counts even under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
 
 def test_a_reused_pid_is_not_the_run(ws, audit):
