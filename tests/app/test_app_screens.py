@@ -324,6 +324,7 @@ async def test_a_form_of_a_past_run_holds_its_values(runs):
         screen = await screen_of(pilot, FormScreen)
         await sees(pilot, "helpful-C-5 again, but …")
         assert screen.query_one(Form).texts()["learning_rate"] == "2e-5"
+        assert screen.order().procs == 2, "as many processes as the run had"
 
 
 # Compare, advice, pairs, data

@@ -133,7 +133,7 @@ class FormScreen(Base):
         if self._preset is not None:
             return Order(self._preset, changes, self._data)
         assert self._run is not None
-        return Order(as_preset(self._run), changes, self._data)
+        return Order(as_preset(self._run), changes, self._data, self._run.processes)
 
     def _work_out(self) -> None:
         if any(problem.severity == "error" for problem in self.form.problems()):
