@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import support
 
+from rmtui.records import proc
 from rmtui.records.facts import State
 from rmtui.records.folder import RunFolder
 from rmtui.records.state import status
@@ -145,13 +146,27 @@ def test_a_terminal_that_is_none_is_refused_in_words(listed: Path):
     assert done.returncode == 2 and "needs a terminal" in done.stderr
 
 
+def send(run: RunFolder, number: signal.Signals) -> None:
+    """A signal to every process of the run's training."""
+    for process in proc.tagged(run.id):
+        os.kill(process.proc.pid, number)
+
+
+def trains(folder: Path) -> RunFolder | None:
+    """The run below `folder` that has made a step."""
+    runs = (RunFolder(path) for path in (folder / "runs").glob("[0-9]*"))
+    started = ((run, attempt) for run in runs if (attempt := run.last_attempt()))
+    return next((run for run, attempt in started if any(step for step, _ in attempt.rank_steps().values())), None)
+
+
 def test_demo_trains_on_while_the_app_is_killed_and_is_there_when_it_reopens(terminal: Terminal, tmp_path: Path):
     pytest.importorskip("torch")
     terminal.run()
     terminal.sees("Three ways on")
     terminal.press("d")
-    terminal.sees("running", "step 1/93", "loss", seconds=120)
-    run = next(run for run in map(RunFolder, (tmp_path / "runs").iterdir()) if run.last_attempt())
+    run = support.wait_until(lambda: trains(tmp_path), 180, every=0.01)
+    send(run, signal.SIGSTOP)  # on a fast machine the training would end while the test looks
+    terminal.sees("running", "/93", "loss")
     os.kill(terminal.app_pid(), signal.SIGKILL)
     terminal.sees("Killed")
     assert status(run).state.alive, "the training goes on without the app"
@@ -162,6 +177,8 @@ def test_demo_trains_on_while_the_app_is_killed_and_is_there_when_it_reopens(ter
     terminal.press("x")
     terminal.sees("Stop demo?")
     terminal.press("y")
+    support.wait_until(lambda: status(run).state is State.STOPPING, 60)
+    send(run, signal.SIGCONT)
     support.wait_until(lambda: status(run).state is State.STOPPED, 180)
     terminal.sees("■ demo")
     terminal.press("q")

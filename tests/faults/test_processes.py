@@ -121,7 +121,7 @@ def test_supervisor_and_launcher_killed_ranks_are_adopted(ws, audit):
     run = two_ranks(ws, steps=5, hold_at=2)
     kit.until_step(run, 2, ranks=2)
     kit.kill(kit.supervisor(run))
-    assert state.status(run).supervised is False
+    kit.until(lambda: not state.status(run).supervised, "the lock's end, with the last thread")
     kit.kill(launcher(run))
     adopt.adopt_all(ws)
     kit.until(lambda: not kit.supervised(run) and kit.none_left(run), "the last word, if anybody was there to say it")

@@ -86,8 +86,9 @@ def test_a_disk_that_fills_under_a_training_ends_it_as_failed(ws, small, audit):
 def test_a_disk_that_stays_full_leaves_no_run_that_looks_alive(ws, small, audit):
     run = kit.start(ws, steps=5, hold_at=2)
     kit.until_step(run, 2)
-    kit.go(run)
+    (run.control / "go-later").touch()
     ballast = fill(small)
+    (run.control / "go-later").rename(run.control / "go")  # a rename needs no room
     kit.until(lambda: kit.none_left(run), "the rank's end")
     assert kit.until_ended(run).state in (State.FAILED, State.INTERRUPTED)
     ballast.unlink()
