@@ -12,7 +12,8 @@ from rmtui.launch.command import Job, command
 
 RANKS = 2
 TIMEOUT = 180
-_PROGRAM = "from accelerate import Accelerator\nprint('world', Accelerator().num_processes, flush=True)\n"
+_PROGRAM = "import os\nfrom accelerate import Accelerator\nos.write(1, b'world %d\\n' % Accelerator().num_processes)\n"
+"""One write a rank: both hold the same pipe, and torchelastic runs them unbuffered, where print writes twice."""
 
 
 def world_size(kind: str, devices: tuple[str, ...] = ()) -> tuple[int, str]:
