@@ -2,7 +2,7 @@
 
 import sys
 
-from rmtui.cli import main
+from rmtui.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())

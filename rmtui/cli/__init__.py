@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from rmtui import __version__
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
 FAMILIES = ("launching", "runs", "reading", "data", "exchange")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `rmtui`; returns the exit code (0 done, 1 failed, 2 wrong usage, 130 interrupted)."""
+def main(argv: Sequence[str] | None = None, *, interruptible: bool = False) -> int:
+    """Run `rmtui`; returns the exit code (0 done, 1 failed, 2 wrong usage, 130 interrupted).
+
+    `interruptible`: SIGINT has its default action now and is to be KeyboardInterrupt while the verb runs.
+    """
     try:
-        return _run(sys.argv[1:] if argv is None else argv)
+        with _interruptible() if interruptible else nullcontext():
+            return _run(sys.argv[1:] if argv is None else argv)
     except UserError as error:
         print(f"rmtui: {error}", file=sys.stderr)
         return error.exit_code
@@ -31,6 +36,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt inside, and ends the process in silence again after it."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _run(argv: Sequence[str]) -> int:
