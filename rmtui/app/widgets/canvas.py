@@ -1,19 +1,23 @@
-"""A bare braille canvas, for what plotext cannot draw or draws too slowly: dozens of quiet curves behind the others.
+"""A bare braille canvas: what plotext draws, dot for dot, in a tenth of its time.
 
-Two hundred runs take 10 ms here and seconds in plotext, which keeps a Python list a dot. Bands are no curve (plotext
-fills only down to a constant) and are laid under the dots as shaded cells by the chart.
+A key has 50 ms of the processor from press to picture, and two charts show four or five curves: plotext takes 8 to 17 ms
+a curve and its import a sixth of a start, this canvas 1 ms. Dozens of quiet curves behind the others take seconds
+in plotext, which keeps a Python list a dot. Bands are no curve (plotext fills only down to a constant) and are laid under
+the dots as shaded cells by the chart.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 Point = tuple[int, int]
 """A dot: x from the left, y from the bottom."""
 
 _BITS = ((0x40, 0x04, 0x02, 0x01), (0x80, 0x20, 0x10, 0x08))
 """Bit of the dot (x % 2, y % 4), y counted from the bottom of the cell."""
+_FULL = (0x47, 0xB8)
+"""Bits of a cell's left or right column."""
 
 BRAILLE = 0x2800
 
@@ -31,28 +35,31 @@ class Canvas:
         if len(points) == 1:
             self._dot(*points[0])
         for (x0, y0), (x1, y1) in itertools.pairwise(points):
-            self._stroke(x0, y0, x1, y1)
+            if x0 == x1:
+                self._upright(x0, min(y0, y1), max(y0, y1))
+            else:
+                self._stroke(x0, y0, x1, y1)
+
+    def _upright(self, x: int, low: int, high: int) -> None:
+        """Most of a curve of many steps: a column's lowest dot to its highest, four dots at a time."""
+        if not 0 <= x >> 1 < self.width:
+            return
+        low, high = max(0, low), min(4 * self.height - 1, high)
+        column, side, last = x >> 1, x & 1, self.height - 1
+        for cell in range(low >> 2, (high >> 2) + 1):
+            bits = _FULL[side]
+            if cell == low >> 2 or cell == high >> 2:
+                bits = sum(_BITS[side][y & 3] for y in range(max(low, 4 * cell), min(high, 4 * cell + 3) + 1))
+            self.rows[last - cell][column] |= bits
 
     def _stroke(self, x0: int, y0: int, x1: int, y1: int) -> None:
         long = max(abs(x1 - x0), abs(y1 - y0))
-        if long == 0:
-            self._dot(x0, y0)
-            return
-        for n in range(long + 1):
-            self._dot(x0 + round(n * (x1 - x0) / long), y0 + round(n * (y1 - y0) / long))
+        across, up = (x1 - x0) / long, (y1 - y0) / long
+        for n in range(long):
+            self._dot(int(x0 + n * across), int(y0 + n * up))
+        self._dot(x1, y1)
 
     def _dot(self, x: int, y: int) -> None:
         row, column = self.height - 1 - (y >> 2), x >> 1
         if 0 <= column < self.width and 0 <= row < self.height:
             self.rows[row][column] |= _BITS[x & 1][y & 3]
-
-
-def bits_of(lines: Iterable[str], width: int) -> list[bytearray]:
-    """Braille text → bits of each cell; any other sign counts as empty."""
-    return [bytearray(_bits(line, width)) for line in lines]
-
-
-def _bits(line: str, width: int) -> list[int]:
-    codes = [ord(sign) - BRAILLE for sign in line[:width]]
-    found = [code if 0 <= code < 256 else 0 for code in codes]
-    return found + [0] * (width - len(found))

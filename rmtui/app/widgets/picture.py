@@ -10,7 +10,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from rmtui.app.widgets.canvas import BRAILLE, Canvas, bits_of
+from rmtui.app.widgets.canvas import BRAILLE, Canvas
 from rmtui.app.widgets.curves import Band, Curve, View, finite
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
@@ -123,17 +123,17 @@ class Picture:
         self._merge(canvas.rows, self.palette.band, behind=True)
 
     def _lay_curve(self, curve: Curve) -> None:
-        style = self.palette.run(curve.slot)
-        marker = self.glyphs.curves[curve.slot % 6] if self.plain else "braille"
-        drawn = draw(self._dots(curve).lines, self.columns, self.rows, marker)
+        style, lines = self.palette.run(curve.slot), self._dots(curve).lines
         if self.plain:
-            self._overwrite(drawn, style)
+            self._overwrite(draw(lines, self.columns, self.rows, self.glyphs.curves[curve.slot % 6]), style)
             return
-        rows = bits_of(drawn, self.columns)
+        canvas = Canvas(self.columns, self.rows)
+        for line in lines:
+            canvas.line(line)
         if curve.dashed:
-            for row in rows:
+            for row in canvas.rows:
                 row[2::3] = bytes(len(row[2::3]))
-        self._merge(rows, style)
+        self._merge(canvas.rows, style)
 
     def _dots(self, curve: Curve) -> Dots:
         if id(curve) not in self._found:

@@ -1,7 +1,6 @@
-"""Curves on dots: minimum, maximum and last value a column, then drawn with plotext, one figure a curve.
+"""Curves on dots: minimum, maximum and last value a column, then drawn: in braille by the canvas, in ASCII by plotext.
 
-A figure of its own lets an unchanged curve be taken from the cache while its neighbour is live, and plotext's
-module-level figure, which goes stale after a build, is never touched.
+Plotext draws each curve in a figure of its own: its module-level figure, which goes stale after a build, is never touched.
 """
 
 from __future__ import annotations
@@ -126,7 +125,7 @@ def smoothed(curve: Curve, weight: float) -> Curve:
 
 @lru_cache(maxsize=64)
 def draw(lines: tuple[Points, ...], width: int, height: int, marker: str) -> tuple[str, ...]:
-    """Lines of text, `width` × `height` cells, drawn by plotext; `marker` is "braille", or a sign a cell in ASCII."""
+    """Lines of text, `width` × `height` cells, drawn by plotext; `marker` is a sign a cell, or "braille"."""
     from plotext._figure import _figure_class
 
     across, up = (2, 4) if marker == "braille" else (1, 1)
