@@ -1,0 +1,40 @@
+"""The canvas beside plotext: the same dots, so that only time tells them apart."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from rmtui.app.widgets.canvas import BRAILLE, Canvas, Point
+from rmtui.app.widgets.plot import draw
+
+WIDTH, HEIGHT = 37, 9
+ACROSS, UP = 2 * WIDTH, 4 * HEIGHT
+
+
+def text(*lines: tuple[Point, ...]) -> tuple[str, ...]:
+    canvas = Canvas(WIDTH, HEIGHT)
+    for line in lines:
+        canvas.line(line)
+    return tuple("".join(chr(BRAILLE + bits) if bits else " " for bits in row) for row in canvas.rows)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_dot_is_where_plotext_puts_it(seed: int) -> None:
+    chance = random.Random(seed)
+    lines = []
+    for _ in range(chance.randint(1, 3)):
+        xs = sorted(chance.randrange(ACROSS) for _ in range(chance.randint(1, 30)))
+        lines.append(tuple((x, chance.randrange(UP)) for x in xs))
+    assert text(*lines) == draw(tuple(lines), WIDTH, HEIGHT, "braille")
+
+
+def test_a_column_from_foot_to_head_is_full() -> None:
+    assert text(((3, 0), (3, UP - 1))) == draw((((3, 0), (3, UP - 1)),), WIDTH, HEIGHT, "braille")
+    assert text(((3, UP - 1), (3, 0))) == text(((3, 0), (3, UP - 1)))
+
+
+def test_dots_beyond_the_canvas_are_left_out() -> None:
+    assert text(((ACROSS + 1, 0), (ACROSS + 1, UP))) == (" " * WIDTH,) * HEIGHT
+    assert text(((0, -5), (0, UP + 5))) == text(((0, 0), (0, UP - 1)))
