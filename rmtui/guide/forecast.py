@@ -107,10 +107,14 @@ def _from_runs(
     count = len(moves)
     if count < max(2, limits.forecast_runs):
         return None
-    middle = fmean(moves)
-    half = t_quantile(0.5 + limits.level / 2, count - 1) * stdev(moves, middle) * math.sqrt(1 + 1 / count)
-    around = Interval(last + middle, last + middle - half, last + middle + half, limits.level)
-    return _made(metric, at, epoch, around, "runs", count)
+    return _made(metric, at, epoch, around_next(last, moves, limits.level), "runs", count)
+
+
+def around_next(last: float, moves: Sequence[float], level: float) -> Interval:
+    """`last` moved as the runs before it moved, on average, with Student's prediction interval: t·s·√(1 + 1/n)."""
+    value, count = last + fmean(moves), len(moves)
+    half = t_quantile(0.5 + level / 2, count - 1) * stdev(moves) * math.sqrt(1 + 1 / count)
+    return Interval(value, value - half, value + half, level)
 
 
 def _from_curve(

@@ -105,7 +105,7 @@ def paired_bootstrap(differences: Sequence[float], level: float = 0.95, draws: i
 def mean_normal(values: Sequence[float], level: float = 0.95) -> Interval:
     """Mean with its normal interval, z·s/√n; for large n."""
     mean = fmean(values)
-    half = two_sided(level) * stdev(values, mean) / math.sqrt(len(values))
+    half = two_sided(level) * stdev(values) / math.sqrt(len(values))
     return Interval(mean, mean - half, mean + half, level)
 
 
@@ -115,7 +115,7 @@ def mean_t(values: Sequence[float], level: float = 0.95) -> Interval:
     if n < 2:
         raise ValueError("a spread needs two values at least")
     mean = fmean(values)
-    half = t_quantile(0.5 + level / 2, n - 1) * stdev(values, mean) / math.sqrt(n)
+    half = t_quantile(0.5 + level / 2, n - 1) * stdev(values) / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, level)
 
 
@@ -155,35 +155,48 @@ def detectable(n: int, discordant: float, power: float = 0.8, level: float = 0.9
 
 
 def t_quantile(p: float, df: float) -> float:
-    """Quantile of Student's t with `df` degrees of freedom, by bisection of its distribution function."""
+    """Quantile of Student's t with `df` degrees of freedom, by bisection of its tail down to neighbouring floats."""
     if not 0 < p < 1 or df <= 0:
         raise ValueError("needs 0 < p < 1 and df > 0")
-    if p < 0.5:
-        return -t_quantile(1 - p, df)
+    if p == 0.5:
+        return 0.0
+    share = min(p, 1 - p)
     low, high = 0.0, 1.0
-    while t_cdf(high, df) < p:
+    while t_tail(high, df) > share:
         low, high = high, high * 2
     while (middle := (low + high) / 2) not in (low, high):
-        low, high = (middle, high) if t_cdf(middle, df) < p else (low, middle)
-    return (low + high) / 2
+        low, high = (middle, high) if t_tail(middle, df) > share else (low, middle)
+    return math.copysign((low + high) / 2, p - 0.5)
 
 
 def t_cdf(t: float, df: float) -> float:
-    """Distribution function of Student's t, through the incomplete beta function (Abramowitz and Stegun 26.7.1)."""
-    if t * t < df:  # near the middle the tail's argument would lie too close to 1 for its digits
-        return 0.5 + math.copysign(incomplete_beta(0.5, df / 2, t * t / (df + t * t)) / 2, t)
-    tail = incomplete_beta(df / 2, 0.5, df / (df + t * t)) / 2
-    return 1 - tail if t > 0 else tail
+    """Distribution function of Student's t."""
+    return 1 - t_tail(t, df) if t > 0 else t_tail(-t, df)
 
 
-def incomplete_beta(a: float, b: float, x: float) -> float:
-    """Regularised incomplete beta I_x(a, b), a, b > 0, 0 ≤ x ≤ 1 (continued fraction, DLMF 8.17.22)."""
-    if x <= 0 or x >= 1:
-        return float(x >= 1)
+def t_tail(t: float, df: float) -> float:
+    """P(T > t), t ≥ 0, through the incomplete beta function (Abramowitz and Stegun 26.7.1)."""
+    square = t * t
+    return incomplete_beta(df / 2, 0.5, df / (df + square), square / (df + square)) / 2
+
+
+def incomplete_beta(a: float, b: float, x: float, rest: float | None = None) -> float:
+    """Regularised incomplete beta I_x(a, b), a, b > 0, 0 ≤ x ≤ 1 (continued fraction, DLMF 8.17.22).
+
+    `rest` is 1 − x, for a caller who knows it to more digits than a subtraction leaves.
+    """
+    y = 1 - x if rest is None else rest
+    if x <= 0 or y <= 0:
+        return float(y <= 0)
     if x > (a + 1) / (a + b + 2):
-        return 1 - incomplete_beta(b, a, 1 - x)
-    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
-    return front / a / _beta_fraction(a, b, x)
+        return 1 - incomplete_beta(b, a, y, x)
+    powers = a * _log(x, y) + b * _log(y, x)
+    return math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + powers) / a / _beta_fraction(a, b, x)
+
+
+def _log(x: float, rest: float) -> float:
+    """log x from x or from 1 − x, whichever is the smaller and so the better known."""
+    return math.log(x) if x < 0.5 else math.log1p(-rest)
 
 
 def _beta_fraction(a: float, b: float, x: float, most: int = 10_000) -> float:
@@ -211,33 +224,37 @@ def pair_loss(margin: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A least-squares line with what a prediction interval needs."""
+    """A least-squares line through its centre (mean_x, mean_y), with what a prediction interval needs."""
 
     slope: float
-    intercept: float
+    mean_x: float
+    mean_y: float
     residual: float
     """Standard error of the residuals, n − 2 degrees of freedom."""
     n: int
-    mean_x: float
     spread_x: float
     """Sum of squares of x about its mean."""
 
     def predict(self, x: float, level: float = 0.95) -> Interval:
         """The next observation at x with its prediction interval (Draper and Smith 1998, ch. 3)."""
-        value = self.intercept + self.slope * x
-        wide = self.residual * math.sqrt(1 + 1 / self.n + (x - self.mean_x) ** 2 / self.spread_x)
+        away = x - self.mean_x
+        value = self.mean_y + self.slope * away
+        wide = self.residual * math.sqrt(1 + 1 / self.n + away * away / self.spread_x)
         half = t_quantile(0.5 + level / 2, self.n - 2) * wide
         return Interval(value, value - half, value + half, level)
 
 
 def fit_line(points: Sequence[tuple[float, float]]) -> Line:
-    """Ordinary least squares through three points at least; ValueError where all x are equal."""
+    """Ordinary least squares through three points at least; ValueError where all x are equal.
+
+    Centred first, and every sum by math.fsum, which rounds once: no digits are lost to the size of x or y.
+    """
     n = len(points)
     mean_x, mean_y = fmean(x for x, _ in points), fmean(y for _, y in points)
-    spread = math.fsum((x - mean_x) ** 2 for x, _ in points)
+    centred = [(x - mean_x, y - mean_y) for x, y in points]
+    spread = math.fsum(dx * dx for dx, _ in centred)
     if n < 3 or spread == 0:
         raise ValueError("a line with an error needs three points at different places")
-    slope = math.fsum((x - mean_x) * (y - mean_y) for x, y in points) / spread
-    intercept = mean_y - slope * mean_x
-    squares = math.fsum((y - intercept - slope * x) ** 2 for x, y in points)
-    return Line(slope, intercept, math.sqrt(squares / (n - 2)), n, mean_x, spread)
+    slope = math.fsum(dx * dy for dx, dy in centred) / spread
+    squares = math.fsum((dy - slope * dx) ** 2 for dx, dy in centred)
+    return Line(slope, mean_x, mean_y, math.sqrt(squares / (n - 2)), n, spread)
