@@ -23,11 +23,14 @@ def text(*lines: tuple[Point, ...]) -> tuple[str, ...]:
 @pytest.mark.parametrize("seed", range(20))
 def test_every_dot_is_where_plotext_puts_it(seed: int) -> None:
     chance = random.Random(seed)
-    lines = []
-    for _ in range(chance.randint(1, 3)):
-        xs = sorted(chance.randrange(ACROSS) for _ in range(chance.randint(1, 30)))
-        lines.append(tuple((x, chance.randrange(UP)) for x in xs))
-    assert text(*lines) == draw(tuple(lines), WIDTH, HEIGHT, "braille")
+    xs = sorted(chance.randrange(ACROSS) for _ in range(chance.randint(1, 30)))
+    line = tuple((x, chance.randrange(UP)) for x in xs)
+    assert text(line) == draw((line,), WIDTH, HEIGHT, "braille")
+
+
+def test_stretches_between_gaps_share_the_cells_that_they_meet_in() -> None:
+    left, right = ((0, 0), (4, 0)), ((5, 3), (9, 3))
+    assert text(left, right)[-1][2] == chr(ord(text(left)[-1][2]) | ord(text(right)[-1][2]))
 
 
 def test_a_column_from_foot_to_head_is_full() -> None:

@@ -1,6 +1,6 @@
 """Curves on dots: minimum, maximum and last value a column, then drawn: in braille by the canvas, in ASCII by plotext.
 
-Plotext draws each curve in a figure of its own: its module-level figure, which goes stale after a build, is never touched.
+Plotext draws each curve in a figure of its own: its module-level one, which goes stale after a build, is never touched.
 """
 
 from __future__ import annotations
