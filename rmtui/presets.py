@@ -6,11 +6,12 @@ import json
 import os
 import re
 import tempfile
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import tomli
 
 from rmtui.errors import UserError
 from rmtui.workspace import Workspace
@@ -68,8 +69,8 @@ def find(ws: Workspace, text: str) -> Preset:
 
 def _name_inside(path: Path) -> str:
     try:
-        return str(tomllib.loads(path.read_text("utf-8")).get("name", path.stem)).casefold()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError):
+        return str(tomli.loads(path.read_text("utf-8")).get("name", path.stem)).casefold()
+    except (tomli.TOMLDecodeError, UnicodeDecodeError, OSError):
         return ""
 
 
@@ -85,8 +86,8 @@ def load(path: Path) -> Preset:
 def parse(text: str, path: Path) -> Preset:
     """A preset from the text of its file."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
         raise UserError(f"preset {path} is no TOML", str(error), "mend that line") from error
     expect = document.pop("expect", {})
     header = {key: document.pop(key, "") for key in HEADER}
@@ -200,8 +201,8 @@ def _item(key: str, text: str) -> Any:
 
 def _is_toml(text: str, value: float) -> bool:
     try:
-        return bool(tomllib.loads(f"x = {text.strip()}") == {"x": value})
-    except tomllib.TOMLDecodeError:
+        return bool(tomli.loads(f"x = {text.strip()}") == {"x": value})
+    except tomli.TOMLDecodeError:
         return False
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
+
+import tomli
 
 from rmtui.errors import UserError
 
@@ -145,10 +146,10 @@ def shipped_presets() -> list[Path]:
 def read_settings(path: Path) -> Settings:
     """workspace.toml → Settings; UserError names every wrong key at once. A missing file gives the defaults."""
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        document = tomli.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return Settings()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read", str(error), "mend that line, or delete the file") from error
     problems = list(_problems(document))
     if problems:

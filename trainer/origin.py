@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import tomli
 
 from trainer import config as options
 from trainer import manifest
@@ -70,7 +71,7 @@ def _from_file(document: dict[str, Any]) -> Origin:
 
 
 def _from_run(run: Path, folder: Path) -> Origin:
-    document = tomllib.loads((run / "spec.toml").read_text("utf-8"))
+    document = tomli.loads((run / "spec.toml").read_text("utf-8"))
     best = manifest.best(run)
     sealed = manifest.read(folder) or (manifest.read(best.folder) if best else None)
     records = _records(run, sealed)

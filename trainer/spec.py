@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import tomli
 
 from trainer import config as options
 from trainer.config import Problem, TrainConfig
@@ -25,12 +26,14 @@ class Spec:
     init_from: Path | None
     """The checkpoint whose weights a linked run starts from ([launch] init_from)."""
     warnings: tuple[Problem, ...]
+    name: str = ""
+    """The run's name when it was launched."""
 
 
 def read(path: Path) -> Spec:
     """spec.toml → Spec. Raises Refused with every problem at once, a line each."""
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        document = tomli.loads(path.read_text("utf-8"))
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}; name the spec.toml of a run, or a file of options") from None
     except ValueError as error:
@@ -47,7 +50,8 @@ def read(path: Path) -> Spec:
         raise Refused("\n".join(map(str, errors)))
     launch = document.get("launch", {})
     first = launch.get("init_from", "")
-    return Spec(path, config, launch.get("processes"), Path(first) if first else None, tuple(problems))
+    init_from = Path(first) if first else None
+    return Spec(path, config, launch.get("processes"), init_from, tuple(problems), str(document.get("name", "")))
 
 
 def absolute(config: TrainConfig) -> TrainConfig:

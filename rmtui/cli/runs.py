@@ -212,21 +212,13 @@ def _build_switch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--off", action="store_true", help="take it back")
 
 
-def _pin(args: argparse.Namespace) -> int:
-    from rmtui.operations.runs import pin
+def _switch(args: argparse.Namespace) -> int:
+    """`pin` and `archive`, on or off."""
+    from rmtui.operations import runs
 
-    ws = _open(args)
+    ws, change = _open(args), runs.pin if args.verb == "pin" else runs.archive
     for ref in args.runs:
-        pin(ws, ref, not args.off)
-    return 0
-
-
-def _archive(args: argparse.Namespace) -> int:
-    from rmtui.operations.runs import archive
-
-    ws = _open(args)
-    for ref in args.runs:
-        archive(ws, ref, not args.off)
+        change(ws, ref, not args.off)
     return 0
 
 
@@ -295,8 +287,10 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb("rename", "give a run another name", _build_rename, _rename, ("rmtui rename @latest helpful-A-long",)),
     Verb("group", "put runs under one heading", _build_group, _group, ("rmtui group A-1 A-2 --name seeds",)),
-    Verb("pin", "keep runs at the top of every list", _build_switch, _pin, ("rmtui pin @best", "rmtui pin A-1 --off")),
-    Verb("archive", "leave runs out of lists", _build_switch, _archive, ("rmtui archive A-1", "rmtui ls --all")),
+    Verb(
+        "pin", "keep runs at the top of every list", _build_switch, _switch, ("rmtui pin @best", "rmtui pin A-1 --off")
+    ),
+    Verb("archive", "leave runs out of lists", _build_switch, _switch, ("rmtui archive A-1", "rmtui ls --all")),
     Verb("rm", "delete runs with all that is in their folders", _build_rm, _rm, ("rmtui rm A-1 --yes",)),
     Verb("rebuild", "make the index anew from the run folders", nothing, _rebuild, ("rmtui rebuild",)),
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import locale
 import os
 import string
-import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import tomli
 
 from rmtui.guide.subject import Advice, Reading
 from trainer.config import figure
@@ -20,7 +21,7 @@ LANGS = ("en", "zh")
 @cache
 def entries() -> dict[str, dict[str, str]]:
     """`section.name` → {en, zh, why_en, why_zh}."""
-    document = tomllib.loads((Path(__file__).parent / "catalog.toml").read_text(encoding="utf-8"))
+    document = tomli.loads((Path(__file__).parent / "catalog.toml").read_text(encoding="utf-8"))
     return {f"{section}.{name}": entry for section, rows in document.items() for name, entry in rows.items()}
 
 

@@ -5,10 +5,11 @@ A workspace may change any of them in its own `thresholds.toml` (`name = value`)
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+import tomli
 
 from rmtui.errors import UserError
 
@@ -101,7 +102,7 @@ def load(path: Path) -> Thresholds:
     if not path.is_file():
         return DEFAULT
     try:
-        changed = tomllib.loads(path.read_text(encoding="utf-8"))
+        changed = tomli.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read", str(error), "mend or remove it") from error
     known = {item.name: item.default for item in fields(Thresholds)}

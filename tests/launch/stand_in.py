@@ -26,8 +26,9 @@ import signal
 import subprocess
 import sys
 import time
-import tomllib
 from pathlib import Path
+
+import tomli
 
 from trainer import manifest
 from trainer.events import EventWriter
@@ -43,7 +44,7 @@ while True: signal.pause()
 
 class Training:
     def __init__(self, args: argparse.Namespace) -> None:
-        spec = tomllib.loads(args.config.read_text())
+        spec = tomli.loads(args.config.read_text())
         self.how = spec.get("stand_in", {})
         self.launcher = spec["trainer"]["launcher"]
         self.run, self.attempt = args.run_dir, args.attempt_dir
