@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from rmtui.launch.waker import Waker
 from rmtui.launch.watch import Watch
 from rmtui.records import proc, state, tickets
 from rmtui.records.facts import State
-from rmtui.records.files import write_json
+from rmtui.records.files import lock_held, write_json
 from rmtui.records.folder import AttemptFolder, RunFolder
 from rmtui.workspace import Workspace, open_workspace
 
@@ -195,8 +196,9 @@ def _step_of(checkpoint: str) -> int | None:
 def _adopt(ws: Workspace, run: RunFolder, n: int, waker: Waker) -> None:
     """Take over an attempt whose supervisor died, or only write its last word when no process is left either."""
     attempt = AttemptFolder(run.path / f"attempt-{n}")
-    lock = _attempt_lock(attempt, waker)
-    if lock is None or attempt.exit() is not None:
+    if _lock(attempt.path / "adopter.lock", waker) is None or attempt.exit() is not None:
+        return
+    if not _supervise_again(attempt, waker):
         return
     launch = attempt.launch()
     held = slots.hold(ws, launch.get("slots", []))
@@ -210,11 +212,20 @@ def _adopt(ws: Workspace, run: RunFolder, n: int, waker: Waker) -> None:
     _afterwards(ws, run, attempt, ingester)
 
 
-def _attempt_lock(attempt: AttemptFolder, waker: Waker) -> int | None:
-    """The attempt's lock; None when another supervisor has it. Readers' probes hold it for moments only."""
-    import fcntl
+def _supervise_again(attempt: AttemptFolder, waker: Waker) -> bool:
+    """Take the attempt's lock, which says that the training lives; False when its supervisor lives after all.
 
-    fd = os.open(attempt.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    With no process left it is only looked at: a dead run must not look alive while its last word is written.
+    """
+    n, run = attempt.n, attempt.path.parent.name
+    if proc.tagged(run, n, attempt.launch().get("nonce")):
+        return _lock(attempt.lock, waker) is not None
+    return not lock_held(attempt.lock)
+
+
+def _lock(path: Path, waker: Waker) -> int | None:
+    """Hold a lock for as long as this process lives; None when another has it. Readers' probes hold it for moments."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     for _ in range(20):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -20,10 +20,11 @@ import pytest
 
 import rmtui
 from rmtui.errors import UserError
-from rmtui.launch import process
+from rmtui.launch import process, spawn
 from rmtui.operations import adopt, resume, stop
 from rmtui.records import proc, state
 from rmtui.records.facts import State
+from rmtui.records.files import lock_held
 
 REPO = str(Path(rmtui.__file__).parent.parent)
 
@@ -127,6 +128,35 @@ def test_supervisor_and_launcher_killed_ranks_are_adopted(ws, audit):
     kit.until(lambda: not kit.supervised(run) and kit.none_left(run), "the last word, if anybody was there to say it")
     assert audit(run).state in (State.INTERRUPTED, State.KILLED)
     assert resume.resume(ws, run.id).step == 2
+
+
+def test_a_training_that_dies_while_it_is_adopted_never_looks_alive_again(ws, audit):
+    run = kit.start(ws, steps=5, hold_at=2)
+    kit.until_step(run, 2)
+    (rank,) = proc.tagged(run.id)
+    kit.kill(kit.supervisor(run))
+    kit.until(lambda: not state.status(run).supervised, "the lock's end, with the last thread")
+    kit.kill(rank.proc)
+    adopter = threading.Thread(target=spawn.adopt, args=(run, 1))  # whoever asked for it saw the rank alive
+    adopter.start()
+    seen = []
+    kit.until(lambda: seen.append(state.status(run).state) or run.last_attempt().exit(), "the adopter's last word")
+    adopter.join()
+    assert set(seen) == {State.INTERRUPTED}
+    assert audit(run).state == State.INTERRUPTED
+
+
+def test_an_adopter_leaves_a_living_supervisor_its_run(ws, audit):
+    run = kit.start(ws, steps=5, hold_at=2)
+    kit.until_step(run, 2)
+    mine = kit.supervisor(run)
+    spawn.adopt(run, 1)
+    lock = run.last_attempt().path / "adopter.lock"
+    kit.until(lambda: lock.exists() and not lock_held(lock), "the adopter to give up")
+    assert proc.alive(mine) and state.status(run).state == State.RUNNING
+    kit.go(run)
+    kit.until_ended(run)
+    assert audit(run).state == State.FINISHED
 
 
 def test_a_child_that_outlives_its_rank_is_ended(ws, audit):
