@@ -150,7 +150,7 @@ def back_to_former_rate(case: Situation) -> Iterator[Advice]:
     if case.at.rose is not False:
         return
     wanted = {"learning_rate": rates.former(case.subject, case.limits), "num_epochs": figures.FORMER_RATE_EPOCHS}
-    because = case.has("val_acc_fell", "val_acc_flat", "val_acc_not_climbing")
+    because = case.has("val_acc_fell", "val_acc_flat", "val_acc_unproven", "val_acc_not_climbing")
     if changes := _changed(case.subject, wanted):
         yield Advice("rate_back", changes, case.expected(figures.HIGHER_RATE), because)
     yield Advice("check_data", because=because, action="check")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -36,13 +36,15 @@ class Entry:
 def compare(entries: Sequence[Entry], limits: Thresholds = DEFAULT, lang: str = "en") -> dict[str, Any]:
     """The document of `compare --json`. Every Δ is against the first run."""
     subjects = [entry.subject for entry in entries]
+    paired = [_paired(entries[0], other, limits, lang) for other in entries[1:]]
+    verdicts = [_words(entries[0], *both) for both in zip(entries[1:], paired, strict=True)]
     return {
         "runs": [_run(entry) for entry in entries],
         "config": config_table(subjects),
         "epochs": epoch_table(subjects),
-        "summary": {metric: _summary(subjects, metric, limits) for metric in METRICS},
+        "summary": {metric: _summary(subjects, metric, limits, verdicts) for metric in METRICS},
         "best": best(subjects, lang),
-        "paired": [_paired(entries[0], other, limits, lang) for other in entries[1:]],
+        "paired": paired,
         "seeds": _seeds(subjects, limits, lang),
         "warnings": warnings(subjects, lang),
         "readings": [_against(entries[0], other, limits, lang) for other in entries[1:]],
@@ -87,7 +89,9 @@ def epoch_table(subjects: Sequence[Subject]) -> list[dict[str, Any]]:
     ]
 
 
-def _summary(subjects: Sequence[Subject], metric: str, limits: Thresholds) -> dict[str, Any]:
+def _summary(
+    subjects: Sequence[Subject], metric: str, limits: Thresholds, verdicts: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
     last = [subject.newest(metric) for subject in subjects]
     tops = [_best_of(subject, metric) for subject in subjects]
     document: dict[str, Any] = {
@@ -95,8 +99,8 @@ def _summary(subjects: Sequence[Subject], metric: str, limits: Thresholds) -> di
         "best": [value for _, value in tops],
         "best_epoch": [epoch for epoch, _ in tops],
         "change": [
-            _change(metric, last[0], value) if same_stage([subjects[0], subject]) else None
-            for subject, value in zip(subjects, last, strict=True)
+            _change(metric, last[0], value, said.get(metric)) if same_stage([subjects[0], subject]) else None
+            for subject, value, said in zip(subjects, last, [{}, *verdicts], strict=True)
         ],
     }
     if metric == "val_acc":
@@ -113,11 +117,20 @@ def _best_of(subject: Subject, metric: str) -> tuple[int | None, float | None]:
     return max(known, key=lambda pair: pair[1] if metric == "val_acc" else -pair[1])
 
 
-def _change(metric: str, first: float | None, last: float | None) -> dict[str, Any] | None:
+def _change(metric: str, first: float | None, last: float | None, verdict: str | None) -> dict[str, Any] | None:
+    """`better` is the sign of the change; `verdict` is what the test of the pairs says of it, None without one."""
     if first is None or last is None:
         return None
     change = Change(metric, first, last)
-    return {"delta": change.delta, "percent": change.share, "better": change.better}
+    return {"delta": change.delta, "percent": change.share, "better": change.better, "verdict": verdict}
+
+
+def _words(first: Entry, other: Entry, paired: Mapping[str, Any]) -> dict[str, str]:
+    """Metric → better, worse or same, where the pairs tested are those of both runs' last epochs."""
+    found = paired["verdict"]
+    if found is None or any(entry.evaluation != f"epoch-{entry.subject.last_epoch}" for entry in (first, other)):
+        return {}
+    return {"val_acc": found["accuracy_verdict"], "val_loss": found["loss_verdict"]}
 
 
 def _interval(subject: Subject, value: float | None, limits: Thresholds) -> list[float] | None:

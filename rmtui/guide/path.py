@@ -12,6 +12,7 @@ from rmtui.guide.figures import CONSERVATIVE, FORMER_RATE, FORMER_RATE_EPOCHS, R
 from rmtui.guide.readings import read
 from rmtui.guide.subject import Subject, changes
 from rmtui.guide.thresholds import DEFAULT, Thresholds
+from rmtui.guide.verdict import Turned
 
 DONE, HERE, AHEAD, SKIPPED = "done", "here", "ahead", "skipped"
 
@@ -26,6 +27,8 @@ class Step:
     run: str | None = None
     """Name of the run it rests on."""
     figures: Mapping[str, Any] = field(default_factory=dict)
+    doubtful: bool = False
+    """What was found may be chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,21 @@ class Standing:
     overfit: bool | None
     known: bool
     rose: bool | None
+    doubtful: bool
+    """The pairs do not bear out that val_acc rose, or fell: it may be chance."""
     preset_a: Subject | None
     enough: bool | None
     former_rate: Subject | None
 
 
-def stand(subject: Subject, runs: Sequence[Subject], before: Subject | None, limits: Thresholds = DEFAULT) -> Standing:
-    """Where the user stands with this run, given every run of its data set (oldest first)."""
+def stand(
+    subject: Subject,
+    runs: Sequence[Subject],
+    before: Subject | None,
+    limits: Thresholds = DEFAULT,
+    paired: Mapping[str, Turned] | None = None,
+) -> Standing:
+    """Where the user stands with this run, given every run of its data set (oldest first); `paired` as in `read`."""
     ids = {reading.id for reading in read(subject, before, limits)}
     everyone = [*runs] if any(item.run.id == subject.run.id for item in runs) else [*runs, subject]
     first = next((item for item in reversed(everyone) if is_preset_a(item) and has_figures(item)), None)
@@ -55,6 +66,7 @@ def stand(subject: Subject, runs: Sequence[Subject], before: Subject | None, lim
         overfit=_overfit(ids),
         known=subject.newest("val_acc") is not None,
         rose=_rose(subject, before, limits),
+        doubtful=_doubtful(subject, paired or {}),
         preset_a=first,
         enough=_enough(first, limits),
         former_rate=next((item for item in everyone if is_former_rate(item, first) and has_figures(item)), None),
@@ -80,6 +92,12 @@ def _rose(subject: Subject, before: Subject | None, limits: Thresholds) -> bool 
         return known[-1][1] - known[0][1] > limits.flat_accuracy
     change = changes(before, subject).get("val_acc") if before else None
     return None if change is None else change.delta > limits.flat_accuracy
+
+
+def _doubtful(subject: Subject, paired: Mapping[str, Turned]) -> bool:
+    """Is the change that `_rose` looks at within chance? False where single pairs are not known."""
+    turned = paired.get("epochs" if len(subject.known("val_acc")) > 1 else "runs")
+    return turned is not None and turned.word == "same"
 
 
 def _enough(subject: Subject | None, limits: Thresholds) -> bool | None:
@@ -135,7 +153,8 @@ def steps(at: Standing) -> list[Step]:
         if key == "b_rate" and at.enough and not done:
             state = SKIPPED
         here = here or state == HERE
-        found.append(Step(key, state, outcome, run if done or state == HERE else None, figures))
+        doubtful = at.doubtful and at.rose is not None and key in ("confirm_val_acc", "after_val_acc")
+        found.append(Step(key, state, outcome, run if done or state == HERE else None, figures, doubtful))
     return found
 
 

@@ -209,7 +209,7 @@ def watch(case: Case) -> Iterator[Reading]:
     if "val_loss" not in missing:
         yield _val_starts(seen["val_loss"], case.limits)
     if "val_acc" not in missing:
-        yield _acc_climbs(seen["val_acc"], case.limits)
+        yield _acc_climbs(seen["val_acc"], case.limits, case.paired.get("epochs"))
 
 
 def _train_every_epoch(known: list[tuple[int, float]], limits: Thresholds) -> Reading:
@@ -234,10 +234,13 @@ def _val_starts(known: list[tuple[int, float]], limits: Thresholds) -> Reading:
     return Reading("val_not_falling", "info", {"epochs": len(known)}, 7)
 
 
-def _acc_climbs(known: list[tuple[int, float]], limits: Thresholds) -> Reading:
+def _acc_climbs(known: list[tuple[int, float]], limits: Thresholds, turned: Turned | None) -> Reading:
+    """No sentence says more than the test: a climb that the pairs do not bear out is told as such."""
     falls = [epoch for (_, before), (epoch, value) in pairwise(known) if before - value > limits.flat_accuracy]
     figures = {"first": known[0][1], "last": known[-1][1], "epochs": len(known)}
     if known[-1][1] - known[0][1] > limits.flat_accuracy:
+        if turned is not None and turned.word == "same":
+            return Reading("val_acc_climbs_unproven", "info", figures | {"falls": falls, "n": turned.n}, 7)
         name = "val_acc_climbs" if not falls else "val_acc_climbs_with_falls"
         return Reading(name, "good" if not falls else "info", figures | {"falls": falls}, 7)
     return Reading("val_acc_not_climbing", "info", figures | {"falls": falls}, 7)

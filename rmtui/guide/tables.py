@@ -68,7 +68,7 @@ def change_text(metric: str, change: Mapping[str, Any] | None, lang: str = "en")
     else:
         shown = signed_percent(change["percent"])
     word = {True: "table.better", False: "table.worse", None: "table.equal"}[change["better"]]
-    return say(word, lang, change=shown)
+    return say("table.chance" if change["delta"] and change["verdict"] == "same" else word, lang, change=shown)
 
 
 def said(document: Document) -> list[str]:

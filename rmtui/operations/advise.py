@@ -41,7 +41,7 @@ def advise(ws: Workspace, ref: str, lang: str = "en", against: str | None = None
     quiet = silence.silenced(ws, run.id)
     tested = subjects.paired(run, other, limits)
     said = readings.read(subject, before, limits, {row["id"] for row in quiet}, tested)
-    at = path.stand(subject, [*past, subject], before, limits)
+    at = path.stand(subject, [*past, subject], before, limits, tested)
     steps = advice.advise(at, said, limits, {row["id"] for row in quiet})
     return {
         "run": {"id": run.id, "name": run.name},
@@ -87,6 +87,7 @@ def _step(step: path.Step, lang: str) -> dict[str, Any]:
         "state_text": say(f"word.{step.state}", lang),
         "outcome": step.outcome,
         "outcome_text": _outcome(step, lang),
+        "doubtful": step.doubtful,
         "run": step.run,
     }
 
@@ -94,7 +95,8 @@ def _step(step: path.Step, lang: str) -> dict[str, Any]:
 def _outcome(step: path.Step, lang: str) -> str:
     """What was found, in a word or in figures."""
     if step.outcome != "read":
-        return say(f"word.{step.outcome}", lang)
+        word = say(f"word.{step.outcome}", lang)
+        return say("word.doubtful", lang, outcome=word) if step.doubtful else word
     ends = {metric: [metric_text(metric, value) for value in values] for metric, values in step.figures.items()}
     return ", ".join(f"{metric} {' → '.join(shown)}" for metric, shown in ends.items())
 

@@ -198,6 +198,21 @@ def test_the_path_tells_what_was_read_and_tried(ws, capsys):
     assert steps["try_a"] == "tried"
 
 
+@pytest.mark.parametrize(("mended", "outcome"), [(3, "yes, but no more than chance may do"), (30, "yes")])
+def test_a_rise_within_chance_is_told_as_such_everywhere(ws, capsys, mended, outcome):
+    folder = make_run_folder(ws, "one")
+    (folder.path / "validation").mkdir()
+    for epoch, right in ((1, 200), (3, 200 + mended)):
+        lines = [{"id": f"p{n}", "chosen": float(n < right), "rejected": 0.5} for n in range(341)]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (folder.path / "validation" / f"epoch-{epoch}.jsonl").write_text(text)
+    document = advise(ws, capsys, "one", "--lang", "en")
+    path = {row["id"]: row for row in document["path"]}
+    assert (path["confirm_val_acc"]["outcome"], path["confirm_val_acc"]["outcome_text"]) == ("yes", outcome)
+    good = {row["id"] for row in document["readings"] if row["severity"] == "good" and "val_acc" in row["id"]}
+    assert bool(good) is (mended == 30)
+
+
 def test_an_advised_rate_is_spelled_as_the_run_is(ws, capsys):
     make_run_folder(ws, "one", config=config(learning_rate=1e-4), preset="C")
     assert main(["-C", str(ws.root), "advise", "one", "--lang", "en"]) == 0

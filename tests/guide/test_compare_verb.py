@@ -62,6 +62,12 @@ def test_a_small_difference_is_not_distinguishable_and_says_how_many_pairs_would
     assert verdict["needed_pairs"] > 341
     said = {row["id"] for row in document["readings"][0]["readings"]}
     assert "val_acc_rose" not in said  # no sentence says more than the test
+    events = training(accuracy=(0.66, 0.70, 0.77))
+    write(make_run_folder(ws, "c", events=events), rewards(245))
+    write(make_run_folder(ws, "d", events=events), rewards(300))
+    page = compare(ws, capsys, "a", "c", "d", "--lang", "en")
+    row = next(line for line in page.splitlines() if line.startswith("val_acc Δ"))
+    assert "within chance" in row and "points, better" in row and row.index("within") < row.index("better")
     assert document["config"]["differs"] == {"lora.dropout": [0.1, 0.15]}
     assert document["config"]["same"]["lora.r"] == 32
 

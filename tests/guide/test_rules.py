@@ -149,6 +149,16 @@ def test_a_rise_of_val_acc_that_the_pairs_do_not_bear_out_is_not_called_better(g
     found = read(accs(0.70, 0.70 + (gained - lost) / 200, n=200), paired={"epochs": turned})
     kinds = [row.id for row in found if row.id in ("val_acc_rose", "val_acc_unproven")]
     assert kinds == ["val_acc_rose" if proven else "val_acc_unproven"]
+    climbs = {row.id: row.severity for row in found if "climbs" in row.id}
+    assert climbs == ({"val_acc_climbs": "good"} if proven else {"val_acc_climbs_unproven": "info"})
+    assert any(row.severity == "good" and row.id.startswith("val_acc") for row in found) is proven
+
+
+def test_a_fall_of_val_acc_that_the_pairs_do_not_bear_out_is_not_called_worse():
+    first = {f"p{n}": (1.0, 0.0) if n < 5 else (0.0, 1.0) for n in range(9)}
+    turned = compare_accuracy(first, {key: (b, a) for key, (a, b) in first.items()})
+    found = {row.id for row in read(accs(0.70, 0.68, n=200), paired={"epochs": turned})}
+    assert "val_acc_unproven" in found and "val_acc_fell" not in found
 
 
 @pytest.mark.parametrize(
