@@ -69,9 +69,16 @@ def pieces(block: Block) -> list[int]:
 def _attend(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scaling: float | None, grouped: bool
 ) -> Tensor:
-    return scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, is_causal=causal, scale=scaling, enable_gqa=grouped
-    )
+    """On a CPU always in float32: torch's backward there takes three times as long in bf16."""
+    kept = query.dtype
+    if query.device.type == "cpu":
+        query, key, value = (part.float() for part in (query, key, value))
+        mask = None if mask is None else mask.float()
+    with torch.autocast(query.device.type, enabled=False):
+        found = scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, is_causal=causal, scale=scaling, enable_gqa=grouped
+        )
+    return found.to(kept)
 
 
 def _mask(query: Tensor, key: Tensor) -> Tensor:
