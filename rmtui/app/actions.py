@@ -3,47 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
 
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One thing a person can do with a key. `id` is `pane.name`; the screen of that pane has `action_<name>`."""
-
-    id: str
-    keys: str
-    """Textual key names, separated by commas; users replace them in keys.toml."""
-    word: str
-    """What the footer and the palette call it."""
-    help: str
-    footer: bool = False
-    """One of the few keys that matter most in its pane."""
-    palette: bool = True
-    priority: bool = False
-    """Works while a text field has the focus."""
-
-    @property
-    def pane(self) -> str:
-        return self.id.partition(".")[0]
-
-    @property
-    def name(self) -> str:
-        """The name of the Textual action."""
-        return self.id.partition(".")[2]
-
-    def binding(self) -> Binding:
-        return Binding(
-            self.keys,
-            self.name,
-            self.word,
-            show=self.footer,
-            tooltip=self.help,
-            id=self.id,
-            priority=self.priority,
-        )
-
+from rmtui.app.action import Action
 
 PANES: dict[str, str] = {
     "app": "everywhere",
@@ -58,6 +21,15 @@ PANES: dict[str, str] = {
     "data": "data check",
     "queue": "queue",
     "empty": "empty workspace",
+    "table": "the list",
+    "chart": "curves",
+    "log": "a log",
+    "fields": "fields of a form",
+    "choices": "lists to choose from",
+    "filter": "the filter line",
+    "launch": "launch",
+    "dialog": "questions",
+    "help": "help",
 }
 """Panes that have actions, with the heading that help and docs give them."""
 
@@ -72,6 +44,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("app.data", "D", "data check", "Look for defects in preference data, line by line"),
     Action("app.import_runs", "i", "import", "Read past runs: logs, trainer_state.json, TensorBoard, W&B, exports"),
     Action("app.redraw", "f5", "redraw", "Draw the whole screen anew", palette=False),
+    Action("app.cancel", "ctrl+g", "cancel work", "End what works in the background: an import, a scoring, a deletion"),
     Action("app.quit", "q", "quit", "Leave rmtui; trainings go on"),
     Action(
         "app.suspend_process", "ctrl+z", "suspend", "Put rmtui into the background of the shell; `fg` brings it back"
@@ -115,6 +88,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("home.copy", "y", "copy folder", "Copy the path of the run's folder to the clipboard"),
     Action("home.clear", "escape", "clear", "Take away the filter, then the marks", palette=False),
     Action("home.list", "1", "list", "Go to the list"),
+    Action("home.widen", "z", "list alone", "Give the list the whole width and all its columns, and back"),
     Action("home.curves", "2", "curves", "Go to the curves"),
     Action("home.log", "3,l", "log", "Go to the log of the run"),
     Action("home.summary", "4", "summary", "Go to what the figures say"),
@@ -146,11 +120,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("form.save_as", "ctrl+w", "save as", "Write a new preset under another name", priority=True),
     Action("form.revert", "ctrl+o", "revert", "Back to what the file says", priority=True),
     Action("presets.choose", "enter", "open", "Open the preset as a form", footer=True),
+    Action("presets.duplicate", "y", "duplicate", "Copy the preset under another name", footer=True),
     Action("presets.all", "T", "train all", "Queue A, B and C, one after the other", footer=True),
     Action("compare.fold", "e", "fold equal", "Show or hide what is equal in all runs", footer=True),
     Action("compare.pairs", "p", "pairs", "Read the pairs that were mended and broken", footer=True),
     Action("compare.copy", "y", "copy", "Copy the comparison as Markdown", footer=True),
     Action("advice.take", "enter", "try it", "Open a form with the advised values filled in", footer=True),
+    Action(
+        "advice.evaluate", "V", "evaluate", "Confirm val_acc: score the best checkpoint on its validation pairs now"
+    ),
     Action("advice.silence", "s", "silence", "Say this no more for this run", footer=True),
     Action("advice.silence_always", "S", "silence always", "Say this no more for any run", footer=True),
     Action(
@@ -172,6 +150,88 @@ ACTIONS: tuple[Action, ...] = (
     Action("empty.demo", "d", "demo", "Make a small model and data and train them for real, here", footer=True),
     Action("empty.new", "n", "launch", "Open preset A, B or C as a form and launch it", footer=True),
     Action("empty.import_runs", "i", "import", "Read past runs from logs or folders", footer=True),
+    Action("table.down", "j,down", "down", "", does="move(1)"),
+    Action("table.up", "k,up", "up", "", does="move(-1)"),
+    Action("table.top", "g,home", "first run", "", does="jump(0)"),
+    Action("table.bottom", "G,end", "last run", "", does="jump(-1)"),
+    Action("table.page_down", "pagedown,ctrl+f", "a page down", "", does="page(1)"),
+    Action("table.page_up", "pageup,ctrl+b", "a page up", "", does="page(-1)"),
+    Action("table.mark", "space", "mark", "Mark the run: marked runs are drawn and compared together", footer=True),
+    Action("table.open", "enter", "open", "Give the run the whole screen", footer=True),
+    Action("chart.right", "right", "cursor right", "Read the values of all curves at a place", does="cursor(1)"),
+    Action("chart.left", "left", "cursor left", "The same, from the right end", does="cursor(-1)"),
+    Action("chart.far_right", "shift+right", "far right", "", does="cursor(10)"),
+    Action("chart.far_left", "shift+left", "far left", "", does="cursor(-10)"),
+    Action("chart.log_here", "enter", "log here", "Go to the log at the step under the cursor", footer=True),
+    Action("chart.zoom_in", "plus,equals_sign", "zoom in", "About the cursor", does="zoom(0.5)", footer=True),
+    Action("chart.zoom_out", "minus", "zoom out", "", does="zoom(2)"),
+    Action("chart.pan_left", "left_square_bracket", "pan left", "", does="pan(-1)"),
+    Action("chart.pan_right", "right_square_bracket", "pan right", "", does="pan(1)"),
+    Action("chart.reset", "z", "whole curve", "No zoom, no cursor", does="reset"),
+    Action("chart.smooth", "m", "smoothing", "None, 0.6, 0.9, 0.97", does="smooth", footer=True),
+    Action("chart.log", "L", "log scale", "Logarithmic values, and back"),
+    Action("chart.axis", "X", "x axis", "Step, epoch, tokens or time", footer=True),
+    Action("log.down", "j,down", "line down", "", does="move(1)"),
+    Action("log.up", "k,up", "line up", "", does="move(-1)"),
+    Action("log.page_down", "pagedown,ctrl+f", "a page down", "", does="page(1)"),
+    Action("log.page_up", "pageup,ctrl+b", "a page up", "", does="page(-1)"),
+    Action("log.top", "g,home", "first line", "", does="top"),
+    Action("log.end", "G,end", "end", "To the end, and follow", does="follow"),
+    Action("log.right", "right", "to the right", "", does="aside(20)"),
+    Action("log.left", "left", "to the left", "", does="aside(-20)"),
+    Action("log.follow", "f", "follow", "Follow the end, or stand still", does="toggle_follow", footer=True),
+    Action(
+        "log.search", "slash", "search", "A regular expression; enter again repeats it", does="ask('/')", footer=True
+    ),
+    Action("log.filter", "ampersand", "filter", "Show matching lines only; empty: all", does="ask('&')", footer=True),
+    Action("log.next", "n", "next hit", "", does="again(True)"),
+    Action("log.previous", "N", "previous hit", "", does="again(False)"),
+    Action("log.wrap", "w", "wrap", "Wrap long lines, or cut them", footer=True),
+    Action("log.times", "T", "timestamps", "Show or hide the time before each line"),
+    Action("log.copy_line", "y", "copy line", "To the clipboard, through the terminal"),
+    Action("log.copy_path", "Y", "copy path", "Of the log's file"),
+    Action("log.step", "enter", "curve here", "The curve at the step that the line names", does="step_here"),
+    Action("fields.down", "down,tab,j", "next field", "", does="move(1)"),
+    Action("fields.up", "up,shift+tab,k", "previous field", "", does="move(-1)"),
+    Action("fields.page_down", "pagedown", "eight fields down", "", does="move(8)"),
+    Action("fields.page_up", "pageup", "eight fields up", "", does="move(-8)"),
+    Action("fields.top", "g,home", "first field", "", does="move(-999)"),
+    Action("fields.bottom", "G,end", "last field", "", does="move(999)"),
+    Action("fields.edit", "enter", "edit", "Edit the field; a digit begins anew, escape gives up", footer=True),
+    Action("fields.right", "right,space", "next choice", "Of a whole number: one more", does="turn(1)"),
+    Action("fields.left", "left", "previous choice", "Of a whole number: one less", does="turn(-1)"),
+    Action("fields.undo", "u", "undo", "Take the last change back", footer=True),
+    Action("fields.redo", "U", "redo", "Make it again"),
+    Action("fields.restore", "backspace,delete", "as in the file", "Give the field the value it had at first"),
+    Action("fields.advanced", "v", "all fields", "Show or hide the fields that are seldom changed", footer=True),
+    Action("choices.down", "down,j", "down", "", does="cursor_down"),
+    Action("choices.up", "up,k", "up", "", does="cursor_up"),
+    Action("choices.page_down", "pagedown", "page down", "", does="page_down"),
+    Action("choices.page_up", "pageup", "page up", "", does="page_up"),
+    Action("choices.top", "home,g", "first", "", does="first"),
+    Action("choices.bottom", "end,G", "last", "", does="last"),
+    Action("filter.drop", "escape", "no filter", "Take the filter away", footer=True),
+    Action("launch.leave", "escape", "back", "Back to the form; nothing was started", footer=True),
+    Action(
+        "launch.start",
+        "ctrl+r",
+        "start",
+        "Start, when nothing is wrong; enter does the same",
+        footer=True,
+        priority=True,
+    ),
+    Action("launch.up", "up", "field above", "", does="app.focus_previous"),
+    Action("launch.down", "down", "field below", "", does="app.focus_next"),
+    Action("launch.page_down", "pagedown", "read on", "Scroll the command and its figures", does="scroll_plan(1)"),
+    Action("launch.page_up", "pageup", "read back", "", does="scroll_plan(-1)"),
+    Action("dialog.yes", "y,enter", "yes", "", does="answer(True)", footer=True),
+    Action("dialog.no", "n,escape,q", "no", "", does="answer(False)", footer=True),
+    Action("dialog.leave", "escape", "back", "Everything stays as it was", does="leave", footer=True),
+    Action("help.leave", "escape,question_mark,q,f1", "back", "", does="leave", footer=True),
+    Action("help.down", "j,down", "down", "", does="scroll(1)"),
+    Action("help.up", "k,up", "up", "", does="scroll(-1)"),
+    Action("help.page_down", "pagedown,space", "a page down", "", does="scroll(10)"),
+    Action("help.page_up", "pageup", "a page up", "", does="scroll(-10)"),
 )
 
 BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}
@@ -191,3 +251,8 @@ def of_pane(pane: str) -> Iterator[Action]:
 def bindings(*panes: str) -> list[BindingType]:
     """What a screen declares as its BINDINGS."""
     return [action.binding() for pane in panes for action in of_pane(pane)]
+
+
+def some(*ids: str) -> list[BindingType]:
+    """The bindings of single actions, where two screens share a pane."""
+    return [BY_ID[name].binding() for name in ids]

@@ -20,7 +20,7 @@ def written(run: Run, attempts: Sequence[Attempt], glyphs: Glyphs, palette: Pale
     sections = (
         ("run", list(_run_lines(run))),
         ("attempts", [_attempt_line(attempt) for attempt in attempts]),
-        ("epochs", said.epoch_lines(run, glyphs)),
+        ("epochs", [line.plain for line in said.epoch_table(run, glyphs, palette)]),
         ("configuration", list(_config_lines(run))),
     )
     for title, lines in sections:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input
 
+from rmtui.app import actions
 from rmtui.app.chrome import Words
 
 
@@ -26,7 +26,7 @@ class FilterLine(Horizontal):
     FilterLine.-wrong #count { color: $warning; }
     """
 
-    BINDINGS = [Binding("escape", "drop", "take the filter away", id="filter.drop")]
+    BINDINGS = actions.bindings("filter")
 
     @dataclass
     class Changed(Message):

@@ -11,6 +11,13 @@ from rmtui.app.widgets.run_table import RunTable
 from rmtui.errors import UserError
 from rmtui.records.listing import SORT_COLUMNS
 
+NO_MATCH = "no run matches; escape takes the filter away"
+WAYS = """\
+No runs yet. Three ways on:
+n     open preset A, B or C as a form and launch it
+i     read past runs: logs, TensorBoard, W&B, exports
+demo  in a shell: rmtui demo DIR trains one for real"""
+
 
 class ListKeys(RunActions):
     """A screen with a run table and a filter line above it."""
@@ -30,6 +37,7 @@ class ListKeys(RunActions):
             line.tell(error.why or error.what, wrong=True)
             return False
         line.tell(f"{shown} of {self.feed.index.count('')}" if memory.query else "")
+        self.table.empty_text = NO_MATCH if memory.query else WAYS
         self.table.set_source(rows)
         self.table.set_sort(memory.sort, memory.descending)
         return True

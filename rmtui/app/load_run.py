@@ -58,8 +58,8 @@ def load_extra(index: Index, run_id: str, view: View, columns: int) -> ExtraLoad
     return ExtraLoaded(tuple(found))
 
 
-def speed_words(latest: Sequence[tuple[str, float]]) -> str:
-    """`loss 0.612 · learning rate 1.2e-5 · gradient norm 1.4 · 8.0 pairs/s · 1.0k tokens/s`."""
+def speeds(latest: Sequence[tuple[str, float]]) -> list[str]:
+    """`loss 0.612`, `learning rate 1.2e-5`, `gradient norm 1.4`, `8.0 pairs/s`, `1.0k tokens/s`."""
     from rmtui.guide.catalog import rate_text
 
     says = {
@@ -69,4 +69,4 @@ def speed_words(latest: Sequence[tuple[str, float]]) -> str:
         "pairs_per_s": lambda value: f"{value:.3g} pairs/s",
         "tokens_per_s": lambda value: f"{figures.short(value)} tokens/s",
     }
-    return " · ".join(says[metric](value) for metric, value in latest)
+    return [says[metric](value) for metric, value in latest]

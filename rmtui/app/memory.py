@@ -23,6 +23,8 @@ class Memory:
     """Id of the run that Δ is measured from."""
     theme: str = ""
     lang: str = ""
+    alone: bool = False
+    """The list has the whole width."""
     panel: str = "curves"
     """What the lower half of a small home shows: curves, log or summary."""
 

@@ -5,27 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical, VerticalScroll
 
 from rmtui.app import said
 from rmtui.app.chrome import Words
+from rmtui.app.hung import Hung, Row
 from rmtui.app.load import CurvesLoaded, band
 from rmtui.app.logs import LogOpened
 from rmtui.app.widgets.chart import Chart
-from rmtui.app.widgets.curves import Band, View
+from rmtui.app.widgets.curves import Band, Curve, View
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.log_view import LogView
 from rmtui.app.widgets.palette import palette_of
 from rmtui.records.facts import Run
-
-WAYS = """\
-Nothing was trained here yet. Three ways on:
-  n   open preset A, B or C as a form and launch it
-  i   import past runs: logs, trainer_state.json, TensorBoard, W&B, exports of rmtui
-  rmtui demo DIR   makes a small model and data in another folder and trains them for real"""
 
 
 class Charts(Container):
@@ -74,8 +68,16 @@ class Charts(Container):
         if loaded is None:
             return
         losses, accuracies = (self._band(metric, loaded) for metric in ("val_loss", "val_acc"))
+        self._spread((*loaded.losses, *loaded.accuracies))
         self.query_one("#loss", Chart).show(loaded.losses, losses, "no loss yet")
         self.query_one("#accuracy", Chart).show(loaded.accuracies, accuracies, "val_acc is not known yet")
+
+    def _spread(self, curves: Sequence[Curve]) -> None:
+        """The same x in both charts, so that one stands above the other."""
+        ends = [(curve.x[0], curve.x[-1]) for curve in curves if len(curve.x)]
+        span = (min(first for first, _ in ends), max(last for _, last in ends)) if ends else None
+        for chart in self.query(Chart):
+            chart.spread(span)
 
     def _band(self, metric: str, loaded: CurvesLoaded) -> Band | None:
         if self._expected is None or loaded.wanted.runs[0].run_id != self._expected[0].id:
@@ -92,6 +94,7 @@ class Charts(Container):
 class RunPanel(Vertical):
     """Head, charts, summary and log; which of them are seen on a small screen is the screen's choice."""
 
+    _told: Run | None = None
     has_log = False
     """Whether the log on screen is one: a run that starts gets its log a moment later."""
 
@@ -100,7 +103,7 @@ class RunPanel(Vertical):
         yield Words(id="pulse", classes="quiet")
         yield Charts(id="charts")
         with VerticalScroll(id="summary", can_focus=True):
-            yield Words(id="says")
+            yield Hung(id="says")
         yield LogView(id="log")
 
     @property
@@ -114,17 +117,28 @@ class RunPanel(Vertical):
     def show_run(self, run: Run | None) -> None:
         """What is known at once: the figures come first, curves and readings follow."""
         if run is None:
+            self._told = None
             self.query_one("#head", Words).say("")
             self.query_one("#pulse", Words).say("")
-            self.query_one("#says", Words).say("")
+            self.say(())
             return
-        glyphs = glyphs_of(self)
-        self.query_one("#head", Words).say(said.head(run, glyphs, palette_of(self), self.size.width or 80))
-        self.query_one("#pulse", Words).say(said.pulse(run) or run.note)
+        self._told = run
+        self._tell()
 
-    def say(self, words: Text | str) -> None:
+    def on_resize(self) -> None:
+        if self._told is not None:
+            self._tell()
+
+    def _tell(self) -> None:
+        """The two lines that are known at once, as wide as the panel."""
+        assert self._told is not None
+        run, width = self._told, self.query_one("#head").size.width or self.size.width or 80
+        self.query_one("#head", Words).say(said.head(run, glyphs_of(self), palette_of(self), width))
+        self.query_one("#pulse", Words).say(said.run_on([*said.pulse(run), *filter(None, [run.note])], width))
+
+    def say(self, rows: Sequence[Row]) -> None:
         """The summary below the curves."""
-        self.query_one("#says", Words).say(words)
+        self.query_one("#says", Hung).say_rows(rows)
 
     def open_log(self, opened: LogOpened) -> None:
         self.has_log = opened.ranks

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -16,29 +17,53 @@ from rmtui.records.facts import Run, State
 
 LEAST_REASON = 24
 """Cells of state and reason that a head keeps, whatever else gives way."""
+BARS = (14, 8, 0)
+"""Cells of the bar of progress, as far as there is room."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A few words of a head; those of the greatest `worth` number give way first."""
+
+    words: str
+    tone: str
+    worth: int
 
 
 def head(run: Run, glyphs: Glyphs, palette: Palette, width: int) -> Text:
-    """Name, state, progress and end; what does not fit gives way from the right, a long reason first."""
+    """Name, state, progress and end. Where room is short the bar goes first, then the reason's end, then parts."""
     now = time.time()
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"{glyphs.states[run.state]} ", palette.state(run.state))
-    line.append(figures.clean(run.name or run.id), "bold")
-    rest = list(_head_parts(run, glyphs, now))
-    room = width - line.cell_len - sum(cell_len(words) + 3 for words, _ in rest)
-    for words, tone in [(_state_words(run, glyphs, room), _state_tone(run)), *rest]:
-        if line.cell_len + cell_len(words) + 3 > width:
-            break
-        line.append("   ").append(words, palette.tone(tone))
+    room = width - 2
+    name = figures.clean(run.name or run.id)
+    name = figures.fit(name, min(cell_len(name), max(8, room)), ellipsis=glyphs.ellipsis)
+    line.append(name, "bold")
+    for part in _fitting(run, glyphs, now, room - cell_len(name)):
+        line.append("   ").append(part.words, palette.tone(part.tone))
     return line
 
 
-def _state_words(run: Run, glyphs: Glyphs, room: int) -> str:
-    """The state and why; the reason is cut to the room, but never to less than says something."""
-    if not run.reason:
-        return run.state.value
-    words = f"{run.state.value}: {figures.clean(run.reason)}"
-    return figures.fit(words, max(LEAST_REASON, min(room - 3, cell_len(words))), ellipsis=glyphs.ellipsis).rstrip()
+def _fitting(run: Run, glyphs: Glyphs, now: float, room: int) -> list[_Part]:
+    state = _Part(_state_words(run), _state_tone(run), 0)
+    for bar in BARS:
+        parts = [state, *_head_parts(run, glyphs, now, bar)]
+        if _length(parts) <= room:
+            return parts
+    if len(state.words) > LEAST_REASON:
+        least = max(LEAST_REASON, room - 3 - _length(parts[1:]))
+        parts[0] = replace(state, words=figures.fit(state.words, least, ellipsis=glyphs.ellipsis).rstrip())
+    while parts and _length(parts) > room:
+        parts.remove(max(parts, key=lambda part: part.worth))
+    return parts
+
+
+def _length(parts: Sequence[_Part]) -> int:
+    return sum(cell_len(part.words) + 3 for part in parts)
+
+
+def _state_words(run: Run) -> str:
+    return f"{run.state.value}: {figures.clean(run.reason)}" if run.reason else run.state.value
 
 
 def _state_tone(run: Run) -> str:
@@ -46,50 +71,63 @@ def _state_tone(run: Run) -> str:
     return "bad" if bad else "live" if run.state.alive else "quiet"
 
 
-def _head_parts(run: Run, glyphs: Glyphs, now: float) -> Iterator[tuple[str, str]]:
+def _head_parts(run: Run, glyphs: Glyphs, now: float, bar: int) -> Iterator[_Part]:
     share = done(run)
     if run.state.alive:
         if run.num_epochs:
-            yield f"epoch {min(int(run.epochs_done) + 1, run.num_epochs)}/{run.num_epochs}", "text"
+            yield _Part(f"epoch {min(int(run.epochs_done) + 1, run.num_epochs)}/{run.num_epochs}", "text", 3)
         if share is not None:
-            yield f"{_bar(share, 14, glyphs)} {int(100 * share)} %", "live"
+            yield _Part(f"{_bar(share, bar, glyphs)}{int(100 * share)} %", "live", 2)
         if end := ends_at(run, now):
-            yield f"ends {figures.clock(end, now)}", "text"
+            yield _Part(f"ends {figures.clock(end, now)}", "text", 1)
         return
     if share is not None and share < 1:
-        yield f"{_bar(share, 10, glyphs)} {int(100 * share)} %", "quiet"
+        yield _Part(f"{_bar(share, bar, glyphs)}{int(100 * share)} %", "quiet", 2)
     moment = run.ended or run.started or run.created
-    yield figures.clock(moment, now), "quiet"
+    yield _Part(figures.clock(moment, now), "quiet", 1)
     if run.started is not None and run.ended is not None:
-        yield figures.span(run.ended - run.started), "quiet"
+        yield _Part(figures.span(run.ended - run.started), "quiet", 3)
 
 
 def _bar(share: float, width: int, glyphs: Glyphs) -> str:
     full = int(share * width)
-    return glyphs.bar_full * full + glyphs.bar_empty * (width - full)
+    return glyphs.bar_full * full + glyphs.bar_empty * (width - full) + (" " if width else "")
 
 
-def pulse(run: Run) -> str:
-    """Where it stands and how fast: `step 812/1 200 · 1.3 s a step · last event 14:07:03`."""
+def pulse(run: Run) -> list[str]:
+    """Where it stands and how fast: `step 812/1 200`, `1.3 s a step`, `last event 14:07:03`."""
     parts = []
     if run.step:
         total = f"/{figures.count(run.total_steps)}" if run.total_steps else ""
         parts.append(f"step {figures.count(run.step)}{total}")
-    if run.seconds_per_step and run.state.alive:
-        parts.append(f"{run.seconds_per_step:.2g} s a step")
     if run.last_event and run.state.alive:
         parts.append(f"last event {figures.clock(run.last_event, time.time(), seconds=True)}")
+    if run.seconds_per_step and run.state.alive:
+        parts.append(f"{run.seconds_per_step:.2g} s a step")
     if run.processes:
         parts.append(f"{run.processes} process{'es' if run.processes > 1 else ''}")
-    return " · ".join(parts)
+    return parts
 
 
-def epoch_lines(run: Run, glyphs: Glyphs) -> list[str]:
-    """`epoch 2   train 0.673   val 0.605   val_acc 71.0`, an epoch a line; the best marked."""
-    lines = []
-    for row in run.epochs:
-        train, val = (figures.loss(value, glyphs.dash) for value in (row.train_loss, row.val_loss))
-        star = f" {glyphs.best}" if run.best and run.best.epoch == row.epoch else ""
-        accuracy = figures.percent(row.val_acc, glyphs.dash)
-        lines.append(f"epoch {row.epoch}   train {train}   val {val}   val_acc {accuracy}{star}")
+def run_on(parts: Sequence[str], width: int, lines: int = 1) -> str:
+    """The parts one after the other in so many lines; a part that does not fit is left out, none is cut."""
+    found = [""]
+    for part in parts:
+        joined = f"{found[-1]} · {part}" if found[-1] else part
+        if cell_len(joined) <= width:
+            found[-1] = joined
+        elif len(found) < lines and cell_len(part) <= width:
+            found.append(part)
+    return "\n".join(found)
+
+
+def epoch_table(run: Run, glyphs: Glyphs, palette: Palette, most: int = 1000) -> list[Text]:
+    """An epoch a line below a heading, figures on their decimal points, the best marked; of many, the last and best."""
+    best = run.best.epoch if run.best else None
+    shown = [one for one in run.epochs[:-most] if one.epoch == best] + list(run.epochs[-most:])
+    lines = [Text("epoch   train     val  val_acc", palette.quiet)] if shown else []
+    for one in shown:
+        train, val = (figures.loss(value, glyphs.dash) for value in (one.train_loss, one.val_loss))
+        text = f"{one.epoch:>5}  {train:>6}  {val:>6}  {figures.percent(one.val_acc, glyphs.dash):>7}"
+        lines.append(Text(text).append(f" {glyphs.best}" if one.epoch == best else "", palette.accent))
     return lines

@@ -9,6 +9,7 @@ from rich.text import Text
 from textual.message import Message
 
 from rmtui.app import said
+from rmtui.app.hung import Row, row
 from rmtui.app.widgets import figures
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
@@ -19,36 +20,51 @@ SIGNS = {"error": ("gap", "bad"), "warning": ("best_up", "warn"), "info": ("poin
 """Severity of a reading → glyph and tone."""
 
 
+FIRST = ("val_acc_is",)
+"""Readings that every run has and that come before all harmless ones."""
+EPOCHS = 4
+"""Lines of epochs; of more, the last ones and the best."""
+
+
 @dataclass
 class Summarised(Message):
     """The words below the curves of a run."""
 
     run: Run
-    words: Text
+    rows: tuple[Row, ...]
     bands: tuple[dict[str, Any], ...] = ()
     """What the guide, or the preset, expects of each epoch."""
 
 
 def summarise(ws: Workspace, run: Run, glyphs: Glyphs, palette: Palette, lang: str) -> Summarised:
+    """The next step, what is wrong, the key figure, the epochs, then everything else."""
     from rmtui.operations.advise import advise
 
-    text = Text("\n".join(said.epoch_lines(run, glyphs)))
-    if run.epochs or run.state.final:
-        text.append("\n" if run.epochs else "")
-        document = advise(ws, run.id, lang)
-        text.append_text(readings(document, glyphs, palette))
-        return Summarised(run, text, tuple((document["expectations"] or {}).get("bands", ())))
-    return Summarised(run, text)
+    table = [row("", words) for words in said.epoch_table(run, glyphs, palette, EPOCHS)]
+    if not run.epochs and not run.state.final:
+        return Summarised(run, ())
+    document = advise(ws, run.id, lang)
+    pressing, calm = readings(document, glyphs, palette)
+    rows = (*steps(document, glyphs, palette), *pressing, *table, *calm)
+    return Summarised(run, rows, tuple((document["expectations"] or {}).get("bands", ())))
 
 
-def readings(document: dict[str, Any], glyphs: Glyphs, palette: Palette, advice: int = 1) -> Text:
-    """Readings, worst first, and the first steps advised."""
-    text = Text()
+def steps(document: dict[str, Any], glyphs: Glyphs, palette: Palette, most: int = 1) -> list[Row]:
+    """What to try next."""
+    found = []
+    for step in document["advice"][:most]:
+        words = Text(figures.clean(step["text"]), palette.accent).append("   a: more", palette.quiet)
+        found.append(row(Text(f"{glyphs.arrow} ", palette.accent), words))
+    return found
+
+
+def readings(document: dict[str, Any], glyphs: Glyphs, palette: Palette) -> tuple[list[Row], list[Row]]:
+    """What has to be read, worst first, with the key figure; and the rest."""
+    pressing: list[Row] = []
+    calm: list[Row] = []
     for reading in document["readings"]:
         sign, tone = SIGNS[reading["severity"]]
-        text.append(f"{getattr(glyphs, sign)} ", palette.tone(tone)).append(f"{figures.clean(reading['text'])}\n")
-    for step in document["advice"][:advice]:
-        text.append(f"{glyphs.arrow} {figures.clean(step['text'])}", palette.accent)
-        text.append("   a: more\n", palette.quiet)
-    text.rstrip()
-    return text
+        shown = row(Text(f"{getattr(glyphs, sign)} ", palette.tone(tone)), figures.clean(reading["text"]))
+        matters = reading["severity"] in ("error", "warning") or reading["id"] in FIRST
+        (pressing if matters else calm).append(shown)
+    return pressing, calm

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
+
+from rmtui.app import actions
 
 
 class Confirm(ModalScreen[bool]):
     """y or enter: yes; n or escape: no. Says what will happen and what cannot be undone."""
 
-    BINDINGS = [
-        Binding("y,enter", "answer(True)", "yes", id="dialog.yes"),
-        Binding("n,escape,q", "answer(False)", "no", id="dialog.no"),
-    ]
+    BINDINGS = actions.some("dialog.yes", "dialog.no")
 
     def __init__(self, question: str, explanation: str = "") -> None:
         super().__init__()
@@ -36,7 +34,7 @@ class Confirm(ModalScreen[bool]):
 class Ask(ModalScreen[str | None]):
     """One line of text; enter takes it, escape leaves everything as it was."""
 
-    BINDINGS = [Binding("escape", "leave", "back", id="dialog.leave")]
+    BINDINGS = actions.some("dialog.leave")
 
     def __init__(self, question: str, text: str = "", hint: str = "", lines: str = "") -> None:
         super().__init__()

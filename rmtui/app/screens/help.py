@@ -7,11 +7,12 @@ from typing import Any
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import ActiveBinding, Binding
+from textual.binding import ActiveBinding
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
+from rmtui.app import actions
 from rmtui.app.actions import PANES, of_pane
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
@@ -42,11 +43,7 @@ OTHERS = {
 class HelpScreen(ModalScreen[None]):
     """Made from the bindings that are active, so that it is true after any change of keys."""
 
-    BINDINGS = [
-        Binding("escape,question_mark,q,f1", "leave", "back", id="help.leave"),
-        Binding("j,down", "scroll(1)", "down", show=False, id="help.down"),
-        Binding("k,up", "scroll(-1)", "up", show=False, id="help.up"),
-    ]
+    BINDINGS = actions.bindings("help")
 
     def __init__(self, asked_from: Screen[Any]) -> None:
         super().__init__()

@@ -10,11 +10,12 @@ from textual.timer import Timer
 from rmtui.app import actions
 from rmtui.app.base import breakpoints
 from rmtui.app.chrome import KeyLine, TopBar, short_path
+from rmtui.app.curtain import Curtain
 from rmtui.app.filterline import FilterLine
 from rmtui.app.listkeys import ListKeys
 from rmtui.app.load import CurvesLoaded, Wanted, load_curves, overlay
 from rmtui.app.logs import LogOpened, open_log
-from rmtui.app.panel import WAYS, RunPanel
+from rmtui.app.panel import RunPanel
 from rmtui.app.summary import Summarised, summarise
 from rmtui.app.widgets.chart import Chart
 from rmtui.app.widgets.glyphs import glyphs_of
@@ -30,7 +31,7 @@ READ_SECONDS = 0.25
 PANELS = ("curves", "log", "summary")
 
 
-class HomeScreen(ListKeys):
+class HomeScreen(Curtain, ListKeys):
     """List and panel side by side; one above the other below 110 columns; one at a time below 20 rows."""
 
     BINDINGS = actions.bindings("home")
@@ -48,6 +49,7 @@ class HomeScreen(ListKeys):
 
     def compose(self) -> ComposeResult:
         self._show_panel(self.memory.panel if self.memory.panel in PANELS else PANELS[0])
+        self.set_class(self.memory.alone, "-alone")
         self.add_class(*breakpoints(self.app))  # before there are widgets that would have to be styled anew
         yield TopBar()
         with Container(id="body"):
@@ -80,7 +82,6 @@ class HomeScreen(ListKeys):
     # Opening and live updates
 
     def on_mount(self) -> None:
-        self.table.empty_text = "no runs yet: n opens preset A, B or C"
         self.query_one(FilterLine).fill(self.memory.query)
         if not self._show_rows():
             self._filter("")
@@ -91,6 +92,8 @@ class HomeScreen(ListKeys):
         self._tell_top()
         if self.feed.index.trouble:
             self.complain(self.feed.index.trouble)
+        if self.current() is None:
+            self.lift()
 
     def synced(self) -> None:
         self._tell_top()
@@ -133,7 +136,10 @@ class HomeScreen(ListKeys):
         self._show_current()
         if self._settle is not None:
             self._settle.stop()
-        self._settle = self.set_timer(SETTLE_SECONDS, self._follow)
+        if self.is_down:
+            self._follow()
+        else:
+            self._settle = self.set_timer(SETTLE_SECONDS, self._follow)
 
     def _show_current(self) -> None:
         self.panel.show_run(self.current())
@@ -155,8 +161,8 @@ class HomeScreen(ListKeys):
         self._followed = self._facts()
         run = self.current()
         if run is None:
-            self.panel.charts.clear("no run")
-            self.panel.say("" if self.memory.query else WAYS)
+            self.panel.charts.clear("")
+            self.panel.say(())
             self.panel.log_view.open(None)
             self.table.set_slots({})
             return
@@ -164,8 +170,7 @@ class HomeScreen(ListKeys):
         self.table.set_slots({one.run_id: one.slot for one in shown})
         charts = self.panel.charts
         wanted = self._wanted = Wanted(shown, charts.view, charts.columns)
-        feed = self.feed
-        self.ask("curves", lambda: load_curves(feed.index, wanted), group="curves")
+        self._fetch_curves(wanted)
         if self._log_of != run.id:
             self._log_of = run.id
             self.panel.has_log = False
@@ -174,6 +179,18 @@ class HomeScreen(ListKeys):
         if self._reader is not None:
             self._reader.stop()
         self._reader = self.set_timer(READ_SECONDS, self._read_figures)
+
+    def _fetch_curves(self, wanted: Wanted) -> None:
+        """In a thread; those of the first frame here and now, since all else waits for them."""
+        feed = self.feed
+        if not self.is_down:
+            self.ask("curves", lambda: load_curves(feed.index, wanted), group="curves")
+            return
+        try:
+            self._curves_loaded(load_curves(feed.index, wanted))
+        except UserError as error:
+            self.complain(error)
+        self.lift()
 
     def _read_figures(self) -> None:
         """Have the guide read the run, when it has something new to read: an epoch, a state, another language."""
@@ -192,7 +209,7 @@ class HomeScreen(ListKeys):
     @on(Summarised)
     def _summarised(self, message: Summarised) -> None:
         if message.run.id == self.memory.cursor:
-            self.panel.say(message.words)
+            self.panel.say(message.rows)
             self.panel.charts.expect(message.run, message.bands)
 
     @on(LogOpened)
@@ -216,6 +233,11 @@ class HomeScreen(ListKeys):
         self.remove_class("-away")
         self.table.focus()
 
+    def action_widen(self) -> None:
+        self.memory.alone = not self.memory.alone
+        self.set_class(self.memory.alone, "-alone")
+        self.action_list()
+
     def action_curves(self) -> None:
         self._go("curves", "#loss")
 
@@ -227,6 +249,8 @@ class HomeScreen(ListKeys):
 
     def _go(self, panel: str, target: str) -> None:
         self._show_panel(panel)
+        self.memory.alone = False
+        self.remove_class("-alone")
         self.add_class("-away")
         self.query_one(target).focus()
 

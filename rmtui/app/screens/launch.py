@@ -7,12 +7,12 @@ from dataclasses import replace
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
+from rmtui.app import actions
 from rmtui.app.chrome import Words
 from rmtui.app.feed import Failed
 from rmtui.app.planning import Order, Planned, data_sets, work_out
@@ -25,12 +25,7 @@ class LaunchScreen(ModalScreen[Order | None]):
     """Enter starts it, when nothing is wrong; tab goes through the fields; escape leaves."""
 
     CSS_PATH = "launch.tcss"
-    BINDINGS = [
-        Binding("escape", "leave", "back", id="launch.leave"),
-        Binding("ctrl+r", "start", "start", priority=True, id="launch.start"),
-        Binding("up", "app.focus_previous", "up", show=False, id="launch.up"),
-        Binding("down", "app.focus_next", "down", show=False, id="launch.down"),
-    ]
+    BINDINGS = actions.bindings("launch")
 
     def __init__(self, order: Order) -> None:
         super().__init__()

@@ -10,8 +10,9 @@ from textual.widgets import ContentSwitcher
 from rmtui.app import actions, details, said
 from rmtui.app.chrome import KeyLine, TopBar, Words
 from rmtui.app.devices import Loads, look
+from rmtui.app.hung import Hung
 from rmtui.app.load import CurvesLoaded, Shown, Wanted, load_curves
-from rmtui.app.load_run import EXTRA, ExtraLoaded, RunLoaded, load_extra, load_run, speed_words
+from rmtui.app.load_run import EXTRA, ExtraLoaded, RunLoaded, load_extra, load_run, speeds
 from rmtui.app.logs import LogOpened, open_log
 from rmtui.app.panel import Charts
 from rmtui.app.runactions import RunActions
@@ -42,6 +43,7 @@ class RunScreen(RunActions):
         self._run: Run | None = None
         self._log_place = 0
         self._log_open = False
+        self._pulse: list[str] = []
         self._wanted: Wanted | None = None
 
     def compose(self) -> ComposeResult:
@@ -55,7 +57,7 @@ class RunScreen(RunActions):
                         for metric in EXTRA:
                             yield Chart(metric.replace("_", " "), id=metric)
                 with VerticalScroll(id="summary", can_focus=True):
-                    yield Words(id="says")
+                    yield Hung(id="says")
                 yield DeviceLoad(id="devices")
             with Container(id="logpane"):
                 yield LogView(id="log")
@@ -97,8 +99,8 @@ class RunScreen(RunActions):
         line = said.head(run, glyphs, palette, self.size.width - 2)
         self.query_one(TopBar).tell_text(line)
         self.query_one(KeyLine).renew()
-        speed = speed_words(message.latest) if run.state.alive else run.note
-        self.query_one("#pulse", Words).say("  ".join(filter(None, (said.pulse(run), speed))))
+        self._pulse = [*said.pulse(run), *(speeds(message.latest) if run.state.alive else filter(None, [run.note]))]
+        self._tell_pulse()
         self.query_one("#facts", Words).say(details.written(run, message.attempts, glyphs, palette))
         self._draw(run)
         ws, lang = self.ws, self.rmtui.lang
@@ -111,6 +113,14 @@ class RunScreen(RunActions):
         self.ask("curves", lambda: load_curves(feed.index, wanted), group="run-curves")
         self.ask("extra", lambda: load_extra(feed.index, run.id, wanted.view, wanted.columns), group="run-extra")
 
+    def _tell_pulse(self) -> None:
+        """Two lines where one is too short for what a running run has to say, and there is height for them."""
+        pulse = self.query_one("#pulse", Words)
+        pulse.say(said.run_on(self._pulse, pulse.size.width or self.size.width - 2, 1 if self.size.height < 20 else 2))
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._tell_pulse)
+
     @on(CurvesLoaded)
     def _curves_loaded(self, message: CurvesLoaded) -> None:
         self.query_one(Charts).show(message)
@@ -122,7 +132,7 @@ class RunScreen(RunActions):
 
     @on(Summarised)
     def _summarised(self, message: Summarised) -> None:
-        self.query_one("#says", Words).say(message.words)
+        self.query_one("#says", Hung).say_rows(message.rows)
         self.query_one(Charts).expect(message.run, message.bands)
 
     @on(Chart.ViewChanged)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
-from textual.binding import Binding
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from rmtui.app import actions
 from rmtui.app.widgets import figures
-from rmtui.app.widgets.curves import Axis, Band, Curve, View, Window, finite
+from rmtui.app.widgets.curves import Axis, Band, Curve, View, Window, finite, value_at
 from rmtui.app.widgets.glyphs import Glyphs, glyphs_of
 from rmtui.app.widgets.palette import Palette, palette_of
 from rmtui.app.widgets.picture import Picture, Scene
@@ -33,21 +32,7 @@ class Chart(Widget, can_focus=True):
     DEFAULT_CSS = """
     Chart { height: 1fr; min-height: 1; }
     """
-    BINDINGS = [
-        Binding("right", "cursor(1)", "cursor right", show=False, id="chart.right"),
-        Binding("left", "cursor(-1)", "cursor left", show=False, id="chart.left"),
-        Binding("shift+right", "cursor(10)", "cursor far right", show=False, id="chart.far_right"),
-        Binding("shift+left", "cursor(-10)", "cursor far left", show=False, id="chart.far_left"),
-        Binding("plus,equals_sign", "zoom(0.5)", "zoom in", id="chart.zoom_in"),
-        Binding("minus", "zoom(2)", "zoom out", show=False, id="chart.zoom_out"),
-        Binding("left_square_bracket", "pan(-1)", "pan left", show=False, id="chart.pan_left"),
-        Binding("right_square_bracket", "pan(1)", "pan right", show=False, id="chart.pan_right"),
-        Binding("z", "reset", "whole curve", show=False, id="chart.reset"),
-        Binding("m", "smooth", "smoothing", id="chart.smooth"),
-        Binding("L", "log", "log scale", show=False, id="chart.log"),
-        Binding("X", "axis", "x axis", id="chart.axis"),
-        Binding("enter", "log_here", "log at the cursor", show=False, id="chart.log_here"),
-    ]
+    BINDINGS = actions.bindings("chart")
 
     @dataclass
     class ViewChanged(Message):
@@ -74,6 +59,7 @@ class Chart(Widget, can_focus=True):
         self._note = ""
         self._view = View()
         self._extent: tuple[float, float] | None = None
+        self._span: tuple[float, float] | None = None
         self._picture: tuple[object, Picture] | None = None
         self._drawn: tuple[object, list[Strip]] = (None, [])
 
@@ -85,6 +71,12 @@ class Chart(Widget, can_focus=True):
         if told != (self._curves, self._band, self._note):
             self._curves, self._band, self._note = told
             self._extent = self._seen()
+            self.refresh()
+
+    def spread(self, span: tuple[float, float] | None) -> None:
+        """Reach at least this far in x: charts above each other share their columns."""
+        if span != self._span:
+            self._span = span
             self.refresh()
 
     @property
@@ -106,7 +98,7 @@ class Chart(Widget, can_focus=True):
 
     def values_at_cursor(self) -> list[tuple[Curve, float | None]]:
         """Each curve in the legend with its value at the cursor; without a cursor, its last value."""
-        return [(curve, _value(curve, self._view.cursor)) for curve in self._curves if not curve.quiet]
+        return [(curve, value_at(curve, self._view.cursor)) for curve in self._curves if not curve.quiet]
 
     # Keys
 
@@ -165,7 +157,15 @@ class Chart(Widget, can_focus=True):
     # Drawing
 
     def _scene(self) -> Scene:
-        return Scene(self._curves, self._band, self._view, self.percent, self.size.width, max(0, self.size.height - 1))
+        return Scene(
+            self._curves,
+            self._band,
+            self._view,
+            self.percent,
+            self.size.width,
+            max(0, self.size.height - 1),
+            self._span,
+        )
 
     def _scale(self) -> Scale:
         """The x range on screen, one position a cell."""
@@ -175,6 +175,7 @@ class Chart(Widget, can_focus=True):
     def _seen(self) -> tuple[float, float] | None:
         """The widest x of this axis: while a window is open, the curves may hold no more than that."""
         ends = [(curve.x[0], curve.x[-1]) for curve in self._curves if len(curve.x)]
+        ends += [self._span] if self._span is not None and ends else []
         if self._extent is not None and self._view.window != Window():
             ends.append(self._extent)
         if not ends:
@@ -258,8 +259,14 @@ class Chart(Widget, can_focus=True):
         """An entry a curve; where there is no room for their names, signs and values alone."""
         values = self.values_at_cursor()
         entries = [self._entry(curve, value, palette, glyphs) for curve, value in values]
-        if sum(cell_len(segment.text) for entry in entries for segment in entry) > room:
+        others = self._others(palette, glyphs)
+        if sum(cell_len(segment.text) for entry in (*entries, *others) for segment in entry) > room:
             entries = [[entry[0], entry[2]] for entry in entries]
+        return [*entries, *others]
+
+    def _others(self, palette: Palette, glyphs: Glyphs) -> list[list[Segment]]:
+        """What is no curve with a sign: quiet ones, the band, the target."""
+        entries: list[list[Segment]] = []
         quiet = sum(curve.quiet for curve in self._curves)
         if quiet > 1:
             entries.append([Segment(f"{quiet} others  ", palette.quiet)])
@@ -289,11 +296,3 @@ class Chart(Widget, can_focus=True):
         if self.percent:
             return figures.percent(value)
         return "0" if value == 0 else figures.loss(value)
-
-
-def _value(curve: Curve, at: float | None) -> float | None:
-    """The value of the last column at or before `at`; the last finite one when `at` is None."""
-    if at is None:
-        return next((value for value in reversed(curve.last) if finite(value)), None)
-    place = bisect.bisect_right(curve.x, at) - 1
-    return curve.last[place] if place >= 0 else None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual.binding import Binding
 from textual.widgets import OptionList
+
+from rmtui.app import actions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,14 +26,7 @@ class Choices(OptionList, inherit_bindings=False):
     Choices > .option-list--option-disabled { color: $foreground; }
     Choices.-lines { text-wrap: nowrap; text-overflow: ellipsis; }
     """
-    BINDINGS = [
-        Binding("down,j", "cursor_down", "down", show=False, id="choices.down"),
-        Binding("up,k", "cursor_up", "up", show=False, id="choices.up"),
-        Binding("pagedown", "page_down", "page down", show=False, id="choices.page_down"),
-        Binding("pageup", "page_up", "page up", show=False, id="choices.page_up"),
-        Binding("home,g", "first", "first", show=False, id="choices.top"),
-        Binding("end,G", "last", "last", show=False, id="choices.bottom"),
-    ]
+    BINDINGS = actions.bindings("choices")
 
 
 def hanging(*rows: tuple[Text, Text]) -> Table:

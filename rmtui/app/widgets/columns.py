@@ -11,6 +11,7 @@ from rmtui.records.facts import Landmarks, Run, State
 
 GAP = 2
 """Cells between columns."""
+NAME = "name"
 DEAR = 7
 """Columns of more than this worth number leave names and reasons a third of the room that these could use."""
 
@@ -25,6 +26,8 @@ class Setting:
     """The best runs are marked in val_acc."""
     baseline: Run | None = None
     slots: Mapping[str, int] = field(default_factory=dict)
+    spells_state: bool = True
+    """The state has a column of its own; else its word stands before what the last column says of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,14 @@ class Column:
     grow: int = 0
 
 
-def layout(width: int, columns: Sequence[Column]) -> list[tuple[Column, int]]:
+def layout(width: int, columns: Sequence[Column], sort: str = "") -> list[tuple[Column, int]]:
     """The columns that fit in `width` cells, in their order, each with its width. Spare cells go to those that grow,
-    each by its share; columns of little worth come in only where those have room."""
+    each by its share; columns of little worth come in only where those have room, but that of `sort` always."""
     kept: list[Column] = []
     left = width + GAP
-    for column in sorted(columns, key=lambda column: column.worth):
-        wanted = sum(other.grow for other in kept) // 3 if column.worth > DEAR else 0
-        if column.width + GAP + wanted > left:
+    for column in sorted(columns, key=lambda column: (column.key not in (NAME, sort), column.worth)):
+        wanted = sum(other.grow for other in kept) // 3 if column.worth > DEAR and column.key != sort else 0
+        if column.width + GAP + wanted > left and column.key != sort:
             if column.worth > DEAR:
                 break
             continue
@@ -70,14 +73,15 @@ def layout(width: int, columns: Sequence[Column]) -> list[tuple[Column, int]]:
     return [(column, widths[column.key]) for column in columns if column.key in widths]
 
 
-def state_words(run: Run, now: float) -> str:
-    """What matters of a run's state now: when it ends, why it ended, how long ago."""
+def state_words(run: Run, now: float, spelled: bool = False) -> str:
+    """What matters of a run's state now: when it ends, why it ended, how long ago; `spelled`: after its word."""
     if run.state is State.RUNNING:
         end = ends_at(run, now)
         return f"ends {figures.clock(end, now)}" if end else "running"
     if run.state in (State.FAILED, State.KILLED, State.INTERRUPTED, State.UNKNOWN, State.STOPPED) and run.reason:
-        return run.reason
-    return figures.ago(run.ended or run.started or run.created, now)
+        return f"{run.state.value}: {run.reason}" if spelled else run.reason
+    passed = figures.ago(run.ended or run.started or run.created, now)
+    return f"{run.state.value} {passed.removesuffix(' ago')}" if spelled else passed
 
 
 def ends_at(run: Run, now: float) -> float | None:
@@ -103,7 +107,10 @@ def _state(run: Run, setting: Setting) -> Cell:
 
 def _words(run: Run, setting: Setting) -> Cell:
     bad = run.state in (State.FAILED, State.KILLED)
-    return Cell(state_words(run, setting.now), "bad" if bad else "live" if run.state.alive else "quiet")
+    return Cell(
+        state_words(run, setting.now, not setting.spells_state),
+        "bad" if bad else "live" if run.state.alive else "quiet",
+    )
 
 
 def _epochs(run: Run, setting: Setting) -> Cell:
@@ -177,7 +184,7 @@ def _took(run: Run, setting: Setting) -> Cell:
 
 
 COLUMNS = (
-    Column("name", "run", 12, 0, _name, grow=14),
+    Column(NAME, "run", 12, 0, _name, grow=14),
     Column("state", "state", 11, 6, _state),
     Column(
         "preset", "preset", 6, 5, lambda run, s: Cell(run.preset or s.glyphs.dash, "text" if run.preset else "quiet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -103,3 +104,11 @@ class View:
 
 def finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
+
+
+def value_at(curve: Curve, at: float | None) -> float | None:
+    """The value of the last column at or before `at`; the last finite one when `at` is None."""
+    if at is None:
+        return next((value for value in reversed(curve.last) if finite(value)), None)
+    place = bisect.bisect_right(curve.x, at) - 1
+    return curve.last[place] if place >= 0 else None

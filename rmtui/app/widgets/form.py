@@ -8,12 +8,12 @@ from typing import Any
 
 from rich.style import Style
 from textual import events
-from textual.binding import Binding
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from rmtui.app import actions
 from rmtui.app.widgets.fields import Fields
 from rmtui.app.widgets.fields import Reference as Reference
 from rmtui.app.widgets.form_lines import FormLines, Heading, arranged
@@ -33,21 +33,7 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
     Form:focus > .form--cursor { background: $primary 30%; }
     """
     COMPONENT_CLASSES = {"form--cursor"}
-    BINDINGS = [
-        Binding("down,tab,j", "move(1)", "next field", show=False, id="fields.down"),
-        Binding("up,shift+tab,k", "move(-1)", "previous field", show=False, id="fields.up"),
-        Binding("pagedown", "move(8)", "eight fields down", show=False, id="fields.page_down"),
-        Binding("pageup", "move(-8)", "eight fields up", show=False, id="fields.page_up"),
-        Binding("g,home", "move(-999)", "first field", show=False, id="fields.top"),
-        Binding("G,end", "move(999)", "last field", show=False, id="fields.bottom"),
-        Binding("enter", "edit", "edit", id="fields.edit"),
-        Binding("right,space", "turn(1)", "next choice, one more", show=False, id="fields.right"),
-        Binding("left", "turn(-1)", "previous choice, one less", show=False, id="fields.left"),
-        Binding("u", "undo", "undo", id="fields.undo"),
-        Binding("U", "redo", "redo", show=False, id="fields.redo"),
-        Binding("backspace,delete", "restore", "as in the file", show=False, id="fields.restore"),
-        Binding("v", "advanced", "all fields", id="fields.advanced"),
-    ]
+    BINDINGS = actions.bindings("fields")
 
     @dataclass
     class Changed(Message):

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from rich.style import Style
 from textual import events
-from textual.binding import Binding
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
+from rmtui.app import actions
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.line_edit import LineEdit
 from rmtui.app.widgets.log_lines import LogLines
@@ -39,26 +39,7 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
     LogView > .log-view--hit { background: $warning; color: $background; }
     """
     COMPONENT_CLASSES = {"log-view--cursor", "log-view--hit"}
-    BINDINGS = [
-        Binding("j,down", "move(1)", "line down", show=False, id="log.down"),
-        Binding("k,up", "move(-1)", "line up", show=False, id="log.up"),
-        Binding("pagedown,ctrl+f", "page(1)", "a page down", show=False, id="log.page_down"),
-        Binding("pageup,ctrl+b", "page(-1)", "a page up", show=False, id="log.page_up"),
-        Binding("g,home", "top", "first line", show=False, id="log.top"),
-        Binding("G,end", "follow", "end, and follow", show=False, id="log.end"),
-        Binding("right", "aside(20)", "to the right", show=False, id="log.right"),
-        Binding("left", "aside(-20)", "to the left", show=False, id="log.left"),
-        Binding("f", "toggle_follow", "follow", id="log.follow"),
-        Binding("slash", "ask('/')", "search", id="log.search"),
-        Binding("ampersand", "ask('&')", "filter", id="log.filter"),
-        Binding("n", "again(True)", "next hit", show=False, id="log.next"),
-        Binding("N", "again(False)", "previous hit", show=False, id="log.previous"),
-        Binding("w", "wrap", "wrap", id="log.wrap"),
-        Binding("T", "times", "timestamps", show=False, id="log.times"),
-        Binding("y", "copy_line", "copy line", show=False, id="log.copy_line"),
-        Binding("Y", "copy_path", "copy path", show=False, id="log.copy_path"),
-        Binding("enter", "step_here", "curve at this step", show=False, id="log.step"),
-    ]
+    BINDINGS = actions.bindings("log")
 
     @dataclass
     class StepWanted(Message):

@@ -32,6 +32,8 @@ class Scene:
     width: int
     height: int
     """Of the whole picture, axes included."""
+    span: tuple[float, float] | None = None
+    """The x that other charts reach, too."""
 
 
 @dataclass(slots=True)
@@ -271,6 +273,7 @@ def _runs(cells: Sequence[Cell]) -> list[Segment]:
 def _x_range(scene: Scene) -> tuple[float, float]:
     """The window, open ends filled from the curves (the band where there is no curve)."""
     ends = [(curve.x[0], curve.x[-1]) for curve in scene.curves if len(curve.x)]
+    ends += [scene.span] if ends and scene.span is not None else []
     if not ends and scene.band is not None and scene.band.x:
         ends = [(scene.band.x[0], scene.band.x[-1])]
     window = scene.view.window

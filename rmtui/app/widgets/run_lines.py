@@ -20,12 +20,16 @@ LEAD = 5
 Layout = Sequence[tuple[Column, int]]
 
 
-def laid_out(width: int, setting: Setting) -> list[tuple[Column, int]]:
-    """The columns that a table of this width shows."""
+def useful(setting: Setting) -> list[Column]:
+    """Every column that could say something now, left to right."""
     useless = {"delta"} if setting.baseline is None else set()
     useless |= set() if setting.landmarks.grouped else {"group"}
-    columns = [column for column in COLUMNS if column.key not in useless]
-    return layout(width - LEAD, columns)
+    return [column for column in COLUMNS if column.key not in useless]
+
+
+def laid_out(width: int, setting: Setting, sort: str = "") -> list[tuple[Column, int]]:
+    """The columns that a table of this width shows."""
+    return layout(width - LEAD, useful(setting), sort)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,16 @@ from typing import Protocol
 
 from rich.style import Style
 from textual import events
-from textual.binding import Binding
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from rmtui.app import actions
 from rmtui.app.widgets.columns import Column, Setting
 from rmtui.app.widgets.glyphs import UNICODE, glyphs_of
 from rmtui.app.widgets.palette import palette_of
-from rmtui.app.widgets.run_lines import Layout, RunLines, laid_out
+from rmtui.app.widgets.run_lines import Layout, RunLines, laid_out, useful
 from rmtui.records.facts import Landmarks, Run
 
 
@@ -45,16 +45,7 @@ class RunTable(ScrollView, can_focus=True):
     RunTable:focus > .run-table--cursor { background: $primary 35%; }
     """
     COMPONENT_CLASSES = {"run-table--cursor"}
-    BINDINGS = [
-        Binding("j,down", "move(1)", "next run", show=False, id="table.down"),
-        Binding("k,up", "move(-1)", "previous run", show=False, id="table.up"),
-        Binding("g,home", "jump(0)", "first run", show=False, id="table.top"),
-        Binding("G,end", "jump(-1)", "last run", show=False, id="table.bottom"),
-        Binding("pagedown,ctrl+f", "page(1)", "a page down", show=False, id="table.page_down"),
-        Binding("pageup,ctrl+b", "page(-1)", "a page up", show=False, id="table.page_up"),
-        Binding("space", "mark", "mark", id="table.mark"),
-        Binding("enter", "open", "open", id="table.open"),
-    ]
+    BINDINGS = actions.bindings("table")
 
     @dataclass
     class Moved(Message):
@@ -155,8 +146,8 @@ class RunTable(ScrollView, can_focus=True):
 
     @property
     def sortable(self) -> list[str]:
-        """Keys of the columns on screen, left to right, for choosing the next one to sort by."""
-        return [column.key for column, _ in self._layout()]
+        """Keys of all columns, left to right, for choosing the next one to sort by; that one is always on screen."""
+        return [column.key for column in useful(self._setting)]
 
     # Rows
 
@@ -261,12 +252,14 @@ class RunTable(ScrollView, can_focus=True):
     # Drawing
 
     def _layout(self) -> list[tuple[Column, int]]:
-        return laid_out(self.size.width, self._setting)
+        return laid_out(self.size.width, self._setting, self._sort[0])
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """What all lines share is worked out once."""
-        setting = replace(self._setting, glyphs=glyphs_of(self), now=time.time())
-        self._paint = (RunLines(setting, palette_of(self), self._sort), self._layout(), self.rich_style)
+        columns = self._layout()
+        spells = any(column.key == "state" for column, _ in columns)
+        setting = replace(self._setting, glyphs=glyphs_of(self), now=time.time(), spells_state=spells)
+        self._paint = (RunLines(setting, palette_of(self), self._sort), columns, self.rich_style)
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
@@ -277,7 +270,8 @@ class RunTable(ScrollView, can_focus=True):
     def _line(self, lines: RunLines, columns: Layout, place: int, y: int) -> Strip:
         row = self._row(place)
         if row is None:
-            return lines.words(self.empty_text if y == 2 and self._count == 0 else "")
+            said = self.empty_text.split("\n") if self._count == 0 else []
+            return lines.words(said[y - 2] if 0 <= y - 2 < len(said) else "")
         strip = lines.run(row, columns, row.id in self._marks)
         if place != self._cursor:
             return strip

@@ -1,0 +1,62 @@
+"""Words whose further lines stand below their first word, laid out anew when the width changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from rmtui.app.chrome import Words
+
+Row = tuple[Text, Text]
+"""What stands in front, and the words that hang from it."""
+LEAST = 16
+"""Cells that words keep; a lead that leaves less stands alone above them."""
+
+
+def row(lead: str | Text, words: str | Text) -> Row:
+    """A row of plain texts."""
+    return (_text(lead), _text(words))
+
+
+def laid(rows: Iterable[Row], width: int, console: Console) -> Text:
+    """The rows as one text of lines of at most `width` cells."""
+    lines: list[Text] = []
+    for lead, words in rows:
+        lines += _lines(lead, words, width, console)
+    return Text("\n").join(lines)
+
+
+def _lines(lead: Text, words: Text, width: int, console: Console) -> list[Text]:
+    indent = cell_len(lead.plain)
+    room = width - indent
+    if room < LEAST and indent:
+        return [lead, *_lines(Text("  "), words, width, console)]
+    wrapped = words.wrap(console, max(1, room)) if words.plain else [Text()]
+    return [(lead if number == 0 else Text(" " * indent)) + line for number, line in enumerate(wrapped)]
+
+
+def _text(said: str | Text) -> Text:
+    return said if isinstance(said, Text) else Text(said)
+
+
+class Hung(Words):
+    """Rows of (lead, words), one below the other."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._rows: tuple[Row, ...] = ()
+
+    def say_rows(self, rows: Sequence[Row]) -> None:
+        """Show these rows."""
+        self._rows = tuple(rows)
+        self._lay()
+
+    def on_resize(self) -> None:
+        self._lay()
+
+    def _lay(self) -> None:
+        width = self.size.width or self.app.size.width
+        self.say(laid(self._rows, width, self.app.console))
