@@ -34,7 +34,7 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
     BINDINGS = actions.bindings("app")
     COMMAND_PALETTE_BINDING = "colon"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (180, "-vast")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall"), (38, "-high")]
 
     def __init__(self, workspace: Workspace | None, folder: Path, ascii_mode: bool = False) -> None:
         super().__init__()
