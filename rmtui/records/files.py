@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ import tomli
 
 def atomic_write(path: Path, data: bytes) -> None:
     """Replace `path` by `data` so that a reader, or a crash, sees the old file or the new one: temp, fsync, rename."""
-    temp = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(3)}.tmp")
+    temp = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(3).hex()}.tmp")
     fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         try:
