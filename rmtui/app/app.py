@@ -84,6 +84,13 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return themes.DARK.variables
 
+    def refresh_css(self, animate: bool = True) -> None:
+        """A theme that is chosen before there is a screen: no rule was read yet, so that none is read again."""
+        if self._screen_stack:
+            super().refresh_css(animate)
+        else:
+            self.stylesheet.set_variables(self.get_css_variables())
+
     # Start and end
 
     def get_default_screen(self) -> Screen[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textual import events
+from textual import events, on
 from textual.screen import Screen
 
 LONGEST = 0.25
@@ -25,7 +25,8 @@ class Curtain(Screen[None]):
     def on_mount(self) -> None:
         self.set_timer(LONGEST, self.lift)
 
-    def on_screen_resume(self, event: events.ScreenResume) -> None:
+    @on(events.ScreenResume)
+    def _styles_stand(self, event: events.ScreenResume) -> None:
         if self.is_down:
             event.refresh_styles = False  # every widget has just got its styles
 
