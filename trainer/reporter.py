@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from trainer.events import EventWriter
-
-Mirror = Callable[[Mapping[str, float], int], None]
+from trainer.mirrors import Mirrors
 
 
 class Reporter:
@@ -17,8 +16,7 @@ class Reporter:
 
     def __init__(self, attempt: Path, main: bool) -> None:
         self.main = main
-        self.mirror: Mirror | None = None
-        """Sends metrics with their step to the trackers."""
+        self.mirrors = Mirrors(lambda text: self.warn("tracker", text))
         self._writer = EventWriter(attempt / "events.jsonl") if main else None
         self._troubled = False
 
@@ -34,17 +32,8 @@ class Reporter:
             if not self._troubled:
                 print(f"events.jsonl cannot be written: {error.strerror}; training goes on", file=sys.stderr)
             self._troubled = True
-        if metrics and self.mirror is not None:
-            self._to_trackers(metrics, step)
-
-    def _to_trackers(self, metrics: Mapping[str, float], step: int) -> None:
-        """Trackers are a mirror: whatever one raises (a network, a full disk) is said once and ends the mirror only."""
-        assert self.mirror is not None
-        try:
-            self.mirror(metrics, step)
-        except Exception as error:
-            self.mirror = None
-            self.warn("tracker", f"a tracker failed and gets no more figures: {error}", step)
+        if metrics:
+            self.mirrors.send(metrics, step, epoch, data.get("set", ""))
 
     def line(self, text: str) -> None:
         """One line for people."""

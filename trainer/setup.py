@@ -18,17 +18,16 @@ from accelerate import Accelerator
 
 from trainer import checkpoint, data, derived, estimate, model, sharded
 from trainer.attempt import Moment, Request
-from trainer.config import TrainConfig, flatten, to_document
+from trainer.config import TrainConfig, to_document
 from trainer.data import PairSet
 from trainer.estimate import Derived
+from trainer.mirrors import TRACKERS
 from trainer.progress import Progress
 from trainer.ranks import Heartbeat
 from trainer.reporter import Reporter
 from trainer.signals import StopRequest
 from trainer.spec import Refused, Spec
 from trainer.stepper import Stepper
-
-TRACKERS = ("tensorboard", "wandb", "trackio")
 
 
 @dataclass(slots=True)
@@ -109,7 +108,8 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
         resumed=False,
     )
     (request.run / "validation").mkdir(parents=True, exist_ok=True)
-    start_trackers(ready)
+    if config.trackers and reporter.main:
+        reporter.mirrors.start(config, request.run, request.attempt.name, spec.name)
     begin(ready, counts)
     return ready
 
@@ -131,9 +131,7 @@ def make_accelerator(config: TrainConfig, request: Request) -> Accelerator:
             raise Refused(f"trackers: {name!r} is not known; choose from {', '.join(TRACKERS)}")
         if importlib.util.find_spec(name) is None:
             raise Refused(f"trackers: {name} is not installed; run pip install {name}, or take it out of trackers")
-    accelerator = Accelerator(
-        mixed_precision=config.mixed_precision, log_with=config.trackers or None, project_dir=request.run / "trackers"
-    )
+    accelerator = Accelerator(mixed_precision=config.mixed_precision)
     if os.environ.get("ACCELERATE_USE_FSDP") == "true" and not sharded.is_sharded(accelerator):
         raise Refused(
             "the accelerate configuration asks for FSDP, which accelerate does on accelerators only, not on CPUs"
@@ -225,13 +223,3 @@ def begin(ready: Ready, counts: tuple[int, int]) -> None:
         pid=os.getpid(),
     )
     derived.report(ready, counts)
-
-
-def start_trackers(ready: Ready) -> None:
-    """Let rank 0's reporter mirror its figures; every rank has to call it."""
-    accelerator, config = ready.accelerator, ready.config
-    if config.trackers:
-        flat = flatten(to_document(config))
-        plain = {key: value if isinstance(value, (int, float, str)) else str(value) for key, value in flat.items()}
-        accelerator.init_trackers(ready.request.run.name, config=plain)
-        ready.reporter.mirror = lambda metrics, step: accelerator.log(dict(metrics), step=step)

@@ -163,6 +163,7 @@ class Training:
         progress, epochs, reporter = self.progress, self.landmarks.epochs, self.ready.reporter
         reporter.say("end", progress.step, epochs, outcome=outcome, reason=reason)
         reporter.line(f"{outcome}: {reason}")
+        reporter.mirrors.close()
         self.ready.accelerator.end_training()
         return Outcome(outcome, reason, {"step": progress.step, "epoch": epochs, **facts})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rmtui.interchange.facts import Point, fraction
 from rmtui.records.facts import Epoch
@@ -12,7 +12,10 @@ FIGURES = ("train_loss", "val_loss", "val_acc", "reward_margin")
 
 
 def epochs_of(series: Mapping[str, Sequence[Point]]) -> tuple[Epoch, ...]:
-    """Figures logged at steps at which the `epoch` series is a whole number; without that series none are known."""
+    """Figures logged at steps at which the `epoch` series is a whole number; without that series none are known.
+
+    An epoch's train_loss is, where it is not said, the mean of the losses logged in it.
+    """
     epoch_at = {step: value for step, value, _ in _finite(series, ("epoch", "train/epoch"))}
     rows: dict[int, dict[str, float]] = {}
     for name in FIGURES:
@@ -21,7 +24,21 @@ def epochs_of(series: Mapping[str, Sequence[Point]]) -> tuple[Epoch, ...]:
             share = fraction(value) if name == "val_acc" else value
             if epoch >= 1 and epoch == int(epoch) and share is not None:
                 rows.setdefault(int(epoch), {})[name] = share
+    for epoch, loss in mean_losses(
+        (epoch_at[step], value) for step, value, _ in series.get("loss", ()) if step in epoch_at
+    ):
+        if epoch in rows:
+            rows[epoch].setdefault("train_loss", loss)
     return rows_to_epochs(rows)
+
+
+def mean_losses(logged: Iterable[tuple[float, float]]) -> Iterator[tuple[int, float]]:
+    """(epoch so far, loss) of logged steps → each epoch's mean: epoch 1.3 lies in the second."""
+    by_epoch: dict[int, list[float]] = {}
+    for epoch, loss in logged:
+        by_epoch.setdefault(max(1, math.ceil(epoch)), []).append(loss)
+    for number, losses in by_epoch.items():
+        yield number, sum(losses) / len(losses)
 
 
 def _finite(series: Mapping[str, Sequence[Point]], names: tuple[str, ...]) -> list[Point]:

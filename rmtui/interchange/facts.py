@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,6 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
         "train loss",
         "training_loss",
         "training loss",
-        "train/loss",
         "loss/train",
         "avg_train_loss",
     ),
@@ -71,10 +70,10 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
         "eval_acc",
         "val/acc",
         "val/accuracy",
-        "accuracy",
-        "acc",
         "eval_rewards/accuracies",
         "eval/rewards/accuracies",
+        "accuracy",
+        "acc",
     ),
     "reward_margin": (
         "reward_margin",
@@ -82,21 +81,51 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
         "eval_margin",
         "eval/margin",
         "val_margin",
-        "margin",
         "eval_rewards/margins",
+        "eval/rewards/margins",
+        "margin",
     ),
-    "loss": ("loss", "step_loss", "batch_loss"),
+    "loss": ("loss", "train/loss", "step_loss", "batch_loss"),
     "learning_rate": ("learning_rate", "lr", "train/learning_rate"),
     "grad_norm": ("grad_norm", "gradient_norm", "train/grad_norm"),
 }
-"""rmtui's name of a metric → the names it goes by elsewhere."""
+"""rmtui's name of a metric → the names it goes by elsewhere; where a source has several of them, the first counts."""
 
 _CANONICAL = {alias: name for name, aliases in METRIC_NAMES.items() for alias in aliases}
+
+
+LOOSE = frozenset({"accuracy", "acc", "margin"})
+"""Names that mean a training step's pairs where a source also speaks of validation, or of steps."""
 
 
 def canonical(name: str) -> str:
     """rmtui's name of a metric; an unknown one keeps its own."""
     return _CANONICAL.get(name.strip().lower(), name.strip())
+
+
+def names_of(names: Iterable[str]) -> dict[str, str]:
+    """Each name of one source → rmtui's. Of several that mean one metric one gets its name, the others keep theirs."""
+    holders: dict[str, str] = {}
+    for name in names:
+        known = canonical(name)
+        if known not in holders or _rank(name) < _rank(holders[known]):
+            holders[known] = name
+    return {name: known if holders[known] == name else name.strip() for name in names for known in (canonical(name),)}
+
+
+def _rank(name: str) -> int:
+    aliases = METRIC_NAMES.get(canonical(name), ())
+    return aliases.index(name.strip().lower()) if aliases else 0
+
+
+def renamed(series: Mapping[str, Sequence[Point]]) -> dict[str, list[Point]]:
+    """Series as a source calls them → under rmtui's names, accuracies as fractions."""
+    names = names_of(list(series))
+    found = {names[name]: list(points) for name, points in series.items()}
+    if "val_acc" in found:
+        shares = [(step, fraction(value), time) for step, value, time in found["val_acc"]]
+        found["val_acc"] = [(step, share, time) for step, share, time in shares if share is not None]
+    return found
 
 
 def fraction(value: float, percent: bool = False) -> float | None:

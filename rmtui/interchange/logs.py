@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rmtui.interchange.facts import METRIC_NAMES, Foreign, Point, canonical, fraction
+from rmtui.interchange.facts import LOOSE, METRIC_NAMES, Foreign, Point, canonical, fraction
 from rmtui.interchange.text import identity, lines
 from rmtui.records.facts import Epoch
 
@@ -30,8 +30,8 @@ _ROTATED = re.compile(r"\.log(?:[.-](\d+))?(?:\.gz)?$")
 _NAMED = re.compile(r"(.+?)_\d|([^_]+)_")
 """The name of a data set before the time at which a launch script started, or before whatever it put there."""
 
-_Figure = tuple[str, float, bool]
-"""(metric, value as written, followed by a per cent sign)."""
+_Figure = tuple[str, float, bool, str]
+"""(metric, value as written, followed by a per cent sign, its name in the log)."""
 
 EPOCH_FIGURES = ("train_loss", "val_loss", "val_acc", "reward_margin")
 
@@ -46,6 +46,8 @@ class _Segment:
     current: int | None = None
     from_zero: bool = False
     """The log calls its first epoch 0."""
+    loose: set[tuple[int, str]] = field(default_factory=set)
+    """(epoch, figure) that only a loose name has given so far: `acc`, not `val_acc`."""
 
 
 def is_log(path: Path) -> bool:
@@ -138,27 +140,38 @@ def _epoch_number(text: str, from_zero: bool) -> int:
 
 def _repeats(known: dict[str, float], figures: list[_Figure]) -> bool:
     """The line says again, with another value, what this epoch already has."""
-    return any(name in known and known[name] != value for name, value, _ in figures)
+    return any(name in known and known[name] != value for name, value, _, _ in figures)
 
 
 def _figures(line: str) -> Iterator[_Figure]:
     for match in _FIGURE.finditer(line):
-        yield canonical(match.group(1)), float(match.group(2)), bool(match.group(3))
+        yield canonical(match.group(1)), float(match.group(2)), bool(match.group(3)), match.group(1).lower()
 
 
 def _note(segment: _Segment, line: str, figures: list[_Figure], epoch_line: bool) -> int:
     """Put a line's figures where they belong; returns how many accuracies made no sense."""
     bad = 0
     step = _STEP.search(line)
-    for name, value, percent in figures:
+    for name, value, percent, written in figures:
         if name == "val_acc":
             share = fraction(value, percent)
             if share is None:
                 bad += 1
                 continue
             value = share
-        if name in EPOCH_FIGURES and segment.current is not None:
-            segment.epochs.setdefault(segment.current, {})[name] = value
+        of_step = step is not None and written in LOOSE
+        if name in EPOCH_FIGURES and segment.current is not None and not of_step:
+            _set(segment, segment.current, name, value, written in LOOSE)
         elif step:
-            segment.series.setdefault(name, []).append((float(step.group(1)), value, None))
+            shown = written if of_step else name
+            segment.series.setdefault(shown, []).append((float(step.group(1)), value, None))
     return bad
+
+
+def _set(segment: _Segment, epoch: int, name: str, value: float, loose: bool) -> None:
+    """An epoch's figure; `acc` never stands in for a `val_acc` that the log has said."""
+    held = segment.epochs.setdefault(epoch, {})
+    if loose and name in held and (epoch, name) not in segment.loose:
+        return
+    held[name] = value
+    (segment.loose.add if loose else segment.loose.discard)((epoch, name))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rmtui.errors import UserError
 from rmtui.interchange.epochs import epochs_of, rows_to_epochs
-from rmtui.interchange.facts import Foreign, Point, canonical, fraction
+from rmtui.interchange.facts import Foreign, Point, fraction, names_of, renamed
 from rmtui.interchange.text import identity, lines
 
 _STEPS = ("step", "_step", "global_step", "train/global_step", "trainer/global_step")
@@ -50,19 +50,22 @@ def _gather(rows: list[dict[str, str]]) -> tuple[dict[str, list[Point]], dict[in
     series: dict[str, list[Point]] = {}
     by_epoch: dict[int, dict[str, float]] = {}
     unread = 0
+    known = names_of([name.strip().lower() for name in (rows[0] if rows else {})])
     for row in rows:
         numbers, bad = _numbers(row)
         unread += bad
         step, epoch, time = (_first(numbers, names) for names in (_STEPS, _EPOCHS, _TIMES))
-        figures = {canonical(name): value for name, value in numbers.items() if name not in (*_STEPS, *_TIMES)}
+        figures = {name: value for name, value in numbers.items() if name not in (*_STEPS, *_TIMES)}
         if step is not None:
             for name, value in figures.items():
                 series.setdefault("loss" if name == "value" else name, []).append((step, value, time))
         elif epoch is not None and epoch >= 1 and epoch == int(epoch):
             by_epoch[int(epoch)] = {
-                name: share for name, value in figures.items() if (share := _figure(name, value)) is not None
+                known.get(name, name): share
+                for name, value in figures.items()
+                if (share := _figure(known.get(name, name), value)) is not None
             }
-    return series, by_epoch, unread
+    return renamed(series), by_epoch, unread
 
 
 def _figure(name: str, value: float) -> float | None:

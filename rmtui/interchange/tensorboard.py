@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rmtui.interchange import protobuf
 from rmtui.interchange.epochs import epochs_of
-from rmtui.interchange.facts import Foreign, Point, canonical
+from rmtui.interchange.facts import Foreign, Point, renamed
 from rmtui.interchange.text import identity
 
 MAX_RECORD = 16 << 20
@@ -35,15 +35,16 @@ def folders(files: Iterable[Path]) -> list[list[Path]]:
 def read_events(paths: Sequence[Path]) -> Foreign:
     """The run whose event files these are, all of one folder."""
     folder = paths[0].parent
-    series: dict[str, list[Point]] = {}
+    told: dict[str, list[Point]] = {}
     damaged = 0
     for path in paths:
         for record in _records(path):
             try:
                 for tag, point in _scalars(record):
-                    series.setdefault(canonical(tag), []).append(point)
+                    told.setdefault(tag, []).append(point)
             except protobuf.Damaged:
                 damaged += 1
+    series = renamed(told)
     times = [point[2] for points in series.values() for point in points if point[2]]
     return Foreign(
         name=folder.resolve().name,

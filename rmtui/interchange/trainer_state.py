@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from rmtui.errors import UserError
-from rmtui.interchange.epochs import rows_to_epochs
-from rmtui.interchange.facts import Foreign, Point, canonical, fraction
+from rmtui.interchange.epochs import mean_losses, rows_to_epochs
+from rmtui.interchange.facts import Foreign, Point, canonical, fraction, renamed
 from rmtui.interchange.text import identity, whole
 
 _LIMIT = 256 << 20
@@ -57,8 +57,8 @@ def _series(history: list[dict[str, Any]]) -> dict[str, list[Point]]:
             continue
         for name, value in row.items():
             if name not in ("step", *_WHOLE_RUN) and _is_number(value):
-                series.setdefault(canonical(name), []).append((float(step), float(value), None))
-    return series
+                series.setdefault(name, []).append((float(step), float(value), None))
+    return renamed(series)
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
@@ -68,18 +68,18 @@ def _is_number(value: Any) -> TypeGuard[float]:
 def _epoch_rows(history: list[dict[str, Any]]) -> dict[int, dict[str, float]]:
     """Evaluations at whole epochs; train_loss of an epoch is the mean of the losses logged in it."""
     rows: dict[int, dict[str, float]] = {}
-    logged: dict[int, list[float]] = {}
+    logged: list[tuple[float, float]] = []
     for row in history:
         epoch = row.get("epoch")
         if not _is_number(epoch):
             continue
         if _is_number(row.get("loss")):
-            logged.setdefault(-int(-float(epoch) // 1), []).append(float(row["loss"]))
+            logged.append((float(epoch), float(row["loss"])))
         if "eval_loss" in row and float(epoch) == int(epoch):
             rows.setdefault(int(epoch), {}).update(_evaluation(row))
-    for number, losses in logged.items():
+    for number, loss in mean_losses(logged):
         if number in rows:
-            rows[number]["train_loss"] = sum(losses) / len(losses)
+            rows[number]["train_loss"] = loss
     return rows
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from rmtui.interchange import protobuf
 from rmtui.interchange.epochs import epochs_of
-from rmtui.interchange.facts import Foreign, Point, canonical
+from rmtui.interchange.facts import Foreign, Point, renamed
 from rmtui.interchange.text import identity
 
 _BLOCK = 32 << 10
@@ -46,6 +46,7 @@ def read_run(path: Path) -> Foreign:
             _take(run, record)
         except (protobuf.Damaged, ValueError, RecursionError):
             run.damaged += 1
+    series = renamed(run.series)
     times = [point[2] for points in run.series.values() for point in points if point[2]]
     return Foreign(
         name=run.name or path.stem,
@@ -53,8 +54,8 @@ def read_run(path: Path) -> Foreign:
         kind="wandb",
         identity=identity(path),
         config=run.config,
-        epochs=epochs_of(run.series),
-        series=run.series,
+        epochs=epochs_of(series),
+        series=series,
         created=run.started or min(times, default=None),
         ended=max(times, default=run.started),
         notes=(f"{run.damaged} damaged records were left out",) if run.damaged else (),
@@ -143,7 +144,7 @@ def _take_history(run: _Run, message: bytes) -> None:
     time = values.pop("_timestamp", None)
     for name, number_ in values.items():
         if not name.startswith("_"):
-            run.series.setdefault(canonical(name), []).append((float(step), number_, time))
+            run.series.setdefault(name, []).append((float(step), number_, time))
 
 
 def _item(message: bytes) -> tuple[list[str], Any]:

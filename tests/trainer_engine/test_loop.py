@@ -256,13 +256,6 @@ def test_a_linked_run_starts_from_the_weights_with_a_schedule_of_its_own(bench, 
     assert linked.of("eval")[0].metrics["val_loss"] == pytest.approx(before, abs=1e-5)
 
 
-def test_tensorboard_mirrors_the_figures(bench, tmp_path):
-    pytest.importorskip("tensorboard")
-    world = train(tmp_path, bench.options(num_epochs=1, trackers=["tensorboard"]), 1, quick_end)
-    assert world.codes == [0], world.log()
-    assert list((tmp_path / "trackers").rglob("events.out.tfevents*"))
-
-
 def test_the_fresh_process_finds_the_same_rewards(bench, tmp_path):
     world = train(tmp_path, bench.options(num_epochs=1), 1)
     assert world.codes == [0], world.log()
