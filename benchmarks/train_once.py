@@ -1,7 +1,7 @@
 """One measured training of this project's trainer, in a process of its own; the last line on stdout is JSON.
 
-The loop is the trainer's (its model, batches, loss and optimizer) without events and checkpoints. The first steps are
-not measured. `matmul_gflops` is what this machine's matrix product does in the same process, before and after.
+The loop is the trainer's (its model, batches, loss and optimizer) without events and checkpoints. The last epoch is
+measured. `matmul_gflops` is what this machine's matrix product does in the same process, before and after.
 """
 
 import argparse
@@ -48,17 +48,15 @@ def main():
         return float(total.detach()), batch.tokens
 
     reward_model.train()
-    losses, marks, tokens, pairs = [], [], 0, 0
-    for place, [micro] in enumerate(packing.epoch_batches(train, config, 0, 1, 0, 0)):
-        if place == args.unmeasured:
-            marks.append((time.perf_counter(), time.process_time()))
-            tokens = pairs = 0
-        found, computed = step(micro)
-        losses.append(found)
-        tokens, pairs = tokens + computed, pairs + len(micro)
-    marks.append((time.perf_counter(), time.process_time()))
-    wall, cpu = (after - start for start, after in zip(*marks, strict=True))
-    figures = {"pairs_per_s": pairs / wall, "pairs_per_cpu_s": pairs / cpu, "tokens_per_pair": tokens / pairs}
+    batches = [micro for [micro] in packing.epoch_batches(train, config, 0, 1, 0, 0)]
+    for micro in batches * args.rehearsals:
+        step(micro)
+    began = (time.perf_counter(), time.process_time())
+    losses, tokens = zip(*map(step, batches), strict=True)
+    ended = (time.perf_counter(), time.process_time())
+    wall, cpu = (after - start for start, after in zip(began, ended, strict=True))
+    pairs = len(train)
+    figures = {"pairs_per_s": pairs / wall, "pairs_per_cpu_s": pairs / cpu, "tokens_per_pair": sum(tokens) / pairs}
     figures["peak_rss_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if args.val:
         held = first_rows(args.val, args.val_pairs, lambda path: data.load_pairs(path, tokenizer, config, limit).pairs)
@@ -85,7 +83,7 @@ def parse():
     parser.add_argument("--lora-r", type=int, default=32)
     parser.add_argument("--dropout", type=float, default=0.0, help="TRL computes with 0, whatever it is told")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--unmeasured", type=int, default=2, help="first steps that are not measured")
+    parser.add_argument("--rehearsals", type=int, default=1, help="epochs before the measured one")
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument(
         "--without", action="append", default=[], metavar="OPTION", help="switch a trick off, by its key"
