@@ -9,7 +9,7 @@ Both sides run as processes of their own, in turn, and the order of the two swap
 A cell is MODEL:LENGTH or MODEL:LENGTH:bf16. Both sides are timed over every step of an epoch, so over the same pairs
 whatever their order; at 256 tokens over their second one, at more over their first, where a step is long beside the
 start. TRL's batch of 8 takes 19.7 GB at 512 tokens and does not fit into 24 GiB at 1024: there it makes its step of 8
-pairs from 2 batches of 4 and from 4 of 2, which spares it padding. Every run is appended to --out at once, so a run that
+pairs from 2 batches of 4 and from 4 of 2, which spares it padding. Every run is appended to --out at once, so one that
 is cut off loses nothing, and `--report` prints the table of a file without measuring.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 
 CELLS = ["smollm2:256", "smollm2:256:bf16", "smollm2:512", "smollm2:1024", "minilm:256"]
 PAIRS = {"smollm2:256": 16, "smollm2:256:bf16": 16, "smollm2:512": 16, "smollm2:1024": 16, "minilm:256": 64}
-VAL_PAIRS = {"smollm2:512": 8, "smollm2:1024": 8}
+VAL_PAIRS = {"smollm2:512": 8, "smollm2:1024": 8, "minilm:256": 128}
 SPLIT = {"smollm2:512": 2, "smollm2:1024": 4}
 """Batches that TRL makes a step of, where 8 pairs at once do not fit into memory."""
 GOALS = {
