@@ -50,15 +50,18 @@ class BadLine:
     kind: str
     """blank, encoding, json, object, duplicate_key, missing_field, type, empty, surrogate, prompts_differ, margin."""
     message: str
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What the message is made of, for whoever says it in other words; `case` tells a kind's sentences apart."""
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.message}"
 
 
 class _Bad(Exception):
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, **about: Any) -> None:
         super().__init__(message)
         self.kind = kind
+        self.about = about
 
 
 def read_rows(path: Path | str) -> Iterator[Row | BadLine]:
@@ -80,7 +83,7 @@ def read_line(raw: bytes, number: int) -> Row | BadLine:
     try:
         return _row(read_object(raw), number)
     except _Bad as bad:
-        return BadLine(number, bad.kind, str(bad))
+        return BadLine(number, bad.kind, str(bad), bad.about)
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
@@ -88,17 +91,19 @@ def read_object(raw: bytes) -> dict[str, Any]:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _Bad("encoding", f"byte 0x{raw[error.start]:02x} at {error.start} is not UTF-8") from None
+        byte = f"0x{raw[error.start]:02x}"
+        what = f"byte {byte} at {error.start} is not UTF-8"
+        raise _Bad("encoding", what, byte=byte, place=error.start) from None
     if not text.strip():
         raise _Bad("blank", "the line is blank")
     try:
         found = json.loads(text, object_pairs_hook=_no_duplicates)
     except RecursionError:
-        raise _Bad("json", "not JSON: nested too deeply") from None
+        raise _Bad("json", "not JSON: nested too deeply", case="deep") from None
     except ValueError as error:
-        raise _Bad("json", f"not JSON: {error}") from None
+        raise _Bad("json", f"not JSON: {error}", error=str(error)) from None
     if not isinstance(found, dict):
-        raise _Bad("object", f"the line is {_kind(found)}, not an object")
+        raise _Bad("object", f"the line is {_kind(found)}, not an object", found=_type(found))
     return found
 
 
@@ -122,7 +127,7 @@ def read_scorable(file: BinaryIO) -> Iterator[Row | Response | BadLine]:
             alone = name is not None and "chosen" not in found
             yield _response(found, str(name), number) if alone else _row(found, number)
         except _Bad as bad:
-            yield BadLine(number, bad.kind, str(bad))
+            yield BadLine(number, bad.kind, str(bad), bad.about)
 
 
 def _response(found: dict[str, Any], name: str, number: int) -> Response:
@@ -139,21 +144,22 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
-        raise _Bad("duplicate_key", f"the key {twice!r} stands twice")
+        raise _Bad("duplicate_key", f"the key {twice!r} stands twice", name=twice)
     return found
 
 
 def _row(found: dict[str, Any], number: int) -> Row:
     for name in _SIDES:
         if name not in found:
-            raise _Bad("missing_field", f"the field {name!r} is missing{_misspelt(found, name)}")
+            raise _Bad("missing_field", f"the field {name!r} is missing{_misspelt(found, name)}", name=name)
         _check_side(name, found[name])
     if isinstance(found["chosen"], str) is not isinstance(found["rejected"], str):
-        raise _Bad("type", "'chosen' and 'rejected' are not of one kind: one is text, one a message list")
+        what = "'chosen' and 'rejected' are not of one kind: one is text, one a message list"
+        raise _Bad("type", what, case="mixed")
     prompt, chosen, rejected = _parts(found)
     for name, answer in (("chosen", chosen), ("rejected", rejected)):
         if not plain_text(answer).strip():
-            raise _Bad("empty", f"{name!r} is empty")
+            raise _Bad("empty", f"{name!r} is empty", name=name)
     rest = {key: value for key, value in found.items() if key not in ("id", "prompt", *_SIDES)}
     own = found.get("id")
     has_id = isinstance(own, (str, int)) and not isinstance(own, bool) and own != ""
@@ -165,13 +171,13 @@ def _parts(found: dict[str, Any]) -> tuple[Side, Side, Side]:
     chosen, rejected = found["chosen"], found["rejected"]
     prompt = found.get("prompt")
     if prompt is None and "prompt" in found:
-        raise _Bad("type", "'prompt' is null")
+        raise _Bad("type", "'prompt' is null", name="prompt", found="null")
     if prompt is not None:
         return _with_prompt(found, prompt, chosen, rejected)
     if isinstance(chosen, list):
         return _split_messages(chosen, rejected)
     if ASSISTANT not in chosen and ASSISTANT not in rejected:
-        raise _Bad("missing_field", f"the field 'prompt' is missing{_misspelt(found, 'prompt')}")
+        raise _Bad("missing_field", f"the field 'prompt' is missing{_misspelt(found, 'prompt')}", name="prompt")
     return split_transcripts(chosen, rejected)
 
 
@@ -198,10 +204,12 @@ def _check_side(name: str, value: Any) -> None:
     elif isinstance(value, str):
         texts = [value]
     else:
-        raise _Bad("type", f"{name!r} is {_kind(value)}, not text or a list of {{role, content}}")
+        what = f"{name!r} is {_kind(value)}, not text or a list of {{role, content}}"
+        raise _Bad("type", what, name=name, found=_type(value))
     for text in texts:
         if not text.isascii() and _HALF.search(text):
-            raise _Bad("surrogate", f"{name!r} holds half of a surrogate pair, which is no character")
+            what = f"{name!r} holds half of a surrogate pair, which is no character"
+            raise _Bad("surrogate", what, name=name)
 
 
 def _is_message(item: Any) -> bool:
@@ -213,7 +221,7 @@ def _margin(found: dict[str, Any]) -> float | None:
     if margin is None:
         return None
     if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not math.isfinite(margin):
-        raise _Bad("margin", f"'margin' is {margin!r}, not a finite number")
+        raise _Bad("margin", f"'margin' is {margin!r}, not a finite number", margin=repr(margin))
     return float(margin)
 
 
@@ -222,9 +230,17 @@ def _misspelt(found: dict[str, Any], name: str) -> str:
     return f" (there is {near!r})" if near else ""
 
 
-def _kind(value: Any) -> str:
-    names = {bool: "a truth value", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+def _type(value: Any) -> str:
+    """A JSON value's type: null, bool, number, text, list or object."""
+    names = {bool: "bool", int: "number", float: "number", str: "text", list: "list", dict: "object"}
     return "null" if value is None else names[type(value)]
+
+
+def _kind(value: Any) -> str:
+    """The same in words."""
+    words = {"null": "null", "bool": "a truth value", "text": "text", "object": "an object"}
+    found = _type(value)
+    return words.get(found, f"a {found}")
 
 
 def split_transcripts(chosen: str, rejected: str) -> tuple[str, str, str]:
@@ -245,7 +261,8 @@ def _split_messages(chosen: list[Message], rejected: list[Message]) -> tuple[Sid
     while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
         shared += 1
     if not shared:
-        raise _Bad("prompts_differ", "the two message lists share no first message, and there is no 'prompt'")
+        what = "the two message lists share no first message, and there is no 'prompt'"
+        raise _Bad("prompts_differ", what, case="messages")
     return chosen[:shared], chosen[shared:], rejected[shared:]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rmtui.cli.verbs import Verb, add_json, print_json, workspace_folder
+from rmtui.cli.verbs import Verb, add_json, add_lang, print_json, workspace_folder
 
 
 def _build_demo(parser: argparse.ArgumentParser) -> None:
@@ -58,61 +58,71 @@ def _build_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-length", type=int, metavar="N", default=512, help="tokens a side, with --model (default 512)"
     )
+    parser.add_argument(
+        "--tokens", action="store_true", help="with a model: count every pair's tokens, in large files too"
+    )
     parser.add_argument("--no-near", action="store_true", help="leave out the pass for near-duplicates")
     add_json(parser)
+    add_lang(parser)
 
 
 def _run_check(args: argparse.Namespace) -> int:
     from rmtui.guide.datacheck import words
     from rmtui.operations import check
 
-    with _Progress(quiet=args.json) as progress:
+    model, lang = _settings(workspace_folder(args), args.lang)
+    with _Progress(args.json, lang) as progress:
         report = check.check(
             args.files,
-            model=args.model or _model_of(workspace_folder(args)),
+            model=args.model or model,
             max_length=args.max_length,
+            every_token=args.tokens,
             look_for_near=not args.no_near,
             progress=progress.show,
             cancelled=lambda: progress.cancelled,
         )
     if args.json:
-        print_json(check.document(report))
+        print_json(check.document(report, lang))
     else:
-        _print_check(args.files, args.head, words.lines(report))
+        _print_check(args.files, args.head, lang, words.lines(report, lang))
     if args.fix:
-        for copy, (kept, dropped) in check.fix(report, args.fix).items():
-            print(f"{copy}: {kept:,} rows kept, {dropped:,} dropped", file=sys.stderr if args.json else sys.stdout)
+        for copy, (kept, dropped) in check.fix(report, args.fix, lang).items():
+            said = words.copied(copy, kept, dropped, lang)
+            print(said, file=sys.stderr if args.json else sys.stdout)
     return 1 if report.failed else 0
 
 
-def _print_check(files: list[Path], count: int, lines: Iterable[str]) -> None:
+def _print_check(files: list[Path], count: int, lang: str, lines: Iterable[str]) -> None:
     from rmtui.guide.datacheck import words
 
     for path in files if count > 0 else ():
         print(path)
-        for line in words.head(path, count):
+        for line in words.head(path, count, lang):
             print(line)
     for line in lines:
         print(line)
 
 
-def _model_of(root: Path) -> Path | None:
-    """The workspace's own model, when there is a workspace here and its model is a folder with a tokenizer."""
+def _settings(root: Path, lang: str | None) -> tuple[Path | None, str]:
+    """The model whose tokens are counted, if this is a workspace and its model a folder with a tokenizer; language."""
     from rmtui.errors import UserError
+    from rmtui.guide.catalog import default_lang
     from rmtui.workspace import open_workspace
 
     try:
         ws = open_workspace(root)
     except UserError:
-        return None
+        return None, lang or default_lang()
     folder = ws.path(ws.settings.model)
-    return folder if ws.settings.model and (folder / "tokenizer.json").is_file() else None
+    model = folder if ws.settings.model and (folder / "tokenizer.json").is_file() else None
+    return model, lang or ws.settings.lang or default_lang()
 
 
 class _Progress:
     """A bar on standard error, on a terminal only. Ctrl-C ends the pass for near-duplicates, and the rest stands."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, lang: str) -> None:
+        self._lang = lang
         self._quiet = quiet or not sys.stderr.isatty()
         self._before: Any = None
         self._shown = ""
@@ -132,12 +142,14 @@ class _Progress:
             self._before = signal.signal(signal.SIGINT, self._cancel)
         if self._quiet:
             return
+        from rmtui.guide.datacheck.words import progress
+
         filled = round(share * 30)
-        text = f"\r{name:<15} {'━' * filled}{'─' * (30 - filled)} {share:4.0%}"
-        hint = "  Ctrl-C skips" if name == "near-duplicates" else ""
+        bar = f"{'━' * filled}{'─' * (30 - filled)} {share:4.0%}"
+        text = "\r" + progress(bar, self._before is not None, self._lang)
         if text != self._shown:
             self._shown = text
-            sys.stderr.write(text + hint)
+            sys.stderr.write(text)
             sys.stderr.flush()
 
     def _cancel(self, _number: int, _frame: object) -> None:

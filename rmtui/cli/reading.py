@@ -5,11 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from rmtui.cli.verbs import Verb, add_json, print_json, workspace_folder
-
-
-def _add_lang(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--lang", choices=("en", "zh"), help="language of sentences (default: workspace, then locale)")
+from rmtui.cli.verbs import Verb, add_json, add_lang, print_json, workspace_folder
 
 
 def _open(args: argparse.Namespace) -> tuple[Any, str]:
@@ -28,7 +24,7 @@ def _build_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="show the settings that are equal, too")
     add_json(parser)
     parser.add_argument("--markdown", action="store_true", help="print Markdown for a pull request")
-    _add_lang(parser)
+    add_lang(parser)
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -52,7 +48,7 @@ def _build_advise(parser: argparse.ArgumentParser) -> None:
     change.add_argument("--unsilence", metavar="ID", help="take a silence back")
     parser.add_argument("--always", action="store_true", help="with --silence: for every run of the workspace")
     add_json(parser)
-    _add_lang(parser)
+    add_lang(parser)
 
 
 def _advise(args: argparse.Namespace) -> int:
@@ -86,7 +82,7 @@ def _build_pairs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, default=10, metavar="N", help="pairs to show (default 10; 0: all)")
     parser.add_argument("--export", metavar="FILE", help="write these pairs as JSON lines")
     add_json(parser)
-    _add_lang(parser)
+    add_lang(parser)
 
 
 def _pairs(args: argparse.Namespace) -> int:

@@ -18,10 +18,19 @@ from trainer.config import figure
 LANGS = ("en", "zh")
 
 
-@cache
+_FILES = {"check": "datacheck/catalog.toml", "kind": "datacheck/catalog.toml", "report": "datacheck/catalog.toml"}
+"""Sections that lie in a file of their own, so that only who speaks of data reads it; all others: catalog.toml."""
+_MAIN = "catalog.toml"
+
+
 def entries() -> dict[str, dict[str, str]]:
-    """`section.name` → {en, zh, why_en, why_zh}."""
-    document = tomli.loads((Path(__file__).parent / "catalog.toml").read_text(encoding="utf-8"))
+    """`section.name` → {en, zh, why_en, why_zh}, of the whole catalogue."""
+    return {key: entry for file in (_MAIN, *dict.fromkeys(_FILES.values())) for key, entry in _read(file).items()}
+
+
+@cache
+def _read(file: str) -> dict[str, dict[str, str]]:
+    document = tomli.loads((Path(__file__).parent / file).read_text(encoding="utf-8"))
     return {f"{section}.{name}": entry for section, rows in document.items() for name, entry in rows.items()}
 
 
@@ -33,12 +42,12 @@ def default_lang(wanted: str = "") -> str:
 
 
 def say(key: str, lang: str = "en", /, **figures: Any) -> str:
-    """A sentence of the catalogue with its figures; `why_` before the name gives the reason of an advice."""
+    """A sentence of the catalogue with its figures; `why_` before the name: an advice's reason, or a kind's harm."""
     section, name = key.split(".", 1)
     field = lang
     if name.startswith("why_"):
         name, field = name.removeprefix("why_"), f"why_{lang}"
-    return _FORMAT.vformat(entries()[f"{section}.{name}"][field], (), figures)
+    return _FORMAT.vformat(_read(_FILES.get(section, _MAIN))[f"{section}.{name}"][field], (), figures)
 
 
 def text(item: Reading | Advice, lang: str = "en") -> str:
@@ -143,6 +152,7 @@ _FORMS: dict[str, Any] = {
     "rate": rate_text,
     "num": lambda value: f"{value:.3g}" if isinstance(value, float) else str(value),
     "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
+    "count": lambda value: f"{value:,}",
     "list": lambda value: ", ".join(map(str, value)),
 }
 FORMS = frozenset(_FORMS)

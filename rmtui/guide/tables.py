@@ -120,16 +120,17 @@ def markdown(document: Document, lang: str = "en") -> str:
     parts = [f"### {names}"]
     tables = dict(sections(document, lang))
     if "differs" in tables:
-        parts.append(_pipes(tables["differs"], say("table.differs", lang)))
-    parts.append(_pipes(tables["figures"], say("table.figure", lang)))
+        parts.append(pipes(tables["differs"], say("table.differs", lang)))
+    parts.append(pipes(tables["figures"], say("table.figure", lang)))
     parts.append("\n".join(f"- {_escaped(line)}" for line in said(document)))
-    parts.append(_folded(say("table.every_epoch", lang), _pipes(tables["epochs"], say("table.epoch", lang))))
+    parts.append(_folded(say("table.every_epoch", lang), pipes(tables["epochs"], say("table.epoch", lang))))
     if same := same_text(document):
         parts.append(_folded(say("table.equal_settings", lang), _escaped(same)))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _pipes(rows: Sequence[Sequence[str]], corner: str) -> str:
+def pipes(rows: Sequence[Sequence[str]], corner: str) -> str:
+    """A Markdown table of rows whose first is the head; `corner` heads the first column. Empty without a body."""
     if len(rows) < 2:
         return ""
     head, *body = rows

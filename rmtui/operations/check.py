@@ -5,27 +5,30 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.guide.datacheck import fix as fixing
 from rmtui.guide.datacheck import words
-from rmtui.guide.datacheck.facts import FileReport, Finding, Report
+from rmtui.guide.datacheck.facts import Cancelled, FileReport, Finding, Report
 from rmtui.guide.datacheck.kinds import KINDS
 from rmtui.guide.datacheck.kinds import found as finding_of
-from rmtui.guide.datacheck.near import Cancelled, near
+from rmtui.guide.datacheck.near import near
 from rmtui.guide.datacheck.scan import scan
 from rmtui.guide.datacheck.tokens import Tokens
+from rmtui.guide.datacheck.words import Summary
+from rmtui.operations import checked
+from rmtui.operations.checked import Question
 
 Progress = Callable[[str, float], None]
 """Called with the name of the pass and the share done, 0–1."""
 
 FILES = 200
 LINES, NEAR = "lines", "near-duplicates"
-COUNT_TOKENS_BELOW = 16 << 20
-"""Bytes of data; a launch with more leaves the counting of tokens to the trainer, which says what it cut."""
+TOKENS_OF = 16 << 20
+"""Bytes of data whose tokens are counted: of larger files, those of every second, third … pair."""
 
 
 def check(
@@ -33,23 +36,26 @@ def check(
     *,
     model: Path | None = None,
     max_length: int = 512,
+    every_token: bool = False,
     look_for_near: bool = True,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Report:
-    """Check the files line by line and against each other; `cancelled` ends the pass for near-duplicates.
+    """Check the files line by line and against each other.
 
-    `model` is a folder with a tokenizer.json, whose tokens are counted against `max_length`.
-    Raises UserError when a file cannot be opened.
+    `model` is a folder with a tokenizer.json, whose tokens are counted against `max_length`: in a sample of files
+    above 16 MiB, unless `every_token`. `cancelled` ends the pass for near-duplicates, and its report says so; before
+    that pass it raises Cancelled. Raises UserError when a file cannot be opened.
     """
     if len(files) > FILES:
         raise UserError(
             f"{len(files)} files are too many for one check", f"the limit is {FILES}", "check them in parts"
         )
     tell = progress or (lambda name, share: None)
-    tokens = Tokens(model, max_length) if model else None
     try:
-        exact = tuple(scan(files, tokens, lambda share: tell(LINES, share)))
+        step = 1 if every_token else max(1, -(-sum(file.stat().st_size for file in files) // TOKENS_OF))
+        tokens = Tokens(model, max_length, step) if model else None
+        exact = tuple(scan(files, tokens, lambda share: tell(LINES, share), cancelled))
         if not look_for_near:
             return Report(exact, near_done=False)
         return _with_near(exact, lambda share: tell(NEAR, share), cancelled)
@@ -75,16 +81,16 @@ def _joined(file: FileReport, more: Sequence[Finding]) -> FileReport:
     return dataclasses.replace(file, findings=tuple(findings), counts=ranked, warnings=file.warnings + len(more))
 
 
-def document(report: Report) -> dict[str, Any]:
+def document(report: Report, lang: str = "en") -> dict[str, Any]:
     """The document of `check --json`."""
     return {
-        "files": [_file_document(file) for file in report.files],
+        "files": [_file_document(file, lang) for file in report.files],
         "near_duplicates": "looked for" if report.near_done else "not looked for to the end",
         "ok": not report.failed,
     }
 
 
-def _file_document(file: FileReport) -> dict[str, Any]:
+def _file_document(file: FileReport, lang: str) -> dict[str, Any]:
     return {
         "path": str(file.path),
         "lines": file.lines,
@@ -92,32 +98,33 @@ def _file_document(file: FileReport) -> dict[str, Any]:
         "errors": file.errors,
         "warnings": file.warnings,
         "counts": dict(file.counts),
-        "findings": [_finding_document(finding) for finding in file.findings],
+        "findings": [_finding_document(finding, lang) for finding in file.findings],
         "findings_left_out": sum(file.counts.values()) - len(file.findings),
         "figures": dict(file.figures),
     }
 
 
-def _finding_document(finding: Finding) -> dict[str, Any]:
+def _finding_document(finding: Finding, lang: str) -> dict[str, Any]:
     document: dict[str, Any] = {
         "line": finding.line,
         "kind": finding.kind,
         "severity": finding.severity,
-        "message": finding.message,
+        "message": finding.said(lang),
     }
     if finding.related:
         document["related"] = {"path": finding.related[0], "line": finding.related[1]}
     return document
 
 
-def fix(report: Report, out: Path) -> dict[Path, tuple[int, int]]:
+def fix(report: Report, out: Path, lang: str = "en") -> dict[Path, tuple[int, int]]:
     """Cleaned copies: of one file as `out`, of several below the folder `out`. Returns rows kept and dropped by copy.
 
-    What was dropped goes to COPY.dropped.jsonl with its line and reason. Raises UserError where something exists
-    already; the inputs are never written.
+    What was dropped goes to COPY.dropped.jsonl with its line and reason. All copies appear, or none: an interruption
+    leaves nothing half-written. Raises UserError where something exists already, and where a file changed since it was
+    checked; the inputs are never written.
     """
     if whole := [file for file in report.files if "unreadable_file" in file.counts]:
-        why = whole[0].findings[0].message
+        why = whole[0].findings[0].said(lang)
         raise UserError(f"{whole[0].path} cannot be cleaned line by line", why, "do that first, then check again")
     copies = _copies([file.path for file in report.files], out)
     for copy in copies:
@@ -125,7 +132,7 @@ def fix(report: Report, out: Path) -> dict[Path, tuple[int, int]]:
             if path.exists():
                 raise UserError(f"{path} exists already", "a cleaned file never replaces another", "name a new file")
     try:
-        return {copy: fixing.write_clean(file, copy) for file, copy in zip(report.files, copies, strict=True)}
+        return fixing.write_clean(list(zip(report.files, copies, strict=True)), lang)
     except OSError as error:
         raise UserError(f"{out} was not written", str(error), "name a place you may write to") from error
 
@@ -141,31 +148,28 @@ def _copies(paths: Sequence[Path], out: Path) -> list[Path]:
     raise UserError("one file is named twice", str(paths[0]), "name each file once")
 
 
-def before_launch(train: Path, val: Path, *, model: Path | None = None, max_length: int = 512) -> list[Finding]:
-    """The exact checks of a launch's two files, worst first, remembered while neither file changes.
+def before_launch(
+    train: Path, val: Path, *, model: Path | None = None, max_length: int = 512, store: Path | None = None
+) -> list[Summary]:
+    """The exact checks of a launch's two files, worst first: one summary a kind and file.
 
-    Errors stop a launch, warnings ask. One finding a kind and file; its message names the file and the first line.
+    Errors stop a launch, warnings ask. Files that have not changed are not checked again: not by this process, and
+    with `store`, a folder of the workspace's own, not by the next one either.
     """
-    sizes = train.stat().st_size + val.stat().st_size
-    counted = model if model and (model / "tokenizer.json").is_file() and sizes < COUNT_TOKENS_BELOW else None
-    return list(_before_launch(train, _state(train), val, _state(val), counted, max_length))
-
-
-def _state(path: Path) -> tuple[int, int]:
-    facts = path.stat()
-    return facts.st_size, facts.st_mtime_ns
+    counted = model if model and (model / "tokenizer.json").is_file() else None
+    question = Question((train,) if train == val else (train, val), counted, max_length)
+    return list(_before_launch(question, tuple(map(tuple, checked.times_of(question))), store))
 
 
 @functools.lru_cache(maxsize=16)
-def _before_launch(
-    train: Path, _train_state: tuple[int, int], val: Path, _val_state: tuple[int, int], model: Path | None, limit: int
-) -> tuple[Finding, ...]:
-    files = [train] if train == val else [train, val]
-    found = tuple(_summed(check(files, model=model, max_length=limit, look_for_near=False)))
-    same = (finding_of(None, "validation_is_training", f"{val}: training and validation are the same file"),)
-    return (*found, *same) if train == val else found
-
-
-def _summed(report: Report) -> Iterator[Finding]:
-    found = [finding for file in report.files for finding in words.summary(file.findings, file.path)]
-    yield from sorted(found, key=lambda finding: -KINDS[finding.kind].harm)
+def _before_launch(question: Question, _times: tuple[tuple[int, ...], ...], store: Path | None) -> tuple[Summary, ...]:
+    known = checked.recall(store, question)
+    if known is None:
+        times = checked.times_of(question)
+        report = check(question.files, model=question.model, max_length=question.max_length, look_for_near=False)
+        known = [one for file in report.files for one in words.summaries(file)]
+        if len(question.files) == 1:
+            same = finding_of(None, "validation_is_training", "validation_is_training_file")
+            known.append(Summary(question.files[0], same, 1))
+        checked.remember(store, question, times, known)
+    return tuple(sorted(known, key=lambda one: -KINDS[one.kind].harm))

@@ -267,12 +267,21 @@ def _told(draft: _Draft) -> set[str]:
 
 def _check_data(draft: _Draft, built: TrainConfig, train: Path, val: Path) -> None:
     model = Path(built.model)
-    found = check.before_launch(train, val, model=model if model.is_dir() else None, max_length=built.max_length)
-    for finding in found:
-        key, path = ("data.val", val) if finding.message.startswith(f"{val}:") else ("data.train", train)
-        what = finding.message.removeprefix(f"{path}:").strip()
-        what = what if finding.line is None else f"line {what}"
-        draft.problems.append(Problem(key, what, f"see rmtui check {train} {val}", severity=finding.severity))
+    found = check.before_launch(
+        train, val, model=model if model.is_dir() else None, max_length=built.max_length, store=_store(draft.ws)
+    )
+    for one in found:
+        key = "data.val" if one.path == val else "data.train"
+        what = one.said() if one.line is None else f"line {one.line}: {one.said()}"
+        draft.problems.append(Problem(key, what, f"see rmtui check {train} {val}", severity=one.severity))
+
+
+def _store(ws: Workspace) -> Path | None:
+    """Where checks of data are remembered; None where this machine lets nothing be kept."""
+    try:
+        return ws.state_dir
+    except OSError:
+        return None
 
 
 def count_pairs(path: Path) -> int:

@@ -1,6 +1,7 @@
 """`rmtui check`: exit codes, the JSON document, the report, cleaned copies, the check before a launch."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -39,6 +40,56 @@ def test_the_json_document(tmp_path):
     found = [(each["line"], each["kind"], each["severity"]) for each in file["findings"]]
     assert found == [(3, "identical_answers", "error"), (5, "duplicate", "warning")]
     assert all(each["message"] for each in file["findings"])
+
+
+def test_the_whole_report_is_in_chinese(tmp_path):
+    """Nothing of the report is English but names of fields, languages, files, and what stands in the data."""
+    leaning = [row(prompt=f"Why {n}?", chosen=f"Since {n}, as one says.", rejected=f"No {n}.") for n in range(150)]
+    train = write(tmp_path / "train.jsonl", [*leaning, BAD, leaning[3], "{'a'}", {**row(), "chosen": 7}, leaning[5]])
+    val = write(tmp_path / "val.jsonl", [leaning[9], *distinct(40)])
+    result = run(train, val, "--lang", "zh", "--head", "2", "--fix", tmp_path / "out")
+    report = result.stdout.replace(str(tmp_path), "").split("── ")[-1].partition("\n\n")[0]
+    body = re.sub(r"\S+\.jsonl|'[^']*'", "", "\n".join(report.splitlines()[4:]))
+    words = set(re.findall("[A-Za-z_]{2,}", body))
+    assert words <= {"chosen", "rejected", "prompt", "JSON", "val_acc", "en", "role", "content"}, words
+    for said in ("错误: 回答相同 第 151 行", "警告: ", "样本泄漏", "对可用样本", "保留"):
+        assert said in result.stdout
+
+
+def test_findings_are_said_in_the_language_asked_for(tmp_path):
+    path = write(tmp_path / "pairs.jsonl", [*distinct(2), BAD])
+    for lang, said in (("en", "chosen and rejected are the same"), ("zh", "相同")):
+        (file,) = json.loads(run(path, "--json", "--lang", lang).stdout)["files"]
+        assert said in file["findings"][0]["message"]
+
+
+def test_an_interrupted_copy_leaves_nothing_behind(tmp_path, monkeypatch):
+    files = [write(tmp_path / part / "x_pairs.jsonl", [*distinct(3), BAD]) for part in ("train", "val")]
+    report = check.check(files)
+    for calls in range(1, 5):
+        done = []
+
+        def rename(self, target, done=done, calls=calls):
+            done.append(target)
+            if len(done) == calls:
+                raise KeyboardInterrupt
+            self.replace(target)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("pathlib.Path.rename", rename)
+            check.fix(report, tmp_path / "clean")
+        assert [path for path in (tmp_path / "clean").rglob("*") if path.is_file()] == []
+    assert len(check.fix(report, tmp_path / "clean")) == 2
+
+
+@pytest.mark.parametrize("change", [lambda data: data + data[:200], lambda data: data[:-40]])
+def test_a_file_that_changed_since_the_check_is_not_cleaned(tmp_path, change):
+    path = write(tmp_path / "pairs.jsonl", [*distinct(3), BAD])
+    report = check.check([path])
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(UserError, match="changed"):
+        check.fix(report, tmp_path / "clean.jsonl")
+    assert [each.name for each in tmp_path.iterdir()] == ["pairs.jsonl"]
 
 
 def test_the_report_is_ranked_by_harm_and_shows_no_escape(tmp_path):
@@ -110,9 +161,66 @@ def test_before_a_launch_one_finding_a_kind_names_file_and_line(tmp_path):
     val = write(tmp_path / "val.jsonl", distinct(300)[:250])
     found = check.before_launch(train, val)
     assert [(each.kind, each.severity) for each in found] == [("identical_answers", "error"), ("duplicate", "warning")]
-    assert f"{train}:2: " in found[0].message
+    assert (found[0].path, found[0].line, found[0].count) == (train, 2, 2)
+    assert "1 more line" in found[0].said() and "相同" in found[0].said("zh")
     write(tmp_path / "train.jsonl", distinct(300)[290:])
     assert check.before_launch(train, val) == []
+
+
+@pytest.fixture
+def checks(monkeypatch):
+    """Counts how often a check really reads the files; each call is a process of its own, with nothing in memory."""
+    seen = []
+    scan = check.scan
+    monkeypatch.setattr(check, "scan", lambda paths, *more: seen.append(paths) or scan(paths, *more))
+
+    def launch(train, val, store, **more):
+        check._before_launch.cache_clear()
+        before = len(seen)
+        return check.before_launch(train, val, store=store, **more), len(seen) - before
+
+    return launch
+
+
+def test_the_same_data_is_not_checked_twice(tmp_path, checks):
+    train = write(tmp_path / "train.jsonl", [row(), BAD, row(chosen="\ud83d half"), row()])
+    val = write(tmp_path / "val.jsonl", [row(), *distinct(250)])
+    found, read = checks(train, val, tmp_path)
+    assert read == 1 and len(found) > 2
+    assert checks(train, val, tmp_path) == (found, 0)
+    assert [one.said("zh") for one in checks(train, val, tmp_path)[0]] == [one.said("zh") for one in found]
+    assert (tmp_path / "checks.json").stat().st_mode & 0o077 == 0
+    train.touch()  # other times, the same bytes
+    assert checks(train, val, tmp_path) == (found, 0)
+    assert checks(train, val, None) == (found, 1)
+
+
+@pytest.mark.parametrize("what", ["size", "bytes", "length", "code", "torn"])
+def test_whatever_an_answer_rests_on_makes_it_anew(tmp_path, checks, monkeypatch, what):
+    train = write(tmp_path / "train.jsonl", [row(), *distinct(5)])
+    val = write(tmp_path / "val.jsonl", distinct(300)[20:])
+    checks(train, val, tmp_path)
+    more = {}
+    if what == "size":
+        write(train, [BAD, *distinct(5)])
+    elif what == "bytes":
+        train.write_bytes(train.read_bytes().replace(b"Paris", b"Pari\xff"))
+    elif what == "length":
+        more = {"max_length": 77}
+    elif what == "code":
+        monkeypatch.setattr("rmtui.operations.checked._version", lambda: "another")
+    else:
+        (tmp_path / "checks.json").write_bytes((tmp_path / "checks.json").read_bytes()[:-9])
+    found, read = checks(train, val, tmp_path, **more)
+    assert read == 1
+    assert bool(found) is (what in ("size", "bytes"))
+    assert checks(train, val, tmp_path, **more) == (found, 0)
+
+
+def test_what_cannot_be_kept_is_checked_again(tmp_path, checks):
+    train, val = (write(tmp_path / f"{name}.jsonl", distinct(30)) for name in ("train", "val"))
+    found, _ = checks(train, val, tmp_path / "gone")
+    assert checks(train, val, tmp_path / "gone") == (found, 1)
 
 
 def test_one_file_for_both_is_asked_about(tmp_path):

@@ -1,6 +1,7 @@
 """What one line can have wrong: found, named, and nothing else blamed."""
 
 import json
+import re
 
 import pytest
 from check_rows import distinct, findings, kinds, row, write
@@ -171,6 +172,16 @@ def test_what_the_trainer_cannot_read_is_an_error_and_nothing_else_is_lost(name)
         assert len(found) == 1
     elif pair is None:
         assert any(finding.severity == "error" for finding in found)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_was_found_is_said_in_both_languages(name):
+    wrong = WRONG[name][0]
+    raw = wrong if isinstance(wrong, bytes) else (wrong if isinstance(wrong, str) else json.dumps(wrong)).encode()
+    for finding in examine(raw, 1)[1]:
+        english, chinese = finding.said("en"), finding.said("zh")
+        assert re.search("[\u4e00-\u9fff]", re.sub("'[^']*'", "", chinese)), chinese
+        assert english != chinese and "{" not in re.sub("'[^']*'|\"[^\"]*\"", "", english)
 
 
 def test_a_mark_at_the_start_spoils_nothing_and_one_inside_does(tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 from check_rows import findings, row, write
 
+from rmtui.guide.datacheck.facts import Cancelled
 from rmtui.operations.check import check
 
 TEXT = "water light stone paper river engine garden letter window bridge number market doctor winter summer answer"
@@ -62,9 +63,30 @@ def test_rankings_of_several_answers_are_not_duplicates(tmp_path):
 def test_a_cancelled_pass_leaves_the_exact_findings(tmp_path):
     rows = [pair(seed) for seed in range(600)]
     path = write(tmp_path / "pairs.jsonl", [*rows, rows[0], COPIES["near_duplicate"](rows[1])])
-    report = check([path], cancelled=lambda: True)
+    seen = []
+    report = check([path], progress=lambda name, _: seen.append(name), cancelled=lambda: "near-duplicates" in seen)
     assert not report.near_done
     assert [(finding.line, finding.kind) for finding in report.files[0].findings] == [(601, "duplicate")]
+
+
+@pytest.mark.parametrize("shares", [0.0, 0.2, 0.9])
+def test_the_exact_pass_is_cancelled_at_once_and_says_nothing(tmp_path, shares):
+    rows = [f'{{"prompt": "Why {n}?", "chosen": "Because of {n}.", "rejected": "No."}}' for n in range(30_000)]
+    path = write(tmp_path / "pairs.jsonl", rows)
+    told = []
+
+    def enough():
+        return bool(told) and told[-1] >= shares
+
+    with pytest.raises(Cancelled):
+        check([path], progress=lambda _, share: told.append(share), cancelled=enough)
+    assert told[-1] < shares + 0.3
+
+
+def test_between_the_lines_and_their_relations_it_is_cancelled_too(tmp_path):
+    path = write(tmp_path / "pairs.jsonl", [pair(seed) for seed in range(20)])
+    with pytest.raises(Cancelled):
+        check([path], cancelled=lambda: True)
 
 
 def test_progress_rises_to_the_end_in_both_passes(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 from check_rows import distinct, findings, row, write
 
 from rmtui.errors import UserError
+from rmtui.guide.datacheck import words
 from rmtui.operations.check import check
 
 tokenizers = pytest.importorskip("tokenizers", reason="the training stack is not installed")
@@ -36,6 +37,19 @@ def test_answers_that_are_cut_and_pairs_that_are_truncated(tmp_path, model):
 
 def test_nothing_is_cut_below_the_limit(tmp_path, model):
     assert findings(write(tmp_path / "pairs.jsonl", distinct(700)), model=model, max_length=20) == [[]]
+
+
+@pytest.mark.parametrize(("every", "step", "pairs"), [(False, 4, 250), (True, 1, 1000)])
+def test_of_large_files_a_sample_is_counted_and_that_is_said(tmp_path, model, monkeypatch, every, step, pairs):
+    path = write(tmp_path / "pairs.jsonl", [{**each, "prompt": "a word " * 9} for each in distinct(1000)])
+    monkeypatch.setattr("rmtui.operations.check.TOKENS_OF", path.stat().st_size // 4 + 1)
+    report = check([path], model=model, max_length=20, every_token=every)
+    assert report.files[0].figures["tokens"] == {"pairs": pairs, "step": step, "limit": 20}
+    (finding,) = [one for one in report.files[0].findings if one.kind == "truncated"]
+    assert f"{pairs:,} of {pairs:,} pairs" in finding.message.replace(" looked at", "")
+    page = "\n".join(words.lines(report))
+    assert ("every 4th; --tokens counts all" in page) is not every
+    assert ("counted in every pair" in page) is every
 
 
 def test_a_folder_without_a_tokenizer_is_a_user_error(tmp_path):

@@ -162,7 +162,8 @@ def test_line_and_prediction_equal_scipy(points, at, level):
     away = math.sqrt(1 + 1 / n + (at - mean_x) ** 2 / wide)
     half = stats.t.ppf(0.5 + level / 2, n - 2) * away
     found = mine.predict(at, level)
-    assert close(found.value, theirs.intercept + theirs.slope * at, abs(theirs.intercept) + abs(theirs.slope * at))
+    size = float(np.max(np.abs(ys))) + abs(theirs.slope) * (abs(at) + abs(mean_x))
+    assert close(found.value, theirs.intercept + theirs.slope * at, size)
     assert close(found.half, half * error, half * float(np.std(ys)))
     assert close(found.high - found.value, found.value - found.low, 10)
 

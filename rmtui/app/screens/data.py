@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from rich.text import Text
 from textual import on
@@ -21,7 +22,9 @@ from rmtui.app.widgets import figures
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
-from rmtui.guide.datacheck.facts import FileReport, Finding, Report
+from rmtui.guide.catalog import say
+from rmtui.guide.datacheck.facts import Cancelled, FileReport, Finding, Report
+from rmtui.guide.datacheck.words import counted, figures_of
 
 LINES_A_KIND = 8
 """Findings of one kind that are spelled out; the verb lists all."""
@@ -29,7 +32,8 @@ LINES_A_KIND = 8
 
 @dataclass
 class Checked(Message):
-    report: Report
+    report: Report | None
+    """None: the check was cancelled before it could say anything."""
 
 
 @dataclass
@@ -55,6 +59,7 @@ class DataScreen(RunActions):
         self._sets: list[tuple[Path, ...]] = []
         self._cancel = Event()
         self._busy = False
+        self._report: Report | None = None
 
     def compose(self) -> ComposeResult:
         yield TopBar()
@@ -66,14 +71,21 @@ class DataScreen(RunActions):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        self.query_one(TopBar).tell("data check", "", str(self.ws.data))
+        self.query_one(TopBar).tell(self._words("screen"), "", str(self.ws.data))
         self._sets = data_files(self.ws.data)
         items = self.query_one(Choices)
         items.add_options([Option(" + ".join(self._path_words(path) for path in paths)) for paths in self._sets])
         if self._sets:
             items.highlighted = 0
         else:
-            self.query_one("#progress", Words).say(f"no .jsonl file below {self.ws.data}")
+            self.query_one("#progress", Words).say(self._words("no_files", path=self.ws.data))
+
+    def _words(self, key: str, /, **figures: Any) -> str:
+        return say(f"report.{key}", self.rmtui.lang, **figures)
+
+    def language_changed(self) -> None:
+        if self._report is not None:
+            self._show(self._report)
 
     def _path_words(self, path: Path) -> str:
         return str(path.relative_to(self.ws.data))
@@ -92,10 +104,14 @@ class DataScreen(RunActions):
         def job() -> Checked:
             from rmtui.operations.check import check
 
-            return Checked(check(paths, progress=self._tell, cancelled=cancel.is_set))
+            try:
+                return Checked(check(paths, progress=self._tell, cancelled=cancel.is_set))
+            except Cancelled:
+                return Checked(None)
 
+        self._report = None
         self.query_one("#findings", Static).update("")
-        self.query_one("#progress", Words).say("checking …")
+        self.query_one("#progress", Words).say(self._words("checking"))
         self.ask("check", job)
 
     def _tell(self, name: str, share: float) -> None:
@@ -104,7 +120,8 @@ class DataScreen(RunActions):
     @on(Progress)
     def _progress(self, message: Progress) -> None:
         if self._busy:
-            self.query_one("#progress", Words).say(f"{message.name} {message.share:.0%}   x cancels")
+            name = self._words("pass_lines" if message.name == "lines" else "pass_near")
+            self.query_one("#progress", Words).say(self._words("progress", name=name, share=message.share))
 
     def action_cancel(self) -> None:
         self._cancel.set()
@@ -119,39 +136,49 @@ class DataScreen(RunActions):
     @on(Checked)
     def _checked(self, message: Checked) -> None:
         self._busy = False
-        report = message.report
-        near = "" if report.near_done else "near-duplicates were not looked for to the end"
-        self.query_one("#progress", Words).say(near)
+        self._report = message.report
+        if message.report is None:
+            self.query_one("#progress", Words).say(self._words("cancelled"))
+        else:
+            self._show(message.report)
+            self.query_one("#report").focus()
+
+    def _show(self, report: Report) -> None:
+        self.query_one("#progress", Words).say("" if report.near_done else self._words("near_unfinished"))
         text = Text()
         for file in report.files:
             text.append_text(self._written(file))
         self.query_one("#findings", Static).update(text)
-        self.query_one("#report").focus()
 
     def _written(self, file: FileReport) -> Text:
         palette, glyphs = palette_of(self), glyphs_of(self)
         text = Text().append(self._path_words(file.path), palette.accent)
-        text.append(f"   {figures.count(file.lines)} lines, {figures.count(file.good)} good pairs, ")
-        text.append(f"{file.errors} errors, {file.warnings} warnings\n", palette.bad if file.errors else palette.good)
+        lang = self.rmtui.lang
+        text.append(f"   {counted('line', file.lines, lang)}, {counted('good_pair', file.good, lang)}, ")
+        worst = f"{counted('error', file.errors, lang)}, {counted('warning', file.warnings, lang)}\n"
+        text.append(worst, palette.bad if file.errors else palette.good)
+        text.append(f"  {'   '.join(figures_of(file, lang))}\n", palette.quiet)
         for kind in file.counts:
             found = [finding for finding in file.findings if finding.kind == kind]
             text.append_text(self._kind(kind, file.counts[kind], found))
         if not file.counts:
-            text.append(f"  {glyphs.ok} nothing found\n", palette.good)
+            text.append(f"  {glyphs.ok} {self._words('nothing')}\n", palette.good)
         return text.append("\n")
 
     def _kind(self, kind: str, count: int, found: list[Finding]) -> Text:
         from rmtui.guide.datacheck.kinds import KINDS
 
-        palette, glyphs = palette_of(self), glyphs_of(self)
+        palette, glyphs, lang = palette_of(self), glyphs_of(self), self.rmtui.lang
         bad = KINDS[kind].severity == "error"
         text = Text().append(f"  {glyphs.gap if bad else glyphs.best_up} ", palette.bad if bad else palette.warn)
-        text.append(f"{kind} {glyphs.times}{count}", "bold").append(f"  {KINDS[kind].meaning}\n", palette.quiet)
+        text.append(f"{KINDS[kind].title(lang)} {glyphs.times}{count}", "bold")
+        text.append(f"  {KINDS[kind].meaning(lang)}\n", palette.quiet)
         for finding in found[:LINES_A_KIND]:
-            line = f"line {finding.line}" if finding.line else "file"
-            text.append(f"      {line}: {figures.clean(finding.message)}\n")
+            line = self._words("on_line", line=finding.line) if finding.line else self._words("whole_file")
+            text.append(f"      {line}{figures.clean(finding.said(lang))}\n")
         if count > LINES_A_KIND:
-            text.append(f"      … and {count - min(len(found), LINES_A_KIND)} more\n", palette.quiet)
+            more = self._words("more_findings", n=count - min(len(found), LINES_A_KIND))
+            text.append(f"      {more}\n", palette.quiet)
         return text
 
 

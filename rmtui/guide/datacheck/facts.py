@@ -7,6 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rmtui.guide.catalog import say
+
+
+class Cancelled(Exception):
+    """A pass was ended by a person."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -19,8 +25,13 @@ class Kind:
     """Rank of a report; the larger, the worse."""
     drops: bool
     """`--fix` leaves such a row out."""
-    meaning: str
-    """What it does to a training, one sentence."""
+
+    def title(self, lang: str = "en") -> str:
+        return say(f"kind.{self.name}", lang)
+
+    def meaning(self, lang: str = "en") -> str:
+        """What it does to a training, one sentence."""
+        return say(f"kind.why_{self.name}", lang)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +42,24 @@ class Finding:
     """From 1, counting \\n only; None: the whole file."""
     kind: str
     severity: str
-    message: str
+    key: str
+    """Name of its sentence in the catalogue."""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """What the sentence is made of; texts of users among it."""
     related: tuple[str, int] | None = None
     """File and line that this one repeats, contradicts or leaks from."""
+
+    def said(self, lang: str = "en") -> str:
+        made = dict(self.figures)
+        if "path" in made:
+            made["where"] = say("check.of_file", lang, path=made["path"]) if made["path"] else ""
+        if "found" in made:
+            made["type"] = say(f"check.type_{made['found']}", lang)
+        return say(f"check.{self.key}", lang, **made)
+
+    @property
+    def message(self) -> str:
+        return self.said()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +76,11 @@ class FileReport:
     counts: Mapping[str, int] = field(default_factory=dict)
     """Kind → how often, complete even where `findings` is cut."""
     figures: Mapping[str, Any] = field(default_factory=dict)
-    """Shares and medians of the pairs: lengths, chosen longer, sources, languages."""
+    """Shares and medians of the pairs: lengths, chosen longer, sources, languages; in how many tokens were counted."""
     verdicts: bytes = b""
     """A byte a line: 0 fine, 1 with a warning, 2 left out by `--fix`."""
+    size: int = 0
+    """Bytes that were read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 PACKED = {
-    b"\x1f\x8b": ("packed with gzip", "gunzip -k"),
-    b"BZh": ("packed with bzip2", "bunzip2 -k"),
-    b"\xfd7zXZ": ("packed with xz", "unxz -k"),
-    b"\x28\xb5\x2f\xfd": ("packed with zstd", "unzstd -k"),
-    b"PK\x03\x04": ("a zip archive", "unzip"),
+    b"\x1f\x8b": ("gzip", "gunzip -k"),
+    b"BZh": ("bzip2", "bunzip2 -k"),
+    b"\xfd7zXZ": ("xz", "unxz -k"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd -k"),
+    b"PK\x03\x04": ("zip", "unzip"),
 }
-BINARY = {b"PAR1": "a Parquet table", b"ARROW1": "an Arrow table", b"SQLite format 3": "an SQLite database"}
+BINARY = {b"PAR1": "Parquet", b"ARROW1": "Arrow", b"SQLite format 3": "SQLite"}
 HEAD = 1 << 20
 
+Defect = tuple[str, dict[str, Any]]
+"""The sentence that says why no line of a file can be read as a pair, and what it is made of."""
 
-def defect(path: Path) -> str:
-    """Why no line of this file can be read as a pair; "" if nothing of the kind is seen. Raises OSError."""
+
+def defect(path: Path) -> Defect | None:
+    """What is wrong with the file as a whole; None if nothing of the kind is seen. Raises OSError."""
     with path.open("rb") as file:
         head = file.read(HEAD)
-    for magic, (what, tool) in PACKED.items():
+    for magic, (packer, tool) in PACKED.items():
         if head.startswith(magic):
-            return f"the file is {what}; unpack it first: {tool} {path.name}"
-    for magic, what in BINARY.items():
+            return "packed", {"format": packer, "tool": tool, "file": path.name}
+    for magic, name in BINARY.items():
         if head.startswith(magic):
-            return f"the file is {what}; write its rows as JSON lines"
+            return "binary", {"format": name}
     if wide := _wide(head):
-        return f"the file is {wide}; convert it: iconv -f {wide} -t UTF-8 {path.name}"
-    return _shape(head)
+        return "wide", {"encoding": wide, "file": path.name}
+    shape = _shape(head)
+    return (shape, {}) if shape else None
 
 
 def _wide(head: bytes) -> str:
@@ -48,12 +53,12 @@ def _wide(head: bytes) -> str:
 def _shape(head: bytes) -> str:
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if b"\n" not in start and start.count(b"\r{") > 0:
-        return "lines end with \\r alone; convert them: tr '\\r' '\\n'"
+        return "old_line_ends"
     if start.startswith(b"[") and start[1:].lstrip().startswith((b"{", b"]")):
-        return "the file is one JSON array; write each of its objects on a line of its own: jq -c '.[]' FILE"
+        return "array"
     first = start.split(b"\n", 1)[0].strip()
     if first == b"{" or (start.startswith(b"{") and first.endswith((b",", b"{")) and not _line_is_whole(start)):
-        return "objects stretch over several lines; write each on one line: jq -c . FILE"
+        return "stretched"
     if (
         not first.startswith(b"{")
         and (b"," in first or b"\t" in first)
@@ -61,7 +66,7 @@ def _shape(head: bytes) -> str:
         and b"rejected" in first
         and b"{" not in first
     ):
-        return "the file is a table with a header line (CSV or TSV?); write its rows as JSON lines"
+        return "table"
     return ""
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from rmtui.guide.datacheck.facts import FileReport, Finding
+from rmtui.guide.datacheck.facts import Cancelled, FileReport, Finding
 from rmtui.guide.datacheck.kinds import found
 from rmtui.guide.datacheck.related import Ledger
 from rmtui.guide.datacheck.rows import Pair, examine
@@ -33,10 +33,6 @@ FEWEST = 8
 
 _POINTS = [random.Random(place).getrandbits(64) - (1 << 63) for place in range(BANDS * ROWS)]
 _WORD = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]|[^\\W\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]+")
-
-
-class Cancelled(Exception):
-    """The pass was ended by a person."""
 
 
 @dataclass(slots=True)
@@ -171,14 +167,7 @@ def _similarity(one: str, other: str) -> float:
     return len(here & there) / len(here | there)
 
 
-_WORDS = {
-    "near_leak": "nearly the question of line {line}{where}",
-    "near_duplicate": "nearly the pair of line {line}{where}",
-    "near_contradiction": "nearly the answers of line {line}{where}, ranked the other way round",
-}
-
-
 def _worded(kind: str, earlier: int, later: int, files: list[_File]) -> Finding:
-    path = files[earlier & 0xFF].report.path
-    where = f" of {path}" if earlier & 0xFF != later & 0xFF else ""
-    return found(later >> 8, kind, _WORDS[kind].format(line=earlier >> 8, where=where), (str(path), earlier >> 8))
+    path, line = str(files[earlier & 0xFF].report.path), earlier >> 8
+    elsewhere = path if earlier & 0xFF != later & 0xFF else ""
+    return found(later >> 8, kind, related=(path, line), other=line, path=elsewhere)

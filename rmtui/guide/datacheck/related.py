@@ -10,10 +10,11 @@ import string
 import tempfile
 import unicodedata
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from rmtui.guide.datacheck.facts import Cancelled
 from rmtui.guide.datacheck.rows import Pair
 
 BUCKETS = 64
@@ -80,6 +81,7 @@ class Relations:
         self._pairs = Ledger()
         self._ids = Ledger()
         self._prompts = Ledger() if several else None
+        self._cancelled: Callable[[], bool] = lambda: False
 
     def add(self, file: int, pair: Pair) -> bool:
         """Take the fingerprints of a pair; returns whether its answers differ in what does not matter only."""
@@ -94,11 +96,18 @@ class Relations:
             self._prompts.add((prompt, place))
         return chosen == rejected
 
-    def found(self) -> Iterator[Relation]:
-        """Every relation; of a line's several the worst comes first."""
+    def found(self, cancelled: Callable[[], bool]) -> Iterator[Relation]:
+        """Every relation; of a line's several the worst comes first. Raises Cancelled, asked for at every bucket."""
+        self._cancelled = cancelled
         yield from self._of_pairs()
         yield from self._of_prompts()
         yield from self._of_ids()
+
+    def _buckets(self, ledger: Ledger | None) -> Iterator[array[int]]:
+        for bucket in ledger.buckets() if ledger else ():
+            if self._cancelled():
+                raise Cancelled
+            yield bucket
 
     def close(self) -> None:
         for ledger in (self._pairs, self._ids, self._prompts):
@@ -106,7 +115,7 @@ class Relations:
                 ledger.close()
 
     def _of_pairs(self) -> Iterator[Relation]:
-        for bucket in self._pairs.buckets():
+        for bucket in self._buckets(self._pairs):
             first: dict[int, list[tuple[int, int]]] = {}
             for at in range(0, len(bucket), 3):
                 key, exact, place = bucket[at], bucket[at + 1], bucket[at + 2]
@@ -117,7 +126,7 @@ class Relations:
                     seen.append((exact, place))
 
     def _of_prompts(self) -> Iterator[Relation]:
-        for bucket in self._prompts.buckets() if self._prompts else ():
+        for bucket in self._buckets(self._prompts):
             first: dict[int, int] = {}
             for at in range(0, len(bucket), 2):
                 place = bucket[at + 1]
@@ -126,7 +135,7 @@ class Relations:
                     yield Relation("leaked_prompt", _where(place), _where(earlier))
 
     def _of_ids(self) -> Iterator[Relation]:
-        for bucket in self._ids.buckets():
+        for bucket in self._buckets(self._ids):
             first: dict[int, int] = {}
             for at in range(0, len(bucket), 2):
                 place = bucket[at + 1]

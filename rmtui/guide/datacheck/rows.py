@@ -118,14 +118,12 @@ def _judge(pair: Pair) -> list[Finding]:
     prompt, chosen, rejected = pair.prompt, pair.chosen, pair.rejected
     for name, text in (("chosen", chosen), ("rejected", rejected), ("prompt", prompt)):
         if not texts.visible(text):
-            return [
-                found(
-                    pair.line, "empty_field", f"{name} is empty" if not text else f"{name} shows nothing: {text[:20]!r}"
-                )
-            ]
+            if not text:
+                return [found(pair.line, "empty_field", name=name)]
+            return [found(pair.line, "empty_field", "empty_field_shows", name=name, text=repr(text[:20]))]
     if chosen == rejected or chosen.split() == rejected.split():
-        same = "the same" if chosen == rejected else "the same up to spaces"
-        return [found(pair.line, "identical_answers", f"chosen and rejected are {same}: {short(chosen)}")]
+        key = "identical_answers" if chosen == rejected else "identical_answers_spaces"
+        return [found(pair.line, "identical_answers", key, text=short(chosen))]
     findings = list(_echo(pair))
     if not findings:
         markers = (texts.role_marker(pair.line, *side) for side in (("chosen", chosen), ("rejected", rejected)))
@@ -141,27 +139,26 @@ def _echo(pair: Pair) -> Iterator[Finding]:
     sides = (("chosen", pair.chosen), ("rejected", pair.rejected))
     for name, text in sides:
         if text.strip() == prompt:
-            yield found(pair.line, "prompt_in_answers", f"{name} is the prompt over again")
+            yield found(pair.line, "prompt_in_answers", "prompt_in_answers_whole", name=name)
             return
     if len(prompt) < (15 if dialogue else ECHO):
         return
     inside = [name for name, text in sides if text.startswith(prompt) or text.lstrip().startswith(prompt)]
     if len(inside) == 1 and dialogue:
-        yield found(pair.line, "prompt_in_one_answer", f"{inside[0]} repeats the dialogue, the other answer does not")
+        yield found(pair.line, "prompt_in_one_answer", name=inside[0])
     elif inside:
-        yield found(pair.line, "prompt_in_answers", f"{' and '.join(inside)} repeat the prompt")
+        key = "prompt_in_answers" if len(inside) == 1 else "prompt_in_answers_both"
+        yield found(pair.line, "prompt_in_answers", key, name=inside[0])
 
 
 def _sizes(pair: Pair) -> Iterator[Finding]:
     chosen, rejected = len(pair.chosen), len(pair.rejected)
     longest = len(pair.prompt) + max(chosen, rejected)
     if longest > LONG:
-        yield found(pair.line, "very_long", f"{longest:,} characters, about {longest // 4:,} tokens")
+        yield found(pair.line, "very_long", characters=longest, tokens=longest // 4)
     word = pair.chosen.strip()
     if chosen < 8 and rejected >= 40 and len(word) < 3 and word.isascii() and word.isalpha():
-        yield found(
-            pair.line, "very_short", f"chosen is {word!r}, rejected has {rejected} characters: is the label right?"
-        )
+        yield found(pair.line, "very_short", text=repr(word), characters=rejected)
 
 
 def short(text: str, width: int = 40) -> str:
@@ -185,13 +182,18 @@ def _said(side: pairs.Side) -> str:
 
 
 def _bad(raw: bytes, bad: pairs.BadLine) -> Finding:
-    kind = OF_BAD_LINE[bad.kind]
+    kind, about = OF_BAD_LINE[bad.kind], dict(bad.about)
+    case = about.pop("case", "")
     if kind == "missing_field" and (near := _misspelt(raw)):
         there, wanted = near
-        return found(bad.line, "misspelt_field", f"there is no {wanted!r}, but {there!r}")
+        return found(bad.line, "misspelt_field", name=repr(wanted), there=repr(there))
     if kind == "invalid_json":
-        return found(bad.line, kind, _why_no_json(raw, bad.message))
-    return found(bad.line, kind, bad.message)
+        text = raw.decode("utf-8", "replace").strip()
+        key = "json_deep" if case == "deep" else _why_no_json(text, about["error"])
+        return found(bad.line, kind, key, text=short(text, 24), **about)
+    if isinstance(about.get("name"), str):
+        about["name"] = repr(about["name"])
+    return found(bad.line, kind, f"{kind}_{case}" if case else kind, **about)
 
 
 def _misspelt(raw: bytes) -> tuple[str, str] | None:
@@ -218,21 +220,19 @@ _LOOK_ALIKES = str.maketrans("аеорсһіјԁԛѕхуԝοερτιϲһ", "aeop
 """Cyrillic and Greek letters that look like Latin ones."""
 
 
-def _why_no_json(raw: bytes, message: str) -> str:
-    text = raw.decode("utf-8", "replace").strip()
+def _why_no_json(text: str, error: str) -> str:
+    """The sentence that says best why this is no JSON."""
     if not text.startswith(("{", "[", '"')):
-        return f"not JSON: the line begins with {short(text, 24)}"
+        return "json_begins"
     if text.startswith("{'"):
-        return "not JSON: keys and texts stand in single quotes"
+        return "json_quotes"
     if text.startswith("{") and "}" in text and text.rstrip("} \t").endswith(","):
-        return "not JSON: a comma before the closing bracket"
-    if "Extra data" in message and text.startswith("{"):
-        return "not JSON: more than one object on the line"
+        return "json_comma"
+    if "Extra data" in error and text.startswith("{"):
+        return "json_two"
     if text.startswith("{") and not text.endswith("}"):
-        return "not JSON: the line ends in the middle of the object"
-    if "control character" in message:
-        return "not JSON: a raw control character inside a text"
-    return message
+        return "json_cut"
+    return "json_control" if "control character" in error else "json_other"
 
 
 def _constants(raw: bytes, line: int) -> Iterator[Finding]:
@@ -241,32 +241,31 @@ def _constants(raw: bytes, line: int) -> Iterator[Finding]:
         return
     json.loads(raw, parse_constant=lambda name: seen.append(name))
     if seen:
-        yield found(line, "not_strict_json", f"{seen[0]} is no JSON; other programs refuse the line")
+        yield found(line, "not_strict_json", constant=seen[0])
 
 
 def _margin(row: pairs.Row) -> Iterator[Finding]:
     if row.margin is not None and row.margin < 0:
-        yield found(row.line, "margin_below_zero", f"margin is {row.margin}")
+        yield found(row.line, "margin_below_zero", margin=row.margin)
 
 
 def _roles(row: pairs.Row) -> Iterator[Finding]:
     for name, side in (("prompt", row.prompt), ("chosen", row.chosen), ("rejected", row.rejected)):
-        if isinstance(side, list):
-            trouble = _wrong_roles(side, name)
-            if trouble:
-                yield found(row.line, "roles", f"{name}: {trouble}")
+        trouble = _wrong_roles(side, name) if isinstance(side, list) else None
+        if trouble:
+            key, about = trouble
+            yield found(row.line, "roles", key, name=name, **about)
 
 
-def _wrong_roles(side: list[pairs.Message], name: str) -> str:
+def _wrong_roles(side: Sequence[pairs.Message], name: str) -> tuple[str, dict[str, Any]] | None:
+    """The sentence about the roles of a message list, with its figures."""
     roles = [message["role"] for message in side]
     if strange := [role for role in roles if role not in _ROLES]:
-        return f"role {strange[0]!r} is none of {', '.join(_ROLES)}"
+        return "roles_strange", {"role": repr(strange[0]), "known": _ROLES}
     if name != "prompt" and roles[-1] != "assistant":
-        return f"the answer ends with a turn of {roles[-1]!r}"
+        return "roles_answer", {"role": repr(roles[-1])}
     if name == "prompt" and roles[-1] == "assistant":
-        return "the prompt ends with a turn of 'assistant'"
+        return "roles_prompt", {}
     if any(first == second and first in ("user", "assistant") for first, second in itertools.pairwise(roles)):
-        return "two turns of one role follow each other"
-    if any(not texts.visible(message["content"]) for message in side):
-        return "a message is empty"
-    return ""
+        return "roles_twice", {}
+    return ("roles_empty", {}) if any(not texts.visible(message["content"]) for message in side) else None

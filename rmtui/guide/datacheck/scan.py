@@ -6,15 +6,16 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
 from rmtui.guide.datacheck import files, spread
-from rmtui.guide.datacheck.facts import FileReport, Finding
+from rmtui.guide.datacheck.facts import Cancelled, FileReport, Finding
 from rmtui.guide.datacheck.kinds import KINDS, found
 from rmtui.guide.datacheck.related import Relation, Relations
 from rmtui.guide.datacheck.rows import Pair, examine
-from rmtui.guide.datacheck.tokens import Tokens
+from rmtui.guide.datacheck.tokens import Counted, Tokens
 
 KEPT = 20_000
 """Findings of one kind that are kept for a file; further ones are counted only."""
@@ -35,6 +36,8 @@ class FileScan:
         self.validation = validation
         self.verdicts = bytearray()
         self.spread = spread.Spread()
+        self.counted: Counted | None = None
+        self.size = 0
         self.counts: Counter[str] = Counter()
         self._findings: dict[str, list[Finding]] = {}
 
@@ -62,23 +65,30 @@ class FileScan:
             errors,
             self.counts.total() - errors,
             dict(sorted(self.counts.items(), key=lambda item: -KINDS[item[0]].harm)),
-            self.spread.figures(),
+            {**self.spread.figures(), "tokens": asdict(self.counted) if self.counted else None},
             bytes(self.verdicts),
+            self.size,
         )
 
 
-def scan(paths: Sequence[Path], tokens: Tokens | None, tick: Tick) -> list[FileReport]:
-    """Every file line by line and against the others; the reports come in the order of `paths`. Raises OSError."""
+def scan(paths: Sequence[Path], tokens: Tokens | None, tick: Tick, cancelled: Callable[[], bool]) -> list[FileReport]:
+    """Every file line by line and against the others; the reports come in the order of `paths`.
+
+    Raises OSError, and Cancelled once `cancelled` says so, which is asked every few thousand lines.
+    """
     order = sorted(range(len(paths)), key=lambda place: is_validation(paths[place]))
     scans = [FileScan(paths[place], _held_against(paths[place], number)) for number, place in enumerate(order)]
     relations = Relations(several=len(paths) > 1)
     sizes = [path.stat().st_size for path in paths]
     done = 0
-    for number, one in enumerate(scans):
-        share = _Share(tick, done, max(1, sum(sizes)))
-        _one_file(one, number, relations, tokens, share)
-        done += sizes[order[number]]
-    wrong = _relate(scans, relations)
+    try:
+        for number, one in enumerate(scans):
+            share = _Share(tick, done, max(1, sum(sizes)), cancelled)
+            _one_file(one, number, relations, tokens, share)
+            done += sizes[order[number]]
+        wrong = _relate(scans, relations, cancelled)
+    finally:
+        relations.close()
     tick(1.0)
     _compare(scans)
     reports = {place: one.report(len(lines)) for place, one, lines in zip(order, scans, wrong, strict=True)}
@@ -109,34 +119,35 @@ def _words(path: Path) -> set[str]:
 class _Share:
     """Bytes of one file → share of all."""
 
-    def __init__(self, tick: Tick, before: int, total: int) -> None:
-        self._tick, self._before, self._total = tick, before, total
+    def __init__(self, tick: Tick, before: int, total: int, cancelled: Callable[[], bool]) -> None:
+        self._tick, self._before, self._total, self._cancelled = tick, before, total, cancelled
 
     def __call__(self, position: float) -> None:
+        if self._cancelled():
+            raise Cancelled
         self._tick((self._before + position) / self._total)
 
 
 def _one_file(one: FileScan, number: int, relations: Relations, tokens: Tokens | None, tick: Tick) -> None:
-    if why := files.defect(one.path):
-        one.note(found(None, "unreadable_file", why))
+    if defect := files.defect(one.path):
+        key, about = defect
+        one.note(found(None, "unreadable_file", key, **about))
         return
     with one.path.open("rb") as file:
         for pair in _pairs(one, file, tick):
             one.spread.add(pair)
             if relations.add(number, pair):
-                one.note(
-                    found(
-                        pair.line, "nearly_identical_answers", "the answers differ in case, spaces or punctuation only"
-                    )
-                )
+                one.note(found(pair.line, "nearly_identical_answers"))
             if tokens:
                 for finding in tokens.add(pair):
                     one.note(finding)
+        one.size = file.tell()
     if tokens:
         for finding in tokens.rest():
             one.note(finding)
+        one.counted = tokens.ended()
     if not one.spread.pairs:
-        one.note(found(None, "no_pairs", "the file is empty" if not one.verdicts else "no line holds a pair"))
+        one.note(found(None, "no_pairs", "no_pairs" if one.verdicts else "no_pairs_empty"))
 
 
 def _pairs(one: FileScan, file: BinaryIO, tick: Tick) -> Iterator[Pair]:
@@ -144,20 +155,20 @@ def _pairs(one: FileScan, file: BinaryIO, tick: Tick) -> Iterator[Pair]:
     for line, raw in enumerate(_lines(file), start=1):
         one.verdicts.append(FINE)
         if len(raw) >= LINE:
-            one.note(found(line, "line_too_long", f"the line has more than {LINE >> 20} MiB"))
+            one.note(found(line, "line_too_long", limit=LINE >> 20))
             continue
         if raw.startswith(BOM):
             if line > 1:
-                one.note(found(line, "bom_inside", "a byte order mark inside the file, as if two files were joined"))
+                one.note(found(line, "bom_inside"))
                 continue
-            one.note(found(line, "bom", "a byte order mark at the beginning of the file"))
+            one.note(found(line, "bom"))
             raw = raw.removeprefix(BOM)
         pair, findings = examine(raw, line)
         for finding in findings:
             one.note(finding)
         if pair is not None:
             yield pair
-        if not line & 0x3FFF:
+        if not line & 0xFFF:
             tick(file.tell())
 
 
@@ -171,12 +182,12 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         yield raw
 
 
-def _relate(scans: list[FileScan], relations: Relations) -> list[set[int]]:
+def _relate(scans: list[FileScan], relations: Relations, cancelled: Callable[[], bool]) -> list[set[int]]:
     """Note what lines say about each other; returns, a file each, the good pairs that turned out wrong."""
     wrong: list[set[int]] = [set() for _ in scans]
     said: set[tuple[int, int]] = set()
     held: list[Relation] = []
-    for relation in relations.found():
+    for relation in relations.found(cancelled):
         if relation.kind in ("leaked_prompt", "duplicate_id") and relation.place in said:
             continue
         if relation.kind.startswith("leaked_") and not scans[relation.place[0]].validation:
@@ -185,10 +196,9 @@ def _relate(scans: list[FileScan], relations: Relations) -> list[set[int]]:
             relation = dataclasses.replace(relation, kind="duplicate")
         said.add(relation.place)
         held.append(relation)
-    relations.close()
     deliberate = {number for number, one in enumerate(scans) if _mostly_leaked(number, one, held)}
     for number in deliberate:
-        scans[number].note(found(None, "validation_is_training", "most of its pairs are in the training data as well"))
+        scans[number].note(found(None, "validation_is_training"))
     for relation in held:
         number, line = relation.place
         if number in deliberate and relation.earlier[0] != number:
@@ -204,23 +214,12 @@ def _mostly_leaked(number: int, one: FileScan, held: list[Relation]) -> bool:
     return leaked > DELIBERATE * one.spread.pairs
 
 
-_WORDS = {
-    "duplicate": "the same pair as line {line}{where}",
-    "near_duplicate": "the pair of line {line}{where} in another case, spacing or punctuation",
-    "contradiction": "the answers of line {line}{where}, ranked the other way round",
-    "leaked_pair": "the pair of line {line}{where}",
-    "leaked_prompt": "the question of line {line}{where}",
-    "duplicate_id": "the id of line {line}{where}",
-}
-
-
 def _worded(relation: Relation, scans: list[FileScan]) -> Finding:
     number, line = relation.earlier
-    path = scans[number].path
-    where = f" of {path}" if number != relation.place[0] else ""
-    return found(
-        relation.place[1], relation.kind, _WORDS[relation.kind].format(line=line, where=where), (str(path), line)
-    )
+    path = str(scans[number].path)
+    key = "near_duplicate_spelling" if relation.kind == "near_duplicate" else relation.kind
+    elsewhere = path if number != relation.place[0] else ""
+    return found(relation.place[1], relation.kind, key, related=(path, line), other=line, path=elsewhere)
 
 
 def _compare(scans: list[FileScan]) -> None:

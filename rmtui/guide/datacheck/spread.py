@@ -83,23 +83,19 @@ def alone(spread: Spread, validation: bool) -> Iterator[Finding]:
     """What one file's distribution has wrong."""
     for name, count in (("longer", spread.chosen_longer), ("shorter", spread.rejected_longer)):
         if spread.pairs >= FEW and count > BIAS * spread.pairs:
-            share = count / spread.pairs
-            yield found(
-                None, "label_bias", f"the chosen answer is the {name} one in {share:.0%} of {spread.pairs:,} pairs"
-            )
+            about = {"share": count / spread.pairs, "pairs": spread.pairs}
+            yield found(None, "label_bias", f"label_bias_{name}", **about)
     if validation and spread.pairs:
         yield from _too_few(spread)
 
 
 def _too_few(spread: Spread) -> Iterator[Finding]:
     gap = spread.shows()
-    pairs = "1 pair" if spread.pairs == 1 else f"{spread.pairs} pairs"
     if gap is None:
-        text = f"{pairs} cannot show that two runs differ, unless they disagree on most of them"
-        yield found(None, "too_few_pairs", text)
+        key = "too_few_pairs_one" if spread.pairs == 1 else "too_few_pairs_none"
+        yield found(None, "too_few_pairs", key, pairs=spread.pairs)
     elif gap > HOPED:
-        text = f"{pairs} show a difference of {gap * 100:.0f} points between two runs, nothing smaller"
-        yield found(None, "too_few_pairs", f"{text} (80 % power)")
+        yield found(None, "too_few_pairs", pairs=spread.pairs, gap=gap)
 
 
 def between(train: Spread, val: Spread, against: str) -> Iterator[Finding]:
@@ -107,14 +103,14 @@ def between(train: Spread, val: Spread, against: str) -> Iterator[Finding]:
     if min(train.pairs, val.pairs) < FEW:
         return
     if (gap := _ks(train.lengths, val.lengths)) > max(LENGTH_GAP, _ks_limit(train.pairs, val.pairs)):
-        medians = f"median {val.quantile(0.5):,} characters a pair, {train.quantile(0.5):,} in {against}"
-        yield found(None, "different_length", f"{medians} (distance of the distributions {gap:.2f})")
+        medians = {"ours": val.quantile(0.5), "theirs": train.quantile(0.5)}
+        yield found(None, "different_length", **medians, against=against, gap=gap)
     for kind, ours, theirs in (("source", val.sources, train.sources), ("language", val.languages, train.languages)):
         here, there = shares(ours), shares(theirs)
         if ours and theirs and _variation(here, there) > SHARE_GAP:
             most = max({*here, *there}, key=lambda name: abs(here.get(name, 0) - there.get(name, 0)))
-            text = f"{kind} {most}: {here.get(most, 0):.0%} of the pairs, {there.get(most, 0):.0%} in {against}"
-            yield found(None, f"different_{kind}", text)
+            about: dict[str, Any] = {"ours": here.get(most, 0.0), "theirs": there.get(most, 0.0), "against": against}
+            yield found(None, f"different_{kind}", most=most, **about)
 
 
 def shares(counts: Mapping[str, int]) -> dict[str, float]:

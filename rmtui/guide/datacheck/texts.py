@@ -45,23 +45,23 @@ def suspicious(raw: bytes) -> bool:
 def inspect(line: int, name: str, text: str, answer: bool) -> Iterator[Finding]:
     """Findings in one text of a row; `name` is prompt, chosen or rejected."""
     if "\0" in text:
-        yield found(line, "nul_character", f"{name} holds the character NUL (\\u0000)")
+        yield found(line, "nul_character", name=name)
     elif control := _CONTROL.search(text):
-        yield found(line, "control_character", f"{name} holds the control character U+{ord(control[0]):04X}")
+        yield found(line, "control_character", name=name, code=f"U+{ord(control[0]):04X}")
     if "\ufffd" in text:
-        yield found(line, "replacement_character", f"{name} holds U+FFFD, the mark of a character that was lost")
+        yield found(line, "replacement_character", name=name)
     if garbled := mojibake(text):
         was, meant = garbled
-        yield found(line, "mojibake", f"{name} holds {was!r}, which was {meant!r} before a wrong decoding")
+        yield found(line, "mojibake", name=name, was=repr(was), meant=repr(meant))
     if answer and (special := _SPECIAL.search(text)):
-        yield found(line, "special_token", f"{name} holds {special[0]!r}, which tokenizers take for a special token")
+        yield found(line, "special_token", name=name, text=repr(special[0]))
 
 
 def role_marker(line: int, name: str, text: str) -> Finding | None:
     """An answer in which the dialogue goes on."""
     start = next((turn for turn in TURNS if text.lstrip().startswith(turn)), "")
     if marker := start or turn_inside(text):
-        return found(line, "role_marker", f"{name} goes on with a turn of its own: {marker!r}")
+        return found(line, "role_marker", name=name, text=repr(marker))
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,30 @@ from rmtui.guide.datacheck.rows import Pair
 BATCH = 256
 
 
-class Tokens:
-    """Counts the tokens of pairs, in batches. One for all files; `rest` ends each of them."""
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many pairs of a file were counted: every `step`th."""
 
-    def __init__(self, folder: Path, max_length: int) -> None:
+    pairs: int
+    step: int
+    limit: int
+
+
+class Tokens:
+    """Counts the tokens of every `step`th pair, in batches. One for all files; `rest` ends each of them."""
+
+    def __init__(self, folder: Path, max_length: int, step: int = 1) -> None:
         self._tokenizer = _load(folder)
         self._limit = max_length
+        self._step = step
         self._waiting: list[Pair] = []
-        self._pairs = 0
-        self._truncated = 0
+        self._seen = self._pairs = self._truncated = 0
 
     def add(self, pair: Pair) -> Iterator[Finding]:
         """Take a pair; now and then, the findings of the last ones."""
+        self._seen += 1
+        if (self._seen - 1) % self._step:
+            return
         self._waiting.append(pair)
         if len(self._waiting) >= BATCH:
             yield from self._count()
@@ -34,9 +47,14 @@ class Tokens:
         """The findings of the last pairs, and the share of the file that is truncated."""
         yield from self._count()
         if self._truncated:
-            share = f"{self._truncated:,} of {self._pairs:,} pairs are longer than {self._limit} tokens"
-            yield found(None, "truncated", f"{share}; their prompts lose the beginning")
-        self._pairs = self._truncated = 0
+            about = {"truncated": self._truncated, "pairs": self._pairs, "limit": self._limit, "step": self._step}
+            yield found(None, "truncated", "truncated_sample" if self._step > 1 else "truncated", **about)
+
+    def ended(self) -> Counted:
+        """What was counted of the file that ends here; the next one begins anew."""
+        counted = Counted(self._pairs, self._step, self._limit)
+        self._seen = self._pairs = self._truncated = 0
+        return counted
 
     def _count(self) -> Iterator[Finding]:
         texts = [text for pair in self._waiting for text in (pair.prompt, pair.chosen, pair.rejected)]
@@ -47,7 +65,7 @@ class Tokens:
             self._truncated += prompt + max(answers) > self._limit
             for name, length in zip(("chosen", "rejected"), answers, strict=True):
                 if length > self._limit:
-                    yield found(pair.line, "answer_cut", f"{name} has {length:,} tokens; max_length is {self._limit}")
+                    yield found(pair.line, "answer_cut", name=name, tokens=length, limit=self._limit)
         self._waiting.clear()
 
 

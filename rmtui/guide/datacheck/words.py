@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from rmtui.guide.catalog import say
 from rmtui.guide.datacheck.facts import FileReport, Finding, Report
 from rmtui.guide.datacheck.kinds import KINDS
 from rmtui.guide.datacheck.rows import Pair, examine
@@ -16,60 +17,105 @@ LINES_NAMED = 12
 MARKS = {"error": "✗", "warning": "▲"}
 
 
-def lines(report: Report) -> Iterator[str]:
+def lines(report: Report, lang: str = "en") -> Iterator[str]:
     """The whole report, file by file, each file's kinds by harm."""
     for file in report.files:
-        yield from _file(file)
+        yield from _file(file, lang)
     if not report.near_done:
-        yield "Near-duplicates were not looked for to the end."
+        yield say("report.near_unfinished", lang)
 
 
-def _file(file: FileReport) -> Iterator[str]:
-    yield f"{file.path}   {_count(file.lines, 'line')}, {file.good:,} good {'pair' if file.good == 1 else 'pairs'}"
-    if figures := "   ".join(_figures(file.figures)):
+def counted(noun: str, number: int, lang: str) -> str:
+    """`1 line`, `5 lines`: a noun of the catalogue in its right number."""
+    return say(f"report.{noun}" if number == 1 else f"report.{noun}s", lang, n=number)
+
+
+def _file(file: FileReport, lang: str) -> Iterator[str]:
+    yield f"{file.path}   {counted('line', file.lines, lang)}, {counted('good_pair', file.good, lang)}"
+    if figures := "   ".join(figures_of(file, lang)):
         yield f"  {figures}"
     for kind in file.counts:
-        yield from _kind(kind, [finding for finding in file.findings if finding.kind == kind], file.counts[kind])
+        yield from _kind(kind, [finding for finding in file.findings if finding.kind == kind], file.counts[kind], lang)
     if not file.counts:
-        yield "  ✓ nothing found"
+        yield f"  ✓ {say('report.nothing', lang)}"
 
 
-def _kind(kind: str, findings: Sequence[Finding], count: int) -> Iterator[str]:
+def _kind(kind: str, findings: Sequence[Finding], count: int, lang: str) -> Iterator[str]:
     known = KINDS[kind]
     numbers = [str(finding.line) for finding in findings if finding.line is not None]
-    more = f" and {count - LINES_NAMED:,} more" if count > LINES_NAMED else ""
-    where = f" at {'line' if count == 1 else 'lines'} {', '.join(numbers[:LINES_NAMED])}{more}" if numbers else ""
-    yield f"  {MARKS[known.severity]} {known.severity}: {kind.replace('_', ' ')}{where}"
-    example = f"line {findings[0].line}: " if count > 1 and numbers else ""
-    yield f"      {example}{clean(findings[0].message)}"
-    yield f"      → {known.meaning}"
+    where = ""
+    if numbers:
+        more = say("report.more", lang, n=count - LINES_NAMED) if count > LINES_NAMED else ""
+        named = ", ".join(numbers[:LINES_NAMED]) + more
+        where = " " + say("report.at_line" if count == 1 else "report.at_lines", lang, lines=named)
+    yield f"  {MARKS[known.severity]} {say(f'word.{known.severity}', lang)}: {known.title(lang)}{where}"
+    example = say("report.on_line", lang, line=findings[0].line) if count > 1 and numbers else ""
+    yield f"      {example}{clean(findings[0].said(lang))}"
+    yield f"      → {known.meaning(lang)}"
 
 
-def _figures(figures: Any) -> Iterator[str]:
+def figures_of(file: FileReport, lang: str) -> Iterator[str]:
+    """What the pairs of a file are like, in a few phrases."""
+    figures = file.figures
     if not figures.get("pairs"):
         return
-    yield f"chosen longer in {figures['chosen_longer']:.0%}"
-    yield f"{figures['characters']['median']:,} characters a pair (median)"
+    yield say("report.chosen_longer", lang, share=figures["chosen_longer"])
+    yield say("report.characters", lang, n=figures["characters"]["median"])
     for name in ("languages", "sources"):
         shown = list(figures[name])[:3]
         if shown:
-            yield f"{name}: {', '.join(map(clean, shown))}"
+            yield say(f"report.{name}", lang, names=", ".join(map(clean, shown)))
+    if tokens := figures["tokens"]:
+        key = "report.tokens_all" if tokens["step"] == 1 else "report.tokens_sample"
+        yield say(key, lang, counted=tokens["pairs"], step=tokens["step"])
 
 
-def summary(findings: Sequence[Finding], path: Path) -> Iterator[Finding]:
-    """One finding a kind, worst first, whose message names file and lines: what a launch shows."""
-    kinds: dict[str, list[Finding]] = {}
-    for finding in findings:
-        kinds.setdefault(finding.kind, []).append(finding)
-    for kind in sorted(kinds, key=lambda kind: -KINDS[kind].harm):
-        first, count = kinds[kind][0], len(kinds[kind])
-        where = "" if first.line is None else f":{first.line}"
-        more = f" (and {count - 1:,} more lines)" if count > 1 else ""
-        message = f"{path}{where}: {kind.replace('_', ' ')}: {clean(first.message)}{more}"
-        yield Finding(first.line, kind, first.severity, message, first.related)
+def progress(bar: str, near: bool, lang: str) -> str:
+    """One line of progress: the pass, its bar, and what Ctrl-C does now."""
+    passing = say("report.pass_near" if near else "report.pass_lines", lang)
+    return f"{passing:<15} {bar}  {say('report.skips' if near else 'report.cancels', lang)}"
 
 
-def head(path: Path, count: int) -> Iterator[str]:
+def copied(path: Path, kept: int, dropped: int, lang: str) -> str:
+    """What became of a file that was cleaned."""
+    return say("report.copied", lang, path=path, kept=kept, dropped=dropped)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """All findings of one kind in one file: the first, and how many there are."""
+
+    path: Path
+    first: Finding
+    count: int
+
+    @property
+    def kind(self) -> str:
+        return self.first.kind
+
+    @property
+    def severity(self) -> str:
+        return self.first.severity
+
+    @property
+    def line(self) -> int | None:
+        return self.first.line
+
+    def said(self, lang: str = "en") -> str:
+        """`kind: message (and 3 more lines)`, without file and line."""
+        more = say("report.more_lines", lang, n=self.count - 1) if self.count > 1 else ""
+        return f"{KINDS[self.kind].title(lang)}: {clean(self.first.said(lang))}{more}"
+
+
+def summaries(file: FileReport) -> list[Summary]:
+    """One a kind, worst first: what a launch shows."""
+    first: dict[str, Finding] = {}
+    for finding in file.findings:
+        first.setdefault(finding.kind, finding)
+    return [Summary(file.path, first[kind], count) for kind, count in file.counts.items()]
+
+
+def head(path: Path, count: int, lang: str = "en") -> Iterator[str]:
     """The first pairs of a file, readable and safe for a terminal; lines without one are named."""
     with path.open("rb") as file:
         for line in range(1, count + 1):
@@ -77,8 +123,8 @@ def head(path: Path, count: int) -> Iterator[str]:
             if not raw:
                 return
             pair, findings = examine(raw.removeprefix(BOM), line)
-            yield f"── line {line}"
-            yield from _pair(pair) if pair else (f"  ✗ {clean(finding.message)}" for finding in findings)
+            yield say("report.head_line", lang, line=line)
+            yield from _pair(pair) if pair else (f"  ✗ {clean(finding.said(lang))}" for finding in findings)
 
 
 def _pair(pair: Pair) -> Iterator[str]:
@@ -86,7 +132,3 @@ def _pair(pair: Pair) -> Iterator[str]:
         first, *others = text.strip().splitlines() or [""]
         yield f"  {name:<9}{clean(first)}"
         yield from (f"  {'':9}{clean(other)}" for other in others if other.strip())
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
