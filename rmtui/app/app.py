@@ -9,6 +9,7 @@ from pathlib import Path
 
 from textual.app import SystemCommand
 from textual.screen import Screen
+from textual.worker import Worker
 
 from rmtui.app import actions, keys, memory, news, themes
 from rmtui.app.base import Base
@@ -16,6 +17,7 @@ from rmtui.app.feed import ALIVE, ALIVE_SECONDS, IDLE_SECONDS, Failed, Feed, Syn
 from rmtui.app.importing import Imported, import_paths
 from rmtui.app.terminal import ShadowScreen
 from rmtui.app.widgets.glyphs import ASCII_CLASS
+from rmtui.app.works import Told, Works
 from rmtui.records.facts import Run
 from rmtui.workspace import Workspace
 
@@ -44,6 +46,7 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
         self.counts = Synced((), 0, 0, 0)
         self._workspace = workspace
         self._feed: Feed | None = None
+        self.works = Works()
         self.devices = ""
         """What the top line says of GPUs or CPU slots."""
         self._trouble_told = ""
@@ -168,8 +171,37 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
     def on_devices(self, message: news.Devices) -> None:
         self.devices = message.words
 
+    # Work in the background
+
+    def begin(self, name: str, worker: Worker[None]) -> None:
+        self.works.begin(name, worker)
+        self.notify(f"{name} …  ctrl+g cancels", timeout=3, markup=False)
+        self._tell_works()
+
+    def on_told(self, message: Told) -> None:
+        self.works.tell(message.name, message.words)
+        self._tell_works()
+
+    def end_work(self, name: str) -> None:
+        self.works.end(name)
+        self._tell_works()
+
+    def _tell_works(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, Base):
+                screen.works_changed()
+
+    def action_cancel(self) -> None:
+        names = self.works.cancel()
+        self.notify(f"cancelled: {', '.join(names)}" if names else "nothing works in the background", markup=False)
+        self._tell_works()
+
     def on_failed(self, message: Failed) -> None:
-        """Only `sync` answers the app itself; its trouble is told once, then tried again in silence."""
+        """Trouble of an import is told; that of `sync` once, then it is tried again in silence."""
+        if message.job != "sync":
+            self.end_work(message.job)
+            self.notify(str(message.error), severity="error", timeout=12, markup=False)
+            return
         if str(message.error) != self._trouble_told:
             self._trouble_told = str(message.error)
             self.notify(str(message.error), severity="error", timeout=15, markup=False)
@@ -231,10 +263,12 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
 
     def _import(self, path: str | None) -> None:
         if path and self._workspace is not None:
-            ws, folder = self.ws, self.folder
-            self.feed.ask(self, "import", lambda: import_paths(ws, folder, path))
+            tell = partial(Told, "importing")
+            job = partial(import_paths, self.ws, self.folder, path, lambda words: self.post_message(tell(words)))
+            self.begin("importing", self.feed.ask(self, "importing", job))
 
     def on_imported(self, message: Imported) -> None:
+        self.end_work("importing")
         self.notify(message.words, title="import", timeout=10, markup=False)
         self.feed.sync()
 

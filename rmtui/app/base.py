@@ -53,8 +53,13 @@ class Base(Screen[None]):
         """A named background job that answers this screen with one message."""
         self.feed.ask(target or self, name, job, group)
 
+    def work(self, name: str, job: Job) -> None:
+        """A long job: its name stands in the top line of home while it lasts, and ctrl+g ends it."""
+        self.rmtui.begin(name, self.feed.ask(self, name, job))
+
     def on_failed(self, message: Failed) -> None:
         message.stop()
+        self.rmtui.end_work(message.job)
         self.complain(message.error)
 
     def complain(self, error: UserError) -> None:
@@ -81,6 +86,9 @@ class Base(Screen[None]):
 
     def synced(self) -> None:
         """The index has something new, perhaps of the runs shown here; called for every open screen."""
+
+    def works_changed(self) -> None:
+        """Something in the background began, went on or ended."""
 
     def language_changed(self) -> None:
         """Readings are wanted in the other language."""

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from rmtui.app.hung import Row, row
 from rmtui.app.widgets import figures
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.guide.catalog import value_text
 
-LABEL = 23
-"""Cells before the first run's column."""
 FIRST = 12
+"""Cells of a section's name."""
 _BRIEF = {
+    "num_epochs": "epochs",
     "learning_rate": "rate",
+    "batch_size": "batch",
+    "max_length": "length",
     "gradient_accumulation_steps": "accumul.",
     "lora.target_modules": "modules",
     "mixed_precision": "precision",
@@ -29,6 +32,8 @@ _BRIEF = {
     "max_grad_norm": "grad norm",
 }
 """Keys too long for their column."""
+LONG = 32
+"""Cells of an equal value that are worth a place in the folded line."""
 METRICS = ("val_acc", "val_loss", "train_loss")
 
 
@@ -41,41 +46,47 @@ class Comparison:
         self._glyphs = glyphs
         self._palette = palette
         self._unfold = unfold
+        self._width = width
         self._short = width < 90
         """No room for per cents and words of a change: its sign and colour say it."""
         delta = (8 if self._short else 24) if len(self._runs) == 2 else 0
-        self._cell = max(10, min(24, (width - LABEL - delta) // len(self._runs)))
+        for label in (23, 20):
+            self._label = label
+            self._cell = max(6, min(24, (width - label - delta) // len(self._runs)))
+            if self._cell >= 12:
+                break
         self.text = Text()
 
-    def written(self) -> Text:
-        """Everything, top to bottom."""
+    def written(self) -> list[Row]:
+        """Everything, top to bottom: what the test says of two, the figures, what else was found."""
+        verdict, rest = self._words()
         self._heads()
         self._config()
         for metric in METRICS:
             self._metric(metric)
-        self._words()
-        return self.text
+        table = [row("", line) for line in self.text.split("\n")]
+        return [*verdict, *([row("", "")] if verdict else []), *table, *rest]
 
     def _heads(self) -> None:
         best = self._document["best"]
-        self.text.append(" " * LABEL)
+        self.text.append(" " * self._label)
         for slot, run in enumerate(self._runs):
             star = f" {self._glyphs.best}" if best and best["run"] == run["id"] else ""
             mark = self._glyphs.curves[slot % 6]
             name = figures.fit(f"{mark}{star} {run['name']}", self._cell - 1, ellipsis=self._glyphs.ellipsis)
             self.text.append(f"{name} ", self._palette.run(slot))
-        self.text.append("Δ" if len(self._runs) == 2 else "", self._palette.quiet)
+        self.text.append(self._glyphs.delta if len(self._runs) == 2 else "", self._palette.quiet)
         self.text.append("\n")
         states = [run["state"] for run in self._runs]
         self._row("", "", states, "quiet")
 
     def _key(self, key: str) -> str:
         """The end of a dotted key says more than its beginning."""
-        return key if len(key) < LABEL - FIRST else _BRIEF.get(key, key.rpartition(".")[2])
+        return key if len(key) < self._label - FIRST else _BRIEF.get(key, key.rpartition(".")[2])
 
     def _row(self, first: str, label: str, cells: Sequence[str], tone: str = "text", after: Text | None = None) -> None:
         self.text.append(figures.fit(f" {first}", FIRST), self._palette.quiet)
-        self.text.append(figures.fit(label, LABEL - FIRST, ellipsis=self._glyphs.ellipsis))
+        self.text.append(figures.fit(label, self._label - FIRST - 1, ellipsis=self._glyphs.ellipsis) + " ")
         for cell in cells:
             shown = figures.fit(cell, self._cell - 1, ellipsis=self._glyphs.ellipsis)
             self.text.append(f"{shown} ", self._palette.tone(tone))
@@ -94,25 +105,37 @@ class Comparison:
             for number, (key, value) in enumerate(same.items()):
                 self._row("same" if number == 0 else "", self._key(key), [value_text(key, value)], "quiet")
         elif same:
-            first = " · ".join(f"{key} {value_text(key, value)}" for key, value in list(same.items())[:3])
-            more = f"  ({len(same) - 3} more: e)" if len(same) > 3 else ""
-            self.text.append(figures.fit(" same", FIRST) + f"{first}{more}\n", self._palette.quiet)
+            self.text.append(figures.fit(" same", FIRST) + f"{self._folded(same)}\n", self._palette.quiet)
         self.text.append("\n")
+
+    def _folded(self, same: Mapping[str, Any]) -> str:
+        """As many equal values as a line holds, short ones; the number of the others."""
+        shown: list[str] = []
+        room = self._width - FIRST - len("  (99 more: e)")
+        for key, value in same.items():
+            said = f"{self._key(key)} {value_text(key, value)}"
+            if len(said) > LONG or cell_len(" · ".join([*shown, said])) > room:
+                continue
+            shown.append(said)
+        hidden = len(same) - len(shown)
+        return " · ".join(shown) + (f"  ({hidden} more: e)" if hidden else "")
 
     def _metric(self, metric: str) -> None:
         summary = self._document["summary"][metric]
         label = metric
-        for row in self._document["epochs"]:
-            if any(value is not None for value in row[metric]):
-                self._row(label, f"epoch {row['epoch']}", [_figure(metric, value) for value in row[metric]])
+        for epoch in self._document["epochs"]:
+            if any(value is not None for value in epoch[metric]):
+                self._row(label, f"epoch {epoch['epoch']}", [_figure(metric, value) for value in epoch[metric]])
                 label = ""
         if not any(value is not None for value in summary["last"]):
             return
         change = self._change(metric, summary["change"][1], self._short) if len(self._runs) == 2 else None
         self._row(label, "last", list(self._last(metric, summary)), "text", change)
         best = [
-            f"{_figure(metric, value)} (e{epoch})" if value is not None else self._glyphs.dash
-            for value, epoch in zip(summary["best"], summary["best_epoch"], strict=True)
+            f"{_figure(metric, value)}{f' (e{at})' if self._cell > 11 else ''}"
+            if value is not None
+            else self._glyphs.dash
+            for value, at in zip(summary["best"], summary["best_epoch"], strict=True)
         ]
         self._row("", "best", best, "quiet")
         if len(self._runs) > 2:
@@ -123,10 +146,13 @@ class Comparison:
         intervals = summary.get("interval") or [None] * len(self._runs)
         for value, interval in zip(summary["last"], intervals, strict=True):
             half = f" {self._glyphs.plus_minus}{50 * (interval[1] - interval[0]):.1f}" if interval else ""
+            half = half if self._cell > 10 else ""
             yield _figure(metric, value) + half
 
     def _deltas(self, metric: str, changes: Sequence[dict[str, Any] | None]) -> None:
-        self.text.append(figures.fit("", FIRST)).append(figures.fit("Δ to first", LABEL - FIRST), self._palette.quiet)
+        self.text.append(figures.fit("", FIRST)).append(
+            figures.fit(f"{self._glyphs.delta} to first", self._label - FIRST), self._palette.quiet
+        )
         for change in changes[: len(self._runs)]:
             text = self._change(metric, change, short=True)
             text.append(" " * max(1, self._cell - cell_len(text.plain)))
@@ -147,21 +173,25 @@ class Comparison:
             words += "  better" if good else "  worse"
         return Text(words, self._palette.tone("text" if good is None else "good" if good else "warn"))
 
-    def _words(self) -> None:
+    def _words(self) -> tuple[list[Row], list[Row]]:
+        """The verdict, which comes first, and what else was found."""
         document = self._document
-        for warning in document["warnings"]:
-            self._sentence(self._glyphs.best_up, "warn", warning)
-        if document["best"]:
-            self._sentence(self._glyphs.best, "accent", document["best"]["text"])
+        verdict = [self._sentence(self._glyphs.best_up, "warn", warning) for warning in document["warnings"]]
+        rest: list[Row] = []
         for pair in document["paired"]:
-            for words in pair["texts"]:
-                self._sentence(self._glyphs.pointer, "quiet", words)
+            found = [self._sentence(self._glyphs.pointer, "quiet", words) for words in pair["texts"]]
+            told = 1 if len(self._runs) == 2 else 0
+            verdict += found[:told]
+            rest += found[told:]
         for seed in document["seeds"]:
-            self._sentence(self._glyphs.pointer, "quiet", seed["text"] if isinstance(seed, dict) else str(seed))
+            rest.append(
+                self._sentence(self._glyphs.pointer, "quiet", seed["text"] if isinstance(seed, dict) else str(seed))
+            )
+        return verdict, rest
 
-    def _sentence(self, sign: str, tone: str, words: Any) -> None:
+    def _sentence(self, sign: str, tone: str, words: Any) -> Row:
         said = words["text"] if isinstance(words, dict) else str(words)
-        self.text.append(f" {sign} ", self._palette.tone(tone)).append(f"{figures.clean(said)}\n")
+        return row(Text(f" {sign} ", self._palette.tone(tone)), figures.clean(said))
 
 
 def _figure(metric: str, value: float | None) -> str:

@@ -15,7 +15,7 @@ from textual.app import App
 from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.timer import Timer
-from textual.worker import get_current_worker
+from textual.worker import Worker, get_current_worker
 
 from rmtui.errors import UserError
 from rmtui.records.facts import Landmarks
@@ -56,9 +56,9 @@ class Failed(Message):
 Job = Callable[[], Message]
 
 
-def in_thread(app: App[None], target: MessagePump, name: str, job: Job, group: str = "") -> None:
+def in_thread(app: App[None], target: MessagePump, name: str, job: Job, group: str = "") -> Worker[None]:
     """A named thread worker that ends in one message; of one group only the latest worker answers."""
-    app.run_worker(
+    return app.run_worker(
         lambda: _answer(app, target, name, job),
         name=name,
         group=group or name,
@@ -101,9 +101,9 @@ class Feed:
             index = self._local.index = Index.open_reading(self._workspace)
         return index
 
-    def ask(self, target: MessagePump, name: str, job: Job, group: str = "") -> None:
+    def ask(self, target: MessagePump, name: str, job: Job, group: str = "") -> Worker[None]:
         """Run a job in a thread and post its message to `target`. Of one group only the latest job answers."""
-        in_thread(self._app, target, name, job, group)
+        return in_thread(self._app, target, name, job, group)
 
     def sync(self) -> None:
         """Catch up with the files; answers the app with Synced. Asked for during a catching up, another one follows."""

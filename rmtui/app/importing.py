@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from textual.message import Message
 
+from rmtui.app.works import still_wanted
 from rmtui.workspace import Workspace
 
 
@@ -17,14 +20,23 @@ class Imported(Message):
     words: str
 
 
-def import_paths(ws: Workspace, folder: Path, text: str) -> Imported:
-    """Import what a person typed: paths, or one glob, relative to the folder the app was started in."""
+def import_paths(ws: Workspace, folder: Path, text: str, tell: Callable[[str], object]) -> Imported:
+    """Import what a person typed: paths, or one glob, relative to the folder the app was started in.
+
+    `tell` hears of every run; what was read before a cancellation stays.
+    """
     from rmtui.operations import exchange
 
     base = Path(text).expanduser()
     paths = (
         sorted(folder.glob(text)) if any(sign in text for sign in "*?[") and not base.is_absolute() else [folder / base]
     )
-    done = exchange.import_paths(ws, paths)
+    numbers = itertools.count(1)
+
+    def said(_: object) -> None:
+        still_wanted()
+        tell(f"run {next(numbers)}")
+
+    done = exchange.import_paths(ws, paths, said)
     lines = [f"{len(done.runs)} run{'' if len(done.runs) == 1 else 's'} read"]
     return Imported("\n".join([*lines, *done.unread[:5]]))

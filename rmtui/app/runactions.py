@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from textual.message import Message
 
 from rmtui.app.base import Base
+from rmtui.app.works import still_wanted
 from rmtui.records.facts import Run, State
 from rmtui.workspace import Workspace
 
@@ -17,6 +18,8 @@ class Done(Message):
     """Something was done; `words` say what, for a toast."""
 
     words: str
+    work: str = ""
+    """The name of the long work that it ends."""
 
 
 @dataclass
@@ -65,6 +68,8 @@ class RunActions(Base):
 
     def on_done(self, message: Done) -> None:
         message.stop()
+        if message.work:
+            self.rmtui.end_work(message.work)
         if message.words:
             self.say(message.words)
         self.feed.sync()
@@ -145,14 +150,14 @@ class RunActions(Base):
     def action_evaluate(self) -> None:
         run = self.current()
         if run is not None:
-            self.say(f"scoring the best checkpoint of {run.name} …")
 
-            def job() -> str:
+            def job() -> Done:
                 from rmtui.app.scoring import score_now
 
-                return score_now(self.ws, run)
+                return Done(score_now(self.ws, run), name)
 
-            self._do("evaluate", job)
+            name = f"scoring {run.name}"
+            self.work(name, job)
 
     # What a person sets
 
@@ -256,14 +261,16 @@ class RunActions(Base):
         self.app.push_screen(Confirm(f"Delete {_name(runs)}?", words), lambda yes: self._delete(runs) if yes else None)
 
     def _delete(self, runs: list[Run]) -> None:
-        def job() -> str:
+        def job() -> Done:
             from rmtui.operations.runs import remove
 
             for run in runs:
+                still_wanted()
                 remove(self.ws, run.id)
-            return f"{_name(runs)} deleted"
+            return Done(f"{_name(runs)} deleted", name)
 
-        self._do("delete", job)
+        name = f"deleting {_name(runs)}"
+        self.work(name, job)
 
     def action_copy(self) -> None:
         run = self.current()

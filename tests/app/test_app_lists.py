@@ -80,7 +80,7 @@ async def test_presets_say_that_enter_opens_and_arrows_move(runs):
         await sees(pilot, "conservative", "open")
         choice = screen.query_one(Choices)
         await pilot.press("down")
-        await until(pilot, lambda: choice.highlighted == 1)
+        await until(pilot, lambda: screen._chosen() and screen._chosen().name == "B")
         assert choice.styles.background == screen.styles.background
         assert choice.styles.background_tint.a == 0
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from textual.events import Key
 from widgets_support import Stage, page
 
-from rmtui.app.widgets.fields import spelled
 from rmtui.app.widgets.form import Form, Reference
+from rmtui.guide.catalog import value_text
 from trainer.config import OPTIONS, parse_text
 
 FILE = Reference("file", {"num_epochs": "3", "learning_rate": "1.5e-5"})
@@ -155,5 +155,10 @@ async def test_pasting_into_a_field():
 
 def test_spelling_of_a_value_reads_back_as_the_same_value():
     for option in OPTIONS.values():
-        assert parse_text(option, spelled(option.default)) == option.default, option.key
-    assert spelled(1.5e-5) == "1.5e-5" and spelled(2e-5) == "2e-5" and spelled(0.1) == "0.1" and spelled(64.0) == "64"
+        assert parse_text(option, value_text(option.key, option.default)) == option.default, option.key
+    assert [value_text("learning_rate", value) for value in (1.5e-5, 2e-5, 0.1, 64.0)] == [
+        "1.5e-5",
+        "2e-5",
+        "0.1",
+        "64",
+    ]

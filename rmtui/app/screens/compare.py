@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,12 @@ from textual.message import Message
 
 from rmtui.app import actions
 from rmtui.app.base import Base
-from rmtui.app.chrome import KeyLine, TopBar, Words
+from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.comparing import Comparison, markdown
+from rmtui.app.hung import Hung
 from rmtui.app.load import CurvesLoaded, Shown, Wanted, load_curves
 from rmtui.app.panel import Charts
+from rmtui.app.widgets import figures
 from rmtui.app.widgets.chart import Chart
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
@@ -50,14 +52,17 @@ class CompareScreen(Base):
         yield TopBar()
         with Container(id="body"):
             with VerticalScroll(id="table", can_focus=True):
-                yield Words("comparing …", id="text")
+                yield Hung(id="text")
             yield Charts(id="charts")
         yield KeyLine()
 
     def on_mount(self) -> None:
-        self.query_one(TopBar).tell(f"comparison of {len(self._run_ids)} runs")
+        self._title("comparing …")
         self._runs = self._read()
         self._fetch()
+
+    def _title(self, verdict: str) -> None:
+        self.query_one(TopBar).tell(f"comparison of {len(self._run_ids)} runs", verdict)
 
     def synced(self) -> None:
         before, self._runs = self._runs, self._read()
@@ -86,6 +91,8 @@ class CompareScreen(Base):
     @on(Compared)
     def _compared(self, message: Compared) -> None:
         self._document = message.document
+        best = message.document["best"]
+        self._title(f"{glyphs_of(self).best} {best['name']}: best {_by(best)}" if best else "")
         self._write()
         self._draw()
 
@@ -96,7 +103,7 @@ class CompareScreen(Base):
         if self._document is not None:
             width = self.query_one("#table").size.width - 1
             laid = Comparison(self._document, glyphs_of(self), palette_of(self), width, self._unfold)
-            self.query_one("#text", Words).say(laid.written())
+            self.query_one("#text", Hung).say_rows(laid.written())
 
     def _draw(self) -> None:
         assert self._document is not None
@@ -129,3 +136,10 @@ class CompareScreen(Base):
         if self._document is not None:
             self.app.copy_to_clipboard(markdown(self._document))
             self.say("the comparison is in the clipboard, as Markdown")
+
+
+def _by(best: Mapping[str, Any]) -> str:
+    """By what the best run is the best: `val_acc 75.0`."""
+    value = best["value"]
+    said = figures.percent(value) if best["by"] == "val_acc" else figures.loss(value)
+    return f"{best['by']} {said}"

@@ -99,13 +99,22 @@ class FormScreen(Base):
         if self._preset is not None:
             texts = spellings(self._preset)
             last = next(iter(self.feed.index.runs(f"preset:{self._preset.name}", limit=1)), None)
-            references = [Reference("file", texts)]
-            references += [Reference(last.name, texts_of(last.config))] if last and last.config else []
-            self.form.load(texts, tuple(references))
+            self.form.load(texts, (Reference("file", texts), *self._runs_beside(last)))
         elif self._run is not None:
             texts = texts_of(self._run.config)
-            self.form.load(texts, (Reference(self._run.name, texts),))
+            self.form.load(texts, (Reference(self._run.name, texts), *self._runs_beside()))
         self._tell_top()
+
+    def _runs_beside(self, last: Run | None = None) -> list[Reference]:
+        """The last run of the preset, and the run that was chosen as baseline in the list."""
+        try:
+            baseline = self.feed.index.run(self.memory.baseline) if self.memory.baseline else None
+        except UserError:  # deleted meanwhile
+            baseline = None
+        runs = {run.id: run for run in (last, baseline) if run is not None and run.config}
+        if self._run is not None:
+            runs.pop(self._run.id, None)
+        return [Reference(run.name, texts_of(run.config)) for run in runs.values()]
 
     def _tell_top(self) -> None:
         changes = len(self.form.changes())
@@ -169,6 +178,7 @@ class FormScreen(Base):
                 f"{self._preset.path.name} was changed outside; revert (ctrl+o) reads it anew",
                 severity="warning",
                 timeout=10,
+                markup=False,
             )
 
     # Saving

@@ -126,7 +126,12 @@ class HomeScreen(Curtain, ListKeys):
         parts += [f"{counts.queued} queued"] if counts.queued else []
         total = self.feed.index.count("")
         middle = " · ".join([*parts, f"{total} run{'' if total == 1 else 's'}"])
-        self.query_one(TopBar).tell(f"rmtui  {short_path(self.ws.root)}", middle, self.rmtui.devices)
+        self.query_one(TopBar).tell(
+            f"rmtui  {short_path(self.ws.root)}", middle, self.rmtui.works.words or self.rmtui.devices
+        )
+
+    def works_changed(self) -> None:
+        self._tell_top()
 
     # The run under the cursor
 

@@ -43,16 +43,15 @@ class LaunchScreen(ModalScreen[Order | None]):
         texts = {"name": self._order.name, "data": self._order.data, "tags": " ".join(self._order.tags)}
         texts["procs"] = str(self._order.procs or "")
         with Vertical(classes="dialog"):
-            yield Static("Launch", classes="question")
             for key, label in FIELDS:
                 with Horizontal(classes="field"):
                     yield Static(label, classes="label")
                     yield Input(texts[key], placeholder=hints[key], id=key, compact=True, select_on_focus=False)
             with VerticalScroll(id="plan", can_focus=False):
-                yield Words("working it out …", id="figures", classes="quiet")
                 yield Words(id="wrong")
-                yield Words(id="command")
-            yield Static("enter start   tab next field   esc back", markup=False, classes="answers")
+                yield Words("working it out …", id="command")
+                yield Words(id="figures", classes="quiet")
+            yield Static("enter start   tab next field   pgdn more   esc back", markup=False, classes="answers")
 
     def on_mount(self) -> None:
         self._work_out()
@@ -82,7 +81,9 @@ class LaunchScreen(ModalScreen[Order | None]):
         wrong = Text()
         for problem in message.plan.problems:
             wrong.append(f"{problem}\n", palette.bad if problem.severity == "error" else palette.warn)
+        wrong.rstrip()
         self.query_one("#wrong", Words).say(wrong)
+        self.query_one("#wrong").display = bool(wrong.plain)
         self.query_one("#command", Words).say(message.plan.line)
 
     @on(Failed)
@@ -90,6 +91,7 @@ class LaunchScreen(ModalScreen[Order | None]):
         message.stop()
         self._planned = None
         self.query_one("#wrong", Words).say(Text(str(message.error), palette_of(self).bad))
+        self.query_one("#wrong").display = True
 
     @on(Input.Submitted)
     def action_start(self) -> None:
@@ -101,6 +103,9 @@ class LaunchScreen(ModalScreen[Order | None]):
             self.notify("mend what is red first", severity="error", timeout=4)
         else:
             self.dismiss(self.order())
+
+    def action_scroll_plan(self, by: int) -> None:
+        self.query_one("#plan").scroll_page_down() if by > 0 else self.query_one("#plan").scroll_page_up()
 
     def action_leave(self) -> None:
         self.dismiss(None)

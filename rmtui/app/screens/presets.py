@@ -17,7 +17,7 @@ from rmtui.app.planning import Launched, Order, launch, usual_data
 from rmtui.app.runactions import RunActions
 from rmtui.app.widgets.choices import Choices, hanging
 from rmtui.app.widgets.palette import palette_of
-from rmtui.presets import Preset, all_presets
+from rmtui.presets import Preset, all_presets, save_as
 from trainer.config import flatten
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class PresetsScreen(RunActions):
     def __init__(self) -> None:
         super().__init__()
         self._presets: tuple[Preset, ...] = ()
+        self._wanted = ""
+        """The name to stand on once the presets were read."""
 
     def compose(self) -> ComposeResult:
         yield TopBar()
@@ -53,8 +55,10 @@ class PresetsScreen(RunActions):
         self._presets = message.presets
         choice = self.query_one(Choices)
         choice.clear_options()
-        choice.add_options([Option(self._told(preset)) for preset in message.presets])
-        choice.highlighted = 0 if message.presets else None
+        for preset in message.presets:
+            choice.add_option(Option(self._told(preset), id=str(preset.path)))
+            choice.add_option(Option("", disabled=True))
+        self._go(self._wanted if self._wanted in self._names() else next(iter(self._names()), ""))
         choice.focus()
 
     def _told(self, preset: Preset) -> Table:
@@ -63,22 +67,49 @@ class PresetsScreen(RunActions):
         words.append(brief(preset), palette.quiet)
         if expected := expectation(preset):
             words.append(f"\nexpected: {expected}", palette.quiet)
-        return hanging((Text(f"{preset.name}  ", palette.accent), words.append("\n")))
+        return hanging((Text(f"{preset.name}  ", palette.accent), words))
+
+    def _names(self) -> list[str]:
+        return [preset.name for preset in self._presets]
+
+    def _go(self, name: str) -> None:
+        """Every second option is a blank line."""
+        choice = self.query_one(Choices)
+        choice.highlighted = 2 * self._names().index(name) if name in self._names() else None
 
     def on_key(self, event: object) -> None:
         character = getattr(event, "character", None)
-        for place, preset in enumerate(self._presets):
-            if character and preset.name.casefold() == character.casefold():
-                self.query_one(Choices).highlighted = place
+        for name in self._names():
+            if character and name.casefold() == character.casefold():
+                self._go(name)
 
-    def action_choose(self) -> None:
+    def _chosen(self) -> Preset | None:
         place = self.query_one(Choices).highlighted
-        if place is not None:
-            self._open(self._presets[place])
+        return None if place is None else self._presets[place // 2]
 
     @on(Choices.OptionSelected)
-    def _selected(self, message: Choices.OptionSelected) -> None:
-        self._open(self._presets[message.option_index])
+    def action_choose(self) -> None:
+        preset = self._chosen()
+        if preset is not None:
+            self._open(preset)
+
+    def action_duplicate(self) -> None:
+        from rmtui.app.screens.dialogs import Ask
+
+        preset = self._chosen()
+        if preset is not None:
+            question = f"Name of the copy of preset {preset.name}"
+            self.app.push_screen(Ask(question, "", f"{preset.name}-longer"), lambda name: self._duplicate(preset, name))
+
+    def _duplicate(self, preset: Preset, name: str | None) -> None:
+        if not name:
+            return
+
+        def job() -> PresetsRead:
+            self._wanted = save_as(self.ws, preset, name, {}).name
+            return PresetsRead(tuple(all_presets(self.ws)))
+
+        self.ask("duplicate", job)
 
     def _open(self, preset: Preset) -> None:
         from rmtui.app.screens.form import FormScreen

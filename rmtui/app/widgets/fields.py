@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rmtui.guide.catalog import value_text
 from trainer.config import Option, Problem, check_value, parse_text
 
 
@@ -26,20 +27,6 @@ class Fallback:
     source: str
 
 
-def spelled(value: Any) -> str:
-    """A value as a person would type it: 1.5e-5, true, a,b, name=path."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        mantissa, e, exponent = f"{value:.12g}".partition("e")
-        return f"{mantissa}e{int(exponent)}" if e else mantissa
-    if isinstance(value, Mapping):
-        return ",".join(f"{name}={path}" for name, path in value.items())
-    if isinstance(value, (list, tuple)):
-        return ",".join(map(str, value))
-    return str(value)
-
-
 def read(option: Option, text: str) -> tuple[Any, list[Problem]]:
     """(value, problems); the value is None while the text is wrong."""
     try:
@@ -53,7 +40,7 @@ def read(option: Option, text: str) -> tuple[Any, list[Problem]]:
 
 def _unreadable(option: Option, text: str, error: ValueError) -> Problem:
     if not text.strip():
-        return Problem(option.key, "a value is missing", f"its default is {spelled(option.default)}")
+        return Problem(option.key, "a value is missing", f"its default is {value_text(option.key, option.default)}")
     found = check_value(option, text)
     return found[0] if found else Problem(option.key, str(error), "")
 
@@ -80,7 +67,7 @@ class Fields:
 
     def load(self, texts: Mapping[str, str], references: Sequence[Reference]) -> None:
         """Start anew from these texts; what is missing takes its default."""
-        self._texts = {key: texts.get(key, spelled(option.default)) for key, option in self.options.items()}
+        self._texts = {key: texts.get(key, value_text(key, option.default)) for key, option in self.options.items()}
         self.references = tuple(references)
         self._done.clear()
         self._undone.clear()
@@ -146,7 +133,7 @@ class Fields:
 
     def reference_text(self, reference: Reference, key: str) -> str:
         """As spelled there; a key that it lacks has its default."""
-        return reference.texts.get(key, spelled(self.options[key].default))
+        return reference.texts.get(key, value_text(key, self.options[key].default))
 
     def changes(self) -> dict[str, str]:
         """Texts that differ in value from the first reference."""

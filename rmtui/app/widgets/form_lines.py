@@ -11,11 +11,12 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from rmtui.app.widgets.fields import Fields, spelled
+from rmtui.app.widgets.fields import Fields
 from rmtui.app.widgets.figures import clean, fit
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.line_edit import LineEdit
 from rmtui.app.widgets.palette import Palette
+from rmtui.guide.catalog import value_text
 from trainer.config import Option, Problem, range_text
 
 NAME, VALUE = 32, 16
@@ -167,7 +168,7 @@ class FormLines:
     def foot(self, option: Option) -> list[Strip]:
         """A rule, what the field means, and (narrow screens) the derived figures above."""
         usual = option.meta.usual
-        more = [f"usual {spelled(usual[0])} … {spelled(usual[1])}"] if usual else []
+        more = [f"usual {value_text(option.key, usual[0])} … {value_text(option.key, usual[1])}"] if usual else []
         said = "  ·  ".join([f"{option.key}: {option.meta.help}", *more])
         rule = Strip([Segment(self.glyphs.horizontal * self.width, self.palette.quiet)])
         rows = textwrap.wrap(said, self.width - 2)[:2] if self.width < NARROW else [said]
