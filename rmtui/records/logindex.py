@@ -7,21 +7,21 @@ parts, and then every line number grows by what it returns (`shifted` is the sum
 from __future__ import annotations
 
 import os
-import re
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 from pathlib import Path
 
+from rmtui.records.logfind import Finder, finder
+
 BLOCK = 1 << 18
 TAIL = 1 << 22
 """Bytes that are counted when a file is opened."""
 LONGEST = 1 << 16
 """Bytes of a line that are read; a longer one is cut."""
-
-_RARE = b"\x00zqjxkvZQJXKVWYUHGFBMPNLDRCOTSEIA@#$%^&*!?;{}[]<>|~`+\"'()/\\wybgpfmuhld"
-"""Bytes by how seldom they stand in logs, seldom first; digits, blanks and common letters are missing."""
+MOST_NEW = 1 << 24
+"""New bytes that one `refresh` counts: some 10 ms."""
 
 
 class LogIndex:
@@ -31,6 +31,8 @@ class LogIndex:
         self.path = path
         self.shifted = 0
         """Lines that were found in front since the file was opened."""
+        self.behind = False
+        """Whether the file holds more than `refresh` has counted: it is to be called again soon."""
         self._file = path.open("rb", buffering=0)
         self._reset()
 
@@ -62,6 +64,11 @@ class LogIndex:
         return self._first == 0
 
     @property
+    def counted_from(self) -> int:
+        """Number of the first block that has been counted."""
+        return self._first
+
+    @property
     def size(self) -> int:
         return self._size
 
@@ -69,6 +76,11 @@ class LogIndex:
     def line_count(self) -> int:
         """Lines counted so far, half a last line among them."""
         return max(0, self._newlines() + int(self._open_end()) - self._skipped())
+
+    @property
+    def whole_lines(self) -> int:
+        """Lines counted so far that have their end."""
+        return max(0, self._newlines() - self._skipped())
 
     def _newlines(self) -> int:
         return self._before(len(self._counts))
@@ -87,7 +99,10 @@ class LogIndex:
         return self._size > 0 and self._read(self._size - 1, 1) != b"\n"
 
     def refresh(self) -> bool:
-        """Look for new bytes; True when something changed. A file that shrank or was replaced is opened anew."""
+        """Look for new bytes, MOST_NEW at a time (`behind` tells of more); True when something changed.
+
+        A file that shrank or was replaced is opened anew.
+        """
         try:
             there = self.path.stat()
         except OSError:
@@ -97,11 +112,13 @@ class LogIndex:
             self._file.close()
             self._file = self.path.open("rb", buffering=0)
             self._reset()
+            self.behind = False
             return True
         if here.st_size == self._size:
             return False
         known = self._size // BLOCK
-        self._size = here.st_size
+        self._size = min(here.st_size, self._size + max(BLOCK, MOST_NEW))
+        self.behind = self._size < here.st_size
         del self._counts[max(0, known - self._first) :]
         self._counts += [self._count_block(n) for n in range(self._first + len(self._counts), self._blocks())]
         self._sums = None
@@ -122,28 +139,37 @@ class LogIndex:
         self.shifted += grown
         return grown
 
-    def lines(self, first: int, n: int) -> list[str]:
-        """Lines first … first + n − 1 as they stand in the file, without their newlines; fewer at the end."""
+    def lines(self, first: int, n: int, size: int | None = None) -> list[str]:
+        """Lines first … first + n − 1 as they stand in the file, without their newlines; fewer at the end.
+
+        `size`: no more once so many bytes are read, but one line at least.
+        """
         first = max(0, first)
         n = min(n, self.line_count - first)
-        return [line.decode("utf-8", "replace") for line in self._lines_from(first, n)] if n > 0 else []
+        found: list[str] = []
+        for line in self._lines_from(first, n) if n > 0 else ():
+            found.append(line.decode("utf-8", "replace"))
+            if size is not None:
+                size -= len(line) + 1
+                if size <= 0:
+                    break
+        return found
 
     def _lines_from(self, first: int, n: int) -> Iterator[bytes]:
-        position = self.offset(first)
+        start, block, at = self.offset(first), b"", 0
         for _ in range(n):
-            line, position = self._line_at(position)
-            yield line
-
-    def _line_at(self, start: int) -> tuple[bytes, int]:
-        """The line that begins at a byte offset, and where the next one begins."""
-        size, block = 4096, b""
-        while (end := block.find(b"\n")) < 0:
-            if size > LONGEST or start + len(block) >= self._size:
-                newline = self._find(b"\n", start + len(block), self._size)
-                return block[:LONGEST], (self._size if newline is None else newline + 1)
-            size *= 4
-            block = self._read(start, size)
-        return block[:end], start + end + 1
+            end = block.find(b"\n", at)
+            if end < 0:
+                start, at = start + at, 0
+                block = self._read(start, LONGEST)
+                end = block.find(b"\n")
+            if end >= 0:
+                yield block[at:end]
+                at = end + 1
+                continue
+            yield block  # longer than what is shown of a line, or the half line at the end
+            newline = self._find(b"\n", start + len(block), self._size)
+            start, block, at = (self._size if newline is None else newline + 1), b"", 0
 
     def offset(self, line: int) -> int:
         """Byte offset at which a line begins."""
@@ -177,20 +203,20 @@ class LogIndex:
         A text without capitals fits both cases. Line numbers may have grown afterwards: see `shifted`.
         Raises ValueError for a pattern that is none.
         """
-        finder = _finder(pattern)
+        find = finder(pattern)
         if forward:
             start = self.offset(line + 1) if line + 1 < self.line_count else self._size
-            found = self._scan(finder, start, cancelled)
+            found = self._scan(find, start, cancelled)
         else:
             end = self.offset(max(0, line)) if line < self.line_count else self._size
-            found = self._scan_back(finder, end, cancelled)
+            found = self._scan_back(find, end, cancelled)
         return None if found is None else self.line_at(found)
 
     def _scan(self, find: Finder, start: int, cancelled: Callable[[], bool]) -> int | None:
         """Blocks that overlap by a line's possible length, so that no hit is cut in two."""
         while start < self._size and not cancelled():
             block = self._read(start, 2 * BLOCK)
-            if (hit := find(block, False)) is not None:
+            if (hit := find.first(block)) is not None:
                 return start + hit
             start += self._whole_lines(block)
         return None
@@ -204,10 +230,42 @@ class LogIndex:
             start = max(0, end - 2 * BLOCK)
             block = self._read(start, end - start)
             cut = block.find(b"\n") + 1 if start > 0 else 0
-            if (hit := find(block[cut:], True)) is not None:
+            if (hit := find.first(block[cut:], last=True)) is not None:
                 return start + cut + hit
             end = start + cut if cut and cut < len(block) else start
         return None
+
+    def last_fits(self, pattern: str, most: int, cancelled: Callable[[], bool] = lambda: False) -> list[int]:
+        """Numbers of the last whole lines that contain a text or fit a /regular expression/; `most` or a block's more.
+
+        In the numbering that holds afterwards (see `shifted`). Raises ValueError for a pattern that is none.
+        """
+        find, end = finder(pattern), self.offset(self.whole_lines) if self.whole_lines < self.line_count else self._size
+        found: list[tuple[int, int]] = []
+        while end > 0 and len(found) < most and not cancelled():
+            start = max(0, end - 2 * BLOCK)
+            block = self._read(start, end - start)
+            cut = block.find(b"\n") + 1 if start > 0 else 0
+            if 0 < cut < len(block) or start == 0:
+                end = start + cut
+            else:  # within a line that is longer than the block
+                end = start = self._line_start(end)
+                block, cut = self._read(start, 2 * BLOCK), 0
+            hits = list(find.each_line(block[cut:]))
+            if hits:
+                first = self.line_at(end)
+                found += [(first + hit, self.shifted) for hit in reversed(hits)]
+        return [line + self.shifted - then for line, then in reversed(found)]
+
+    def _line_start(self, end: int) -> int:
+        """Where the line begins that ends at `end`, its newline included."""
+        at = end - 1
+        while at > 0:
+            start = max(0, at - BLOCK)
+            if (newline := self._read(start, at - start).rfind(b"\n")) >= 0:
+                return start + newline + 1
+            at = start
+        return 0
 
     def _find(self, text: bytes, start: int, end: int) -> int | None:
         while start < end:
@@ -222,79 +280,9 @@ class LogIndex:
         return self.search(rf"/\b[Ss]tep[ =:/]*{step}\b/", self.line_count, forward=False)
 
 
-Finder = Callable[[bytes, bool], int | None]
-"""(whole lines, from the end) → place of the hit."""
-
-
 def _after_newline(block: bytes, n: int) -> int:
     """Where the text after the n-th newline begins."""
     position = 0
     for _ in range(n):
         position = block.index(b"\n", position) + 1
     return position
-
-
-def _finder(pattern: str) -> Finder:
-    if len(pattern) > 2 and pattern.startswith("/") and pattern.endswith("/"):
-        return _expression(pattern[1:-1])
-    if not pattern:
-        raise ValueError("nothing to look for")
-    text = pattern.encode()
-    if pattern != pattern.casefold():
-        return _Text(text, fold=False)
-    return _Text(text, fold=True) if pattern.isascii() else _expression(re.escape(pattern))
-
-
-class _Text:
-    """Finds a text; a block without the byte that the block before had not either is neither folded nor searched."""
-
-    def __init__(self, text: bytes, fold: bool) -> None:
-        self._text = text
-        self._fold = fold
-        self._guard: tuple[bytes, ...] = ()
-
-    def __call__(self, block: bytes, last: bool) -> int | None:
-        if self._guard and not any(byte in block for byte in self._guard):
-            return None
-        folded = block.lower() if self._fold else block
-        found = _in_block(folded, self._text, last)
-        if found is None:
-            missing = next((self._text[n : n + 1] for n in range(len(self._text)) if self._text[n] not in folded), b"")
-            self._guard = tuple({missing, missing.upper()} if self._fold else {missing}) if missing else ()
-        return found
-
-
-def _expression(pattern: str) -> Finder:
-    try:
-        compiled = re.compile(pattern.encode(), re.MULTILINE | (re.IGNORECASE if pattern == pattern.lower() else 0))
-    except re.error as error:
-        raise ValueError(f"/{pattern}/ is no regular expression: {error}") from None
-
-    def find(block: bytes, last: bool) -> int | None:
-        hits = compiled.finditer(block)
-        hit = max(hits, key=lambda found: found.start(), default=None) if last else next(hits, None)
-        return None if hit is None else hit.start()
-
-    return find
-
-
-def _in_block(block: bytes, text: bytes, last: bool) -> int | None:
-    found = _fast_find(block, text)
-    if found >= 0 and last:
-        found = block.rfind(text)  # slower than looking forward: only where there is something
-    return found if found >= 0 else None
-
-
-def _fast_find(block: bytes, text: bytes) -> int:
-    """bytes.find by the text's rarest byte: a search for one byte runs many times faster than one for several."""
-    rare = min(text, key=lambda byte: _RARE.find(byte) % 1000)
-    if rare not in _RARE:
-        return block.find(text)
-    within, position = text.index(rare), -1
-    for _ in range(256):
-        position = block.find(rare, position + 1)
-        if position < 0:
-            return -1
-        if position >= within and block.startswith(text, position - within):
-            return position - within
-    return block.find(text, max(0, position - within))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rmtui.records import logindex
+from rmtui.records import logfind, logindex
 from rmtui.records.logindex import LogIndex
 from rmtui.records.logtext import harmless
 
@@ -78,6 +79,77 @@ def test_any_file_in_any_block_size(
         assert index.line_at(index.offset(line)) == line
 
 
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    lines=st.lists(st.text("abAB \u00e4", max_size=40), max_size=60),
+    half=st.text("ab", max_size=9),
+    pattern=st.sampled_from(["ab", "B", "a b", "\u00e4", "/a+b/", "/^b/", "/x*/", "/B$/"]),
+    block=st.integers(4, 64),
+    most=st.integers(1, 80),
+)
+def test_the_last_lines_that_fit_are_those_that_reading_every_line_finds(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[str],
+    half: str,
+    pattern: str,
+    block: int,
+    most: int,
+) -> None:
+    monkeypatch.setattr(logindex, "BLOCK", block)
+    monkeypatch.setattr(logindex, "TAIL", 2 * block)
+    path = tmp_path / "log"
+    path.write_text("".join(f"{line}\n" for line in lines) + half, "utf-8", newline="")
+    fold = pattern == pattern.lower()
+    expression = re.compile(
+        (pattern[1:-1] if pattern.startswith("/") else re.escape(pattern)).encode(), re.I if fold else 0
+    )
+    fits = [n for n, line in enumerate(lines) if expression.search(line.encode())]
+    cut = any(len(line.encode()) + 1 > 2 * block for line in lines)  # of a longer line only the beginning is looked at
+    index = LogIndex(path)
+    while not index.complete:
+        index.grow(0.0)
+    found = index.last_fits(pattern, most)
+    assert set(found) <= set(fits) and found == sorted(found)
+    assert cut or (found == fits[len(fits) - len(found) :] and len(found) >= min(most, len(fits)))
+
+
+def test_numbers_of_the_last_fits_hold_after_more_was_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logindex, "BLOCK", 64)
+    monkeypatch.setattr(logindex, "TAIL", 64)
+    path = tmp_path / "log"
+    path.write_text("".join(f"line {n} {'needle' if n % 7 == 0 else 'hay'}\n" for n in range(200)))
+    index = LogIndex(path)
+    found = index.last_fits("needle", 1000)
+    assert [index.lines(n, 1)[0] for n in found] == [f"line {n} needle" for n in range(0, 200, 7)]
+
+
+def test_a_burst_is_counted_in_slices_and_whole_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logindex, "BLOCK", 256)
+    monkeypatch.setattr(logindex, "MOST_NEW", 1024)
+    path = tmp_path / "log"
+    path.write_text("begin\n")
+    index = LogIndex(path)
+    wanted = [f"line {n}" for n in range(2000)]
+    with path.open("a") as file:
+        file.write("".join(f"{line}\n" for line in wanted) + "half")
+    slices = 0
+    while index.refresh():
+        slices += 1
+        assert index.behind == (index.size < path.stat().st_size)
+    assert slices == -(-(path.stat().st_size - 6) // 1024)
+    assert everything(index) == ["begin", *wanted, "half"]
+    assert index.whole_lines == index.line_count - 1
+
+
+def test_lines_are_read_up_to_a_size(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("".join(f"{n:09d}\n" for n in range(1000)))
+    index = LogIndex(path)
+    assert index.lines(10, 500, 100) == [f"{n:09d}" for n in range(10, 20)]
+    assert index.lines(10, 500, 1) == ["000000010"]
+
+
 def test_a_growing_file(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("one\nha")
@@ -136,7 +208,7 @@ def test_search_goes_both_ways_and_past_blocks(tmp_path: Path, monkeypatch: pyte
 def test_the_rarest_byte_finds_what_find_finds() -> None:
     text = b"zone 1\nzzz q zebra \x00 z" + b"z" * 600 + b"zebra crossing\n"
     for needle in (b"zebra c", b"zz", b"q z", b"crossing\n", b"\x00", b"aaa", b"1\nz", b"z" * 601):
-        assert logindex._fast_find(text, needle) == text.find(needle)
+        assert logfind._fast_find(text, needle) == text.find(needle)
 
 
 def test_a_line_without_end_is_cut_not_loaded(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
+from textual import events
 from widgets_support import Stage, lines, page
 
 from rmtui.app.widgets.log_text import shown, step_in, tone, wrapped
 from rmtui.app.widgets.log_view import LogView
+from rmtui.records import logindex
 from rmtui.records.logindex import LogIndex
 
 
@@ -51,6 +53,64 @@ async def test_a_log_opens_at_its_end_and_follows(log: Path):
         assert "step 500/500" in lines(view)[-2] and "following" in lines(view)[-1]
         add(log, "step 501 is new")
         await until(pilot, lambda: "step 501 is new" in lines(view)[-2])
+
+
+class Told(LogView):
+    """Writes down what it does, in order; with the first slice a key is pressed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[str] = []
+
+    def poll(self) -> bool:
+        changed = super().poll()
+        if changed and not self.done:
+            self.app.post_message(events.Key("k", "k"))
+        self.done += ["slice"] if changed else []
+        return changed
+
+    def action_move(self, by: int) -> None:
+        super().action_move(by)
+        self.done.append("key")
+
+
+@pytest.mark.parametrize("pattern", ["", "fits"])
+async def test_keys_come_between_the_slices_of_a_burst_of_which_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+):
+    monkeypatch.setattr(logindex, "MOST_NEW", 1 << 18)
+    path = tmp_path / "rank0.log"
+    path.write_text("begin fits\n")
+    view = Told()
+    view.call_later(view.open, LogIndex(path), "rank0")
+    async with Stage(view).run_test(size=(80, 12)) as pilot:
+        await pilot.pause()
+        view.set_filter(pattern)
+        await until(pilot, lambda: not pattern or "only lines with fits" in lines(view)[-1])
+        view.done.clear()
+        add(path, *(f"line {n} {'fits' if n % 2 else 'does'} {'.' * 60}" for n in range(100_000)))
+        await until(pilot, lambda: "key" in view.done)
+        await until(pilot, lambda: not view._page.behind)
+        assert view.done.count("slice") > 10 and "slice" in view.done[view.done.index("key") :]
+        await pilot.press("G")
+        assert view._page.count == (50_001 if pattern else 100_001)
+        assert "line 99999 fits" in lines(view)[-2]
+        assert view._page.texts(0, 1) == ["begin fits"]
+
+
+async def test_a_filter_takes_a_line_that_fits_only_once_it_is_whole(log: Path):
+    view = opened(log)
+    async with Stage(view).run_test(size=(80, 12)) as pilot:
+        await pilot.pause()
+        view.set_filter("ended well")
+        await until(pilot, lambda: "only lines with" in lines(view)[-1])
+        with log.open("a") as file:
+            file.write("all ended")
+            file.flush()
+            view.poll()
+            file.write(" well\nafterwards\n")
+        await until(pilot, lambda: "all ended well" in page(view))
+        assert view._page.count == 1
 
 
 async def test_half_a_line_is_shown_and_then_completed(log: Path):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rmtui.app.widgets.log_text import shown, wrapped
@@ -11,8 +12,8 @@ from rmtui.records.logindex import LogIndex
 
 MOST_MATCHES = 5000
 """Lines that a filter looks for among those that are there; those that come later are added."""
-MOST_NEW = 4000
-"""New lines that a filter reads at a time."""
+MOST_NEW, MOST_BYTES = 4000, 1 << 19
+"""New lines, and their bytes, that a filter reads at a time: some 5 ms, so that a key need not wait for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +60,32 @@ class LogPage:
         """Lines of the view."""
         return self.source.line_count if self.matches is None else len(self.matches)
 
+    @property
+    def behind(self) -> bool:
+        """Whether the file holds more than was taken in: `take_in` is to be called again soon."""
+        return self.source.behind or (self.filter is not None and self._seen < self.source.whole_lines)
+
     def take_in(self) -> bool:
-        """What the file gained. Lines that come while paused are counted, not shown."""
+        """What the file gained, a bounded slice of it. Lines that come while paused are counted, not shown."""
         changed = self.source.refresh()
-        before, total = self._seen, self.source.line_count
-        if total < before:
+        if self.source.line_count < self._seen:
             self._seen, self.top, self.cursor, self.unseen = 0, 0, 0, 0
             self.matches = None if self.matches is None else []
-            before = 0
-        self._seen = min(total, before + MOST_NEW) if self.filter is not None else total
-        gained = self._filter_new(before) if self.filter is not None else total - before
+        gained = self._gained() if self.filter is None else self._filter_new()
         if not self.following:
             self.unseen += gained
         return changed or gained > 0
 
-    def _filter_new(self, before: int) -> int:
+    def _gained(self) -> int:
+        before, self._seen = self._seen, self.source.line_count
+        return self._seen - before
+
+    def _filter_new(self) -> int:
+        """Of lines that have their end: half a line may fit once it is whole."""
         assert self.filter is not None and self.matches is not None
-        texts = self.source.lines(before, self._seen - before)
+        before = self._seen
+        texts = self.source.lines(before, min(MOST_NEW, self.source.whole_lines - before), MOST_BYTES)
+        self._seen += len(texts)
         found = [before + n for n, text in enumerate(texts) if self.filter.search(text)]
         self.matches += found
         return len(found)
@@ -95,7 +105,7 @@ class LogPage:
             self.matches = [line + by for line in self.matches]
 
     def adopt(self, source: LogIndex) -> None:
-        """Go on with another index of the same file, one that a thread has worked with."""
+        """Go on with another index of the same file, one that a thread has worked with and that counts no less."""
         if self.source.line_count:
             line = min(self.number(self.top) if self.count else 0, self.source.line_count - 1)
             place = source.line_at(self.source.offset(line))
@@ -108,7 +118,7 @@ class LogPage:
         line = self.number(self.cursor) if self.count else 0
         self.filter = compiled(pattern) if pattern else None
         self.matches = matches if pattern else None
-        self._seen = self.source.line_count
+        self._seen = self.source.whole_lines if pattern else self.source.line_count
         self.cursor = self.place(line)
         self.top = max(0, self.cursor - height // 2)
 
@@ -120,7 +130,7 @@ class LogPage:
         """Where a line of the file stands in the view; the next one that is left when the filter hides it."""
         if self.matches is None:
             return number
-        return next((n for n, line in enumerate(self.matches) if line >= number), max(0, len(self.matches) - 1))
+        return min(bisect_left(self.matches, number), max(0, len(self.matches) - 1))
 
     def texts(self, first: int, n: int) -> list[str]:
         """Lines of the view, harmless and folded."""
@@ -175,14 +185,3 @@ class LogPage:
         self.following = on
         if on:
             self.unseen = 0
-
-
-def last_matches(source: LogIndex, pattern: str, cancelled: Callable[[], bool]) -> list[int]:
-    """The last lines that fit, in the numbering that the index has afterwards. To be called in a thread."""
-    found: list[tuple[int, int]] = []
-    line: int | None = source.line_count
-    while line is not None and len(found) < MOST_MATCHES and not cancelled():
-        line = source.search(pattern, line, forward=False, cancelled=cancelled)
-        if line is not None:
-            found.append((line, source.shifted))
-    return [line + source.shifted - then for line, then in reversed(found)]

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from rmtui.app.widgets.glyphs import glyphs_of
-from rmtui.app.widgets.log_page import LogPage, Row, last_matches
+from rmtui.app.widgets.log_page import MOST_MATCHES, LogPage, Row
 from rmtui.app.widgets.log_text import ERROR
 from rmtui.records.logindex import LogIndex
 
@@ -105,7 +105,7 @@ class LogSeeker(Widget):
         self.run_worker(work, name=name, group="log", thread=True, exclusive=True, exit_on_error=False)
 
     def _find(self, page: LogPage, find: Callable[[LogIndex], int | None]) -> None:
-        index = LogIndex(page.source.path)
+        index = _another(page)
         line = find(index)
         if not _cancelled():
             self.app.call_from_thread(self._found, page, index, line)
@@ -126,8 +126,8 @@ class LogSeeker(Widget):
         self.post_message(self.SearchDone(self._pattern, line))
 
     def _gather(self, page: LogPage, pattern: str) -> None:
-        index = LogIndex(page.source.path)
-        matches = last_matches(index, pattern, _cancelled)
+        index = _another(page)
+        matches = index.last_fits(pattern, MOST_MATCHES, _cancelled)
         if not _cancelled():
             self.app.call_from_thread(self._filtered, page, index, pattern, matches)
 
@@ -149,6 +149,14 @@ class LogSeeker(Widget):
     def _redraw(self) -> None:
         self._drawn = None
         self.refresh()
+
+
+def _another(page: LogPage) -> LogIndex:
+    """An index of the same file for this thread, counted as far as the page's: the screen has nothing to count."""
+    index = LogIndex(page.source.path)
+    while index.counted_from > page.source.counted_from and not _cancelled():
+        index.grow(0.1, page.source.counted_from)
+    return index
 
 
 def _cancelled() -> bool:

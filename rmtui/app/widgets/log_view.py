@@ -21,8 +21,9 @@ from rmtui.app.widgets.ordered_keys import OrderedKeys
 from rmtui.app.widgets.palette import palette_of
 from rmtui.records.logindex import LogIndex
 
-FEED, FEED_AT_REST = 0.1, 0.5
-"""Seconds between looks at a file that grows, and at one that rests."""
+FEED, FEED_AT_REST, CATCH_UP = 0.1, 0.5, 0.005
+"""Seconds between looks at a file that grows, at one that rests, and at one that gained more than a look takes in: keys
+come in between."""
 RESTING = 20
 """Looks without anything new after which a file rests."""
 
@@ -189,7 +190,8 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
             self.poll()
         else:
             self._idle += 1
-        self.set_timer(FEED if self._idle < RESTING else FEED_AT_REST, self._tick)
+        behind = self._page is not None and self._page.behind and self.is_on_screen
+        self.set_timer(CATCH_UP if behind else FEED if self._idle < RESTING else FEED_AT_REST, self._tick)
 
     # Drawing
 
