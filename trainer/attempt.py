@@ -20,6 +20,8 @@ from trainer.spec import Refused, Spec
 ECHO_SECONDS = 3.0
 """A rank whose peer died fails a moment after it: how long to wait for the peer's own words."""
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "alloc_failed")
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -166,9 +168,9 @@ def _is_echo(failure: Mapping[str, Any]) -> bool:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """torch's OutOfMemoryError, Python's MemoryError, and the CPU allocator's RuntimeError."""
+    """torch's OutOfMemoryError, Python's MemoryError, and the RuntimeErrors of the CPU's and cuBLAS's allocators."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)
 
 
 def smaller(config: TrainConfig) -> dict[str, int]:

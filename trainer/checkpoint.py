@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
 
 from trainer import config as options
-from trainer import evaluate, manifest, model, progress, sharded
+from trainer import evaluate, machine, manifest, model, progress, sharded
+from trainer.data import TokenPair
 from trainer.spec import Refused
 
 if TYPE_CHECKING:
@@ -101,14 +102,24 @@ def save_model(ready: Ready, folder: Path, weights: dict[str, torch.Tensor] | No
 
 
 def probe_rewards(ready: Ready) -> list[dict[str, Any]]:
-    """Rewards of the first validation pairs: what a fresh process has to find again."""
+    """The first validation pairs with their rewards: what a fresh process has to find again."""
     pairs = ready.validation[""].pairs[:PROBE_PAIRS]
-    with ready.accelerator.autocast():
-        scored = evaluate.score(ready.stepper.model, pairs, ready.model.layout, PROBE_PAIRS)
     return [
-        {"row": pair.row, "id": pair.id, "chosen": chosen, "rejected": rejected}
-        for pair, (chosen, rejected) in zip(pairs, scored, strict=True)
+        {
+            "id": pair.id,
+            "chosen": chosen,
+            "rejected": rejected,
+            "chosen_tokens": pair.chosen.tolist(),
+            "rejected_tokens": pair.rejected.tolist(),
+        }
+        for pair, (chosen, rejected) in zip(pairs, score_probe(ready, pairs), strict=True)
     ]
+
+
+def score_probe(ready: Ready, pairs: Sequence[TokenPair]) -> list[tuple[float, float]]:
+    """Rewards of the probe's pairs by the model as it is now."""
+    with ready.accelerator.autocast():
+        return evaluate.score(ready.stepper.model, pairs, ready.model.layout, PROBE_PAIRS)
 
 
 def mark_best(ready: Ready, folder: Path) -> None:
@@ -213,9 +224,4 @@ def compare(saved: Mapping[str, Any], present: Mapping[str, Any]) -> Differences
     for key, value in now.items():
         if key not in HARMLESS and key.split(".")[0] not in ELSEWHERE and then.get(key) != value:
             changed.append(f"{key} was {then.get(key)}, now {value}")
-    noted = [
-        f"{key} was {saved.get(key)}, now {present[key]}"
-        for key in ("device", "threads", "versions")
-        if saved.get(key) != present[key]
-    ]
-    return Differences(tuple(changed), tuple(noted))
+    return Differences(tuple(changed), tuple(machine.differences(saved, present)))

@@ -68,8 +68,7 @@ class Landmarks:
         """Score every validation set, say the figures; true when the deciding one is the best so far."""
         progress, config = self.progress, self.config
         figures = self.score_sets(ends_epoch)
-        smaller = config.best_metric == "val_loss"
-        improved = progress.judge(figures[config.best_metric], smaller, config.early_stopping_patience)
+        improved = progress.judge(figures, config.best_metric, config.early_stopping_patience)
         if ends_epoch:
             self.report_epoch(figures)
         if near_ln2(progress.train_loss) and near_ln2(figures["val_loss"]):

@@ -236,7 +236,7 @@ def load_trained(folder: Path, config: TrainConfig) -> tuple[RewardModel, Any]:
     if not adapter.exists():
         return RewardModel(classifier, layout).eval(), tokenizer
     inner = PeftModel.from_pretrained(classifier, folder)
-    if config.fused_adapter:
+    if config.fused_adapter and not gathers_by_module():
         fused.fuse(inner)
     return RewardModel(inner, layout).eval(), tokenizer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -26,6 +27,8 @@ class Progress:
     evaluation_due: bool = False
     """Stopped between a step and the evaluation it calls for; a resume evaluates first."""
     best_value: float | None = None
+    best_loss: float = math.inf
+    """val_loss of the best evaluation."""
     best_step: int = 0
     stale: int = 0
     """Evaluations since the best one."""
@@ -55,16 +58,25 @@ class Progress:
         if self.epoch >= num_epochs and not self.done:
             self.done = f"all {num_epochs} epochs are done" if num_epochs > 1 else "the epoch is done"
 
-    def judge(self, value: float, smaller_is_better: bool, patience: int) -> bool:
-        """Take in an evaluation's deciding figure; true when it is the best so far. Equal is not better."""
-        better = self.best_value is None or (value < self.best_value if smaller_is_better else value > self.best_value)
-        if better:
-            self.best_value, self.best_step, self.stale = value, self.step, 0
+    def judge(self, figures: Mapping[str, float], metric: str, patience: int) -> bool:
+        """Take in an evaluation; true when it is the best so far.
+
+        Higher val_acc is better, or lower val_loss, whichever `metric` names. Evaluations of one val_acc are common on
+        few pairs: then the lower val_loss is better, and of equal ones the earlier.
+        """
+        value, loss = figures[metric], figures["val_loss"]
+        ranks = _ranks(value, loss, metric)
+        if self.best_value is None or ranks > _ranks(self.best_value, self.best_loss, metric):
+            self.best_value, self.best_loss, self.best_step, self.stale = value, loss, self.step, 0
             return True
         self.stale += 1
         if patience and self.stale >= patience:
             self.done = f"early stopping after {self.stale} evaluations without a better figure"
         return False
+
+
+def _ranks(value: float, loss: float, metric: str) -> tuple[float, float]:
+    return (-value, -loss) if metric == "val_loss" else (value, -loss)
 
 
 def rescaled(progress: Progress, before: int, now: int) -> Progress:
@@ -84,8 +96,8 @@ def to_row(progress: Progress) -> dict[str, Any]:
 
 
 def from_row(row: Mapping[str, Any]) -> Progress:
-    """The inverse of `to_row`."""
-    return Progress(**{item.name: row[item.name] for item in fields(Progress)})
+    """The inverse of `to_row`; what an older version did not write takes its default."""
+    return Progress(**{item.name: row[item.name] for item in fields(Progress) if item.name in row})
 
 
 def forward_seed(seed: int, rank: int, micro_step: int) -> int:

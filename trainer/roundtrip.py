@@ -1,4 +1,8 @@
-"""The last check of a training: a fresh process with another seed loads model/ and finds the same rewards."""
+"""The last check of a training: a fresh process with another seed loads model/ and finds the same rewards.
+
+Rounding must not blur it: the fresh process scores the same pairs in the same batch, on the same device, with as many
+threads and by the same program; a best checkpoint that was made elsewhere is scored anew here first.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +13,23 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer import manifest, signals
 
 if TYPE_CHECKING:
+    from trainer.config import TrainConfig
+    from trainer.data import TokenPair
     from trainer.setup import Ready
 
 TOLERANCE = 1e-6
 OTHER_SEED = 20_011
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+Probe = list[dict[str, Any]]
+"""A checkpoint's probe.json: `id`, `chosen` and `rejected` (rewards), `chosen_tokens` and `rejected_tokens`."""
+Scores = list[tuple[float, float]]
 
 
 class RoundTripFailed(RuntimeError):
@@ -28,32 +37,79 @@ class RoundTripFailed(RuntimeError):
 
 
 def check(ready: Ready, folder: Path) -> float:
-    """Largest difference of a reward; raises RoundTripFailed above the tolerance. Rank 0 alone does it."""
+    """Largest difference of a reward; raises RoundTripFailed above the tolerance. Rank 0 alone does it, last of all:
+    the trained model makes room for the fresh one."""
     source = manifest.chosen(ready.request.run)
     assert source is not None
-    probe = json.loads((source / "trainer_state" / "probe.json").read_bytes())
-    found = fresh_scores(ready, folder)
+    probe = read_probe(source)
+    trained = trained_scores(ready, source, probe)
+    ready.stepper.make_room()
+    found = fresh_scores(ready, folder, probe)
     difference: float = max(
-        abs(one[side] - there[side]) for one, there in zip(probe, found, strict=True) for side in ("chosen", "rejected")
+        abs(one - other)
+        for sides in zip(trained, found["scores"], strict=True)
+        for one, other in zip(*sides, strict=True)
     )
     ready.reporter.line(f"round trip: {len(probe)} pairs, largest difference of a reward {difference:.1e}")
     if not difference <= TOLERANCE:
         ready.reporter.say("round_trip", ready.progress.step, max_difference=difference, passed=False)
         raise RoundTripFailed(
             f"{folder} loads with other rewards than were trained: they differ by {difference:.3g}, "
-            f"more than {TOLERANCE}"
+            f"more than {TOLERANCE}{because(ready.facts, found['facts'])}"
         )
     return difference
 
 
-def fresh_scores(ready: Ready, folder: Path) -> list[dict[str, Any]]:
-    """Start `python -m trainer check-round-trip` on the same device; its answer."""
+def read_probe(source: Path) -> Probe:
+    """What a checkpoint says of its first validation pairs."""
+    found: Probe = json.loads((source / "trainer_state" / "probe.json").read_bytes())
+    return found
+
+
+def trained_scores(ready: Ready, source: Path, probe: Probe) -> Scores:
+    """The rewards of the training process: as saved with the checkpoint, unless another machine, library, number of
+    threads or configuration made it, which rounds differently; then its weights score anew here."""
+    from trainer import checkpoint
+
+    sealed = manifest.read(source)
+    assert sealed is not None
+    if ready.sharded or checkpoint.compare(sealed.facts, ready.facts) == checkpoint.Differences():
+        return [(one["chosen"], one["rejected"]) for one in probe]
+    checkpoint.load_weights(ready.model, source)
+    return checkpoint.score_probe(ready, tokens_of(probe))
+
+
+def tokens_of(probe: Probe) -> list[TokenPair]:
+    """The probe's pairs, as they were tokenized and cut."""
+    import numpy as np
+
+    from trainer.cut import shared_length
+    from trainer.data import TokenPair
+
+    made = []
+    for one in probe:
+        chosen, rejected = (np.asarray(one[f"{side}_tokens"], np.int32) for side in ("chosen", "rejected"))
+        made.append(TokenPair(one["id"], chosen, rejected, shared_length(chosen, rejected), 0))
+    return made
+
+
+def because(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What changed on disk while the training ran: nothing, as a rule."""
+    from trainer import machine
+
+    changed = "; ".join(machine.differences(then, now))
+    return f". While it ran its surroundings changed, which may be all there is to it: {changed}" if changed else ""
+
+
+def fresh_scores(ready: Ready, folder: Path, probe: Probe) -> dict[str, Any]:
+    """Start `python -m trainer check-round-trip` on the same device; its answer: {scores, facts}."""
     environment = {key: value for key, value in os.environ.items() if key not in LAUNCHER}
+    task = {"folder": str(folder), "device": str(ready.device), "probe": probe, "facts": ready.facts}
     with tempfile.TemporaryDirectory() as place:
-        answer = Path(place) / "scores.json"
-        arguments = [str(folder), str(ready.spec.path), str(answer), "--device", str(ready.device)]
+        asked, answer = Path(place) / "task.json", Path(place) / "scores.json"
+        asked.write_text(json.dumps(task))
         done = subprocess.run(
-            [sys.executable, "-m", "trainer", "check-round-trip", *arguments],
+            [sys.executable, "-m", "trainer", "check-round-trip", str(asked), str(answer)],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -61,38 +117,63 @@ def fresh_scores(ready: Ready, folder: Path) -> list[dict[str, Any]]:
             check=False,
         )
         if done.returncode:
-            raise RoundTripFailed(f"a fresh process could not load {folder}:\n{done.stdout}")
-        found: list[dict[str, Any]] = json.loads(answer.read_bytes())
+            last = (done.stdout.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise RoundTripFailed(f"a fresh process could not score with {folder}: {last}\n{done.stdout}")
+        found: dict[str, Any] = json.loads(answer.read_bytes())
         return found
 
 
 def main(argv: Sequence[str]) -> int:
     """The fresh process."""
     parser = argparse.ArgumentParser(prog="trainer check-round-trip")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("config", type=Path)
+    parser.add_argument("task", type=Path)
     parser.add_argument("answer", type=Path)
-    parser.add_argument("--device", default="cpu")
     args = parser.parse_args(argv)
     # A stop asked for in these seconds concerns the training, which is over; the check ends by itself.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signals.die_with_parent(signal.SIGKILL)
-    args.answer.write_text(json.dumps(scores(args.folder, args.config, args.device)))
+    args.answer.write_text(json.dumps(scores(json.loads(args.task.read_bytes()))))
     return 0
 
 
-def scores(folder: Path, config_path: Path, device: str) -> list[dict[str, Any]]:
-    """Rewards of the first validation pairs by the model in `folder`."""
+def scores(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Rewards of the task's probe by the model in its folder, and what computed them."""
     import torch
 
-    from trainer import checkpoint, data, evaluate, model, spec
+    from trainer import checkpoint, config, evaluate, machine, model
 
-    config = spec.read(config_path).config
+    options, device, pairs = (
+        config.build(task["facts"]["config"]),
+        torch.device(task["device"]),
+        tokens_of(task["probe"]),
+    )
+    torch.set_num_threads(task["facts"]["threads"])
+    torch.use_deterministic_algorithms(options.deterministic)
     torch.manual_seed(OTHER_SEED)
-    reward_model, tokenizer = model.load_trained(folder, config)
-    limit = model.position_limit(reward_model)
-    pairs = data.load_pairs(config.data.val, tokenizer, config, limit).pairs[: checkpoint.PROBE_PAIRS]
-    precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.mixed_precision)
-    with torch.autocast(torch.device(device).type, dtype=precision, enabled=precision is not None):
+    reward_model, tokenizer = model.load_trained(Path(task["folder"]), options)
+    limit, fingerprint = model.position_limit(reward_model), task["facts"]["fingerprints"]["val"]
+    same_tokens(pairs, tokenizer, options, limit, fingerprint)
+    precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(options.mixed_precision)
+    with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
         found = evaluate.score(reward_model.to(device), pairs, reward_model.layout, checkpoint.PROBE_PAIRS)
-    return [{"chosen": chosen, "rejected": rejected} for chosen, rejected in found]
+    return {"scores": found, "facts": machine.facts(device)}
+
+
+def same_tokens(
+    trained: Sequence[TokenPair], tokenizer: Any, options: TrainConfig, limit: int | None, fingerprint: str
+) -> None:
+    """The saved tokenizer makes the tokens that were trained on, else RoundTripFailed. A validation file that has
+    changed since then, or is gone, is no fault of the model: then there is nothing to compare."""
+    import numpy as np
+
+    from trainer import data
+
+    try:
+        found = data.load_pairs(options.data.val, tokenizer, options, limit)
+    except (OSError, data.DataError):
+        return
+    if found.report.fingerprint != fingerprint:
+        return
+    for one, other in zip(trained, found.pairs, strict=False):
+        if not (np.array_equal(one.chosen, other.chosen) and np.array_equal(one.rejected, other.rejected)):
+            raise RoundTripFailed(f"the saved tokenizer makes other tokens of pair {one.id} than were trained on")

@@ -9,14 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import accelerate
-import peft
 import torch
 import torch.distributed as dist
-import transformers
 from accelerate import Accelerator
 
-from trainer import checkpoint, data, derived, estimate, model, sharded
+from trainer import checkpoint, data, derived, estimate, machine, model, sharded
 from trainer.attempt import Moment, Request
 from trainer.config import TrainConfig, to_document
 from trainer.data import PairSet
@@ -131,11 +128,11 @@ def make_accelerator(config: TrainConfig, request: Request) -> Accelerator:
             raise Refused(f"trackers: {name!r} is not known; choose from {', '.join(TRACKERS)}")
         if importlib.util.find_spec(name) is None:
             raise Refused(f"trackers: {name} is not installed; run pip install {name}, or take it out of trackers")
-    accelerator = Accelerator(mixed_precision=config.mixed_precision)
-    if os.environ.get("ACCELERATE_USE_FSDP") == "true" and not sharded.is_sharded(accelerator):
-        raise Refused(
-            "the accelerate configuration asks for FSDP, which accelerate does on accelerators only, not on CPUs"
-        )
+    try:
+        accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    except ImportError as error:  # DeepSpeed is asked for and not installed
+        raise Refused(f"the accelerate configuration asks for what is not installed: {error}") from error
+    sharded.refuse_unless_sharded(accelerator)
     if accelerator.num_processes != request.world_size:
         raise Refused(
             f"accelerate runs {accelerator.num_processes} processes, but the launcher started {request.world_size}; "
@@ -178,26 +175,8 @@ def facts(
         "config": to_document(config),
         "world_size": accelerator.num_processes,
         "fingerprints": {"train": train.report.fingerprint, "val": validation[""].report.fingerprint},
-        "device": device_name(accelerator.device),
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
+        **machine.facts(accelerator.device),
     }
-
-
-def versions() -> dict[str, str]:
-    """The libraries that compute."""
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "peft": peft.__version__,
-        "accelerate": accelerate.__version__,
-    }
-
-
-def device_name(device: torch.device) -> str:
-    """`cpu`, or the GPU's name."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def begin(ready: Ready, counts: tuple[int, int]) -> None:

@@ -5,9 +5,11 @@ FSDP is tested on CPU ranks; DeepSpeed needs GPUs that were not at hand, and fol
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
+import accelerate
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
@@ -19,6 +21,7 @@ from torch.distributed.checkpoint.state_dict import (
 
 from trainer.config import TrainConfig
 from trainer.model import RewardModel
+from trainer.spec import Refused
 
 DEEPSPEED_FOLDER = "deepspeed"
 INNER = "inner."
@@ -28,6 +31,19 @@ INNER = "inner."
 def is_sharded(accelerator: Accelerator) -> bool:
     """Whether the launcher's configuration asks for FSDP or DeepSpeed."""
     return accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+
+
+def refuse_unless_sharded(accelerator: Accelerator) -> None:
+    """accelerate passes over FSDP and DeepSpeed in silence where it does not do them; a run that was to be split over
+    ranks must not start whole on each. Raises Refused."""
+    for name, flag in (("FSDP", "ACCELERATE_USE_FSDP"), ("DeepSpeed", "ACCELERATE_USE_DEEPSPEED")):
+        if os.environ.get(flag, "false").lower() == "true" and not is_sharded(accelerator):
+            kind, ranks = accelerator.distributed_type.value, accelerator.num_processes
+            raise Refused(
+                f"the accelerate configuration asks for {name}, which accelerate {accelerate.__version__} takes up on "
+                f"several GPUs or other accelerators only; here it runs {kind} with {ranks} processes on "
+                f"{accelerator.device.type}. Launch without --accelerate-config, or on GPUs"
+            )
 
 
 def wrap(

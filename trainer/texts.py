@@ -86,7 +86,11 @@ def _template(messages: list[files.Message], tokenizer: Any, generation: bool) -
     template = fixed_date(tokenizer.get_chat_template())
     try:
         text: str = tokenizer.apply_chat_template(
-            messages, chat_template=template, tokenize=False, add_generation_prompt=generation
+            messages,
+            chat_template=template,
+            tokenize=False,
+            add_generation_prompt=generation,
+            strftime_now=TEMPLATE_DATE.strftime,  # for a template that does not name its format in place
         )
     except Exception as error:  # templates raise whatever they like
         roles = ", ".join(message["role"] for message in messages)

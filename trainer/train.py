@@ -151,7 +151,6 @@ class Training:
         if self.ready.rank != 0:
             return self.ended("finished", self.progress.done)
         folder = checkpoint.write_model(self.ready)
-        self.ready.stepper.make_room()
         difference = roundtrip.check(self.ready, folder)
         self.ready.reporter.say(
             "round_trip", self.progress.step, self.landmarks.epochs, max_difference=difference, passed=True

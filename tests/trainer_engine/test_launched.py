@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from engine_worlds import toml
+from safetensors.torch import load_file
 
 from trainer import manifest
 from trainer.events import read_from
@@ -18,11 +19,39 @@ pytestmark = pytest.mark.slow
 TWO_RANKS = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port", "0"]
 
 
-def launch(run, *arguments, ranks=2):
+FSDP = """
+compute_environment: LOCAL_MACHINE
+distributed_type: FSDP
+fsdp_config:
+  fsdp_version: 2
+  fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP
+  fsdp_state_dict_type: FULL_STATE_DICT
+  fsdp_reshard_after_forward: true
+machine_rank: 0
+num_machines: 1
+num_processes: 2
+mixed_precision: 'no'
+use_cpu: false
+"""
+DEEPSPEED = """
+compute_environment: LOCAL_MACHINE
+distributed_type: DEEPSPEED
+deepspeed_config:
+  zero_stage: 2
+machine_rank: 0
+num_machines: 1
+num_processes: 2
+mixed_precision: 'no'
+use_cpu: false
+"""
+
+
+def launch(run, *arguments, launcher=TWO_RANKS, program="trainer"):
     """`accelerate launch -m trainer`, from the run's folder."""
-    line = [sys.executable, "-m", "accelerate.commands.launch", *(TWO_RANKS if ranks == 2 else ["--cpu"])]
-    line += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "trainer", "--config", str(run / "spec.toml")]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
+    line = [sys.executable, "-m", "accelerate.commands.launch", *launcher]
+    line += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", program, "--config", str(run / "spec.toml")]
+    paths = os.pathsep.join([str(Path.cwd()), str(Path(__file__).parent)])
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     return subprocess.Popen(
         [*line, *map(str, arguments)],
         cwd=run,
@@ -47,6 +76,52 @@ def test_alone_on_two_ranks(bench, tmp_path):
     events, _, bad = read_from(attempt / "events.jsonl")
     assert bad == 0
     assert next(event for event in events if event.kind == "start").data["world_size"] == 2
+
+
+def with_config(run, text):
+    """The launcher's line for an accelerate configuration, as `--accelerate-config` hands it on."""
+    (run / "accelerate.yaml").write_text(text)
+    line = ["--config_file", str(run / "accelerate.yaml"), "--num_processes", "2", "--num_machines", "1"]
+    return [*line, "--main_process_port", "0"]
+
+
+@pytest.mark.parametrize(("name", "text"), [("FSDP", FSDP), ("DeepSpeed", DEEPSPEED)])
+def test_a_configuration_that_accelerate_passes_over_on_cpus_is_refused(bench, tmp_path, name, text):
+    """It would start the whole model on every rank, without a word."""
+    if name == "DeepSpeed":
+        pytest.importorskip("deepspeed")
+    (tmp_path / "spec.toml").write_text(toml(bench.options(num_epochs=1)))
+    said, _ = launch(tmp_path, launcher=with_config(tmp_path, text)).communicate(timeout=240)
+    result = json.loads((tmp_path / "attempt-1/result.json").read_text())
+    assert result["outcome"] == "failed", said
+    assert f"asks for {name}" in result["reason"]
+    assert "MULTI_CPU with 2 processes on cpu" in result["reason"]
+    assert "without --accelerate-config" in result["reason"]
+    assert "step 1/" not in said
+
+
+def test_an_fsdp_configuration_reaches_the_training(bench, tmp_path):
+    """Split by the file's rules, it does the steps of two plain ranks, and what it saves loads whole."""
+    for run, launcher, program in (
+        (tmp_path / "plain", TWO_RANKS, "trainer"),
+        (tmp_path / "split", with_config(tmp_path, FSDP), "fsdp_on_cpu"),
+    ):
+        run.mkdir()
+        (run / "spec.toml").write_text(toml(bench.options(num_epochs=1, lora__dropout=0.0)))
+        said, _ = launch(run, launcher=launcher, program=program).communicate(timeout=240)
+        result = json.loads((run / "attempt-1/result.json").read_text())
+        assert result["outcome"] == "finished", said
+        assert result["round_trip"] <= 1e-6
+    trained = len(load_file(tmp_path / "plain/model/adapter_model.safetensors"))
+    assert f"split: {trained} of {trained} tensors" in said
+    losses = [steps(tmp_path / name) for name in ("plain", "split")]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert len(losses[0]) == 4
+
+
+def steps(run):
+    events, _, _ = read_from(run / "attempt-1/events.jsonl")
+    return [event.metrics["loss"] for event in events if event.kind == "step"]
 
 
 def test_a_dead_launcher_stops_its_ranks_at_a_checkpoint(bench, tmp_path):

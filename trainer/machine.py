@@ -1,0 +1,71 @@
+"""What computes: the processor or GPU, the threads, the libraries and this program. Rounding depends on all of them."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import accelerate
+import peft
+import torch
+import transformers
+
+CPU_FACTS = Path("/proc/cpuinfo")
+
+
+def facts(device: torch.device) -> dict[str, Any]:
+    """What has to be equal for the same numbers to come out, to the last bit."""
+    return {
+        "device": device_name(device),
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+    }
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Facts of two moments that differ, in words."""
+    before, after = flat(then), flat(now)
+    return [f"{key} was {before.get(key)}, now {value}" for key, value in after.items() if before.get(key) != value]
+
+
+def flat(found: Mapping[str, Any]) -> dict[str, Any]:
+    """`facts` with each library beside the others; further keys are left out."""
+    return {key: found.get(key) for key in ("device", "processor", "threads")} | dict(found.get("versions", {}))
+
+
+def device_name(device: torch.device) -> str:
+    """`cpu`, or the GPU's name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def processor() -> str:
+    """The CPU's name and the instructions that torch uses on it."""
+    lines = CPU_FACTS.read_text().splitlines() if CPU_FACTS.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{next(named, platform.machine())}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def versions() -> dict[str, str]:
+    """The libraries that compute, and the trainer itself."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "peft": peft.__version__,
+        "accelerate": accelerate.__version__,
+        "trainer": program(),
+    }
+
+
+@cache
+def program() -> str:
+    """12 hex digits of the trainer's source as it was when first asked for."""
+    total = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        total.update(path.read_bytes())
+    return total.hexdigest()[:12]
