@@ -88,21 +88,22 @@ def _build_pairs(parser: argparse.ArgumentParser) -> None:
 def _pairs(args: argparse.Namespace) -> int:
     from pathlib import Path
 
+    from rmtui.guide.catalog import say
     from rmtui.guide.written import groups_text, pairs_text
     from rmtui.operations.pairs import accuracy_by, export, pairs
 
     ws, lang = _open(args)
     if args.by:
-        document = accuracy_by(ws, args.runs, args.by, args.at)
-        print_json(document) if args.json else print(groups_text(document))
+        document = accuracy_by(ws, args.runs, args.by, args.at, lang)
+        print_json(document) if args.json else print(groups_text(document, lang))
         return 0
-    document = pairs(ws, args.runs, args.kind, args.at, None if args.export else args.limit or None)
+    document = pairs(ws, args.runs, args.kind, args.at, None if args.export else args.limit or None, lang)
     if args.export:
         document["exported"] = export(document, Path(args.export))
     if args.json:
         print_json(document)
     elif args.export:
-        print(f"{document['exported']} pairs written to {args.export}")
+        print(say("pairs.written", lang, count=document["exported"], path=args.export))
     else:
         print(pairs_text(document, lang))
     return 0

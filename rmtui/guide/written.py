@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,9 +23,18 @@ def advice_text(document: Mapping[str, Any], lang: str) -> str:
         _block(say("heading.path", lang), _path(document)),
         _block(say("heading.expectations", lang), _expectations(document)),
         _block(say("heading.forecasts", lang), _forecasts(document)),
-        _block(say("heading.silenced", lang), [f"  {row['id']} ({row['scope']})" for row in document["silenced"]]),
+        _block(say("heading.silenced", lang), [f"  {silenced_text(row, lang)}" for row in document["silenced"]]),
     ]
     return "\n\n".join(block for block in blocks if block)
+
+
+def silenced_text(row: Mapping[str, Any], lang: str) -> str:
+    """`train_loss_fell (this run, 2026-11-22, anna)`: what is silenced, for what, since when and by whom."""
+    scope = say(f"silence.{row['scope']}", lang)
+    if row["t"] is None:
+        return f"{clean(row['id'])} ({scope})"
+    when = time.strftime("%Y-%m-%d", time.localtime(row["t"]))
+    return f"{clean(row['id'])} ({say('silence.by', lang, scope=scope, when=when, by=clean(row['by']) or '?')})"
 
 
 def _block(heading: str, lines: Iterator[str] | Sequence[str]) -> str:
@@ -76,17 +86,18 @@ def _forecasts(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {document['forecast_record']['text']}"
 
 
-def groups_text(document: Mapping[str, Any]) -> str:
+def groups_text(document: Mapping[str, Any], lang: str) -> str:
     """What `rmtui pairs --by` prints: accuracy with its interval, a block a run."""
     blocks = []
     for run in document["runs"]:
         widest = max((width(group["label"]) for group in run["groups"]), default=0)
-        lines = [f"{run['name']}, val_acc by {document['by']}"]
+        lines = [say("pairs.by", lang, run=run["name"], field=clean(document["by"]))]
         for group in run["groups"]:
             low, high = (f"{100 * end:.1f}" for end in group["interval"])
             label = clean(group["label"]) + " " * (widest - width(group["label"]))
             share = f"{100 * group['accuracy']:.1f} %"
-            lines.append(f"  {label}  {share:>7}  ({low:>5} … {high:>5} %), {group['right']} of {group['pairs']}")
+            hits = say("pairs.of", lang, right=group["right"], pairs=group["pairs"])
+            lines.append(f"  {label}  {share:>7}  ({low:>5} … {high:>5} %), {hits}")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + (f"\n\n! {document['note']}" if document["note"] else "")
 
@@ -94,16 +105,17 @@ def groups_text(document: Mapping[str, Any]) -> str:
 def pairs_text(document: Mapping[str, Any], lang: str) -> str:
     """What `rmtui pairs` prints: each pair with its margins, its texts, and the words that differ in brackets."""
     names = [run["name"] for run in document["runs"]]
-    head = f"{document['kind']}: {document['count']} of {document['pairs_scored']} pairs, {', '.join(names)}"
-    blocks = [head, *(_pair(pair, names) for pair in document["pairs"])]
+    kind = say(f"pairs.{document['kind']}", lang)
+    head = say("pairs.head", lang, kind=kind, count=document["count"], scored=document["pairs_scored"], names=names)
+    blocks = [head, *(_pair(pair, names, lang) for pair in document["pairs"])]
     if document["note"]:
         blocks.append(f"! {document['note']}")
     return "\n\n".join(blocks)
 
 
-def _pair(pair: Mapping[str, Any], names: Sequence[str]) -> str:
+def _pair(pair: Mapping[str, Any], names: Sequence[str], lang: str) -> str:
     margins = [f"{name} {sides['margin']:+.3f}" for name, sides in zip(names, pair["rewards"], strict=True) if sides]
-    lines = [f"{clean(pair['id'])}  margin {', '.join(margins)}"]
+    lines = [f"{clean(pair['id'])}  {say('pairs.margin', lang)} {', '.join(margins)}"]
     if pair["words"]:
         lines += _folded("prompt", clean(pair["prompt"]))
         for side in ("chosen", "rejected"):

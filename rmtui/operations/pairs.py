@@ -10,6 +10,7 @@ from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.guide import pairs as guide
+from rmtui.guide.catalog import say
 from rmtui.guide.kinds import KINDS
 from rmtui.guide.verdict import Rewards
 from rmtui.operations import subjects
@@ -34,7 +35,12 @@ class Loaded:
 
 
 def pairs(
-    ws: Workspace, refs: Sequence[str], kind: str | None = None, at: str = "last", limit: int | None = 10
+    ws: Workspace,
+    refs: Sequence[str],
+    kind: str | None = None,
+    at: str = "last",
+    limit: int | None = 10,
+    lang: str = "en",
 ) -> dict[str, Any]:
     """The document of `pairs --json`: the pairs of a kind, worst first, with texts, rewards and differing words.
 
@@ -42,7 +48,7 @@ def pairs(
     """
     kind = kind or ("wrong" if len(refs) == 1 else "broken" if len(refs) == 2 else "suspect")
     _check_count(kind, len(refs))
-    loaded = _load(ws, refs, at)
+    loaded = _load(ws, refs, at, lang)
     found = _choose(kind, loaded, ws)
     shown = found if limit is None else found[:limit]
     return {
@@ -81,7 +87,7 @@ def _choose(kind: str, loaded: Loaded, ws: Workspace) -> list[str]:
     return choose[kind]()
 
 
-def _load(ws: Workspace, refs: Sequence[str], at: str) -> Loaded:
+def _load(ws: Workspace, refs: Sequence[str], at: str, lang: str) -> Loaded:
     index = Index.open_reading(ws)
     try:
         index.sync()
@@ -93,7 +99,7 @@ def _load(ws: Workspace, refs: Sequence[str], at: str) -> Loaded:
     if len(prints) > 1:
         names = ", ".join(run.name for run in runs)
         raise UserError(f"{names} were not validated on the same pairs", remedy="choose runs with one validation set")
-    rows, file, note = _rows(ws, runs)
+    rows, file, note = _rows(ws, runs, lang)
     rewards = [subjects.read_rewards(path) for path in paths]
     if not rewards[0]:
         raise UserError(f"{paths[0]} holds no readable pair", remedy="choose another evaluation with --at")
@@ -120,7 +126,7 @@ def _why_none(run: Run) -> tuple[str, str]:
     return f"it has not been evaluated yet; that comes at the end of epoch 1{when}", "ask again then"
 
 
-def _rows(ws: Workspace, runs: Sequence[Run]) -> tuple[dict[str, Row], Path | None, str]:
+def _rows(ws: Workspace, runs: Sequence[Run], lang: str) -> tuple[dict[str, Row], Path | None, str]:
     """The rows of the first validation file that is there, with a note when it is not what was trained on."""
     for run in runs:
         data = run.config.get("data")
@@ -129,9 +135,9 @@ def _rows(ws: Workspace, runs: Sequence[Run]) -> tuple[dict[str, Row], Path | No
         if path is not None and path.is_file():
             rows = distinct_ids(row for row in read_rows(path) if isinstance(row, Row))
             changed = run.val_fingerprint is not None and fingerprint(path) != run.val_fingerprint
-            note = f"{path} was changed since the run; texts may be others" if changed else ""
+            note = say("pairs.changed", lang, path=path) if changed else ""
             return {row.id: row for row in rows}, path, note
-    return {}, None, "the validation file is not there any more; rewards only"
+    return {}, None, say("pairs.gone", lang)
 
 
 def _pair(key: str, loaded: Loaded) -> dict[str, Any]:
@@ -158,10 +164,10 @@ def _rewards(rewards: Rewards, key: str) -> dict[str, float] | None:
     return {"chosen": chosen, "rejected": rejected, "margin": chosen - rejected}
 
 
-def accuracy_by(ws: Workspace, refs: Sequence[str], field: str, at: str = "last") -> dict[str, Any]:
+def accuracy_by(ws: Workspace, refs: Sequence[str], field: str, at: str = "last", lang: str = "en") -> dict[str, Any]:
     """Accuracy of each run by a field of the data, by `length` (characters of the longer answer), or by `longer`."""
-    loaded = _load(ws, refs, at)
-    labels = _labels(loaded.rows, field)
+    loaded = _load(ws, refs, at, lang)
+    labels = _labels(loaded.rows, field, lang)
     if not labels:
         known = sorted({name for row in loaded.rows.values() for name in row.fields})
         raise UserError(
@@ -201,7 +207,7 @@ def _group(found: guide.Group) -> dict[str, Any]:
     }
 
 
-def _labels(rows: Mapping[str, Row], field: str) -> dict[str, str]:
+def _labels(rows: Mapping[str, Row], field: str, lang: str) -> dict[str, str]:
     """Pair id → its group; pairs of the shortest group first where groups are lengths."""
     sizes = {key: (len(plain_text(row.chosen)), len(plain_text(row.rejected))) for key, row in rows.items()}
     if field == "length":
@@ -209,7 +215,8 @@ def _labels(rows: Mapping[str, Row], field: str) -> dict[str, str]:
         labels = guide.length_labels(longest)
         return {key: labels[key] for key in sorted(labels, key=lambda key: longest[key])}
     if field == "longer":
-        words = {-1: "rejected is longer", 0: "equally long", 1: "chosen is longer"}
+        names = {-1: "rejected", 0: "none", 1: "chosen"}
+        words = {sign: say(f"pairs.longer_{name}", lang) for sign, name in names.items()}
         return {key: words[(chosen > rejected) - (chosen < rejected)] for key, (chosen, rejected) in sizes.items()}
     return {key: str(row.fields[field]) for key, row in rows.items() if field in row.fields}
 

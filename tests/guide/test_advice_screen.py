@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 from rich.console import Console
 from support import START, make_run_folder, training
@@ -10,7 +11,9 @@ from textual.widgets import OptionList
 
 from rmtui.app.app import RmtuiApp
 from rmtui.app.screens.advice import AdviceScreen
+from rmtui.operations import silence
 from rmtui.records.index import Index
+from rmtui.workspace import open_workspace
 
 
 async def shown(pilot, screen):
@@ -26,6 +29,49 @@ def written(prompt):
     console = Console(width=400, file=io.StringIO())
     console.print(prompt)
     return console.file.getvalue().strip()
+
+
+HAN = re.compile("[\u4e00-\u9fff]")
+
+
+def one_run(ws):
+    make_run_folder(ws, "one", created=START)
+    with Index.open(ws) as index:
+        index.sync()
+        return index.run(index.resolve("one"))
+
+
+async def test_every_line_is_chinese_when_that_is_the_language(ws):
+    (ws.root / "workspace.toml").write_text('lang = "zh"\n')
+    run = one_run(ws)
+    silence.silence(ws, "one", "val_loss_fell")
+    app = RmtuiApp(open_workspace(ws.root), ws.root)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await pilot.pause()
+        screen = AdviceScreen(run)
+        await app.push_screen(screen)
+        lines = [line for line in await shown(pilot, screen) if line]
+    assert len(lines) > 15 and all(HAN.search(line) for line in lines), [line for line in lines if not HAN.search(line)]
+
+
+async def test_what_is_silenced_is_listed_with_its_record_and_said_again_on_enter(ws):
+    run = one_run(ws)
+    silence.silence(ws, "one", "val_loss_fell")
+    app = RmtuiApp(ws, ws.root)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await pilot.pause()
+        screen = AdviceScreen(run)
+        await app.push_screen(screen)
+        lines = await shown(pilot, screen)
+        assert not any("val_loss fell" in line for line in lines)
+        assert "val_loss_fell (this run, 20" in lines[-1]
+        screen.query_one(OptionList).highlighted = len(lines) - 1
+        screen.action_take()
+        for _ in range(400):
+            if not silence.silenced(ws, run.id):
+                break
+            await pilot.pause(0.02)
+    assert silence.silenced(ws, run.id) == []
 
 
 async def test_a_reading_of_the_epochs_and_of_the_run_before_are_both_shown(ws):

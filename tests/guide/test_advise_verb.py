@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 
 import pytest
@@ -75,6 +76,17 @@ def test_silencing_keeps_what_a_person_set(ws):
     silence.silence(ws, "one", "more_epochs")
     assert folder.meta()["note"] == "mine"
     assert {row["id"] for row in silence.silenced(ws, folder.id)} == {"keep", "more_epochs"}
+
+
+def test_what_is_silenced_is_told_with_scope_day_and_person(ws, capsys):
+    make_run_folder(ws, "one")
+    silence.silence(ws, "one", "train_loss_fell")
+    silence.silence(ws, "one", "more_epochs", always=True)
+    for lang, scopes in (("en", ("this run", "every run")), ("zh", ("本次运行", "所有运行"))):
+        assert main(["-C", str(ws.root), "advise", "one", "--lang", lang]) == 0
+        page = capsys.readouterr().out
+        for name, scope in zip(("train_loss_fell", "more_epochs"), scopes, strict=True):
+            assert re.search(rf"{name} \({scope}[,，] ?20\d\d-\d\d-\d\d[,，] ?\S+\)", page), page
 
 
 @pytest.mark.parametrize(

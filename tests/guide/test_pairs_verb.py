@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from support import START, config, make_run_folder, training
@@ -108,6 +109,20 @@ def test_accuracy_by_field_length_and_which_is_longer(trained, capsys):
     assert sum(row["pairs"] for row in rows) == 12 and len(rows) == 4
     rows = run(trained, capsys, "r0", "--by", "longer", "--json")["runs"][0]["groups"]
     assert {row["label"]: row["pairs"] for row in rows} == {"chosen is longer": 12}
+
+
+def test_in_chinese_headings_and_notes_are_chinese(trained, capsys):
+    pages = []
+    for args in (["r0"], ["r0", "r1"], ["r0", "r1", "r2"], ["r0", "--by", "longer"], ["r0", "--by", "source"]):
+        assert main(["-C", str(trained.root), "pairs", *args, "--lang", "zh"]) == 0
+        pages.append(capsys.readouterr().out)
+    page = re.sub(r"(prompt|chosen|rejected) .*", "", "\n".join(pages))
+    words = set(re.findall("[A-Za-z_]{2,}", page))
+    assert words <= {"val_acc", "source", "longer", "chosen", "book", "web"}, words
+    for said in ("错得最厉害：12 对样本中的 2 对", "由对变错", "疑似标错", "差值", "chosen 较长", "6 对中对了 3 对"):
+        assert said in "\n".join(pages)
+    (trained.data / "val" / "helpful_pairs.jsonl").unlink()
+    assert "已经不在了" in run(trained, capsys, "r0", "--lang", "zh", "--json")["note"]
 
 
 def test_an_unknown_field_names_the_known_ones(trained, capsys):

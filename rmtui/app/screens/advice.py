@@ -20,7 +20,8 @@ from rmtui.app.widgets import figures
 from rmtui.app.widgets.choices import Choices, hanging
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
-from rmtui.guide.catalog import bound_text, value_text
+from rmtui.guide.catalog import bound_text, say, value_text
+from rmtui.guide.written import silenced_text
 from rmtui.records.facts import Run
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class AdviceScreen(RunActions):
 
     def on_mount(self) -> None:
         self.query_one(TopBar).tell(
-            f"{self._run.name}: what it means, what to try",
+            self._said("advice_of", run=self._run.name),
             "",
             f"preset {self._run.preset}" if self._run.preset else "",
         )
@@ -64,6 +65,9 @@ class AdviceScreen(RunActions):
 
     def language_changed(self) -> None:
         self._fetch()
+
+    def _said(self, key: str, /, **figures: Any) -> str:
+        return say(f"screen.{key}", self.rmtui.lang, **figures)
 
     def _fetch(self) -> None:
         ws, run, lang = self.ws, self._run, self.rmtui.lang
@@ -86,20 +90,29 @@ class AdviceScreen(RunActions):
 
     def _options(self) -> Iterator[Option]:
         document = self._document
-        yield self._title("what to try next" if document["advice"] else "nothing to try next: the guide is silent")
+        yield self._title("advice" if document["advice"] else "no_advice")
         for step in document["advice"]:
             yield Option(self._step(step), id=f"advice-{step['id']}")
-        yield self._title("what the figures mean")
+        yield Option("", disabled=True)
+        yield self._title("readings")
         for place, reading in enumerate(document["readings"]):  # one id is said of the epochs and of the run before
             yield Option(self._reading(reading), id=f"reading-{reading['id']}-{place}")
-        yield self._title("expected and forecast")
+        yield Option("", disabled=True)
+        yield self._title("expected")
         yield from self._expectations()
-        yield self._title("the guide's path")
+        yield Option("", disabled=True)
+        yield self._title("path")
         for step in document["path"]:
             yield Option(self._path_line(step), disabled=True)
+        if document["silenced"]:
+            yield Option("", disabled=True)
+            yield self._title("silenced")
+        for row in document["silenced"]:
+            line = Text(silenced_text(row, self.rmtui.lang), palette_of(self).quiet)
+            yield Option(hanging((Text("  "), line)), id=f"silenced-{row['id']}-{row['scope']}")
 
-    def _title(self, words: str) -> Option:
-        return Option(Text(words, palette_of(self).accent), disabled=True)
+    def _title(self, key: str) -> Option:
+        return Option(Text(self._said(key), palette_of(self).accent), disabled=True)
 
     def _step(self, step: dict[str, Any]) -> Table:
         palette, glyphs = palette_of(self), glyphs_of(self)
@@ -114,14 +127,20 @@ class AdviceScreen(RunActions):
                 f"{metric} {bound_text(metric, ends[0])}–{bound_text(metric, ends[1])}"
                 for metric, ends in step["expected"].items()
             ]
-            words.append(f"expected: {' · '.join(ranges)}\n", palette.quiet)
+            words.append(f"{self._said('expected_values', ranges=' · '.join(ranges))}\n", palette.quiet)
+        if step["because"]:
+            words.append(f"{self._said('because', ids=', '.join(step['because']))}\n", palette.quiet)
         words.rstrip()
         return hanging((Text(f"{glyphs.arrow} ", palette.accent), words))
 
     def _reading(self, reading: dict[str, Any]) -> Table:
         sign, tone = SIGNS[reading["severity"]]
         lead = Text(f"{getattr(glyphs_of(self), sign)} ", palette_of(self).tone(tone))
-        return hanging((lead, Text(figures.clean(reading["text"]))))
+        words = Text(figures.clean(reading["text"]))
+        if reading["own"]:
+            words.append(f" ({say('word.own', self.rmtui.lang)})")
+        words.append(f" [{reading['id']}]", palette_of(self).quiet)
+        return hanging((lead, words))
 
     def _expectations(self) -> Iterator[Option]:
         expected = self._document["expectations"]
@@ -130,7 +149,7 @@ class AdviceScreen(RunActions):
         lines += [item["text"] for item in self._document["forecasts"]]
         record = self._document["forecast_record"]
         lines += [record["text"]] if record else []
-        for line in lines or ["no figure is given for this preset, and too little is known for a forecast"]:
+        for line in lines or [self._said("nothing_expected")]:
             yield Option(hanging((Text("  "), Text(figures.clean(line), palette_of(self).quiet))), disabled=True)
 
     def _path_line(self, step: dict[str, Any]) -> Table:
@@ -159,6 +178,9 @@ class AdviceScreen(RunActions):
 
     def action_take(self) -> None:
         kind, name = self._chosen()
+        if kind == "silenced":
+            self._say_again(name)
+            return
         step = next((step for step in self._document.get("advice", ()) if step["id"] == name), None)
         if kind != "advice" or step is None:
             return
@@ -181,15 +203,27 @@ class AdviceScreen(RunActions):
 
     def _silence(self, always: bool) -> None:
         kind, name = self._chosen()
-        if not kind:
+        if kind not in ("advice", "reading"):
             return
         run = self._run
+        said = self._said("silenced_always" if always else "silenced_run", item=name, run=run.name)
 
         def job() -> str:
             from rmtui.operations.silence import silence
 
             silence(self.ws, run.id, name, always)
-            return f"{name} is not said any more {'for any run' if always else f'for {run.name}'}"
+            return said
+
+        self._do("silence", job)
+
+    def _say_again(self, name: str) -> None:
+        run, said = self._run, self._said("said_again", item=name)
+
+        def job() -> str:
+            from rmtui.operations.silence import unsilence
+
+            unsilence(self.ws, run.id, name)
+            return said
 
         self._do("silence", job)
 

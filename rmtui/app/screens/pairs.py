@@ -22,12 +22,13 @@ from rmtui.app.runactions import RunActions
 from rmtui.app.widgets import figures
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.palette import palette_of
+from rmtui.guide.catalog import say
 from rmtui.records.facts import Run
 
 SHOWN = 200
 """Pairs fetched at once; nobody reads more in one sitting."""
-ONE = {"wrong": "most wrong", "close": "closest", "tied": "tied"}
-TWO = {"broken": "broken", "mended": "mended", "suspect": "likely mislabelled"}
+ONE = ("wrong", "close", "tied")
+TWO = ("broken", "mended", "suspect")
 
 
 @dataclass
@@ -48,7 +49,7 @@ class PairsScreen(RunActions):
         super().__init__()
         self._runs = list(runs)
         self._kinds = ONE if len(self._runs) == 1 else TWO
-        self._kind = next(iter(self._kinds))
+        self._kind = self._kinds[0]
         self._document: dict[str, Any] = {"pairs": []}
 
     def compose(self) -> ComposeResult:
@@ -67,20 +68,27 @@ class PairsScreen(RunActions):
         self._fetch()
 
     def _fetch(self) -> None:
-        ws, refs, kind = self.ws, [run.id for run in self._runs], self._kind
+        ws, refs, kind, lang = self.ws, [run.id for run in self._runs], self._kind, self.rmtui.lang
 
         def job() -> PairsLoaded:
             from rmtui.operations.pairs import pairs
 
-            return PairsLoaded(pairs(ws, refs, kind, limit=SHOWN))
+            return PairsLoaded(pairs(ws, refs, kind, limit=SHOWN, lang=lang))
 
         self.ask("pairs", job, group="pairs")
+
+    def language_changed(self) -> None:
+        self._fetch()
+
+    def _said(self, key: str, /, **figures: Any) -> str:
+        return say(f"pairs.{key}", self.rmtui.lang, **figures)
 
     @on(PairsLoaded)
     def _loaded(self, message: PairsLoaded) -> None:
         document = self._document = message.document
         names = " → ".join(run["name"] for run in document["runs"])
-        words = f"{document['count']} {self._kinds[self._kind]} of {document['pairs_scored']}"
+        kind = self._said(self._kind)
+        words = self._said("count", count=document["count"], kind=kind, scored=document["pairs_scored"])
         self.query_one(TopBar).tell(names, words, document["runs"][0]["evaluation"])
         self.query_one("#note", Words).say(document["note"])
         items = self.query_one("#list", Choices)
@@ -88,7 +96,7 @@ class PairsScreen(RunActions):
         items.add_options([Option(self._line(pair)) for pair in document["pairs"]])
         items.highlighted = 0 if document["pairs"] else None
         if not document["pairs"]:
-            self.query_one("#pair", Static).update(f"no pair is {self._kinds[self._kind]}; n shows another kind")
+            self.query_one("#pair", Static).update(self._said("none", kind=kind))
 
     def _line(self, pair: dict[str, Any]) -> Text:
         margins = [rewards["margin"] if rewards else None for rewards in pair["rewards"]]
@@ -105,15 +113,14 @@ class PairsScreen(RunActions):
     def _written(self, pair: dict[str, Any]) -> Text:
         palette = palette_of(self)
         text = Text().append(pair["id"], palette.quiet)
-        text.append(f"  line {pair['line']}\n" if pair.get("line") else "\n", palette.quiet)
+        place = f"  {self._said('on_line', line=pair['line'])}" if pair.get("line") else ""
+        text.append(f"{place}\n", palette.quiet)
         for run, rewards in zip(self._document["runs"], pair["rewards"], strict=True):
             if rewards:
-                chosen, rejected, margin = (
-                    figures.fixed(rewards[key], 3, sign=True) for key in ("chosen", "rejected", "margin")
-                )
-                text.append(f"{run['name']}: chosen {chosen}  rejected {rejected}  margin {margin}\n", palette.quiet)
+                shown = {key: figures.fixed(rewards[key], 3, sign=True) for key in ("chosen", "rejected", "margin")}
+                text.append(f"{self._said('rewards', run=run['name'], **shown)}\n", palette.quiet)
         if pair["chosen"] is None:
-            return text.append("\nthe texts are not there any more")
+            return text.append(f"\n{self._said('texts_gone')}")
         text.append("\nprompt\n", palette.accent).append(f"{_safe(pair['prompt'])}\n")
         text.append("\nchosen\n", palette.good)
         _mark(text, pair["words"]["chosen"], palette.good)
@@ -122,25 +129,24 @@ class PairsScreen(RunActions):
         return text
 
     def action_next(self) -> None:
-        kinds = list(self._kinds)
-        self._kind = kinds[(kinds.index(self._kind) + 1) % len(kinds)]
+        self._kind = self._kinds[(self._kinds.index(self._kind) + 1) % len(self._kinds)]
         self._fetch()
 
     def action_export(self) -> None:
         from rmtui.app.screens.dialogs import Ask
 
         name = f"{self._kind}-pairs.jsonl"
-        self.app.push_screen(Ask("Write these pairs to a file in the workspace", name), self._export)
+        self.app.push_screen(Ask(self._said("ask_file"), name), self._export)
 
     def _export(self, name: str | None) -> None:
         if not name:
             return
-        document, path = self._document, self.ws.root / Path(name).expanduser()
+        document, path, lang = self._document, self.ws.root / Path(name).expanduser(), self.rmtui.lang
 
         def job() -> str:
             from rmtui.operations.pairs import export
 
-            return f"{export(document, path)} pairs written to {path}"
+            return say("pairs.written", lang, count=export(document, path), path=path)
 
         self._do("export", job)
 
