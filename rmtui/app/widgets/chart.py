@@ -130,10 +130,11 @@ class Chart(Widget, can_focus=True):
         self._go(x.low + by * length / 4, length)
 
     def _go(self, low: float, length: float) -> None:
+        """A window that reaches the last value is open there, so that a live curve goes on inside it."""
         first, last = self._extent or (low, low + length)
         low = max(first, min(low, last - length))
         if length < last - first:
-            self._change(window=Window(low, low + length))
+            self._change(window=Window(low, None if low + length > last - length / 1000 else low + length))
 
     def action_reset(self) -> None:
         self._change(window=Window(), cursor=None)
