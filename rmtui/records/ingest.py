@@ -217,12 +217,13 @@ def _pace(figures: Figures) -> float | None:
 
 
 def _best(connection: Connection, run: int) -> dict[str, Any]:
-    """The evaluation with the best validation accuracy; by loss where accuracy is not known."""
+    """The evaluation with the best validation accuracy, of equal ones the one with the lowest loss, then the earliest,
+    as the trainer chooses; by loss alone where accuracy is not known."""
     names = dict(connection.execute("SELECT name, id FROM metric_names WHERE name IN ('val_acc', 'val_loss')"))
     summaries = read_summaries(connection, run)
     accuracy, loss = (summaries.get(names.get(name, 0), Summary()) for name in ("val_acc", "val_loss"))
     if accuracy.high is not None:
-        step, value = accuracy.high_step, accuracy.high
+        step, value = _lowest_loss(connection, run, names, accuracy), accuracy.high
     elif loss.low is not None:
         step, value = loss.low_step, None
     else:
@@ -236,6 +237,18 @@ def _best(connection: Connection, run: int) -> dict[str, Any]:
         "best_val_acc": value,
         "best_val_loss": found[0] if found else None,
     }
+
+
+def _lowest_loss(connection: Connection, run: int, names: Mapping[str, int], accuracy: Summary) -> int:
+    """The step of the highest validation accuracy; of several, that with the lowest loss."""
+    found = connection.execute(
+        """SELECT here.step FROM points AS here LEFT JOIN points AS loss
+        ON loss.run = here.run AND loss.step = here.step AND loss.metric = ?
+        WHERE here.run = ? AND here.metric = ? AND here.value = ?
+        ORDER BY loss.value IS NULL, loss.value, here.step LIMIT 1""",
+        (names.get("val_loss", 0), run, names["val_acc"], accuracy.high),
+    ).fetchone()
+    return int(found[0]) if found else accuracy.high_step
 
 
 def unreadable(connection: Connection, run_id: str, error: OSError) -> bool:

@@ -47,6 +47,18 @@ def test_the_best_epoch_is_not_the_last_when_accuracy_falls(ws: Workspace) -> No
     assert (run.best.epoch, run.best.val_acc, run.best.val_loss) == (2.0, 0.75, pytest.approx(0.58))
 
 
+def test_of_evaluations_with_one_accuracy_the_lower_loss_is_the_best(ws: Workspace) -> None:
+    """As the trainer chooses its checkpoint; val_loss falls from epoch to epoch here."""
+    folder = make_run_folder(ws, events=training(accuracy=(0.75, 0.75, 0.72)))
+    with Index.open(ws) as index:
+        index.sync()
+        best = index.run(folder.id).best
+        assert best is not None
+        losses = [epoch.val_loss for epoch in index.run(folder.id).epochs]
+    assert losses[1] < losses[0]
+    assert (best.epoch, best.val_acc, best.val_loss) == (2.0, 0.75, pytest.approx(losses[1]))
+
+
 def test_nothing_new_costs_no_change(ws: Workspace) -> None:
     make_runs(ws, 3)
     with Index.open(ws) as index:
