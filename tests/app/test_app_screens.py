@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 
 import pytest
 import support
@@ -66,7 +67,7 @@ async def test_help_tells_the_keys_of_the_pane_one_came_from(runs, size):
     async with opened(runs.root, size) as pilot:
         await pilot.press("question_mark")
         screen = await screen_of(pilot, HelpScreen)
-        said = screen._written().plain
+        said = "\n".join(f"{lead.plain}{words.plain}" for lead, words in screen._rows())
         for action in ACTIONS:
             if action.pane in ("home", "app"):
                 assert action.word in said, action.id
@@ -399,4 +400,29 @@ async def test_a_data_check_names_line_and_harm(ready):
         await pilot.press("D")
         await sees(pilot, "train/tiny_pairs.jsonl + val/tiny_pairs.jsonl")
         await pilot.press("enter")
-        await sees(pilot, "line 13", "1 errors")
+        await sees(pilot, "line 13", "1 error,", "invalid json")
+        await pilot.press("ctrl+l")
+        await sees(pilot, "第 13 行", "1 个错误", "JSON 无效")
+
+
+async def test_a_data_check_is_cancelled_in_its_first_pass(ready, monkeypatch):
+    """The check is held until x was pressed, so the machine's speed does not matter."""
+    from rmtui.operations import check as operation
+
+    scan, pressed = operation.scan, threading.Event()
+
+    def held(paths, tokens, tick, cancelled):
+        assert pressed.wait(20)
+        return scan(paths, tokens, tick, cancelled)
+
+    monkeypatch.setattr(operation, "scan", held)
+    async with opened(ready.root, WIDE) as pilot:
+        await pilot.press("D")
+        await sees(pilot, "train/tiny_pairs.jsonl + val/tiny_pairs.jsonl")
+        await pilot.press("enter")
+        await sees(pilot, "checking")
+        await pilot.press("x")
+        pressed.set()
+        await sees(pilot, "cancelled")
+        await pilot.press("enter")
+        await sees(pilot, "good pairs")

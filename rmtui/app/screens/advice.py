@@ -117,7 +117,9 @@ class AdviceScreen(RunActions):
     def _step(self, step: dict[str, Any]) -> Table:
         palette, glyphs = palette_of(self), glyphs_of(self)
         words = Text(overflow="fold").append(f"{figures.clean(step['text'])}\n", "bold")
-        words.append(f"{figures.clean(step['why'])}\n")
+        words.append(figures.clean(step["why"]))
+        because = self._said("because", ids=", ".join(step["because"])) if step["because"] else ""
+        words.append(f"  {because}\n", palette.quiet)
         for change in step["difference"]:
             key = change["key"]
             said = f"{value_text(key, change['from'])} {glyphs.arrow} {value_text(key, change['to'])}"
@@ -128,8 +130,6 @@ class AdviceScreen(RunActions):
                 for metric, ends in step["expected"].items()
             ]
             words.append(f"{self._said('expected_values', ranges=' · '.join(ranges))}\n", palette.quiet)
-        if step["because"]:
-            words.append(f"{self._said('because', ids=', '.join(step['because']))}\n", palette.quiet)
         words.rstrip()
         return hanging((Text(f"{glyphs.arrow} ", palette.accent), words))
 
