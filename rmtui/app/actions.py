@@ -29,6 +29,7 @@ PANES: dict[str, str] = {
     "filter": "the filter line",
     "launch": "launch",
     "dialog": "questions",
+    "ask": "a line of text",
     "help": "help",
 }
 """Panes that have actions, with the heading that help and docs give them."""
@@ -168,7 +169,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("chart.pan_left", "left_square_bracket", "pan left", "", does="pan(-1)"),
     Action("chart.pan_right", "right_square_bracket", "pan right", "", does="pan(1)"),
     Action("chart.reset", "z", "whole curve", "No zoom, no cursor", does="reset"),
-    Action("chart.smooth", "m", "smoothing", "None, 0.6, 0.9, 0.97", does="smooth", footer=True),
+    Action("chart.smooth", "m", "smoothing", "None, 0.6, 0.9, 0.97", does="smooth"),
     Action("chart.log", "L", "log scale", "Logarithmic values, and back"),
     Action("chart.axis", "X", "x axis", "Step, epoch, tokens or time", footer=True),
     Action("log.down", "j,down", "line down", "", does="move(1)"),
@@ -226,7 +227,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("launch.page_up", "pageup", "read back", "", does="scroll_plan(-1)"),
     Action("dialog.yes", "y,enter", "yes", "", does="answer(True)", footer=True),
     Action("dialog.no", "n,escape,q", "no", "", does="answer(False)", footer=True),
-    Action("dialog.leave", "escape", "back", "Everything stays as it was", does="leave", footer=True),
+    Action("ask.leave", "escape", "back", "Everything stays as it was", does="leave", footer=True),
     Action("help.leave", "escape,question_mark,q,f1", "back", "", does="leave", footer=True),
     Action("help.down", "j,down", "down", "", does="scroll(1)"),
     Action("help.up", "k,up", "up", "", does="scroll(-1)"),
@@ -238,9 +239,9 @@ BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}
 
 
 def in_palette(binding: Binding) -> bool:
-    """Ours, with words, and worth finding by name; what Textual binds by itself has no id."""
+    """Ours, and worth finding by name: not what merely moves; what Textual binds by itself has no id."""
     known = BY_ID.get(binding.id or "")
-    return binding.id is not None and bool(binding.description) and (known is None or known.palette)
+    return known is not None and known.palette and bool(known.help)
 
 
 def of_pane(pane: str) -> Iterator[Action]:
@@ -251,8 +252,3 @@ def of_pane(pane: str) -> Iterator[Action]:
 def bindings(*panes: str) -> list[BindingType]:
     """What a screen declares as its BINDINGS."""
     return [action.binding() for pane in panes for action in of_pane(pane)]
-
-
-def some(*ids: str) -> list[BindingType]:
-    """The bindings of single actions, where two screens share a pane."""
-    return [BY_ID[name].binding() for name in ids]

@@ -8,16 +8,18 @@ from functools import partial
 from pathlib import Path
 
 from textual.app import SystemCommand
+from textual.binding import Binding
 from textual.screen import Screen
 from textual.worker import Worker
 
 from rmtui.app import actions, keys, memory, news, themes
 from rmtui.app.base import Base
-from rmtui.app.feed import ALIVE, ALIVE_SECONDS, IDLE_SECONDS, Failed, Feed, Synced
+from rmtui.app.feed import ALIVE, ALIVE_SECONDS, IDLE_SECONDS, Failed, Feed, Reading, Synced
 from rmtui.app.importing import Imported, import_paths
 from rmtui.app.terminal import ShadowScreen
 from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.app.works import Told, Works
+from rmtui.errors import UserError
 from rmtui.records.facts import Run
 from rmtui.workspace import Workspace
 
@@ -47,9 +49,12 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
         self._workspace = workspace
         self._feed: Feed | None = None
         self.works = Works()
+        self.awaited = ""
+        """Id of the run to open on, whatever the cursor was on when the app was left."""
         self.devices = ""
         """What the top line says of GPUs or CPU slots."""
         self._trouble_told = ""
+        self.remark = ""  # in the top line: why the list may not be what it is on disk
         self._alive: dict[str, Run] = {}
         self._version = 0
         """Of the index, as the screens show it; a supervisor or a verb may have written to it, too."""
@@ -151,12 +156,28 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
             self._tell_news()
         before, self.counts = self.counts, message
         version_before, self._version = self._version, self.feed.index.version()
-        self._trouble_told = ""
+        self.remark = message.remark
+        self._tell_trouble(message.trouble if self.feed.index.trouble is None else None)
         if message.changed or before != message or version_before != self._version:
-            for screen in self.screen_stack:
-                if isinstance(screen, Base):
-                    screen.synced()
+            self._renew()
         self.feed.rest(ALIVE_SECONDS if message.alive or message.queued else IDLE_SECONDS)
+
+    def on_reading(self, message: Reading) -> None:
+        """A first look at thousands of run folders: the list grows, and the top line says how far it is."""
+        self.remark = message.words
+        self._renew()
+
+    def _renew(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, Base):
+                screen.synced()
+
+    def _tell_trouble(self, trouble: UserError | None) -> None:
+        """Once, until it is another one or over."""
+        said = str(trouble or "")
+        if said and said != self._trouble_told:
+            self.notify(said, severity="error", timeout=15, markup=False)
+        self._trouble_told = said
 
     def _tell_news(self) -> None:
         """A toast for each run that ended, the bell where the workspace wants it; devices are counted anew."""
@@ -202,9 +223,7 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
             self.end_work(message.job)
             self.notify(str(message.error), severity="error", timeout=12, markup=False)
             return
-        if str(message.error) != self._trouble_told:
-            self._trouble_told = str(message.error)
-            self.notify(str(message.error), severity="error", timeout=15, markup=False)
+        self._tell_trouble(message.error)
         self.feed.rest(RETRY_SECONDS)
 
     # Actions of every pane
@@ -280,6 +299,11 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
         """The terminal may show anything: send every cell again."""
         self.forget_screen()
         self.screen.refresh(layout=True, repaint=True)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """In ASCII mode keys have names, not signs."""
+        shown = super().get_key_display(binding)
+        return shown if shown.isascii() or not self.has_class(ASCII_CLASS) else binding.key
 
     async def action_quit(self) -> None:
         self.exit()

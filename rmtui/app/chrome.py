@@ -90,6 +90,9 @@ class TopBar(Words):
         left = _shortened(left, max(over, 0), glyphs_of(self).ellipsis)
         over = cell_len(left) + cell_len(middle) + cell_len(right) + 6 - width
         right = right if over <= 0 else ""
+        for shorter in ("rmtui", ""):
+            if cell_len(left) + cell_len(middle) + 4 > width and middle:
+                left = shorter
         first = (width - cell_len(middle)) // 2 - cell_len(left) - 1
         gap = max(2, first) if middle else 0
         palette = palette_of(self)
@@ -103,6 +106,10 @@ def short_path(path: Path) -> str:
     """With ~ for the home folder."""
     home = Path.home()
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) and path != home else str(path)
+
+
+LAST = ("back", "help")
+"""What the footer says at its end, however short it is."""
 
 
 class KeyLine(Widget):
@@ -132,11 +139,11 @@ class KeyLine(Widget):
             self.refresh()
 
     def _written(self) -> Text:
-        """As many keys as fit; `? help` always does."""
+        """As many keys as fit; the way back and `? help` always do."""
         palette = palette_of(self)
         entries = self._entries()
-        last = [entry for entry in entries if entry[1] == "help"][:1]
-        room = self.size.width - 1 - sum(map(_width, last))
+        last = [entry for word in LAST for entry in entries if entry[1] == word][: len(LAST)]
+        room = self.size.width + 1 - sum(map(_width, last))
         line = Text(" ", no_wrap=True)
         for key, word in [entry for entry in entries if entry not in last]:
             if _width((key, word)) > room:
@@ -144,7 +151,8 @@ class KeyLine(Widget):
             room -= _width((key, word))
             line.append(key, palette.accent).append(f" {word}   ")
         for key, word in last:
-            line.append(key, palette.accent).append(f" {word}")
+            line.append(key, palette.accent).append(f" {word}   ")
+        line.rstrip()
         return _in_ascii(line) if self.app.has_class(ASCII_CLASS) else line
 
     def _entries(self) -> list[tuple[str, str]]:
@@ -153,16 +161,13 @@ class KeyLine(Widget):
             binding = active.binding
             offered = active.node is not self.screen or self._offers(binding.action)
             if binding.show and active.enabled and binding.description and offered:
-                entries.setdefault(binding.action, (self._key(self.app.get_key_display(binding)), binding.description))
+                entries.setdefault(binding.action, (self.app.get_key_display(binding), binding.description))
         return list(entries.values())
 
     def _offers(self, action: str) -> bool:
         from rmtui.app.base import Base
 
         return not isinstance(self.screen, Base) or self.screen.offers(action)
-
-    def _key(self, display: str) -> str:
-        return display if glyphs_of(self).arrow != ">" else display.replace("⏎", "enter")
 
     def render(self) -> RenderResult:
         return self._line

@@ -30,6 +30,8 @@ ALIVE_SECONDS = 1.0
 ADOPT_SECONDS, FIRST_ADOPTION = 6.0, 1.5
 IDLE_SECONDS = 4.0
 """The same while nothing runs: only another rmtui could change something."""
+READING_SECONDS = 1.0
+"""Between two words on how far a long first reading has come."""
 ALIVE = "state:starting|state:running|state:stopping"
 
 
@@ -43,6 +45,25 @@ class Synced(Message):
     queued: int
     total: int
     landmarks: Landmarks = Landmarks()
+    trouble: UserError | None = None
+    """Why the figures are those that were known last: the index is locked, its disk is full, …"""
+
+    @property
+    def remark(self) -> str:
+        """For the top line, for as long as it lasts; a toast tells the rest once."""
+        return "" if self.trouble is None else "▲ the list may be out of date"
+
+
+@dataclass
+class Reading(Message):
+    """Many new run folders are being read into the index: so many of so many."""
+
+    done: int
+    of: int
+
+    @property
+    def words(self) -> str:
+        return f"reading {self.done:,} of {self.of:,} run folders"
 
 
 @dataclass
@@ -127,10 +148,24 @@ class Feed:
     def _sync(self) -> Synced:
         self._adopt()
         index = self.index
-        changed = tuple(index.sync())
+        changed = tuple(index.sync(self._progress()))
         if changed or self._others_wrote():
             self._landmarks = index.landmarks()
-        return Synced(changed, index.count(ALIVE), index.count("state:queued"), index.count(""), self._landmarks)
+        return Synced(
+            changed, index.count(ALIVE), index.count("state:queued"), index.count(""), self._landmarks, index.trouble
+        )
+
+    def _progress(self) -> Callable[[int, int], None]:
+        """Posts Reading every second, from the second second on."""
+        last = time.monotonic()
+
+        def said(done: int, of: int) -> None:
+            nonlocal last
+            if time.monotonic() - last >= READING_SECONDS and self._app.is_running:
+                last = time.monotonic()
+                self._app.post_message(Reading(done, of))
+
+        return said
 
     def _others_wrote(self) -> bool:
         """Whether another connection has written since this thread asked last; True when it never did."""

@@ -12,6 +12,7 @@ from rmtui.app.chrome import Words
 
 Row = tuple[Text, Text]
 """What stands in front, and the words that hang from it."""
+_HARD = "\ue000"
 LEAST = 16
 """Cells that words keep; a lead that leaves less stands alone above them."""
 
@@ -34,8 +35,18 @@ def _lines(lead: Text, words: Text, width: int, console: Console) -> list[Text]:
     room = width - indent
     if room < LEAST and indent:
         return [lead, *_lines(Text("  "), words, width, console)]
-    wrapped = words.wrap(console, max(1, room)) if words.plain else [Text()]
+    wrapped = _wrapped(words, max(1, room), console) if words.plain else [Text()]
     return [(lead if number == 0 else Text(" " * indent)) + line for number, line in enumerate(wrapped)]
+
+
+def _wrapped(words: Text, width: int, console: Console) -> list[Text]:
+    """A hard space holds together what stands beside it; Rich takes it for a place to break."""
+    kept = words.copy()
+    kept.plain = words.plain.replace("\xa0", _HARD)
+    lines = list(kept.wrap(console, width))
+    for line in lines:
+        line.plain = line.plain.replace(_HARD, " ")
+    return lines
 
 
 def _text(said: str | Text) -> Text:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rmtui.app.actions import BY_ID
+from rmtui.app.actions import BY_ID, of_pane
 
 FILE = "keys.toml"
 
@@ -44,9 +44,34 @@ def read(root: Path, known: Mapping[str, object] = BY_ID) -> UserKeys:
             troubles.append(f"{path}: {name} is no action")
         elif not isinstance(keys, str) or not keys.strip():
             troubles.append(f'{path}: {name}: write keys as text, like "x" or "ctrl+x,f2"')
+        elif strange := [key for key in keys.split(",") if not is_key(key.strip())]:
+            troubles.append(f"{path}: {name}: no key is called {strange[0].strip()!r}; write x, ctrl+x, f2, space, ...")
         else:
-            keymap[name] = keys
+            keymap[name] = ",".join(key.strip() for key in keys.split(","))
+    troubles += [f"{path}: {words}" for words in clashes(keymap)]
     return UserKeys(keymap, tuple(troubles))
+
+
+def is_key(name: str) -> bool:
+    """Whether a terminal can send a key of this name: `x`, `?`, `ctrl+x`, `pagedown`, `question_mark`."""
+    from textual.keys import KEY_ALIASES, Keys, _character_to_key
+
+    *modifiers, last = name.split("+") if len(name) > 1 else [name]
+    known = {key.value for key in Keys} | set(KEY_ALIASES)
+    known |= {_character_to_key(chr(code)) for code in range(0x20, 0x7F)}
+    return {*modifiers} <= {"ctrl", "shift", "alt", "super", "meta"} and (
+        len(last) == 1 or last in known or name in known
+    )
+
+
+def clashes(keymap: Mapping[str, str]) -> Iterator[str]:
+    """Own keys that another action of the same pane has, too; the other one loses them."""
+    for name, keys in keymap.items():
+        action = BY_ID.get(name)
+        for other in of_pane(action.pane) if action else ():
+            taken = set(keymap.get(other.id, other.keys).split(",")) & set(keys.split(","))
+            if taken and other.id != name and not (other.id in keymap and other.id < name):
+                yield f"{name} and {other.id} share the key {min(taken)}; {name} has it"
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

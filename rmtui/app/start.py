@@ -13,8 +13,8 @@ from rmtui.errors import UserError
 from rmtui.workspace import SETTINGS_FILE, Workspace, open_workspace
 
 
-def start(workspace: str | None) -> int:
-    """Open the app; UserError where there is no terminal, or the workspace is faulty."""
+def start(workspace: str | None, run_id: str = "") -> int:
+    """Open the app, on this run; UserError where there is no terminal, or the workspace is faulty."""
     served = "TEXTUAL_DRIVER" in os.environ  # a browser is the terminal, behind pipes
     if not served and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UserError("the app needs a terminal", "input or output is redirected", "use a verb: rmtui --help")
@@ -25,6 +25,7 @@ def start(workspace: str | None) -> int:
     from rmtui.app.app import RmtuiApp
 
     app = RmtuiApp(found, folder, ascii_only(os.environ) or (found is not None and found.settings.ascii))
+    app.awaited = run_id
     app.run()
     return app.return_code or 0
 

@@ -26,7 +26,7 @@ def _run_demo(args: argparse.Namespace) -> int:
     if not args.no_app:
         from rmtui.app import run_app
 
-        return run_app(str(made.root))
+        return run_app(str(made.root), made.run_id)
     for epoch in demo.follow(made.root, made.run_id):
         _say(_epoch_line(epoch.epoch, epoch.train_loss, epoch.val_loss, epoch.val_acc, epoch.val_pairs))
     finished, words = demo.outcome(made.root, made.run_id)

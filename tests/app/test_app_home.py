@@ -287,6 +287,23 @@ async def test_marks_overlay_curves_with_colours_of_their_own(runs):
                 assert one.slot == slots[one.run_id], "a marked run keeps its colour"
 
 
+async def test_more_marks_than_colours_are_quiet_lines_behind(ws):
+    support.make_runs(ws, 12)
+    async with opened(ws.root, WIDE) as pilot:
+        for _ in range(10):
+            await pilot.press("space")
+        loss, accuracy = pilot.app.screen.query_one("#loss"), pilot.app.screen.query_one("#accuracy")
+
+        def drawn(chart, quiet: bool) -> set[str]:
+            return {curve.key.split("/")[0] for curve in chart._curves if curve.quiet is quiet and "val" in curve.key}
+
+        marked = table(pilot).marked
+        for chart in (loss, accuracy):
+            await until(pilot, lambda chart=chart: drawn(chart, True) == set(marked[6:]))
+            assert set(marked[:6]) <= drawn(chart, False) and len(marked) == 10
+        assert "4 others" in shown(pilot)
+
+
 async def test_digits_go_to_panes_and_back(runs):
     async with opened(runs.root, NARROW) as pilot:
         await pilot.press("3")

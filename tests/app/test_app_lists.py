@@ -91,7 +91,7 @@ async def test_help_tells_what_the_signs_of_states_mean(runs):
         text = await sees(pilot, "imported")
         signs = {State.RUNNING: "●", State.QUEUED: "◌", State.FINISHED: "✓", State.FAILED: "✗", State.IMPORTED: "⌁"}
         for state, sign in signs.items():
-            assert f"{sign}\xa0{state.value}" in text
+            assert f"{sign} {state.value}" in text
         assert set(STATES) == set(State)
 
 

@@ -356,8 +356,10 @@ async def test_advice_opens_a_form_with_its_values(runs):
         screen = await screen_of(pilot, AdviceScreen)
         await until(pilot, lambda: screen._document.get("advice"))
         step = screen._document["advice"][0]
-        await sees(pilot, step["text"][:30], "what the figures mean", "the guide's path")
-        await pilot.press("enter")
+        await sees(pilot, step["text"][:30], "what the figures mean")
+        await pilot.press("G")
+        await sees(pilot, "the guide's path")
+        await pilot.press("g", "enter")
         form = (await screen_of(pilot, FormScreen)).query_one(Form)
         await until(pilot, lambda: set(form.changes()) == set(step["changes"]))
 

@@ -14,7 +14,7 @@ from rmtui.app import actions
 class Confirm(ModalScreen[bool]):
     """y or enter: yes; n or escape: no. Says what will happen and what cannot be undone."""
 
-    BINDINGS = actions.some("dialog.yes", "dialog.no")
+    BINDINGS = actions.bindings("dialog")
 
     def __init__(self, question: str, explanation: str = "") -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Confirm(ModalScreen[bool]):
 class Ask(ModalScreen[str | None]):
     """One line of text; enter takes it, escape leaves everything as it was."""
 
-    BINDINGS = actions.some("dialog.leave")
+    BINDINGS = actions.bindings("ask")
 
     def __init__(self, question: str, text: str = "", hint: str = "", lines: str = "") -> None:
         super().__init__()

@@ -23,13 +23,13 @@ WAYS = (
     (
         "d",
         "demo",
-        "a small model and preference data made here; preset A trains on them for real, two minutes on two cores",
+        "a small model and data made here; preset A trains on them for real, in two minutes on two cores",
     ),
-    ("n", "launch", "make a workspace here (presets, data, runs) and open preset A, B or C as a form"),
+    ("n", "launch", "a workspace here (presets, data, runs), then preset A, B or C as a form"),
     (
         "i",
         "import",
-        "make a workspace here and read past runs: logs, trainer_state.json, TensorBoard, W&B, our exports",
+        "a workspace here with past runs: logs, trainer_state.json, TensorBoard, W&B, exports",
     ),
 )
 

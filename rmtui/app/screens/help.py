@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rich.cells import cell_len
+from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
-from textual.widgets import Static
 
 from rmtui.app import actions
-from rmtui.app.actions import PANES, of_pane
+from rmtui.app.actions import PANES
+from rmtui.app.hung import Hung, Row, row
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.records.facts import State
@@ -40,6 +42,9 @@ OTHERS = {
 }
 
 
+WHERE = "Keys can be changed in keys.toml of the workspace; their names stand in docs/keys.md."
+
+
 class HelpScreen(ModalScreen[None]):
     """Made from the bindings that are active, so that it is true after any change of keys."""
 
@@ -49,22 +54,40 @@ class HelpScreen(ModalScreen[None]):
         super().__init__()
         self._sections = list(sections(asked_from))
 
+    CSS_PATH = "help.tcss"
+
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog help", can_focus=True):
-            yield Static(self._written(), id="keys-help")
+            yield Hung(id="keys-help")
 
-    def _written(self) -> Text:
+    def on_mount(self) -> None:
+        self.query_one(Hung).say_rows(self._rows())
+
+    def _rows(self) -> list[Row]:
+        """States, then what each key does: the pane that has the focus, its screen, everything; signs at the end."""
         palette = palette_of(self)
-        text = self._legend()
+        found = [row("", self._legend()), row("", "")]
         for title, rows in self._sections:
-            text.append(f"{title}\n", palette.accent)
-            width = min(16, max((len(keys) for keys, _, _ in rows), default=0))
-            for keys, word, explanation in rows:
-                text.append(f"  {keys:<{width}}  ", "bold").append(word)
-                text.append(f"  {explanation}\n" if explanation else "\n", palette.quiet)
-            text.append("\n")
-        text.append_text(self._signs()).append("\n")
-        return text.append("Keys can be changed in keys.toml of the workspace.", palette.quiet)
+            found.append(row("", Text(title, palette.accent)))
+            found += self._keys(rows)
+            found.append(row("", ""))
+        found += self._signs()
+        return [*found, row("", ""), row("", Text(WHERE, palette.quiet))]
+
+    def _keys(self, rows: Rows) -> list[Row]:
+        """What explains itself runs on in a line; the others have one each."""
+        palette = palette_of(self)
+        told = [one for one in rows if one[2]]
+        width = min(14, max((cell_len(keys) for keys, _, _ in told), default=0))
+        names = max((cell_len(word) for _, word, _ in told), default=0)
+        found = []
+        for keys, word, explanation in told:
+            lead = Text(f"  {keys:<{width}}  ", "bold").append(f"{word:<{names}}  ", Style(bold=False))
+            found.append(row(lead, Text(explanation, palette.quiet)))
+        moves = Text("   ").join(
+            _move(keys, word, palette.quiet) for keys, word, explanation in rows if not explanation
+        )
+        return [*found, *([row("  ", moves)] if moves.plain else [])]
 
     def _legend(self) -> Text:
         """The signs of the states in a line or two; what they mean in detail stands below the keys."""
@@ -72,19 +95,20 @@ class HelpScreen(ModalScreen[None]):
         text = Text()
         for state in STATES:
             text.append(glyphs.states[state], palette.state(state)).append(f"\xa0{state.value}  ")
-        return text.append("\n\n")
+        text.rstrip()
+        return text
 
-    def _signs(self) -> Text:
+    def _signs(self) -> list[Row]:
         """What stands before a run's name; colour only repeats the sign and the word."""
         palette, glyphs = palette_of(self), glyphs_of(self)
-        text = Text().append("signs of a run\n", palette.accent)
+        found = [row("", Text("signs of a run", palette.accent))]
         for state, meaning in STATES.items():
-            text.append(f"  {glyphs.states[state]}  ", palette.state(state)).append(f"{state.value:<12}")
-            text.append(f"{meaning}\n", palette.quiet)
+            lead = Text(f"  {glyphs.states[state]}  ", palette.state(state)).append(f"{state.value:<12}", palette.text)
+            found.append(row(lead, Text(meaning, palette.quiet)))
         signs = (glyphs.marked, glyphs.pinned, glyphs.best, glyphs.up, glyphs.down)
         for sign, (word, meaning) in zip(signs, OTHERS.items(), strict=True):
-            text.append(f"  {sign}  {word:<12}").append(f"{meaning}\n", palette.quiet)
-        return text
+            found.append(row(f"  {sign}  {word:<12}", Text(meaning, palette.quiet)))
+        return found
 
     def action_leave(self) -> None:
         self.dismiss(None)
@@ -112,6 +136,9 @@ def sections(screen: Screen[Any]) -> Iterator[tuple[str, Rows]]:
 
 def _heading(active: ActiveBinding) -> str:
     pane = (active.binding.id or "").partition(".")[0]
-    if pane in PANES and any(of_pane(pane)):
-        return PANES[pane]
-    return {"table": "the list", "chart": "the curves", "log": "the log", "form": "the form"}.get(pane, "here")
+    return PANES.get(pane, "here")
+
+
+def _move(keys: str, word: str, quiet: Style) -> Text:
+    """`j ↓ down`, not to be torn apart at a line's end."""
+    return Text(keys.replace(" ", "\xa0"), "bold").append(f"\xa0{word.replace(' ', chr(0xA0))}", quiet)

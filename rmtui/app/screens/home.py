@@ -13,7 +13,7 @@ from rmtui.app.chrome import KeyLine, TopBar, short_path
 from rmtui.app.curtain import Curtain
 from rmtui.app.filterline import FilterLine
 from rmtui.app.listkeys import ListKeys
-from rmtui.app.load import CurvesLoaded, Wanted, load_curves, overlay
+from rmtui.app.load import MOST_RUNS, CurvesLoaded, Wanted, forget_crowd, load_curves, overlay
 from rmtui.app.logs import LogOpened, open_log
 from rmtui.app.panel import RunPanel
 from rmtui.app.summary import Summarised, summarise
@@ -70,9 +70,9 @@ class HomeScreen(Curtain, ListKeys):
         marked = self._marked_runs()
         return marked or super().chosen()
 
-    def _marked_runs(self) -> list[Run]:
+    def _marked_runs(self, most: int | None = None) -> list[Run]:
         found = []
-        for run_id in self.table.marked:
+        for run_id in self.table.marked[:most]:
             try:
                 found.append(self.feed.index.run(run_id))
             except UserError:
@@ -87,7 +87,9 @@ class HomeScreen(Curtain, ListKeys):
             self._filter("")
         self._tell_landmarks()
         self.table.set_marked(self.memory.marked)
-        if self.memory.cursor:
+        if self.rmtui.awaited:
+            self.await_run(self.rmtui.awaited)
+        elif self.memory.cursor:
             self.table.select(self.memory.cursor)
         self._tell_top()
         if self.feed.index.trouble:
@@ -101,13 +103,15 @@ class HomeScreen(Curtain, ListKeys):
         self._show_rows()
         if self._awaited and self.table.select(self._awaited):
             self._awaited = ""
-        if self._facts() != self._followed:
+        crowded = not set(self.rmtui.counts.changed).isdisjoint(self.table.marked[MOST_RUNS:])
+        forget_crowd()
+        if crowded or self._facts() != self._followed:
             self._show_current()
             self._follow()
 
     def _facts(self) -> list[Run | None]:
         """Everything that the panel shows: when it is as it was, nothing is drawn."""
-        return [self.current(), *self._marked_runs()]
+        return [self.current(), *self._marked_runs(MOST_RUNS)]
 
     def await_run(self, run_id: str) -> None:
         """Put the cursor on a run that was launched just now, as soon as it is in the list."""
@@ -125,7 +129,7 @@ class HomeScreen(Curtain, ListKeys):
         parts = [f"{counts.alive} running"] if counts.alive else []
         parts += [f"{counts.queued} queued"] if counts.queued else []
         total = self.feed.index.count("")
-        middle = " · ".join([*parts, f"{total} run{'' if total == 1 else 's'}"])
+        middle = " · ".join([*parts, f"{total} run{'' if total == 1 else 's'}", *filter(None, [self.rmtui.remark])])
         self.query_one(TopBar).tell(
             f"rmtui  {short_path(self.ws.root)}", middle, self.rmtui.works.words or self.rmtui.devices
         )
@@ -171,10 +175,10 @@ class HomeScreen(Curtain, ListKeys):
             self.panel.log_view.open(None)
             self.table.set_slots({})
             return
-        shown = overlay(run, self._marked_runs())
+        shown = overlay(run, self._marked_runs(MOST_RUNS))
         self.table.set_slots({one.run_id: one.slot for one in shown})
         charts = self.panel.charts
-        wanted = self._wanted = Wanted(shown, charts.view, charts.columns)
+        wanted = self._wanted = Wanted(shown, charts.view, charts.columns, self._crowd(run))
         self._fetch_curves(wanted)
         if self._log_of != run.id:
             self._log_of = run.id
@@ -184,6 +188,10 @@ class HomeScreen(Curtain, ListKeys):
         if self._reader is not None:
             self._reader.stop()
         self._reader = self.set_timer(READ_SECONDS, self._read_figures)
+
+    def _crowd(self, run: Run) -> tuple[str, ...]:
+        """Marked runs beyond those with a colour."""
+        return tuple(run_id for run_id in self.table.marked[MOST_RUNS:] if run_id != run.id)
 
     def _fetch_curves(self, wanted: Wanted) -> None:
         """In a thread; those of the first frame here and now, since all else waits for them."""

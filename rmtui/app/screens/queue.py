@@ -17,6 +17,7 @@ from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.runactions import Done, RunActions
 from rmtui.app.widgets import figures
 from rmtui.app.widgets.choices import Choices
+from rmtui.app.widgets.columns import done, ends_at
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.records.facts import Run
@@ -77,8 +78,9 @@ class QueueScreen(RunActions):
         palette, glyphs = palette_of(self), glyphs_of(self)
         items.clear_options()
         for run in message.alive:
-            text = Text(f"{glyphs.states[run.state]} {run.name}  ", palette.state(run.state))
-            items.add_option(Option(text.append(run.state.value, palette.quiet), disabled=True))
+            name = figures.fit(run.name, 26, ellipsis=glyphs.ellipsis)
+            text = Text(f"  {glyphs.states[run.state]}  {name}  ", palette.state(run.state))
+            items.add_option(Option(text.append(_under_way(run), palette.quiet), disabled=True))
         items.add_options([Option(self._line(place), id=place.id) for place in message.places])
         if not message.places:
             items.add_option(Option(Text("nothing waits; ctrl+q in a form queues a run", palette.quiet), disabled=True))
@@ -140,3 +142,11 @@ class QueueScreen(RunActions):
             return f"{len(started)} waiting again" if started else "every waiting run is attended"
 
         self._do("start again", job)
+
+
+def _under_way(run: Run) -> str:
+    """`running  80 %  ends 14:32`."""
+    share, end = done(run), ends_at(run, time.time())
+    parts = [run.state.value, f"{int(100 * share)} %" if share is not None else ""]
+    parts.append(f"ends {figures.clock(end, time.time())}" if end else "")
+    return "  ".join(filter(None, parts))

@@ -30,6 +30,10 @@ LOOK_SECONDS = 5.0
 """Between two looks at the devices while the run is alive."""
 
 
+PANES = {"overview": "overview", "log": "logpane", "details": "details"}
+"""Actions of the panes, with the ids of what they show."""
+
+
 class RunScreen(RunActions):
     """Three panes: 1 curves, 2 log, 3 details."""
 
@@ -68,6 +72,12 @@ class RunScreen(RunActions):
 
     def current(self) -> Run | None:
         return self._run
+
+    def offers(self, action: str) -> bool:
+        """Of the panes, those that are not on screen."""
+        if action in PANES:
+            return bool(self.query_one(ContentSwitcher).current != PANES[action])
+        return super().offers(action)
 
     def on_mount(self) -> None:
         self._fetch()
@@ -224,6 +234,7 @@ class RunScreen(RunActions):
     def _pane(self, name: str, target: str) -> None:
         self.query_one(ContentSwitcher).current = name
         self.query_one(target).focus()
+        self.query_one(KeyLine).renew()
 
     def action_overview(self) -> None:
         self._pane("overview", "#loss")
