@@ -14,7 +14,7 @@ from rmtui.errors import UserError
 MAX_FILES = 20_000
 MAX_BYTES = 64 << 30
 _WEIGHTS = ("checkpoints", "model")
-_TOP = {"spec.toml", "meta.toml", "control", "validation", *_WEIGHTS}
+_TOP = {"spec.toml", "meta.toml", "events.jsonl", "forecasts.jsonl", "control", "validation", *_WEIGHTS}
 
 
 def is_bundle(path: Path) -> bool:
@@ -42,8 +42,15 @@ def pack(folder: Path, out: Path, weights: bool = False) -> None:
 def _files(folder: Path, weights: bool) -> Iterator[Path]:
     for path in folder.rglob("*"):
         inside = path.relative_to(folder)
-        if path.is_file() and not path.is_symlink() and (weights or inside.parts[0] not in _WEIGHTS):
+        wanted = _has_place(inside.parts) and (weights or inside.parts[0] not in _WEIGHTS)
+        if wanted and path.is_file() and not path.is_symlink():
             yield path
+
+
+def _has_place(parts: tuple[str, ...]) -> bool:
+    """Whether a file belongs to the run itself; mirrors of other programs (trackers/, wandb/) stay behind."""
+    top = parts[0]
+    return (top in _TOP or top.startswith("attempt-") or top.endswith(".json")) and "wandb" not in parts
 
 
 def _nameless(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -99,7 +106,7 @@ def _checked(archive: Path, member: tarfile.TarInfo) -> tuple[str, ...]:
         or len(parts) < 2
         or member.name.startswith("/")
         or any(part in ("..", ".") or "\\" in part or "\0" in part for part in parts)
-        or not (parts[1] in _TOP or parts[1].startswith("attempt-") or parts[1].endswith(".json"))
+        or not _has_place(parts[1:])
         or parts[0].startswith(".")
     )
     if strange:

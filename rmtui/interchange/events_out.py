@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rmtui.errors import UserError
-from trainer.events import number
+from trainer.events import number, plain
+
+_MARK = re.compile(r"\.rmtui-[0-9a-f]{16}$")
 
 
-def write(document: Mapping[str, Any], folder: Path) -> None:
+def mark(document: Mapping[str, Any]) -> str:
+    """The end of the event file's name: which figures it holds."""
+    held = json.dumps(plain(document["metrics"]), sort_keys=True)
+    return f".rmtui-{hashlib.sha256(held.encode()).hexdigest()[:16]}"
+
+
+def is_ours(path: Path) -> bool:
+    """An event file that an export made; files of others in the same folder are left alone."""
+    return _MARK.search(path.name) is not None
+
+
+def write(document: Mapping[str, Any], folder: Path, suffix: str = "") -> None:
     """One run's metrics as scalars (float32, TensorBoard's own precision) under `folder`."""
     try:
         from tensorboard.compat.proto.event_pb2 import Event
@@ -21,7 +37,7 @@ def write(document: Mapping[str, Any], folder: Path) -> None:
         raise UserError(
             "cannot write TensorBoard files", "tensorboard is not installed", "pip install 'rmtui[tensorboard]'"
         ) from None
-    writer = EventFileWriter(str(folder), max_queue_size=1000)
+    writer = EventFileWriter(str(folder), max_queue_size=1000, filename_suffix=suffix)
     try:
         for name, points in document["metrics"].items():
             for step, value in points:

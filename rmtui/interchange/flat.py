@@ -1,4 +1,4 @@
-"""Runs as CSV (a row a run and step, full precision) and as Markdown (what one pastes into a pull request)."""
+"""Runs as CSV (a row a run and step, full precision) and as a Markdown table (a row a run and epoch)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from rmtui.guide import tables
 
 
 def csv_text(documents: Sequence[Mapping[str, Any]]) -> str:
@@ -34,26 +36,22 @@ def _exact(value: Any) -> str:
 
 def markdown_text(documents: Sequence[Mapping[str, Any]]) -> str:
     """One table: a row a run and epoch."""
-    lines = ["| run | state | epoch | train_loss | val_loss | val_acc | pairs |", "|---|---|--:|--:|--:|--:|--:|"]
-    for document in documents:
-        for epoch in document["epochs"] or [{}]:
-            cells = [
-                _plain(document["name"]),
-                document["state"],
-                _figure(epoch.get("epoch"), "{}"),
-                _figure(epoch.get("train_loss"), "{:.4f}"),
-                _figure(epoch.get("val_loss"), "{:.4f}"),
-                _figure(epoch.get("val_acc"), "{:.1%}"),
-                _figure(epoch.get("val_pairs"), "{}"),
-            ]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    head = ["run", "state", "epoch", "train_loss", "val_loss", "val_acc", "pairs"]
+    rows = [_row(document, epoch) for document in documents for epoch in document["epochs"] or [{}]]
+    return tables.pipes([head, *rows], head[0]) + "\n"
+
+
+def _row(document: Mapping[str, Any], epoch: Mapping[str, Any]) -> list[str]:
+    return [
+        str(document["name"]),
+        str(document["state"]),
+        _figure(epoch.get("epoch"), "{}"),
+        _figure(epoch.get("train_loss"), "{:.4f}"),
+        _figure(epoch.get("val_loss"), "{:.4f}"),
+        _figure(epoch.get("val_acc"), "{:.1%}"),
+        _figure(epoch.get("val_pairs"), "{}"),
+    ]
 
 
 def _figure(value: Any, form: str) -> str:
-    return "–" if value is None else form.format(value)
-
-
-def _plain(name: str) -> str:
-    """A name that cannot break the table or become markup."""
-    return "".join("\\" + letter if letter in r"\`*_[]<>|" else letter for letter in str(name))
+    return "–" if value is None else value if isinstance(value, str) else form.format(value)

@@ -140,7 +140,7 @@ def _epoch_number(text: str, from_zero: bool) -> int:
 
 def _repeats(known: dict[str, float], figures: list[_Figure]) -> bool:
     """The line says again, with another value, what this epoch already has."""
-    return any(name in known and known[name] != value for name, value, _, _ in figures)
+    return any(name in known and known[name] != value for name, value, _, written in figures if written not in LOOSE)
 
 
 def _figures(line: str) -> Iterator[_Figure]:

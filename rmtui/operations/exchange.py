@@ -12,11 +12,14 @@ from typing import Any
 
 from rmtui import presets
 from rmtui.errors import UserError
+from rmtui.guide import tables
+from rmtui.guide.comparison import MOST
 from rmtui.interchange import bundle, events_out, flat, report
 from rmtui.interchange.facts import Foreign
 from rmtui.interchange.sources import Harvest, gather
 from rmtui.interchange.text import identity
 from rmtui.interchange.yaml_config import read_yaml
+from rmtui.operations.compare import compare
 from rmtui.operations.runs import reading, show
 from rmtui.presets import Preset
 from rmtui.records.facts import Run
@@ -153,8 +156,13 @@ def document(index: Index, run: Run) -> dict[str, Any]:
 
 
 def export(ws: Workspace, refs: Sequence[str], form: str, out: Path | None, weights: bool = False) -> str | None:
-    """Write runs in one format; returns the text where `out` is None. Files are renamed into place when complete."""
+    """Write runs in one format; returns the text where `out` is None. Files are renamed into place when complete.
+
+    Two to six runs as Markdown are a comparison, as `compare --markdown` writes it.
+    """
     form = form or _format_of(out)
+    if form == "markdown" and 2 <= len(set(refs)) <= MOST:
+        return _leave(tables.markdown(compare(ws, refs)), out)
     with reading(ws) as index:
         runs = [index.run(index.resolve(ref)) for ref in refs]
         if form == "tar":
@@ -164,7 +172,11 @@ def export(ws: Workspace, refs: Sequence[str], form: str, out: Path | None, weig
     if form == "tensorboard":
         _export_events(documents, out)
         return None
-    text = _text(form, documents)
+    return _leave(_text(form, documents), out)
+
+
+def _leave(text: str, out: Path | None) -> str | None:
+    """Into the file; without one back to the caller."""
     if out is None:
         return text
     write_file(out, text)
@@ -222,12 +234,21 @@ def _export_events(documents: Sequence[Mapping[str, Any]], out: Path | None) -> 
 
 
 def _export_run_events(document: Mapping[str, Any], out: Path, name: str) -> None:
-    """Written aside and moved in when complete, so that TensorBoard never reads a part."""
+    """Written aside and moved in when complete, so that TensorBoard never reads a part.
+
+    An earlier export is left alone where the run still says the same, and replaced where it says something else.
+    """
+    mark = events_out.mark(document)
+    before = [path for path in (out / name).glob("*") if events_out.is_ours(path)]
+    if any(path.name.endswith(mark) for path in before):
+        return
     partial = out / f".{name}.{os.getpid()}.partial"
     try:
-        events_out.write(document, partial)
+        events_out.write(document, partial, mark)
         (out / name).mkdir(parents=True, exist_ok=True)
         for file in partial.iterdir():
             file.replace(out / name / file.name)
+        for file in before:
+            file.unlink()
     finally:
         shutil.rmtree(partial, ignore_errors=True)

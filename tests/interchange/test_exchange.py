@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import make_run_folder, make_workspace
+from support import START, make_run_folder, make_workspace, training
 
+from rmtui.cli import main
 from rmtui.errors import UserError
+from rmtui.interchange.sources import gather
 from rmtui.operations import exchange, watch
 from rmtui.operations.resume import resume
 from rmtui.operations.runs import reading, set_note, set_tags, show
 from rmtui.workspace import Workspace
-from trainer.events import number
+from trainer.events import Event, number
 
 
 @pytest.fixture
@@ -99,6 +101,72 @@ def test_tensorboards_own_reader_reads_the_same_numbers(ws: Workspace, tmp_path:
         assert found == [(step, pytest.approx(number(value), rel=1e-6)) for step, value in points]
 
 
+def event_files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_second_tensorboard_export_adds_nothing_and_a_changed_run_replaces_the_first(
+    ws: Workspace, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard")
+    log, out = tmp_path / "grows.log", tmp_path / "tb"
+    log.write_text("Epoch 1: val_loss=0.5\n")
+    followed, *_ = watch.follow(ws, log, once=True)
+    run_id = followed.split()[0]
+    beside = out / run_id / "events.out.tfevents.1.other"
+    beside.parent.mkdir(parents=True)
+    beside.write_bytes(b"somebody else's")
+    exchange.export(ws, ["grows"], "tensorboard", out)
+    first = event_files(out)
+    exchange.export(ws, ["grows"], "tensorboard", out)
+    assert event_files(out) == first and len(first) == 2
+    log.write_text("Epoch 1: val_loss=0.5\nEpoch 2: val_loss=0.25\n")
+    list(watch.follow(ws, log, once=True))
+    exchange.export(ws, ["grows"], "tensorboard", out)
+    assert len(event_files(out)) == 2
+    (run,) = gather([next(path for path in beside.parent.iterdir() if path != beside)]).runs
+    assert [point[:2] for point in run.series["val_loss"]] == [(1.0, 0.5), (2.0, 0.25)]
+    assert beside.read_bytes() == b"somebody else's"
+
+
+def test_a_tensorboard_export_comes_back_with_the_validations_own_accuracy(ws: Workspace, tmp_path: Path) -> None:
+    """`accuracy` of a training step and `val_acc` are two figures; neither stands in for the other."""
+    pytest.importorskip("tensorboard")
+    events = [*training(epochs=1), Event("step", START + 500, 21, 1.05, {"accuracy": 0.25, "loss": 0.5})]
+    make_run_folder(ws, "both", events=events)
+    exchange.export(ws, ["both"], "tensorboard", tmp_path / "tb")
+    (run,) = gather([tmp_path / "tb"]).runs
+    assert [value for _, value, _ in run.series["val_acc"]] == [pytest.approx(0.685)]
+    assert [(step, value) for step, value, _ in run.series["accuracy"]] == [(21, 0.25)]
+
+
+def test_pandas_reads_the_same_numbers_from_the_csv(ws: Workspace, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    exchange.export(ws, ["helpful-A-1", "20260102"], "", tmp_path / "runs.csv")
+    table = pandas.read_csv(tmp_path / "runs.csv", float_precision="round_trip")
+    for document in exported(ws, "helpful-A-1", "20260102"):
+        rows = table[table["run"] == document["id"]].set_index("step")
+        for name, points in document["metrics"].items():
+            assert list(rows[name].dropna().items()) == [(step, number(value)) for step, value in points]
+
+
+def test_a_tarball_leaves_mirrors_behind_and_brings_an_imported_run(
+    ws: Workspace, other: Workspace, tmp_path: Path
+) -> None:
+    """A training with live mirrors, and a run that came from a log."""
+    mirrored = make_run_folder(ws, "mirrored", run_id="20260106-000000-ffff").path / "trackers" / "wandb"
+    mirrored.mkdir(parents=True)
+    (mirrored / "run.wandb").write_bytes(b"x")
+    (tmp_path / "old.log").write_text("Epoch 1: train_loss=0.9, val_loss=0.6, val_acc=70%\n")
+    exchange.import_paths(ws, [tmp_path / "old.log"])
+    for name in ("mirrored", "old"):
+        exchange.export(ws, [name], "", tmp_path / f"{name}.tar.gz")
+        (imported,) = exchange.import_paths(other, [tmp_path / f"{name}.tar.gz"]).runs
+        first, second = exported(ws, name), exported(other, imported.id)
+        assert first == second and first["epochs"]
+    assert not list(other.runs.rglob("*.wandb"))
+
+
 def test_the_report_holds_curves_and_no_foreign_markup(ws: Workspace) -> None:
     page = exchange.export(ws, ["helpful-A-1", "20260102"], "html", None)
     assert page is not None
@@ -113,6 +181,17 @@ def test_markdown_is_one_table_with_unknown_figures_as_a_dash(ws: Workspace) -> 
     lines = text.splitlines()
     assert len(lines) == 2 + 3
     assert all(line.count("|") == 8 for line in lines)
+
+
+def test_two_runs_as_markdown_are_the_comparison_that_compare_writes(
+    ws: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["-C", str(ws.root)]
+    assert main([*words, "compare", "helpful-A-1", "20260102", "--markdown", "--lang", "en"]) == 0
+    wanted = capsys.readouterr().out
+    text = exchange.export(ws, ["helpful-A-1", "20260102"], "markdown", None)
+    assert text is not None and text.strip() == wanted.strip()
+    assert "<b>" not in text.replace("\\<b>", "")
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing_behind(ws: Workspace, tmp_path: Path) -> None:

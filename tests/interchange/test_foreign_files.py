@@ -42,6 +42,23 @@ def test_a_trainer_state_gives_epochs_steps_and_the_adapter(tmp_path: Path) -> N
     assert [point[:2] for point in run.series["learning_rate"]] == [(10.0, 1e-5), (20.0, 5e-6)]
 
 
+def test_transformers_own_reader_gives_the_same_numbers(tmp_path: Path) -> None:
+    """TRL's names: `accuracy` and `margin` are of a training step's pairs, `eval_…` of the validation set."""
+    transformers = pytest.importorskip("transformers")
+    path = tmp_path / "out" / "checkpoint-40" / "trainer_state.json"
+    path.parent.mkdir(parents=True)
+    steps = [{"epoch": 0.5, "step": 10, "loss": 0.7012345678901234, "accuracy": 0.25, "margin": -0.1, "grad_norm": 2.5}]
+    history = [*STATE["log_history"][:2], *steps, *STATE["log_history"][2:]]
+    state = transformers.TrainerState(log_history=history, num_train_epochs=2, train_batch_size=4, global_step=40)
+    state.save_to_json(str(path))
+    held = transformers.TrainerState.load_from_json(str(path)).log_history
+    run = trainer_state.read_state(path)
+    theirs = {"loss": "loss", "learning_rate": "learning_rate", "accuracy": "accuracy", "margin": "margin"}
+    theirs |= {"val_loss": "eval_loss", "val_acc": "eval_accuracy", "reward_margin": "eval_margin"}
+    for ours, name in theirs.items():
+        assert [point[:2] for point in run.series[ours]] == [(row["step"], row[name]) for row in held if name in row]
+
+
 def test_of_many_checkpoints_the_newest_history_counts_once(tmp_path: Path) -> None:
     for step in (20, 40, 100):
         folder = tmp_path / "out" / f"checkpoint-{step}"

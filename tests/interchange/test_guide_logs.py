@@ -73,6 +73,14 @@ def test_an_accuracy_that_makes_no_sense_is_left_out_and_said(tmp_path: Path) ->
     assert "accuracy" in run.notes[0]
 
 
+def test_a_steps_accuracy_never_stands_in_for_the_validations(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_text("Epoch 1: step 10 loss=0.7 acc=0.55\nEpoch 1: val_loss=0.6, val_acc=71%\nEpoch 1 acc=0.50\n")
+    (run,) = read_logs([path])
+    assert run.epochs == (Epoch(1, val_loss=0.6, val_acc=0.71),)
+    assert list(run.series["acc"]) == [(10.0, 0.55, None)]
+
+
 def test_epochs_counted_from_zero_become_first_and_second(tmp_path: Path) -> None:
     (run,) = read(tmp_path, "Epoch 0: val_loss=0.6\nEpoch 1: val_loss=0.5\n")
     assert [(epoch.epoch, epoch.val_loss) for epoch in run] == [(1, 0.6), (2, 0.5)]

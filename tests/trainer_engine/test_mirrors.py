@@ -1,5 +1,6 @@
 """Live mirrors: what TensorBoard, W&B and trackio hold afterwards is what events.jsonl says, number by number."""
 
+import importlib.util
 import json
 import sqlite3
 
@@ -63,7 +64,8 @@ def test_an_offline_wandb_run_holds_what_the_events_say(mirrored):
 
 
 def test_trackio_holds_what_the_events_say(mirrored, tmp_path):
-    pytest.importorskip("trackio")
+    if importlib.util.find_spec("trackio") is None:  # it reads TRACKIO_DIR when it is imported
+        pytest.skip("trackio is not installed")
     world = mirrored("trackio")
     assert world.codes == [0, 0], world.log()
     found = {}
