@@ -133,7 +133,7 @@ def _report_responses(scorer: Scorer, responses: Sequence[Response], args: argpa
     if args.json:
         print(json.dumps({"responses": len(found), "mean": mean, "scores": lines}, ensure_ascii=False))
     else:
-        print(f"{len(found)} responses, mean reward {mean:.4f}", file=sys.stderr)
+        print(f"{_count(len(found), 'response')}, mean reward {mean:.4f}", file=sys.stderr)
     return 0
 
 
@@ -183,9 +183,13 @@ def words(report: dict[str, Any]) -> str:
 def _words(before: str, held: dict[str, Any]) -> str:
     low, high = held["interval"]
     return (
-        f"{before}accuracy {held['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}) on {held['pairs']} pairs, "
-        f"{held['ties']} ties, loss {held['loss']:.4f}"
+        f"{before}accuracy {held['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}) "
+        f"on {_count(held['pairs'], 'pair')}, {_count(held['ties'], 'tie')}, loss {held['loss']:.4f}"
     )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _leave(lines: Iterable[dict[str, Any]], out: Path | None, stream: TextIO | None) -> None:
