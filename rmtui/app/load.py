@@ -9,6 +9,7 @@ from typing import Any
 from textual.message import Message
 
 from rmtui.app.widgets.curves import Axis, Band, Curve, View, finite
+from rmtui.errors import UserError
 from rmtui.records.facts import Run
 from rmtui.records.index import Index
 
@@ -33,6 +34,8 @@ class Wanted:
     """The run under the cursor first; of the others only the validation curves are drawn."""
     view: View
     columns: int
+    crowd: tuple[str, ...] = ()
+    """Ids of further runs: quiet lines behind."""
 
 
 @dataclass
@@ -44,8 +47,13 @@ class CurvesLoaded(Message):
     accuracies: tuple[Curve, ...]
 
 
-def load_curves(index: Index, wanted: Wanted, every_train: bool = True) -> CurvesLoaded:
-    """`every_train=False`: of a comparison, validation curves only."""
+Kept = dict[object, Curve | None]
+"""Quiet lines as they were read: two hundred of them are not to be read again for each run that the cursor passes."""
+
+
+def load_curves(index: Index, wanted: Wanted, every_train: bool = True, kept: Kept | None = None) -> CurvesLoaded:
+    """`every_train=False`: of a comparison, validation curves only. `kept`: valid while the index has nothing new."""
+    kept = {} if kept is None else kept
     losses: list[Curve] = []
     accuracies: list[Curve] = []
     alone = len(wanted.runs) == 1
@@ -55,7 +63,28 @@ def load_curves(index: Index, wanted: Wanted, every_train: bool = True) -> Curve
             losses += _train_curves(index, shown, known, wanted, alone)
         losses += _curve(index, shown, "val_loss", "val" if alone else shown.name, known, wanted, dashed=True)
         accuracies += _curve(index, shown, "val_acc", "val_acc" if alone else shown.name, known, wanted)
-    return CurvesLoaded(wanted, tuple(losses), tuple(_with_best(curve) for curve in accuracies))
+    accuracies = [_with_best(curve) for curve in accuracies]
+    behind = [
+        [_crowded(index, run_id, metric, wanted, kept) for run_id in wanted.crowd] for metric in ("val_loss", "val_acc")
+    ]
+    return CurvesLoaded(wanted, (*_there(behind[0]), *losses), (*_there(behind[1]), *accuracies))
+
+
+def _crowded(index: Index, run_id: str, metric: str, wanted: Wanted, kept: Kept) -> Curve | None:
+    """A quiet line; None for a run that is gone or has no such figure."""
+    key = (run_id, metric, wanted.view.axis, wanted.view.window, wanted.columns)
+    if key not in kept:
+        window = wanted.view.window
+        try:
+            series = index.series(run_id, metric, wanted.columns, wanted.view.axis.value, window.low, window.high)
+        except UserError:
+            return None
+        kept[key] = Curve.of(f"{run_id}/{metric}", run_id, series, quiet=True) if len(series) else None
+    return kept[key]
+
+
+def _there(curves: Sequence[Curve | None]) -> list[Curve]:
+    return [curve for curve in curves if curve is not None]
 
 
 def _train_curves(index: Index, shown: Shown, known: set[str], wanted: Wanted, alone: bool) -> list[Curve]:

@@ -13,7 +13,7 @@ from rmtui.app.chrome import KeyLine, TopBar, short_path
 from rmtui.app.curtain import Curtain
 from rmtui.app.filterline import FilterLine
 from rmtui.app.listkeys import ListKeys
-from rmtui.app.load import MOST_RUNS, CurvesLoaded, Wanted, forget_crowd, load_curves, overlay
+from rmtui.app.load import MOST_RUNS, CurvesLoaded, Kept, Wanted, load_curves, overlay
 from rmtui.app.logs import LogOpened, open_log
 from rmtui.app.panel import RunPanel
 from rmtui.app.summary import Summarised, summarise
@@ -40,6 +40,7 @@ class HomeScreen(Curtain, ListKeys):
     def __init__(self) -> None:
         super().__init__()
         self._wanted: Wanted | None = None
+        self._kept: Kept = {}
         self._log_of = ""
         self._settle: Timer | None = None
         self._awaited = ""
@@ -104,7 +105,7 @@ class HomeScreen(Curtain, ListKeys):
         if self._awaited and self.table.select(self._awaited):
             self._awaited = ""
         crowded = not set(self.rmtui.counts.changed).isdisjoint(self.table.marked[MOST_RUNS:])
-        forget_crowd()
+        self._kept = {}
         if crowded or self._facts() != self._followed:
             self._show_current()
             self._follow()
@@ -195,12 +196,12 @@ class HomeScreen(Curtain, ListKeys):
 
     def _fetch_curves(self, wanted: Wanted) -> None:
         """In a thread; those of the first frame here and now, since all else waits for them."""
-        feed = self.feed
+        feed, kept = self.feed, self._kept
         if not self.is_down:
-            self.ask("curves", lambda: load_curves(feed.index, wanted), group="curves")
+            self.ask("curves", lambda: load_curves(feed.index, wanted, kept=kept), group="curves")
             return
         try:
-            self._curves_loaded(load_curves(feed.index, wanted))
+            self._curves_loaded(load_curves(feed.index, wanted, kept=kept))
         except UserError as error:
             self.complain(error)
         self.lift()
