@@ -36,6 +36,9 @@ def main(argv: Sequence[str] | None = None, *, interruptible: bool = False) -> i
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"rmtui: {error}\n  → see that the disk has room and that you may write there", file=sys.stderr)
+        return 1
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Any
 
+from rmtui.cli.saying import reading_folders
 from rmtui.cli.verbs import Verb, add_json, nothing, print_json, workspace_folder
 
 
@@ -79,7 +80,7 @@ def _ls(args: argparse.Namespace) -> int:
     from rmtui.operations.runs import as_document, reading
 
     descending = args.sort not in ("name", "preset", "state", "data", "val_loss", "train_loss") and args.sort != "age"
-    with reading(_open(args)) as index:
+    with reading(_open(args), reading_folders()) as index:
         runs = index.runs(args.filter, args.sort, descending ^ args.reverse, args.limit, archived=args.all)
         print_json([as_document(run) for run in runs]) if args.json else listing.runs(runs)
         _say(index)
@@ -99,7 +100,7 @@ def _show(args: argparse.Namespace) -> int:
     from rmtui.cli import listing
     from rmtui.operations.runs import reading, show
 
-    with reading(_open(args)) as index:
+    with reading(_open(args), reading_folders()) as index:
         document = show(index, args.run)
         print_json(document) if args.json else listing.run(document)
         _say(index)
@@ -150,7 +151,7 @@ def _plot(args: argparse.Namespace) -> int:
 
     width = args.width or shutil.get_terminal_size((80, 24)).columns
     colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    with reading(_open(args)) as index:
+    with reading(_open(args), reading_folders()) as index:
         print(plot(index, args.runs, args.metric, args.x, width, args.height, colours))
         _say(index)
     return 0
@@ -249,7 +250,7 @@ def _rebuild(args: argparse.Namespace) -> int:
     from rmtui.operations.runs import rebuild
 
     ws = _open(args)
-    count, aside = rebuild(ws)
+    count, aside = rebuild(ws, reading_folders())
     if aside is not None:
         print(f"the damaged index was put aside as {aside}")
     print(f"{ws.database}: {count} runs")

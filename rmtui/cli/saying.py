@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,6 +41,25 @@ def end_line() -> None:
     """After a countdown: leave its line clean for what follows."""
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def reading_folders() -> Callable[[int, int], None]:
+    """Says on a terminal, from the second second on, how far a long reading of run folders has come."""
+    began = time.monotonic()
+    told = 0.0
+
+    def said(done: int, of: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if not sys.stderr.isatty() or now - began < 1.0:
+            return
+        if done == of:
+            end_line()
+        elif now - told > 0.2:
+            told = now
+            print(f"\r\x1b[Kreading run folders: {done:,} of {of:,}", end="", file=sys.stderr, flush=True)
+
+    return said
 
 
 def run_document(ws: Workspace, run_id: str) -> dict[str, Any]:

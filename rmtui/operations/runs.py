@@ -18,6 +18,7 @@ from rmtui.records.folder import RunFolder, checked_name
 from rmtui.records.imported import add_imported
 from rmtui.records.index import Index
 from rmtui.records.sqlite import Damaged, DatabaseError, set_aside
+from rmtui.records.sync import Progress
 from rmtui.workspace import Workspace, create
 
 _YEAR_9999 = 253_370_764_800
@@ -36,10 +37,10 @@ def init(path: Path, bare: bool = False) -> Workspace:
 
 
 @contextmanager
-def reading(ws: Workspace) -> Iterator[Index]:
+def reading(ws: Workspace, progress: Progress | None = None) -> Iterator[Index]:
     """An index that is up to date, or a temporary one in place of a faulty one (`index.trouble` says why)."""
     with Index.open_reading(ws) as index:
-        index.sync()
+        index.sync(progress)
         yield index
 
 
@@ -217,17 +218,17 @@ def _delete(folder: RunFolder) -> None:
         ) from error
 
 
-def rebuild(ws: Workspace) -> tuple[int, Path | None]:
+def rebuild(ws: Workspace, progress: Progress | None = None) -> tuple[int, Path | None]:
     """Make the index anew from the run folders: (runs, where a damaged one was put aside)."""
     aside: Path | None = None
     try:
-        return _rebuild(ws), None
+        return _rebuild(ws, progress), None
     except Damaged:
         aside = set_aside(ws.database)
-    return _rebuild(ws), aside
+    return _rebuild(ws, progress), aside
 
 
-def _rebuild(ws: Workspace) -> int:
+def _rebuild(ws: Workspace, progress: Progress | None) -> int:
     with Index.open(ws) as index:
-        index.rebuild()
+        index.rebuild(progress)
         return index.count(archived=True)

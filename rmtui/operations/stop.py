@@ -25,9 +25,10 @@ def stop(
     change of the status's words. A run that has ended is left as it is and its status returned.
     """
     run = RunFolder(ws.runs / run_id)
-    if _leave_queue(ws, run):
-        return state.status(run)
     before = state.status(run)
+    if before.state == State.QUEUED:
+        _leave_queue(ws, run)
+        before = state.status(run)  # it may have started a moment ago
     if before.state == State.UNKNOWN:
         raise UserError(f"{run_id} cannot be stopped from here", before.reason, "stop it where it runs")
     if not before.state.alive:
@@ -40,15 +41,13 @@ def stop(
     return _until_ended(ws, run, said) if wait else state.status(run)
 
 
-def _leave_queue(ws: Workspace, run: RunFolder) -> bool:
-    """Take a waiting run out of the line; False when it does not wait."""
+def _leave_queue(ws: Workspace, run: RunFolder) -> None:
+    """Take a run out of the line if it still waits."""
     with tickets.turn(ws.queue):
-        if state.status(run).state != State.QUEUED:
-            return False
-        if run.last_attempt() is None:
-            run.request_stop(False, _me())
-        tickets.remove(ws.queue, run.id)
-    return True
+        if state.status(run).state == State.QUEUED:
+            if run.last_attempt() is None:
+                run.request_stop(False, _me())
+            tickets.remove(ws.queue, run.id)
 
 
 def _until_ended(ws: Workspace, run: RunFolder, said: Callable[[Status], None] | None) -> Status:

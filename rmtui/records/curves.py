@@ -248,7 +248,11 @@ def _rolled_up(points: Iterable[tuple[int, int, int, float | None]]) -> dict[tup
     finest, *coarser = LEVELS
     made: dict[tuple[int, int, int], _Bucket] = {}
     for _, metric, step, value in points:
-        _put(made, (metric, finest, step >> finest), _bucket(step, value))
+        key = (metric, finest, step >> finest)
+        if (found := made.get(key)) is None:
+            made[key] = _bucket(step, value)
+        else:
+            found.merge(_bucket(step, value))
     below = list(made.items())
     for finer, level in zip(LEVELS, coarser, strict=False):
         above: dict[tuple[int, int, int], _Bucket] = {}

@@ -32,11 +32,16 @@ def store(connection: Connection, run: int, spec: Mapping[str, Any], meta: Mappi
     connection.execute("DELETE FROM tags WHERE run = ?", (run,))
     connection.executemany("INSERT INTO tags VALUES (?, ?)", [(tag, run) for tag in {tag.casefold() for tag in tags}])
     connection.execute("DELETE FROM settings WHERE run = ?", (run,))
-    for key, value in _flat(config, ""):
-        setting = _setting(connection, key)
-        number = float(value) if isinstance(value, (int, float)) and abs(value) < 1e300 else None
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        connection.execute("INSERT INTO settings VALUES (?, ?, ?, ?)", (setting, run, number, text.casefold()))
+    known = dict(connection.execute("SELECT key, id FROM setting_keys"))
+    rows = [(known.get(key) or _new_setting(connection, key), run, *_said(value)) for key, value in _flat(config, "")]
+    connection.executemany("INSERT INTO settings VALUES (?, ?, ?, ?)", rows)
+
+
+def _said(value: Any) -> tuple[float | None, str]:
+    """A value as a number, where it is one, and as a text."""
+    number = float(value) if isinstance(value, (int, float)) and abs(value) < 1e300 else None
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return number, text.casefold()
 
 
 def _flat(document: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -49,8 +54,7 @@ def _flat(document: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]
             yield f"{prefix}{key}", value
 
 
-def _setting(connection: Connection, key: str) -> int:
-    row = connection.execute("SELECT id FROM setting_keys WHERE key = ?", (key,)).fetchone()
-    if row is None:
-        row = (connection.execute("INSERT INTO setting_keys (key) VALUES (?)", (key,)).lastrowid,)
-    return int(row[0])
+def _new_setting(connection: Connection, key: str) -> int:
+    number = connection.execute("INSERT INTO setting_keys (key) VALUES (?)", (key,)).lastrowid
+    assert number is not None
+    return number

@@ -19,7 +19,7 @@ from rmtui.records.sqlite import Connection, DatabaseError, bound_log, check, fa
 from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
-    from rmtui.records.sync import Sync
+    from rmtui.records.sync import Progress, Sync
 
 _COLUMNS = (
     *("id", "name", "state", "reason", "resumable", "preset", "data", "created", "started", "ended", "host"),
@@ -97,15 +97,16 @@ class Index:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def sync(self) -> set[str]:
+    def sync(self, progress: Progress | None = None) -> set[str]:
         """Catch up with the folders; ids of runs that changed or vanished. Costs little when nothing happened.
 
+        `progress` hears (done, of how many) while many new folders are read.
         Where the database cannot be written (full disk, locked), what it holds can still be read: `trouble` says so.
         """
         try:
             self._reopen_if_replaced()
             with faults(self._path):
-                changed = self._sync.round()
+                changed = self._sync.round(progress)
                 if changed:
                     bound_log(self._connection, self._path)
         except DatabaseError as error:
@@ -143,11 +144,11 @@ class Index:
         with faults(self._path):
             return bool(self._sync.refresh(run_id))
 
-    def rebuild(self) -> None:
+    def rebuild(self, progress: Progress | None = None) -> None:
         """Read every run folder from its start. Raises Damaged where the database itself is."""
         with faults(self._path):
             check(self._connection, self._path)
-            self._sync.from_the_start()
+            self._sync.from_the_start(progress)
 
     def runs(
         self,

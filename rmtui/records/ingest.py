@@ -64,7 +64,7 @@ def _look(folder: RunFolder) -> _Seen:
     if (own := folder.path / "events.jsonl").is_file():
         sources[0] = own  # an imported run has events and no attempt
     launch = starts[-1].launch() if starts else {}
-    attempts = tuple(state.attempt_fact(folder, start) for start in starts)
+    attempts = tuple(state.attempt_fact(folder, start, status if start is starts[-1] else None) for start in starts)
     return _Seen(
         folder.spec(), folder.meta(), status, attempts, sources, str(launch.get("host", "")), folder_time, meta_time
     )

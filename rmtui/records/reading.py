@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -199,11 +199,16 @@ class _Batch:
         self._curves.flush()
         self._connection.execute(
             "INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (self._run, *asdict(self._progress).values()),
+            (self._run, *_values(self._progress).values()),
         )
         self._connection.execute(
-            "UPDATE documents SET figures = ? WHERE run = ?", (json.dumps(asdict(self.figures)), self._run)
+            "UPDATE documents SET figures = ? WHERE run = ?", (json.dumps(_values(self.figures)), self._run)
         )
+
+
+def _values(record: Progress | Figures) -> dict[str, Any]:
+    """What `dataclasses.asdict` gives, without copying what is inside."""
+    return {name: getattr(record, name) for name in record.__slots__}
 
 
 def _tokens(event: Event, batch: Mapping[str, int]) -> float | None:

@@ -132,14 +132,17 @@ def _version(connection: Connection, path: Path) -> int:
 
 @contextmanager
 def write(connection: Connection) -> Iterator[None]:
-    """One short transaction that takes the write lock at its start."""
-    connection.execute("BEGIN IMMEDIATE")
+    """One short transaction that takes the write lock at its start; inside another one, a part that fails alone."""
+    whole = not connection.in_transaction
+    begin, end = ("BEGIN IMMEDIATE", "COMMIT") if whole else ("SAVEPOINT part", "RELEASE part")
+    undo = ["ROLLBACK"] if whole else ["ROLLBACK TO part", "RELEASE part"]
+    connection.execute(begin)
     try:
         yield
-        connection.execute("COMMIT")
+        connection.execute(end)
     except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        for step in undo if connection.in_transaction else ():
+            connection.execute(step)
         raise
 
 

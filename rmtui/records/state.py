@@ -185,9 +185,9 @@ def _step_times(attempt: AttemptFolder) -> list[float]:
     return [event.t for event in events if event is not None and event.kind == "step"]
 
 
-def attempt_fact(folder: RunFolder, attempt: AttemptFolder) -> Attempt:
-    """One attempt as lists show it."""
-    now = attempt_status(folder, attempt)
+def attempt_fact(folder: RunFolder, attempt: AttemptFolder, status: Status | None = None) -> Attempt:
+    """One attempt as lists show it. `status`: the run's, where the attempt is its last and was looked at already."""
+    now = attempt_status(folder, attempt) if status is None or status.state == State.QUEUED else status
     launch, ended = attempt.launch(), attempt.exit() or {}
     return Attempt(
         n=attempt.n,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +16,7 @@ from support import START, make_run_folder, make_runs, make_workspace, training,
 from rmtui.errors import UserError
 from rmtui.operations import runs as operations
 from rmtui.records import ingest, sqlite
+from rmtui.records.folder import RunFolder
 from rmtui.records.index import Index
 from rmtui.workspace import Workspace, open_workspace
 
@@ -127,18 +130,45 @@ def test_an_index_locked_by_another_program(filled: Workspace) -> None:
             assert index.run(folder.id).name == "new"
 
 
-def test_a_workspace_that_cannot_be_written(filled: Workspace) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
-    filled.root.chmod(0o500)
+@contextlib.contextmanager
+def read_only(folder: Path):
+    """A folder that nobody may write in: by its rights, or, for root whom they do not stop, by a mount over it."""
+    if os.geteuid():
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(path.stat().st_mode & ~0o222)
+        undo = ["chmod", "-R", "u+w", folder]
+    else:
+        mounted = subprocess.run(["mount", "--bind", folder, folder], capture_output=True, text=True, check=False)
+        if mounted.returncode:
+            pytest.skip(f"root may write everywhere, and nothing can be mounted here: {mounted.stderr.strip()}")
+        subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
+        undo = ["umount", "-l", folder]
     try:
+        with pytest.raises(OSError):
+            (folder / "probe").touch()
+        yield
+    finally:
+        subprocess.run(undo, check=True)
+
+
+def test_a_workspace_that_cannot_be_written(filled: Workspace) -> None:
+    run = RunFolder(next(filled.runs.iterdir()))
+    command = [sys.executable, "-m", "rmtui", "-C", str(filled.root)]
+    with read_only(filled.root):
         ws = open_workspace(filled.root)
         assert not ws.database.is_relative_to(ws.root)
         with Index.open_reading(ws) as index:
             index.sync()
-            assert index.count() == 30
-    finally:
-        filled.root.chmod(0o700)
+            assert index.count() == 30 and index.trouble is None
+        listed = subprocess.run([*command, "ls", "--json"], capture_output=True, text=True, check=False)
+        assert listed.returncode == 0 and len(json.loads(listed.stdout)) == 30 and listed.stderr == ""
+        for words in (["note", run.id, "x"], ["pin", run.id], ["rm", run.id, "--yes"], ["stop", run.id]):
+            refused = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+            assert "Traceback" not in refused.stderr, refused.stderr
+            if words[0] != "stop":  # of a run that has ended: nothing to write
+                assert refused.returncode == 1, refused.stderr
+                assert "ead-only" in refused.stderr or "ermission denied" in refused.stderr, refused.stderr
+    assert run.meta() == {} and run.path.is_dir()
 
 
 @pytest.fixture
@@ -226,7 +256,7 @@ def test_eight_writers_at_once_lose_nothing(ws: Workspace) -> None:
 def test_the_write_ahead_log_is_folded_in(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "LONG_LOG", 1 << 20)
     short = make_run_folder(ws, "short")
-    long = make_run_folder(ws, "long", created=START + 5, events=training(epochs=10, steps_per_epoch=500))
+    long = make_run_folder(ws, "long", created=START + 5, events=training(epochs=20, steps_per_epoch=500))
     log = ws.database.with_name("runs.sqlite-wal")
     with Index.open(ws) as index:
         reader = sqlite.open_database(ws.database)
@@ -237,5 +267,5 @@ def test_the_write_ahead_log_is_folded_in(ws: Workspace, monkeypatch: pytest.Mon
         reader.execute("COMMIT")
         ingest.catch_up(ws, short)
         assert log.stat().st_size < 1 << 20
-        assert len(index.series_full(long.id, "loss")) == 5000
+        assert len(index.series_full(long.id, "loss")) == 10_000
         reader.close()
