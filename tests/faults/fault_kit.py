@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import launch_kit as kit
 import pytest
 
-from rmtui.records import proc, state
+from rmtui.launch import slots
+from rmtui.operations import runs as operations
+from rmtui.records import proc, state, tickets
 from rmtui.records.facts import State, Status
 from rmtui.records.folder import RunFolder
 from rmtui.records.index import Index
 from rmtui.workspace import Workspace
 from trainer.events import read_from
+
+REPO = str(Path(__file__).resolve().parents[2])
+WRAPPED = Path(__file__).with_name("wrapped_supervisor.py")
 
 
 @dataclass(frozen=True)
@@ -21,16 +41,16 @@ class Audit:
     node: pytest.Item
 
     def __call__(self, run: RunFolder, index: bool = True) -> Status:
-        """A final state, no tagged process, every acknowledged event readable, the index equal to the folders."""
+        """A final state, no tagged process, every acknowledged event and line readable, the index like the folders."""
         now = state.status(run)
-        orphans = [] if now.state.alive else kit.proc.tagged(run.id)
+        orphans = kit.proc.tagged(run.id)
         lost = acknowledged(run) - set(steps(run))
         self.node.user_properties.append(("fault", (str(now.state), len(lost), len(orphans))))
         assert now.state.final, f"{now.state}: {now.reason}"
         assert not orphans and not lost
+        assert acknowledged(run) <= said(run), "every line that was written is printed"
         if index:
-            found, wanted = indexed(self.ws, run), steps(run)
-            assert found == wanted, f"index {found}, folders {wanted}"
+            equal_after_rebuild(self.ws, run)
         return now
 
 
@@ -39,6 +59,14 @@ def acknowledged(run: RunFolder) -> set[int]:
     logs = [attempt.logs / "rank0.log" for attempt in run.attempts()]
     lines = [line for log in logs if log.exists() for line in log.read_text(errors="replace").splitlines()]
     return {int(line.split()[1]) for line in lines if line.startswith("step ")}
+
+
+def said(run: RunFolder) -> set[int]:
+    """The same, as `rmtui logs` prints it."""
+    from rmtui.operations import logs
+
+    printed = logs.lines(run) if logs.log_files(run) else []
+    return {int(line.split()[1]) for line in printed if line.startswith("step ")}
 
 
 def steps(run: RunFolder) -> list[int]:
@@ -51,16 +79,135 @@ def steps(run: RunFolder) -> list[int]:
     return sorted(found)
 
 
-def indexed(ws: Workspace, run: RunFolder) -> list[int]:
-    """Steps of the loss curve in the index, made anew from the folders."""
+def equal_after_rebuild(ws: Workspace, run: RunFolder) -> None:
+    """The index, in whatever state it was, after `rmtui rebuild`: what the folders say, to the last figure."""
     kit.until(lambda: not kit.supervised(run), "the supervisor's own last round")
-    for path in ws.root.glob("runs.sqlite*"):
-        path.unlink(missing_ok=True)
-    with Index.open(ws) as index:
-        index.sync()
-        if "loss" not in index.metrics(run.id):
-            return []
-        return [step for step, _ in index.series_full(run.id, "loss")]
+    operations.rebuild(ws)
+    with tempfile.TemporaryDirectory() as folder, Index(ws, Path(folder) / "fresh.sqlite") as fresh:
+        fresh.sync()
+        with Index.open(ws) as index:
+            assert told(index, run) == told(fresh, run)
+            found = [step for step, _ in told(index, run)[1].get("loss", [])]
+    assert found == steps(run), f"index {found}, folders {steps(run)}"
+
+
+def told(index: Index, run: RunFolder) -> tuple[dict[str, Any], dict[str, list[tuple[int, float]]]]:
+    """The document and every curve of a run."""
+    return operations.show(index, run.id), {name: index.series_full(run.id, name) for name in index.metrics(run.id)}
+
+
+def start_wrapped(ws: Workspace, what: str, value: object, **how: Any) -> RunFolder:
+    """What `launch.enqueue` does, with `wrapped_supervisor.py WHAT VALUE` in place of the supervisor."""
+    run = RunFolder.create(ws.runs, kit.spec(**how))
+    with tickets.turn(ws.queue):
+        tickets.add(ws.queue, run.id, 1, slots.needs_of(run.spec()))
+    fd = os.open(tickets.waiter_lock(ws.queue, run.id), os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    env = os.environ | {"PYTHONPATH": REPO}
+    words = [sys.executable, WRAPPED, what, str(value), "wait", run.path, "1", str(fd)]
+    with (run.control / "supervisor.log").open("ab") as log:
+        subprocess.run(words, env=env, pass_fds=[fd], stdout=log, stderr=log, start_new_session=True, check=True)
+    os.close(fd)
+    return run
+
+
+def launch_wrapped(ws: Workspace, what: str, value: object, **how: Any) -> int:
+    """`launch.start` in a process of its own, a fault at its N-th step; its exit code."""
+    words = [sys.executable, WRAPPED, what, str(value), "launch", ws.root, json.dumps(kit.spec(**how))]
+    env = os.environ | {"PYTHONPATH": REPO}
+    return subprocess.run(words, env=env, stdin=subprocess.DEVNULL, check=False).returncode
+
+
+def rmtui(ws: Workspace, *words: str, clock: int = 0) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own, its clock so many seconds off."""
+    code = (
+        "import faulthandler; faulthandler.dump_traceback_later(120, exit=True)\n"
+        "import sys, time; off = int(sys.argv.pop(1)); now, now_ns = time.time, time.time_ns\n"
+        "time.time, time.time_ns = lambda: now() + off, lambda: now_ns() + off * 10**9\n"
+        "from rmtui.cli import main; sys.exit(main())"
+    )
+    line = [sys.executable, "-c", code, str(clock), "-C", ws.root, *words]
+    env = os.environ | {"PYTHONPATH": REPO}
+    return subprocess.run(
+        line, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=150
+    )
+
+
+class AppOnATerminal:
+    """The app as a person has it open, on a pseudo-terminal."""
+
+    def __init__(self, ws: Workspace) -> None:
+        env = os.environ | {"PYTHONPATH": REPO, "TERM": "xterm-256color", "LINES": "45", "COLUMNS": "160"}
+        self._written = bytearray()
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 45, 160, 0, 0))
+        line = [sys.executable, "-m", "rmtui", "-C", ws.root]
+        self._app = subprocess.Popen(line, env=env, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+        os.close(slave)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := os.read(self._master, 1 << 16):
+                self._written += data
+
+    def alive(self) -> bool:
+        return self._app.poll() is None
+
+    def text(self) -> str:
+        """Everything it wrote, without the escape sequences."""
+        return re.sub(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|.)", " ", self._written.decode(errors="replace"))
+
+    def quit(self) -> int:
+        os.write(self._master, b"q")
+        return self._app.wait(60)
+
+    def close(self) -> None:
+        self._app.kill()
+        self._app.wait()
+        self._reader.join(10)
+        os.close(self._master)
+
+
+@contextlib.contextmanager
+def app_on_a_terminal(ws: Workspace) -> Iterator[AppOnATerminal]:
+    """Opened, working on its list, and left by its key in the end."""
+    app = AppOnATerminal(ws)
+    try:
+        kit.until(lambda: "stand-in" in app.text(), f"the list:\n{app.text()[-2000:]}")
+        before = len(app.text())
+        yield app
+        assert len(app.text()) > before, "it showed what went on"
+        assert app.quit() == 0, app.text()[-2000:]
+    finally:
+        app.close()
+
+
+class Metronome:
+    """How late a process that only sleeps gets its turn: what this machine adds to everything that is timed."""
+
+    CODE = (
+        "import sys, time\n"
+        "while True:\n"
+        "    began = time.perf_counter(); time.sleep(0.01)\n"
+        "    print(time.perf_counter() - began - 0.01, flush=True)\n"
+    )
+
+    def __enter__(self) -> Metronome:
+        self._file = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen([sys.executable, "-c", self.CODE], stdout=self._file)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._file.seek(0)
+        self._late = sorted(float(line) for line in self._file if line.endswith("\n"))
+        self._file.close()
+
+    def p99(self) -> float:
+        return self._late[int(0.99 * len(self._late))]
 
 
 def settle(ws: Workspace, run: RunFolder) -> Status:

@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+import signal
 
 import fault_kit
 import launch_kit as kit
 import pytest
 
-import rmtui
-from rmtui.launch import slots
-from rmtui.records import state, tickets
+from rmtui.records import proc, state, tickets
 from rmtui.records.facts import State
 from rmtui.records.files import lock_held
 from rmtui.records.folder import RunFolder
 
-WRAPPED = Path(__file__).with_name("wrapped_supervisor.py")
 STRIDE = 4
 """The steps are dealt to this many tests, so that they run beside each other."""
-
-
-def launch_with_fault(ws, n: int, how: str) -> RunFolder:
-    """What `launch.enqueue` does, with the wrapped supervisor in place of the real one."""
-    import fcntl
-
-    run = RunFolder.create(ws.runs, kit.spec(steps=3))
-    with tickets.turn(ws.queue):
-        tickets.add(ws.queue, run.id, 1, slots.needs_of(run.spec()))
-    fd = os.open(tickets.waiter_lock(ws.queue, run.id), os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(fd, fcntl.LOCK_EX)
-    env = os.environ | {"PYTHONPATH": str(Path(rmtui.__file__).parent.parent)}
-    words = [sys.executable, str(WRAPPED), str(n), how, "wait", str(run.path), "1", str(fd)]
-    with (run.control / "supervisor.log").open("ab") as log:
-        subprocess.run(words, env=env, pass_fds=[fd], stdout=log, stderr=log, start_new_session=True, check=True)
-    os.close(fd)
-    return run
 
 
 def supervisor_is_over(ws, run: RunFolder) -> bool:
@@ -48,11 +25,12 @@ def supervisor_is_over(ws, run: RunFolder) -> bool:
 
 @pytest.mark.parametrize("how", ["error", "kill"])
 @pytest.mark.parametrize("first", range(1, STRIDE + 1))
-def test_fault_at_every_step(ws, audit, how, first):
+def test_fault_at_every_step_of_the_supervisor(ws, audit, how, first):
     fired = []
     for n in range(first, 200, STRIDE):
-        run = launch_with_fault(ws, n, how)
+        run = fault_kit.start_wrapped(ws, how, n, steps=3)
         kit.until(lambda run=run: supervisor_is_over(ws, run), "the supervisor's end")
+        no_state_lies(run)
         settled = fault_kit.settle(ws, run)
         assert settled.state in (State.FINISHED, State.INTERRUPTED, State.FAILED), settled.reason
         assert audit(run).state == settled.state
@@ -61,3 +39,37 @@ def test_fault_at_every_step(ws, audit, how, first):
             break
         fired.append((run.control / "fault").read_text())
     assert len(fired) >= 3, fired
+    assert {"write", "fsync", "replace", "spawn"} & set(fired), fired
+
+
+def no_state_lies(run: RunFolder) -> None:
+    """Called alive only with something alive, and final only with nothing alive."""
+    now, processes = state.status(run), proc.tagged(run.id)
+    if now.state.alive and not now.supervised:
+        assert processes or state.status(run).state.final, f"{now.state} with nothing alive"
+    if now.state.final:
+        assert not proc.tagged(run.id), f"{now.state} with {processes}"
+
+
+@pytest.mark.parametrize("how", ["error", "kill"])
+def test_fault_at_every_step_of_a_launch(ws, audit, how):
+    """The folder, the ticket and the start of the supervisor: a run is there whole or not at all, and is never lost."""
+    fired, marker = [], ws.root / "fault"
+    for n in range(1, 100):
+        before = {path.name for path in ws.runs.glob("2*")}
+        code = fault_kit.launch_wrapped(ws, how, n, steps=2)
+        made = [RunFolder(path) for path in ws.runs.glob("2*") if path.name not in before]
+        assert len(made) <= 1
+        for run in made:
+            assert run.spec()["trainer"]["command"], "whole"
+            settled = fault_kit.settle(ws, run)
+            assert settled.state in (State.FINISHED, State.INTERRUPTED), settled.reason
+            audit(run)
+            if settled.state == State.INTERRUPTED:
+                assert (code, settled.resumable) == (1 if how == "error" else -signal.SIGKILL, True)
+        if not marker.exists():
+            assert (code, len(made)) == (0, 1)
+            break
+        fired.append(marker.read_text())
+        marker.unlink()
+    assert {"write", "fsync", "replace", "rename", "mkdir", "spawn"} <= set(fired), fired

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import app_pilot
 import fault_kit
 import launch_kit as kit
 import pytest
 
 from rmtui.errors import UserError
 from rmtui.launch.command import Command
-from rmtui.operations import launch
+from rmtui.operations import launch, stop
 from rmtui.operations.plan import Plan
 from rmtui.records import state
 from rmtui.records.facts import State
@@ -22,8 +27,10 @@ from rmtui.records.folder import run_folders
 from rmtui.records.index import Index
 from rmtui.records.tickets import Needs
 
-SECONDS = int(os.environ.get("RMTUI_FAULT_SECONDS", "10"))
-"""How long the many writers write; a minute where it is measured."""
+SECONDS = float(os.environ.get("RMTUI_FAULT_SECONDS", "60"))
+"""How long the many writers write."""
+LOCKED = 30.0
+"""How long another program holds the database."""
 
 
 @pytest.fixture
@@ -127,30 +134,73 @@ def test_a_read_only_workspace_is_read_and_refuses_launches(ws, small, audit):
 
 
 LOCKER = """
-import sqlite3, sys
+import sys, time
+from rmtui.records.sqlite import sqlite3
 held = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)
-held.execute("BEGIN EXCLUSIVE"); print("locked", flush=True); sys.stdin.read(); held.execute("ROLLBACK")
+held.execute("BEGIN EXCLUSIVE")
+end = time.monotonic() + float(sys.argv[2])
+held.execute("CREATE TABLE theirs (row)")
+print("locked", flush=True)
+sys.stdin.read()
+while time.monotonic() < end:
+    held.execute("INSERT INTO theirs VALUES (1)")
+    time.sleep(0.05)
+held.execute("ROLLBACK")
 """
 
 
-def test_a_locked_database_delays_neither_training_nor_stop(ws, audit):
+async def test_a_database_locked_for_half_a_minute_delays_nothing_but_the_list(tmp_path, audit):
+    """Two trainings, the command line and the app while another program is in the middle of a long transaction."""
+    ws = kit.make_workspace(tmp_path, "cpu_runs = 2\n")
     first = kit.start(ws, steps=4, hold_at=2)
     kit.until_step(first, 2)
-    kit.until(ws.database.exists, "the index")
-    holder = subprocess.Popen(
-        [sys.executable, "-c", LOCKER, ws.database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout.readline() == "locked\n"
-    kit.go(first)
-    assert kit.until_ended(first).state == State.FINISHED
-    second = kit.start(ws, steps=2)
-    assert kit.until_ended(second).state == State.FINISHED, "the next run does not wait for the index"
-    holder.communicate("")
-    with Index.open(ws) as index:
-        index.sync()
-        assert len(index.series_full(first.id, "loss")) == 4
-    audit(first)
-    audit(second)
+    async with app_pilot.opened(ws.root) as pilot:
+        await app_pilot.sees(pilot, "stand-in", "running")
+        with locked_by_another(ws.database) as holder:
+            kit.go(first)
+            second = kit.start(ws, steps=60, hold_at=50)
+            assert kit.until_ended(first).state == State.FINISHED
+            kit.until_step(second, 50)
+            assert (await off_screen(stop.stop, ws, second.id, wait=True)).state == State.STOPPED
+            listed = await off_screen(fault_kit.rmtui, ws, "ls")
+            assert listed.returncode == 0 and "locked by another program" in listed.stderr
+            assert "stand-in" in listed.stdout, "what was known last"
+            noted = await off_screen(fault_kit.rmtui, ws, "note", first.id, "kept")
+            assert noted.returncode == 0 and first.meta()["note"] == "kept"
+            await app_pilot.sees(pilot, "the list may be out of date")
+            await pilot.press("question_mark")
+            await app_pilot.sees(pilot, "sort by column left")
+            await pilot.press("escape")
+            assert holder.poll() is None, "all this happened while it was locked"
+        await app_pilot.sees(pilot, "finished", "stopped")
+        assert "out of date" not in app_pilot.shown(pilot)
+    for run, count in ((first, 4), (second, 50)):
+        log = (run.control / "supervisor.log").read_text()
+        assert log.count("locked by another program") <= 1, "said once"
+        assert len(fault_kit.steps(run)) == count
+        audit(run)
+    kit.clean_up(ws)
+
+
+@contextlib.contextmanager
+def locked_by_another(database: Path):
+    """A busy process that holds the write lock for `LOCKED` seconds at least, and as long as the block takes."""
+    began = time.monotonic()
+    words = [sys.executable, "-c", LOCKER, database, str(LOCKED)]
+    holder = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "locked\n"
+        yield holder
+        holder.communicate("")
+        assert holder.returncode == 0 and time.monotonic() - began >= LOCKED
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+async def off_screen(call, *args, **kwargs):
+    """A blocking call beside the app, which goes on meanwhile."""
+    return await asyncio.to_thread(call, *args, **kwargs)
 
 
 @pytest.mark.parametrize("how", ["middle", "cut", "deleted"])
@@ -197,25 +247,63 @@ def test_a_clock_set_back_disturbs_nothing(ws, audit):
     assert starts == sorted(starts), "the line keeps its order"
 
 
+def test_a_clock_set_back_under_the_supervisor_ends_nothing_early(ws, audit):
+    marker = ws.root / "clock"
+    run = fault_kit.start_wrapped(ws, "clock", marker, steps=60, hold_at=2, slow_save=True, grace=30.0)
+    kit.until_step(run, 2)
+    marker.touch()
+    stop.stop(ws, run.id)
+    kit.until((run.control / "saving").exists, "the save")
+    assert re.fullmatch(r"saves a checkpoint; is killed in [123]\d s", state.status(run).reason)
+    kit.go(run)
+    assert kit.until_ended(run).state == State.STOPPED
+    ended = audit(run)
+    exit_json = run.last_attempt().exit()
+    assert ended.resumable and exit_json["ended"] < run.last_attempt().launch()["t"], "its clock was set back"
+    row = json.loads(fault_kit.rmtui(ws, "ls", "--json").stdout)[0]
+    assert row["state"] == "stopped" and row["step"] == ended_step(run)
+
+
+@pytest.mark.parametrize("clock", [-3600, 86400])
+def test_a_reader_whose_clock_is_off_says_the_same_and_stops_gently(ws, audit, clock):
+    run = kit.start(ws, steps=60, hold_at=2)
+    kit.until_step(run, 2)
+    plain, off = fault_kit.rmtui(ws, "ls"), fault_kit.rmtui(ws, "ls", clock=clock)
+    assert off.returncode == 0 and "running" in plain.stdout and "running" in off.stdout
+    assert not re.search(r"-\d+ ?(s|min|h|d)", off.stdout), off.stdout
+    stopped = fault_kit.rmtui(ws, "stop", run.id, "--wait", clock=clock)
+    assert stopped.returncode == 0 and "stopped" in stopped.stderr, stopped.stderr
+    assert audit(run).reason.startswith("stopped by") and run.checkpoints(), "it had its time to save"
+
+
+def ended_step(run) -> int:
+    return max(fault_kit.steps(run))
+
+
 def test_many_writers_lose_nothing_and_the_log_of_the_database_stays_small(tmp_path, audit):
+    """Eight trainings under their supervisors, the app open on them: every insert of all of them is timed."""
     ws = kit.make_workspace(tmp_path, "cpu_runs = 8\n")
-    runs = [kit.start(ws, steps=50 * SECONDS, rate=50) for _ in range(8)]
-    wal = ws.database.with_name(f"{ws.database.name}-wal")
-    took, largest = [], 0
-    with Index.open(ws) as app:
+    spans, steps = tmp_path / "spans", int(50 * SECONDS)
+    runs = [fault_kit.start_wrapped(ws, "inserts", spans, steps=steps, rate=50) for _ in range(8)]
+    wal, largest = ws.database.with_name(f"{ws.database.name}-wal"), 0
+    with fault_kit.app_on_a_terminal(ws) as app, fault_kit.Metronome() as idle:
         while any(not state.status(run).state.final for run in runs):
-            began = time.perf_counter()
-            app.sync()
-            took.append(time.perf_counter() - began)
-            app.runs(limit=40)
             largest = max(largest, wal.stat().st_size if wal.exists() else 0)
             assert all(run.attempts() or state.status(run).state != State.FAILED for run in runs)
-        app.sync()
-        for run in runs:
-            assert [step for step, _ in app.series_full(run.id, "loss")] == list(range(1, 50 * SECONDS + 1))
-    took.sort()
-    print(f"syncs {len(took)}, p99 {took[int(0.99 * len(took))] * 1000:.1f} ms, largest WAL {largest} bytes")
+            assert app.alive(), app.text()
+            time.sleep(0.2)
+    took = sorted(map(float, spans.read_text().split()))
+    p99, late = took[int(0.99 * len(took))], idle.p99()
+    print(
+        f"{len(took)} inserts, p99 {1000 * p99:.1f} ms, longest {1000 * took[-1]:.0f} ms; WAL {largest} bytes at most"
+    )
+    assert len(took) > 4 * SECONDS, "eight supervisors, one insert each in two seconds"
+    assert p99 < 0.05 + late, f"{1000 * p99:.1f} ms, though an idle process waits {1000 * late:.1f} ms for its turn"
     assert largest < 64 << 20
+    with Index.open(ws) as index:
+        index.sync()
+        for run in runs:
+            assert [step for step, _ in index.series_full(run.id, "loss")] == list(range(1, steps + 1))
     for run in runs:
         audit(run, index=False)
     kit.clean_up(ws)

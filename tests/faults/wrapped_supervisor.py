@@ -1,21 +1,33 @@
-"""The supervisor with a fault at its N-th write, fsync, rename, unlink, mkdir or spawn: N error|kill, then its words.
+"""The supervisor with something done to it from outside, which the program knows nothing of: WHAT VALUE its words.
 
-The program knows nothing of this: the calls are wrapped from outside, in this process only. The marker file tells that
-the N-th call was reached, and which it was.
+With the words `launch WORKSPACE SPEC` it is the launching process instead, which makes the run folder and the ticket
+and starts the supervisor.
+
+error N, kill N   a fault at its N-th write, fsync, rename, unlink, mkdir or spawn; `control/fault` says which it was
+clock FILE        its clock goes an hour back as soon as FILE is there
+inserts FILE      appends to FILE the seconds that each transaction on the index took
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from rmtui.errors import UserError
 from rmtui.launch import supervisor
+from rmtui.launch.command import Command
+from rmtui.records import ingest, reading, sqlite
+from rmtui.records.tickets import Needs
+from rmtui.workspace import open_workspace
 
 
 class Fault:
@@ -38,9 +50,8 @@ class Fault:
         raise OSError(errno.ENOSPC, f"injected into {name}")
 
 
-def main() -> int:
-    n, how, words = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
-    fault = Fault(n, how, Path(words[1]) / "control" / "fault")
+def fail_at(how: str, n: int, marker: Path) -> None:
+    fault = Fault(n, how, marker)
     for name in ("write", "fsync", "replace", "rename", "unlink", "mkdir"):
         setattr(os, name, fault.wrap(name, getattr(os, name)))
     spawn = fault.wrap("spawn", lambda: None)
@@ -51,7 +62,47 @@ def main() -> int:
             super().__init__(*args, **kwargs)
 
     subprocess.Popen = Popen
-    return supervisor.main(words)
+
+
+def set_clock_back(marker: Path) -> None:
+    now = time.time
+    time.time = lambda: now() - 3600 * marker.exists()
+
+
+def time_inserts(file: Path) -> None:
+    plain = sqlite.write
+
+    @contextlib.contextmanager
+    def write(connection: sqlite.Connection) -> Iterator[None]:
+        began = time.perf_counter()
+        with plain(connection):
+            yield
+        with file.open("a") as said:
+            said.write(f"{time.perf_counter() - began}\n")
+
+    ingest.write = reading.write = write
+
+
+def main() -> int:
+    what, value, words = sys.argv[1], sys.argv[2], sys.argv[3:]
+    if what == "clock":
+        set_clock_back(Path(value))
+    elif what == "inserts":
+        time_inserts(Path(value))
+    else:
+        fail_at(what, int(value), Path(words[1]) / ("fault" if words[0] == "launch" else "control/fault"))
+    return launch(Path(words[1]), json.loads(words[2])) if words[0] == "launch" else supervisor.main(words)
+
+
+def launch(root: Path, spec: dict[str, Any]) -> int:
+    """0: the launch said the run's id; 1: it said in words why not."""
+    from rmtui.operations import launch, plan
+
+    try:
+        launch.start(open_workspace(root), plan.Plan(spec, (), Command(()), Needs()))
+    except UserError:
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ class Training:
         self.run, self.attempt = args.run_dir, args.attempt_dir
         self.log = (self.attempt / "logs" / f"rank{RANK}.log").open("a", buffering=1)
         self.stopping = False
+        self.began = 0.0
         self.step = manifest.read(args.resume).step if args.resume else 0
         self.events = EventWriter(self.attempt / "events.jsonl") if RANK == 0 else None
 
@@ -85,7 +86,8 @@ class Training:
             time.time = lambda: now() - 3600
         self.crash()
         if rate := self.how.get("rate"):
-            time.sleep(1 / rate)
+            self.began = self.began or time.monotonic() - self.step / rate
+            time.sleep(max(0.0, self.began + self.step / rate - time.monotonic()))
         self.say("step", metrics={"loss": 1 / self.step, "learning_rate": 1e-5})
         print(f"step {self.step}", file=self.log)
         self.beat()
