@@ -53,6 +53,8 @@ _WARNINGS = {
     "mojibake": 39,
     "replacement_character": 38,
     "control_character": 37,
+    "look_alike_letters": 36,
+    "escaped_text": 36,
     "prompt_in_answers": 36,
     "very_short": 35,
     "very_long": 34,

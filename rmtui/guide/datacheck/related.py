@@ -6,6 +6,7 @@ by chance once in 40 million checks. Records lie in buckets by hash; full bucket
 
 from __future__ import annotations
 
+import re
 import string
 import tempfile
 import unicodedata
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from rmtui.guide.datacheck import texts
 from rmtui.guide.datacheck.facts import Cancelled
 from rmtui.guide.datacheck.rows import Pair
 
@@ -23,6 +25,8 @@ IN_MEMORY = 6_000_000
 
 _LOWER = bytes.maketrans(string.ascii_uppercase.encode(), string.ascii_lowercase.encode())
 _NO_MATTER = (string.whitespace + ",;:!?'\"").encode()
+_UNDECEIVED = {**texts.LOOK_ALIKES, **dict.fromkeys(map(ord, texts.INVISIBLE + "“”‘’„«»"), None)}
+_DECEPTIVE = re.compile(f"[{''.join(map(chr, _UNDECEIVED))}]")
 _FORMS = 8
 """Spellings of one pair that are told apart; a ninth counts as another spelling of the first."""
 
@@ -146,14 +150,17 @@ class Relations:
 
 def normal(text: str) -> int:
     """Hash of a text in which case, spaces, `,;:!?` and quotes do not count, nor full stops at the end, nor the form
-    of a Unicode character (NFKC).
+    of a Unicode character (NFKC), invisible characters, or whether a letter is Latin or only looks so.
 
     Signs of arithmetic and code do count. A text of nothing else counts whole.
     """
     if text.isascii():
         said = text.encode()
     else:
-        said = unicodedata.normalize("NFKC", text).casefold().replace("\u200b", "").encode("utf-8", "surrogatepass")
+        plain = unicodedata.normalize("NFKC", text).casefold()
+        if _DECEPTIVE.search(plain):
+            plain = plain.translate(_UNDECEIVED)
+        said = plain.encode("utf-8", "surrogatepass")
     return hash(said.translate(_LOWER, _NO_MATTER).rstrip(b".") or said)
 
 

@@ -204,7 +204,7 @@ def _misspelt(raw: bytes) -> tuple[str, str] | None:
         if wanted in row:
             continue
         for key in strange:
-            plain = key.translate(_LOOK_ALIKES).strip(texts.INVISIBLE + " _-\t\n").casefold()
+            plain = key.translate(texts.LOOK_ALIKES).strip(texts.INVISIBLE + " _-\t\n").casefold()
             alike = plain == wanted or wanted in plain or difflib.SequenceMatcher(None, plain, wanted).ratio() > 0.75
             if alike or plain in _OTHER_NAMES[wanted]:
                 return key, wanted
@@ -216,8 +216,6 @@ _OTHER_NAMES = {
     "chosen": ("preferred", "accepted", "accept", "winner", "win", "positive", "better", "good"),
     "rejected": ("dispreferred", "refused", "reject", "loser", "lose", "negative", "worse", "bad"),
 }
-_LOOK_ALIKES = str.maketrans("аеорсһіјԁԛѕхуԝοερτιϲһ", "aeopchijdqsxywoeptich")
-"""Cyrillic and Greek letters that look like Latin ones."""
 
 
 def _why_no_json(text: str, error: str) -> str:
