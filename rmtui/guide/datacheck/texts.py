@@ -30,8 +30,10 @@ _SPECIAL = re.compile(
     r"|<(?:pad|unk|bos|eos|mask|start_of_turn|end_of_turn)>"
     r"|<｜[^｜<>]{1,40}｜>"
 )
-TURNS = ("Human:", "Assistant:", "User:", "System:", "### Human", "### Assistant", "### Instruction", "### Response")
-TURNS += ("用户：", "用户:", "助手：", "助手:", "人类：", "人类:")
+TURNS = (
+    *("Human:", "Assistant:", "User:", "System:", "### Human", "### Assistant", "### Instruction", "### Response"),
+    *("用户：", "用户:", "助手：", "助手:", "人类：", "人类:"),
+)
 _TURN = re.compile(
     r"\n(?:Human:|\n(?:Assistant|User|System|用户|助手|人类)[:：]|### ?(?:Human|Assistant|Instruction|Response)\b)"
 )
