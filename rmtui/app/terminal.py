@@ -6,8 +6,10 @@ switch (`RMTUI_SCREEN=plain`), and what it does not know (another driver, an inl
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
+import signal
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -54,6 +56,9 @@ class ShadowScreen(App[None]):
         self._shadow = None
 
     def on_mount(self) -> None:
+        if isinstance(self._driver, LinuxDriver):
+            for number in (signal.SIGHUP, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
         self.app_resume_signal.subscribe(self, lambda _: self.forget_screen(), immediate=True)
 
     def on_resize(self) -> None:
