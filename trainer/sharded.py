@@ -33,6 +33,15 @@ def is_sharded(accelerator: Accelerator) -> bool:
     return accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
 
+def load_whole() -> None:
+    """Have every rank read the whole model before it is split, called before the accelerator is made.
+
+    accelerate's launcher lets all ranks but the first start with empty weights by default; but which layout is exact
+    for a model, and whether every rank starts from the same weights, is tried on the weights themselves.
+    """
+    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
+
+
 def refuse_unless_sharded(accelerator: Accelerator) -> None:
     """accelerate passes over FSDP and DeepSpeed in silence where it does not do them; a run that was to be split over
     ranks must not start whole on each. Raises Refused."""

@@ -54,6 +54,13 @@ def test_no_trick_changes_rewards_or_gradients(models, kind, trick):
     assert grads.abs().max() > 1e-3
 
 
+@pytest.mark.parametrize(("kind", "shares"), [("decoder", True), ("pad_is_end", True), ("encoder", False)])
+def test_the_fast_layout_is_taken_where_it_is_exact(models, kind, shares):
+    """A fast layout that computes something else is given up at load, so a fault in it would only cost speed."""
+    layout = worlds.load(models / kind)[0].layout
+    assert (layout.unpadded, layout.share_prefix) == (True, shares)
+
+
 @pytest.mark.parametrize("kind", ["decoder", "encoder"])
 def test_rewards_equal_one_by_one_scoring_by_transformers(models, kind):
     reward_model, _ = trained_a_little(models / kind)
