@@ -128,6 +128,7 @@ def make_accelerator(config: TrainConfig, request: Request) -> Accelerator:
             raise Refused(f"trackers: {name!r} is not known; choose from {', '.join(TRACKERS)}")
         if importlib.util.find_spec(name) is None:
             raise Refused(f"trackers: {name} is not installed; run pip install {name}, or take it out of trackers")
+    sharded.load_whole()
     try:
         accelerator = Accelerator(mixed_precision=config.mixed_precision)
     except ImportError as error:  # DeepSpeed is asked for and not installed
