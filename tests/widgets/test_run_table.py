@@ -83,6 +83,28 @@ async def test_a_hundred_thousand_rows_are_read_no_more_than_two_hundred():
     assert asked[100_000] <= asked[200]
 
 
+async def test_of_a_list_in_which_one_run_lives_one_row_is_drawn_anew():
+    drawn: list[int] = []
+
+    class Told(RunTable):
+        def render_line(self, y):
+            drawn.append(y)
+            return super().render_line(y)
+
+    rows = [run(number) for number in range(40)]
+    table = Told(Rows(rows))
+    async with Stage(table).run_test(size=(120, 20)) as pilot:
+        await pilot.pause()
+        drawn.clear()
+        table.set_source(Rows([*rows[:3], run(3, name="moved on"), *rows[4:]]))
+        await pilot.pause()
+        assert set(drawn) == {4} and "moved on" in lines(table)[4]
+        drawn.clear()
+        table.set_source(Rows([run(99), *rows]))
+        await pilot.pause()
+        assert len(set(drawn)) >= 19
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 160, 200])
 async def test_columns_align_and_the_dearest_stay(width):
     runs = [

@@ -95,18 +95,39 @@ class RunTable(ScrollView, can_focus=True):
         if self._source is None or not self.is_attached:
             return
         above = self._cursor - self.scroll_offset.y
+        before = self._on_screen()
         self._count = self._source.count()
         self._rows = ()
         self.virtual_size = Size(self.size.width, self._count + 1)
         self._cursor = self._place_of_selected()
         self._scroll_rows(self._cursor - above)
         self._settle()
-        self.refresh()
+        self._refresh_changed(before, self._on_screen())
+
+    def _on_screen(self) -> tuple[tuple[int, int, int], list[Run | None]]:
+        """Count, scroll and cursor, and the rows on screen as far as they were read."""
+        top = self.scroll_offset.y
+        places = range(top - self._offset, top - self._offset + self._shown())
+        rows = [self._rows[place] if 0 <= place < len(self._rows) else None for place in places]
+        return (self._count, top, self._cursor), rows
+
+    def _refresh_changed(
+        self, old: tuple[tuple[int, int, int], list[Run | None]], new: tuple[tuple[int, int, int], list[Run | None]]
+    ) -> None:
+        """While a run is live, one row of many changes each second."""
+        (place, before), (place_now, now) = old, new
+        if place != place_now:
+            self.refresh()
+            return
+        for line, (was, run) in enumerate(zip(before, now, strict=True)):
+            if was != run or (run is None and place_now[1] + line < self._count):
+                self._refresh_row(place_now[1] + line)
 
     def set_sort(self, key: str, descending: bool) -> None:
         """Show which column is sorted; the source does the sorting."""
-        self._sort = (key, descending)
-        self.refresh()
+        if self._sort != (key, descending):
+            self._sort = (key, descending)
+            self.refresh()
 
     def set_slots(self, slots: Mapping[str, int]) -> None:
         """Run id → colour slot of the runs whose curves are on screen; a single one needs no sign to tell it apart."""
