@@ -1,19 +1,27 @@
-"""The GPUs of this machine as a launch sees them: which are visible here, and which are busy with whose processes."""
+"""The GPUs of this machine as a launch sees them: which are visible here, and which are busy with whose processes.
+
+A GPU that is cut into MIG devices counts as these. CUDA shows a process only one of them, and NCCL joins none of them
+with another: a run of one process may take one, a run of several may not (`operations.plan` says so).
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rmtui.errors import UserError
+
+DRIVER = Path("/dev/nvidiactl")
+"""There where NVIDIA's driver is; the library is loaded only then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
     index: str
-    """As nvidia-smi counts, in the order of the PCI bus."""
+    """As nvidia-smi counts, in the order of the PCI bus; `0:1` is MIG device 1 of GPU 0."""
     uuid: str
     name: str = ""
     memory: int = 0
@@ -21,10 +29,15 @@ class Gpu:
     pids: tuple[int, ...] = ()
     """Processes that compute on it now, of whomever."""
 
+    @property
+    def mig(self) -> bool:
+        """A part of a GPU."""
+        return self.uuid.startswith("MIG-")
+
 
 def gpus() -> list[Gpu]:
-    """Every NVIDIA GPU of the machine; none without a driver. The library is loaded only where a driver is."""
-    if not Path("/dev/nvidiactl").exists():
+    """Every NVIDIA GPU of the machine, each MIG device in place of its GPU; none without a driver."""
+    if not DRIVER.exists():
         return []
     import pynvml
 
@@ -33,28 +46,45 @@ def gpus() -> list[Gpu]:
     except pynvml.NVMLError:
         return []
     try:
-        return [_gpu(pynvml, number) for number in range(pynvml.nvmlDeviceGetCount())]
+        return [gpu for number in range(pynvml.nvmlDeviceGetCount()) for gpu in _read(pynvml, number)]
     except pynvml.NVMLError:
         return []
     finally:
         pynvml.nvmlShutdown()
 
 
-def _gpu(nvml: object, number: int) -> Gpu:
-    import pynvml
-
-    handle = pynvml.nvmlDeviceGetHandleByIndex(number)
+def _read(nvml: Any, number: int) -> Iterator[Gpu]:
+    """One GPU, or its MIG devices; nothing where the GPU has fallen off the bus, so that the others still count."""
     try:
-        pids = tuple(process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle))
-    except pynvml.NVMLError:
+        handle = nvml.nvmlDeviceGetHandleByIndex(number)
+        if not _is_cut(nvml, handle):
+            yield _gpu(nvml, handle, str(number))
+            return
+        for part in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
+            try:
+                mig = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, part)
+            except nvml.NVMLError_NotFound:
+                continue  # no device was made there
+            yield _gpu(nvml, mig, f"{number}:{part}")
+    except nvml.NVMLError:
+        return
+
+
+def _is_cut(nvml: Any, handle: Any) -> bool:
+    try:
+        current, _ = nvml.nvmlDeviceGetMigMode(handle)
+    except nvml.NVMLError:  # most GPUs know no such mode
+        return False
+    return bool(current == nvml.NVML_DEVICE_MIG_ENABLE)
+
+
+def _gpu(nvml: Any, handle: Any, index: str) -> Gpu:
+    try:
+        pids = tuple(process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle))
+    except nvml.NVMLError:
         pids = ()
-    return Gpu(
-        str(number),
-        pynvml.nvmlDeviceGetUUID(handle),
-        pynvml.nvmlDeviceGetName(handle),
-        pynvml.nvmlDeviceGetMemoryInfo(handle).total,
-        pids,
-    )
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle).total
+    return Gpu(index, nvml.nvmlDeviceGetUUID(handle), nvml.nvmlDeviceGetName(handle), memory, pids)
 
 
 def visible(machine: Sequence[Gpu], said: str | None = None) -> list[Gpu]:
@@ -75,7 +105,8 @@ def visible(machine: Sequence[Gpu], said: str | None = None) -> list[Gpu]:
 
 
 def named(gpu: Gpu, word: str) -> bool:
-    return word == gpu.index or (word.startswith("GPU-") and gpu.uuid.startswith(word))
+    """By index, or by the beginning of its UUID. The index of a GPU that is cut means its first part, as to CUDA."""
+    return gpu.index in (word, f"{word}:0") or (word.startswith(("GPU-", "MIG-")) and gpu.uuid.startswith(word))
 
 
 def chosen(machine: Sequence[Gpu], words: Sequence[str]) -> list[Gpu]:

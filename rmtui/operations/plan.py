@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +12,9 @@ from typing import Any
 
 from rmtui import presets
 from rmtui.errors import UserError
-from rmtui.launch import command, machine, slots, stack
+from rmtui.launch import command, slots, stack
 from rmtui.launch.command import Command
-from rmtui.operations import check, estimates
+from rmtui.operations import check, estimates, places
 from rmtui.presets import Preset
 from rmtui.records.folder import checked_name, run_folders
 from rmtui.records.tickets import Needs
@@ -108,7 +107,17 @@ def plan(
     data_name = _choose_data(draft, data, train, val, extra_val or {})
     _choose_model(draft, model)
     built = _build(draft)
-    launch = _choose_devices(draft, procs, devices, accelerate_config)
+    precision = str(draft.flat.get("mixed_precision", "no"))
+    launch, trouble = places.choose(
+        ws,
+        draft.cwd,
+        draft.source,
+        procs=procs,
+        devices=devices,
+        accelerate_config=accelerate_config,
+        mixed_precision=precision,
+    )
+    draft.problems += trouble
     stem = "" if name else f"{data_name or 'run'}-{chosen.name}"
     spec = {
         "name": checked_name(name) if name else fresh_name(ws, stem),
@@ -200,49 +209,6 @@ def _build(draft: _Draft) -> TrainConfig:
     return options.build(
         options.nest({k: value for k, value in draft.flat.items() if k in options.OPTIONS and k not in wrong})
     )
-
-
-def _choose_devices(draft: _Draft, procs: int | None, devices: str, accelerate_config: str) -> dict[str, Any]:
-    """[launch]: processes, device, named devices. `--procs`, else the workspace's, else the visible GPUs, else 1."""
-    ws = draft.ws
-    visible = [] if devices == "cpu" else machine.visible(machine.gpus())
-    named = []
-    if devices and devices != "cpu":
-        try:
-            named = machine.chosen(visible, [word.strip() for word in devices.split(",") if word.strip()])
-        except UserError as error:
-            draft.wrong("devices", f"{error.what} ({error.why})", error.remedy, "--devices")
-    processes = procs if procs is not None else len(named) or ws.settings.processes or len(visible) or 1
-    _check_processes(draft, processes, len(visible), len(named))
-    file = accelerate_config or ws.settings.accelerate_config
-    path = (draft.cwd if accelerate_config else ws.root) / Path(file).expanduser() if file else None
-    if path is not None and not path.is_file():
-        draft.wrong("accelerate_config", f"{path} does not exist", "name a file that `accelerate config` wrote")
-    return {
-        "kind": "local",
-        "processes": processes,
-        "device": "gpu" if visible else "cpu",
-        "devices": [gpu.uuid for gpu in named],
-        "allowed": [gpu.uuid for gpu in visible],
-        "accelerate_config": str(path.resolve()) if path else "",
-        "grace": ws.settings.stop_grace,
-    }
-
-
-def _check_processes(draft: _Draft, processes: int, visible: int, named: int) -> None:
-    if processes < 1:
-        draft.wrong("processes", f"{processes} is no number of processes", "use 1 or more", "--procs")
-    elif visible and processes > (named or visible):
-        has = f"{named} named" if named else f"{visible} visible"
-        draft.wrong("processes", f"{processes} processes need as many GPUs; {has}", "use fewer", "--procs")
-    elif named and processes < named:
-        draft.wrong("processes", f"{processes} processes, but {named} devices named", "name as many", "--devices")
-    elif not visible and processes > (cores := len(os.sched_getaffinity(0))):
-        draft.wrong(
-            "processes", f"{processes} processes share {cores} cores", "use fewer", "--procs", severity="warning"
-        )
-    if not visible and draft.flat.get("mixed_precision") == "fp16":
-        draft.wrong("mixed_precision", "fp16 needs a GPU", "use bf16 or no")
 
 
 def _check_inputs(draft: _Draft, built: TrainConfig, processes: int, check_data: bool) -> Derived | None:

@@ -264,6 +264,16 @@ def test_a_clock_set_back_under_the_supervisor_ends_nothing_early(ws, audit):
     assert row["state"] == "stopped" and row["step"] == ended_step(run)
 
 
+def test_a_clock_set_back_during_a_stop_does_not_prolong_it(ws, audit):
+    marker = ws.root / "clock"
+    run = fault_kit.start_wrapped(ws, "clock", marker, steps=60, hold_at=2, deaf=True, grace=2.0)
+    kit.until_step(run, 2)
+    stop.stop(ws, run.id)
+    marker.touch()
+    kit.until_ended(run)
+    assert audit(run).state == State.KILLED
+
+
 @pytest.mark.parametrize("clock", [-3600, 86400])
 def test_a_reader_whose_clock_is_off_says_the_same_and_stops_gently(ws, audit, clock):
     run = kit.start(ws, steps=60, hold_at=2)

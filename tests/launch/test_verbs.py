@@ -68,8 +68,8 @@ def test_a_dry_run_in_words_tells_parameters_and_memory(ws):
     assert f"{shown} of {shown} parameters trained (100 %)" in done.stdout and "GB a process" in done.stdout
 
 
-@pytest.mark.slow
-def test_two_real_ranks_train_and_seeds_queue_behind_each_other(ws):
+def tiny_workspace(ws) -> None:
+    """A few-layer model and a few pairs."""
     from trainer import toy
 
     toy.make_decoder(ws.root / "base", ["certainly, here is how", "no, go away", "please help me"] * 5)
@@ -80,6 +80,55 @@ def test_two_real_ranks_train_and_seeds_queue_behind_each_other(ws):
         ]
         (ws.root / f"data/{part}/tiny_pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (ws.root / "workspace.toml").write_text('model = "base"\ndata = "tiny"\nprocesses = 2\n')
+
+
+ACCELERATE_YAML = """
+compute_environment: LOCAL_MACHINE
+debug: true
+distributed_type: {kind}
+downcast_bf16: 'no'
+enable_cpu_affinity: false
+machine_rank: 0
+main_training_function: main
+mixed_precision: bf16
+num_machines: 1
+num_processes: 7
+rdzv_backend: static
+same_network: true
+use_cpu: false
+"""
+
+
+@pytest.mark.slow
+def test_accelerates_own_configuration_is_passed_through_and_rmtuis_figures_count(ws):
+    tiny_workspace(ws)
+    (ws.root / "acc.yaml").write_text(ACCELERATE_YAML.format(kind="MULTI_GPU"))
+    words = ["--accelerate-config", "acc.yaml", "--procs", "2", "--set", "num_epochs=1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "rmtui", "-C", str(ws.root), "launch", "A", *words, "--wait"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        cwd=ws.root,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    run = kit.RunFolder(ws.runs / done.stdout.strip())
+    argv = run.last_attempt().launch()["argv"]
+    assert argv[argv.index("--config_file") + 1] == str(ws.root / "acc.yaml")
+    start = next(event for event in kit.events(run) if event["kind"] == "start")
+    assert start["data"]["world_size"] == 2, "not the file's 7"
+    assert {path.name for path in run.last_attempt().ranks.iterdir()} == {"rank0", "rank1"}
+
+
+def test_a_configuration_of_accelerate_that_is_not_there_is_told(ws):
+    done = rmtui(ws, "launch", "A", "--accelerate-config", "nowhere.yaml", "--dry-run")
+    assert done.returncode == 2 and "nowhere.yaml does not exist" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_two_real_ranks_train_and_seeds_queue_behind_each_other(ws):
+    tiny_workspace(ws)
     done = rmtui(ws, "launch", "A", "--set", "num_epochs=1", "--seeds", "1,2", "--tag", "night", "--wait")
     assert done.returncode == 0, done.stderr
     runs = [kit.RunFolder(ws.runs / run_id) for run_id in done.stdout.split()]

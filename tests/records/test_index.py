@@ -10,7 +10,7 @@ from support import START, add_attempt, append_events, config, index_content, ma
 
 from rmtui.errors import UserError
 from rmtui.operations import runs as operations
-from rmtui.records import ingest
+from rmtui.records import ingest, sqlite
 from rmtui.records.facts import Epoch, State
 from rmtui.records.imported import add_imported
 from rmtui.records.index import Index
@@ -299,3 +299,37 @@ def test_catching_up_with_one_run(ws: Workspace) -> None:
     ingest.catch_up(ws, folder)
     with Index.open(ws) as index:
         assert index.run(folder.id).step == 60
+
+
+def test_many_new_folders_are_read_with_progress_and_a_broken_one_spoils_no_other(ws: Workspace) -> None:
+    folders = make_runs(ws, 12)
+    events = folders[5].path / "attempt-1" / "events.jsonl"
+    events.unlink()
+    events.mkdir()
+    heard: list[tuple[int, int]] = []
+    with Index.open(ws) as index:
+        assert index.sync(lambda done, of: heard.append((done, of))) == {folder.id for folder in folders}
+        assert heard[-1] == (12, 12) and heard == sorted(heard)
+        assert "cannot be read" in index.run(folders[5].id).reason
+        for folder in folders[:5] + folders[6:]:
+            assert index.run(folder.id).state in (State.FINISHED, State.FAILED)
+            assert len(index.series_full(folder.id, "loss")) == 60
+        heard.clear()
+        index.sync(lambda done, of: heard.append((done, of)))
+        assert heard == []
+
+
+def test_another_writer_gets_its_turn_while_many_folders_are_read(ws: Workspace) -> None:
+    make_runs(ws, 40)
+    other = sqlite.open_database(ws.database)
+    other.execute("PRAGMA busy_timeout = 0")
+    turns = 0
+
+    def write_beside(done: int, of: int) -> None:
+        nonlocal turns
+        with sqlite.write(other):
+            turns += 1
+
+    with Index.open(ws) as index:
+        index.sync(write_beside)
+    assert turns >= 2
