@@ -64,7 +64,10 @@ class Pty:
             self.read(0.2)
             return words.encode() in self.seen[before:]
 
-        support.wait_until(there, seconds, every=0.3)
+        try:
+            support.wait_until(there, seconds, every=0.3)
+        except AssertionError:
+            raise AssertionError(f"{words} never stood there; written at last: {self.seen[-3000:]!r}") from None
 
     def press(self, keys: str) -> None:
         os.write(self.master, keys.encode())
