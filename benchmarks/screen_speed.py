@@ -9,8 +9,7 @@ runs (minutes to make them). LEET's runs are made by any script that logs offlin
 from __future__ import annotations
 
 import argparse
-import os
-import re
+import json
 import subprocess
 import sys
 import tempfile
@@ -20,55 +19,15 @@ from pathlib import Path
 from statistics import median
 
 import screen_stage as stage
+from screen_bench import RMTUI, Bench, Rows, drawn
+from screen_logs import burst, large_log, logs
 from screen_pty import Program
-
-from rmtui.workspace import Workspace
-
-RMTUI = str(stage.REPO / ".venv" / "bin" / "rmtui")
-CURVE = re.compile(rb"\xe2[\xa0-\xa3][\x80-\xbf]")
-Rows = list[tuple[str, str]]
-
-
-class Bench:
-    """Options, and where workspaces are kept between cases."""
-
-    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
-        self.options, self.folder = options, folder
-        self.sizes = (200, 10_000, 100_000) if options.large else (200,)
-
-    def fresh(self, name: str) -> Workspace:
-        """A workspace of twenty runs that no app has remembered a selection of."""
-        return stage.many(self.folder / f"{name}-{time.time_ns()}", 20)
-
-    def rmtui(self, workspace: Path) -> Program:
-        return Program([RMTUI, "-C", str(workspace)])
-
-    def leet(self) -> Program | None:
-        """`wandb leet` on its runs; None when it was not asked for."""
-        if self.options.leet is None:
-            return None
-        return Program([str(self.options.leet / "bin" / "wandb"), "leet"], self.options.leet_runs, WANDB_SILENT="true")
-
-    def repeat(self, measure: Callable[[], float]) -> float:
-        return median(measure() for _ in range(self.options.times))
-
-
-def drawn(program: Program, name: str) -> float:
-    """Seconds until the list and the first curve stand on the screen."""
-    end = time.perf_counter() + 120
-    while time.perf_counter() < end:
-        if name.encode() in program.output and CURVE.search(program.output):
-            return program.last_byte - program.begun
-        program.take(0.01)
-    return float("nan")
 
 
 def start(bench: Bench) -> Rows:
     """Interactive list and first curve; the sides take turns."""
     found: dict[str, list[tuple[float, float]]] = {}
     workspaces = {f"{size:,} runs": stage.many(bench.folder / f"many-{size}", size).root for size in bench.sizes}
-    for workspace in workspaces.values():  # the first look at a workspace indexes it: not what is measured
-        subprocess.run([RMTUI, "-C", str(workspace), "ls", "--json"], stdout=subprocess.DEVNULL, check=True)
     for _ in range(bench.options.times):
         for name, workspace in workspaces.items():
             with bench.rmtui(workspace) as program:
@@ -85,38 +44,49 @@ def start(bench: Bench) -> Rows:
 
 
 def keys(bench: Bench) -> Rows:
-    """Processor time of a key that moves to another run, its figures and curves drawn."""
+    """Processor time of a key that moves to another run, its figures and curves drawn; then with the guide's words."""
     rows = []
     for size in bench.sizes:
         workspace = stage.many(bench.folder / f"many-{size}", size).root
-        rows.append(
-            (f"a key, {size:,} runs", f"{1000 * bench.repeat(lambda w=workspace: _keys(bench.rmtui(w))):.0f} ms of CPU")
-        )
+        for rest, words in ((0.2, ""), (0.8, ", the guide's reading included")):
+            taken = bench.repeat(lambda w=workspace, rest=rest: _keys(bench.rmtui(w), rest))
+            rows.append((f"a key, {size:,} runs{words}", f"{1000 * taken:.0f} ms of CPU"))
     if bench.options.leet is not None:
-        rows.append(("a key, wandb leet", f"{1000 * bench.repeat(lambda: _keys(bench.leet())):.0f} ms of CPU"))
+        rows.append(("a key, wandb leet", f"{1000 * bench.repeat(lambda: _keys(bench.leet(), 0.5)):.0f} ms of CPU"))
     return rows
 
 
-def _keys(program: Program, presses: int = 10) -> float:
+def _keys(program: Program, rest: float, presses: int = 10) -> float:
     with program:
         drawn(program, "-")
         program.settle()
+        program.take(1)
         before = program.cpu()
         for _ in range(presses):
             program.press("j")
-            program.take(0.5)
+            program.take(rest)
         return (program.cpu() - before) / presses
 
 
 def long(bench: Bench) -> Rows:
-    """A run of 100,000 steps × 5 figures, fully drawn."""
+    """A run of 100,000 steps × 5 figures, fully drawn; the index read its events while it was trained."""
     workspace = stage.long_run(bench.folder / "long").root
+    begun = time.perf_counter()
     subprocess.run([RMTUI, "-C", str(workspace), "ls", "--json"], stdout=subprocess.DEVNULL, check=True)
+    read = time.perf_counter() - begun
+    ends: list[tuple[float, float]] = []
+    opened: list[float] = []
 
     def once() -> float:
         with bench.rmtui(workspace) as program:
-            drawn(program, "helpful-long")
-            return program.settle()
+            curves = drawn(program, "helpful-long")
+            ends.append((curves, program.settle(quiet=1.0)))
+            place, begun = len(program.output), time.perf_counter()
+            program.press("\r")
+            program.until("learning rate", "gradient norm", "steps", start=place, seconds=5)
+            program.settle(quiet=0.3)
+            opened.append(program.last_byte - begun)
+        return curves
 
     def key() -> float:
         with bench.rmtui(workspace) as program:
@@ -131,7 +101,13 @@ def long(bench: Bench) -> Rows:
             return (program.cpu() - before) / 10
 
     return [
-        ("100,000 steps, from start to the last byte", f"{bench.repeat(once):.2f} s"),
+        ("100,000 steps: list and curves after the start", f"{bench.repeat(once):.2f} s"),
+        (
+            "100,000 steps: last byte after the start (log, guide, look at the files)",
+            f"{median(e for _, e in ends):.2f} s",
+        ),
+        ("100,000 steps: from the list to its own screen, all drawn", f"{median(opened):.2f} s"),
+        ("100,000 steps: `rmtui ls` that looks at the files for the first time", f"{read:.1f} s"),
         ("a cursor key on its curve", f"{1000 * bench.repeat(key):.0f} ms of CPU"),
     ]
 
@@ -152,11 +128,34 @@ def idle(bench: Bench) -> Rows:
         ]
 
 
+def overlay(bench: Bench) -> Rows:
+    """200 runs in one chart."""
+    ws = stage.many(bench.folder / "many-200", 200)
+    ids = sorted(path.name for path in ws.runs.iterdir())
+    memory = ws.state_dir / "app.json"
+    before = memory.read_text() if memory.exists() else "{}"
+    memory.write_text(json.dumps({"marked": ids, "sort": "created", "descending": True}))
+    try:
+        with bench.rmtui(ws.root) as program:
+            drawn(program, "helpful-")
+            program.settle(quiet=1.0)
+            begun = program.cpu()
+            for _ in range(10):
+                program.press("j")
+                program.take(0.2)
+            spent = 100 * (program.cpu() - begun)
+            return [("200 runs overlaid", f"{program.memory():.0f} MB; a key {spent:.0f} ms of CPU")]
+    finally:
+        memory.write_text(before)
+
+
 def live(bench: Bench) -> Rows:
     """Ten steps and one log line a second, everything in view."""
     ws = bench.fresh("live")
     with stage.Live(ws, steps_a_second=10, lines_a_second=1) as _, bench.rmtui(ws.root) as program:
-        drawn(program, "helpful-live")
+        program.until("helpful-live")
+        program.take(2)
+        program.press("g")
         program.take(5)
         before, seconds = program.cpu(), 30.0
         sent = program.take(seconds)
@@ -164,91 +163,12 @@ def live(bench: Bench) -> Rows:
     return [("live run", f"{sent / seconds:.0f} B/s, {100 * share:.1f} % of a core")]
 
 
-def logs(bench: Bench) -> Rows:
-    """Bytes of the log view beside those of `tail -f` on the same lines."""
-    return [row for rate in (10, 1000) for row in _log_at(bench, rate)]
-
-
-def _log_at(bench: Bench, rate: int, seconds: float = 10.0) -> Rows:
-    ws = bench.fresh(f"log-{rate}")
-    with stage.Live(ws, lines_a_second=rate) as run, bench.rmtui(ws.root) as program:
-        _open_log(program, "helpful-live")
-        with Program(["tail", "-f", str(run.log)]) as tail:
-            tail.take(2)
-            program.take(2)
-            before, sent, plain = program.cpu(), 0, 0
-            end = time.perf_counter() + seconds
-            while time.perf_counter() < end:
-                sent += program.take(0.05)
-                plain += tail.take(0.01)
-            share = 100 * (program.cpu() - before) / seconds
-    figure = f"{sent / plain:.2f} × tail -f ({sent / seconds:.0f} B/s), {share:.0f} % of a core"
-    return [(f"log at {rate} lines/s", figure)]
-
-
-def _open_log(program: Program, name: str) -> None:
-    drawn(program, name)
-    program.settle(seconds=3)
-    program.press("\r")
-    program.settle(seconds=3)
-    program.press("2")
-    program.settle(seconds=3)
-
-
-def burst(bench: Bench) -> Rows:
-    """100,000 lines at once while following: the slowest of twenty keys, and what was shown at the end."""
-    ws = bench.fresh("burst")
-    with stage.Live(ws) as run, bench.rmtui(ws.root) as program:
-        _open_log(program, "helpful-live")
-        run.add_lines(100_000)
-        slowest = 0.0
-        for number in range(20):
-            place, begun = len(program.output), time.perf_counter()
-            program.press("k" if number % 2 == 0 else "G")
-            program.until(" of " if number % 2 == 0 else "following", start=place, seconds=5)
-            slowest = max(slowest, time.perf_counter() - begun)
-        program.press("G")
-        program.settle()
-        whole = "step 100000/6000" in program.output.decode(errors="replace") or b"100000" in program.output
-    return [
-        ("burst of 100,000 lines", f"slowest key {1000 * slowest:.0f} ms, last line {'shown' if whole else 'MISSING'}")
-    ]
-
-
-def large_log(bench: Bench) -> Rows:
-    """A log of 1 GB: its end, memory, and the first hit of a search beside grep over the same bytes."""
-    ws, path = stage.big_log(bench.folder / "log-1gb")
-    with bench.rmtui(ws.root) as program:
-        drawn(program, "helpful-log")
-        program.settle(seconds=3)
-        program.press("\r")
-        program.settle(seconds=3)
-        place, begun, before = len(program.output), time.perf_counter(), program.memory()
-        program.press("2")
-        program.until("last line of all", start=place)
-        opened, more = time.perf_counter() - begun, program.memory() - before
-        program.settle(seconds=3)
-        place, begun = len(program.output), time.perf_counter()
-        program.press("/needle\r")
-        program.until("here is the", start=place)
-        found = time.perf_counter() - begun
-        memory = program.memory()
-    begun = time.perf_counter()
-    subprocess.run(
-        ["grep", "-m1", "needle", str(path)], stdout=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C.UTF-8"}
-    )
-    grep = time.perf_counter() - begun
-    return [
-        ("log of 1 GB: its end", f"{opened:.2f} s, {more:.0f} MB more, {memory:.0f} MB in all"),
-        ("log of 1 GB: first hit", f"{found:.2f} s; grep over as many bytes {grep:.2f} s"),
-    ]
-
-
 CASES: dict[str, Callable[[Bench], Rows]] = {
     "start": start,
     "keys": keys,
     "long": long,
     "idle": idle,
+    "overlay": overlay,
     "live": live,
     "logs": logs,
     "burst": burst,

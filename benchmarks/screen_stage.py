@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import shutil
 import sys
 import threading
 import time
@@ -16,6 +18,9 @@ sys.path[:0] = [str(REPO / "tests")]
 import support  # noqa: E402  (the fixtures of the tests, which are no package)
 
 from rmtui.records import proc  # noqa: E402
+from rmtui.records.index import Index  # noqa: E402
+from rmtui.records.ingest import folder_times  # noqa: E402
+from rmtui.records.sqlite import Connection, open_database, write  # noqa: E402
 from rmtui.workspace import Workspace, open_workspace  # noqa: E402
 from trainer.events import Event, encode  # noqa: E402
 
@@ -29,13 +34,50 @@ Bare().run()
 """
 
 
+MODELLED = 200
+"""Runs that are made one by one; of more, the rest are copies under other ids."""
+TABLES = ("documents", "attempts", "progress", "points", "rollups", "summaries", "steps", "tags", "settings")
+
+
 def many(folder: Path, runs: int) -> Workspace:
-    """A workspace with so many finished runs of 300 steps (30 from 10,000 runs on)."""
-    if folder.exists():
+    """A workspace with so many finished runs of 300 steps (30 of 10,000 runs, 6 of more), indexed."""
+    if (folder / "whole").exists():
         return open_workspace(folder)
     ws = support.make_workspace(folder)
-    support.make_runs(ws, runs, epochs=3, steps_per_epoch=100 if runs < 10_000 else 10)
+    steps = 100 if runs < 10_000 else 10 if runs < 100_000 else 2
+    support.make_runs(ws, min(runs, MODELLED), epochs=3, steps_per_epoch=steps)
+    with Index.open(ws) as index:
+        index.sync()
+    if runs > MODELLED:
+        _multiply(ws, runs // MODELLED)
+    (folder / "whole").touch()
     return ws
+
+
+def _multiply(ws: Workspace, times: int) -> None:
+    """Folders and rows like those of the MODELLED runs, as reading each of them would have made them."""
+    connection = open_database(ws.database)
+    models = connection.execute("SELECT n, id FROM runs").fetchall()
+    for block in range(1, times):
+        with write(connection):
+            for table in TABLES:
+                _copy(connection, table, "run", block)
+            _copy(connection, "runs", "n", block, id=f"id || '{block:03d}'")
+            for n, run_id in models:
+                fresh = ws.runs / f"{run_id}{block:03d}"
+                shutil.copytree(ws.runs / run_id, fresh, copy_function=os.link)
+                seen = (*folder_times(fresh), n + block * MODELLED)
+                connection.execute("UPDATE runs SET folder_time = ?, meta_time = ? WHERE n = ?", seen)
+    with write(connection):
+        connection.execute("INSERT OR REPLACE INTO marks VALUES ('runs', ?)", (ws.runs.stat().st_mtime_ns,))
+    connection.close()
+
+
+def _copy(connection: Connection, table: str, key: str, block: int, **changes: str) -> None:
+    values = {key: f"{key} + {block * MODELLED}", **changes}
+    names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+    wanted = ", ".join(values.get(name, f'"{name}"') for name in names)
+    connection.execute(f"INSERT INTO {table} SELECT {wanted} FROM {table} WHERE {key} <= {MODELLED}")
 
 
 def long_run(folder: Path, steps: int = 100_000) -> Workspace:
@@ -87,7 +129,7 @@ class Live:
         (self.attempt / "ranks").mkdir(exist_ok=True)
         self.steps_a_second, self.lines_a_second = steps_a_second, lines_a_second
         self._step = 600
-        self._lines = 0
+        self.lines = 0
         self._end = threading.Event()
         self._lock = (self.attempt / "supervisor.lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
@@ -106,8 +148,8 @@ class Live:
         self._lock.close()
 
     def line(self) -> str:
-        self._lines += 1
-        number = self._lines
+        self.lines += 1
+        number = self.lines
         return f"12:00:{number % 60:02d} step {number}/6000 | loss=0.{number:05d} | lr=1.5e-05 | 11.2 pairs/s\n"
 
     def add_lines(self, count: int) -> None:
