@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from rmtui import __version__
+from rmtui.cli.streams import neutral, neutral_output
 from rmtui.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None, *, interruptible: bool = False) -> i
         with _interruptible() if interruptible else nullcontext():
             return _run(sys.argv[1:] if argv is None else argv)
     except UserError as error:
-        print(f"rmtui: {error}", file=sys.stderr)
+        print(neutral(f"rmtui: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -60,7 +61,8 @@ def _run(argv: Sequence[str]) -> int:
     if args.verb is None:
         return _app(args.workspace)
     verb: Verb = args.run_verb
-    code = verb.run(args)
+    with neutral_output():
+        code = verb.run(args)
     sys.stdout.flush()
     return code
 

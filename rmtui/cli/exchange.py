@@ -218,6 +218,10 @@ VERBS = (
         "a completion script for a shell",
         _build_completion,
         _completion,
-        ("rmtui completion bash > ~/.local/share/bash-completion/completions/rmtui",),
+        (
+            "rmtui completion bash > ~/.local/share/bash-completion/completions/rmtui",
+            "rmtui completion zsh > ~/.zfunc/_rmtui                     # a folder in fpath, before compinit",
+            "rmtui completion fish > ~/.config/fish/completions/rmtui.fish",
+        ),
     ),
 )

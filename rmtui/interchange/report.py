@@ -69,7 +69,9 @@ def _overlays(documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             for index, document in enumerate(documents)
             if (
                 points := [
-                    (float(row["epoch"]), number(row[metric])) for row in document["epochs"] if row[metric] is not None
+                    (float(row["epoch"]), number(row[metric]))
+                    for row in document["epochs"]
+                    if row.get(metric) is not None
                 ]
             )
         ]

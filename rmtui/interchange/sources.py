@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from rmtui.errors import UserError
 from rmtui.interchange import logs, own, tables, tensorboard, trainer_state, wandb, yaml_config
 from rmtui.interchange.facts import Foreign
+from rmtui.interchange.text import one_line, spoken
 
 _MOST_FILES = 100_000
 _T = TypeVar("_T")
@@ -50,7 +51,20 @@ def gather(paths: Sequence[Path]) -> Harvest:
             _sort(found, file, named=file == path)
     _newest_states_only(found)
     runs, documents, unread = _read(found)
-    return Harvest(tuple(_with_yaml(runs, found.yamls)), documents, tuple(unread))
+    told = {identity: spoken(document) for identity, document in documents.items()}
+    return Harvest(tuple(map(_neutral, _with_yaml(runs, found.yamls))), told, tuple(unread))
+
+
+def _neutral(run: Foreign) -> Foreign:
+    """The run without anything that a terminal would obey in its words; names are one line."""
+    return replace(
+        run,
+        name=one_line(run.name),
+        data=spoken(run.data),
+        config=spoken(run.config),
+        series={one_line(name): points for name, points in run.series.items()},
+        notes=tuple(spoken(run.notes)),
+    )
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -6,9 +6,9 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from rmtui.errors import UserError
 from rmtui.records.logtext import harmless
@@ -92,3 +92,17 @@ def identity(*paths: Path) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def spoken(value: Any) -> Any:
+    """What a foreign document says, without anything a terminal would obey: texts, keys, and all that lies inside."""
+    if isinstance(value, str):
+        return value if value.isprintable() else "\n".join(harmless(line) for line in value.split("\n"))
+    if isinstance(value, Mapping):
+        return {spoken(key): spoken(inner) for key, inner in value.items()}
+    return [spoken(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def one_line(name: str) -> str:
+    """A name that other programs gave, as it may stand in a list."""
+    return str(spoken(name if name.isprintable() else " ".join(name.split())))[:100]

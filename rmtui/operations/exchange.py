@@ -25,7 +25,7 @@ from rmtui.presets import Preset
 from rmtui.records.facts import Run
 from rmtui.records.files import read_json, write_json
 from rmtui.records.folder import RunFolder, run_folders
-from rmtui.records.imported import add_imported
+from rmtui.records.imported import add_imported, extend, went_on
 from rmtui.records.index import Index
 from rmtui.workspace import Workspace
 from trainer.config import figure, flatten
@@ -69,12 +69,17 @@ def import_paths(ws: Workspace, paths: Sequence[Path], said: Callable[[Imported]
 def _imports(ws: Workspace, archives: Sequence[Path], harvest: Harvest) -> Iterator[Imported]:
     for path in archives:
         yield _import_bundle(ws, path)
+    before = imported_before(ws)
     for run in harvest.runs:
-        yield _import_run(ws, run, harvest.documents.get(run.identity))
+        yield _import_run(ws, run, harvest.documents.get(run.identity), before)
 
 
-def _import_run(ws: Workspace, run: Foreign, document: Mapping[str, Any] | None) -> Imported:
+def _import_run(ws: Workspace, run: Foreign, document: Mapping[str, Any] | None, sources: Sources) -> Imported:
     before = {path.name for path in ws.runs.iterdir()}
+    if document is None and (grown := _grown(sources, run)):
+        more = len(extend(ws, grown.id, run.epochs, run.series))
+        notes = (f"went on since it was imported: {more} events added",) if more else ()
+        return Imported(grown.id, run.name, run.origin, False, (*run.notes, *notes))
     run_id = place(ws, run, run.identity, document or {})
     new = run_id not in before
     folder = RunFolder(ws.runs / run_id)
@@ -84,19 +89,43 @@ def _import_run(ws: Workspace, run: Foreign, document: Mapping[str, Any] | None)
     return Imported(run_id, run.name, run.origin, new, run.notes)
 
 
+Sources = Mapping[tuple[str, str], Sequence[RunFolder]]
+"""(source, name) → the runs that an import or a watching made of it."""
+
+
+def imported_before(ws: Workspace) -> Sources:
+    """What the workspace has from elsewhere."""
+    found: dict[tuple[str, str], list[RunFolder]] = {}
+    for folder in run_folders(ws.runs):
+        if (folder.path / "events.jsonl").is_file():
+            spec = folder.spec()
+            found.setdefault((spec.get("origin", {}).get("source", ""), spec.get("name", "")), []).append(folder)
+    return found
+
+
+def source_of(run: Foreign) -> tuple[str, str]:
+    return str(run.origin.resolve()), run.name
+
+
+def _grown(sources: Sources, run: Foreign) -> RunFolder | None:
+    """The run that was imported from the same source when that was shorter."""
+    found = sources.get(source_of(run), ())
+    return next((folder for folder in found if went_on(folder, run.epochs, run.series)), None)
+
+
 def place(ws: Workspace, run: Foreign, digest: str, document: Mapping[str, Any]) -> str:
     """The run folder of a foreign run, made unless one with this digest is there; returns its id."""
     config = dict(run.config)
     preset = _short_text(config.pop("preset", None))
     spec = {
-        "name": run.name[:100],
+        "name": run.name,
         "preset": document.get("preset") or preset,
         "data": document.get("data") or run.data,
         "config": config,
     }
     origin = {
         "kind": run.kind,
-        "source": str(run.origin),
+        "source": source_of(run)[0],
         "digest": digest,
         "created": run.created,
         "ended": run.ended,

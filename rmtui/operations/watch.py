@@ -9,8 +9,7 @@ from pathlib import Path
 from rmtui.errors import UserError
 from rmtui.interchange.facts import Foreign
 from rmtui.interchange.sources import gather
-from rmtui.operations.exchange import place
-from rmtui.records.folder import run_folders
+from rmtui.operations.exchange import imported_before, place, source_of
 from rmtui.records.imported import extend
 from rmtui.workspace import Workspace
 from trainer.events import Event
@@ -52,20 +51,12 @@ def _signature(path: Path) -> str:
 
 def _update(ws: Workspace, path: Path, run: Foreign, ids: dict[str, str]) -> Iterator[str]:
     if run.name not in ids:
-        ids[run.name] = _imported_before(ws, run) or place(ws, run, f"watch:{path}:{run.name}", {})
+        before = imported_before(ws).get(source_of(run))
+        ids[run.name] = before[0].id if before else place(ws, run, f"watch:{path}:{run.name}", {})
         yield f"{ids[run.name]}  {run.name}  follows {run.origin}"
     for event in extend(ws, ids[run.name], run.epochs, run.series):
         if event.kind == "epoch":
             yield _words(run, event)
-
-
-def _imported_before(ws: Workspace, run: Foreign) -> str | None:
-    """The run that an import made of the same source."""
-    for folder in run_folders(ws.runs):
-        spec = folder.spec()
-        if spec.get("origin", {}).get("source") == str(run.origin) and spec.get("name") == run.name:
-            return folder.id
-    return None
 
 
 def _words(run: Foreign, event: Event) -> str:

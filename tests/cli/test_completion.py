@@ -110,7 +110,7 @@ def test_zsh_completes_at_its_prompt(
             ("rmtui la", "rmtui launch "),
             ("rmtui launch --dry", "--dry-run"),
             ("rmtui export --format ht", "html"),
-            ("rmtui -C ws show helpful-A", "helpful-A-2"),
+            ("rmtui -C ws show helpful-A-", "helpful-A-2"),
         ):
             os.write(terminal, f"{typed}\t".encode())
             read_until(terminal, wanted)

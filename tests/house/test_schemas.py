@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import jsonschema
 import pytest
 from support import make_run_folder, make_workspace
 
+from rmtui.cli import parser
 from rmtui.records import tickets
 from rmtui.workspace import Workspace
 from trainer.pairs import Row, read_rows
@@ -27,6 +29,8 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     make_run_folder(ws, "two", run_id="20260102-000000-bbbb", outcome="failed", reason="ValueError", created=1.77e9)
     lines = [*map(json.dumps, PAIRS), '{"prompt": "x"}']
     (ws.root / "pairs.jsonl").write_text("\n".join(lines) + "\n")
+    (ws.root / "old.log").write_text("Epoch 1: train_loss=0.9, val_loss=0.6, val_acc=70%\n")
+    (ws.root / "rm_config.yaml").write_text("num_epochs: 2\nproject: x\n")
     add_scored_run(ws)
     waiting = make_run_folder(ws, "waiting", run_id="20260104-000000-dddd", outcome=None, events=[])
     tickets.add(ws.queue, waiting.id, 2, tickets.Needs())
@@ -69,11 +73,17 @@ def printed(ws: Workspace, *argv: str) -> Any:
         ("pairs", ("pairs", "scored", "--by", "source", "--json")),
         ("plan", ("launch", "A", "--data", "helpful", "--model", "nowhere", "--dry-run", "--json")),
         ("plan", ("launch", "A", "B", "--dry-run", "--json")),
+        ("launch", ("stop", "one", "--json")),
+        ("import", ("import", "old.log", "--json")),
+        ("import", ("import", "rm_config.yaml", "--as-preset", "mine", "--json")),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value[:1]),
 )
 def test_a_document_keeps_to_its_schema(ws: Workspace, schema: str, argv: tuple[str, ...]) -> None:
-    document = printed(ws, *argv)
+    keeps(schema, printed(ws, *argv))
+
+
+def keeps(schema: str, document: Any) -> None:
     validator = jsonschema.Draft202012Validator(json.loads((SCHEMAS / f"{schema}.json").read_text()))
     problems = [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(document)]
     assert problems == []
@@ -83,6 +93,38 @@ def test_the_documents_are_not_empty_where_there_is_something_to_say(ws: Workspa
     assert [place["name"] for place in printed(ws, "queue", "--json")] == ["waiting"]
     wrong = printed(ws, "pairs", "scored", "--kind", "wrong", "--json")
     assert (wrong["count"], wrong["pairs_scored"]) == (10, 30)
+
+
+@pytest.mark.slow
+def test_what_needs_the_training_stack_keeps_to_its_schema_too(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from trainer import toy
+
+    ws = make_workspace(tmp_path / "ws")
+    for part in ("train", "val"):
+        (ws.data / part / "x_pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in PAIRS))
+    texts = [text for pair in PAIRS for text in pair.values()]
+    toy.make_decoder(tmp_path / "model", texts, vocabulary=400, hidden=32, layers=2)
+    words = ["A", "--data", "x", "--model", str(tmp_path / "model"), "--procs", "1", "--set", "num_epochs=1", "--yes"]
+    launched = printed(ws, "launch", *words, "--wait", "--json")
+    keeps("launch", launched)
+    assert launched["state"] == "finished"
+    pairs = str(ws.data / "val" / "x_pairs.jsonl")
+    scored = printed(ws, "score", "@best", pairs, "--json")
+    keeps("score", scored)
+    assert scored["accuracy"] == printed(ws, "show", "@latest", "--json")["best"]["val_acc"]
+    merged = printed(ws, "merge", "@best", str(tmp_path / "merged"), "--json")
+    keeps("merge", merged)
+    again = printed(ws, "score", merged["folder"], pairs, "--json")
+    assert (again["accuracy"], again["loss"]) == (scored["accuracy"], pytest.approx(scored["loss"], abs=1e-6))
+    keeps("launch", printed(ws, "resume", "@latest", "--epochs", "2", "--wait", "--json"))
+
+
+def test_every_verb_that_prints_json_has_a_schema() -> None:
+    (below,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    printing = {name for name, verb in below.choices.items() if "--json" in verb._option_string_actions}
+    held = {path.stem for path in SCHEMAS.glob("*.json")}
+    assert printing - {"stop", "resume"} <= held  # those two print what launch prints
 
 
 @pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.json")), ids=lambda path: path.stem)

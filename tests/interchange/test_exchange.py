@@ -58,6 +58,22 @@ def test_an_import_repeated_adds_nothing(ws: Workspace, other: Workspace, tmp_pa
     assert [(run.id, run.new) for run in again] == [(run.id, False) for run in once]
 
 
+def test_a_log_that_went_on_since_its_import_is_still_one_run(ws: Workspace, tmp_path: Path) -> None:
+    log = tmp_path / "helpful_1.log"
+    log.write_text("Epoch 1\nstep 10 loss=0.7\nEpoch 1: val_loss=0.6\n")
+    (first,) = exchange.import_paths(ws, [log]).runs
+    with log.open("a") as file:
+        file.write("Epoch 2\nstep 15 loss=0.6\nstep 24 loss=0.5\nEpoch 2: val_loss=0.5\n")
+    (second,) = exchange.import_paths(ws, [log]).runs
+    assert (second.id, second.new) == (first.id, False) and "went on" in second.notes[0]
+    (run,) = _runs_called(ws, "helpful_1")
+    assert [epoch["val_loss"] for epoch in run["epochs"]] == [0.6, 0.5]
+    assert [value for _, value in exported(ws, first.id)["metrics"]["val_loss"]] == [0.6, 0.5]
+    log.write_text("Epoch 1: val_loss=0.9\n")
+    (another,) = exchange.import_paths(ws, [log]).runs
+    assert another.new and another.id != first.id
+
+
 def test_a_tarball_brings_the_run_as_it_was(ws: Workspace, other: Workspace, tmp_path: Path) -> None:
     out = tmp_path / "run.tar.gz"
     exchange.export(ws, ["helpful-A-1"], "", out)
