@@ -25,8 +25,10 @@ IN_MEMORY = 6_000_000
 
 _LOWER = bytes.maketrans(string.ascii_uppercase.encode(), string.ascii_lowercase.encode())
 _NO_MATTER = (string.whitespace + ",;:!?'\"").encode()
-_UNDECEIVED = {**texts.LOOK_ALIKES, **dict.fromkeys(map(ord, texts.INVISIBLE + "“”‘’„«»"), None)}
+_UNDECEIVED = {**texts.LOOK_ALIKES, **dict.fromkeys(map(ord, texts.INVISIBLE), None)}
 _DECEPTIVE = re.compile(f"[{''.join(map(chr, _UNDECEIVED))}]")
+_WIDE = (*((sign, "") for sign in "，；：！？“”‘’„«»"), ("…", "..."), ("\u00a0", " "), ("（", "("), ("）", ")"))
+"""Signs that keep most texts from being NFKC, or ASCII, already: replaced first, they spare the slow ways."""
 _FORMS = 8
 """Spellings of one pair that are told apart; a ninth counts as another spelling of the first."""
 
@@ -154,14 +156,19 @@ def normal(text: str) -> int:
 
     Signs of arithmetic and code do count. A text of nothing else counts whole.
     """
+    said = text if text.isascii() else _plain(text)
+    return hash(said.encode("utf-8", "surrogatepass").translate(_LOWER, _NO_MATTER).rstrip(b".") or text)
+
+
+def _plain(text: str) -> str:
+    for sign, other in _WIDE:
+        text = text.replace(sign, other)
     if text.isascii():
-        said = text.encode()
-    else:
-        plain = unicodedata.normalize("NFKC", text).casefold()
-        if _DECEPTIVE.search(plain):
-            plain = plain.translate(_UNDECEIVED)
-        said = plain.encode("utf-8", "surrogatepass")
-    return hash(said.translate(_LOWER, _NO_MATTER).rstrip(b".") or said)
+        return text
+    if not unicodedata.is_normalized("NFKC", text):
+        text = unicodedata.normalize("NFKC", text)
+    text = text.casefold()
+    return text.translate(_UNDECEIVED) if _DECEPTIVE.search(text) else text
 
 
 def _relation(seen: list[tuple[int, int]], exact: int, place: int) -> Relation:
