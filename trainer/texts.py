@@ -20,6 +20,14 @@ from trainer.cut import Encoded, Ids, common_prefix
 from trainer.pairs import Response, Row, Side
 
 TEMPLATE_DATE = date(2025, 1, 1)
+_CODES = "aAbBcdDeFhHIjmMpSTuUVwWxXyY%"
+_MACRO = (
+    "{% macro strftime_now(format) %}{{ format"
+    + "".join(f" | replace('%{code}', '{TEMPLATE_DATE.strftime('%' + code)}')" for code in _CODES)
+    + " }}{% endmacro +%}"
+)
+"""Formats a date in Jinja alone, to which no function can be handed."""
+_CALL = re.compile(r"strftime_now\s*\(")
 _TODAY = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 
 
@@ -86,11 +94,7 @@ def _template(messages: list[files.Message], tokenizer: Any, generation: bool) -
     template = fixed_date(tokenizer.get_chat_template())
     try:
         text: str = tokenizer.apply_chat_template(
-            messages,
-            chat_template=template,
-            tokenize=False,
-            add_generation_prompt=generation,
-            strftime_now=TEMPLATE_DATE.strftime,  # for a template that does not name its format in place
+            messages, chat_template=template, tokenize=False, add_generation_prompt=generation
         )
     except Exception as error:  # templates raise whatever they like
         roles = ", ".join(message["role"] for message in messages)
@@ -99,8 +103,11 @@ def _template(messages: list[files.Message], tokenizer: Any, generation: bool) -
 
 
 def fixed_date(template: str) -> str:
-    """The template with `TEMPLATE_DATE` wherever it asks for today's date."""
-    return _TODAY.sub(lambda found: json.dumps(TEMPLATE_DATE.strftime(found[2]), ensure_ascii=False), template)
+    """The template with `TEMPLATE_DATE` wherever it asks for today's date: in its text where the format stands in the
+    call, else through a macro that takes the function's place."""
+    fixed = _TODAY.sub(lambda found: json.dumps(TEMPLATE_DATE.strftime(found[2]), ensure_ascii=False), template)
+    asks = _CALL.search(fixed.removeprefix(_MACRO))
+    return _MACRO + fixed.removeprefix(_MACRO) if asks else fixed
 
 
 def tokenize(texts: Sequence[str], tokenizer: Any, templated: bool) -> list[Ids]:

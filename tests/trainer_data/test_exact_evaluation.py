@@ -1,5 +1,6 @@
 import json
 import math
+import statistics
 from dataclasses import replace
 
 import data_worlds as worlds
@@ -92,6 +93,39 @@ def test_calibration_and_length_figures_of_made_up_rewards():
     assert evaluate.calibration_error(np.array([sure, -sure])) == pytest.approx(0.45)
     long_wins = [Record(str(n), float(n), float(n) / 2, 10 * n, 5 * n) for n in range(1, 9)]
     assert evaluate.summary(long_wins)["length_correlation"] == pytest.approx(1.0)
+
+
+def test_calibration_error_is_the_mean_gap_weighted_by_the_pairs_of_each_bin():
+    """Against the definition of Guo et al. 2017, written out: bins of a tenth of the range of |σ − 0.5|."""
+    random = np.random.default_rng(3)
+    margins = [float(one) for one in random.normal(0.4, 2.0, 500)] + [0.0, 0.0, 50.0, -50.0]
+    bins = [[] for _ in range(10)]
+    for margin in margins:
+        sure = 1 / (1 + math.exp(-abs(margin)))
+        right = 0.5 if margin == 0 else float(margin > 0)
+        bins[min(9, math.floor((sure - 0.5) / 0.05))].append((sure, right))
+    assert all(len(held) > 5 for held in bins) and len({len(held) for held in bins}) > 4
+    gaps = [abs(np.mean([right for _, right in held]) - np.mean([sure for sure, _ in held])) for held in bins]
+    expected = sum(gap * len(held) for gap, held in zip(gaps, bins, strict=True)) / len(margins)
+    assert evaluate.calibration_error(np.array(margins)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_every_figure_of_an_evaluation_against_its_definition():
+    random = np.random.default_rng(5)
+    rewards = random.normal(0, 1, (60, 2)).tolist()
+    lengths = random.integers(5, 90, (60, 2)).tolist()
+    found = evaluate.summary([Record(str(n), *rewards[n], *lengths[n]) for n in range(60)])
+    gaps = [chosen - rejected for chosen, rejected in rewards]
+    flat, sizes = [one for sides in rewards for one in sides], [one for sides in lengths for one in sides]
+    shorter = [gap for gap, (chosen, rejected) in zip(gaps, lengths, strict=True) if chosen < rejected]
+    assert found["val_loss"] == pytest.approx(sum(math.log1p(math.exp(-gap)) for gap in gaps) / 60, abs=1e-12)
+    assert found["val_acc"] * 60 == pytest.approx(sum(gap > 0 for gap in gaps), abs=1e-9)
+    assert found["reward_mean"] == pytest.approx(statistics.fmean(flat))
+    assert found["reward_std"] == pytest.approx(statistics.pstdev(flat))
+    assert found["reward_margin"] == pytest.approx(statistics.fmean(gaps))
+    assert found["pairs_chosen_shorter"] == len(shorter) > 20
+    assert found["val_acc_chosen_shorter"] == pytest.approx(sum(gap > 0 for gap in shorter) / len(shorter))
+    assert found["length_correlation"] == pytest.approx(statistics.correlation(flat, sizes))
 
 
 def test_histogram_holds_every_finite_margin_once():

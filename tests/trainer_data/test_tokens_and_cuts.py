@@ -1,4 +1,3 @@
-import datetime
 import json
 
 import data_worlds as worlds
@@ -91,14 +90,26 @@ def test_message_lists_take_the_chat_template_unless_told_not_to(models, tmp_pat
     assert tokenizer.decode(plain.pairs[0].chosen) == "\n\nHuman: stone?\n\nAssistant: bread<|end|>"
 
 
-def test_a_template_that_prints_today_gives_the_same_tokens_on_any_day(models, monkeypatch):
+DATES = {
+    "in place": "{% if strftime_now is defined %}{{ strftime_now('%d %B %Y') }} {% endif %}",
+    "as Llama 3.2 does": "{%- if not date_string is defined %}{%- if strftime_now is defined %}"
+    '{%- set date_string = strftime_now("%d %B %Y") %}{%- endif %}{%- endif %}{{ date_string + " " }}',
+    "by a format of its own": "{% set form = '%d %B %Y' %}{{ strftime_now(form) }} ",
+    "in a macro": "{% macro day(form) %}{{ strftime_now(form) }} {% endmacro %}{{ day('%d %B %Y') }}",
+}
+
+
+@pytest.mark.parametrize("dated", DATES.values(), ids=DATES)
+def test_a_template_that_prints_today_gives_the_same_tokens_on_any_day(models, tmp_path, dated):
     tokenizer = model.load_tokenizer(str(models / "decoder"))
-    tokenizer.chat_template = (
-        "{% if strftime_now is defined %}{{ strftime_now('%d %B %Y') }} {% endif %}" + tokenizer.chat_template
-    )
+    tokenizer.chat_template = dated + tokenizer.chat_template
     text = texts.render(CHAT["prompt"], CHAT["chosen"], tokenizer, True)
-    assert text.startswith("01 January 2025 ")
-    assert str(datetime.date.today().year) not in text
+    assert text.startswith("01 January 2025 user: stone?")
+    assert texts.render_prompt(CHAT["prompt"], tokenizer, True).startswith("01 January 2025 user: stone?")
+    path = worlds.write_rows(tmp_path / "a.jsonl", [CHAT])
+    [pair] = data.load_pairs(path, tokenizer, worlds.config(models / "decoder")).pairs
+    assert tokenizer.decode(pair.chosen) == text
+    assert tokenizer.decode(pair.chosen[: pair.shared]).endswith("assistant:")
 
 
 def test_the_prompt_of_a_dialogue_is_cut_and_its_answer_kept(models, tmp_path):
