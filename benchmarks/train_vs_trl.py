@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 
 CELLS = ["smollm2:256", "smollm2:256:bf16", "smollm2:512", "smollm2:1024", "minilm:256"]
-PAIRS = {"smollm2:256": 16, "smollm2:256:bf16": 16, "smollm2:512": 16, "smollm2:1024": 16, "minilm:256": 64}
+PAIRS = {"smollm2:256": 16, "smollm2:256:bf16": 16, "smollm2:512": 8, "smollm2:1024": 8, "minilm:256": 64}
 VAL_PAIRS = {"smollm2:512": 8, "smollm2:1024": 8, "minilm:256": 128}
 SPLIT = {"smollm2:512": 2, "smollm2:1024": 4}
 """Batches that TRL makes a step of, where 8 pairs at once do not fit into memory."""
@@ -38,9 +38,9 @@ ONCE = Path(__file__).with_name("train_once.py")
 def main():
     args = parse()
     models = dict(named.split("=", 1) for named in args.model)
-    for turn in range(0 if args.report else args.repeats):
+    for _ in range(0 if args.report else args.repeats):
         for cell in args.cells:
-            sides = [ours, trl]
+            sides, turn = [ours, trl], finished(args.out, cell)
             for side in sides if turn % 2 == 0 else reversed(sides):
                 keep(args.out, {"cell": cell, "turn": turn, "side": side.__name__} | side(args, models, cell))
     print(table([json.loads(line) for line in args.out.read_text().splitlines()]))
@@ -107,6 +107,12 @@ def last_json(command):
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def finished(path, cell):
+    """Rounds of a cell that the file holds: a later call goes on from there."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return min(sum((row["cell"], row["side"]) == (cell, side) for row in rows) for side in ("ours", "trl"))
 
 
 def keep(path, row):
