@@ -6,22 +6,26 @@ import gc
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
 from textual.worker import Worker
 
-from rmtui.app import actions, keys, memory, news, themes
+from rmtui.app import actions, keys, memory, themes
 from rmtui.app.base import Base
 from rmtui.app.feed import ALIVE, ALIVE_SECONDS, IDLE_SECONDS, Failed, Feed, Reading, Synced
-from rmtui.app.importing import Imported, import_paths
 from rmtui.app.terminal import ShadowScreen
 from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.app.works import Told, Works
 from rmtui.errors import UserError
 from rmtui.records.facts import Run
 from rmtui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rmtui.app.importing import Imported
+    from rmtui.app.news import Devices
 
 RESUME_SECONDS = 0.2
 FIRST_SYNC_SECONDS = 0.5
@@ -181,6 +185,8 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
 
     def _tell_news(self) -> None:
         """A toast for each run that ended, the bell where the workspace wants it; devices are counted anew."""
+        from rmtui.app import news
+
         index = self.feed.index
         before, self._alive = self._alive, {run.id: run for run in index.runs(ALIVE)}
         for item in news.endings(index, before, self._alive):
@@ -189,7 +195,7 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
                 self.bell()
         self.feed.ask(self, "devices", news.devices, group="devices-free")
 
-    def on_devices(self, message: news.Devices) -> None:
+    def on_devices(self, message: Devices) -> None:
         self.devices = message.words
 
     # Work in the background
@@ -281,6 +287,8 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
         self.push_screen(Ask(question, "", "logs/training/rm"), self._import)
 
     def _import(self, path: str | None) -> None:
+        from rmtui.app.importing import import_paths
+
         if path and self._workspace is not None:
             tell = partial(Told, "importing")
             job = partial(import_paths, self.ws, self.folder, path, lambda words: self.post_message(tell(words)))

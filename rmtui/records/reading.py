@@ -7,12 +7,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rmtui.records.curves import CurveWriter
 from rmtui.records.facts import Epoch
 from rmtui.records.sqlite import Connection, write
-from trainer.events import Event, read_from
+
+if TYPE_CHECKING:
+    from trainer.events import Event
 
 BATCH = 1 << 17
 """Bytes of events a transaction: some 30 ms, so that other writers get their turn."""
@@ -87,6 +89,8 @@ def _size(path: Path) -> int:
 def _read_batch(connection: Connection, run: int, n: int, path: Path) -> int:
     attempts = _attempts(connection, run)
     progress = attempts.setdefault(n, Progress(n))
+    from trainer.events import read_from  # lists and curves are read without it
+
     events, position, bad = read_from(path, progress.position, BATCH)
     if position == progress.position:
         return position
