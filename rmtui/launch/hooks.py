@@ -16,9 +16,12 @@ from rmtui.workspace import Workspace
 
 
 def ended(ws: Workspace, run: RunFolder, status: Status) -> None:
-    """Fire on_finished, or on_failed for every bad end; a stop that was asked for fires nothing."""
+    """Fire on_finished, or on_failed for every bad end; a stop or a kill that was asked for fires nothing."""
+    last = run.last_attempt()
     if status.state == State.FINISHED:
         _fire(ws.settings.on_finished, ws, run, status)
+    elif last is not None and any(request.get("now") for request in run.requests("stop", last.n)):
+        return
     elif status.state in (State.FAILED, State.KILLED, State.INTERRUPTED):
         _fire(ws.settings.on_failed, ws, run, status)
 

@@ -266,9 +266,11 @@ def test_a_clock_set_back_under_the_supervisor_ends_nothing_early(ws, audit):
 
 def test_a_clock_set_back_during_a_stop_does_not_prolong_it(ws, audit):
     marker = ws.root / "clock"
-    run = fault_kit.start_wrapped(ws, "clock", marker, steps=60, hold_at=2, deaf=True, grace=2.0)
+    run = fault_kit.start_wrapped(ws, "clock", marker, steps=60, hold_at=2, slow_save=True, grace=2.0)
     kit.until_step(run, 2)
     stop.stop(ws, run.id)
+    log = run.last_attempt().logs / "rank0.log"
+    kit.until(lambda: "asked to stop" in log.read_text(), "the signal, and the supervisor's patience counting")
     marker.touch()
     kit.until_ended(run)
     assert audit(run).state == State.KILLED

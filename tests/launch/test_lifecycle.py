@@ -224,6 +224,21 @@ def test_commands_fire_with_names_in_the_environment_only(tmp_path):
     assert not (ws.root / "pwned").exists()
 
 
+def test_a_command_fires_for_a_kill_that_nobody_asked_for(tmp_path):
+    ws = kit.make_workspace(tmp_path, 'on_failed = "echo $RMTUI_RUN_ID >> failures"\ncpu_runs = 2\n')
+    asked, struck = kit.start(ws, steps=3, hold_at=2), kit.start(ws, steps=3, hold_at=2)
+    for run in (asked, struck):
+        kit.until_step(run, 2)
+    assert stop.stop(ws, asked.id, now=True, wait=True).state == State.KILLED
+    kit.until(lambda: not kit.supervised(asked), "the first supervisor's end, after its commands")
+    for process in proc.tagged(struck.id):
+        kit.kill(process.proc)
+    kit.until_ended(struck)
+    kit.until(lambda: not kit.supervised(struck), "the second's")
+    kit.until((ws.root / "failures").exists, "the command")
+    assert (ws.root / "failures").read_text().split() == [struck.id]
+
+
 def test_signals_that_the_caller_ignores_are_not_ignored_by_the_training(ws):
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)}
     try:
