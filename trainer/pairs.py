@@ -12,49 +12,48 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-Message = dict[str, str]
-Side = str | list[Message]
-"""Text, or a list of {role, content}."""
+from trainer.rows import (
+    BadLine,
+    Message,
+    Response,
+    Row,
+    Side,
+    content_hash,
+    digest,
+    distinct_ids,
+    plain_text,
+    prompt_hash,
+)
+
+__all__ = [
+    "BadLine",
+    "Message",
+    "Response",
+    "Row",
+    "Side",
+    "content_hash",
+    "distinct_ids",
+    "find_data",
+    "fingerprint",
+    "plain_text",
+    "prompt_hash",
+    "read_line",
+    "read_object",
+    "read_rows",
+    "read_scorable",
+    "read_stream",
+    "split_transcripts",
+]
 
 ASSISTANT = "\n\nAssistant:"
 _BOM = b"\xef\xbb\xbf"
 _HALF = re.compile("[\ud800-\udfff]")
 _SIDES = ("chosen", "rejected")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One preference pair. `line` is 1-based; lines end at \\n only."""
-
-    id: str
-    """The row's own `id`, else a hash of its content; see `distinct_ids`."""
-    prompt: Side
-    chosen: Side
-    rejected: Side
-    margin: float | None = None
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    """Whatever else the line holds (source, subset, …)."""
-    line: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class BadLine:
-    """A line that holds no readable pair."""
-
-    line: int
-    kind: str
-    """blank, encoding, json, object, duplicate_key, missing_field, type, empty, surrogate, prompts_differ, margin."""
-    message: str
-    about: Mapping[str, Any] = field(default_factory=dict)
-    """What the message is made of, for whoever says it in other words; `case` tells a kind's sentences apart."""
-
-    def __str__(self) -> str:
-        return f"line {self.line}: {self.message}"
 
 
 class _Bad(Exception):
@@ -105,16 +104,6 @@ def read_object(raw: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise _Bad("object", f"the line is {_kind(found)}, not an object", found=_type(found))
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """One answer to be scored by itself: a line with `response` (or `completion`), and `prompt`."""
-
-    id: str
-    prompt: Side
-    response: Side
-    line: int = 0
 
 
 def read_scorable(file: BinaryIO) -> Iterator[Row | Response | BadLine]:
@@ -266,49 +255,12 @@ def _split_messages(chosen: list[Message], rejected: list[Message]) -> tuple[Sid
     return chosen[:shared], chosen[shared:], rejected[shared:]
 
 
-def plain_text(side: Side) -> str:
-    """A side as text: message lists in the HH manner, for models without a chat template."""
-    if isinstance(side, str):
-        return side
-    names = {"user": "Human", "assistant": "Assistant", "system": "System"}
-    return "".join(f"\n\n{names.get(item['role'], item['role'])}: {item['content']}" for item in side)
-
-
-def content_hash(row: Row) -> str:
-    """16 hex digits of what the pair says: prompt, chosen, rejected and margin."""
-    return _digest(row).hex()[:16]
-
-
-def prompt_hash(row: Row) -> str:
-    """16 hex digits of the prompt; case and spacing do not count."""
-    said = " ".join(plain_text(row.prompt).casefold().split())
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
-
-
-def _digest(row: Row) -> bytes:
-    said = [row.prompt, row.chosen, row.rejected, row.margin]
-    return hashlib.sha256(json.dumps(said, ensure_ascii=True, sort_keys=True).encode()).digest()
-
-
-def distinct_ids(rows: Iterable[Row]) -> list[Row]:
-    """Rows whose ids tell them apart: an id that occurs twice gives way to content hashes, and those to `hash~2`."""
-    kept = list(rows)
-    own = Counter(row.id for row in kept)
-    kept = [row if own[row.id] == 1 else replace(row, id=content_hash(row)) for row in kept]
-    seen: Counter[str] = Counter()
-    for place, row in enumerate(kept):
-        seen[row.id] += 1
-        if seen[row.id] > 1:
-            kept[place] = replace(row, id=f"{row.id}~{seen[row.id]}")
-    return kept
-
-
 def fingerprint(path: Path | str) -> str:
     """SHA-256 over the pairs' content in file order; line endings, blank lines, BOM and further fields do not count."""
     total = hashlib.sha256()
     for row in read_rows(path):
         if isinstance(row, Row):
-            total.update(_digest(row))
+            total.update(digest(row))
         elif row.kind != "blank":
             total.update(f"bad {row.kind} {row.message}".encode("utf-8", "replace"))
     return total.hexdigest()

@@ -16,6 +16,7 @@ from typing import Any
 
 import rmtui.guide.datacheck
 import trainer.pairs
+import trainer.rows
 from rmtui.guide.datacheck.facts import Finding
 from rmtui.guide.datacheck.words import Summary
 from rmtui.records.files import atomic_write
@@ -90,7 +91,8 @@ def _version() -> str:
     """A digest of the check's own code and thresholds: whoever changes them asks anew."""
     folder = Path(rmtui.guide.datacheck.__file__).parent
     total = hashlib.sha256()
-    for path in (*sorted(folder.glob("*.py")), *folder.glob("*.toml"), Path(trainer.pairs.__file__)):
+    reader = (Path(trainer.pairs.__file__), Path(trainer.rows.__file__))
+    for path in (*sorted(folder.glob("*.py")), *folder.glob("*.toml"), *reader):
         total.update(path.read_bytes())
     return total.hexdigest()[:16]
 

@@ -85,10 +85,11 @@ async def test_the_message_names_what_to_try_and_one_key_launches_it(out_of_memo
     ws, run = out_of_memory_run
     now = ended(run)
     assert now.state == "failed"
-    for words in ("out of memory", "batch_size 4", "batch_size 2", "gradient_accumulation_steps 2"):
-        assert words in now.reason, now.reason
+    assert now.reason == "out of memory on rank 0 at step 1: try batch size 2 × accumulation 2"
     result = json.loads((run.path / "attempt-1/result.json").read_text())
-    assert "max_length 64" in result["reason"] and "gradient_checkpointing" in result["reason"]
+    tried = "try batch_size 2, gradient_accumulation_steps 2, max_length 64, or gradient_checkpointing = true"
+    assert "out of memory with batch_size 4, gradient_accumulation_steps 1, max_length 64" in result["reason"]
+    assert tried in result["reason"]
     app = RmtuiApp(find_workspace(ws.root), ws.root, False)
     async with app.run_test(size=(160, 45)) as pilot:
         await shown(pilot, lambda: app.counts.total == 1)
