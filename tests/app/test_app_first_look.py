@@ -1,0 +1,29 @@
+"""Opening a workspace whose many run folders no index knows yet: the list grows, the top line says how far it is."""
+
+from __future__ import annotations
+
+import support
+from app_pilot import opened, sees, shown, until
+
+from rmtui.app import feed
+from rmtui.app.app import RmtuiApp
+from rmtui.app.feed import Reading
+
+
+async def test_a_long_first_reading_is_told_as_it_goes(ws, monkeypatch):
+    support.make_runs(ws, 40)
+    monkeypatch.setattr(feed, "READING_SECONDS", 0.0)
+    heard: list[Reading] = []
+    monkeypatch.setattr(RmtuiApp, "on_reading", lambda self, message: heard.append(message))
+    async with opened(ws.root):
+        assert len(heard) >= 2 and [word.done for word in heard] == sorted(word.done for word in heard)
+        assert heard[-1].done == heard[-1].of == 40
+
+
+async def test_the_top_line_says_how_far_it_is_until_it_is_done(ws):
+    support.make_runs(ws, 2)
+    async with opened(ws.root) as pilot:
+        pilot.app.post_message(Reading(1500, 2000))
+        await sees(pilot, "reading 1,500 of 2,000 run folders")
+        pilot.app.feed.sync()
+        await until(pilot, lambda: "reading" not in shown(pilot).split("\n")[0])
