@@ -10,6 +10,7 @@ import support
 from app_pilot import NARROW, SIZES, SMALL, WIDE, lines, opened, sees, shown, told, type_text, until
 from rich.cells import cell_len
 
+from rmtui.app.app import RmtuiApp
 from rmtui.app.chrome import KeyLine
 from rmtui.app.filterline import FilterLine
 from rmtui.app.panel import Charts
@@ -17,6 +18,7 @@ from rmtui.app.screens.dialogs import Ask, Confirm
 from rmtui.app.widgets.run_table import RunTable
 from rmtui.records.facts import State
 from rmtui.records.folder import RunFolder
+from rmtui.records.index import Index
 
 
 @pytest.fixture
@@ -338,3 +340,32 @@ async def test_a_run_without_events_and_one_with_a_broken_spec_are_listed(ws):
     (broken.path / "spec.toml").write_text("not toml [")
     async with opened(ws.root, WIDE) as pilot:
         await sees(pilot, "silent", "no such model", broken.id[:8], "2 runs")
+
+
+@pytest.fixture
+def frames(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every frame as text, as it is sent."""
+    kept: list[str] = []
+
+    def keep(app: RmtuiApp) -> None:
+        strips = app.screen._compositor.render_strips()
+        kept.append("\n".join("".join(segment.text for segment in strip) for strip in strips))
+
+    monkeypatch.setattr(RmtuiApp, "post_display_hook", keep)
+    return kept
+
+
+async def test_the_first_frame_has_the_list_and_its_curves(runs, frames):
+    with Index.open(runs) as index:
+        index.sync()
+    async with opened(runs.root, WIDE):
+        assert "helpful-C-5" in frames[0] and "val_acc" in frames[0]
+        assert any("\u2801" <= sign <= "\u28ff" for sign in frames[0]), "no curve"
+
+
+async def test_a_list_without_rows_is_shown_all_the_same(runs, frames):
+    with Index.open(runs) as index:
+        index.sync()
+    (runs.state_dir / "app.json").write_text(json.dumps({"query": "nothing has this name"}))
+    async with opened(runs.root, WIDE) as pilot:
+        await until(pilot, lambda: "0 of 6" in frames[-1])
