@@ -130,14 +130,16 @@ def keys() -> str:
     lines = ["# Keys", "", _HEAD, *_KEYS_INTRODUCTION]
     for pane, title in PANES.items():
         lines += ["", f"## {title[0].upper()}{title[1:]}", "", "| key | id | what it does |", "|---|---|---|"]
-        lines += [f"| {_keys(action.keys)} | `{action.id}` | {_cell(action.help)} |" for action in of_pane(pane)]
+        lines += [
+            f"| {_keys(action.keys)} | `{action.id}` | {_cell(action.help or action.word)} |"
+            for action in of_pane(pane)
+        ]
     return "\n".join(lines) + "\n"
 
 
 _KEYS_INTRODUCTION = (
     "Source: `rmtui/app/actions.py`. In the app `?` shows what each key does in the focused pane, and `:` finds an",
-    "action by name; tables, charts, logs and forms have further keys, which `?` shows there. `keys.toml` gives an",
-    "action other keys by its id ([how](files.md#keystoml)).",
+    "action by name. `keys.toml` gives an action other keys by its id ([how](files.md#keystoml)).",
 )
 
 
