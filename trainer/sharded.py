@@ -1,6 +1,6 @@
 """Models that accelerate splits over ranks: FSDP and DeepSpeed. Every function here is called by every rank.
 
-FSDP is tested on CPU ranks; DeepSpeed needs GPUs that were not at hand, and follows accelerate's documentation.
+Both are tested on CPU ranks, DeepSpeed (ZeRO 2) where it is installed; neither has run on several GPUs yet.
 """
 
 from __future__ import annotations
@@ -70,6 +70,12 @@ def wrap(
         )
     wrapped, prepared = accelerator.prepare(reward_model, optimizer)
     return wrapped, prepared
+
+
+def averaged_over(accelerator: Accelerator, config: TrainConfig) -> int:
+    """What the split model's backward pass divides by: both average over ranks, DeepSpeed over micro batches too."""
+    deepspeed = accelerator.distributed_type == DistributedType.DEEPSPEED
+    return accelerator.num_processes * (config.gradient_accumulation_steps if deepspeed else 1)
 
 
 def weights(accelerator: Accelerator, wrapped: torch.nn.Module) -> dict[str, torch.Tensor]:

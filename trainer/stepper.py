@@ -106,7 +106,7 @@ class Stepper:
         loss = loss_sum / step_pairs
         if self.sharded:
             self.accelerator.gradient_state._set_sync_gradients(last)
-            self.accelerator.backward(loss * self.accelerator.num_processes)
+            self.accelerator.backward(loss * sharded.averaged_over(self.accelerator, self.config))
         else:
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 

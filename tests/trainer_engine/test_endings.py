@@ -298,7 +298,10 @@ def test_fewer_processes_than_promised_are_refused(bench, tmp_path):
 
 
 def test_a_tracker_that_is_not_installed_is_refused(bench, tmp_path):
-    world = train(tmp_path, bench.options(trackers=["trackio"]), 1)
+    def hide(rank):
+        trainer.setup.importlib.util.find_spec = lambda name: None
+
+    world = train(tmp_path, bench.options(trackers=["trackio"]), 1, hide)
     assert world.codes == [2]
     assert "pip install trackio" in world.log()
     assert world.result["outcome"] == "failed"

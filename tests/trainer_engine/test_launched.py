@@ -51,7 +51,13 @@ def launch(run, *arguments, launcher=TWO_RANKS, program="trainer"):
     line = [sys.executable, "-m", "accelerate.commands.launch", *launcher]
     line += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", program, "--config", str(run / "spec.toml")]
     paths = os.pathsep.join([str(Path.cwd()), str(Path(__file__).parent)])
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    environment = {
+        **os.environ,
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": paths,
+        "DS_ACCELERATOR": "cpu",
+    }
     return subprocess.Popen(
         [*line, *map(str, arguments)],
         cwd=run,
@@ -100,28 +106,35 @@ def test_a_configuration_that_accelerate_passes_over_on_cpus_is_refused(bench, t
     assert "step 1/" not in said
 
 
-def test_an_fsdp_configuration_reaches_the_training(bench, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "program"), [(FSDP, "fsdp_on_cpu"), (DEEPSPEED, "deepspeed_on_cpu")], ids=["FSDP", "DeepSpeed"]
+)
+def test_a_sharding_configuration_reaches_the_training(bench, tmp_path, text, program):
     """Split by the file's rules, it does the steps of two plain ranks, and what it saves loads whole."""
-    for run, launcher, program in (
+    if program == "deepspeed_on_cpu":
+        pytest.importorskip("deepspeed")
+    for run, launcher, started in (
         (tmp_path / "plain", TWO_RANKS, "trainer"),
-        (tmp_path / "split", with_config(tmp_path, FSDP), "fsdp_on_cpu"),
+        (tmp_path / "split", with_config(tmp_path, text), program),
     ):
         run.mkdir()
         (run / "spec.toml").write_text(toml(bench.options(num_epochs=1, lora__dropout=0.0)))
-        said, _ = launch(run, launcher=launcher, program=program).communicate(timeout=240)
+        said, _ = launch(run, launcher=launcher, program=started).communicate(timeout=240)
         result = json.loads((run / "attempt-1/result.json").read_text())
         assert result["outcome"] == "finished", said
         assert result["round_trip"] <= 1e-6
-    trained = len(load_file(tmp_path / "plain/model/adapter_model.safetensors"))
-    assert f"split: {trained} of {trained} tensors" in said
-    losses = [steps(tmp_path / name) for name in ("plain", "split")]
-    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
-    assert len(losses[0]) == 4
+    plain, split = steps(tmp_path / "plain"), steps(tmp_path / "split")
+    assert len(plain) == len(split) == 4
+    assert [loss for loss, _ in plain] == pytest.approx([loss for loss, _ in split], abs=1e-5)
+    assert [norm for _, norm in plain] == pytest.approx([norm for _, norm in split], rel=1e-4)
+    if program == "fsdp_on_cpu":
+        trained = len(load_file(tmp_path / "plain/model/adapter_model.safetensors"))
+        assert f"split: {trained} of {trained} tensors" in said
 
 
 def steps(run):
     events, _, _ = read_from(run / "attempt-1/events.jsonl")
-    return [event.metrics["loss"] for event in events if event.kind == "step"]
+    return [(event.metrics["loss"], event.metrics["grad_norm"]) for event in events if event.kind == "step"]
 
 
 def test_a_dead_launcher_stops_its_ranks_at_a_checkpoint(bench, tmp_path):
