@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from trainer import config as options
+from trainer.config import flatten
 from trainer.origin import Origin, wilson
 
 _HEAD = """---
@@ -61,7 +62,7 @@ def _figures(origin: Origin) -> str:
 def _data(origin: Origin) -> str:
     if not origin.fingerprints:
         return ""
-    rows = "".join(f"| {key} | `{value}` |\n" for key, value in origin.fingerprints.items())
+    rows = "".join(f"| {key} | `{value}` |\n" for key, value in flatten(origin.fingerprints).items())
     return f"\n## Data\nSHA-256 of the pairs' content.\n\n| set | fingerprint |\n|---|---|\n{rows}"
 
 

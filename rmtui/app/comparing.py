@@ -196,15 +196,3 @@ class Comparison:
 
 def _figure(metric: str, value: float | None) -> str:
     return figures.percent(value) if metric == "val_acc" else figures.loss(value)
-
-
-def markdown(document: dict[str, Any]) -> str:
-    """The comparison as one pastes it into a pull request."""
-    names = [run["name"] for run in document["runs"]]
-    lines = [f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    for key, values in document["config"]["differs"].items():
-        lines.append(f"| {key} | {' | '.join(value_text(key, value) for value in values)} |")
-    for metric in METRICS:
-        shown = [_figure(metric, value) for value in document["summary"][metric]["last"]]
-        lines.append(f"| {metric} | {' | '.join(shown)} |")
-    return "\n".join(lines)

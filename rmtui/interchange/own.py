@@ -22,9 +22,18 @@ def read_export(path: Path) -> list[tuple[Foreign, Mapping[str, Any]]]:
     try:
         document = json.loads(whole(path, _LIMIT))
         rows = document if isinstance(document, list) else [document]
-        return [(_foreign(path, row), {key: row[key] for key in row if key != "metrics"}) for row in rows]
+        return [(_foreign(path, row), _words(row)) for row in rows]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UserError(f"cannot read {path}", "it is no export of rmtui", "make it with rmtui export") from None
+
+
+_KINDS: Mapping[str, type] = {"best": dict, "tags": list, "attempts": list, "note": str, "state": str, "reason": str}
+
+
+def _words(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the document says besides its figures; a value of a kind that no export has is left out."""
+    kept = {key: value for key, value in row.items() if key != "metrics"}
+    return {key: value for key, value in kept.items() if value is None or isinstance(value, _KINDS.get(key, object))}
 
 
 def _foreign(path: Path, row: Mapping[str, Any]) -> Foreign:

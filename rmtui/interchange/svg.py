@@ -12,6 +12,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 20, 44
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 """Okabe and Ito's colour-blind-safe palette."""
 _MOST_POINTS = 600
+_LARGEST = 1e100
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Line:
 
 def chart(title: str, x_label: str, lines: Sequence[Line]) -> str:
     """An `<svg>` element; an empty string where no line has a finite point."""
-    finite = [point for line in lines for point in line.points if math.isfinite(point[0] + point[1])]
+    finite = [point for line in lines for point in line.points if _drawn(point)]
     if not finite:
         return ""
     scale = _Scale(_span([x for x, _ in finite]), _padded(_span([y for _, y in finite])))
@@ -53,7 +54,15 @@ class _Scale:
 
 def _span(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    size = max(abs(low), abs(high))
+    return (
+        (low, high) if high - low > max(1e-30, 1e-9 * size) else (low - max(0.5, size / 2), high + max(0.5, size / 2))
+    )
+
+
+def _drawn(point: tuple[float, float]) -> bool:
+    """Whether a point has a place; what is not finite, or beyond all measure, is a gap."""
+    return all(math.isfinite(value) and abs(value) < _LARGEST for value in point)
 
 
 def _padded(span: tuple[float, float]) -> tuple[float, float]:
@@ -78,6 +87,8 @@ def _axes(scale: _Scale, x_label: str) -> Iterator[str]:
         yield f'<line x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>'
         yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" class="tick end">{value:g}</text>'
     for value in ticks(*scale.x_range):
+        if not math.isclose(value, round(value), abs_tol=1e-9):
+            continue  # half an epoch or step is no mark
         yield f'<text x="{scale.x(value):.1f}" y="{bottom + 16}" class="tick middle">{value:g}</text>'
     yield f'<line x1="{_LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}" class="axis"/>'
     yield f'<text x="{right}" y="{HEIGHT - 8}" class="tick end">{escape(x_label)}</text>'
@@ -99,7 +110,7 @@ def _curve(line: Line, scale: _Scale) -> str:
 def _pieces(points: Sequence[tuple[float, float]]) -> Iterator[list[tuple[float, float]]]:
     piece: list[tuple[float, float]] = []
     for point in points:
-        if math.isfinite(point[0] + point[1]):
+        if _drawn(point):
             piece.append(point)
         elif piece:
             yield piece
@@ -116,8 +127,8 @@ def thin(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, 
     kept: list[tuple[float, float]] = []
     for start in range(0, len(points), size):
         bucket = points[start : start + size]
-        gaps = [point for point in bucket if not math.isfinite(point[1])][:1]
-        finite = [point for point in bucket if math.isfinite(point[1])]
+        gaps = [point for point in bucket if not _drawn(point)][:1]
+        finite = [point for point in bucket if _drawn(point)]
         ends = [min(finite, key=_height), max(finite, key=_height)] if finite else []
         kept += sorted({*ends, *gaps}, key=lambda point: point[0])
     return kept

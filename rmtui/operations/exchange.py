@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -157,11 +158,19 @@ def _import_bundle(ws: Workspace, path: Path) -> Imported:
     return Imported(placed.id, placed.name(), path, True, ())
 
 
+_EXPECTED = re.compile(r"\n(?:#[^\n]*\n)*\[expect\]\n(?:[^\[\n][^\n]*\n?|\n)*")
+"""A preset's table of what it is expected to reach, with the comment above it."""
+
+
 def import_preset(ws: Workspace, path: Path, name: str) -> tuple[Preset, tuple[str, ...]]:
-    """`rm_config.yaml` as a new preset on the ground of A; returns it with the keys that have no place here."""
+    """`rm_config.yaml` as a new preset on the ground of A; returns it with the keys that have no place here.
+
+    What A is expected to reach is not expected of it.
+    """
     read = read_yaml(path)
     changes = {key: _as_typed(value) for key, value in flatten(read.config).items()}
     base = presets.find(ws, "A")
+    base = replace(base, text=_EXPECTED.sub("", base.text))
     title = f"from {path.name}"
     return presets.save_as(ws, base, name, changes, title=title, purpose=f"imported from {path.name}"), read.unknown
 
@@ -179,7 +188,7 @@ def document(index: Index, run: Run) -> dict[str, Any]:
     found = show(index, run.id)
     origin = read_json(RunFolder(run.folder).origin) or {}
     if "epochs" in origin:
-        found = {**origin, **{key: found[key] for key in ("name", "tags", "note")}}
+        found |= {**origin, **{key: found[key] for key in ("name", "tags", "note")}}
     found = {key: value for key, value in found.items() if key != "folder"}
     return {**found, "metrics": {name: index.series_full(run.id, name) for name in index.metrics(run.id)}}
 

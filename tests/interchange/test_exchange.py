@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,7 @@ def test_a_tensorboard_export_comes_back_with_the_validations_own_accuracy(ws: W
 def test_pandas_reads_the_same_numbers_from_the_csv(ws: Workspace, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     exchange.export(ws, ["helpful-A-1", "20260102"], "", tmp_path / "runs.csv")
-    table = pandas.read_csv(tmp_path / "runs.csv", float_precision="round_trip")
+    table = pandas.read_csv(tmp_path / "runs.csv")
     for document in exported(ws, "helpful-A-1", "20260102"):
         rows = table[table["run"] == document["id"]].set_index("step")
         for name, points in document["metrics"].items():
@@ -189,6 +190,13 @@ def test_the_report_holds_curves_and_no_foreign_markup(ws: Workspace) -> None:
     assert page.count("<svg") >= 4
     assert "<b>" not in page and "&lt;b&gt;" in page
     assert "http://" not in page and "https://" not in page and "<script" not in page
+
+
+def test_the_report_marks_whole_epochs_only(ws: Workspace) -> None:
+    page = exchange.export(ws, ["helpful-A-1", "20260102"], "html", None)
+    assert page is not None
+    by_epoch = page.partition("Validation loss</text>")[2].partition("</svg>")[0]
+    assert re.findall(r'class="tick middle">([^<]+)<', by_epoch) == ["1", "2", "3"]
 
 
 def test_markdown_is_one_table_with_unknown_figures_as_a_dash(ws: Workspace) -> None:
@@ -225,6 +233,7 @@ def test_a_yaml_configuration_becomes_a_preset(ws: Workspace, tmp_path: Path) ->
     assert "learning_rate = 1e-5" in preset.text
     assert "conservative" not in preset.text.partition("name =")[0]
     assert unknown == ("project",)
+    assert not preset.expect and "expected" not in preset.text
 
 
 def test_watching_goes_on_with_the_same_run(ws: Workspace, tmp_path: Path) -> None:

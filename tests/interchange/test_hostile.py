@@ -18,7 +18,7 @@ from support import make_run_folder, make_workspace
 
 from rmtui.cli import main
 from rmtui.errors import UserError
-from rmtui.interchange import bundle, logs, own, tables, tensorboard, text, trainer_state, wandb, yaml_config
+from rmtui.interchange import bundle, logs, own, svg, tables, tensorboard, text, trainer_state, wandb, yaml_config
 
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 JSON = st.recursive(
@@ -142,6 +142,13 @@ def test_any_json_is_read_or_refused_in_words(
             read(path)
         except UserError:
             pass
+
+
+@SETTINGS
+@given(points=st.lists(st.tuples(st.floats(), st.floats()), max_size=8))
+def test_any_figures_are_drawn_or_left_out(points: list[tuple[float, float]]) -> None:
+    drawn = svg.chart("loss", "optimizer step", [svg.Line("run", points, "#000")])
+    assert "nan" not in drawn and "inf" not in drawn
 
 
 def archive(path: Path, members: list[tuple[tarfile.TarInfo, bytes]]) -> Path:

@@ -14,7 +14,7 @@ from textual.message import Message
 from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, TopBar
-from rmtui.app.comparing import Comparison, markdown
+from rmtui.app.comparing import Comparison
 from rmtui.app.hung import Hung
 from rmtui.app.load import CurvesLoaded, Shown, Wanted, load_curves
 from rmtui.app.panel import Charts
@@ -133,8 +133,10 @@ class CompareScreen(Base):
         self.app.push_screen(PairsScreen([self.feed.index.run(run_id) for run_id in self._run_ids[:2]]))
 
     def action_copy(self) -> None:
+        from rmtui.guide import tables
+
         if self._document is not None:
-            self.app.copy_to_clipboard(markdown(self._document))
+            self.app.copy_to_clipboard(tables.markdown(self._document, self.rmtui.lang))
             self.say("the comparison is in the clipboard, as Markdown")
 
 
