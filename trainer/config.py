@@ -39,6 +39,9 @@ __all__ = [
     "to_document",
 ]
 
+SET_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+"""A further validation set's; it becomes part of file names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -130,6 +133,10 @@ def check_value(option: Option, value: Any, source: str = "") -> list[Problem]:
         return [Problem(option.key, f"{value!r} is not known", f"choose one of {', '.join(meta.choices)}", source)]
     if option.type in ("int", "float"):
         return _check_range(option, float(value), value, source)
+    if option.type == "table":
+        remedy = 'use letters, digits, ".", "_" and "-", and not "val", which is the set without a name'
+        wrong = [name for name in value if not SET_NAME.fullmatch(name) or name == "val"]
+        return [Problem(option.key, f"{name!r} cannot name a set", remedy, source) for name in wrong]
     return []
 
 
@@ -215,7 +222,8 @@ def parse_text(option: Option, text: str) -> Any:
     if option.type == "names":
         return [name for part in text.strip("[]").split(",") if (name := part.strip().strip("\"'"))]
     if option.type == "table":
-        return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
+        pairs = (pair.partition("=") for pair in text.split(",") if "=" in pair)
+        return {name.strip(): path.strip() for name, _, path in pairs}
     return text
 
 

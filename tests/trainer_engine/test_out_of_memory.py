@@ -23,7 +23,7 @@ from rmtui.records import state
 from rmtui.records.folder import RunFolder
 from trainer.attempt import out_of_memory
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 FULL_FROM_THREE_PAIRS = """
 import sys
@@ -43,7 +43,7 @@ if "--attempt-dir" in sys.orig_argv and not any("accelerate" in word for word in
 """
 
 
-def until(condition, what, seconds=240):
+def until(condition, what, seconds=500):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, what

@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from trainer import config as options
 from trainer.progress import Progress, forward_seed, from_row, rescaled, to_row
 
 
@@ -68,3 +69,17 @@ def test_an_inexact_resume_goes_on_at_the_same_share_of_the_epoch():
     assert (there.step, there.epoch, there.position, there.best_step) == (7, 1, 2, 5)
     end = rescaled(Progress(step=10, epoch=0, position=10, evaluation_due=True), before=10, now=3)
     assert (end.step, end.position, end.evaluation_due) == (3, 3, True)
+
+
+@pytest.mark.parametrize("name", ["", "val", "a/b", "..", " x"])
+def test_a_name_that_no_validation_set_can_have_is_refused(name):
+    """It would be a path elsewhere, or take the place of the set that chooses the best."""
+    found = options.check({"data": {"extra_val": {name: "v.jsonl"}}})
+    assert [problem.severity for problem in found] == ["error"]
+    assert "cannot name a set" in str(found[0])
+    assert options.check({"data": {"extra_val": {"held-out_2.b": "v.jsonl"}}}) == []
+
+
+def test_validation_sets_typed_in_a_form():
+    typed = options.parse_text(options.OPTIONS["data.extra_val"], "one=a.jsonl, two = b=c.jsonl")
+    assert typed == {"one": "a.jsonl", "two": "b=c.jsonl"}
