@@ -218,6 +218,7 @@ def test_over_fitting_needs_a_train_loss_that_falls():
 
 def test_the_epoch_at_which_val_loss_starts_to_fall():
     assert said(vals(0.59, 0.61, 0.57))["val_starts_falling"].figures["epoch"] == 3
+    assert said(vals(0.59, 0.61, 0.60))["val_starts_falling"].figures["epoch"] == 3  # above the first, below the highest
     assert "val_not_falling" in said(vals(0.59, 0.61, 0.61))
 
 

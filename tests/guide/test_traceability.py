@@ -24,6 +24,19 @@ def rows() -> Iterator[tuple[str, list[str], list[str]]]:
 ROWS = list(rows())
 
 
+def test_no_row_of_a_table_of_statements_is_left_out():
+    """Every row under a head that ends in `code | test` is read: none escapes by a slip of its spelling."""
+    tables, wanted = False, 0
+    for line in PAGE.splitlines():
+        if line.endswith("| code | test |"):
+            tables = True
+        elif not line.startswith("|"):
+            tables = False
+        elif tables and not line.startswith("|---"):
+            wanted += 1
+    assert len(ROWS) == wanted > 40
+
+
 def test_every_reading_advice_preset_step_and_path_has_its_row():
     statements = " ".join(statement for statement, _, _ in ROWS)
     assert len(ROWS) > 40
