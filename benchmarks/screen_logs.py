@@ -35,7 +35,9 @@ def _log_at(bench: Bench, rate: int, seconds: float = 10.0) -> Rows:
 
 
 def _open_log(program: Program, name: str) -> None:
-    drawn(program, name)
+    program.until(name)  # a newer run than those that the index knew
+    program.settle(seconds=3)
+    program.press("g")
     program.settle(seconds=3)
     program.press("\r")
     program.settle(seconds=3)
