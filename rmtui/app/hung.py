@@ -13,6 +13,8 @@ from rmtui.app.chrome import Words
 Row = tuple[Text, Text]
 """What stands in front, and the words that hang from it."""
 _HARD = "\ue000"
+BELOW = "  "
+"""In front of words that stand below their lead."""
 LEAST = 16
 """Cells that words keep; a lead that leaves less stands alone above them."""
 
@@ -33,10 +35,10 @@ def laid(rows: Iterable[Row], width: int, console: Console) -> Text:
 def _lines(lead: Text, words: Text, width: int, console: Console) -> list[Text]:
     indent = cell_len(lead.plain)
     room = width - indent
-    if room < LEAST and indent:
-        return [lead, *_lines(Text("  "), words, width, console)]
+    if room < LEAST and indent > len(BELOW):
+        return [lead, *_lines(Text(BELOW), words, width, console)]
     wrapped = _wrapped(words, max(1, room), console) if words.plain else [Text()]
-    return [(lead if number == 0 else Text(" " * indent)) + line for number, line in enumerate(wrapped)]
+    return [Text.assemble(lead if number == 0 else " " * indent, line) for number, line in enumerate(wrapped)]
 
 
 def _wrapped(words: Text, width: int, console: Console) -> list[Text]:

@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 
 from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar, Words
+from rmtui.app.feed import Failed
 from rmtui.app.runactions import RunActions
 from rmtui.app.widgets import figures
 from rmtui.app.widgets.choices import Choices
@@ -82,6 +83,14 @@ class PairsScreen(RunActions):
 
     def _said(self, key: str, /, **figures: Any) -> str:
         return say(f"pairs.{key}", self.rmtui.lang, **figures)
+
+    def on_failed(self, message: Failed) -> None:
+        """Why there are no pairs stays where they would be."""
+        if message.job == "pairs":
+            self.query_one(TopBar).tell(" → ".join(run.name for run in self._runs))
+            why = "\n".join(filter(None, (message.error.what, message.error.why, message.error.remedy)))
+            self.query_one("#pair", Static).update(Text(why))
+        super().on_failed(message)
 
     @on(PairsLoaded)
     def _loaded(self, message: PairsLoaded) -> None:
