@@ -74,8 +74,9 @@ def wrap(
 
 def averaged_over(accelerator: Accelerator, config: TrainConfig) -> int:
     """What the split model's backward pass divides by: both average over ranks, DeepSpeed over micro batches too."""
+    ranks: int = accelerator.num_processes
     deepspeed = accelerator.distributed_type == DistributedType.DEEPSPEED
-    return accelerator.num_processes * (config.gradient_accumulation_steps if deepspeed else 1)
+    return ranks * config.gradient_accumulation_steps if deepspeed else ranks
 
 
 def weights(accelerator: Accelerator, wrapped: torch.nn.Module) -> dict[str, torch.Tensor]:
