@@ -9,11 +9,14 @@ import pytest
 import support
 from app_pilot import NARROW, SIZES, SMALL, WIDE, lines, opened, sees, shown, told, type_text, until
 from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
 
 from rmtui.app import actions
 from rmtui.app.app import RmtuiApp
 from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.filterline import FilterLine
+from rmtui.app.hung import laid, row
 from rmtui.app.panel import Charts
 from rmtui.app.runactions import Done
 from rmtui.app.screens import (
@@ -139,8 +142,8 @@ async def test_wide_signs_keep_every_column_in_its_place(ws, size):
     support.make_run_folder(ws, name="plain", created=support.START + 50)
     async with opened(ws.root, size) as pilot:
         await sees(pilot, WIDE_NAME[:4], "plain")
-        rows = [line for line in lines(pilot)[:6] if "73.9" in line]
-        assert len({cell_len(line[: line.index("73.9")]) for line in rows}) == 1 and len(rows) == 2
+        rows = [line for line in lines(pilot)[:6] if "74.0" in line]
+        assert len({cell_len(line[: line.index("74.0")]) for line in rows}) == 1 and len(rows) == 2
         for key in ("enter", "3", "escape", "b", "escape", "a", "escape", "e"):
             await pilot.press(key)
             await pilot.pause()
@@ -392,3 +395,15 @@ async def test_the_footer_keeps_the_way_back_and_help_however_short_it_is(runs):
         await until(pilot, lambda: isinstance(pilot.app.screen, RunScreen))
         await until(pilot, lambda: pilot.app.screen.query_one(KeyLine).said.endswith("esc back   ? help"))
         assert "esc back   ? help" in shown(pilot)
+
+
+@pytest.mark.parametrize("width", range(5, 60))
+def test_hanging_words_end_at_any_width_and_take_no_colour_from_their_lead(width):
+    words = "train_loss stands still: 0.5500 → 0.5500, 训练损失没有下降"
+    text = laid([row(Text("  a long lead  ", "red"), words), row(Text("→ ", "red"), words)], width, Console())
+    said = text.plain.split("\n")
+    assert "".join(text.plain.split()).count("没有下降") == 2
+    if width > 20:
+        assert max(map(cell_len, said)) <= width and said[0].startswith("  a long lead")
+    red = {text.plain[place] for span in text.spans if span.style == "red" for place in range(span.start, span.end)}
+    assert red <= set("  a long lead  → ") and not text.style
