@@ -12,8 +12,8 @@ from rmtui.records.logindex import LogIndex
 
 MOST_MATCHES = 5000
 """Lines that a filter looks for among those that are there; those that come later are added."""
-MOST_NEW, MOST_BYTES = 4000, 1 << 19
-"""New lines, and their bytes, that a filter reads at a time: some 5 ms, so that a key need not wait for the rest."""
+MOST_NEW, MOST_BYTES = 1500, 1 << 17
+"""New lines, and their bytes, that a filter reads at a time: some 2 ms, so that a key need not wait for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
