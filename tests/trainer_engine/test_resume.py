@@ -122,9 +122,11 @@ def test_killed_inside_a_save(bench, tmp_path, whole, where):
     assert_goes_on(killed, whole(1), config, 1)
 
 
-def test_killed_inside_a_save_on_two_ranks(bench, tmp_path, whole):
+@pytest.mark.parametrize("where", ["before the manifest", "before the rename", "after the rename"])
+def test_killed_inside_a_save_on_two_ranks(bench, tmp_path, whole, where):
+    """Rank 0 dies there; the other is killed with it, as a launcher does."""
     config = bench.options(save_steps=3)
-    killed = train(tmp_path, config, 2, dying_in_save(2, "before the rename"))
+    killed = train(tmp_path, config, 2, dying_in_save(2, where))
     assert_goes_on(killed, whole(2), config, 2)
 
 
