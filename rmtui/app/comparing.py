@@ -12,7 +12,7 @@ from rmtui.app.hung import Row, row
 from rmtui.app.widgets import figures
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
-from rmtui.guide.catalog import value_text
+from rmtui.guide.catalog import say, value_text
 
 FIRST = 12
 """Cells of a section's name."""
@@ -40,12 +40,21 @@ METRICS = ("val_acc", "val_loss", "train_loss")
 class Comparison:
     """Lays out the document of `compare --json` in a width."""
 
-    def __init__(self, document: dict[str, Any], glyphs: Glyphs, palette: Palette, width: int, unfold: bool) -> None:
+    def __init__(
+        self,
+        document: dict[str, Any],
+        glyphs: Glyphs,
+        palette: Palette,
+        width: int,
+        unfold: bool = False,
+        lang: str = "en",
+    ) -> None:
         self._document = document
         self._runs: list[dict[str, Any]] = document["runs"]
         self._glyphs = glyphs
         self._palette = palette
         self._unfold = unfold
+        self._lang = lang
         self._width = width
         self._short = width < 90
         """No room for per cents and words of a change: its sign and colour say it."""
@@ -56,6 +65,9 @@ class Comparison:
             if self._cell >= 12:
                 break
         self.text = Text()
+
+    def _said(self, key: str, /, **values: Any) -> str:
+        return say(f"table.{key}", self._lang, **values)
 
     def written(self) -> list[Row]:
         """Everything, top to bottom: what the test says of two, the figures, what else was found."""
@@ -95,49 +107,53 @@ class Comparison:
         self.text.append("\n")
 
     def _config(self) -> None:
-        config = self._document["config"]
+        config, differs, same_word = self._document["config"], self._said("differs"), self._said("same_word")
         for number, (key, values) in enumerate(config["differs"].items()):
-            self._row("differs" if number == 0 else "", self._key(key), [value_text(key, value) for value in values])
+            self._row(differs if number == 0 else "", self._key(key), [value_text(key, value) for value in values])
         if not config["differs"]:
-            self._row("differs", "nothing that is known", [])
+            self._row(differs, self._said("nothing_known"), [])
         same = config["same"]
         if self._unfold:
             for number, (key, value) in enumerate(same.items()):
-                self._row("same" if number == 0 else "", self._key(key), [value_text(key, value)], "quiet")
+                self._row(same_word if number == 0 else "", self._key(key), [value_text(key, value)], "quiet")
         elif same:
-            self.text.append(figures.fit(" same", FIRST) + f"{self._folded(same)}\n", self._palette.quiet)
+            self.text.append(figures.fit(f" {same_word}", FIRST) + f"{self._folded(same)}\n", self._palette.quiet)
         self.text.append("\n")
 
     def _folded(self, same: Mapping[str, Any]) -> str:
         """As many equal values as a line holds, short ones; the number of the others."""
         shown: list[str] = []
-        room = self._width - FIRST - len("  (99 more: e)")
+        room = self._width - FIRST - cell_len(self._said("more_settings", count=99)) - 2
         for key, value in same.items():
             said = f"{self._key(key)} {value_text(key, value)}"
             if len(said) > LONG or cell_len(" · ".join([*shown, said])) > room:
                 continue
             shown.append(said)
         hidden = len(same) - len(shown)
-        return " · ".join(shown) + (f"  ({hidden} more: e)" if hidden else "")
+        return " · ".join(shown) + (f"  {self._said('more_settings', count=hidden)}" if hidden else "")
 
     def _metric(self, metric: str) -> None:
         summary = self._document["summary"][metric]
         label = metric
         for epoch in self._document["epochs"]:
             if any(value is not None for value in epoch[metric]):
-                self._row(label, f"epoch {epoch['epoch']}", [_figure(metric, value) for value in epoch[metric]])
+                self._row(
+                    label,
+                    self._said("epoch_row", epoch=epoch["epoch"]),
+                    [_figure(metric, value) for value in epoch[metric]],
+                )
                 label = ""
         if not any(value is not None for value in summary["last"]):
             return
         change = self._change(metric, summary["change"][1], self._short) if len(self._runs) == 2 else None
-        self._row(label, "last", list(self._last(metric, summary)), "text", change)
+        self._row(label, self._said("last"), list(self._last(metric, summary)), "text", change)
         best = [
             f"{_figure(metric, value)}{f' (e{at})' if self._cell > 11 else ''}"
             if value is not None
             else self._glyphs.dash
             for value, at in zip(summary["best"], summary["best_epoch"], strict=True)
         ]
-        self._row("", "best", best, "quiet")
+        self._row("", self._said("best"), best, "quiet")
         if len(self._runs) > 2:
             self._deltas(metric, summary["change"])
         self.text.append("\n")
@@ -151,7 +167,7 @@ class Comparison:
 
     def _deltas(self, metric: str, changes: Sequence[dict[str, Any] | None]) -> None:
         self.text.append(figures.fit("", FIRST)).append(
-            figures.fit(f"{self._glyphs.delta} to first", self._label - FIRST), self._palette.quiet
+            figures.fit(f"{self._glyphs.delta} {self._said('to_first')}", self._label - FIRST), self._palette.quiet
         )
         for change in changes[: len(self._runs)]:
             text = self._change(metric, change, short=True)
@@ -168,10 +184,11 @@ class Comparison:
         if not short and metric != "val_acc":
             share = figures.fixed(100 * change["percent"], 1, sign=True, minus=self._glyphs.minus)
             words += f"  {share} %"
-        good = change["better"]
+        good, chance = change["better"], change["verdict"] == "same"
         if good is not None and not short:
-            words += "  better" if good else "  worse"
-        return Text(words, self._palette.tone("text" if good is None else "good" if good else "warn"))
+            words = f"{words}  {self._said('chance_word' if chance else 'better_word' if good else 'worse_word')}"
+        tone = "text" if good is None or chance else "good" if good else "warn"
+        return Text(words, self._palette.tone(tone))
 
     def _words(self) -> tuple[list[Row], list[Row]]:
         """The verdict, which comes first, and what else was found."""

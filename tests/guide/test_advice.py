@@ -51,6 +51,10 @@ def test_val_acc_rose_so_three_epochs_and_a_higher_rate():
     assert states(after(0.71))["after_val_acc"] == ("here", "yes")
 
 
+def test_an_unknown_val_acc_is_no_reason_to_go_back():
+    assert "rate_back" not in ids(after(None)) and ids(after(None))[0] == "confirm_val_acc"
+
+
 def test_val_acc_did_not_rise_so_back_to_the_former_rate_or_the_data():
     found = advise(after(0.67))
     assert [item.id for item in found][:2] == ["rate_back", "check_data"]

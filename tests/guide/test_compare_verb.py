@@ -8,9 +8,13 @@ import re
 
 import pytest
 from guide_cases import subject
+from rich.style import Style
 from scipy import stats
 from support import START, config, make_run_folder, training
 
+from rmtui.app.comparing import Comparison
+from rmtui.app.widgets.glyphs import UNICODE
+from rmtui.app.widgets.palette import Palette
 from rmtui.cli import main
 from rmtui.guide import comparison, tables
 from rmtui.guide.comparison import Entry
@@ -173,6 +177,25 @@ def test_chinese_tables_have_no_english_words(written):
     words = set(re.findall(r"[A-Za-z]+[A-Za-z_.]*", page))
     assert not words & {"last", "best", "better", "worse", "points", "same", "differs", "figure", "epoch", "Every"}
     assert {"最后", "最佳", "相同"} <= set(re.findall(r"最后|最佳|相同", page)) and "变" in page
+
+
+PALETTE = Palette(*[Style()] * 8, runs=(Style(),))
+
+
+@pytest.mark.parametrize(("right", "said"), [(243, "偶然？"), (300, "变好")])
+def test_the_apps_table_is_chinese_too_and_calls_no_chance_better(right, said):
+    runs = [
+        Entry(
+            subject([(0.9, 0.60, 0.70), (0.8, 0.58, found / PAIRS)], name=name, val_fingerprint="x"),
+            rewards(found),
+            "epoch-2",
+        )
+        for name, found in (("a", 240), ("b", right))
+    ]
+    laid = Comparison(comparison.compare(runs, lang="zh"), UNICODE, PALETTE, 120, True, "zh").written()
+    lines = [f"{lead}{words}" for lead, words in laid]
+    assert said in next(line for line in lines if "最后" in line)
+    assert not {"differs", "same", "last", "best", "epoch", "better"} & set(re.findall("[a-z]+", "\n".join(lines)))
 
 
 def test_figures_are_aligned_by_epoch_and_unknown_ones_stay_unknown():

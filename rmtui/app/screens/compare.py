@@ -102,7 +102,8 @@ class CompareScreen(Base):
     def _write(self) -> None:
         if self._document is not None:
             width = self.query_one("#table").size.width - 1
-            laid = Comparison(self._document, glyphs_of(self), palette_of(self), width, self._unfold)
+            look = (glyphs_of(self), palette_of(self))
+            laid = Comparison(self._document, *look, width, self._unfold, self.rmtui.lang)
             self.query_one("#text", Hung).say_rows(laid.written())
 
     def _draw(self) -> None:
