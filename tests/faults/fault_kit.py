@@ -79,6 +79,12 @@ def steps(run: RunFolder) -> list[int]:
     return sorted(found)
 
 
+def epochs(run: RunFolder) -> int:
+    """How many epochs ended, as the readable events say."""
+    said = [read_from(attempt.events)[0] for attempt in run.attempts() if attempt.events.exists()]
+    return len({max(1, round(event.epoch)) for events in said for event in events if event.kind == "epoch"})
+
+
 def equal_after_rebuild(ws: Workspace, run: RunFolder) -> None:
     """The index, in whatever state it was, after `rmtui rebuild`: what the folders say, to the last figure."""
     kit.until(lambda: not kit.supervised(run), "the supervisor's own last round")
@@ -87,7 +93,9 @@ def equal_after_rebuild(ws: Workspace, run: RunFolder) -> None:
         fresh.sync()
         with Index.open(ws) as index:
             assert told(index, run) == told(fresh, run)
-            found = [step for step, _ in told(index, run)[1].get("loss", [])]
+            document, curves = told(index, run)
+            found = [step for step, _ in curves.get("loss", [])]
+            assert len(document["epochs"]) == epochs(run)
     assert found == steps(run), f"index {found}, folders {steps(run)}"
 
 

@@ -159,6 +159,21 @@ def test_an_adopter_leaves_a_living_supervisor_its_run(ws, audit):
     assert audit(run).state == State.FINISHED
 
 
+def test_an_adopter_leaves_the_last_word_to_a_supervisor_that_still_lives(ws, audit):
+    run = kit.start(ws, steps=5, hold_at=2)
+    kit.until_step(run, 2)
+    slow, (rank,) = kit.supervisor(run), proc.tagged(run.id)
+    os.kill(slow.pid, signal.SIGSTOP)
+    kit.kill(rank.proc)
+    spawn.adopt(run, 1)
+    lock = run.last_attempt().path / "adopter.lock"
+    kit.until(lambda: lock.exists() and not lock_held(lock), "the adopter to give up")
+    assert run.last_attempt().exit() is None
+    os.kill(slow.pid, signal.SIGCONT)
+    kit.until_ended(run)
+    assert audit(run).reason == "the launcher was killed (SIGKILL) at step 2"
+
+
 def test_a_child_that_outlives_its_rank_is_ended(ws, audit):
     run = kit.start(ws, steps=2, child=True)
     kit.until_ended(run)
