@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,3 +105,22 @@ def test_a_terminal_that_does_not_read_is_sent_few_frames_and_then_the_last_one(
     assert undrained < 3 * drained, "820 moves cost no more than a few frames"
     terminal.press("q")
     assert terminal.ends() == 0
+
+
+@pytest.mark.parametrize(("more", "hues"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_the_theme_of_sixteen_colours_sends_no_others(
+    listed: Path, state: str, more: dict[str, str], hues: bool
+) -> None:
+    (listed / "workspace.toml").write_text('theme = "16-colours"\n')
+    terminal = Pty(listed, XDG_STATE_HOME=state, COLORTERM="truecolor", **more)
+    try:
+        terminal.sees("helpful-A-39")
+        if hues:
+            assert b"38;2;" not in terminal.seen and b"48;2;" not in terminal.seen
+            assert b"38;5;" not in terminal.seen and b"48;5;" not in terminal.seen
+        mixed = set(re.findall(rb"[34]8;2;(\d+);(\d+);(\d+)", terminal.seen))
+        assert all(len(set(channels)) == 1 for channels in mixed), "greys alone"
+        terminal.press("q")
+        assert terminal.ends() == 0
+    finally:
+        terminal.close()
