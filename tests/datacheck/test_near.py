@@ -54,6 +54,20 @@ def test_an_edited_question_in_validation_is_a_leak(tmp_path):
     assert [each for each in findings(train, val)[1] if each[0]] == [(16, "near_leak")]
 
 
+def test_answers_of_which_one_alone_is_crossed_contradict_nothing(tmp_path):
+    first = pair(1)
+    path = write(
+        tmp_path / "pairs.jsonl", [first, {**first, "chosen": edited(first["rejected"]), "rejected": text(77)}]
+    )
+    assert findings(path) == [[]]
+
+
+def test_a_line_is_blamed_once_for_what_it_repeats(tmp_path):
+    first = pair(1)
+    path = write(tmp_path / "pairs.jsonl", [first, {key: value.upper() for key, value in first.items()}])
+    assert findings(path) == [[(2, "near_duplicate")]]
+
+
 def test_rankings_of_several_answers_are_not_duplicates(tmp_path):
     first = pair(1)
     path = write(tmp_path / "pairs.jsonl", [first, {**first, "rejected": edited(first["rejected"])}])

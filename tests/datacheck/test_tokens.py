@@ -35,6 +35,12 @@ def test_answers_that_are_cut_and_pairs_that_are_truncated(tmp_path, model):
     assert "chosen has 21 tokens" in report.files[0].findings[1].message
 
 
+def test_an_answer_that_just_fits_is_not_cut(tmp_path, model):
+    rows = [row(chosen="three " * count, rejected="no it is") for count in (20, 21)]
+    path = write(tmp_path / "pairs.jsonl", rows)
+    assert [each for each in findings(path, model=model, max_length=20)[0] if each[0]] == [(2, "answer_cut")]
+
+
 def test_nothing_is_cut_below_the_limit(tmp_path, model):
     assert findings(write(tmp_path / "pairs.jsonl", distinct(700)), model=model, max_length=20) == [[]]
 

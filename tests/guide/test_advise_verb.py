@@ -225,6 +225,24 @@ def test_a_rise_within_chance_is_told_as_such_everywhere(ws, capsys, mended, out
     assert bool(good) is (mended == 30)
 
 
+@pytest.mark.parametrize(("mark", "tested"), [("bb", True), ("dd", False)])
+def test_pairs_of_another_validation_set_are_no_test(ws, capsys, mark, tested):
+    for name, right, marks in (("old", 200, mark), ("new", 203, "bb")):
+        folder = make_run_folder(
+            ws,
+            name,
+            events=training(accuracy=(0.60, 0.62, right / 341)),
+            fingerprints={"train": "aa" * 32, "val": marks * 32},
+            created=START + (name == "new"),
+        )
+        (folder.path / "validation").mkdir()
+        lines = [{"id": f"p{n}", "chosen": float(n < right), "rejected": 0.5} for n in range(341)]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (folder.path / "validation" / "epoch-3.jsonl").write_text(text)
+    found = advise(ws, capsys, "new", "--against", "old")["readings"]
+    assert any(row["id"] == "val_acc_unproven" and row["figures"]["scope"] == "runs" for row in found) is tested
+
+
 def test_an_advised_rate_is_spelled_as_the_run_is(ws, capsys):
     make_run_folder(ws, "one", config=config(learning_rate=1e-4), preset="C")
     assert main(["-C", str(ws.root), "advise", "one", "--lang", "en"]) == 0
