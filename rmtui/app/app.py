@@ -34,6 +34,12 @@ RETRY_SECONDS = 10.0
 """After the index could not be brought up to date."""
 
 
+def collect_again() -> None:
+    """What stands now stays: a later collection that walks through all of it would hold up a key."""
+    gc.freeze()
+    gc.enable()
+
+
 class RmtuiApp(ShadowScreen, inherit_bindings=False):
     """One app on one folder; `workspace` is None while the folder is no workspace."""
 
@@ -117,7 +123,7 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
     def on_mount(self) -> None:
         # Frames drawn while the terminal still changes hands are lost: once more when it has settled.
         self.app_resume_signal.subscribe(self, lambda _: self.set_timer(RESUME_SECONDS, self.action_redraw))
-        self.set_timer(FIRST_SYNC_SECONDS, gc.enable)
+        self.set_timer(FIRST_SYNC_SECONDS, collect_again)
         mine = keys.read(self.folder)
         self.set_keymap(mine.keymap)
         for trouble in mine.troubles:
