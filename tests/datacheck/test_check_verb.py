@@ -217,6 +217,21 @@ def test_whatever_an_answer_rests_on_makes_it_anew(tmp_path, checks, monkeypatch
     assert checks(train, val, tmp_path, **more) == (found, 0)
 
 
+def test_a_launch_remembers_in_the_workspaces_own_folder(ws, monkeypatch):
+    from rmtui.launch import stack
+    from rmtui.operations.plan import plan
+
+    monkeypatch.setattr(stack, "missing", list)
+    write(ws.data / "train" / "x_pairs.jsonl", [BAD, *distinct(5)])
+    write(ws.data / "val" / "x_pairs.jsonl", distinct(300)[20:])
+    told = [(one.key, one.what) for one in plan(ws, "A", data="x").problems]
+    assert any(key == "data.train" and "line 1: identical answers" in what for key, what in told)
+    check._before_launch.cache_clear()
+    monkeypatch.setattr(check, "scan", lambda *args: pytest.fail("checked again"))
+    assert [(one.key, one.what) for one in plan(ws, "A", data="x").problems] == told
+    assert [path.name for path in ws.state_dir.glob("*.json")] == ["checks.json"]
+
+
 def test_what_cannot_be_kept_is_checked_again(tmp_path, checks):
     train, val = (write(tmp_path / f"{name}.jsonl", distinct(30)) for name in ("train", "val"))
     found, _ = checks(train, val, tmp_path / "gone")
