@@ -20,8 +20,8 @@ TAIL = 1 << 22
 """Bytes that are counted when a file is opened."""
 LONGEST = 1 << 16
 """Bytes of a line that are read; a longer one is cut."""
-MOST_NEW = 1 << 24
-"""New bytes that one `refresh` counts: some 10 ms."""
+MOST_NEW = 1 << 21
+"""New bytes that one `refresh` counts: some 2 ms."""
 
 
 class LogIndex:
