@@ -22,7 +22,7 @@ from pathlib import Path
 
 CELLS = ["smollm2:256", "smollm2:256:bf16", "smollm2:512", "smollm2:1024", "minilm:256"]
 PAIRS = {"smollm2:256": 16, "smollm2:256:bf16": 16, "smollm2:512": 8, "smollm2:1024": 8, "minilm:256": 64}
-VAL_PAIRS = {"smollm2:512": 8, "smollm2:1024": 8, "minilm:256": 128}
+VAL_PAIRS = {"smollm2:512": 2, "smollm2:1024": 2, "minilm:256": 128}
 SPLIT = {"smollm2:512": 2, "smollm2:1024": 4}
 """Batches that TRL makes a step of, where 8 pairs at once do not fit into memory."""
 GOALS = {
