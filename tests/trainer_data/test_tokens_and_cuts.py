@@ -36,6 +36,14 @@ def test_the_shared_prompt_loses_its_left_end_by_one_cut_on_both_sides():
     assert rejected.tolist() == [*range(12, 20), *range(200, 208)]
 
 
+def test_the_shorter_side_loses_as_much_whichever_it_is():
+    """It would fit with more of its prompt; but then the two sides would have answered different prompts."""
+    chosen, rejected, lost = truncate(encoded(20, 8, 5), 16, NO_EDGES)
+    assert lost == 12
+    assert chosen.tolist() == [*range(12, 20), *range(100, 108)]
+    assert rejected.tolist() == [*range(12, 20), *range(200, 205)]
+
+
 def test_an_answer_that_alone_is_too_long_loses_its_end_and_no_side_gets_empty():
     chosen, rejected, lost = truncate(encoded(20, 3, 40), 16, NO_EDGES)
     assert lost == 20
