@@ -96,9 +96,12 @@ def test_calibration_and_length_figures_of_made_up_rewards():
 
 
 def test_calibration_error_is_the_mean_gap_weighted_by_the_pairs_of_each_bin():
-    """Against the definition of Guo et al. 2017, written out: bins of a tenth of the range of |σ − 0.5|."""
+    """Against the definition of Guo et al. 2017, written out: bins of a tenth of the range of |σ − 0.5|. Every other
+    bin is wrong throughout, so that no two can be taken together unnoticed."""
     random = np.random.default_rng(3)
-    margins = [float(one) for one in random.normal(0.4, 2.0, 500)] + [0.0, 0.0, 50.0, -50.0]
+    sizes = [abs(float(one)) for one in random.normal(0.4, 2.0, 500)]
+    odd = [math.floor((1 / (1 + math.exp(-size)) - 0.5) / 0.05) % 2 for size in sizes]
+    margins = [-size if wrong else size for size, wrong in zip(sizes, odd, strict=True)] + [0.0, 0.0, 50.0, -50.0]
     bins = [[] for _ in range(10)]
     for margin in margins:
         sure = 1 / (1 + math.exp(-abs(margin)))
