@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
-from textual.worker import Worker
 
 from rmtui.app import actions, keys, memory, themes
+from rmtui.app.background import BackgroundApp
 from rmtui.app.base import Base
 from rmtui.app.feed import ALIVE, ALIVE_SECONDS, IDLE_SECONDS, Failed, Feed, Reading, Synced
-from rmtui.app.terminal import ShadowScreen
 from rmtui.app.widgets.glyphs import ASCII_CLASS
-from rmtui.app.works import Told, Works
+from rmtui.app.works import Told
 from rmtui.errors import UserError
 from rmtui.records.facts import Run
 from rmtui.workspace import Workspace
@@ -40,7 +39,7 @@ def collect_again() -> None:
     gc.enable()
 
 
-class RmtuiApp(ShadowScreen, inherit_bindings=False):
+class RmtuiApp(BackgroundApp, inherit_bindings=False):
     """One app on one folder; `workspace` is None while the folder is no workspace."""
 
     CSS_PATH = ["app.tcss", "screens/home.tcss", "screens/empty.tcss"]  # a default screen loads none of its own
@@ -58,7 +57,6 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
         self.counts = Synced((), 0, 0, 0)
         self._workspace = workspace
         self._feed: Feed | None = None
-        self.works = Works()
         self.awaited = ""
         """Id of the run to open on, whatever the cursor was on when the app was left."""
         self.devices = ""
@@ -203,31 +201,6 @@ class RmtuiApp(ShadowScreen, inherit_bindings=False):
 
     def on_devices(self, message: Devices) -> None:
         self.devices = message.words
-
-    # Work in the background
-
-    def begin(self, name: str, worker: Worker[None]) -> None:
-        self.works.begin(name, worker)
-        self.notify(f"{name} …  ctrl+g cancels", timeout=3, markup=False)
-        self._tell_works()
-
-    def on_told(self, message: Told) -> None:
-        self.works.tell(message.name, message.words)
-        self._tell_works()
-
-    def end_work(self, name: str) -> None:
-        self.works.end(name)
-        self._tell_works()
-
-    def _tell_works(self) -> None:
-        for screen in self.screen_stack:
-            if isinstance(screen, Base):
-                screen.works_changed()
-
-    def action_cancel(self) -> None:
-        names = self.works.cancel()
-        self.notify(f"cancelled: {', '.join(names)}" if names else "nothing works in the background", markup=False)
-        self._tell_works()
 
     def on_failed(self, message: Failed) -> None:
         """Trouble of an import is told; that of `sync` once, then it is tried again in silence."""

@@ -250,6 +250,7 @@ def _rebuild(args: argparse.Namespace) -> int:
     from rmtui.operations.runs import rebuild
 
     ws = _open(args)
+    print(f"reading the run folders in {ws.runs}", file=sys.stderr, flush=True)
     count, aside = rebuild(ws, reading_folders())
     if aside is not None:
         print(f"the damaged index was put aside as {aside}")

@@ -20,8 +20,14 @@ SORT_COLUMNS = {
     "epochs": "epochs_done",
     "age": "created",
     "group": "group_name",
+    "delta": "val_acc",
+    "progress": "min(1.0, 1.0 * step / nullif(total_steps, 0))",
+    "spread": "(val_acc * (1 - val_acc) / val_pairs + 0.96036 / val_pairs / val_pairs)"
+    " / ((1 + 3.84146 / val_pairs) * (1 + 3.84146 / val_pairs))",
+    "tags": "(SELECT nullif(tags, '[]') FROM documents WHERE run = runs.n)",
 }
-"""What a list can be sorted by → its column."""
+"""What a list can be sorted by → its column, or what is computed from columns. Against one baseline, a difference in
+val_acc has the order of val_acc; `spread` has the order of Wilson's half-width, of which it is the square over z²."""
 
 _BEST = """
 WITH top AS (

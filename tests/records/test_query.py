@@ -9,6 +9,7 @@ import pytest
 from support import START, config, make_run_folder, make_runs, make_workspace, training
 
 from rmtui.errors import UserError
+from rmtui.guide.statistics import wilson
 from rmtui.records.index import Index
 from rmtui.workspace import Workspace
 
@@ -141,7 +142,36 @@ def test_the_best_run_of_each_validation_set_is_known(ws: Workspace) -> None:
         assert found.grouped
 
 
-@pytest.mark.parametrize("sort", ["created", "name", "val_acc", "best", "gap", "duration", "preset", "group"])
+def test_figures_that_are_computed_order_runs_too(index: Index) -> None:
+    tagged = [run.name for run in index.runs(sort="tags") if not run.pinned]
+    assert tagged[-1] == "harmless-C-1" and set(tagged[:2]) == {"helpful-A-1", "helpful-B-1"}
+    shares = [run.step / run.total_steps for run in index.runs(sort="progress") if not run.pinned and run.total_steps]
+    assert shares == sorted(shares, reverse=True) and shares[-1] < 1
+    spreads = [
+        wilson(round(run.val_acc * run.val_pairs), run.val_pairs).half
+        for run in index.runs(sort="spread", descending=False)
+        if not run.pinned and run.val_acc is not None and run.val_pairs
+    ]
+    assert len(spreads) > 1 and spreads == sorted(spreads)
+
+
+SORTS = (
+    "created",
+    "name",
+    "val_acc",
+    "best",
+    "gap",
+    "duration",
+    "preset",
+    "group",
+    "delta",
+    "progress",
+    "spread",
+    "tags",
+)
+
+
+@pytest.mark.parametrize("sort", SORTS)
 def test_windows_and_positions_agree_with_the_whole_list(ws: Workspace, sort: str) -> None:
     folders = make_runs(ws, 23)
     folders[3].set_meta(pinned=True)
