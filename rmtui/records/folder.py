@@ -5,6 +5,7 @@ Nothing here judges a state (`records.state`) or looks at processes (`records.pr
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -19,6 +20,8 @@ from rmtui.records.files import atomic_write, fsync_folder, locked, read_json, r
 
 SPEC_SCHEMA = 1
 """Version of spec.toml; a newer one is shown, never changed."""
+ROOM = 1 << 18
+"""Bytes that must be free for an attempt to begin: for what is written before the training writes anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,20 +161,25 @@ class RunFolder:
     def new_attempt(self, n: int) -> tuple[AttemptFolder, int]:
         """Make `attempt-n` with its lock held: (attempt, descriptor of the lock); FileExistsError if it is there.
 
-        The folder is made aside and renamed, so nobody ever sees an attempt without the holder of its lock.
+        The folder is made aside and renamed, so nobody ever sees an attempt without the holder of its lock. On a full
+        disk, where folders may still be made, there is none: OSError.
         """
         temp = self.path / f".new-attempt-{n}-{secrets.token_hex(3)}"
-        temp.mkdir(mode=0o700)
-        for name in ("logs", "ranks"):
-            (temp / name).mkdir(mode=0o700)
-        fd = os.open(temp / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        fd = -1
         try:
+            for folder in (temp, temp / "logs", temp / "ranks"):
+                folder.mkdir(mode=0o700)
+            _need_room(temp / "room")
+            fd = os.open(temp / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX)
             temp.rename(self.path / f"attempt-{n}")
         except OSError as error:
-            os.close(fd)
+            if fd >= 0:
+                os.close(fd)
             _discard(temp)
-            raise FileExistsError(f"attempt-{n} of {self.id}") from error
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                raise FileExistsError(f"attempt-{n} of {self.id}") from error
+            raise
         try:
             fsync_folder(self.path)
         except OSError:
@@ -220,10 +228,18 @@ def _fill(temp: Path, document: Mapping[str, Any], files: Mapping[str, bytes]) -
         atomic_write(temp / name, data)
 
 
+def _need_room(path: Path) -> None:
+    """OSError unless the disk has room for what an attempt writes first."""
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, ROOM)
+    path.unlink()
+
+
 def _discard(temp: Path) -> None:
     for path in sorted(temp.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    temp.rmdir()
+    if temp.exists():
+        temp.rmdir()
 
 
 def run_folders(runs: Path) -> Iterator[RunFolder]:

@@ -106,12 +106,19 @@ def test_a_waiting_run_outlasts_a_full_disk(ws, small, audit):
     first = kit.start(ws, steps=3, hold_at=2)
     kit.until_step(first, 2)
     second = kit.start(ws, steps=1)
+    log = second.control / "supervisor.log"
+
+    def waits():
+        found = state.status(second)
+        assert not found.state.final, f"{found}; {log.read_text()}"
+        return found.state == State.QUEUED and found.supervised
+
+    kit.until(waits, "in the queue")
     ballast = fill(small)
     kit.kill(kit.supervisor(first))
     for process in kit.proc.tagged(first.id):
         kit.kill(process.proc)
-    log = second.control / "supervisor.log"
-    kit.until(lambda: state.status(second).state == State.QUEUED and state.status(second).supervised, "waiting")
+    kit.until(waits, "waiting on a full disk")
     ballast.unlink()
     kit.until_ended(second)
     assert audit(second).state == State.FINISHED, log.read_text()
