@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 
 from rmtui.app.app import RmtuiApp
 from rmtui.app.start import find_workspace
+from rmtui.app.widgets.run_table import RunTable
 
 SMALL, NARROW, WIDE = (60, 16), (80, 24), (160, 45)
 SIZES = [SMALL, NARROW, WIDE]
@@ -27,6 +28,11 @@ async def opened(folder: Path, size: tuple[int, int] = WIDE, ascii_mode: bool = 
         if workspace is not None:
             await until(pilot, lambda: app.counts.total == len(list(workspace.runs.iterdir())))
         yield pilot
+
+
+def table(pilot: Pilot[Any]) -> RunTable:
+    """The list of runs on the screen in front."""
+    return pilot.app.screen.query_one(RunTable)
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], Any], seconds: float = 20) -> Any:

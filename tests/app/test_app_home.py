@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import support
-from app_pilot import NARROW, SIZES, SMALL, WIDE, lines, opened, sees, shown, told, type_text, until
+from app_pilot import NARROW, SIZES, SMALL, WIDE, lines, opened, sees, shown, table, told, type_text, until
 from rich.cells import cell_len
 
 from rmtui.app.app import RmtuiApp
@@ -15,20 +15,9 @@ from rmtui.app.chrome import KeyLine
 from rmtui.app.filterline import FilterLine
 from rmtui.app.panel import Charts
 from rmtui.app.screens.dialogs import Ask, Confirm
-from rmtui.app.widgets.run_table import RunTable
 from rmtui.records.facts import State
 from rmtui.records.folder import RunFolder
 from rmtui.records.index import Index
-
-
-@pytest.fixture
-def runs(ws):
-    support.make_runs(ws, 6)
-    return ws
-
-
-def table(pilot):
-    return pilot.app.screen.query_one(RunTable)
 
 
 def folder_of(ws, name):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-import support
 from app_pilot import NARROW, WIDE, lines, opened, sees, until
 
 from rmtui.app.screens.advice import AdviceScreen
@@ -15,12 +13,6 @@ from rmtui.app.screens.presets import PresetsScreen
 from rmtui.app.widgets.choices import Choices
 from rmtui.launch.command import PLAIN_CONFIG
 from rmtui.records.facts import State
-
-
-@pytest.fixture
-def runs(ws):
-    support.make_runs(ws, 6)
-    return ws
 
 
 def weights(pilot, words: str) -> set[bool]:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 import support
-from app_pilot import NARROW, SIZES, SMALL, WIDE, lines, opened, sees, shown, told, type_text, until
+from app_pilot import NARROW, SIZES, SMALL, WIDE, lines, opened, sees, shown, table, told, type_text, until
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
@@ -54,16 +54,6 @@ OWNERS = {
 }  # fmt: skip
 ROUGH = "[red]x[/] [b"
 WIDE_NAME = "奖励模型-一号"
-
-
-@pytest.fixture
-def runs(ws):
-    support.make_runs(ws, 6)
-    return ws
-
-
-def table(pilot):
-    return pilot.app.screen.query_one(RunTable)
 
 
 # One table

@@ -34,12 +34,6 @@ from rmtui.records.state import status
 
 
 @pytest.fixture
-def runs(ws):
-    support.make_runs(ws, 6)
-    return ws
-
-
-@pytest.fixture
 def ready(ws):
     """A workspace in which a launch is right: data and a model folder are there."""
     pair = {"prompt": "Say hello.", "chosen": "Hello, nice to see you!", "rejected": "No."}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from contextlib import asynccontextmanager
 
 from rich.console import Console
 from support import START, make_run_folder, training
@@ -14,6 +15,17 @@ from rmtui.app.screens.advice import AdviceScreen
 from rmtui.operations import silence
 from rmtui.records.index import Index
 from rmtui.workspace import open_workspace
+
+
+@asynccontextmanager
+async def advice_of(ws, run):
+    """The app with the advice on a run in front: (pilot, screen)."""
+    app = RmtuiApp(ws, ws.root)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await pilot.pause()
+        screen = AdviceScreen(run)
+        await app.push_screen(screen)
+        yield pilot, screen
 
 
 async def shown(pilot, screen):
@@ -45,11 +57,7 @@ async def test_every_line_is_chinese_when_that_is_the_language(ws):
     (ws.root / "workspace.toml").write_text('lang = "zh"\n')
     run = one_run(ws)
     silence.silence(ws, "one", "val_loss_fell")
-    app = RmtuiApp(open_workspace(ws.root), ws.root)
-    async with app.run_test(size=(160, 45)) as pilot:
-        await pilot.pause()
-        screen = AdviceScreen(run)
-        await app.push_screen(screen)
+    async with advice_of(open_workspace(ws.root), run) as (pilot, screen):
         lines = [line for line in await shown(pilot, screen) if line]
     assert len(lines) > 15 and all(HAN.search(line) for line in lines), [line for line in lines if not HAN.search(line)]
 
@@ -57,11 +65,7 @@ async def test_every_line_is_chinese_when_that_is_the_language(ws):
 async def test_what_is_silenced_is_listed_with_its_record_and_said_again_on_enter(ws):
     run = one_run(ws)
     silence.silence(ws, "one", "val_loss_fell")
-    app = RmtuiApp(ws, ws.root)
-    async with app.run_test(size=(160, 45)) as pilot:
-        await pilot.pause()
-        screen = AdviceScreen(run)
-        await app.push_screen(screen)
+    async with advice_of(ws, run) as (pilot, screen):
         lines = await shown(pilot, screen)
         assert not any("val_loss fell" in line for line in lines)
         assert "val_loss_fell (this run, 20" in lines[-1]
@@ -84,11 +88,7 @@ async def test_a_reading_of_the_epochs_and_of_the_run_before_are_both_shown(ws):
     with Index.open(ws) as index:
         index.sync()
         run = index.run(index.resolve("second"))
-    app = RmtuiApp(ws, ws.root)
-    async with app.run_test(size=(160, 45)) as pilot:
-        await pilot.pause()
-        screen = AdviceScreen(run)
-        await app.push_screen(screen)
+    async with advice_of(ws, run) as (pilot, screen):
         lines = await shown(pilot, screen)
     assert sum("train_loss fell" in line for line in lines) == 2
     pointed = [line for line in lines if "Try A first" in line or "Is A good enough" in line]
