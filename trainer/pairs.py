@@ -1,16 +1,16 @@
 """Reading preference pairs from JSON lines, in every layout people have; no torch.
 
-Layouts of a line: {prompt, chosen, rejected} as strings or as message lists, {chosen, rejected} as message lists
-or as HH transcripts, RewardBench rows. What cannot be read is a `BadLine` with its number, never an exception
-and never passed over in silence.
+Layouts of a line: {prompt, chosen, rejected} as strings or as message lists (which may hold the prompt once more),
+{chosen, rejected} as message lists or as HH transcripts, RewardBench rows. What cannot be read is a `BadLine` with its
+number, never an exception and never passed over in silence.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -173,12 +173,21 @@ def _parts(found: dict[str, Any]) -> tuple[Side, Side, Side]:
 def _with_prompt(found: dict[str, Any], prompt: Any, chosen: Any, rejected: Any) -> tuple[Side, Side, Side]:
     if prompt != "":
         _check_side("prompt", prompt)
-    if isinstance(prompt, str) and isinstance(chosen, list):
-        return [{"role": "user", "content": prompt}], chosen, rejected
+    if isinstance(chosen, list):
+        return _whole_dialogues([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt, found)
     if isinstance(prompt, list) and isinstance(chosen, str):
         return prompt, _reply(chosen), _reply(rejected)
     if isinstance(prompt, str) and {"chosen_model", "rejected_model"} <= found.keys():
         return [{"role": "user", "content": prompt}], _reply(chosen), _reply(rejected)  # RewardBench
+    return prompt, chosen, rejected
+
+
+def _whole_dialogues(prompt: list[Message], found: dict[str, Any]) -> tuple[Side, Side, Side]:
+    """The prompt is not said twice where both lists hold the dialogue up to it (UltraFeedback has both)."""
+    chosen, rejected = found["chosen"], found["rejected"]
+    shared = _shared(chosen, rejected)
+    if chosen[:shared][-len(prompt) :] == prompt:
+        return chosen[:shared], chosen[shared:], rejected[shared:]
     return prompt, chosen, rejected
 
 
@@ -209,8 +218,9 @@ def _margin(found: dict[str, Any]) -> float | None:
     margin = found.get("margin")
     if margin is None:
         return None
-    if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not math.isfinite(margin):
-        raise _Bad("margin", f"'margin' is {margin!r}, not a finite number", margin=repr(margin))
+    if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not abs(margin) <= sys.float_info.max:
+        shown = f"{margin!r:.40}"
+        raise _Bad("margin", f"'margin' is {shown}, not a finite number", margin=shown)
     return float(margin)
 
 
@@ -246,13 +256,21 @@ def split_transcripts(chosen: str, rejected: str) -> tuple[str, str, str]:
 
 
 def _split_messages(chosen: list[Message], rejected: list[Message]) -> tuple[Side, Side, Side]:
-    shared = 0
-    while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
-        shared += 1
+    shared = _shared(chosen, rejected)
     if not shared:
         what = "the two message lists share no first message, and there is no 'prompt'"
         raise _Bad("prompts_differ", what, case="messages")
+    if "user" in (chosen[shared]["role"], rejected[shared]["role"]):
+        raise _Bad("prompts_differ", "the two dialogues differ before their last answer")
     return chosen[:shared], chosen[shared:], rejected[shared:]
+
+
+def _shared(chosen: list[Message], rejected: list[Message]) -> int:
+    """Messages that both begin with; the last of each is never among them."""
+    shared = 0
+    while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
+        shared += 1
+    return shared
 
 
 def fingerprint(path: Path | str) -> str:

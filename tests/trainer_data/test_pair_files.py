@@ -33,13 +33,14 @@ def test_every_defect_is_named_and_its_neighbours_still_load():
         GOOD | {"chosen": "  "},
         GOOD | {"chosen": "\ud800"},
         GOOD | {"margin": "wide"},
+        GOOD | {"margin": 10**400},
         b"  ",
         b"[" * 100_000,
         GOOD,
     )
     assert found == [
         "pair", "encoding", "json", "object", "duplicate_key", "missing_field",
-        "type", "empty", "surrogate", "margin", "blank", "json", "pair",
+        "type", "empty", "surrogate", "margin", "margin", "blank", "json", "pair",
     ]  # fmt: skip
 
 
@@ -73,6 +74,24 @@ def test_message_lists_without_a_prompt_share_their_first_messages():
     assert (row.prompt, row.chosen, row.rejected) == ([user], [yes], [no])
 
 
+def test_message_lists_that_ask_different_things_are_no_pair():
+    start = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+    ask, other = ([{"role": "user", "content": text}, {"role": "assistant", "content": "y"}] for text in ("why", "how"))
+    assert kinds({"chosen": start + ask, "rejected": start + other}) == ["prompts_differ"]
+
+
+def test_a_prompt_that_the_message_lists_hold_as_well_is_not_said_twice():
+    system, user, yes, no = (
+        {"role": role, "content": text}
+        for role, text in (("system", "be kind"), ("user", "q"), ("assistant", "y"), ("assistant", "n"))
+    )
+    for prompt, start in (("q", [user]), ([user], [user]), ("q", [system, user]), ([system, user], [system, user])):
+        [row] = parse({"prompt": prompt, "chosen": [*start, yes], "rejected": [*start, no]})
+        assert (row.prompt, row.chosen, row.rejected) == (start, [yes], [no])
+    [row] = parse({"prompt": "q", "chosen": [yes], "rejected": [no]})
+    assert (row.prompt, row.chosen, row.rejected) == ([user], [yes], [no])
+
+
 def test_rewardbench_rows_become_dialogues():
     [row] = parse(GOOD | {"chosen_model": "a", "rejected_model": "b", "subset": "chat", "id": 7})
     assert row.prompt == [{"role": "user", "content": "Q:"}]
@@ -99,7 +118,7 @@ def test_no_bytes_crash_the_reader(raw):
         assert isinstance(line, (Row, BadLine))
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3)))
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3)))
 def test_no_value_of_a_field_crashes_the_reader(value):
     for name in ("prompt", "chosen", "rejected", "margin", "id"):
         for line in parse(GOOD | {name: value}):

@@ -7,14 +7,14 @@ no pair always holds.
 from __future__ import annotations
 
 import difflib
-import itertools
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from json.scanner import make_scanner
 from typing import Any
 
-from rmtui.guide.datacheck import texts
+from rmtui.guide.datacheck import messages, texts
 from rmtui.guide.datacheck.facts import Finding
 from rmtui.guide.datacheck.kinds import OF_BAD_LINE, found
 from trainer import pairs
@@ -24,7 +24,12 @@ LONG = 16_000
 """Characters of prompt and answer; about eight times the default max_length of 512 tokens."""
 ECHO = 60
 """A shorter prompt without turns, at the beginning of an answer, may be a manner of speaking."""
-_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+MUCH = 40
+"""Characters beside which a word or two of nothing look lost."""
+NOTHING = frozenset(("nan", "null", "none", "undefined", "n/a", "[deleted]", "[removed]"))
+"""What programs and sites write where a text is missing."""
+_LONGEST = max(map(len, NOTHING))
+_NO = ("no", "ja", "si")
 
 
 @dataclass(slots=True)
@@ -91,7 +96,7 @@ def _plain(raw: bytes, line: int) -> Pair | None:
         return None
     if b"\\" in raw and (b"\\ud" in raw or b"\\uD" in raw):  # perhaps half a character
         return None
-    return Pair(line, prompt, chosen, rejected, row.get("id"), row.get("source") or "")
+    return Pair(line, prompt, chosen, rejected, row.get("id"), _text(row.get("source")))
 
 
 def _spotless(raw: bytes, pair: Pair) -> bool:
@@ -100,6 +105,8 @@ def _spotless(raw: bytes, pair: Pair) -> bool:
     return (
         len(raw) <= LONG
         and len(chosen) > 2
+        and (len(chosen) > _LONGEST or chosen.lower() not in NOTHING)
+        and (len(rejected) > _LONGEST or rejected.lower() not in NOTHING)
         and rejected != ""
         and prompt != ""
         and (chosen[0] != rejected[0] or chosen[-1] != rejected[-1])
@@ -156,9 +163,20 @@ def _sizes(pair: Pair) -> Iterator[Finding]:
     longest = len(pair.prompt) + max(chosen, rejected)
     if longest > LONG:
         yield found(pair.line, "very_long", characters=longest, tokens=longest // 4)
+    for name, text, other in (("chosen", pair.chosen, rejected), ("rejected", pair.rejected, chosen)):
+        if other >= MUCH and text.strip().lower() in NOTHING:
+            yield found(pair.line, "very_short", "very_short_nothing", name=name, text=repr(text), characters=other)
+            return
     word = pair.chosen.strip()
-    if chosen < 8 and rejected >= 40 and len(word) < 3 and word.isascii() and word.isalpha():
+    if rejected >= MUCH and len(word) < 4 and word.isascii() and not _answers(word, pair.prompt):
         yield found(pair.line, "very_short", text=repr(word), characters=rejected)
+
+
+def _answers(word: str, prompt: str) -> bool:
+    """Whether a very short answer may well be one: a number, a no, a letter the prompt offers."""
+    if not word.isalpha():
+        return any(map(str.isalnum, word))
+    return len(word) > 2 or word.lower() in _NO or re.search(rf"\b{word}[).:]", prompt) is not None
 
 
 def short(text: str, width: int = 40) -> str:
@@ -173,8 +191,15 @@ def _thorough(raw: bytes, line: int) -> tuple[Pair | None, Sequence[Finding]]:
         return None, [_bad(raw, row)]
     source = row.fields.get("source")
     said = (_said(row.prompt), _said(row.chosen), _said(row.rejected))
-    pair = Pair(line, *said, row.id, source if isinstance(source, str) else "")
-    return _kept(pair, [*_constants(raw, line), *_margin(row), *_roles(row), *_content(raw, pair)])
+    pair = Pair(line, *said, row.id, _text(source))
+    return _kept(
+        pair,
+        [*_constants(raw, line), *_margin(row), *messages.openings(row), *messages.roles(row), *_content(raw, pair)],
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _said(side: pairs.Side) -> str:
@@ -245,25 +270,3 @@ def _constants(raw: bytes, line: int) -> Iterator[Finding]:
 def _margin(row: pairs.Row) -> Iterator[Finding]:
     if row.margin is not None and row.margin < 0:
         yield found(row.line, "margin_below_zero", margin=row.margin)
-
-
-def _roles(row: pairs.Row) -> Iterator[Finding]:
-    for name, side in (("prompt", row.prompt), ("chosen", row.chosen), ("rejected", row.rejected)):
-        trouble = _wrong_roles(side, name) if isinstance(side, list) else None
-        if trouble:
-            key, about = trouble
-            yield found(row.line, "roles", key, name=name, **about)
-
-
-def _wrong_roles(side: Sequence[pairs.Message], name: str) -> tuple[str, dict[str, Any]] | None:
-    """The sentence about the roles of a message list, with its figures."""
-    roles = [message["role"] for message in side]
-    if strange := [role for role in roles if role not in _ROLES]:
-        return "roles_strange", {"role": repr(strange[0]), "known": _ROLES}
-    if name != "prompt" and roles[-1] != "assistant":
-        return "roles_answer", {"role": repr(roles[-1])}
-    if name == "prompt" and roles[-1] == "assistant":
-        return "roles_prompt", {}
-    if any(first == second and first in ("user", "assistant") for first, second in itertools.pairwise(roles)):
-        return "roles_twice", {}
-    return ("roles_empty", {}) if any(not texts.visible(message["content"]) for message in side) else None
