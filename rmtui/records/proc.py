@@ -1,10 +1,12 @@
 """Facts about processes of this machine, from /proc: who is alive, since when, and which run it belongs to.
 
-A pid alone says nothing: it is always joined by the process's start time and the machine's boot id. A zombie is dead.
+A pid alone says nothing: it is always joined by the process's start time and the machine's boot id. A zombie is dead,
+but not while threads of it live: a killed process keeps its locks and devices until the last of them is gone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import socket
@@ -61,12 +63,33 @@ def host() -> str:
 
 def _stat(pid: int) -> tuple[str, int, int] | None:
     """(state letter, parent, start ticks); None when there is no such process."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
+    words = _words(Path(f"/proc/{pid}/stat"))
+    if len(words) < 20:
         return None
-    words = text[text.rfind(")") + 2 :].split()
-    return (words[0], int(words[1]), int(words[19])) if len(words) > 19 else None
+    ended = words[0] in "ZX" and int(words[17]) > 1
+    return _letter_of_threads(pid) if ended else words[0], int(words[1]), int(words[19])
+
+
+def _words(path: Path) -> list[str]:
+    """A stat file from its state letter on; empty when it is gone."""
+    try:
+        text = path.read_text(errors="replace")
+    except OSError:
+        return []
+    return text[text.rfind(")") + 2 :].split()
+
+
+def _letter_of_threads(pid: int) -> str:
+    """The state letter of a process whose first thread has ended: that of one which has not."""
+    letters = [words[0] for tid in _threads(pid) if (words := _words(Path(f"/proc/{pid}/task/{tid}/stat")))]
+    return next((letter for letter in letters if letter not in "ZX"), "Z")
+
+
+def _threads(pid: int | str) -> list[str]:
+    try:
+        return os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+    except OSError:
+        return []
 
 
 def this_process() -> Proc:
@@ -98,10 +121,7 @@ def tagged(run: str | None = None, attempt: int | None = None, nonce: str | None
     for name in os.listdir("/proc"):  # noqa: PTH208
         if not name.isdigit():
             continue
-        try:
-            block = Path(f"/proc/{name}/environ").read_bytes()
-        except OSError:
-            continue
+        block = _environment(name)
         if wanted in block and (process := _tagged(int(name), block)) is not None:
             found.append(process)
     return [
@@ -109,6 +129,25 @@ def tagged(run: str | None = None, attempt: int | None = None, nonce: str | None
         for process in found
         if run in (None, process.run) and attempt in (None, process.attempt) and nonce in (None, process.nonce)
     ]
+
+
+def _environment(pid: str) -> bytes:
+    """A process's environment, empty where it is not shown. A first thread that has ended has none, the others do."""
+    try:
+        own = Path(f"/proc/{pid}/environ").read_bytes()
+    except PermissionError:
+        return b""
+    except OSError:
+        own = b""
+    return own or _environment_of_threads(pid)
+
+
+def _environment_of_threads(pid: str) -> bytes:
+    for tid in _threads(pid):
+        with contextlib.suppress(OSError):
+            if block := Path(f"/proc/{pid}/task/{tid}/environ").read_bytes():
+                return block
+    return b""
 
 
 def _tagged(pid: int, block: bytes) -> Tagged | None:

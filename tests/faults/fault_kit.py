@@ -42,6 +42,7 @@ class Audit:
 
     def __call__(self, run: RunFolder, index: bool = True) -> Status:
         """A final state, no tagged process, every acknowledged event and line readable, the index like the folders."""
+        kit.until(lambda: not kit.attended(run), "its supervisor's or adopter's end, after its own last round")
         now = state.status(run)
         orphans = kit.proc.tagged(run.id)
         lost = acknowledged(run) - set(steps(run))
@@ -87,21 +88,28 @@ def epochs(run: RunFolder) -> int:
 
 def equal_after_rebuild(ws: Workspace, run: RunFolder) -> None:
     """The index, in whatever state it was, after `rmtui rebuild`: what the folders say, to the last figure."""
-    kit.until(lambda: not kit.supervised(run), "the supervisor's own last round")
     operations.rebuild(ws)
     with tempfile.TemporaryDirectory() as folder, Index(ws, Path(folder) / "fresh.sqlite") as fresh:
         fresh.sync()
         with Index.open(ws) as index:
-            assert told(index, run) == told(fresh, run)
-            document, curves = told(index, run)
-            found = [step for step, _ in curves.get("loss", [])]
-            assert len(document["epochs"]) == epochs(run)
+            said = told(index, run)
+            unlike = differences(said, told(fresh, run))
+    assert not unlike, unlike
+    assert len(said["epochs"]) == epochs(run)
+    found = [step for step, _ in said["curves"].get("loss", [])]
     assert found == steps(run), f"index {found}, folders {steps(run)}"
 
 
-def told(index: Index, run: RunFolder) -> tuple[dict[str, Any], dict[str, list[tuple[int, float]]]]:
-    """The document and every curve of a run."""
-    return operations.show(index, run.id), {name: index.series_full(run.id, name) for name in index.metrics(run.id)}
+def told(index: Index, run: RunFolder) -> dict[str, Any]:
+    """The document of a run, with every curve."""
+    curves = {name: index.series_full(run.id, name) for name in index.metrics(run.id)}
+    return operations.show(index, run.id) | {"curves": curves}
+
+
+def differences(index: dict[str, Any], folders: dict[str, Any]) -> str:
+    """What two documents do not say alike, a line an entry."""
+    unlike = [key for key in index | folders if index.get(key) != folders.get(key)]
+    return "\n".join(f"{key}: index {index.get(key)!r}, folders {folders.get(key)!r}" for key in unlike)
 
 
 def start_wrapped(ws: Workspace, what: str, value: object, **how: Any) -> RunFolder:
@@ -227,6 +235,6 @@ def settle(ws: Workspace, run: RunFolder) -> Status:
         now = state.status(run)
         if now.state == State.QUEUED and not now.supervised:
             queue.start_again(ws)
-        return now if now.state.final and not proc.tagged(run.id) else None
+        return now if now.state.final and not proc.tagged(run.id) and not kit.attended(run) else None
 
     return kit.until(over, f"{run.id} to settle: {state.status(run)}")

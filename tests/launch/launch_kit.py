@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -14,7 +15,7 @@ from rmtui.launch import slots
 from rmtui.operations import launch
 from rmtui.records import proc, state
 from rmtui.records.facts import State, Status
-from rmtui.records.files import lock_held, write_json, write_toml
+from rmtui.records.files import write_json, write_toml
 from rmtui.records.folder import RunFolder
 from rmtui.workspace import Workspace
 
@@ -100,9 +101,9 @@ def supervisor(run: RunFolder) -> proc.Proc:
     return proc.Proc(launched["pid"], launched["started"])
 
 
-def supervised(run: RunFolder) -> bool:
-    """Whether a supervisor still holds one of the run's attempts."""
-    return any(lock_held(attempt.lock) for attempt in run.attempts())
+def attended(run: RunFolder) -> bool:
+    """Whether a process still waits for the run's turn, supervises it or adopts it: also before and after its lock."""
+    return bool(_attendants(str(run.path)))
 
 
 def kill(process: proc.Proc) -> None:
@@ -137,18 +138,19 @@ def events(run: RunFolder) -> list[dict[str, Any]]:
 
 def clean_up(ws: Workspace) -> None:
     """End whatever a failed test left: supervisors and waiting processes of this workspace, then tagged processes."""
-    marks = str(ws.root).encode()
-    for pid in [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]:
-        if _is_ours(pid, marks):
-            os.kill(pid, signal.SIGKILL)
+    for pid in _attendants(str(ws.root)):
+        os.kill(pid, signal.SIGKILL)
     for run in ws.runs.glob("2*"):
         for process in proc.tagged(run.name):
             proc.signal(process.proc, signal.SIGKILL)
 
 
-def _is_ours(pid: int, marks: bytes) -> bool:
-    try:
-        line = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-    return b"rmtui.launch.supervisor" in line and marks in line
+def _attendants(path: str) -> list[int]:
+    """Processes of `rmtui.launch.supervisor` that were started for something at or below a path."""
+    here, found = path.encode(), []
+    for pid in [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]:
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if any(b"supervisor" in word for word in words[:3]) and any(word.startswith(here) for word in words[3:]):
+                found.append(pid)
+    return found

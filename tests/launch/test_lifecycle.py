@@ -230,11 +230,11 @@ def test_a_command_fires_for_a_kill_that_nobody_asked_for(tmp_path):
     for run in (asked, struck):
         kit.until_step(run, 2)
     assert stop.stop(ws, asked.id, now=True, wait=True).state == State.KILLED
-    kit.until(lambda: not kit.supervised(asked), "the first supervisor's end, after its commands")
+    kit.until(lambda: not kit.attended(asked), "the first supervisor's end, after its commands")
     for process in proc.tagged(struck.id):
         kit.kill(process.proc)
     kit.until_ended(struck)
-    kit.until(lambda: not kit.supervised(struck), "the second's")
+    kit.until(lambda: not kit.attended(struck), "the second's")
     kit.until((ws.root / "failures").exists, "the command")
     assert (ws.root / "failures").read_text().split() == [struck.id]
 
