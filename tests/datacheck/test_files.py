@@ -21,6 +21,8 @@ WHOLE = {
     "objects over several lines": (json.dumps(row(), indent=2).encode(), "jq -c"),
     "line ends of old Macs": (LINE.replace(b"\n", b"\r") * 3, "\\r"),
     "a table": (b"prompt,chosen,rejected\nWhy,a,b\n", "table"),
+    "a table of semicolons": (b"prompt;chosen;rejected\nWhy;a;b\n", "table"),
+    "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 12\n", "git lfs pull"),
     "Parquet": (b"PAR1....", "Parquet"),
 }
 
@@ -32,6 +34,13 @@ def test_a_file_of_another_kind_is_one_error_with_a_remedy(tmp_path, name):
     (finding,) = check([path]).files[0].findings
     assert (finding.line, finding.severity) == (None, "error")
     assert remedy in finding.message
+
+
+def test_commas_behind_the_objects_are_said_line_by_line(tmp_path):
+    path = write(tmp_path / "pairs.jsonl", [json.dumps(each) + "," for each in distinct(2)])
+    found = [finding for finding in check([path]).files[0].findings if finding.line]
+    assert [(finding.line, finding.kind) for finding in found] == [(1, "invalid_json"), (2, "invalid_json")]
+    assert "comma behind the object" in found[0].message
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n"])

@@ -54,6 +54,25 @@ def test_an_edited_question_in_validation_is_a_leak(tmp_path):
     assert [each for each in findings(train, val)[1] if each[0]] == [(16, "near_leak")]
 
 
+ASKED = "tell me in a few plain words how the tides of the sea come about and why there are two of them a day"
+REWORDED = {
+    "a word more": (ASKED.replace("tides", "high tides"), True),
+    "a word less": (ASKED.replace("plain ", ""), True),
+    "a greeting": (f"Hello, {ASKED}", True),
+    "a slip": (ASKED.replace("plain", "plian"), True),
+    "another filling": (ASKED.replace("tides", "winds"), False),
+    "two other fillings": (ASKED.replace("sea", "lake").replace("two", "ten"), False),
+}
+
+
+@pytest.mark.parametrize("change", REWORDED)
+def test_a_question_in_a_few_more_or_fewer_words_leaks_and_one_about_something_else_does_not(tmp_path, change):
+    asked, leaks = REWORDED[change]
+    train = write(tmp_path / "train.jsonl", [*(pair(seed) for seed in range(5)), row(prompt=ASKED)])
+    val = write(tmp_path / "val.jsonl", [row(prompt=asked, chosen=text(98), rejected=text(99))])
+    assert [each for each in findings(train, val)[1] if each[0]] == ([(1, "near_leak")] if leaks else [])
+
+
 def test_answers_of_which_one_alone_is_crossed_contradict_nothing(tmp_path):
     first = pair(1)
     path = write(

@@ -13,6 +13,7 @@ PACKED = {
     b"\x28\xb5\x2f\xfd": ("zstd", "unzstd -k"),
     b"PK\x03\x04": ("zip", "unzip"),
 }
+POINTER = b"version https://git-lfs.github.com/"
 BINARY = {b"PAR1": "Parquet", b"ARROW1": "Arrow", b"SQLite format 3": "SQLite"}
 HEAD = 1 << 20
 
@@ -24,6 +25,8 @@ def defect(path: Path) -> Defect | None:
     """What is wrong with the file as a whole; None if nothing of the kind is seen. Raises OSError."""
     with path.open("rb") as file:
         head = file.read(HEAD)
+    if head.startswith(POINTER):
+        return "pointer", {}
     for magic, (packer, tool) in PACKED.items():
         if head.startswith(magic):
             return "packed", {"format": packer, "tool": tool, "file": path.name}
@@ -61,7 +64,7 @@ def _shape(head: bytes) -> str:
         return "stretched"
     if (
         not first.startswith(b"{")
-        and (b"," in first or b"\t" in first)
+        and any(sign in first for sign in (b",", b";", b"\t"))
         and b"chosen" in first
         and b"rejected" in first
         and b"{" not in first
@@ -71,9 +74,9 @@ def _shape(head: bytes) -> str:
 
 
 def _line_is_whole(start: bytes) -> bool:
-    """Whether the first line is JSON by itself."""
+    """Whether the first line is JSON by itself, a comma behind it left out."""
     try:
-        json.loads(start.split(b"\n", 1)[0])
+        json.loads(start.split(b"\n", 1)[0].rstrip().removesuffix(b","))
     except (ValueError, RecursionError):
         return False
     return True

@@ -7,6 +7,7 @@ ledger (Rajaraman and Ullman, Mining of Massive Datasets, 3.4); what meets there
 
 from __future__ import annotations
 
+import difflib
 import random
 import re
 from array import array
@@ -27,6 +28,10 @@ ALIKE_ANSWERS = 0.9
 """The same for both answers to one question; rankings of several answers lie below it."""
 ALIKE_PROMPTS = 0.9
 """The same for questions alone; templates with another filling stay below it."""
+REWORDED = 0.6
+"""The same where the questions differ in words added, left out or misspelt only, which no other filling is."""
+MISSPELT = 0.75
+"""Likeness of two words (difflib's ratio) from which one is taken for the other misspelt."""
 BANDS, ROWS = 6, 4
 FEWEST = 8
 """Shorter texts have too few shingles for a similarity to mean anything."""
@@ -156,7 +161,24 @@ def _alike_pairs(one: Pair, other: Pair, across: bool) -> str:
 
 
 def _alike_prompts(one: Pair, other: Pair, across: bool) -> str:
-    return "near_leak" if across and _similarity(one.prompt, other.prompt) >= ALIKE_PROMPTS else ""
+    similarity = _similarity(one.prompt, other.prompt) if across else 0.0
+    same = similarity >= ALIKE_PROMPTS or (similarity >= REWORDED and _reworded(one.prompt, other.prompt))
+    return "near_leak" if same else ""
+
+
+def _reworded(one: str, other: str) -> bool:
+    """Whether words were added, left out or misspelt on the way from one text to the other, and none exchanged."""
+    here, there = _WORD.findall(one.lower()), _WORD.findall(other.lower())
+    for step, start, end, start_there, end_there in difflib.SequenceMatcher(None, here, there, False).get_opcodes():
+        if step == "replace":
+            words = list(zip(here[start:end], there[start_there:end_there], strict=False))
+            if end - start != end_there - start_there or any(_unlike(*pair) for pair in words):
+                return False
+    return True
+
+
+def _unlike(word: str, other: str) -> bool:
+    return difflib.SequenceMatcher(None, word, other, False).ratio() < MISSPELT
 
 
 def _similarity(one: str, other: str) -> float:

@@ -249,6 +249,8 @@ def _why_no_json(text: str, error: str) -> str:
         return "json_begins"
     if text.startswith("{'"):
         return "json_quotes"
+    if text.startswith("{") and text.endswith(","):
+        return "json_comma_behind" if text.endswith("},") else "json_cut"
     if text.startswith("{") and "}" in text and text.rstrip("} \t").endswith(","):
         return "json_comma"
     if "Extra data" in error and text.startswith("{"):
