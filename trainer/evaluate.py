@@ -30,6 +30,10 @@ def never() -> bool:
     return False
 
 
+def unheard(done: int) -> None:
+    """Nobody wants to know how many pairs are scored."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One pair's rewards; a line of validation/epoch-K.jsonl."""
@@ -90,9 +94,10 @@ def score(
     rank: int = 0,
     world_size: int = 1,
     stop: Callable[[], bool] = never,
+    tell: Callable[[int], None] = unheard,
 ) -> list[tuple[float, float]]:
     """(chosen, rejected) rewards in the order of `pairs`. When `stop` says so on any rank, every rank raises
-    Interrupted."""
+    Interrupted. `tell` hears how many pairs this rank has scored."""
     order = sorted(range(len(pairs)), key=lambda place: -pairs[place].cost)
     mine = order[rank::world_size]
     found: dict[int, tuple[float, float]] = {}
@@ -107,6 +112,7 @@ def score(
             sides = rewards(model, collate([pairs[place] for place in part], layout))
             columns = [side.tolist() for side in sides]
             found |= dict(zip(part, zip(*columns, strict=True), strict=True))
+            tell(len(found))
     model.train(was_training)
     parts: list[dict[int, tuple[float, float]] | None] = [None if interrupted else found]
     if world_size > 1:

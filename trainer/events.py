@@ -31,6 +31,7 @@ KINDS = (
     "warning",  # data: id, text
     "stopping",  # data: signal
     "round_trip",  # data: max_difference, passed
+    "progress",  # data: done, of; said by a scoring, not by a training
     "failure",  # data: type, text, rank, step, pair_ids
     "end",  # data: outcome (finished, stopped, failed), reason
 )

@@ -7,14 +7,14 @@ import io
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
 
-from trainer import evaluate, manifest, model
+from trainer import evaluate, manifest, model, telling
 from trainer import pairs as files
 from trainer.config import TrainConfig
 from trainer.cut import edges, shared_length, truncate
@@ -22,6 +22,7 @@ from trainer.data import TokenPair, refusal
 from trainer.model import RewardModel
 from trainer.origin import find_origin, mean_loss, wilson
 from trainer.pairs import BadLine, Response, Row
+from trainer.telling import Telling
 from trainer.texts import DataError, encode, encode_responses
 
 LONGEST = 2048
@@ -36,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write each line's rewards there as JSON lines")
     parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="pairs a forward pass (default 8)")
     parser.add_argument("--max-length", type=int, metavar="N", help="tokens a side (default: the training's)")
+    parser.add_argument(
+        "--progress",
+        choices=telling.CHOICES,
+        default="auto",
+        help="auto: a bar on a terminal, else lines (not with --json)",
+    )
     parser.add_argument("--device", default="", help="cpu or cuda (default: cuda if there is one)")
 
 
@@ -48,10 +55,16 @@ def run(args: argparse.Namespace) -> int:
         config = replace(config, max_length=args.max_length)
     reward_model, tokenizer = model.load_trained(folder, config)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    scorer = Scorer(reward_model.to(device), tokenizer, config, args.batch_size)
+    told = Telling(_progress(args), "responses" if responses else "pairs", len(responses or rows))
+    scorer = Scorer(reward_model.to(device), tokenizer, config, args.batch_size, told.tell)
     if responses:
         return _report_responses(scorer, responses, args)
     return _report_pairs(scorer, rows, args)
+
+
+def _progress(args: argparse.Namespace) -> str:
+    """With --json a pipe holds nothing but what went wrong."""
+    return "none" if args.progress == "auto" and args.json and not sys.stderr.isatty() else str(args.progress)
 
 
 def read(name: str) -> tuple[list[Row], list[Response]]:
@@ -89,6 +102,8 @@ class Scorer:
     tokenizer: Any
     config: TrainConfig
     batch_size: int
+    tell: Callable[[int], None] = evaluate.unheard
+    """Hears how many pairs, or responses, are scored."""
 
     @property
     def longest(self) -> int:
@@ -102,7 +117,7 @@ class Scorer:
         for row, one in zip(rows, encode(rows, self.tokenizer, self.config.chat_template), strict=True):
             chosen, rejected, lost = truncate(one, self.longest, kept)
             made.append(TokenPair(row.id, chosen, rejected, shared_length(chosen, rejected), lost))
-        return self._score(made)
+        return self._score(made, self.tell)
 
     def responses(self, rows: Sequence[Response]) -> list[float]:
         """Reward of each response; two by two, since a batch is made of pairs."""
@@ -116,13 +131,14 @@ class Scorer:
             TokenPair(str(left), sides[left], sides[right], shared_length(sides[left], sides[right]), 0)
             for left, right in couples
         ]
+        scored = self._score(made, lambda done: self.tell(min(2 * done, len(rows))))
         found: dict[int, float] = {}
-        for (left, right), rewards in zip(couples, self._score(made), strict=True):
+        for (left, right), rewards in zip(couples, scored, strict=True):
             found[left], found[right] = rewards
         return [found[place] for place in range(len(sides))]
 
-    def _score(self, made: Sequence[TokenPair]) -> list[tuple[float, float]]:
-        return evaluate.score(self.model, made, self.model.layout, self.batch_size)
+    def _score(self, made: Sequence[TokenPair], tell: Callable[[int], None]) -> list[tuple[float, float]]:
+        return evaluate.score(self.model, made, self.model.layout, self.batch_size, tell=tell)
 
 
 def _report_responses(scorer: Scorer, responses: Sequence[Response], args: argparse.Namespace) -> int:

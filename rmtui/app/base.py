@@ -9,6 +9,7 @@ from textual.app import App
 from textual.message_pump import MessagePump
 from textual.screen import Screen
 
+from rmtui.app.chrome import TopBar
 from rmtui.app.feed import Failed, Feed, Job
 from rmtui.app.memory import Memory
 from rmtui.app.widgets.palette import palette_of
@@ -89,6 +90,8 @@ class Base(Screen[None]):
 
     def works_changed(self) -> None:
         """Something in the background began, went on or ended."""
+        for bar in self.query(TopBar):
+            bar.tell_works(self.rmtui.works.words)
 
     def language_changed(self) -> None:
         """Readings are wanted in the other language."""

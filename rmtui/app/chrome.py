@@ -61,13 +61,24 @@ def _as_text(text: str | Text) -> Text:
 
 
 class TopBar(Words):
-    """Where we are on the left, counts in the middle, devices on the right; long paths give way first, counts last."""
+    """Where we are on the left, counts in the middle, devices on the right; long paths give way first, counts last.
+
+    While something works in the background, that stands on the right, and everything else gives way to it.
+    """
 
     DEFAULT_CSS = "TopBar { height: 1; width: 100%; dock: top; }"
 
     def __init__(self) -> None:
         super().__init__(id="top")
         self._parts = ("", "", "")
+        self._whole = Text()
+        self._works = ""
+
+    def on_mount(self) -> None:
+        from rmtui.app.base import Base
+
+        if isinstance(self.screen, Base):
+            self.tell_works(self.screen.rmtui.works.words)
 
     def tell(self, left: str, middle: str = "", right: str = "") -> None:
         self._parts = (left, middle, right)
@@ -76,16 +87,31 @@ class TopBar(Words):
     def tell_text(self, text: Text) -> None:
         """One line that was laid out already."""
         self._parts = ("", "", "")
-        self.say(Text(" ").append_text(text))
+        self._whole = text
+        self._lay_out()
+
+    def tell_works(self, words: str) -> None:
+        """What works in the background; empty: nothing."""
+        if words != self._works:
+            self._works = words
+            self._lay_out()
 
     def on_resize(self) -> None:
         self._lay_out()
 
     def _lay_out(self) -> None:
-        if not any(self._parts):
-            return
-        left, middle, right = self._parts
         width = self.size.width or self.app.size.width
+        if any(self._parts):
+            line = self._in_parts(width - cell_len(self._works), "" if self._works else self._parts[2])
+        else:
+            line = Text(" ", no_wrap=True, overflow="ellipsis").append_text(self._whole)
+        if self._works:
+            line.truncate(max(0, width - cell_len(self._works) - 3), overflow="ellipsis", pad=True)
+            line.append(f"  {self._works}", palette_of(self).accent)
+        self.say(line)
+
+    def _in_parts(self, width: int, right: str) -> Text:
+        left, middle, _ = self._parts
         over = cell_len(left) + cell_len(middle) + cell_len(right) + 6 - width
         left = _shortened(left, max(over, 0), glyphs_of(self).ellipsis)
         over = cell_len(left) + cell_len(middle) + cell_len(right) + 6 - width
@@ -99,7 +125,7 @@ class TopBar(Words):
         line = Text(" ", no_wrap=True, overflow="ellipsis")
         line.append(left, palette.accent).append(" " * gap).append(middle)
         line.append(" " * max(2, width - cell_len(line.plain) - cell_len(right) - 1)).append(right, palette.quiet)
-        self.say(line)
+        return line
 
 
 def short_path(path: Path) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from textual.message import Message
 
 from rmtui.app.base import Base
-from rmtui.app.works import still_wanted
+from rmtui.app.works import Told, still_wanted
 from rmtui.records.facts import Run, State
 from rmtui.workspace import Workspace
 
@@ -154,9 +154,15 @@ class RunActions(Base):
             def job() -> Done:
                 from rmtui.app.scoring import score_now
 
-                return Done(score_now(self.ws, run), name)
+                return Done(score_now(self.ws, run, tell), name)
 
             name = f"scoring {run.name}"
+
+            app = self.app
+
+            def tell(words: str) -> None:
+                app.post_message(Told(name, words))
+
             self.work(name, job)
 
     # What a person sets

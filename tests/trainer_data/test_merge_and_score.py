@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from trainer import export, scoring
+from trainer.events import decode
 from trainer.origin import find_origin, wilson
 
 SPEC = """
@@ -130,3 +131,31 @@ def test_files_that_cannot_be_scored_say_why(run, tmp_path, capsys):
 def test_every_pair_keeps_its_place(run, tmp_path):
     rows, responses = scoring.read(str(worlds.write_rows(tmp_path / "p.jsonl", worlds.rows(4))))
     assert [row.id for row in rows] == ["p0", "p1", "p2", "p3"] and responses == []
+
+
+def test_a_pipe_hears_how_far_a_scoring_is_in_few_lines(run, tmp_path, capsys):
+    path = worlds.write_rows(tmp_path / "p.jsonl", worlds.rows(30))
+    assert export.main(["score", str(run), str(path), "--batch-size", "1"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "scored 3 of 30 pairs (10 %)" and said[-1] == "scored 30 of 30 pairs (100 %)"
+    assert len(said) == 10
+
+
+def test_a_terminal_sees_a_bar_that_leaves_nothing(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    path = worlds.write_rows(tmp_path / "p.jsonl", worlds.rows(4))
+    assert export.main(["score", str(run), str(path), "--batch-size", "1", "--json"]) == 0
+    said = capsys.readouterr().err
+    assert "━" * 15 + "─" * 15 + " 2 of 4 pairs (50 %)" in said
+    assert "\n" not in said and said.endswith("\r\x1b[K")
+
+
+def test_responses_are_told_as_events_to_who_asks_and_json_is_silent(run, tmp_path, capfdbinary):
+    lines = [json.dumps({"prompt": row["prompt"], "response": row["chosen"]}) for row in worlds.rows(3)]
+    (tmp_path / "r.jsonl").write_text("\n".join(lines))
+    command = ["score", str(run), str(tmp_path / "r.jsonl"), "--batch-size", "1", "--json"]
+    assert export.main([*command, "--progress", "events"]) == 0
+    events = [decode(line) for line in capfdbinary.readouterr().err.splitlines()]
+    assert [event.data for event in events if event] == [{"done": 2, "of": 3}, {"done": 3, "of": 3}]
+    assert export.main(command) == 0
+    assert capfdbinary.readouterr().err == b""
