@@ -12,6 +12,10 @@ from rmtui.guide.path import Standing
 from rmtui.guide.subject import Advice, Reading, Subject
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 
+OVERFITTING = ("overfitting_turn", "overfitting_gap")
+BROKEN = ("non_finite", "came_apart")
+"""Readings of a training whose steps were too large: whatever asks for more of the same is not advised."""
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
@@ -82,8 +86,8 @@ def _changed(subject: Subject, wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mend_numbers(case: Situation) -> Iterator[Advice]:
-    """Own: NaN wants a lower rate and a clipped gradient before anything else."""
-    if because := case.has("non_finite"):
+    """Own: NaN, or a loss that comes apart, wants a lower rate and a clipped gradient before anything else."""
+    if because := case.has(*BROKEN):
         rate = rates.current(case.subject)
         wanted = {"learning_rate": rates.tidy(rate / 2)} if rate else {}
         clip = case.subject.value("max_grad_norm")
@@ -101,17 +105,17 @@ def leave_ln2(case: Situation) -> Iterator[Advice]:
     """Own: LoRA usually wants about ten times the rate of full fine-tuning."""
     because = case.has("stuck_at_ln2")
     rate = rates.current(case.subject)
-    if not because or rate is None:
+    if not because:
         return
     lora = case.subject.value("method") != "full"
     factor = case.limits.lora_rate_factor if lora else case.limits.rate_back
-    wanted = {"learning_rate": rates.tidy(rate * factor)}
+    wanted = {} if rate is None else {"learning_rate": rates.tidy(rate * factor)}
     yield Advice("raise_step", wanted, because=because, own=True, figures={"factor": factor, "rate": rate})
 
 
 def against_overfitting(case: Situation) -> Iterator[Advice]:
     """Advice 5, when it is over-fitting: dropout 0.1 → 0.2 at r = 32, or r down to 24."""
-    if because := case.has("overfitting_turn", "overfitting_gap"):
+    if because := case.has(*OVERFITTING):
         yield from _less_overfitting(case, because, likely=True)
 
 
@@ -151,24 +155,26 @@ def back_to_former_rate(case: Situation) -> Iterator[Advice]:
         return
     wanted = {"learning_rate": rates.former(case.subject, case.limits), "num_epochs": figures.FORMER_RATE_EPOCHS}
     because = case.has("val_acc_fell", "val_acc_flat", "val_acc_unproven", "val_acc_not_climbing")
-    if changes := _changed(case.subject, wanted):
+    changes = _changed(case.subject, wanted)
+    if changes and not case.has(*BROKEN):
         yield Advice("rate_back", changes, case.expected(figures.HIGHER_RATE), because)
     yield Advice("check_data", because=because, action="check")
 
 
 def try_a(case: Situation) -> Iterator[Advice]:
     """Step 4: A first; on an existing configuration it changes epochs and rate only."""
-    if case.at.preset_a is not None or case.has("stuck_at_ln2", "overfitting_turn", "overfitting_gap"):
+    if case.at.preset_a is not None or case.has("stuck_at_ln2", *OVERFITTING, *BROKEN):
         return
     rate = rates.current(case.subject)
     up = figures.RAISED_RATE if rates.on_scale(rate, case.limits) else rates.raised(case.subject, case.limits)
     if changes := _changed(case.subject, {"num_epochs": figures.CONSERVATIVE["num_epochs"], "learning_rate": up}):
-        yield Advice("preset_a", changes, case.expected(figures.PRESET_A), _learning(case))
+        longer = len(case.subject.run.epochs) > figures.CONSERVATIVE["num_epochs"]
+        yield Advice("preset_a", changes, {} if longer else case.expected(figures.PRESET_A), _learning(case))
 
 
 def more_epochs(case: Situation) -> Iterator[Advice]:
     """Advice 1: 3 or 4 epochs; beyond, one more while both losses still fall (own)."""
-    if case.has("overfitting_turn", "overfitting_gap", "non_finite") or case.at.rose is False:
+    if case.has("stuck_at_ln2", *OVERFITTING, *BROKEN) or case.at.rose is False:
         return
     epochs = case.subject.value("num_epochs") or case.subject.run.num_epochs or len(case.subject.run.epochs)
     target = next((count for count in figures.MORE_EPOCHS_TO if count > epochs), None)
@@ -182,7 +188,7 @@ def more_epochs(case: Situation) -> Iterator[Advice]:
 
 def higher_rate(case: Situation) -> Iterator[Advice]:
     """Advice 2: 1.5e-5, or back to 2e-5 with 3 epochs."""
-    if case.has("overfitting_turn", "overfitting_gap", "non_finite", "stuck_at_ln2"):
+    if case.has("stuck_at_ln2", *OVERFITTING, *BROKEN):
         return
     if up := rates.raised(case.subject, case.limits):
         yield Advice("higher_rate", {"learning_rate": up}, case.expected(figures.HIGHER_RATE), _learning(case))
@@ -195,7 +201,7 @@ def schedule(case: Situation) -> Iterator[Advice]:
         yield Advice("shorter_warmup", {"warmup_ratio": figures.WARMUP}, because=because, own=True)
         return
     because = case.has("val_loss_rose_little", "val_loss_rose", "val_loss_flat")
-    if not because:
+    if not because or case.has("stuck_at_ln2", *BROKEN):
         return
     rate = rates.current(case.subject)
     high = rate is not None and rate >= figures.FORMER_RATE and rates.on_scale(rate, case.limits)
@@ -229,7 +235,7 @@ def check_data(case: Situation) -> Iterator[Advice]:
 def unlikely_overfitting(case: Situation) -> Iterator[Advice]:
     """Advice 5, told as unlikely where val_loss rose by a little only."""
     because = case.has("val_loss_rose_little")
-    if because and not case.has("overfitting_turn", "overfitting_gap"):
+    if because and not case.has(*OVERFITTING, *BROKEN):
         yield from _less_overfitting(case, because, likely=False)
 
 

@@ -53,7 +53,9 @@ def say(key: str, lang: str = "en", /, **figures: Any) -> str:
 def text(item: Reading | Advice, lang: str = "en") -> str:
     """What a reading says, or what an advice tells to do."""
     if isinstance(item, Advice):
-        return say(f"advice.{item.id}", lang, **item.figures, changes=changes_text(item.changes))
+        changes = changes_text(item.changes)
+        then = say("word.then", lang, changes=changes) if changes else ""
+        return say(f"advice.{item.id}", lang, **item.figures, changes=changes, then=then)
     return say(f"reading.{item.id}", lang, **_composed(item.figures, lang))
 
 
@@ -66,11 +68,15 @@ def reason(item: Advice, lang: str = "en") -> str:
 def _composed(figures: Mapping[str, Any], lang: str) -> dict[str, Any]:
     """Figures with the small phrases that sentences are built of."""
     made = dict(figures)
+    if "before" in made and "key" in made:
+        made["was"] = say("word.before", lang, **figures) if made["before"] is not None else ""
     if "scope" in made:
         place = "_at_epoch" if made.get("at_epoch") is not None else ""
         made["scope"] = say(f"scope.{made['scope']}{place}", lang, **figures)
     if "val_pairs" in made:
         made["interval"] = say("word.interval", lang, **figures) if made.get("half") is not None else ""
+    if "lesson" in made:
+        made["lesson"] = say(f"lesson.{made['lesson']}", lang)
     if "step" in made or "epoch" in made:
         made["place"] = _place(made, lang)
     return made

@@ -80,7 +80,7 @@ def has_figures(subject: Subject) -> bool:
 def _overfit(ids: set[str]) -> bool | None:
     if ids & {"overfitting_turn", "overfitting_gap"}:
         return True
-    return False if "no_overfitting" in ids else None
+    return False if ids & {"no_overfitting", "came_apart"} else None
 
 
 def _rose(subject: Subject, before: Subject | None, limits: Thresholds) -> bool | None:

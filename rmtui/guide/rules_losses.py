@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from rmtui.guide.statistics import wilson
+from rmtui.guide.statistics import LN2, wilson
 from rmtui.guide.subject import Change, Reading, Subject, changes, common_epoch
 from rmtui.guide.thresholds import Thresholds
 from rmtui.guide.verdict import Turned
@@ -41,9 +41,10 @@ class Case:
 
 
 def train_loss(case: Case) -> Iterator[Reading]:
-    """1. train_loss fell: the model is learning."""
+    """1. train_loss fell: the model is learning; more training helps, unless it is over-fitting."""
+    lesson = "overfitting" if (overfits(case) or "").startswith("overfitting") else "learning"
     for scope, change in case.scopes("train_loss"):
-        figures = scope | change.figures()
+        figures = scope | change.figures() | {"lesson": lesson}
         if abs(change.share) <= case.limits.flat_loss:
             yield Reading("train_loss_flat", "warning", figures, 1)
         elif change.delta < 0:
@@ -69,8 +70,9 @@ def val_loss(case: Case) -> Iterator[Reading]:
 def train_above_val(case: Case) -> Iterator[Reading]:
     """3. train_loss above val_loss: early or an easier validation set; under-trained, not over-fitting."""
     gap = case.gap
-    if gap is not None and gap < 0:
-        figures = _losses(case) | {"gap": gap, "verdict": "under-trained"}
+    figures = _losses(case)
+    if gap is not None and _fell(figures["train_loss"], figures["val_loss"], case.limits):
+        figures |= {"gap": gap, "verdict": "under-trained"}
         yield Reading("train_above_val", "info", figures, 3)
 
 
@@ -121,20 +123,37 @@ def turned(case: Case) -> Iterator[Reading]:
         yield Reading("val_loss_turned", "info", figures, 4)
 
 
+def overfits(case: Case) -> str | None:
+    """The reading that says whether it is over-fitting; None where that is not known, or something else is wrong."""
+    gap = case.gap
+    if gap is None or come_apart(case.subject, case.limits):
+        return None
+    turn = turn_of(case.subject, case.limits)
+    if gap > 0 and turn and turn.train_fell and (turn.share > case.limits.small_rise or turn.rises > 1):
+        return "overfitting_turn"
+    return "overfitting_gap" if gap > case.limits.gap_warning else "no_overfitting"
+
+
 def overfitting(case: Case) -> Iterator[Reading]:
     """4. train_loss falls on while val_loss turns up, or lies far below it; never while train_loss is the higher."""
-    gap = case.gap
-    if gap is None:
-        return
+    found = overfits(case)
+    figures: dict[str, Any] = _losses(case) | {"gap": case.gap}
     turn = turn_of(case.subject, case.limits)
-    figures: dict[str, Any] = _losses(case) | {"gap": gap}
-    up = turn is not None and turn.train_fell and (turn.share > case.limits.small_rise or turn.rises > 1)
-    if gap > 0 and up and turn is not None:
+    if found == "overfitting_turn" and turn is not None:
         yield Reading("overfitting_turn", "warning", figures | {"epoch": turn.epoch, "change": turn.share}, 4)
-    elif gap > case.limits.gap_warning:
+    elif found == "overfitting_gap":
         yield Reading("overfitting_gap", "warning", figures, 4)
-    else:
+    elif found:
         yield Reading("no_overfitting", "good", figures, 4)
+
+
+def come_apart(subject: Subject, limits: Thresholds) -> tuple[tuple[int, float], tuple[int, float]] | None:
+    """The lowest epoch and the last of a train_loss that rose from it and is worse than that of equal rewards, ln 2."""
+    known = subject.known("train_loss")
+    if len(known) < 2 or known[-1][1] <= LN2 + limits.ln2_distance:
+        return None
+    lowest = min(known, key=lambda pair: pair[1])
+    return (lowest, known[-1]) if known[-1][1] > lowest[1] * (1 + limits.come_apart) else None
 
 
 def gap_size(case: Case) -> Iterator[Reading]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from rmtui.guide.rules_losses import Case, with_interval
+from rmtui.guide.rules_losses import Case, come_apart, with_interval
 from rmtui.guide.statistics import LN2
 from rmtui.guide.subject import Change, Reading, Subject, changes
 
@@ -32,6 +32,15 @@ def _passing(case: Case, before: Subject) -> bool:
     return change is not None and -change.delta > case.limits.ln2_distance
 
 
+def loss_came_apart(case: Case) -> Iterator[Reading]:
+    """A train_loss that rises above ln 2: no over-fitting, the steps are too large."""
+    if found := come_apart(case.subject, case.limits):
+        (epoch, lowest), (last_epoch, last) = found
+        yield Reading(
+            "came_apart", "warning", {"at": epoch, "first": lowest, "to": last_epoch, "last": last, "ln2": LN2}
+        )
+
+
 def late_warmup(case: Case) -> Iterator[Reading]:
     """A learning rate that ended its warm-up too late, as the steps show it, else as the configuration says."""
     run, peak, ratio = case.subject.run, case.subject.peak_step, case.subject.value("warmup_ratio")
@@ -56,16 +65,19 @@ def rewards_drift(case: Case) -> Iterator[Reading]:
 
 
 def non_finite(case: Case) -> Iterator[Reading]:
-    """NaN or infinity anywhere."""
-    for bad in case.subject.bad_values[:1]:
-        figures = {"metric": bad.metric, "step": bad.step, "count": len(case.subject.bad_values)}
+    """NaN or infinity anywhere; where a log counts in epochs alone, so does the sentence."""
+    steps = case.subject.bad_values
+    rows = [
+        {"metric": metric, "step": None, "epoch": row.epoch, "count": 1}
+        for row in case.subject.run.epochs
+        for metric, value in (("train_loss", row.train_loss), ("val_loss", row.val_loss))
+        if value is not None and not math.isfinite(value)
+    ]
+    if steps and (case.subject.run.total_steps or not rows):
+        figures = {"metric": steps[0].metric, "step": steps[0].step, "count": len(steps)}
         yield Reading("non_finite", "error", figures)
-        return
-    for row in case.subject.run.epochs:
-        for metric, value in (("train_loss", row.train_loss), ("val_loss", row.val_loss)):
-            if value is not None and not math.isfinite(value):
-                yield Reading("non_finite", "error", {"metric": metric, "step": None, "epoch": row.epoch, "count": 1})
-                return
+    elif rows:
+        yield Reading("non_finite", "error", rows[0])
 
 
 def val_noisy(case: Case) -> Iterator[Reading]:
@@ -111,4 +123,4 @@ def val_sets_differ(case: Case) -> Iterator[Reading]:
         yield Reading("val_sets_unknown", "warning" if mine or other else "info", figures)
 
 
-RULES = (non_finite, stuck_at_ln2, late_warmup, rewards_drift, val_noisy, alpha_fixed, val_sets_differ)
+RULES = (non_finite, loss_came_apart, stuck_at_ln2, late_warmup, rewards_drift, val_noisy, alpha_fixed, val_sets_differ)

@@ -40,6 +40,9 @@ class Thresholds:
     )
     ln2_distance: float = _limit(0.01, "train_loss within this of ln 2 after an epoch has not begun to learn")
     ln2_accuracy: float = _limit(0.55, "with a val_acc above this the model has learned, whatever its loss")
+    come_apart: float = _limit(
+        0.05, "train_loss this share above its lowest epoch, and above ln 2, has come apart: the steps are too large"
+    )
     late_warmup: float = _limit(
         0.3, "a warm-up longer than this share of the steps ended too late", "the tuning guide: 20–30 %"
     )

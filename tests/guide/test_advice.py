@@ -144,6 +144,41 @@ def test_nan_comes_before_everything():
     assert found[0].changes == {"learning_rate": 5e-4, "max_grad_norm": 1.0}
 
 
+@pytest.mark.parametrize(
+    "rows", [[(0.7, 0.65, 0.61), (1.9, 2.2, 0.48)], [(0.7, 0.65, 0.61), (math.nan, math.nan, 0.0)]]
+)
+def test_a_training_that_broke_is_not_told_to_take_larger_steps(rows):
+    found = advise(subject(rows, config=AFTER), before=None)
+    assert [item.id for item in found][:2] == ["lower_rate", "check_data"]
+    assert not {"rate_back", "preset_a", "higher_rate", "more_epochs", "more_dropout"} & {item.id for item in found}
+
+
+def test_what_to_lower_is_named_only_where_it_is_known():
+    from rmtui.guide.catalog import text
+
+    known, unknown = (
+        advise(subject([(math.nan, 0.7, None)], config=config), before=None)[0]
+        for config in ({"learning_rate": 1e-3}, {})
+    )
+    assert text(known).endswith(": learning_rate 5e-4.") and ":" not in text(unknown)
+
+
+def test_a_loss_at_ln2_is_not_told_that_it_is_learning():
+    item = subject([(0.6931, 0.6931, 0.50), (0.6930, 0.6930, 0.51)], name="imported", state=State.IMPORTED)
+    found = ids(item, before=None)
+    assert found[0] == "raise_step"
+    assert not {"more_epochs", "cosine"} & set(found)
+
+
+def test_a_run_longer_than_a_is_not_promised_its_figures():
+    rows = [(0.70, 0.65, 0.61), (0.60, 0.62, 0.64), (0.56, 0.60, 0.66), (0.54, 0.59, 0.67)]
+    expected = {
+        len(part): next(entry for entry in advise(subject(part), before=None) if entry.id == "preset_a").expected
+        for part in (rows[:2], rows)
+    }
+    assert expected[2] and not expected[4]
+
+
 @pytest.mark.parametrize(("method", "factor"), [("lora", 10), ("full", 2)])
 def test_stuck_at_ln2_raises_the_rate_and_says_it_is_its_own(method, factor):
     item = subject([(0.6931, 0.6931, 0.5)], config={"learning_rate": 1e-5, "method": method, "num_epochs": 1})

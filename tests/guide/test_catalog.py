@@ -111,7 +111,10 @@ def test_changes_carry_their_sign(value, text):
 def test_unknown_figures_are_question_marks_and_braces_of_users_are_text():
     figures = {"val_acc": None, "before": None, "run": "{evil}", "key": "V", "verb": "score"}
     assert "{evil}" in catalog.text(Reading("val_acc_unknown", "warning", figures))
-    assert "?" in catalog.text(Reading("val_acc_unknown", "warning", figures))
+    assert "?" not in catalog.text(Reading("val_acc_unknown", "warning", figures))
+    assert "(before: 68.45 %)" in catalog.text(Reading("val_acc_unknown", "warning", figures | {"before": 0.6845}))
+    unknown = {"train_loss": 0.6931, "ln2": 0.6931, "learning_rate": None, "alpha": None, "r": None}
+    assert "(? × ? / ?)" in catalog.text(Reading("stuck_at_ln2", "warning", unknown))
 
 
 def test_own_advice_says_that_the_guide_does_not():

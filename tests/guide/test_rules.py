@@ -65,7 +65,10 @@ def test_val_loss(val, id):
     assert kinds == {id}
 
 
-@pytest.mark.parametrize(("train", "val", "there"), [(0.61, 0.60, True), (0.60, 0.60, False), (0.59, 0.60, False)])
+@pytest.mark.parametrize(
+    ("train", "val", "there"),
+    [(0.61, 0.60, True), (0.602, 0.60, True), (0.601, 0.60, False), (0.60, 0.60, False), (0.59, 0.60, False)],
+)
 def test_train_above_val(train, val, there):
     assert ("train_above_val" in said(subject([(train, val, None)]))) is there
 
@@ -106,6 +109,32 @@ def test_gap(train, val, id, severity):
 def test_overfitting(rows, id):
     found = said(subject([(train, val, None) for train, val in rows]))
     assert {key for key in found if "overfitting" in key} == {id}
+
+
+@pytest.mark.parametrize(
+    ("train", "apart"),
+    [
+        ((0.70, 1.90), True),
+        ((0.70, 0.736), True),
+        ((0.70, 0.734), False),  # less than 5 % above its lowest
+        ((0.50, 0.70), False),  # no more than 0.01 above ln 2
+        ((0.50, 0.71), True),
+        ((1.90, 0.80), False),
+        ((1.90,), False),
+    ],
+)
+def test_a_loss_that_comes_apart_is_no_overfitting(train, apart):
+    found = said(subject([(loss, loss + 0.3, None) for loss in train]))
+    assert ("came_apart" in found) is apart
+    assert any("overfitting" in key for key in found) is not apart
+
+
+def test_a_fall_of_train_loss_asks_for_more_training_unless_it_is_overfitting():
+    lessons = {}
+    for name, rows in {"learning": [(0.7, 0.65), (0.6, 0.6)], "overfitting": [(0.7, 0.6), (0.3, 0.7)]}.items():
+        lessons[name] = catalog.text(said(subject([(*row, None) for row in rows]))["train_loss_fell"])
+    assert "more epochs and more capacity help" in lessons["learning"]
+    assert "more epochs and more capacity would not help" in lessons["overfitting"]
 
 
 def test_the_guides_own_ideal_path_is_never_called_overfitting():

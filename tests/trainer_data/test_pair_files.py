@@ -118,7 +118,11 @@ def test_no_bytes_crash_the_reader(raw):
         assert isinstance(line, (Row, BadLine))
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3)
+    )
+)
 def test_no_value_of_a_field_crashes_the_reader(value):
     for name in ("prompt", "chosen", "rejected", "margin", "id"):
         for line in parse(GOOD | {name: value}):
