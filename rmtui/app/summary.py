@@ -14,6 +14,7 @@ from rmtui.app.widgets import figures
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.records.facts import Run
+from rmtui.records.index import Index
 from rmtui.workspace import Workspace
 
 SIGNS = {"error": ("gap", "bad"), "warning": ("best_up", "warn"), "info": ("pointer", "quiet"), "good": ("ok", "good")}
@@ -36,17 +37,17 @@ class Summarised(Message):
     """What the guide, or the preset, expects of each epoch."""
 
 
-def summarise(ws: Workspace, run: Run, glyphs: Glyphs, palette: Palette, lang: str) -> Summarised:
+def summarise(ws: Workspace, index: Index, run: Run, glyphs: Glyphs, palette: Palette, lang: str) -> Summarised:
     """The next step, what is wrong, the key figure, the epochs, then everything else."""
-    from rmtui.operations.advise import advise
+    from rmtui.operations.advise import document
 
     table = [row("", words) for words in said.epoch_table(run, glyphs, palette, EPOCHS)]
     if not run.epochs and not run.state.final:
         return Summarised(run, ())
-    document = advise(ws, run.id, lang)
-    pressing, calm = readings(document, glyphs, palette)
-    rows = (*steps(document, glyphs, palette), *pressing, *table, *calm)
-    return Summarised(run, rows, tuple((document["expectations"] or {}).get("bands", ())))
+    says = document(ws, index, run, lang)
+    pressing, calm = readings(says, glyphs, palette)
+    rows = (*steps(says, glyphs, palette), *pressing, *table, *calm)
+    return Summarised(run, rows, tuple((says["expectations"] or {}).get("bands", ())))
 
 
 def steps(document: dict[str, Any], glyphs: Glyphs, palette: Palette, most: int = 1) -> list[Row]:

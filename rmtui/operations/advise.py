@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -26,18 +26,25 @@ COMPARABLE = 20
 
 def advise(ws: Workspace, ref: str, lang: str = "en", against: str | None = None) -> dict[str, Any]:
     """The document of `advise --json`. `against` names the run to hold it against; else the one before it."""
-    limits = subjects.limits(ws)
     index = Index.open_reading(ws)
     try:
         index.sync()
         run = index.run(index.resolve(ref))
-        family = subjects.siblings(index, run)
-        other = index.run(index.resolve(against)) if against else subjects.run_before(run, family)
-        subject = subjects.subject(index, run)
-        before = subjects.subject(index, other) if other else None
-        past = _past(index, subject, family, limits)
+        return document(ws, index, run, lang, index.run(index.resolve(against)) if against else None)
     finally:
         index.close()
+
+
+def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | None = None) -> dict[str, Any]:
+    """The same out of an index that is up to date: the files are not looked at anew."""
+    limits = subjects.limits(ws)
+    family = subjects.siblings(index, run)
+    other = against or subjects.run_before(run, family)
+    subject = subjects.subject(index, run)
+    before = subjects.subject(index, other) if other else None
+    others = [Subject(item) for item in family if item.id != run.id]
+    told = {item.run.id for item in others if forecasts.any_said(item.run.folder)}
+    past = _past(index, subject, others, told, limits)
     quiet = silence.silenced(ws, run.id)
     tested = subjects.paired(run, other, limits)
     said = readings.read(subject, before, limits, {row["id"] for row in quiet}, tested)
@@ -50,17 +57,17 @@ def advise(ws: Workspace, ref: str, lang: str = "en", against: str | None = None
         "advice": [_advice(item, subject, said, lang) for item in steps],
         "path": [_step(step, lang) for step in path.steps(at)],
         "expectations": expected(ws, subject, limits, lang),
-        **_forecasts(subject, past, limits, lang),
+        **_forecasts(subject, past, told, limits, lang),
         "silenced": quiet,
     }
 
 
-def _past(index: Index, subject: Subject, family: Sequence[Run], limits: Thresholds) -> list[Subject]:
+def _past(
+    index: Index, subject: Subject, others: Sequence[Subject], told: Collection[str], limits: Thresholds
+) -> list[Subject]:
     """The other runs; with evaluations between epochs where a forecast, or its record, rests on them."""
-    others = [Subject(run) for run in family if run.id != subject.run.id]
     alike = [] if subject.run.state.final else [item for item in others if forecast.comparable(subject, item, limits)]
-    deep = {item.run.id for item in alike[-COMPARABLE:]}
-    deep |= {item.run.id for item in others if (item.run.folder / forecasts.FILE).is_file()}
+    deep = {item.run.id for item in alike[-COMPARABLE:]}.union(told)
     return [subjects.subject(index, item.run) if item.run.id in deep else item for item in others]
 
 
@@ -143,12 +150,14 @@ def _judgement(item: Judgement, lang: str) -> dict[str, Any]:
     }
 
 
-def _forecasts(subject: Subject, past: Sequence[Subject], limits: Thresholds, lang: str) -> dict[str, Any]:
-    """Forecasts of the next evaluations, kept as they are made, and how well earlier ones did."""
+def _forecasts(
+    subject: Subject, past: Sequence[Subject], told: Collection[str], limits: Thresholds, lang: str
+) -> dict[str, Any]:
+    """Forecasts of the next evaluations, kept as they are made, and how well earlier ones did (of the runs `told`)."""
     made = forecast.forecast(subject, past, limits)
     if made:
         forecasts.keep(subject.run.folder, made)
-    record = forecasts.history([subject, *past])
+    record = forecasts.history([subject, *(item for item in past if item.run.id in told)])
     return {
         "forecasts": [_forecast(item, limits, lang) for item in made],
         "forecast_record": _record(record, lang) if record else None,

@@ -14,6 +14,11 @@ from rmtui.guide.subject import Subject
 FILE = "forecasts.jsonl"
 
 
+def any_said(folder: Path) -> bool:
+    """Whether forecasts were made for a run. Asked of hundreds of folders at a time."""
+    return os.path.exists(f"{folder}/{FILE}")  # noqa: PTH110  (three times faster)
+
+
 def said(folder: Path) -> list[Forecast]:
     """The forecasts that were made for a run, oldest first; torn lines are left out."""
     try:

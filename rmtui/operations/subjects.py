@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rmtui.errors import UserError
@@ -81,19 +82,31 @@ def _peak(rates: Series) -> int | None:
 
 
 def siblings(index: Index, run: Run) -> list[Run]:
-    """Runs on the same data set, oldest first, this one among them: the newest few hundred, all for an older run.
+    """Runs on the same data set, oldest first, this one among them: the newest few hundred; for an older run also those
+    before it, as many.
 
     A run whose data set is not known stands alone.
     """
     if not run.data:
         return [run]
-    query = f'data:"{run.data}"' if '"' not in run.data else ""
-    found = [other for other in index.runs(query, limit=FAMILY) if other.data == run.data]
-    if run.id not in {other.id for other in found}:
-        found = [other for other in index.runs(query) if other.data == run.data]
-    if run.id not in {other.id for other in found}:
-        found.append(run)  # archived: lists leave it out
-    return sorted(found, key=lambda other: (other.created, other.id))
+    query = f'data="{run.data}"' if '"' not in run.data else ""
+    found = _alike(index, run, query)
+    if run.id not in found:
+        found |= _alike(index, run, f"{query} created<{_second_after(run.created)}")
+    found[run.id] = run  # one that is archived, too, which lists leave out
+    return sorted(found.values(), key=lambda other: (other.created, other.id))
+
+
+def _second_after(moment: float) -> str:
+    """As a query writes it; the calendar's end where a run's folder names a time beyond it."""
+    try:
+        return datetime.fromtimestamp(moment + 1, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return datetime.max.replace(tzinfo=UTC).isoformat()
+
+
+def _alike(index: Index, run: Run, query: str) -> dict[str, Run]:
+    return {other.id: other for other in index.runs(query, limit=FAMILY) if other.data == run.data}
 
 
 def run_before(run: Run, runs: Sequence[Run]) -> Run | None:

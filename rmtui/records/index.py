@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,21 +192,12 @@ class Index:
             raise naming.unknown(run_id)
         return self._run(row)
 
+    @cached_property
+    def _folders(self) -> Path:
+        return self._ws.runs
+
     def _run(self, row: tuple[Any, ...]) -> Run:
-        *plain, group, best_epoch, best_acc, best_loss, tags, config, figures = row
-        values = dict(zip(_COLUMNS, plain, strict=True))
-        for name in ("resumable", "pinned", "archived"):
-            values[name] = bool(values[name])
-        values |= {"state": State(values["state"]), "folder": self._ws.runs / values["id"]}
-        read = Figures(**json.loads(figures)) if figures else Figures()
-        return Run(
-            **values,
-            best=None if best_epoch is None else Best(best_epoch, best_acc, best_loss),
-            tags=tuple(json.loads(tags)),
-            group=group or "",
-            config=json.loads(config),
-            epochs=epoch_facts(read),
-        )
+        return _run_of(self._folders, row)
 
     def resolve(self, text: str) -> str:
         """id, name, unique prefix, @latest or @best → id; UserError if none fits or several do."""
@@ -265,6 +256,25 @@ class Index:
         if row is None:
             raise naming.unknown(run_id)
         return int(row[0])
+
+
+@lru_cache(maxsize=1024)
+def _run_of(folders: Path, row: tuple[Any, ...]) -> Run:
+    """The run of a row. The guide looks back on hundreds of runs, which are the same ones at each key."""
+    *plain, group, best_epoch, best_acc, best_loss, tags, config, figures = row
+    values = dict(zip(_COLUMNS, plain, strict=True))
+    for name in ("resumable", "pinned", "archived"):
+        values[name] = bool(values[name])
+    values |= {"state": State(values["state"]), "folder": folders / values["id"]}
+    read = Figures(**json.loads(figures)) if figures else Figures()
+    return Run(
+        **values,
+        best=None if best_epoch is None else Best(best_epoch, best_acc, best_loss),
+        tags=tuple(json.loads(tags)),
+        group=group or "",
+        config=json.loads(config),
+        epochs=epoch_facts(read),
+    )
 
 
 def _inode(path: Path) -> int:

@@ -55,7 +55,7 @@ class Listing:
         for pinned in (1, 0):
             left = -1 if limit is None else limit - len(found)
             if left != 0:
-                many = bool(condition.sql) and self._count(condition, archived, pinned) > _MANY
+                many = bool(condition.sql) and self._many(condition, archived, pinned)
                 where = _where(condition, archived, pinned, ordered=many)
                 found += self._part(where, condition, column, descending, left, offset)
             if pinned and offset:
@@ -86,6 +86,11 @@ class Listing:
         where = _where(condition, archived, pinned)
         (n,) = self._connection.execute(f"SELECT count(*) FROM runs WHERE {where}", condition.parameters).fetchone()
         return int(n)
+
+    def _many(self, condition: Condition, archived: bool, pinned: int) -> bool:
+        """Whether more than _MANY fit; no more are counted."""
+        fits = f"SELECT 1 FROM runs WHERE {_where(condition, archived, pinned)} LIMIT 1 OFFSET {_MANY}"
+        return self._connection.execute(fits, condition.parameters).fetchone() is not None
 
     def position(self, run_id: str, query: str, sort: str, descending: bool, archived: bool) -> int | None:
         condition, column = compile_query(query), _column(sort)

@@ -100,7 +100,7 @@ class Sync:
         self._looked_at = rows[-1][0] if len(rows) == SLICE else 0
         changed: set[str] = set()
         for _, run_id, *times in rows:
-            if ingest.folder_times(self._runs / run_id) != tuple(times):
+            if ingest.folder_times(f"{self._runs}/{run_id}") != tuple(times):
                 changed |= self.refresh(run_id)
         return changed
 

@@ -12,7 +12,7 @@ from support import START, config, make_run_folder, training
 from rmtui.cli import main
 from rmtui.guide import catalog
 from rmtui.operations import advise as operation
-from rmtui.operations import silence
+from rmtui.operations import silence, subjects
 
 
 def advise(ws, capsys, *args):
@@ -248,3 +248,20 @@ def test_an_advised_rate_is_spelled_as_the_run_is(ws, capsys):
     assert main(["-C", str(ws.root), "advise", "one", "--lang", "en"]) == 0
     said = capsys.readouterr().out
     assert "learning_rate: 1e-4 → 1.5e-4" in said and "learning_rate 1.5e-4" in said and "0.0001" not in said
+
+
+def test_an_older_run_than_the_guide_looks_back_on_is_held_against_the_one_before_it(ws, capsys, monkeypatch):
+    monkeypatch.setattr(subjects, "FAMILY", 2)
+    for number in range(6):
+        make_run_folder(ws, f"n{number}", created=START + number * 100)
+    assert advise(ws, capsys, "n5")["before"]["name"] == "n4"
+    assert advise(ws, capsys, "n2")["before"]["name"] == "n1"
+    assert advise(ws, capsys, "n0")["before"] is None
+
+
+def test_a_run_that_names_a_time_beyond_the_calendar_has_readings_too(ws, capsys, monkeypatch):
+    monkeypatch.setattr(subjects, "FAMILY", 1)
+    folder = make_run_folder(ws, "odd", created=2.0**49)
+    folder.set_meta(archived=True)
+    make_run_folder(ws, "later", created=START)
+    assert advise(ws, capsys, "odd")["readings"]

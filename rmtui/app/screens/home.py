@@ -131,12 +131,7 @@ class HomeScreen(Curtain, ListKeys):
         parts += [f"{counts.queued} queued"] if counts.queued else []
         total = self.feed.index.count("")
         middle = " · ".join([*parts, f"{total} run{'' if total == 1 else 's'}", *filter(None, [self.rmtui.remark])])
-        self.query_one(TopBar).tell(
-            f"rmtui  {short_path(self.ws.root)}", middle, self.rmtui.works.words or self.rmtui.devices
-        )
-
-    def works_changed(self) -> None:
-        self._tell_top()
+        self.query_one(TopBar).tell(f"rmtui  {short_path(self.ws.root)}", middle, self.rmtui.devices)
 
     # The run under the cursor
 
@@ -212,8 +207,8 @@ class HomeScreen(Curtain, ListKeys):
         subject = (run.id, run.state, run.epochs, lang) if run else None
         if run is not None and subject != self._read:
             self._read = subject
-            glyphs, palette = glyphs_of(self), palette_of(self)
-            self.ask("summary", lambda: summarise(ws, run, glyphs, palette, lang), group="summary")
+            feed, glyphs, palette = self.feed, glyphs_of(self), palette_of(self)
+            self.ask("summary", lambda: summarise(ws, feed.index, run, glyphs, palette, lang), group="summary")
 
     @on(CurvesLoaded)
     def _curves_loaded(self, message: CurvesLoaded) -> None:

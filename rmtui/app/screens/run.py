@@ -113,8 +113,8 @@ class RunScreen(RunActions):
         self._tell_pulse()
         self.query_one("#facts", Words).say(details.written(run, message.attempts, glyphs, palette))
         self._draw(run)
-        ws, lang = self.ws, self.rmtui.lang
-        self.ask("summary", lambda: summarise(ws, run, glyphs, palette, lang), group="run-summary")
+        feed, ws, lang = self.feed, self.ws, self.rmtui.lang
+        self.ask("summary", lambda: summarise(ws, feed.index, run, glyphs, palette, lang), group="run-summary")
 
     def _draw(self, run: Run) -> None:
         charts = self.query_one(Charts)
