@@ -13,6 +13,7 @@ from rmtui.records.facts import State
 from rmtui.records.folder import AttemptFolder, RunFolder
 
 _TORCHELASTIC = re.compile(rb"failed \(exitcode: (-?\d+)\) local_rank: (\d+) \(pid: (\d+)\)")
+_CLOSING = re.compile(rb"Sending process \d+ closing signal")
 _ONE_PROCESS = re.compile(rb"(?:returned non-zero exit status (\d+)|died with <Signals\.\w+: (\d+)>)")
 _TAIL_LINES = 6
 
@@ -142,16 +143,25 @@ def _exited(attempt: AttemptFolder, code: int | None, rank: int | None, step: in
 
 def first_exit(attempt: AttemptFolder, launcher: int | None) -> tuple[int | None, int | None]:
     """(exit code, rank) of the process that ended first in a bad way, as the launcher's log tells it."""
-    try:
-        log = (attempt.logs / "launch.log").read_bytes()
-    except OSError:
-        log = b""
+    log = _launcher_log(attempt)
     ends = [(int(code), int(rank)) for code, rank, _ in _TORCHELASTIC.findall(log)]
     if ends:
         return next((end for end in ends if end[0] < 0), ends[0])
     if launcher == 1 and (alone := _ONE_PROCESS.search(log)):
         return (int(alone[1]) if alone[1] else -int(alone[2])), 0
     return launcher, None
+
+
+def ends_others(attempt: AttemptFolder) -> bool:
+    """Whether the launcher's log says that it ends ranks. How the first one ended follows when the last one is gone."""
+    return _CLOSING.search(_launcher_log(attempt)) is not None
+
+
+def _launcher_log(attempt: AttemptFolder) -> bytes:
+    try:
+        return (attempt.logs / "launch.log").read_bytes()
+    except OSError:
+        return b""
 
 
 def _step(attempt: AttemptFolder, result: Mapping[str, Any]) -> int | None:

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from rmtui.launch import hooks, process
-from rmtui.launch.verdict import Observed, exit_words, first_exit, oom_kills
+from rmtui.launch.verdict import Observed, ends_others, exit_words, first_exit, oom_kills
 from rmtui.launch.waker import Waker
 from rmtui.records import proc, state
 from rmtui.records.facts import State, Status
@@ -127,9 +127,14 @@ class Watch:
             return
         self._killed = True
         self._killing_since = self._killing_since or time.monotonic()
-        process.kill(living)
+        self._kill(living)
         if time.monotonic() - self._killing_since > STUCK_AFTER:
             self._tell_stuck(living)
+
+    def _kill(self, living: list[proc.Tagged]) -> None:
+        """The launcher gets a moment after its ranks: only it can say how they ended."""
+        patient = not self._at_once and time.monotonic() < (self._killing_since or 0.0) + LEFTOVER_GRACE
+        process.kill(each for each in living if not (patient and process.is_launcher(each)))
 
     def _tell_stuck(self, living: list[proc.Tagged]) -> None:
         """Leave word for readers; the devices stay taken, since this process goes on holding their locks."""
@@ -163,16 +168,24 @@ class Watch:
         self._stacks = asked
 
     def _look_for_failed_rank(self) -> None:
-        """The launcher tells a rank's end at once, and the others need a while: say so, and let the grace run."""
+        """A rank is gone and the launcher ends the others, which may take it half a minute: say so, start the grace."""
         log = self._attempt.logs / "launch.log"
         size = log.stat().st_size if log.exists() else 0
         if size == self._log_size or self._deadline is not None:
             return
         self._log_size = size
+        if words := self._failed_rank():
+            self._deadline = time.monotonic() + self._grace()
+            self._tell("ending", f"{words}; the others are ending")
+
+    def _failed_rank(self) -> str:
         code, rank = first_exit(self._attempt, None)
         if code is not None and rank is not None:
-            self._deadline = time.monotonic() + self._grace()
-            self._tell("ending", f"rank {rank} {exit_words(code)}; the others are ending")
+            return f"rank {rank} {exit_words(code)}"
+        if not ends_others(self._attempt):
+            return ""
+        gone = set(range(int(self._launch.get("processes", 1)))) - {each.rank for each in self._living()}
+        return f"rank {gone.pop()} is gone" if len(gone) == 1 else ""
 
     def _look_for_stall(self) -> None:
         if time.monotonic() < self._stall_look:

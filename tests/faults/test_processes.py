@@ -70,7 +70,8 @@ def test_while_the_others_end_a_run_with_a_dead_rank_does_not_look_running(ws, a
     kit.until_step(run, 2, ranks=2)
     kit.kill(ranks(run)[1].proc)
     now = kit.until_state(run, State.STOPPING)
-    assert now.reason == "rank 1 was killed (SIGKILL); the others are ending"
+    assert now.reason == "rank 1 is gone; the others are ending"
+    assert [each.rank for each in ranks(run)] == [0], "said while the other still lives"
     kit.until_ended(run)
     assert audit(run).reason == "rank 1 was killed (SIGKILL) at step 2"
 
