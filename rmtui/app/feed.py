@@ -32,7 +32,7 @@ IDLE_SECONDS = 4.0
 """The same while nothing runs: only another rmtui could change something."""
 READING_SECONDS = 1.0
 """Between two words on how far a long first reading has come."""
-ALIVE = "state:starting|state:running|state:stopping"
+ALIVE = "is:alive"
 
 
 @dataclass

@@ -31,11 +31,13 @@ val_acc has the order of val_acc; `spread` has the order of Wilson's half-width,
 
 _BEST = """
 WITH top AS (
-    SELECT val_fingerprint AS pairs, max(val_acc) AS most FROM runs
+    SELECT val_fingerprint AS pairs, max(val_acc) AS most FROM runs INDEXED BY runs_by_pairs
     WHERE archived = 0 AND val_fingerprint IS NOT NULL AND val_acc IS NOT NULL
     GROUP BY val_fingerprint HAVING count(*) > 1
 )
-SELECT min(id) FROM runs JOIN top ON val_fingerprint = pairs AND val_acc = most WHERE archived = 0 GROUP BY pairs
+SELECT (
+    SELECT id FROM runs WHERE archived = 0 AND val_fingerprint = pairs AND val_acc = most ORDER BY id LIMIT 1
+) FROM top
 """
 """Of equal ones the older; the only run on its validation pairs is not the best of any."""
 
@@ -73,7 +75,7 @@ class Listing:
         ).fetchall()
 
     def landmarks(self) -> Landmarks:
-        """Reads every row: for workers."""
+        """Reads an entry of an index a run: for workers."""
         best = frozenset(row[0] for row in self._connection.execute(_BEST))
         grouped = self._connection.execute("SELECT 1 FROM runs WHERE group_name <> '' LIMIT 1").fetchone()
         return Landmarks(best, grouped is not None)

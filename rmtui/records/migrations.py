@@ -128,6 +128,16 @@ def m004_sorting(db: Database) -> None:
     db.execute("CREATE INDEX runs_by_origin ON runs (origin) WHERE origin IS NOT NULL")
 
 
+@migrations()
+def m005_landmarks(db: Database) -> None:
+    """The best run of each validation set, and whether there are groups, are asked for whenever something changed."""
+    db.execute(
+        """CREATE INDEX runs_by_pairs ON runs (val_fingerprint, val_acc, id)
+        WHERE archived = 0 AND val_fingerprint IS NOT NULL AND val_acc IS NOT NULL"""
+    )
+    db.execute("CREATE INDEX runs_grouped ON runs (n) WHERE group_name <> ''")
+
+
 def _read_again(db: Database) -> None:
     """Rows of older schemas lack something that the folders have: the next sync reads every folder from its start."""
     db.execute("UPDATE runs SET settled = 0, folder_time = 0, meta_time = 0")

@@ -193,7 +193,7 @@ def _is(word: str, sign: str, value: str, now: float) -> Term:
         "archived": "archived = 1",
         "resumable": "resumable = 1",
         "imported": "state = 'imported'",
-        "alive": "state IN ('starting', 'running', 'stopping')",
+        "alive": f"{_COLUMN}state COLLATE NOCASE IN ('starting', 'running', 'stopping')",
     }
     if value.casefold() not in flags:
         raise _unreadable(word, f"is: takes {', '.join(flags)}")

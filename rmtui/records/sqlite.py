@@ -31,7 +31,7 @@ Connection = sqlite3.Connection
 Row = sqlite3.Row
 LIBRARY_VERSION: str = sqlite3.sqlite_version
 
-SCHEMA = 4
+SCHEMA = 5
 """Number of migrations in `records.migrations`."""
 
 PATIENCE = 5000
