@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,8 @@ class Foreign:
     ended: float | None = None
     notes: tuple[str, ...] = ()
     """What could not be read, in words."""
+    last_word: str = ""
+    """How the source says that this training is over (`epoch 3 of 3`); empty while it does not."""
 
 
 METRIC_NAMES: dict[str, tuple[str, ...]] = {
@@ -91,16 +94,21 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
 }
 """rmtui's name of a metric → the names it goes by elsewhere; where a source has several of them, the first counts."""
 
-_CANONICAL = {alias: name for name, aliases in METRIC_NAMES.items() for alias in aliases}
+LOOSE = frozenset({"accuracy", "acc", "margin", "test_loss"})
+"""Names that mean a training step's pairs, or another set, where a source also speaks of validation, or of steps."""
 
 
-LOOSE = frozenset({"accuracy", "acc", "margin"})
-"""Names that mean a training step's pairs where a source also speaks of validation, or of steps."""
+def key(name: str) -> str:
+    """A name without what people write differently: `Val Loss`, `val-loss`, `valLoss` and `val_loss` have one key."""
+    return re.sub(r"[^\w/]|_", "", name.lower())
+
+
+_CANONICAL = {key(alias): name for name, aliases in METRIC_NAMES.items() for alias in aliases}
 
 
 def canonical(name: str) -> str:
     """rmtui's name of a metric; an unknown one keeps its own."""
-    return _CANONICAL.get(name.strip().lower(), name.strip())
+    return _CANONICAL.get(key(name), name.strip())
 
 
 def names_of(names: Iterable[str]) -> dict[str, str]:
@@ -114,8 +122,8 @@ def names_of(names: Iterable[str]) -> dict[str, str]:
 
 
 def _rank(name: str) -> int:
-    aliases = METRIC_NAMES.get(canonical(name), ())
-    return aliases.index(name.strip().lower()) if aliases else 0
+    keys = [key(alias) for alias in METRIC_NAMES.get(canonical(name), ())]
+    return keys.index(key(name)) if keys else 0
 
 
 def renamed(series: Mapping[str, Sequence[Point]]) -> dict[str, list[Point]]:

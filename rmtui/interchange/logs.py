@@ -11,27 +11,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rmtui.interchange.facts import LOOSE, METRIC_NAMES, Foreign, Point, canonical, fraction
+from rmtui.interchange.epochs import mean_losses
+from rmtui.interchange.facts import Foreign, Point, fraction
+from rmtui.interchange.loglines import Figure, Line, parse, rank_of
 from rmtui.interchange.text import identity, lines
 from rmtui.records.facts import Epoch
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf|-inf"
-_ALIASES = sorted((alias for aliases in METRIC_NAMES.values() for alias in aliases), key=len, reverse=True)
-_NAMES = "|".join(re.escape(alias) for alias in _ALIASES)
-_EPOCH = re.compile(
-    r"""(?<!\w)(["']?)epoch["']?\s*[:=#]?\s*\[?\s*(\d+(?:\.\d+)?)(?:\s*(?:/|of)\s*(\d+))?""", re.IGNORECASE
-)
-_FIGURE = re.compile(
-    rf"""(?<![\w/])["']?({_NAMES})["']?\s*(?:[:=]|is|→|->)?\s*["']?({_NUMBER})["']?\s*(%)?(?![\w.])""", re.IGNORECASE
-)
-_STEP = re.compile(r"""(?<![\w])["']?(?:global_)?step["']?\s*[:=]?\s*\[?(\d+)""", re.IGNORECASE)
 _ROTATED = re.compile(r"\.log(?:[.-](\d+))?(?:\.gz)?$")
+
+_DATE = 19000000
+"""A rotated part's number from here on is a date."""
 
 _NAMED = re.compile(r"(.+?)_\d|([^_]+)_")
 """The name of a data set before the time at which a launch script started, or before whatever it put there."""
-
-_Figure = tuple[str, float, bool, str]
-"""(metric, value as written, followed by a per cent sign, its name in the log)."""
 
 EPOCH_FIGURES = ("train_loss", "val_loss", "val_acc", "reward_margin")
 
@@ -44,8 +36,14 @@ class _Segment:
     series: dict[str, list[Point]] = field(default_factory=dict)
     total: int | None = None
     current: int | None = None
+    place: float | None = None
+    """The epoch as the log last wrote it: 1.3 lies inside the second."""
+    logged: list[tuple[float, float]] = field(default_factory=list)
+    """(place, loss) that a Trainer printed on the way."""
     from_zero: bool = False
     """The log calls its first epoch 0."""
+    said_over: bool = False
+    """A line after the last epoch says that the training is over."""
     loose: set[tuple[int, str]] = field(default_factory=set)
     """(epoch, figure) that only a loose name has given so far: `acc`, not `val_acc`."""
 
@@ -64,9 +62,11 @@ def families(paths: Iterable[Path]) -> list[list[Path]]:
     return [sorted(parts, key=_age, reverse=True) for parts in families.values()]
 
 
-def _age(path: Path) -> int:
+def _age(path: Path) -> float:
+    """Parts are numbered from the newest; dates (`x.log-20260131`) grow towards it."""
     match = _ROTATED.search(path.name)
-    return int(match.group(1) or 0) if match else 0
+    number = int(match.group(1) or 0) if match else 0
+    return _DATE / number if number >= _DATE else number
 
 
 def read_logs(parts: Sequence[Path]) -> list[Foreign]:
@@ -88,9 +88,21 @@ def read_logs(parts: Sequence[Path]) -> list[Foreign]:
             created=changed,
             ended=changed,
             notes=tuple(notes),
+            last_word="another one follows in the log" if number < len(segments) else _last_word(segment),
         )
         for number, segment in enumerate(segments, 1)
     ]
+
+
+def _last_word(segment: _Segment) -> str:
+    """Of epochs that were announced as so many, the last one is there, with all figures that the one before it has."""
+    if segment.said_over:
+        return "the log says so"
+    total = segment.total
+    if total is None or segment.current != total:
+        return ""
+    wanted = segment.epochs.get(total - 1, {"val_loss": 0.0}).keys()
+    return f"epoch {total} of {total}" if wanted <= segment.epochs.get(total, {}).keys() else ""
 
 
 def _data_set(path: Path, base: str) -> str | None:
@@ -101,77 +113,98 @@ def _data_set(path: Path, base: str) -> str | None:
     return match.group(1) or match.group(2)
 
 
-def _segments(text: Iterator[str]) -> tuple[list[_Segment], list[str]]:
+def _segments(text: Iterable[str]) -> tuple[list[_Segment], list[str]]:
     """A first epoch after later ones begins a new run; any other repeat is a resume, and its figures count."""
     segments = [_Segment()]
     unread = 0
-    for line in text:
-        announced = _EPOCH.search(line)
-        figures = list(_figures(line))
-        if announced:
-            _enter(segments, announced, figures)
-        unread += _note(segments[-1], line, figures, announced is not None)
+    for line in map(parse, _of_one_rank(text)):
+        if line.epoch is not None and not _enter(segments, line, line.epoch):
+            continue
+        unread += _note(segments[-1], line)
+        segments[-1].said_over |= line.over
+    for segment in segments:
+        _trainer_means(segment)
     kept = [segment for segment in segments if segment.epochs or segment.series]
     notes = [f"{unread} figures outside 0–1 were given as an accuracy and left out"] if unread else []
     return kept, notes
 
 
-def _enter(segments: list[_Segment], announced: re.Match[str], figures: list[_Figure]) -> None:
-    quote, text, total = announced.groups()
+def _of_one_rank(text: Iterable[str]) -> Iterator[str]:
+    """The lines of the process that spoke first, where lines say whose they are: each rank has its own train_loss."""
+    first = None
+    for line in text:
+        rank = rank_of(line)
+        first = rank if first is None else first
+        if rank is None or rank == first:
+            yield line
+
+
+def _enter(segments: list[_Segment], line: Line, text: str) -> bool:
+    """Go to the epoch that a line announces; False where it only looks back."""
     last = segments[-1]
-    from_zero = last.from_zero or (text == "0" and not quote)
-    number = _epoch_number(text, from_zero)
-    restarted = number == 1 and last.current is not None and bool(last.epochs)
-    if restarted and (last.current != 1 or _repeats(last.epochs.get(1, {}), figures)):
+    from_zero = last.from_zero or (text == "0" and (not line.quoted or line.summary))
+    place = float(text)
+    number = _epoch_number(place, from_zero, line.quoted)
+    if line.best and last.current is not None and number < last.current:
+        return False
+    if number > 1 and len(segments) > 1 and not last.epochs and not last.series:
+        segments.pop()  # "no improvement since epoch 1" began no training
+        last = segments[-1]
+    back = last.place is not None and place < last.place
+    again = last.place == place and _repeats(last.epochs.get(1, {}), line.figures)
+    if number <= 1 and last.epochs and (back or again):
         last = _Segment()
         segments.append(last)
-    last.current, last.from_zero = number, from_zero
-    if total:
-        last.total = int(total)
+    last.current, last.place, last.from_zero = number, place, from_zero
+    last.total, last.said_over = line.total or last.total, False
+    return True
 
 
-def _epoch_number(text: str, from_zero: bool) -> int:
-    """`2` and `2.0` are the end of epoch 2, `1.3` lies inside it."""
-    epoch = float(text)
+def _epoch_number(epoch: float, from_zero: bool, quoted: bool) -> int:
+    """`2` and `2.0` are the end of epoch 2, `1.3` lies inside it; a Trainer's `"epoch": 0` lies before the first."""
     if from_zero or epoch != int(epoch):
         return int(epoch) + 1
-    return max(1, int(epoch))
+    return int(epoch) if quoted else max(1, int(epoch))
 
 
-def _repeats(known: dict[str, float], figures: list[_Figure]) -> bool:
+def _repeats(known: dict[str, float], figures: Iterable[Figure]) -> bool:
     """The line says again, with another value, what this epoch already has."""
-    return any(name in known and known[name] != value for name, value, _, written in figures if written not in LOOSE)
+    return any(said.name in known and known[said.name] != said.value for said in figures if not said.loose)
 
 
-def _figures(line: str) -> Iterator[_Figure]:
-    for match in _FIGURE.finditer(line):
-        yield canonical(match.group(1)), float(match.group(2)), bool(match.group(3)), match.group(1).lower()
-
-
-def _note(segment: _Segment, line: str, figures: list[_Figure], epoch_line: bool) -> int:
+def _note(segment: _Segment, line: Line) -> int:
     """Put a line's figures where they belong; returns how many accuracies made no sense."""
     bad = 0
-    step = _STEP.search(line)
-    for name, value, percent, written in figures:
-        if name == "val_acc":
-            share = fraction(value, percent)
-            if share is None:
-                bad += 1
-                continue
-            value = share
-        of_step = step is not None and written in LOOSE
-        if name in EPOCH_FIGURES and segment.current is not None and not of_step:
-            _set(segment, segment.current, name, value, written in LOOSE)
-        elif step:
-            shown = written if of_step else name
-            segment.series.setdefault(shown, []).append((float(step.group(1)), value, None))
+    for said in line.figures:
+        value: float | None = said.value
+        if said.name == "val_acc":
+            value = fraction(said.value, said.percent)
+        of_step = line.step is not None and said.loose
+        if value is None:
+            bad += 1
+        elif said.name in EPOCH_FIGURES and segment.current is not None and not of_step:
+            _set(segment, segment.current, said.name, value, said.loose)
+        elif line.step is not None:
+            shown = said.written if of_step else said.name
+            segment.series.setdefault(shown, []).append((float(line.step), value, None))
+        elif said.name == "loss" and line.quoted and segment.place is not None:
+            segment.logged.append((segment.place, value))
     return bad
 
 
 def _set(segment: _Segment, epoch: int, name: str, value: float, loose: bool) -> None:
     """An epoch's figure; `acc` never stands in for a `val_acc` that the log has said."""
+    if epoch < 1:
+        return
     held = segment.epochs.setdefault(epoch, {})
     if loose and name in held and (epoch, name) not in segment.loose:
         return
     held[name] = value
     (segment.loose.add if loose else segment.loose.discard)((epoch, name))
+
+
+def _trainer_means(segment: _Segment) -> None:
+    """A Trainer logs losses on the way: an epoch's train_loss is their mean where the log does not say it."""
+    for epoch, loss in mean_losses(segment.logged):
+        if epoch in segment.epochs:
+            segment.epochs[epoch].setdefault("train_loss", loss)

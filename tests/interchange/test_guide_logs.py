@@ -50,6 +50,21 @@ def test_the_guides_log_names_its_data_set(tmp_path: Path, name: str, data: str 
         "=== Epoch 2 ===\ntraining loss = 0.67\nvalidation loss = 0.61\nvalidation accuracy = 71%",
         "\x1b[32mEpoch 2\x1b[0m: train_loss=0.67, val_loss=0.61, val_acc=71%",
         ONE + "\x00\x00",
+        ONE.replace(",", ";").upper() + "\r\n",
+        "Epoch\t2\ttrain_loss\t0.67\tval_loss\t0.61\tval_acc\t71%",
+        "Epoch (2/3) train-loss=0.67 val-loss=0.61 val-acc=71%",
+        "Ep 2: trainLoss=0.67 valLoss=0.61 valAcc=71pct",
+        "epoch_2: train_loss=0.67 val_loss=0.61 val_acc=71/100",
+        "Epoch 2 finished. Training loss: 0.67. Validation loss: 0.61. Validation accuracy: 71%.",
+        "Epoch 2: train_loss=0,67, val_loss=0,61, val_acc=71,0%",
+        "Epoch 2：train_loss＝0.67，val_loss＝0.61，val_acc＝71％",
+        "Epoch 2 | train: loss=0.67 acc=90% | val: loss=0.61 acc=71%",
+        '{"epoch": 2, "train": {"loss": 0.67}, "val": {"loss": 0.61, "acc": 0.71}}',
+        "Epoch 2/3\n10/10 [====] - 1s 2ms/step - loss: 0.67 - val_loss: 0.61 - val_accuracy: 0.71",
+        "Epoch 2: train_loss=0.67, train acc=90%, val_loss=0.61, val_acc=71%, best val_acc=75%",
+        "{'loss': '0.68', 'epoch': '1.5'}\n{'loss': '0.66', 'epoch': '2'}\n"
+        "{'eval_loss': '0.61', 'eval_accuracy': '0.71', 'epoch': '2'}\n"
+        "{'train_runtime': '12.3', 'train_loss': '0.8', 'epoch': '2'}",
     ],
 )
 def test_a_variant_of_the_guides_line_gives_its_figures(tmp_path: Path, text: str) -> None:
@@ -84,6 +99,42 @@ def test_a_steps_accuracy_never_stands_in_for_the_validations(tmp_path: Path) ->
 def test_epochs_counted_from_zero_become_first_and_second(tmp_path: Path) -> None:
     (run,) = read(tmp_path, "Epoch 0: val_loss=0.6\nEpoch 1: val_loss=0.5\n")
     assert [(epoch.epoch, epoch.val_loss) for epoch in run] == [(1, 0.6), (2, 0.5)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"epoch": 0, "train_loss": 0.7, "val_loss": 0.6}\n{"epoch": 1, "train_loss": 0.65, "val_loss": 0.5}',
+        "[rank0] Epoch 1: train_loss=0.7 val_loss=0.6\n[rank1] Epoch 1: train_loss=0.8 val_loss=0.6\n"
+        "[rank1] Epoch 2: train_loss=0.8 val_loss=0.5\n[rank0] Epoch 2: train_loss=0.65 val_loss=0.5",
+        "Epoch 1: train_loss=0.7 val_loss=0.6\nno improvement since epoch 1\nEpoch 2: train_loss=0.65 val_loss=0.5\n"
+        "Best val_loss=0.6 (epoch 1)\nloading best model from epoch 1\n",
+        "Epoch 1: train_loss=0.7 val_loss=0.6\nEpoch 2: train_loss=0.65\nno improvement since epoch 1\n"
+        "Epoch 2: val_loss=0.5\n",
+        "{'eval_loss': 0.69, 'epoch': 0}\n{'loss': 0.7, 'epoch': 0.5}\n{'eval_loss': 0.65, 'epoch': 0.5}\n"
+        "{'eval_loss': 0.6, 'epoch': 1.0}\n{'loss': 0.65, 'epoch': 2.0}\n{'eval_loss': 0.5, 'epoch': 2.0}\n",
+        "Epoch 1: train_loss=0.7 val_loss=0.6\nEpoch 2: train_loss=0.65 val_loss=0.5\ntest_loss=0.9 test",
+    ],
+    ids=["json from zero", "two ranks", "looking back", "looking back twice", "a Trainer's evaluations", "test set"],
+)
+def test_what_is_one_training_stays_one_with_its_own_figures(tmp_path: Path, text: str) -> None:
+    first, second = Epoch(1, train_loss=0.7, val_loss=0.6), Epoch(2, train_loss=0.65, val_loss=0.5)
+    assert read(tmp_path, text) == [(first, second)]
+
+
+def test_an_accuracy_of_training_is_none_of_validation(tmp_path: Path) -> None:
+    assert read(tmp_path, "Epoch 1: train_loss=0.9, train acc: 90%") == [(Epoch(1, train_loss=0.9),)]
+    assert read(tmp_path, "Epoch 1: train_loss=0.9, acc: 90%") == [(Epoch(1, train_loss=0.9),)]
+
+
+def test_parts_named_by_dates_are_read_oldest_first(tmp_path: Path) -> None:
+    for name, loss in (("rm.log-20260102.gz", 0.5), ("rm.log-20260101", 0.6), ("rm.log", 0.4)):
+        text = f"Epoch {round(7 - 10 * loss)}: val_loss={loss}\n".encode()
+        (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    (parts,) = families(path for path in tmp_path.iterdir() if is_log(path))
+    assert [part.name for part in parts] == ["rm.log-20260101", "rm.log-20260102.gz", "rm.log"]
+    (run,) = read_logs(parts)
+    assert [epoch.val_loss for epoch in run.epochs] == [0.6, 0.5, 0.4]
 
 
 def test_a_training_started_anew_in_the_same_log_is_a_second_run(tmp_path: Path) -> None:

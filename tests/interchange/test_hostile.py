@@ -205,6 +205,21 @@ def test_an_archive_that_unfolds_without_end_is_refused(tmp_path: Path, monkeypa
     assert list(runs.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(word + " " * 60_000 for word in ("epoch", "step", "val_acc 1", "val_loss =")),
+        *(word * 10_000 for word in ("epoch [", "train_", "val: {", "1/", "loss 1,")),
+    ],
+    ids=lambda line: line[:10].strip(),
+)
+def test_no_line_takes_longer_than_its_length_is_worth(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "a.log"
+    path.write_text(f"{line}\nEpoch 1: val_loss=0.5\n")
+    (run,) = logs.read_logs([path])
+    assert run.epochs[0].val_loss == 0.5
+
+
 @pytest.mark.parametrize("repeated", ["x", "\0", "Epoch 1: val_loss=0.5 "], ids=["letters", "NULs", "figures"])
 def test_a_line_of_200_megabytes_is_read_in_bounded_memory(tmp_path: Path, repeated: str) -> None:
     log = tmp_path / "helpful_1.log"
