@@ -12,7 +12,7 @@ from rmtui.guide.path import Standing
 from rmtui.guide.subject import Advice, Reading, Subject
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 
-OVERFITTING = ("overfitting_turn", "overfitting_gap")
+OVERFITTING = ("overfitting_turn", "overfitting_turn_alone", "overfitting_gap")
 BROKEN = ("non_finite", "came_apart")
 """Readings of a training whose steps were too large: whatever asks for more of the same is not advised."""
 

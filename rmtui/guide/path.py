@@ -78,9 +78,9 @@ def has_figures(subject: Subject) -> bool:
 
 
 def _overfit(ids: set[str]) -> bool | None:
-    if ids & {"overfitting_turn", "overfitting_gap"}:
+    if ids & {"overfitting_turn", "overfitting_turn_alone", "overfitting_gap"}:
         return True
-    return False if ids & {"no_overfitting", "came_apart"} else None
+    return False if ids & {"no_overfitting", "no_turn", "came_apart"} else None
 
 
 def _rose(subject: Subject, before: Subject | None, limits: Thresholds) -> bool | None:

@@ -34,8 +34,17 @@ class Case:
             yield names | {"at_epoch": common_epoch(self.before, self.subject)}, against[metric]
 
     @property
+    def beside_loss(self) -> dict[str, Any]:
+        """What train_loss holds and val_loss does not, by option: the two are no longer one quantity."""
+        asked = {"label_smoothing": 0, "center_rewards_coefficient": 0, "use_margin": False}
+        values = {key: self.subject.value(key) for key in asked}
+        return {key: value for key, value in values.items() if value}
+
+    @property
     def gap(self) -> float | None:
-        """val_loss − train_loss of the last epoch."""
+        """val_loss − train_loss of the last epoch; None too where they are not one quantity."""
+        if self.beside_loss:
+            return None
         val, train = self.subject.newest("val_loss"), self.subject.newest("train_loss")
         return None if val is None or train is None else val - train
 
@@ -125,12 +134,14 @@ def turned(case: Case) -> Iterator[Reading]:
 
 def overfits(case: Case) -> str | None:
     """The reading that says whether it is over-fitting; None where that is not known, or something else is wrong."""
-    gap = case.gap
-    if gap is None or come_apart(case.subject, case.limits):
+    gap, turn = case.gap, turn_of(case.subject, case.limits)
+    if (gap is None and not case.beside_loss) or come_apart(case.subject, case.limits):
         return None
-    turn = turn_of(case.subject, case.limits)
-    if gap > 0 and turn and turn.train_fell and (turn.share > case.limits.small_rise or turn.rises > 1):
-        return "overfitting_turn"
+    below = gap is None or gap > 0
+    if below and turn and turn.train_fell and (turn.share > case.limits.small_rise or turn.rises > 1):
+        return "overfitting_turn" if gap is not None else "overfitting_turn_alone"
+    if gap is None:
+        return "no_turn" if len(case.subject.known("val_loss")) > 1 else None
     return "overfitting_gap" if gap > case.limits.gap_warning else "no_overfitting"
 
 
@@ -141,6 +152,10 @@ def overfitting(case: Case) -> Iterator[Reading]:
     turn = turn_of(case.subject, case.limits)
     if found == "overfitting_turn" and turn is not None:
         yield Reading("overfitting_turn", "warning", figures | {"epoch": turn.epoch, "change": turn.share}, 4)
+    elif found == "overfitting_turn_alone" and turn is not None:
+        yield Reading("overfitting_turn_alone", "warning", {"epoch": turn.epoch, "change": turn.share}, 4)
+    elif found == "no_turn":
+        yield Reading("no_turn", "good", {}, 4)
     elif found == "overfitting_gap":
         yield Reading("overfitting_gap", "warning", figures, 4)
     elif found:
@@ -157,9 +172,14 @@ def come_apart(subject: Subject, limits: Thresholds) -> tuple[tuple[int, float],
 
 
 def gap_size(case: Case) -> Iterator[Reading]:
-    """5. The gap of the losses: above 0.2 it warns with val above train, and informs with train above val."""
+    """5. The gap of the losses: above 0.2 it warns with val above train, and informs with train above val.
+
+    Own: a train_loss that holds more than the pairs' loss has no gap to val_loss.
+    """
     gap, limit = case.gap, case.limits.gap_warning
     if gap is None:
+        if case.beside_loss and None not in _losses(case).values():
+            yield Reading("gap_unknown", "info", _losses(case) | {"options": list(case.beside_loss)})
         return
     figures = _losses(case) | {"gap": gap, "limit": limit}
     if gap > limit:

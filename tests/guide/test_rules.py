@@ -137,6 +137,23 @@ def test_a_fall_of_train_loss_asks_for_more_training_unless_it_is_overfitting():
     assert "more epochs and more capacity would not help" in lessons["overfitting"]
 
 
+@pytest.mark.parametrize(
+    "option", [{"label_smoothing": 0.1}, {"center_rewards_coefficient": 0.01}, {"use_margin": True}]
+)
+def test_a_loss_that_holds_more_than_the_pairs_has_no_gap(option):
+    (name,) = option
+    off = {name: type(option[name])(0)}
+    rows = [(0.60, 0.60, None), (0.50, 0.56, None), (0.45, 0.62, None)]
+    plain, found, early = (
+        said(subject(rows[:count], config=config)) for count, config in ((3, off), (3, option), (2, option))
+    )
+    assert "gap_unknown" not in plain and "overfitting_turn" in plain
+    assert name in catalog.text(found["gap_unknown"])
+    assert {key for key in found if "overfitting" in key} == {"overfitting_turn_alone"}
+    assert not {"train_above_val", "gap_small", "overfitting_gap"} & (found.keys() | early.keys())
+    assert "no_turn" in early and "no_turn" not in found
+
+
 def test_the_guides_own_ideal_path_is_never_called_overfitting():
     path = [(0.87, 0.59, 0.68), (0.67, 0.61, 0.71), (0.58, 0.57, 0.74), (0.52, 0.55, 0.76)]
     for epochs in range(1, 5):
