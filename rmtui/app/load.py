@@ -59,10 +59,12 @@ def load_curves(index: Index, wanted: Wanted, every_train: bool = True, kept: Ke
     alone = len(wanted.runs) == 1
     for number, shown in enumerate(wanted.runs):
         known = set(index.metrics(shown.run_id))
+        name = "" if alone else shown.name
+        val = _curve(index, shown, "val_loss", "val" if alone else "", known, wanted, run=name, dashed=True)
         if number == 0 and every_train:
-            losses += _train_curves(index, shown, known, wanted, alone)
-        losses += _curve(index, shown, "val_loss", "val" if alone else shown.name, known, wanted, dashed=True)
-        accuracies += _curve(index, shown, "val_acc", "val_acc" if alone else shown.name, known, wanted)
+            losses += _train_curves(index, shown, known, wanted, "" if val else name)
+        losses += val
+        accuracies += _curve(index, shown, "val_acc", "val_acc", known, wanted, run=name)
     accuracies = [_with_best(curve) for curve in accuracies]
     behind = [
         [_crowded(index, run_id, metric, wanted, kept) for run_id in wanted.crowd] for metric in ("val_loss", "val_acc")
@@ -87,18 +89,17 @@ def _there(curves: Sequence[Curve | None]) -> list[Curve]:
     return [curve for curve in curves if curve is not None]
 
 
-def _train_curves(index: Index, shown: Shown, known: set[str], wanted: Wanted, alone: bool) -> list[Curve]:
+def _train_curves(index: Index, shown: Shown, known: set[str], wanted: Wanted, run: str) -> list[Curve]:
     """The epochs' train_loss above the quiet loss of each step; while no two epochs have ended, the steps alone."""
-    label = "train" if alone else f"{shown.name} train"
-    epochs = _curve(index, shown, "train_loss", label, known, wanted)
-    steps = _curve(index, shown, "loss", "each step", known, wanted)
+    epochs = _curve(index, shown, "train_loss", "train", known, wanted, run=run)
+    steps = _curve(index, shown, "loss", "each step", known, wanted, run=run)
     if epochs and len(epochs[0].x) > 1:
         return [*(replace(curve, quiet=True) for curve in steps), *epochs]
-    return [replace(curve, label=label) for curve in steps] or epochs
+    return [replace(curve, label="train") for curve in steps] or epochs
 
 
 def _curve(
-    index: Index, shown: Shown, metric: str, label: str, known: set[str], wanted: Wanted, dashed: bool = False
+    index: Index, shown: Shown, metric: str, label: str, known: set[str], wanted: Wanted, **more: object
 ) -> list[Curve]:
     if metric not in known:
         return []
@@ -106,7 +107,7 @@ def _curve(
     series = index.series(shown.run_id, metric, wanted.columns, view.axis.value, view.window.low, view.window.high)
     if not len(series):
         return []
-    return [Curve.of(f"{shown.run_id}/{metric}", label, series, slot=shown.slot, dashed=dashed)]
+    return [Curve.of(f"{shown.run_id}/{metric}", label, series, slot=shown.slot, **more)]
 
 
 def _with_best(curve: Curve) -> Curve:

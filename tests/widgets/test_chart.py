@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from widgets_support import Stage, lines, page
@@ -210,14 +211,54 @@ async def test_six_runs_are_told_apart_without_colour():
         assert "30 others" in lines(chart)[0]
 
 
-async def test_a_narrow_legend_gives_up_names_before_values():
+NAMES = ("helpful-A-3", "helpful-C-2", "helpful-long-B-1", "奖励模型-大批次", "奖励模型-小批次", "helpful-A-3-续")
+
+
+@pytest.mark.parametrize("size", [(39, 9), (46, 12), (58, 12), (30, 10), (160, 24)])
+@pytest.mark.parametrize("count", [2, 6])
+@pytest.mark.parametrize("cursor", [False, True])
+async def test_every_run_keeps_a_name_of_its_own_and_its_value_in_a_narrow_legend(size, count, cursor):
+    """Six runs in less than half a terminal: their names, at a cursor their values; in 30 cells signs and values."""
     chart = Chart("loss")
-    async with Stage(chart).run_test(size=(46, 12)) as pilot:
-        chart.show(
-            [Curve.points(f"{n}/l", f"helpful-long-name-{n}", [(1, 0.9), (2, 0.5 + n / 10)], slot=n) for n in range(3)]
-        )
+    async with Stage(chart).run_test(size=size) as pilot:
+        runs = [
+            Curve.points(f"{n}/l", "", [(1, 0.9), (2, 0.5 + n / 10)], slot=n, run=NAMES[n], dashed=True)
+            for n in range(count)
+        ]
+        chart.show([falling(length=2), *runs])
         await pilot.pause()
-        assert all(value in lines(chart)[0] for value in ("0.500", "0.600", "0.700"))
+        if cursor:
+            await pilot.press("left")
+        height = next(place for place, line in enumerate(lines(chart)) if "┤" in line or "│" in line)
+        legend = " ".join(lines(chart)[:height])
+        said = [re.search(rf"{sign}(?:┄┄)? ([^●◆▲■▼✚]+?)  ", legend + "  ")[1] for sign in "●◆▲■▼✚"[:count]]
+        said[0] = re.search(r"train[^●]*●(?:┄┄)? ([^●◆▲■▼✚]+?)  ", legend + "  ")[1]
+        names = [re.sub(r" \d\.\d{3}$", "", words) for words in said]
+        values = [f"{0.5 + n / 10:.3f}" for n in range(count)]
+        roomy = count == 2 or size[0] > 50
+        if roomy or (not cursor and size[0] > 30):
+            assert len(set(names)) == count and all(name[-1] == NAMES[n][-1] for n, name in enumerate(names))
+        if roomy or cursor or size[0] == 30:
+            assert all(words.endswith(value) for words, value in zip(said, values, strict=True))
+        assert size[1] - height >= 6 and "more" not in legend
+        assert not cursor or re.search(r"step [12]", legend)
+
+
+async def test_a_wide_legend_gives_whole_names_and_one_line():
+    chart = Chart("loss")
+    async with Stage(chart).run_test(size=(160, 24)) as pilot:
+        chart.show([Curve.points(f"{n}/l", "", [(1, 0.9), (2, 0.5)], slot=n, run=NAMES[n]) for n in range(5)])
+        await pilot.pause()
+        assert all(name in lines(chart)[0] for name in NAMES[:5])
+
+
+async def test_where_nothing_fits_the_legend_says_how_many_are_left_out():
+    chart = Chart("loss")
+    async with Stage(chart).run_test(size=(30, 6)) as pilot:
+        chart.show([Curve.points(f"{n}/l", "", [(1, 0.9), (2, 0.5)], slot=n, run=NAMES[n]) for n in range(6)])
+        await pilot.pause()
+        shown = sum(sign in lines(chart)[0] for sign in "●◆▲■▼✚")
+        assert 0 < shown < 6 and f"+{6 - shown} more" in lines(chart)[0]
 
 
 async def test_ascii_mode_sends_ascii():

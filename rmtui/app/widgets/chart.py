@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
@@ -17,6 +17,7 @@ from rmtui.app import actions
 from rmtui.app.widgets import figures
 from rmtui.app.widgets.curves import Axis, Band, Curve, View, Window, finite, value_at
 from rmtui.app.widgets.glyphs import Glyphs, glyphs_of
+from rmtui.app.widgets.legend import Entry, laid
 from rmtui.app.widgets.palette import Palette, palette_of
 from rmtui.app.widgets.picture import Picture, Scene
 from rmtui.app.widgets.scale import Scale, x_value
@@ -24,6 +25,7 @@ from rmtui.app.widgets.scale import Scale, x_value
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
 FEWEST_ROWS = 5
 """Lower than this, a chart shows its figures alone."""
+MOST_LEGEND_ROWS = 3
 
 
 class Chart(Widget, can_focus=True):
@@ -164,9 +166,12 @@ class Chart(Widget, can_focus=True):
             self._view,
             self.percent,
             self.size.width,
-            max(0, self.size.height - 1),
+            max(0, self.size.height - self._head_rows()),
             self._span,
         )
+
+    def _head_rows(self) -> int:
+        return len(self._legend(palette_of(self), glyphs_of(self)))
 
     def _scale(self) -> Scale:
         """The x range on screen, one position a cell."""
@@ -205,12 +210,12 @@ class Chart(Widget, can_focus=True):
 
     def _draw(self) -> list[Strip]:
         palette, glyphs = palette_of(self), glyphs_of(self)
-        head = Strip(self._head(palette, glyphs))
+        head = self._head(palette, glyphs)
         if not self._has_values():
-            return [head, Strip([]), Strip([Segment(" " * 8 + (self._note or "no values yet"), palette.quiet)])]
+            return [*head, Strip([]), Strip([Segment(" " * 8 + (self._note or "no values yet"), palette.quiet)])]
         if not self._has_room():
-            return [head]
-        return [head, *self._painted(palette, glyphs).strips(self._view.cursor)]
+            return head
+        return [*head, *self._painted(palette, glyphs).strips(self._view.cursor)]
 
     def _has_values(self) -> bool:
         return any(finite(value) for curve in self._curves for value in curve.last)
@@ -226,25 +231,19 @@ class Chart(Widget, can_focus=True):
             self._picture = (key, Picture(scene, palette, glyphs))
         return self._picture[1]
 
-    def _head(self, palette: Palette, glyphs: Glyphs) -> list[Segment]:
+    def _head(self, palette: Palette, glyphs: Glyphs) -> list[Strip]:
         """Title, legend with values, and to the right what is not usual about the view."""
-        state = self._state()
-        room = self.size.width - cell_len(state) - 1
+        state, lines = self._state(), self._legend(palette, glyphs)
         title = Style(bold=True, underline=self.has_focus)
-        segments = [Segment(" "), Segment(self.chart_title, palette.text + title), Segment("  ")]
-        used = sum(cell_len(segment.text) for segment in segments)
-        entries = self._legend(palette, glyphs, room - used)
-        for number, entry in enumerate(entries):
-            length = sum(cell_len(segment.text) for segment in entry)
-            more = 8 if number + 1 < len(entries) else 0
-            if used + length + more > room:
-                segments.append(Segment(f"+{len(entries) - number} more", palette.quiet))
-                break
-            segments += entry
-            used += length
-        strip = Strip(segments)
-        gap = max(1, self.size.width - strip.cell_length - cell_len(state))
-        return [*segments, Segment(" " * gap), Segment(state, palette.quiet)]
+        lines[0] = [Segment(" "), Segment(self.chart_title, palette.text + title), Segment("  "), *lines[0]]
+        for entry in self._others(palette, glyphs):
+            room = self.size.width - (cell_len(state) + 1 if len(lines) == 1 else 0)
+            if Strip(lines[-1]).cell_length + cell_len(entry.text) <= room:
+                lines[-1].append(entry)
+        room = max(0, self.size.width - cell_len(state) - 1)
+        first = Strip(lines[0]).adjust_cell_length(room)
+        state_strip = Strip([Segment(f" {state}", palette.quiet)])
+        return [Strip.join([first, state_strip]), *(Strip([Segment(" "), *line]) for line in lines[1:])]
 
     def _state(self) -> str:
         view = self._view
@@ -256,42 +255,31 @@ class Chart(Widget, can_focus=True):
         ]
         return "  ".join(part for part in parts if part)
 
-    def _legend(self, palette: Palette, glyphs: Glyphs, room: int) -> list[list[Segment]]:
-        """An entry a curve; where there is no room for their names, signs and values alone."""
-        values = self.values_at_cursor()
-        entries = [self._entry(curve, value, palette, glyphs) for curve, value in values]
-        others = self._others(palette, glyphs)
-        if sum(cell_len(segment.text) for entry in (*entries, *others) for segment in entry) > room:
-            entries = [[entry[0], entry[2]] for entry in entries]
-        return [*entries, *others]
+    def _legend(self, palette: Palette, glyphs: Glyphs) -> list[list[Segment]]:
+        """Every curve that has a sign, in as many lines as the chart can spare: its picture keeps its room."""
+        entries = [self._entry(curve, value, palette, glyphs) for curve, value in self.values_at_cursor()]
+        first = self.size.width - cell_len(self.chart_title) - 4 - cell_len(self._state())
+        most = max(1, min(MOST_LEGEND_ROWS, self.size.height - FEWEST_ROWS))
+        reading = self._view.cursor is not None
+        return laid(entries, first, self.size.width - 1, most, palette.quiet, glyphs.ellipsis, reading)
 
-    def _others(self, palette: Palette, glyphs: Glyphs) -> list[list[Segment]]:
+    def _others(self, palette: Palette, glyphs: Glyphs) -> Iterator[Segment]:
         """What is no curve with a sign: quiet ones, the band, the target."""
-        entries: list[list[Segment]] = []
         quiet = sum(curve.quiet for curve in self._curves)
         if quiet > 1:
-            entries.append([Segment(f"{quiet} others  ", palette.quiet)])
+            yield Segment(f"{quiet} others  ", palette.quiet)
         if self._band is not None:
             if self._has_room() and self._has_values() and self._painted(palette, glyphs).shows_band:
-                entries.append([Segment(f"{self._band.label} {glyphs.band}  ", palette.quiet)])
+                yield Segment(f"{self._band.label} {glyphs.band}  ", palette.quiet)
             if self._band.target is not None:
                 target = self._figure(self._band.target)
-                entries.append([Segment(f"target {target} {glyphs.target}{glyphs.target}  ", palette.quiet)])
-        return entries
+                yield Segment(f"target {target} {glyphs.target}{glyphs.target}  ", palette.quiet)
 
-    def _entry(self, curve: Curve, value: float | None, palette: Palette, glyphs: Glyphs) -> list[Segment]:
-        sign = glyphs.curves[curve.slot % 6]
+    def _entry(self, curve: Curve, value: float | None, palette: Palette, glyphs: Glyphs) -> Entry:
         line = glyphs.target * 2 if curve.dashed else glyphs.horizontal * 2
-        return [
-            Segment(f"{sign}{line} ", palette.run(curve.slot)),
-            Segment(self._label(curve), palette.text),
-            Segment(f"{self._figure(value)}  ", palette.text + Style(bold=True)),
-        ]
-
-    def _label(self, curve: Curve) -> str:
-        if curve.label == self.chart_title:
-            return ""
-        return figures.fit(curve.label, min(24, cell_len(curve.label)), ellipsis=glyphs_of(self).ellipsis) + " "
+        what = "" if curve.label == self.chart_title else curve.label
+        sign, style = glyphs.curves[curve.slot % 6], palette.run(curve.slot)
+        return Entry(sign, line, curve.run, what, self._figure(value), style, palette.text)
 
     def _figure(self, value: float | None) -> str:
         if self.percent:

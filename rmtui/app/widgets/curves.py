@@ -47,6 +47,8 @@ class Curve:
     last: Sequence[float]
     broken: Sequence[bool] = ()
     """Columns that hold a value that is not finite; left out: those whose `last` is not."""
+    run: str = ""
+    """Name of its run where several are drawn: the legend may shorten it, and tells it before the label."""
     slot: int = 0
     """Colour and marker of the run, 0–5; a run keeps its slot wherever it is drawn."""
     quiet: bool = False
