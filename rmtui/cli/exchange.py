@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +63,21 @@ def _import_preset(args: argparse.Namespace) -> int:
 
 def _build_watch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, metavar="LOG_OR_FOLDER", help="what a training elsewhere writes")
-    parser.add_argument("--once", action="store_true", help="read what is there and end")
+    end = parser.add_mutually_exclusive_group()
+    end.add_argument("--once", action="store_true", help="read what is there and end")
+    end.add_argument(
+        "--stay", action="store_true", help="go on when every training there is over: another one may follow"
+    )
+    parser.add_argument(
+        "--until-idle", type=_minutes, metavar="MINUTES", help="end when nothing new has come for so long"
+    )
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError
+    return value
 
 
 def _watch(args: argparse.Namespace) -> int:
@@ -70,7 +85,9 @@ def _watch(args: argparse.Namespace) -> int:
     from rmtui.workspace import open_workspace
 
     ws = open_workspace(workspace_folder(args))
-    for words in watch.follow(ws, args.path, once=args.once):
+    idle = None if args.until_idle is None else 60 * args.until_idle
+    until = watch.Until(over=not args.stay, idle=idle, once=args.once)
+    for words in watch.follow(ws, args.path, until):
         print(words, flush=True)
     return 0
 
@@ -176,10 +193,13 @@ VERBS = (
     ),
     Verb(
         "watch",
-        "follow a training that was started elsewhere as a run of this workspace",
+        "follow a training that was started elsewhere as a run of this workspace, until it is over",
         _build_watch,
         _watch,
-        ("rmtui watch logs/training/rm/helpful_3.log",),
+        (
+            "rmtui watch logs/training/rm/helpful_3.log",
+            "rmtui watch logs/training/rm --stay --until-idle 120",
+        ),
     ),
     Verb(
         "export",

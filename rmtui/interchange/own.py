@@ -47,6 +47,7 @@ def _foreign(path: Path, row: Mapping[str, Any]) -> Foreign:
         series={str(name): [_point(point) for point in points] for name, points in row["metrics"].items()},
         created=_unix(row.get("created")),
         ended=_unix(row.get("ended")),
+        last_word="an export does not grow",
     )
 
 

@@ -46,7 +46,14 @@ def read_state(path: Path) -> Foreign:
         series=series,
         created=changed,
         ended=changed,
+        last_word=_last_word(state),
     )
+
+
+def _last_word(state: Mapping[str, Any]) -> str:
+    step, last = state.get("global_step"), state.get("max_steps")
+    over = _is_number(step) and _is_number(last) and 0 < last <= step
+    return f"step {step} of {last}" if over else ""
 
 
 def _series(history: list[dict[str, Any]]) -> dict[str, list[Point]]:

@@ -32,6 +32,7 @@ class _Run:
         self.config: dict[str, Any] = {}
         self.series: dict[str, list[Point]] = {}
         self.damaged = 0
+        self.exited = False
 
 
 def is_wandb_file(path: Path) -> bool:
@@ -59,6 +60,7 @@ def read_run(path: Path) -> Foreign:
         created=run.started or min(times, default=None),
         ended=max(times, default=run.started),
         notes=(f"{run.damaged} damaged records were left out",) if run.damaged else (),
+        last_word="W&B wrote its exit" if run.exited else "",
     )
 
 
@@ -89,7 +91,7 @@ def _records(path: Path) -> Iterator[bytes]:
 
 
 def _take(run: _Run, record: bytes) -> None:
-    """Record: history = 2, config = 5, run = 17."""
+    """Record: history = 2, config = 5, run = 17, exit = 18."""
     for number, value in protobuf.fields(record):
         if number == 2:
             _take_history(run, protobuf.submessage(value))
@@ -97,6 +99,8 @@ def _take(run: _Run, record: bytes) -> None:
             _take_config(run, protobuf.submessage(value))
         elif number == 17:
             _take_run(run, protobuf.submessage(value))
+        elif number == 18:
+            run.exited = True
 
 
 def _take_run(run: _Run, message: bytes) -> None:

@@ -1,9 +1,10 @@
-"""Following a training that was started elsewhere: its log or folder is read again whenever it changes."""
+"""Following a training that was started elsewhere: its log or folder is read whenever it changes, until it is over."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rmtui.errors import UserError
@@ -18,23 +19,56 @@ _EVERY = 1.0
 """Seconds between two looks at the source."""
 
 
-def follow(ws: Workspace, path: Path, once: bool = False) -> Iterator[str]:
-    """Keep a run of this workspace equal to what `path` says; yields what is new in words. Ends by Ctrl-C only.
+@dataclass(frozen=True, slots=True)
+class Until:
+    """When a watching ends."""
 
-    The run stays the same one when the watching is started again. UserError where `path` does not exist.
+    over: bool = True
+    """Every training at the path says that it is over."""
+    idle: float | None = None
+    """Nothing new for so many seconds."""
+    once: bool = False
+    """After the first look."""
+
+
+UNTIL_OVER = Until()
+
+
+def follow(ws: Workspace, path: Path, until: Until = UNTIL_OVER) -> Iterator[str]:
+    """Keep runs of this workspace equal to what `path` says; yields in words what is new, and at last why it ends.
+
+    A run stays the same one when the watching is started again. UserError where `path` does not exist.
     """
     path = path.expanduser().resolve()
-    seen = ""
+    seen, changed = "", time.monotonic()
+    runs: Sequence[Foreign] = ()
     ids: dict[str, str] = {}
     while True:
         now = _signature(path)
         if now != seen:
-            seen = now
-            for run in _told(path):
+            seen, changed = now, time.monotonic()
+            runs = _told(path)
+            for run in runs:
                 yield from _update(ws, path, run, ids)
-        if once:
+        if until.once:
+            return
+        if until.over and (words := _over(runs)):
+            yield words
+            return
+        if until.idle is not None and time.monotonic() - changed >= until.idle:
+            yield f"nothing new for {until.idle / 60:g} min"
             return
         time.sleep(_EVERY)
+
+
+def _over(runs: Sequence[Foreign]) -> str:
+    """Why there is nothing more to come; empty while one training has not said its last word, or none is there."""
+    if not runs or not all(run.last_word for run in runs):
+        return ""
+    last = max(runs, key=lambda run: run.ended or 0.0)
+    count = len(runs) - 1
+    others = f", as {'is 1 other' if count == 1 else f'are {count} others'}" if count else ""
+    return f"{last.name}  is over: {last.last_word}{others}"
 
 
 def _told(path: Path) -> Sequence[Foreign]:

@@ -128,7 +128,7 @@ def test_a_second_tensorboard_export_adds_nothing_and_a_changed_run_replaces_the
     pytest.importorskip("tensorboard")
     log, out = tmp_path / "grows.log", tmp_path / "tb"
     log.write_text("Epoch 1: val_loss=0.5\n")
-    followed, *_ = watch.follow(ws, log, once=True)
+    followed, *_ = watch.follow(ws, log, watch.Until(once=True))
     run_id = followed.split()[0]
     beside = out / run_id / "events.out.tfevents.1.other"
     beside.parent.mkdir(parents=True)
@@ -138,7 +138,7 @@ def test_a_second_tensorboard_export_adds_nothing_and_a_changed_run_replaces_the
     exchange.export(ws, ["grows"], "tensorboard", out)
     assert event_files(out) == first and len(first) == 2
     log.write_text("Epoch 1: val_loss=0.5\nEpoch 2: val_loss=0.25\n")
-    list(watch.follow(ws, log, once=True))
+    list(watch.follow(ws, log, watch.Until(once=True)))
     exchange.export(ws, ["grows"], "tensorboard", out)
     assert len(event_files(out)) == 2
     (run,) = gather([next(path for path in beside.parent.iterdir() if path != beside)]).runs
@@ -239,10 +239,10 @@ def test_a_yaml_configuration_becomes_a_preset(ws: Workspace, tmp_path: Path) ->
 def test_watching_goes_on_with_the_same_run(ws: Workspace, tmp_path: Path) -> None:
     log = tmp_path / "rm.log"
     log.write_text("Epoch 1: train_loss=0.9, val_loss=0.6, val_acc=60%\n")
-    assert any("Epoch 1" in line or "follows" in line for line in watch.follow(ws, log, once=True))
+    assert any("Epoch 1" in line or "follows" in line for line in watch.follow(ws, log, watch.Until(once=True)))
     with log.open("a") as file:
         file.write("Epoch 2: train_loss=0.7, val_loss=0.5, val_acc=70%\n")
-    said = list(watch.follow(ws, log, once=True))
+    said = list(watch.follow(ws, log, watch.Until(once=True)))
     assert any("Epoch 2" in line for line in said)
     (run,) = _runs_called(ws, "rm")
     assert [(epoch["epoch"], epoch["val_acc"]) for epoch in run["epochs"]] == [(1, 0.6), (2, 0.7)]
@@ -271,7 +271,7 @@ def test_watching_a_log_that_was_imported_goes_on_with_that_run(ws: Workspace, t
     (imported,) = exchange.import_paths(ws, [log]).runs
     with log.open("a") as file:
         file.write("Epoch 2: val_loss=0.5\n")
-    said = list(watch.follow(ws, log, once=True))
+    said = list(watch.follow(ws, log, watch.Until(once=True)))
     assert imported.id in said[0]
     (run,) = _runs_called(ws, "rm")
     assert [epoch["val_loss"] for epoch in run["epochs"]] == [0.6, 0.5]
@@ -285,4 +285,97 @@ def test_an_ending_that_says_nothing_is_refused(ws: Workspace, tmp_path: Path) -
 
 def test_watching_nothing_is_said(ws: Workspace, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
-        list(watch.follow(ws, tmp_path / "nowhere.log", once=True))
+        list(watch.follow(ws, tmp_path / "nowhere.log", watch.Until(once=True)))
+
+
+OVER = {
+    "rm.log": [
+        ("Epoch 2/3 | train_loss=0.7 | val_loss=0.6 | val_acc=70%\n", ""),
+        ("Epoch 3/3 | train_loss=0.6 ", ""),
+        ("| val_loss=0.5 | val_acc=71%\n", "epoch 3 of 3"),
+    ],
+    "free.log": [
+        ("Epoch 1: val_loss=0.6\n", ""),
+        ("Epoch 2 training finished\nEpoch 2: val_loss=0.5\n", ""),
+        ("2026-01-01 12:00:00 INFO Training finished.\nmodel saved\n", "the log says so"),
+        ("Epoch 3: val_loss=0.4\n", ""),
+    ],
+    "trainer.log": [
+        ("{'eval_loss': 0.6, 'epoch': 1.0}\n", ""),
+        ("{'train_runtime': 60.1, 'train_loss': 0.7, 'epoch': 1.0}\n", "the log says so"),
+    ],
+    "zero.log": [("Epoch 0/2: val_loss=0.6\n", ""), ("Epoch 1/2: val_loss=0.5\n", "epoch 2 of 2")],
+    "trainer_state.json": [
+        ('{"global_step": 20, "max_steps": 30, "log_history": [{"step": 10, "epoch": 1, "eval_loss": 0.6}]}', ""),
+        (
+            '{"global_step": 30, "max_steps": 30, "log_history": [{"step": 10, "epoch": 1, "eval_loss": 0.6}]}',
+            "step 30",
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", OVER)
+def test_a_source_says_that_its_training_is_over(tmp_path: Path, name: str) -> None:
+    source = tmp_path / name
+    for piece, word in OVER[name]:
+        with source.open("a" if name.endswith(".log") else "w") as file:
+            file.write(piece)
+        (run,) = gather([source]).runs
+        assert word in run.last_word and bool(word) is bool(run.last_word), piece
+
+
+def test_watching_ends_when_every_training_there_is_over(ws: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "first.log").write_text("Epoch 1/1: val_loss=0.6\n")
+    (folder / "second.log").write_text("Epoch 1/2: val_loss=0.6\n")
+    told = watch.follow(ws, folder)
+    assert "first  follows" in next(told) and "second  follows" in next(told)
+    with (folder / "second.log").open("a") as file:
+        file.write("Epoch 2/2: val_loss=0.5\n")
+    rest = list(told)
+    assert "Epoch 2" in rest[0] and rest[1] == "second  is over: epoch 2 of 2, as is 1 other"
+
+
+class Clock:
+    """Time that passes only while nobody looks; at a moment of it, the log goes on."""
+
+    def __init__(self, log: Path) -> None:
+        self.now, self.log = 0.0, log
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += 40.0
+        if self.now == 80.0:
+            with self.log.open("a") as file:
+                file.write("Epoch 2: val_loss=0.5\n")
+
+
+def test_watching_ends_when_nothing_new_has_come_for_the_time_given(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "rm.log"
+    log.write_text("Epoch 1: val_loss=0.6\n")
+    clock = Clock(log)
+    monkeypatch.setattr(watch, "time", clock)
+    said = list(watch.follow(ws, log, watch.Until(idle=60.0)))
+    assert any("Epoch 2" in line for line in said) and said[-1] == "nothing new for 1 min"
+    assert clock.now == 160.0
+
+
+def test_watching_on_ends_by_its_own_word_only(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "rm.log"
+    log.write_text("Epoch 1/1: val_loss=0.6\n")
+    monkeypatch.setattr(watch, "time", Clock(log))
+    command = ["-C", str(ws.root), "watch", str(log)]
+    assert main(command) == 0 and capsys.readouterr().out.endswith("is over: epoch 1 of 1\n")
+    assert main([*command, "--stay", "--until-idle", "1"]) == 0
+    assert capsys.readouterr().out.endswith("nothing new for 1 min\n")
+    with pytest.raises(SystemExit) as refused:
+        main([*command, "--until-idle", "-1"])
+    assert refused.value.code == 2
