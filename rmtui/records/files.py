@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,14 +81,33 @@ def _without_none(value: Any) -> Any:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive kernel lock on a file; it vanishes with its holder."""
+def locked(path: Path, patience: float | None = None) -> Iterator[None]:
+    """Hold an exclusive kernel lock on a file; it vanishes with its holder. TimeoutError after `patience` seconds."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        _lock(fd, patience)
         yield
     finally:
         os.close(fd)
+
+
+def _lock(fd: int, patience: float | None) -> None:
+    if patience is None:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return
+    until = time.monotonic() + patience
+    while not _lock_now(fd):
+        if time.monotonic() > until:
+            raise TimeoutError
+        time.sleep(0.02)
+
+
+def _lock_now(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def lock_held(path: Path) -> bool:

@@ -27,17 +27,34 @@ else:
     except ImportError:
         import sqlite3
 
-Connection = sqlite3.Connection
 Row = sqlite3.Row
 LIBRARY_VERSION: str = sqlite3.sqlite_version
 
 SCHEMA = 5
 """Number of migrations in `records.migrations`."""
 
-PATIENCE = 5000
-"""Milliseconds that a statement waits for a lock."""
+PATIENCE = 5.0
+"""Seconds that a process waits for the write lock of one index, all its transactions together, before it says so."""
+_AT_LEAST = 0.25
+"""Seconds that a transaction waits even then; shorter waits are not counted."""
+_FORGOTTEN = 10.0
+"""Seconds after which earlier waiting no longer counts."""
+_STATEMENT = 2000
+"""Milliseconds that SQLite waits by itself. It counts naps as meant; on a busy machine they last longer."""
+_MAKING = 15.0
+"""Seconds to wait for another rmtui that makes or migrates the index."""
 LONG_LOG = 8 << 20
 """Bytes of write-ahead log above which whoever writes folds it in."""
+
+
+class Connection(sqlite3.Connection):
+    """SQLite's own, which knows its file."""
+
+    path: str = ""
+
+
+_waited: dict[str, tuple[float, float]] = {}
+"""Index → (seconds waited for its write lock, when that was last)."""
 
 
 class DatabaseError(UserError):
@@ -111,8 +128,10 @@ def open_database(path: Path) -> Connection:
 
 
 def _connect(path: Path) -> Connection:
-    connection = sqlite3.connect(path, timeout=PATIENCE / 1000, isolation_level=None, cached_statements=256)
-    connection.execute(f"PRAGMA busy_timeout = {PATIENCE}")
+    connection = sqlite3.connect(
+        path, timeout=_STATEMENT / 1000, isolation_level=None, cached_statements=256, factory=Connection
+    )
+    connection.path = str(path)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA journal_size_limit = 16777216")
     connection.execute("PRAGMA temp_store = MEMORY")
@@ -134,9 +153,12 @@ def _version(connection: Connection, path: Path) -> int:
 def write(connection: Connection) -> Iterator[None]:
     """One short transaction that takes the write lock at its start; inside another one, a part that fails alone."""
     whole = not connection.in_transaction
-    begin, end = ("BEGIN IMMEDIATE", "COMMIT") if whole else ("SAVEPOINT part", "RELEASE part")
+    end = "COMMIT" if whole else "RELEASE part"
     undo = ["ROLLBACK"] if whole else ["ROLLBACK TO part", "RELEASE part"]
-    connection.execute(begin)
+    if whole:
+        _begin(connection)
+    else:
+        connection.execute("SAVEPOINT part")
     try:
         yield
         connection.execute(end)
@@ -144,6 +166,35 @@ def write(connection: Connection) -> Iterator[None]:
         for step in undo if connection.in_transaction else ():
             connection.execute(step)
         raise
+
+
+def _begin(connection: Connection) -> None:
+    """Take the write lock. However many transactions wait, and however slow the machine, the sum is bounded."""
+    started = time.monotonic()
+    before, last = _waited.get(connection.path, (0.0, 0.0))
+    before = before if started - last < _FORGOTTEN else 0.0
+    until = started + max(_AT_LEAST, PATIENCE - before)
+    try:
+        while not _got_lock(connection, until):
+            pass
+    finally:
+        now = time.monotonic()
+        if now - started >= _AT_LEAST:
+            _waited[connection.path] = (before + now - started, now)
+
+
+def _got_lock(connection: Connection, until: float) -> bool:
+    nap = min(_STATEMENT, max(1, round(1000 * (until - time.monotonic()))))
+    connection.execute(f"PRAGMA busy_timeout = {nap}")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        return True
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error) or time.monotonic() >= until:
+            raise
+        return False
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {_STATEMENT}")
 
 
 def bound_log(connection: Connection, path: Path) -> None:
@@ -155,7 +206,7 @@ def bound_log(connection: Connection, path: Path) -> None:
     if size > LONG_LOG:
         connection.execute("PRAGMA busy_timeout = 200")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        connection.execute(f"PRAGMA busy_timeout = {PATIENCE}")
+        connection.execute(f"PRAGMA busy_timeout = {_STATEMENT}")
 
 
 def check(connection: Connection, path: Path) -> None:
@@ -167,7 +218,7 @@ def check(connection: Connection, path: Path) -> None:
 
 def set_aside(path: Path) -> Path:
     """Rename a damaged index and its companions, so that nothing of it is lost; returns its new name."""
-    with locked(lock_file(path)):
+    with _alone(path):
         aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
         for ending in ("", "-wal", "-shm"):
             with suppress(FileNotFoundError):
@@ -177,7 +228,7 @@ def set_aside(path: Path) -> Path:
 
 def _create(path: Path) -> None:
     """Put an empty index at `path` in one step, so that nobody ever opens half of one."""
-    with locked(lock_file(path)):
+    with _alone(path):
         if path.exists():
             return
         for stale in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
@@ -207,7 +258,7 @@ def _empty_index() -> bytes:
 
 def _migrate(path: Path) -> None:
     """Bring an older index to this schema, one process at a time."""
-    with locked(lock_file(path)):
+    with _alone(path):
         _run_migrations(path)
 
 
@@ -221,6 +272,20 @@ def _run_migrations(path: Path) -> None:
             f"{said}; the runs themselves are safe in their folders",
             "free some space, or make it anew with: rmtui rebuild",
         )
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time makes, migrates or replaces an index; one that hangs there makes no other hang."""
+    try:
+        with locked(lock_file(path), _MAKING):
+            yield
+    except TimeoutError:
+        raise DatabaseError(
+            f"the index {path} is being made or replaced by another rmtui",
+            f"it has not ended within {_MAKING:.0f} s; the runs themselves are safe in their folders",
+            "try again, or end that rmtui",
+        ) from None
 
 
 def lock_file(path: Path) -> Path:

@@ -16,6 +16,7 @@ from support import START, make_run_folder, make_runs, make_workspace, training,
 from rmtui.errors import UserError
 from rmtui.operations import runs as operations
 from rmtui.records import ingest, sqlite
+from rmtui.records.files import locked
 from rmtui.records.folder import RunFolder
 from rmtui.records.index import Index
 from rmtui.workspace import Workspace, open_workspace
@@ -128,6 +129,44 @@ def test_an_index_locked_by_another_program(filled: Workspace) -> None:
             index.sync()
             assert index.trouble is None
             assert index.run(folder.id).name == "new"
+
+
+def test_waiting_for_a_lock_is_counted_together(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "PATIENCE", 0.6)
+    asked: list[int] = []
+
+    def note(statement: str) -> None:
+        if statement.startswith("PRAGMA busy_timeout = "):
+            asked.append(int(statement.rpartition(" ")[2]))
+
+    holder, other = sqlite.open_database(ws.database), sqlite.open_database(ws.database)
+    with sqlite.write(holder):
+        other.set_trace_callback(note)
+        for _ in range(3):
+            with (
+                pytest.raises(sqlite.DatabaseError, match="locked by another"),
+                sqlite.faults(ws.database),
+                sqlite.write(other),
+            ):
+                pass
+    naps = [milliseconds for milliseconds in asked if milliseconds != sqlite._STATEMENT]
+    assert naps[0] == 600
+    assert all(nap <= 250 for nap in naps[1:]), "the first has waited for all"
+    with sqlite.write(other):
+        assert other.in_transaction
+    holder.close()
+    other.close()
+
+
+def test_an_rmtui_that_hangs_while_it_makes_the_index_hangs_no_other(
+    filled: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_MAKING", 0.1)
+    for path in filled.database.parent.glob("runs.sqlite*"):
+        path.unlink()
+    with locked(sqlite.lock_file(filled.database)), Index.open_reading(filled) as index:
+        assert index.count() == 30
+        assert "made or replaced by another rmtui" in str(index.trouble)
 
 
 @contextlib.contextmanager
