@@ -173,7 +173,7 @@ class Index:
             return self._listing.count(query, archived)
 
     def landmarks(self) -> Landmarks:
-        """The best run of each validation set, and whether there are groups. Reads an index entry a run: for workers."""
+        """The best run of each validation set, and whether there are groups. Reads an entry a run: for workers."""
         with faults(self._path):
             return self._listing.landmarks()
 

@@ -20,6 +20,8 @@ TAIL = 1 << 22
 """Bytes that are counted when a file is opened."""
 LONGEST = 1 << 16
 """Bytes of a line that are read; a longer one is cut."""
+NEAR = 1 << 12
+"""Bytes within which lines are gone through one by one."""
 MOST_NEW = 1 << 21
 """New bytes that one `refresh` counts: some 2 ms."""
 
@@ -282,7 +284,11 @@ class LogIndex:
 
 def _after_newline(block: bytes, n: int) -> int:
     """Where the text after the n-th newline begins."""
-    position = 0
+    start, end = 0, len(block)
+    while end - start > NEAR:  # counting is a hundred times faster than going from one to the next
+        middle = (start + end) // 2
+        before = block.count(b"\n", start, middle)
+        start, end, n = (middle, end, n - before) if before < n else (start, middle, n)
     for _ in range(n):
-        position = block.index(b"\n", position) + 1
-    return position
+        start = block.index(b"\n", start) + 1
+    return start

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from textual import events
+from textual.strip import Strip
 from widgets_support import Stage, lines, page
 
 from rmtui.app.widgets.log_text import shown, step_in, tone, wrapped
@@ -268,3 +269,49 @@ def test_what_a_line_says():
     assert step_in("12:01 step 412/1200 | loss=0.6") == 412 and step_in("nothing") is None
     assert shown("12:00:01 text", times=False) == "text" and shown("12 monkeys", times=False) == "12 monkeys"
     assert wrapped("长" * 10, 8) == ["长" * 4, "长" * 4, "长" * 2]
+
+
+class Painted(LogView):
+    """Keeps each row as it was painted last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.painted: dict[int, Strip] = {}
+        self.count = 0
+
+    def render_line(self, y: int) -> Strip:
+        self.painted[y] = super().render_line(y)
+        self.count += 1
+        return self.painted[y]
+
+
+async def test_rows_that_are_not_painted_anew_are_as_they_would_be(log: Path):
+    view = Painted()
+    async with Stage(view).run_test(size=(60, 12)) as pilot:
+        await pilot.pause()
+        view.open(None)
+        await pilot.pause()
+        view.open(LogIndex(log), "rank0")
+        pressed = "k k pageup j right left slash 4 2 enter n w t w G k k G ampersand 7 7 enter k j G g G F"
+        for number, key in enumerate(pressed.split()):
+            await pilot.press(key)
+            if number % 3 == 0:
+                add(
+                    log, f"step {number} a line that is longer than sixty cells, so that it takes two rows when wrapped"
+                )
+                view.poll()
+            await pilot.app.workers.wait_for_complete()
+            await until(pilot, lambda: view.painted == {y: LogView.render_line(view, y) for y in range(12)})
+
+
+async def test_a_key_that_moves_the_cursor_paints_its_rows_and_not_the_page(log: Path):
+    view = Painted()
+    async with Stage(view).run_test(size=(80, 40)) as pilot:
+        await pilot.pause()
+        view.open(LogIndex(log), "rank0")
+        await pilot.press("k")
+        await pilot.pause()
+        view.count = 0
+        await pilot.press("k")
+        await until(pilot, lambda: view.count)
+        assert view.count == 3  # the row it left, the row it came to, the status line

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from rmtui.app.widgets.log_text import shown, wrapped
 from rmtui.records.logindex import LogIndex
@@ -25,6 +26,25 @@ class Row:
     whole: str
     """The whole line, from which its tone follows."""
     first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What stands on screen: the rows, the place of the cursor (None: not shown), and what all rows are drawn with."""
+
+    rows: Sequence[Row]
+    cursor: int | None
+    drawn_with: tuple[object, ...]
+
+    def changed(self, before: Picture | None) -> Sequence[int]:
+        """Numbers of rows that are not as they were before."""
+        if before is None or before.drawn_with != self.drawn_with or not (before.rows and self.rows):
+            return range(max(len(self.rows), len(before.rows) if before else 0, 2))
+        pairs = enumerate(zip_longest(before._marked(), self._marked()))
+        return [y for y, (old, new) in pairs if old != new]
+
+    def _marked(self) -> Iterator[tuple[Row, bool]]:
+        return ((row, row.place == self.cursor) for row in self.rows)
 
 
 def compiled(pattern: str) -> re.Pattern[str]:

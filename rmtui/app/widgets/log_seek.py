@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from rmtui.app.widgets.glyphs import glyphs_of
-from rmtui.app.widgets.log_page import MOST_MATCHES, LogPage, Row
+from rmtui.app.widgets.log_page import MOST_MATCHES, LogPage
 from rmtui.app.widgets.log_text import ERROR
 from rmtui.records.logindex import LogIndex
 
@@ -38,7 +38,6 @@ class LogSeeker(Widget):
         self._page: LogPage | None = None
         self._pattern = ""
         self._said = ""
-        self._drawn: list[Row] | None = None
 
     @property
     def following(self) -> bool:
@@ -147,8 +146,8 @@ class LogSeeker(Widget):
         self._redraw()
 
     def _redraw(self) -> None:
-        self._drawn = None
-        self.refresh()
+        """Paint what changed."""
+        raise NotImplementedError
 
 
 def _another(page: LogPage) -> LogIndex:

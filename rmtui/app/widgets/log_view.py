@@ -14,7 +14,7 @@ from rmtui.app import actions
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.line_edit import LineEdit
 from rmtui.app.widgets.log_lines import LogLines
-from rmtui.app.widgets.log_page import LogPage, Row
+from rmtui.app.widgets.log_page import LogPage, Picture
 from rmtui.app.widgets.log_seek import LogSeeker, counted
 from rmtui.app.widgets.log_text import step_in
 from rmtui.app.widgets.ordered_keys import OrderedKeys
@@ -56,6 +56,7 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
         self._prompt: tuple[str, LineEdit] | None = None
         self._idle = 0
         self._paint: tuple[LogLines, Style]
+        self._picture: Picture | None = None
 
     # What the screen tells and asks
 
@@ -88,6 +89,7 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
 
     def action_move(self, by: int) -> None:
         if self._page is not None:
+            self.poll()  # a file at rest was looked at half a second ago
             self._page.move(by, self._height)
             self._told_follow()
 
@@ -104,6 +106,7 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
 
     def action_follow(self) -> None:
         if self._page is not None:
+            self.poll()
             self._page.follow(True)
             self._told_follow()
 
@@ -114,11 +117,11 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
 
     def action_aside(self, by: int) -> None:
         self._aside = max(0, self._aside + by)
-        self.refresh()
+        self._redraw()
 
     def action_ask(self, sign: str) -> None:
         self._prompt = (sign, LineEdit())
-        self.refresh()
+        self._redraw()
 
     def action_again(self, forward: bool) -> None:
         self.search(self._pattern, forward)
@@ -161,14 +164,14 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
                 self._answer(sign, edit.text)
         else:
             edit.key(event.key, event.character)
-        self.refresh()
+        self._redraw()
         return True
 
     def on_paste(self, event: events.Paste) -> None:
         if self._prompt is not None:
             self._prompt[1].insert(event.text)
             event.stop()
-            self.refresh()
+            self._redraw()
 
     def _answer(self, sign: str, text: str) -> None:
         if sign == "&":
@@ -198,6 +201,19 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
     def on_resize(self) -> None:
         self._redraw()
 
+    def _redraw(self) -> None:
+        """Only rows that changed, and the status line: a key that moves the cursor does not cost the whole page."""
+        before, self._picture = self._picture, self._pictured()
+        width, last = self.size.width, self.size.height - 1
+        self.refresh(*(Region(0, y, width, 1) for y in (*self._picture.changed(before), last)))
+
+    def _pictured(self) -> Picture:
+        page, drawn_with = self._page, (self._pattern, self._aside, self.size)
+        if page is None or not self.size:
+            return Picture((), None, drawn_with)
+        rows = page.rows(self.size.width - 1, self._height)
+        return Picture(rows, None if page.following else page.cursor, drawn_with)
+
     def render_lines(self, crop: Region) -> list[Strip]:
         """What all lines share is worked out once."""
         self._paint = (LogLines(palette_of(self), glyphs_of(self), self.size.width), self.rich_style)
@@ -208,18 +224,17 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
         if y == self.size.height - 1:
             strip = lines.prompt(*self._prompt) if self._prompt else lines.status(page, self._title, self._said)
         else:
-            if self._drawn is None:
-                self._drawn = page.rows(self.size.width - 1, self._height) if page is not None else []
-            strip = self._line(lines, self._drawn[y]) if y < len(self._drawn) else lines.words(self._empty(y))
+            picture = self._picture = self._picture or self._pictured()
+            strip = self._line(lines, picture, y) if y < len(picture.rows) else lines.words(self._empty(picture, y))
         return strip.adjust_cell_length(self.size.width).apply_style(base)
 
-    def _empty(self, y: int) -> str:
-        return self.empty_text if y == 1 and not self._drawn else ""
+    def _empty(self, picture: Picture, y: int) -> str:
+        return self.empty_text if y == 1 and not picture.rows else ""
 
-    def _line(self, lines: LogLines, row: Row) -> Strip:
-        assert self._page is not None
+    def _line(self, lines: LogLines, picture: Picture, y: int) -> Strip:
+        row = picture.rows[y]
         strip = lines.row(row, self._aside, self._pattern, self.get_component_rich_style("log-view--hit"))
-        if row.place != self._page.cursor or self._page.following:
+        if row.place != picture.cursor:
             return strip
         ground = self.get_component_rich_style("log-view--cursor")
         return strip.adjust_cell_length(self.size.width).apply_style(Style(bgcolor=ground.bgcolor))
