@@ -105,6 +105,21 @@ def run(document: Mapping[str, Any]) -> None:
         print()
         names = ("epoch", "train_loss", "val_loss", "val_acc", "val_pairs", "reward_margin")
         show([Column(name, right=True) for name in names], [_epoch_row(epoch) for epoch in epochs])
+    if document["evaluation"]:
+        print()
+        titles = (
+            "val_loss",
+            "val_acc",
+            "pairs",
+            "ties",
+            "margin",
+            "rewards",
+            "calibration",
+            "chosen shorter",
+            "length",
+        )
+        columns = [Column("evaluated"), *(Column(title, right=True) for title in titles)]
+        show(columns, [[name, *_evaluation_row(found)] for name, found in document["evaluation"].items()])
     print()
     for key, value in table.flatten(document["config"]).items():
         print(f"{key:<32}{json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value}")
@@ -145,6 +160,29 @@ def _epoch_row(epoch: Mapping[str, Any]) -> list[Cell | str]:
         UNKNOWN if pairs is None else str(pairs),
         UNKNOWN if margin is None else f"{margin:.3f}",
     ]
+
+
+def _evaluation_row(found: Mapping[str, Any]) -> list[str]:
+    """Rewards as mean ± spread; accuracy where the chosen answer is the shorter; correlation of reward and length."""
+    return [
+        loss(found["val_loss"]),
+        percent(found["val_acc"]),
+        _said(found, "{val_pairs:.0f}"),
+        _said(found, "{val_ties:.0f}"),
+        _said(found, "{reward_margin:.3f}"),
+        _said(found, "{reward_mean:.2f} ± {reward_std:.2f}"),
+        _said(found, "{calibration_error:.3f}"),
+        _said(found, "{val_acc_chosen_shorter:.1%} of {pairs_chosen_shorter:.0f}"),
+        _said(found, "{length_correlation:+.2f}"),
+    ]
+
+
+def _said(found: Mapping[str, Any], form: str) -> str:
+    """Figures in a form; a dash where one of them is not known."""
+    try:
+        return form.format(**found)
+    except TypeError:
+        return UNKNOWN
 
 
 def presets(found: Sequence[Preset]) -> None:

@@ -49,7 +49,28 @@ def show(index: Index, ref: str) -> dict[str, Any]:
     run = index.run(index.resolve(ref))
     document = as_document(run)
     document["attempts"] = [_attempt(attempt) for attempt in index.attempts(run.id)]
+    document["evaluation"] = _last_evaluation(index, run.id)
     return document
+
+
+EVALUATED = (
+    *("val_loss", "val_acc", "val_pairs", "val_ties", "reward_margin", "reward_mean", "reward_std"),
+    *("calibration_error", "val_acc_chosen_shorter", "pairs_chosen_shorter", "length_correlation"),
+)
+"""Figures of an evaluation by our own trainer, of which `val_ties` tells it from imported ones."""
+
+
+def _last_evaluation(index: Index, run_id: str) -> dict[str, dict[str, float | None]]:
+    """The newest figures of each validation set, `val` first; a set does not define all (one pair has no spread)."""
+    known = set(index.metrics(run_id))
+    prefixes = sorted(name.removesuffix("val_ties") for name in known if name.endswith("val_ties"))
+    return {
+        prefix.removesuffix("/") or "val": {
+            name: index.series_full(run_id, prefix + name)[-1][1] if prefix + name in known else None
+            for name in EVALUATED
+        }
+        for prefix in prefixes
+    }
 
 
 def as_document(run: Run) -> dict[str, Any]:

@@ -88,6 +88,31 @@ def test_show_tells_attempts_and_epochs(ws: Workspace, rmtui) -> None:
         assert part in words
 
 
+def test_show_tells_the_last_evaluation_of_each_validation_set_with_its_ties(ws: Workspace, rmtui) -> None:
+    figures = {"val_loss": 0.56, "val_acc": 0.74, "val_pairs": 200, "reward_margin": 0.25, "reward_mean": -0.1}
+    figures |= {"reward_std": 0.5, "calibration_error": 0.087, "val_acc_chosen_shorter": 0.525}
+    figures |= {"pairs_chosen_shorter": 40, "length_correlation": -0.31}
+    alone = {"val_loss": 0.5, "val_acc": 1.0, "val_pairs": 1, "val_ties": 0, "pairs_chosen_shorter": 0}
+    events = training()
+    for step, ties in ((20, 9), (60, 3)):
+        at = next(place for place, event in enumerate(events) if event.kind == "eval" and event.step == step)
+        told = events[at]
+        events[at] = Event("eval", told.t, step, told.epoch, {**figures, "val_ties": ties})
+        events.insert(at + 1, Event("eval", told.t, step, told.epoch, alone, {"set": "holdout"}))
+    make_run_folder(ws, "two-sets", events=events)
+    make_run_folder(ws, "older")
+    _, out, _ = rmtui("show", "two-sets")
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert ["val", "0.5600", "74.0%", "200", "3", "0.250", "-0.10 ± 0.50", "0.087", "52.5% of 40", "-0.31"] in lines
+    assert ["holdout", "0.5000", "100.0%", "1", "0", "–", "–", "–", "–", "–"] in lines
+    _, out, _ = rmtui("show", "two-sets", "--json")
+    evaluation = json.loads(out)["evaluation"]
+    assert list(evaluation) == ["val", "holdout"]
+    assert (evaluation["val"]["val_ties"], evaluation["holdout"]["reward_mean"]) == (3, None)
+    _, out, _ = rmtui("show", "older", "--json")
+    assert json.loads(out)["evaluation"] == {}
+
+
 def test_unknown_figures_are_null_and_never_invented(ws: Workspace, rmtui) -> None:
     code, _, _ = rmtui("init")
     _, out, _ = rmtui("show", "after", "--json")
