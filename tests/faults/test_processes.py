@@ -26,6 +26,8 @@ from rmtui.records import proc, state
 from rmtui.records.facts import State
 from rmtui.records.files import lock_held
 
+NOBODY = f"some-run-{os.getpid()}"
+"""Id of no run, for processes of ours: other tests may go on beside these."""
 REPO = str(Path(rmtui.__file__).parent.parent)
 
 
@@ -236,27 +238,27 @@ def test_a_reused_pid_is_not_the_run(ws, audit):
 
 
 def test_a_zombie_is_dead(ws):
-    env = os.environ | {proc.TAG: "some-run:1:abc"}
+    env = os.environ | {proc.TAG: f"{NOBODY}:1:abc"}
     child = subprocess.Popen([sys.executable, "-c", "pass"], env=env)
     here = proc.find(child.pid)
     kit.until(lambda: Path(f"/proc/{child.pid}/stat").read_text().split()[2] == "Z", "the zombie")
-    assert not proc.alive(here) and proc.tagged("some-run") == []
+    assert not proc.alive(here) and proc.tagged(NOBODY) == []
     child.wait()
 
 
 def test_a_process_lives_as_long_as_its_last_thread(ws):
     """Killed, the first thread is often a zombie while others still hold locks and devices."""
     first_ends = "import ctypes, signal, threading; threading.Thread(target=signal.pause).start(); "
-    env = os.environ | {proc.TAG: "some-run:1:abc", "RANK": "1"}
+    env = os.environ | {proc.TAG: f"{NOBODY}:1:abc", "RANK": "1"}
     child = subprocess.Popen([sys.executable, "-c", f"{first_ends}ctypes.CDLL(None).pthread_exit(None)"], env=env)
     try:
         here = proc.find(child.pid)
         kit.until(lambda: Path(f"/proc/{child.pid}/stat").read_text().split()[2] == "Z", "the first thread's end")
         assert proc.alive(here) and proc.state_letter(here) == "S"
-        (found,) = proc.tagged("some-run")
+        (found,) = proc.tagged(NOBODY)
         assert (found.proc, found.rank) == (here, 1)
         kit.kill(here)
-        assert proc.tagged("some-run") == []
+        assert proc.tagged(NOBODY) == []
     finally:
         child.kill()
         child.wait()

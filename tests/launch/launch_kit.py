@@ -12,7 +12,7 @@ from typing import Any
 
 from rmtui import workspace
 from rmtui.launch import slots
-from rmtui.operations import launch
+from rmtui.operations import launch, runs
 from rmtui.records import proc, state
 from rmtui.records.facts import State, Status
 from rmtui.records.files import write_json, write_toml
@@ -26,7 +26,8 @@ PATIENCE = 90.0
 
 
 def make_workspace(root: Path, settings: str = "") -> Workspace:
-    ws = workspace.create(root / "ws")
+    """As `rmtui init --bare` leaves one, its index made; each supervisor would else start another process for it."""
+    ws = runs.init(root / "ws", bare=True)
     (ws.root / "workspace.toml").write_text(settings)
     return workspace.open_workspace(ws.root)
 

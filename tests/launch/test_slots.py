@@ -52,12 +52,14 @@ def test_foreign_processes_make_a_gpu_taken(ws):
 
 
 def test_a_process_that_carries_a_slot_keeps_it_without_a_lock(ws):
-    env = os.environ | {proc.TAG: "20260101-000000-aaaa:1:ff", proc.SLOTS: "gpu-GPU-0000,gpu-GPU-0001"}
+    mine = [dataclasses.replace(each, uuid=f"{each.uuid}-{os.getpid()}") for each in FOUR]
+    slots_taken = ",".join(f"gpu-{each.uuid}" for each in mine[:2])
+    env = os.environ | {proc.TAG: f"some-run-{os.getpid()}:1:ff", proc.SLOTS: slots_taken}
     orphan = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], env=env)
     try:
-        kit.until(lambda: proc.tagged("20260101-000000-aaaa"), "the orphan")
-        assert slots.take(ws, gpu(3), look=look) is None
-        assert slots.take(ws, gpu(2), look=look).devices == ("GPU-0002", "GPU-0003")
+        kit.until(lambda: proc.tagged(f"some-run-{os.getpid()}"), "the orphan")
+        assert slots.take(ws, gpu(3), look=lambda: mine) is None
+        assert slots.take(ws, gpu(2), look=lambda: mine).devices == tuple(each.uuid for each in mine[2:])
     finally:
         orphan.kill()
         orphan.wait()

@@ -13,6 +13,7 @@ from rmtui.errors import UserError
 from rmtui.operations import resume, stop
 from rmtui.records import proc, state
 from rmtui.records.facts import State
+from rmtui.records.files import lock_held
 
 
 @pytest.fixture
@@ -65,10 +66,10 @@ def test_an_attempt_that_is_held_is_starting_then_running(run):
 
 def test_readers_do_not_disturb_each_other_or_the_holder(run):
     made, lock = run.new_attempt(1)
-    assert all(kit.lock_held(made.lock) for _ in range(50))
+    assert all(lock_held(made.lock) for _ in range(50))
     os.close(lock)
     with ThreadPoolExecutor(4) as readers:
-        seen = readers.map(lambda _: [kit.lock_held(made.lock) for _ in range(500)], range(4))
+        seen = readers.map(lambda _: [lock_held(made.lock) for _ in range(500)], range(4))
     assert not any(map(any, seen)), "a reader must not take another reader for the holder"
 
 
