@@ -84,7 +84,9 @@ def _queue(args: argparse.Namespace) -> int:
             raise UserError(f"{args.move[1]} is no place", remedy="write it like --move RUN 1")
         queue.move(ws, _find(ws, args.move[0]), int(args.move[1]))
     if args.remove:
-        stop.stop(ws, _find(ws, args.remove))
+        run = _find(ws, args.remove)
+        queue.check_waits(ws, run)
+        stop.stop(ws, run)
     if args.start:
         queue.start_again(ws)
     places = queue.places(ws)

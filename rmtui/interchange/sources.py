@@ -135,21 +135,21 @@ def _jobs(found: Found) -> Iterator[_Read]:
     for path in found.states:
         yield partial(_one, trainer_state.read_state, path)
     for path in found.tables:
-        yield partial(_one, tables.read_table, path)
+        yield partial(_several, tables.read_table, path)
     for path in found.exports:
         yield partial(own.read_export, path)
     for parts in tensorboard.folders(found.events):
         yield partial(_one, tensorboard.read_events, parts)
     for parts in logs.families(found.logs):
-        yield partial(_several, parts)
+        yield partial(_several, logs.read_logs, parts)
 
 
 def _one(read: Callable[[_T], Foreign], source: _T) -> list[tuple[Foreign, None]]:
     return [(read(source), None)]
 
 
-def _several(parts: Sequence[Path]) -> list[tuple[Foreign, None]]:
-    return [(run, None) for run in logs.read_logs(parts)]
+def _several(read: Callable[[_T], list[Foreign]], source: _T) -> list[tuple[Foreign, None]]:
+    return [(run, None) for run in read(source)]
 
 
 def _with_yaml(runs: list[Foreign], yamls: Sequence[Path]) -> Iterator[Foreign]:

@@ -14,21 +14,44 @@ from rmtui.interchange.text import identity, lines
 
 _STEPS = ("step", "_step", "global_step", "train/global_step", "trainer/global_step")
 _TIMES = ("time", "wall time", "_timestamp")
+_RUNS = ("run", "run_id", "run id", "run_name", "run name")
 _EPOCHS = ("epoch", "train/epoch")
 
 
-def read_table(path: Path) -> Foreign:
-    """One run out of a CSV file. Raises UserError where it has no column that says step or epoch."""
+def read_table(path: Path) -> list[Foreign]:
+    """The runs in a CSV file, several where a column says which run a row belongs to.
+
+    Raises UserError where it has no column that says step or epoch.
+    """
     rows = list(_rows(path))
     header = {name.strip().lower() for name in (rows[0] if rows else {})}
     if not header & {*_STEPS, *_EPOCHS}:
         raise UserError(f"cannot read {path}", "no column is named step or epoch", "name one of them in the first line")
+    digest = identity(path)
+    runs = _by_run(rows)
+    return [
+        _run(path, name if len(runs) > 1 else path.stem, f"{digest}:{name}" if len(runs) > 1 else digest, own)
+        for name, own in runs.items()
+    ]
+
+
+def _by_run(rows: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+    """Rows under the name of their run, without the columns that say it."""
+    runs: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        said = next((text for column, text in row.items() if column.strip().lower() in _RUNS), "")
+        own = {column: text for column, text in row.items() if column.strip().lower() not in _RUNS}
+        runs.setdefault(said.strip(), []).append(own)
+    return runs
+
+
+def _run(path: Path, name: str, digest: str, rows: list[dict[str, str]]) -> Foreign:
     series, by_epoch, unread = _gather(rows)
     return Foreign(
-        name=path.stem,
+        name=name or path.stem,
         origin=path,
         kind="csv",
-        identity=identity(path),
+        identity=digest,
         epochs=rows_to_epochs(by_epoch) or epochs_of(series),
         series=series,
         created=path.stat().st_mtime,

@@ -56,10 +56,20 @@ def move(ws: Workspace, run_id: str, place: int) -> None:
         line = _waiting(ws)
         mine = next((ticket for ticket in line if ticket.run == run_id), None)
         if mine is None:
-            raise UserError(f"{run_id} does not wait", "it has no place in the queue", "see: rmtui queue")
+            raise _no_place(run_id)
         rest = [ticket for ticket in line if ticket.run != run_id]
         at = min(max(place, 1), len(line)) - 1
         tickets.write(ws.queue, dataclasses.replace(mine, order=_between(rest, at)))
+
+
+def check_waits(ws: Workspace, run_id: str) -> None:
+    """UserError if the run has no place in the queue: whoever takes one out of it means to stop no training."""
+    if all(ticket.run != run_id for ticket in _waiting(ws)):
+        raise _no_place(run_id)
+
+
+def _no_place(run_id: str) -> UserError:
+    return UserError(f"{run_id} does not wait", "it has no place in the queue", "see: rmtui queue")
 
 
 def _between(rest: list[tickets.Ticket], at: int) -> float:

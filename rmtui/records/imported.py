@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rmtui.records import ingest
 from rmtui.records.facts import Epoch
 from rmtui.records.folder import RunFolder
 from rmtui.records.reading import EPOCH_FIGURES
-from rmtui.records.sqlite import Connection, faults, open_database
+from rmtui.records.sqlite import Connection, DatabaseError, faults, open_database
+from rmtui.records.sync import run_ids
 from rmtui.workspace import Workspace
 from trainer.events import Event, EventWriter, encode, read_all
 
@@ -36,16 +38,34 @@ def add_imported(
         with faults(ws.database):
             if (known := _same(connection, ws, origin.get("digest"))) is not None:
                 return known
-            folder = _write(ws, spec, epochs, series, origin)
+        folder = _write(ws, spec, epochs, series, origin)
+        with suppress(DatabaseError), faults(ws.database):  # the folder has the truth; the next sync reads it
             ingest.refresh(connection, folder)
-            return folder.id
+        return folder.id
     finally:
         connection.close()
 
 
 def _same(connection: Connection, ws: Workspace, digest: str | None) -> str | None:
     rows = connection.execute("SELECT id FROM runs WHERE origin = ? ORDER BY n", (digest,)).fetchall()
-    return next((run_id for (run_id,) in rows if (ws.runs / run_id).is_dir()), None)
+    indexed = next((run_id for (run_id,) in rows if (ws.runs / run_id).is_dir()), None)
+    return indexed or _not_yet_indexed(connection, ws, digest)
+
+
+def _not_yet_indexed(connection: Connection, ws: Workspace, digest: str | None) -> str | None:
+    """The same among the folders that an import wrote and could not index: it was cut off, or the index was locked."""
+    there = run_ids(ws.runs)
+    (known,) = connection.execute("SELECT count(*) FROM runs").fetchone()
+    if digest is None or len(there) == known:
+        return None
+    new = set(there) - {run_id for (run_id,) in connection.execute("SELECT id FROM runs")}
+    same = (run_id for run_id in sorted(new) if _digest_of(RunFolder(ws.runs / run_id)) == digest)
+    return next(same, None)
+
+
+def _digest_of(folder: RunFolder) -> object:
+    origin = folder.spec().get("origin")
+    return origin.get("digest") if isinstance(origin, Mapping) else None
 
 
 def _write(

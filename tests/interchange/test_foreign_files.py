@@ -95,9 +95,20 @@ def test_a_torn_event_file_keeps_what_was_whole(tmp_path: Path) -> None:
 def test_a_table_by_epoch_and_a_table_by_step(tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_text("epoch,train_loss,val_acc\n1,0.9,68\n2,0.7,0.71\n")
     (tmp_path / "s.csv").write_text("Wall time,Step,Value\n1000,1,0.7\n1001,2,0.6\n")
-    by_epoch = tables.read_table(tmp_path / "e.csv")
+    (by_epoch,) = tables.read_table(tmp_path / "e.csv")
     assert [(e.train_loss, e.val_acc) for e in by_epoch.epochs] == [(0.9, 0.68), (0.7, 0.71)]
-    assert list(tables.read_table(tmp_path / "s.csv").series["loss"]) == [(1.0, 0.7, 1000.0), (2.0, 0.6, 1001.0)]
+    (by_step,) = tables.read_table(tmp_path / "s.csv")
+    assert list(by_step.series["loss"]) == [(1.0, 0.7, 1000.0), (2.0, 0.6, 1001.0)]
+
+
+def test_a_table_of_several_runs_is_several_runs(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("run,step,loss,val_acc\nA,1,0.7,\nB,1,0.9,\nA,2,0.6,0.7\n")
+    first, second = tables.read_table(tmp_path / "r.csv")
+    assert (first.name, second.name) == ("A", "B")
+    assert [point[:2] for point in first.series["loss"]] == [(1.0, 0.7), (2.0, 0.6)]
+    assert [point[:2] for point in second.series["loss"]] == [(1.0, 0.9)]
+    assert first.identity != second.identity
+    assert not first.notes
 
 
 def test_a_table_without_step_or_epoch_is_refused_in_words(tmp_path: Path) -> None:

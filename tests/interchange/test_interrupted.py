@@ -10,6 +10,8 @@ import pytest
 from support import make_run_folder, make_workspace
 
 from rmtui.cli import main
+from rmtui.records import sqlite
+from rmtui.records.sync import run_ids
 from rmtui.workspace import Workspace
 
 LOG = "Epoch 1: train_loss=0.67, val_loss=0.61, val_acc=71%\n"
@@ -58,6 +60,23 @@ def test_an_import_leaves_nothing_and_is_made_up_for(
     capsys.readouterr()
     assert main(["-C", str(ws.root), "show", "helpful_1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["epochs"][0]["val_loss"] == 0.61
+
+
+def test_an_import_into_a_locked_index_is_no_failure_and_no_second_run(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sqlite, "PATIENCE", 0.1)
+    log = tmp_path / "helpful_1.log"
+    log.write_text(LOG)
+    words = ["-C", str(ws.root), "import", str(log), "--json"]
+    holder = sqlite.open_database(ws.database)
+    with sqlite.write(holder):
+        assert main(words) == 0
+        assert main(words) == 0
+    holder.close()
+    assert main(words) == 0
+    assert len(run_ids(ws.runs)) == 1
+    assert main(["-C", str(ws.root), "show", "helpful_1"]) == 0
 
 
 def test_an_own_export_that_was_half_imported_is_completed(

@@ -11,6 +11,7 @@ import launch_kit as kit
 import pytest
 
 from rmtui.records.facts import State
+from rmtui.records.state import status
 
 
 def rmtui(ws, *words: str) -> subprocess.CompletedProcess[str]:
@@ -19,7 +20,7 @@ def rmtui(ws, *words: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=200,
+        timeout=560,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
 
@@ -32,6 +33,9 @@ def test_stop_and_queue(ws):
     listed = json.loads(rmtui(ws, "queue", "--json").stdout)
     assert [(place["id"], place["place"]) for place in listed] == [(third.id, 1), (second.id, 2)]
     assert rmtui(ws, "queue", "--remove", second.id).returncode == 0
+    refused = rmtui(ws, "queue", "--remove", first.id)
+    assert refused.returncode == 2 and "does not wait" in refused.stderr
+    assert status(first).state == State.RUNNING, "it trains on"
     stopped = rmtui(ws, "stop", first.id, "--wait", "--json")
     assert (stopped.returncode, json.loads(stopped.stdout)["state"]) == (0, "stopped")
     assert kit.until_ended(third).state == State.FINISHED
@@ -100,6 +104,7 @@ use_cpu: false
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_accelerates_own_configuration_is_passed_through_and_rmtuis_figures_count(ws):
     tiny_workspace(ws)
     (ws.root / "acc.yaml").write_text(ACCELERATE_YAML.format(kind="MULTI_GPU"))
@@ -108,7 +113,7 @@ def test_accelerates_own_configuration_is_passed_through_and_rmtuis_figures_coun
         [sys.executable, "-m", "rmtui", "-C", str(ws.root), "launch", "A", *words, "--wait"],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=560,
         cwd=ws.root,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
@@ -127,6 +132,7 @@ def test_a_configuration_of_accelerate_that_is_not_there_is_told(ws):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_two_real_ranks_train_and_seeds_queue_behind_each_other(ws):
     tiny_workspace(ws)
     done = rmtui(ws, "launch", "A", "--set", "num_epochs=1", "--seeds", "1,2", "--tag", "night", "--wait")
