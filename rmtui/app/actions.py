@@ -128,6 +128,13 @@ ACTIONS: tuple[Action, ...] = (
     Action("compare.copy", "y", "copy", "Copy the comparison as Markdown", footer=True),
     Action("advice.take", "enter", "try it", "Open a form with the advised values filled in", footer=True),
     Action(
+        "advice.why",
+        "w",
+        "why",
+        "Go through the readings that the advice rests on; from a reading to its advice",
+        footer=True,
+    ),
+    Action(
         "advice.evaluate", "V", "evaluate", "Confirm val_acc: score the best checkpoint on its validation pairs now"
     ),
     Action("advice.silence", "s", "silence", "Say this no more for this run", footer=True),

@@ -18,7 +18,10 @@ from trainer.config import figure
 LANGS = ("en", "zh")
 
 
-_FILES = {"check": "datacheck/catalog.toml", "kind": "datacheck/catalog.toml", "report": "datacheck/catalog.toml"}
+_FILES = {
+    **dict.fromkeys(("check", "kind", "report"), "datacheck/catalog.toml"),
+    **dict.fromkeys(("title", "phrase"), "titles.toml"),
+}
 """Sections that lie in a file of their own, so that only who speaks of data reads it; all others: catalog.toml."""
 _MAIN = "catalog.toml"
 
@@ -57,6 +60,20 @@ def text(item: Reading | Advice, lang: str = "en") -> str:
         then = say("word.then", lang, changes=changes) if changes else ""
         return say(f"advice.{item.id}", lang, **item.figures, changes=changes, then=then)
     return say(f"reading.{item.id}", lang, **_composed(item.figures, lang))
+
+
+def title(name: str, lang: str = "en") -> str:
+    """What a reading or an advice is called; an id that is not known stands for itself."""
+    entry = _read(_FILES["title"]).get(f"title.{name}")
+    return entry[lang] if entry else name
+
+
+def titled(item: Reading, lang: str = "en") -> str:
+    """The title of a reading with the figures that it rests on: `val_acc fell (against A-1 73.1 % → 70.2 %)`."""
+    pattern = _read(_FILES["title"])[f"title.{item.id}"]["figures"]
+    figures = _FORMAT.vformat(pattern, (), _composed(item.figures, lang)).strip()
+    name = title(item.id, lang)
+    return say("phrase.title_figures", lang, title=name, figures=figures) if figures else name
 
 
 def reason(item: Advice, lang: str = "en") -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rmtui.guide.catalog import bound_text, say, value_text
+from rmtui.guide.catalog import bound_text, say, title, value_text
 from rmtui.guide.tables import width
 
 GLYPHS = {"error": "✗", "warning": "▲", "info": "·", "good": "✓"}
@@ -23,18 +23,22 @@ def advice_text(document: Mapping[str, Any], lang: str) -> str:
         _block(say("heading.path", lang), _path(document)),
         _block(say("heading.expectations", lang), _expectations(document)),
         _block(say("heading.forecasts", lang), _forecasts(document)),
-        _block(say("heading.silenced", lang), [f"  {silenced_text(row, lang)}" for row in document["silenced"]]),
+        _block(
+            say("heading.silenced", lang),
+            [f"  {silenced_text(row, lang)} [{clean(row['id'])}]" for row in document["silenced"]],
+        ),
     ]
     return "\n\n".join(block for block in blocks if block)
 
 
 def silenced_text(row: Mapping[str, Any], lang: str) -> str:
-    """`train_loss_fell (this run, 2026-11-22, anna)`: what is silenced, for what, since when and by whom."""
+    """`train_loss fell (this run, 2026-11-22, anna)`: what is silenced, for what, since when and by whom."""
+    name = title(clean(row["id"]), lang)
     scope = say(f"silence.{row['scope']}", lang)
     if row["t"] is None:
-        return f"{clean(row['id'])} ({scope})"
+        return f"{name} ({scope})"
     when = time.strftime("%Y-%m-%d", time.localtime(row["t"]))
-    return f"{clean(row['id'])} ({say('silence.by', lang, scope=scope, when=when, by=clean(row['by']) or '?')})"
+    return f"{name} ({say('silence.by', lang, scope=scope, when=when, by=clean(row['by']) or '?')})"
 
 
 def _block(heading: str, lines: Iterator[str] | Sequence[str]) -> str:
@@ -62,8 +66,8 @@ def _advice(document: Mapping[str, Any], lang: str) -> Iterator[str]:
                 for metric, (low, high) in row["expected"].items()
             )
             yield f"     {say('heading.expected', lang)}: {ranges}"
-        if row["because"]:
-            yield f"     {say('heading.because', lang)}: {', '.join(row['because'])}"
+        if row["because_titles"]:
+            yield f"     {say('heading.because', lang)}: {' · '.join(row['because_titles'])}"
 
 
 def _path(document: Mapping[str, Any]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.guide import advice, expectations, forecast, path, readings
-from rmtui.guide.catalog import bound_text, metric_text, reason, say, text
+from rmtui.guide.catalog import bound_text, metric_text, reason, say, text, titled
 from rmtui.guide.comparison import reading_document
 from rmtui.guide.expectations import Judgement
 from rmtui.guide.forecast import Forecast, Record
@@ -80,6 +80,7 @@ def _advice(item: Advice, subject: Subject, said: Sequence[Reading], lang: str) 
         "difference": advice.difference(item, subject),
         "expected": dict(item.expected),
         "because": list(item.because),
+        "because_titles": [titled(found, lang) for found in said if found.id in item.because],
         "because_text": [text(found, lang) for found in said if found.id in item.because],
         "action": item.action if item.changes or item.action != "form" else "none",
         "own": item.own,

@@ -67,8 +67,8 @@ async def test_what_is_silenced_is_listed_with_its_record_and_said_again_on_ente
     silence.silence(ws, "one", "val_loss_fell")
     async with advice_of(ws, run) as (pilot, screen):
         lines = await shown(pilot, screen)
-        assert not any("val_loss fell" in line for line in lines)
-        assert "val_loss_fell (this run, 20" in lines[-1]
+        assert not any("val_loss fell" in line for line in lines[:-1])
+        assert "val_loss fell (this run, 20" in lines[-1]
         screen.query_one(OptionList).highlighted = len(lines) - 1
         screen.action_take()
         for _ in range(400):
@@ -90,6 +90,30 @@ async def test_a_reading_of_the_epochs_and_of_the_run_before_are_both_shown(ws):
         run = index.run(index.resolve("second"))
     async with advice_of(ws, run) as (pilot, screen):
         lines = await shown(pilot, screen)
-    assert sum("train_loss fell" in line for line in lines) == 2
+    assert sum("train_loss fell" in line and "rests on" not in line for line in lines) == 2
     pointed = [line for line in lines if "Try A first" in line or "Is A good enough" in line]
     assert len(pointed) == 2
+
+
+async def test_an_advice_names_what_it_rests_on_in_words_and_leads_there_and_back(ws):
+    run = one_run(ws)
+    async with advice_of(ws, run) as (pilot, screen):
+        lines = await shown(pilot, screen)
+        items = screen.query_one(OptionList)
+        step = next(step for step in screen._document["advice"] if len(step["because"]) > 1)
+        items.highlighted = items.get_option_index(f"advice-{step['id']}")
+        said = lines[items.highlighted]
+        assert not any(name in line for name in step["because"] for line in lines)
+        assert all(words.split(" (")[0] in " ".join(said.split()) for words in step["because_titles"])
+        passed = []
+        for _ in range(20):
+            await pilot.press("w")
+            kind, name, *_ = items.get_option_at_index(items.highlighted).id.split("-")
+            passed.append(name)
+            if kind == "advice":
+                break
+        assert set(passed[:-1]) == set(step["because"]) and passed[-1] == step["id"]
+        resting = next(place for place, line in enumerate(lines) if "The gap val_loss" in line)
+        items.highlighted = resting
+        await pilot.press("enter")
+        assert items.highlighted == resting

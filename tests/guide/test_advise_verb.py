@@ -82,11 +82,12 @@ def test_what_is_silenced_is_told_with_scope_day_and_person(ws, capsys):
     make_run_folder(ws, "one")
     silence.silence(ws, "one", "train_loss_fell")
     silence.silence(ws, "one", "more_epochs", always=True)
+    titles = {"en": ("train_loss fell", "more epochs"), "zh": ("train_loss 下降", "更多轮数")}
     for lang, scopes in (("en", ("this run", "every run")), ("zh", ("本次运行", "所有运行"))):
         assert main(["-C", str(ws.root), "advise", "one", "--lang", lang]) == 0
         page = capsys.readouterr().out
-        for name, scope in zip(("train_loss_fell", "more_epochs"), scopes, strict=True):
-            assert re.search(rf"{name} \({scope}[,，] ?20\d\d-\d\d-\d\d[,，] ?\S+\)", page), page
+        for name, title, scope in zip(("train_loss_fell", "more_epochs"), titles[lang], scopes, strict=True):
+            assert re.search(rf"{title} \({scope}[,，] ?20\d\d-\d\d-\d\d[,，] ?\S+\) \[{name}\]", page), page
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ def ids_in_code():
 def test_each_entry_is_there_in_both_languages_with_the_same_figures(key):
     entry = ENTRIES[key]
     wanted = {"en", "zh", "why_en", "why_zh"} if key.startswith(("advice.", "kind.")) else {"en", "zh"}
+    wanted |= {"figures"} if key.startswith("title.") else set()
     assert set(entry) == wanted
     for one, other in (("en", "zh"), ("why_en", "why_zh")):
         if one in entry:
@@ -63,6 +64,13 @@ def test_every_id_that_code_says_has_its_sentence_and_every_sentence_is_said():
         key for key in ENTRIES if key.startswith(("reading.", "advice.")) and f'"{key.partition(".")[2]}"' not in source
     ]
     assert unsaid == []
+
+
+def test_everything_that_is_said_has_a_title_with_figures_of_its_sentence():
+    ids = {key.partition(".")[2]: key for key in ENTRIES if key.startswith(("reading.", "advice."))}
+    assert {f"title.{name}" for name in ids} == {key for key in ENTRIES if key.startswith("title.")}
+    for name, key in ids.items():
+        assert placeholders(ENTRIES[f"title.{name}"]["figures"]) <= placeholders(ENTRIES[key]["en"])
 
 
 @pytest.mark.parametrize(

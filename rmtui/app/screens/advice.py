@@ -20,7 +20,7 @@ from rmtui.app.widgets import figures
 from rmtui.app.widgets.choices import Choices, hanging
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
-from rmtui.guide.catalog import bound_text, say, value_text
+from rmtui.guide.catalog import bound_text, say, title, value_text
 from rmtui.guide.written import silenced_text
 from rmtui.records.facts import Run
 
@@ -46,6 +46,8 @@ class AdviceScreen(RunActions):
         super().__init__()
         self._run = run
         self._document: dict[str, Any] = {}
+        self._asked = ""
+        """The advice whose readings the cursor goes through."""
 
     def compose(self) -> ComposeResult:
         yield TopBar()
@@ -56,11 +58,6 @@ class AdviceScreen(RunActions):
         return self._run
 
     def on_mount(self) -> None:
-        self.query_one(TopBar).tell(
-            self._said("advice_of", run=self._run.name),
-            "",
-            f"preset {self._run.preset}" if self._run.preset else "",
-        )
         self._fetch()
 
     def language_changed(self) -> None:
@@ -71,6 +68,8 @@ class AdviceScreen(RunActions):
 
     def _fetch(self) -> None:
         ws, run, lang = self.ws, self._run, self.rmtui.lang
+        preset = f"preset {run.preset}" if run.preset else ""
+        self.query_one(TopBar).tell(self._said("advice_of", run=run.name), "", preset)
 
         def job() -> Advised:
             from rmtui.operations.advise import advise
@@ -118,8 +117,10 @@ class AdviceScreen(RunActions):
         palette, glyphs = palette_of(self), glyphs_of(self)
         words = Text(overflow="fold").append(f"{figures.clean(step['text'])}\n", "bold")
         words.append(figures.clean(step["why"]))
-        because = self._said("because", ids=", ".join(step["because"])) if step["because"] else ""
-        words.append(f"  {because}\n", palette.quiet)
+        words.append("\n")
+        if step["because_titles"]:
+            said = " · ".join(map(figures.clean, step["because_titles"]))
+            words.append(f"{self._said('because', readings=said)}\n", palette.quiet)
         for change in step["difference"]:
             key = change["key"]
             said = f"{value_text(key, change['from'])} {glyphs.arrow} {value_text(key, change['to'])}"
@@ -139,7 +140,6 @@ class AdviceScreen(RunActions):
         words = Text(figures.clean(reading["text"]))
         if reading["own"]:
             words.append(f" ({say('word.own', self.rmtui.lang)})")
-        words.append(f" [{reading['id']}]", palette_of(self).quiet)
         return hanging((lead, words))
 
     def _expectations(self) -> Iterator[Option]:
@@ -172,6 +172,17 @@ class AdviceScreen(RunActions):
         kind, name, *_ = (items.get_option_at_index(items.highlighted).id or "-").split("-")
         return kind, name
 
+    def offers(self, action: str) -> bool:
+        """What the line under the cursor has a use for."""
+        kind, _ = self._chosen()
+        return action not in ("take", "why") or kind in (
+            ("advice", "silenced") if action == "take" else ("advice", "reading")
+        )
+
+    @on(Choices.OptionHighlighted)
+    def _moved(self) -> None:
+        self.query_one(KeyLine).renew()
+
     @on(Choices.OptionSelected)
     def _selected(self) -> None:
         self.action_take()
@@ -180,9 +191,14 @@ class AdviceScreen(RunActions):
         kind, name = self._chosen()
         if kind == "silenced":
             self._say_again(name)
-            return
+        elif kind == "reading":
+            self.action_why()
+        elif kind == "advice":
+            self._take(name)
+
+    def _take(self, name: str) -> None:
         step = next((step for step in self._document.get("advice", ()) if step["id"] == name), None)
-        if kind != "advice" or step is None:
+        if step is None:
             return
         if step["action"] == "form":
             from rmtui.app.screens.form import FormScreen
@@ -195,6 +211,36 @@ class AdviceScreen(RunActions):
         else:
             self.say(step["text"])
 
+    def action_why(self) -> None:
+        """From an advice to the readings that it rests on, one after the other, and back to it."""
+        kind, name = self._chosen()
+        if kind == "advice":
+            self._asked = name
+        rests = {step["id"]: step["because"] for step in self._document.get("advice", ())}
+        if kind == "reading" and name not in rests.get(self._asked, ()):
+            self._asked = next((step for step, ids in rests.items() if name in ids), "")
+            if not self._asked:
+                self.say(self._said("rests_on_none"))
+                return
+            self._go_to(f"advice-{self._asked}")
+            return
+        items = self.query_one(Choices)
+        places = [
+            place
+            for place, option in enumerate(items.options)
+            if (option.id or "").startswith("reading-")
+            and (option.id or "").split("-")[1] in rests.get(self._asked, ())
+        ]
+        after = [place for place in places if kind == "advice" or place > (items.highlighted or 0)]
+        if after:
+            items.highlighted = after[0]
+        elif self._asked:
+            self._go_to(f"advice-{self._asked}")
+
+    def _go_to(self, option: str) -> None:
+        items = self.query_one(Choices)
+        items.highlighted = items.get_option_index(option)
+
     def action_silence(self) -> None:
         self._silence(False)
 
@@ -206,7 +252,8 @@ class AdviceScreen(RunActions):
         if kind not in ("advice", "reading"):
             return
         run = self._run
-        said = self._said("silenced_always" if always else "silenced_run", item=name, run=run.name)
+        item = title(name, self.rmtui.lang)
+        said = self._said("silenced_always" if always else "silenced_run", item=item, run=run.name)
 
         def job() -> str:
             from rmtui.operations.silence import silence
@@ -217,7 +264,7 @@ class AdviceScreen(RunActions):
         self._do("silence", job)
 
     def _say_again(self, name: str) -> None:
-        run, said = self._run, self._said("said_again", item=name)
+        run, said = self._run, self._said("said_again", item=title(name, self.rmtui.lang))
 
         def job() -> str:
             from rmtui.operations.silence import unsilence
