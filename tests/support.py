@@ -18,6 +18,8 @@ from trainer.events import Event, encode
 REPO = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPO.parent / "shared" / "data"
 """Real preference data beside a checkout; absent on most machines."""
+PATIENCE = 90.0
+"""Seconds that a test waits for what it expects, at most: on a busy machine the app may need half of it to start."""
 START = 1_760_000_000.0
 """Unix time of the first fabricated run."""
 
@@ -27,7 +29,7 @@ def make_workspace(path: Path) -> Workspace:
     return create(path)
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 30.0, every: float = 0.02) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE, every: float = 0.02) -> Any:
     """Poll until `condition` gives something true, and return it; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

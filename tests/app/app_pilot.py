@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import support
 from textual.pilot import Pilot
 
 from rmtui.app.app import RmtuiApp
@@ -35,7 +36,7 @@ def table(pilot: Pilot[Any]) -> RunTable:
     return pilot.app.screen.query_one(RunTable)
 
 
-async def until(pilot: Pilot[Any], condition: Callable[[], Any], seconds: float = 20) -> Any:
+async def until(pilot: Pilot[Any], condition: Callable[[], Any], seconds: float = support.PATIENCE) -> Any:
     """Let the app work until the condition gives something true, and return it."""
     deadline = time.monotonic() + seconds
     while True:

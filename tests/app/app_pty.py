@@ -53,7 +53,7 @@ class Pty:
         self.seen += found
         return found
 
-    def sees(self, words: str, seconds: float = 30) -> None:
+    def sees(self, words: str, seconds: float = support.PATIENCE) -> None:
         """Read until these words stand on a screen that was drawn whole: only changed cells are sent otherwise."""
 
         def there() -> bool:
@@ -72,7 +72,7 @@ class Pty:
     def press(self, keys: str) -> None:
         os.write(self.master, keys.encode())
 
-    def ends(self, seconds: float = 20) -> int:
+    def ends(self, seconds: float = support.PATIENCE) -> int:
         """Its exit code, once it has ended; everything that it wrote is in `seen`."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:

@@ -60,7 +60,7 @@ class Terminal:
     def screen(self, colours: bool = False) -> str:
         return self.tmux("capture-pane", "-p", *(["-e"] if colours else []))
 
-    def sees(self, *words: str, seconds: float = 60) -> str:
+    def sees(self, *words: str, seconds: float = support.PATIENCE) -> str:
         try:
             support.wait_until(lambda: all(word in self.screen() for word in words), seconds)
         except AssertionError:

@@ -188,10 +188,11 @@ def test_the_app_killed_and_its_terminal_closed(ws, audit):
         "run = kit.start(workspace.open_workspace(Path(sys.argv[1])), steps=3, hold_at=2)\n"
         "print(run.id, flush=True); signal.pause()\n"
     )
+    here = Path(kit.__file__).parent
     for how in ("kill", "close"):
         master, slave = pty.openpty()
         app = subprocess.Popen(
-            [sys.executable, "-c", script, str(ws.root), str(Path(kit.__file__).parent), REPO],
+            [sys.executable, "-c", script, str(ws.root), str(here), str(here.parent), REPO],
             stdin=slave,
             stdout=slave,
             stderr=slave,

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import support
+
 from rmtui import workspace
 from rmtui.launch import slots
 from rmtui.operations import launch, runs
@@ -22,7 +24,6 @@ from rmtui.workspace import Workspace
 __all__ = ["RunFolder", "State", "Status", "launch", "proc", "slots", "state", "write_json", "write_toml"]
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
-PATIENCE = 90.0
 
 
 def make_workspace(root: Path, settings: str = "") -> Workspace:
@@ -57,7 +58,7 @@ def start(ws: Workspace, launcher: str = "direct", processes: int = 1, grace: fl
     return run
 
 
-def until(condition: Callable[[], Any], what: str = "", seconds: float = PATIENCE) -> Any:
+def until(condition: Callable[[], Any], what: str = "", seconds: float = support.PATIENCE) -> Any:
     """Wait for a condition to hold; fails with words when it does not in time."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

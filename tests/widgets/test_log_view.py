@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import support
 from textual import events
 from textual.strip import Strip
 from widgets_support import Stage, lines, page
@@ -28,7 +29,7 @@ def add(path: Path, *rows: str) -> None:
         file.write("".join(f"{row}\n" for row in rows))
 
 
-async def until(pilot, condition, seconds: float = 20.0) -> None:
+async def until(pilot, condition, seconds: float = support.PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come"

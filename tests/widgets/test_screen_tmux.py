@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import support
 
 HERE = Path(__file__).resolve().parent
 pytestmark = [
@@ -50,7 +51,7 @@ class Pair:
 
     def agree(self, *contains: str, gone: str = "\0") -> None:
         """Both show the same, and these texts with it."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + support.PATIENCE
         while time.monotonic() < deadline:
             plain, shadow = self.screen("plain"), self.screen("shadow")
             if plain == shadow and all(text in plain for text in contains) and gone not in plain:
