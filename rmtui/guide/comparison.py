@@ -16,9 +16,12 @@ from rmtui.guide.statistics import wilson
 from rmtui.guide.subject import Change, Reading, Subject, common_epoch, figure
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 from rmtui.guide.verdict import Rewards
+from rmtui.records.facts import Run
 from trainer.config import flatten
 
 MOST = 6
+OTHER_SET = "other_set"
+"""In place of a verdict: the figures are of other pairs."""
 PLACES = ("data.train", "data.val", "data.extra_val")
 """Where files lie is no difference between configurations; their fingerprints are."""
 
@@ -126,7 +129,10 @@ def _change(metric: str, first: float | None, last: float | None, verdict: str |
 
 
 def _words(first: Entry, other: Entry, paired: Mapping[str, Any]) -> dict[str, str]:
-    """Metric → better, worse or same, where the pairs tested are those of both runs' last epochs."""
+    """Metric → better, worse or same, where the pairs tested are those of both runs' last epochs; of other pairs,
+    other_set."""
+    if same_set([first.subject, other.subject]) is False:
+        return {"val_acc": OTHER_SET, "val_loss": OTHER_SET}
     found = paired["verdict"]
     if found is None or any(entry.evaluation != f"epoch-{entry.subject.last_epoch}" for entry in (first, other)):
         return {}
@@ -203,23 +209,30 @@ def _seeds(subjects: Sequence[Subject], limits: Thresholds, lang: str) -> list[d
     return found
 
 
-def _seedless(subject: Subject) -> str:
+def seedless(run: Run) -> str:
     """What has to be equal for runs to be seeds of one configuration; a run that knows no seed stands alone."""
-    config = {key: value for key, value in flatten(subject.run.config).items() if key not in PLACES}
-    alone = "" if "seed" in config else subject.run.id
+    config = {key: value for key, value in flatten(run.config).items() if key not in PLACES}
+    alone = "" if "seed" in config else run.id
     config.pop("seed", None)
-    return json.dumps([alone, subject.run.data, subject.run.val_fingerprint, config], sort_keys=True, default=str)
+    return json.dumps([alone, run.data, run.val_fingerprint, config], sort_keys=True, default=str)
+
+
+def _seedless(subject: Subject) -> str:
+    return seedless(subject.run)
 
 
 def _spread(group: Sequence[Subject], spread: verdict.Spread, lang: str) -> dict[str, Any]:
     run = group[0].run
+    # Student's interval knows no bounds: with two seeds it would reach beyond 100 %.
+    low, high = max(0.0, spread.mean.low), spread.mean.high
+    high = min(1.0, high) if spread.metric == "val_acc" else high
     shown = {
         name: metric_text(spread.metric, value)
         for name, value in (
             ("mean", spread.mean.value),
             ("spread", spread.deviation),
-            ("low", spread.mean.low),
-            ("high", spread.mean.high),
+            ("low", low),
+            ("high", high),
         )
     }
     said = say("verdict.seeds", lang, group=run.preset or run.name, count=spread.count, metric=spread.metric, **shown)
@@ -229,8 +242,8 @@ def _spread(group: Sequence[Subject], spread: verdict.Spread, lang: str) -> dict
         "count": spread.count,
         "mean": spread.mean.value,
         "deviation": spread.deviation,
-        "low": spread.mean.low,
-        "high": spread.mean.high,
+        "low": low,
+        "high": high,
         "text": said,
     }
 

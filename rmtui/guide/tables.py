@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rmtui.guide.catalog import metric_text, say, signed_percent, signed_points, value_text
+from rmtui.guide.comparison import OTHER_SET
 from rmtui.guide.figures import METRICS
 
 Document = Mapping[str, Any]
@@ -60,13 +61,15 @@ def _with_half(metric: str, value: float | None, interval: Sequence[float] | Non
 
 
 def change_text(metric: str, change: Mapping[str, Any] | None, lang: str = "en") -> str:
-    """`+2.8 points, better` or `−23 %, better`; ? where a figure is not known."""
+    """`+2.8 points, better` or `−23 %, better`; ? where a figure is not known, no word where it is of other pairs."""
     if change is None:
         return "?"
     if metric == "val_acc":
         shown = say("table.points", lang, change=signed_points(change["delta"]))
     else:
         shown = signed_percent(change["percent"])
+    if change["verdict"] == OTHER_SET:
+        return shown
     word = {True: "table.better", False: "table.worse", None: "table.equal"}[change["better"]]
     return say("table.chance" if change["delta"] and change["verdict"] == "same" else word, lang, change=shown)
 
@@ -77,7 +80,7 @@ def said(document: Document) -> list[str]:
     if document["best"]:
         lines.append(document["best"]["text"])
     for paired in document["paired"]:
-        lines += paired["texts"]
+        lines += [text for text in paired["texts"] if text not in document["warnings"]]
     return lines + [row["text"] for row in document["seeds"]]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rmtui.errors import UserError
 from rmtui.guide import thresholds
+from rmtui.guide.comparison import seedless
 from rmtui.guide.subject import BadValue, RewardSummary, Subject, common_epoch
 from rmtui.guide.thresholds import Thresholds
 from rmtui.guide.verdict import Turned, compare_accuracy
@@ -110,8 +111,18 @@ def _alike(index: Index, run: Run, query: str) -> dict[str, Run]:
 
 
 def run_before(run: Run, runs: Sequence[Run]) -> Run | None:
-    """The newest earlier run with figures, on the same validation set where that is known of both."""
-    earlier = [other for other in runs if (other.created, other.id) < (run.created, run.id) and has_figures(other)]
+    """The newest earlier run with figures, on the same validation set where that is known of both.
+
+    Another seed of this run's own configuration is none: between the two, nothing was tried.
+    """
+    own = seedless(run)
+    earlier = [
+        other
+        for other in runs
+        if (other.created, other.id) < (run.created, run.id)
+        and has_figures(other)
+        and (other.config.get("seed") == run.config.get("seed") or seedless(other) != own)
+    ]
     same = [other for other in earlier if other.val_fingerprint == run.val_fingerprint]
     found = same or [other for other in earlier if not (other.val_fingerprint and run.val_fingerprint)]
     return found[-1] if found else None

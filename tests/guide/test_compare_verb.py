@@ -94,7 +94,40 @@ def test_other_validation_pairs_are_warned_of_and_not_tested(ws, capsys):
     document = compare(ws, capsys, "a", "b", "--json", "--lang", "en")
     assert document["paired"][0]["verdict"] is None and document["best"] is None
     assert "different pairs" in document["warnings"][0]
-    assert "different pairs" in compare(ws, capsys, "a", "b", "--lang", "en")
+    said = compare(ws, capsys, "a", "b", "--lang", "en")
+    assert said.count("different pairs") == 1
+
+
+def test_no_figure_of_other_pairs_is_called_better(ws, capsys):
+    from support import training
+
+    for name, mark, last in (("a", "bb", 0.70), ("b", "cc", 0.80)):
+        events = training(accuracy=(0.6, 0.65, last))
+        make_run_folder(ws, name, events=events, fingerprints={"train": "aa" * 32, "val": mark * 32})
+    rows = {line.split("  ")[0]: line for line in compare(ws, capsys, "a", "b", "--lang", "en").splitlines()}
+    assert "+10.0 points" in rows["val_acc Δ"]
+    for name in ("val_acc Δ", "val_loss Δ"):
+        assert not {"better", "worse", "equal"} & set(rows[name].split())
+
+
+def test_the_mean_of_two_seeds_stays_possible(ws, capsys):
+    from support import training
+
+    for seed, last in ((1, 0.70), (2, 0.90)):
+        events = training(accuracy=(0.6, 0.65, last), start=START + seed)
+        make_run_folder(ws, f"s{seed}", events=events, created=START + seed, config=config(seed=seed))
+    rows = {found["metric"]: found for found in compare(ws, capsys, "s1", "s2", "--json")["seeds"]}
+    assert (rows["val_acc"]["low"], rows["val_acc"]["high"]) == (0.0, 1.0)
+    assert "0 % … 100 %" in rows["val_acc"]["text"]
+    assert rows["val_loss"]["low"] >= 0.0
+
+
+def test_another_seed_is_not_the_run_before(ws, capsys):
+    for number, (name, changes) in enumerate({"wide": {"learning_rate": 2e-5}, "s1": {}, "s2": {}}.items()):
+        make_run_folder(ws, name, created=START + 100 * number, config=config(seed=number, **changes))
+    for name in ("s1", "s2"):
+        assert main(["-C", str(ws.root), "advise", name, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["before"]["name"] == "wide"
 
 
 def test_imported_runs_get_no_paired_verdict(ws, capsys):
