@@ -176,7 +176,7 @@ def edited(preset: Preset, changes: Mapping[str, str], header: Mapping[str, str]
         except ValueError as error:
             problems.append(str(error))
     if problems:
-        raise UserError(f"{preset.path} was not saved", "; ".join(problems), "mend these values")
+        raise UserError(f"no preset was saved from {preset.path}", "; ".join(problems), "mend these values")
     for key, text in (header or {}).items():
         document[key] = text
     return tomlkit.dumps(document)

@@ -37,8 +37,16 @@ def _import(args: argparse.Namespace) -> int:
         ]
         print_json({"runs": rows, "unread": list(report.unread)})
     elif not report.runs:
-        print("nothing to import was found", file=sys.stderr)
+        print(f"nothing to import was found{_hint(args.paths)}", file=sys.stderr)
     return 0 if report.runs else 1
+
+
+def _hint(paths: list[Path]) -> str:
+    if any(path.suffix in (".yaml", ".yml") for path in paths):
+        return "; a configuration becomes a preset with --as-preset NAME"
+    if any(path.suffix == ".jsonl" for path in paths):
+        return "; preference pairs go into data/train/ and data/val/, and `rmtui check FILE` looks at them"
+    return ""
 
 
 def _say_imported(run: Imported) -> None:

@@ -170,7 +170,7 @@ def import_preset(ws: Workspace, path: Path, name: str) -> tuple[Preset, tuple[s
     read = read_yaml(path)
     changes = {key: _as_typed(value) for key, value in flatten(read.config).items()}
     base = presets.find(ws, "A")
-    base = replace(base, text=_EXPECTED.sub("", base.text))
+    base = replace(base, text=_EXPECTED.sub("", base.text), path=path)
     title = f"from {path.name}"
     return presets.save_as(ws, base, name, changes, title=title, purpose=f"imported from {path.name}"), read.unknown
 

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from support import make_workspace
 
+from rmtui.cli import main
 from rmtui.errors import UserError
 from rmtui.interchange import tables, tensorboard, trainer_state
 from rmtui.interchange.sources import gather
@@ -163,3 +165,20 @@ def test_a_configuration_that_only_lies_somewhere_above_is_not_taken(tmp_path: P
 def test_a_path_that_is_not_there_is_named() -> None:
     with pytest.raises(UserError, match="nowhere"):
         gather([Path("nowhere")])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "option", "said"),
+    [
+        ("rm_config.yaml", "learning_rate: 1e-5\n", [], "--as-preset NAME"),
+        ("pairs.jsonl", '{"prompt": "a", "chosen": "b", "rejected": "c"}\n', [], "rmtui check FILE"),
+        ("rm_config.yaml", "learning_rate: high\n", ["--as-preset", "mine"], "rm_config.yaml: learning_rate: 'high'"),
+    ],
+)
+def test_what_cannot_be_imported_says_where_it_belongs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str, option: list[str], said: str
+) -> None:
+    ws = make_workspace(tmp_path / "ws")
+    (tmp_path / name).write_text(text)
+    assert main(["-C", str(ws.root), "import", str(tmp_path / name), *option]) != 0
+    assert said in capsys.readouterr().err
