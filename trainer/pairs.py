@@ -103,7 +103,17 @@ def read_object(raw: bytes) -> dict[str, Any]:
         raise _Bad("json", f"not JSON: {error}", error=str(error)) from None
     if not isinstance(found, dict):
         raise _Bad("object", f"the line is {_kind(found)}, not an object", found=_type(found))
+    if b"\\ud" in raw or b"\\uD" in raw:
+        _check_halves(found)
     return found
+
+
+def _check_halves(found: dict[str, Any]) -> None:
+    """No half of a surrogate pair anywhere: ids and fields are written and shown too."""
+    for name, value in found.items():
+        if _HALF.search(json.dumps([name, value], ensure_ascii=False)):
+            what = f"{name!r} holds half of a surrogate pair, which is no character"
+            raise _Bad("surrogate", what, name=name)
 
 
 def read_scorable(file: BinaryIO) -> Iterator[Row | Response | BadLine]:
@@ -196,18 +206,11 @@ def _reply(text: str) -> list[Message]:
 
 
 def _check_side(name: str, value: Any) -> None:
-    """Text, or a list of messages with text; every string encodable."""
-    if isinstance(value, list) and value and all(_is_message(item) for item in value):
-        texts = [text for item in value for text in (item["role"], item["content"])]
-    elif isinstance(value, str):
-        texts = [value]
-    else:
+    """Text, or a list of messages with text."""
+    messages = isinstance(value, list) and value and all(_is_message(item) for item in value)
+    if not messages and not isinstance(value, str):
         what = f"{name!r} is {_kind(value)}, not text or a list of {{role, content}}"
         raise _Bad("type", what, name=name, found=_type(value))
-    for text in texts:
-        if not text.isascii() and _HALF.search(text):
-            what = f"{name!r} holds half of a surrogate pair, which is no character"
-            raise _Bad("surrogate", what, name=name)
 
 
 def _is_message(item: Any) -> bool:
