@@ -11,6 +11,7 @@ from rich.text import Text
 from rmtui.app.hung import Row, row
 from rmtui.app.widgets import figures
 from rmtui.app.widgets.glyphs import Glyphs
+from rmtui.app.widgets.legend import shortened
 from rmtui.app.widgets.palette import Palette
 from rmtui.guide.catalog import say, value_text
 
@@ -100,8 +101,8 @@ class Comparison:
         self.text.append(figures.fit(f" {first}", FIRST), self._palette.quiet)
         self.text.append(figures.fit(label, self._label - FIRST - 1, ellipsis=self._glyphs.ellipsis) + " ")
         for cell in cells:
-            shown = figures.fit(cell, self._cell - 1, ellipsis=self._glyphs.ellipsis)
-            self.text.append(f"{shown} ", self._palette.tone(tone))
+            (shown,) = shortened([cell], self._cell - 1, self._glyphs.ellipsis)
+            self.text.append(figures.fit(shown, self._cell), self._palette.tone(tone))
         if after is not None:
             self.text.append_text(after)
         self.text.append("\n")

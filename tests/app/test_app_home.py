@@ -93,6 +93,17 @@ async def test_a_run_that_arrives_does_not_move_the_selection(runs):
         assert table(pilot).selected.id == before
 
 
+async def test_the_cursor_waits_at_the_top_while_the_list_is_read_in_for_the_first_time(runs):
+    with Index.open(runs) as index:
+        index.sync()
+    support.make_run_folder(runs, name="not-read-yet", created=support.START + 10**6)
+    async with opened(runs.root, NARROW) as pilot:
+        await until(pilot, lambda: table(pilot).selected.name == "not-read-yet")
+        support.make_run_folder(runs, name="just-arrived", created=support.START + 2 * 10**6)
+        await sees(pilot, "just-arrived", "8 runs")
+        assert table(pilot).selected.name == "not-read-yet"
+
+
 async def test_the_filter_counts_while_one_types_and_escape_takes_it_away(runs):
     async with opened(runs.root, NARROW) as pilot:
         await pilot.press("slash")

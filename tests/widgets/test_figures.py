@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 from hypothesis import given
@@ -55,3 +56,11 @@ def test_large_numbers():
     assert [figures.short(n) for n in (850, 12_500, 999_999, 3_200_000, 2e9)] == ["850", "12.5k", "1M", "3.2M", "2G"]
     assert figures.count(1234567) == "1 234 567"
     assert [figures.size(n) for n in (512, 3500, 11 * 2**30)] == ["512 B", "3.4 kB", "11.0 GB"]
+
+
+def test_a_clock_of_a_day_to_come_names_the_weekday_and_any_other_day_its_date():
+    now = time.mktime((2026, 11, 26, 12, 0, 0, 0, 0, -1))
+    assert figures.clock(now + 3600, now) == "13:00"
+    assert figures.clock(now + 14 * 3600, now) == "Fri 02:00"
+    assert figures.clock(now + 8 * 86400, now) == "Dec 04 12:00"
+    assert figures.clock(now - 86400, now) == "Nov 25 12:00"

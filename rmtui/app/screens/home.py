@@ -83,6 +83,7 @@ class HomeScreen(Curtain, ListKeys):
     # Opening and live updates
 
     def on_mount(self) -> None:
+        self.table.placed = False  # while the list is read in for the first time
         self.query_one(FilterLine).fill(self.memory.query)
         if not self._show_rows():
             self._filter("")
@@ -102,6 +103,7 @@ class HomeScreen(Curtain, ListKeys):
         self._tell_top()
         self._tell_landmarks()
         self._show_rows()
+        self.table.placed = True
         if self._awaited and self.table.select(self._awaited):
             self._awaited = ""
         crowded = not set(self.rmtui.counts.changed).isdisjoint(self.table.marked[MOST_RUNS:])

@@ -73,11 +73,16 @@ def layout(width: int, columns: Sequence[Column], sort: str = "") -> list[tuple[
     return [(column, widths[column.key]) for column in columns if column.key in widths]
 
 
+WEEKDAY = 9
+"""Cells of `Fri 02:10`: before a longer time, a shorter word."""
+
+
 def state_words(run: Run, now: float, spelled: bool = False) -> str:
     """What matters of a run's state now: when it ends, why it ended, how long ago; `spelled`: after its word."""
     if run.state is State.RUNNING:
         end = ends_at(run, now)
-        return f"ends {figures.clock(end, now)}" if end else "running"
+        at = figures.clock(end, now)
+        return f"{'ends' if spelled or len(at) < WEEKDAY else 'by'} {at}" if end else "running"
     if run.state in (State.FAILED, State.KILLED, State.INTERRUPTED, State.UNKNOWN, State.STOPPED) and run.reason:
         return f"{run.state.value}: {run.reason}" if spelled else run.reason
     passed = figures.ago(run.ended or run.started or run.created, now)

@@ -98,13 +98,15 @@ def ago(then: float | None, now: float, none: str = "–") -> str:
 
 
 def clock(moment: float | None, now: float, seconds: bool = False, none: str = "–") -> str:
-    """A local time; with the date when it is another day."""
+    """A local time; with the weekday when it is on one of the next days, with the date on any other day."""
     if moment is None:
         return none
     at = time.localtime(moment)
     today = time.localtime(now)
     text = time.strftime("%H:%M:%S" if seconds else "%H:%M", at)
-    return text if at[:3] == today[:3] else f"{time.strftime('%b %d', at)} {text}"
+    if at[:3] == today[:3]:
+        return text
+    return f"{time.strftime('%a' if 0 < moment - now < 6 * DAY else '%b %d', at)} {text}"
 
 
 def size(count_of_bytes: float) -> str:

@@ -78,6 +78,7 @@ class RunTable(ScrollView, can_focus=True):
         self._rows: Sequence[Run] = ()
         self._cursor = 0
         self._selected: str | None = None
+        self.placed = True  # the cursor belongs to its run; else it stays at the top until it is moved
         self._marks: dict[str, None] = {}
         self._sort: tuple[str, bool] = ("created", True)
         self._setting = Setting(UNICODE, 0.0)
@@ -170,8 +171,6 @@ class RunTable(ScrollView, can_focus=True):
         """Keys of all columns, left to right, for choosing the next one to sort by; that one is always on screen."""
         return [column.key for column in useful(self._setting)]
 
-    # Rows
-
     def _row(self, index: int) -> Run | None:
         if not 0 <= index < self._count or self._source is None:
             return None
@@ -179,11 +178,12 @@ class RunTable(ScrollView, can_focus=True):
             page = max(20, self.size.height)
             self._offset = max(0, index - page)
             self._rows = self._source.fetch(self._offset, 3 * page)
-        place = index - self._offset
-        return self._rows[place] if place < len(self._rows) else None
+        return self._rows[index - self._offset] if index - self._offset < len(self._rows) else None
 
     def _place_of_selected(self) -> int:
         """Where the selected run is now: looked for nearby first; the old place when it is gone."""
+        if not self.placed:
+            return 0
         if self._selected is None or self._source is None:
             return min(self._cursor, max(0, self._count - 1))
         for place in (self._cursor, self._cursor + 1, self._cursor - 1):
@@ -205,8 +205,7 @@ class RunTable(ScrollView, can_focus=True):
         self._move_to(place if place >= 0 else self._count - 1)
 
     def action_mark(self) -> None:
-        run = self.selected
-        if run is None:
+        if (run := self.selected) is None:
             return
         if run.id in self._marks:
             del self._marks[run.id]
@@ -217,11 +216,11 @@ class RunTable(ScrollView, can_focus=True):
         self.action_move(1)
 
     def action_open(self) -> None:
-        run = self.selected
-        if run is not None:
+        if (run := self.selected) is not None:
             self.post_message(self.Opened(run.id))
 
     def _move_to(self, place: int) -> None:
+        self.placed = True
         place = max(0, min(place, self._count - 1))
         before, self._cursor = self._cursor, place
         self._refresh_row(before)
@@ -232,8 +231,7 @@ class RunTable(ScrollView, can_focus=True):
         self._settle()
 
     def _settle(self) -> None:
-        run = self.selected
-        run_id = run.id if run else None
+        run_id = run.id if (run := self.selected) else None
         if run_id != self._selected:
             self._selected = run_id
             self.post_message(self.Moved(run_id))
@@ -262,7 +260,9 @@ class RunTable(ScrollView, can_focus=True):
 
     def on_resize(self, event: events.Resize) -> None:
         self.virtual_size = Size(event.size.width, self._count + 1)
+        placed = self.placed
         self._move_to(self._cursor)
+        self.placed = placed
 
     def on_click(self, event: events.Click) -> None:
         if event.y >= 1:
