@@ -53,7 +53,7 @@ def points(folder: Path, count: int) -> None:
         with write(connection):
             curves = CurveWriter(connection, 1)
             for step in range(first, min(first + 10_000, count)):
-                curves.add("loss", step, 1 / step + 0.01 * math.sin(step))
+                curves.add(step, {"loss": 1 / step + 0.01 * math.sin(step)})
                 curves.beside(step, step / 1000, float(step), None)
             curves.flush()
     spent = time.perf_counter() - begun

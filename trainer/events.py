@@ -105,18 +105,22 @@ def encode(event: Event) -> bytes:
 def decode(line: bytes) -> Event | None:
     """One line → Event; None for a torn or foreign line, which the reader counts."""
     try:
-        row = json.loads(line)
-        return Event(
-            kind=str(row["kind"]),
-            t=float(row["t"]),
-            step=int(row.get("step", 0)),
-            epoch=number(row.get("epoch", 0.0)),
-            metrics={str(name): number(value) for name, value in row.get("metrics", {}).items()},
-            data=dict(row.get("data", {})),
-            v=int(row.get("v", VERSION)),
-        )
+        return _event(json.loads(line))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
+
+
+def _event(row: Any) -> Event:
+    """Raises one of several errors where the row is none."""
+    return Event(
+        str(row["kind"]),
+        float(row["t"]),
+        int(row.get("step", 0)),
+        number(row.get("epoch", 0.0)),
+        {name: float(value) for name, value in row.get("metrics", {}).items()},
+        dict(row.get("data", {})),
+        int(row.get("v", VERSION)),
+    )
 
 
 def number(value: Any) -> float:
@@ -143,17 +147,9 @@ def read_from(path: Path, offset: int = 0, limit: int = 1 << 22) -> tuple[list[E
         if block and not block.endswith(b"\n"):
             newline = block.rfind(b"\n")
             block = block[: newline + 1] if newline >= 0 else _long_line(file, block, limit)
-    events: list[Event] = []
-    bad = 0
-    for line in block.split(b"\n"):
-        if not line.strip():
-            continue
-        event = decode(line)
-        if event is None:
-            bad += 1
-        else:
-            events.append(event)
-    return events, offset + len(block), bad
+    found = [decode(line) for line in block.split(b"\n") if line.strip()]
+    events = [event for event in found if event is not None]
+    return events, offset + len(block), len(found) - len(events)
 
 
 def read_all(path: Path) -> Iterator[Event]:

@@ -6,14 +6,17 @@ Everything here happens inside the caller's transaction. Reading is `records.ser
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from operator import lt
 from typing import Any
 
+from rmtui.records.rollups import LEVELS, Bucket, bucket_of, finite_of, rolled_up, rows_of
 from rmtui.records.sqlite import Connection
 
-LEVELS = (4, 8, 12, 16)
-"""A roll-up of level n covers 2**n steps: 16, 256, 4,096 and 65,536."""
+Points = tuple[list[int], list[float]]
+"""Steps, and the value at each."""
 
 _MERGE = """INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     low = coalesce(min(low, excluded.low), low, excluded.low),
@@ -21,26 +24,6 @@ _MERGE = """INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT D
     last = coalesce(excluded.last, last),
     last_step = max(last_step, excluded.last_step),
     broken = max(broken, excluded.broken)"""
-
-
-@dataclass(slots=True)
-class _Bucket:
-    """Extremes and last value of neighbouring points; None while no value was finite."""
-
-    low: float | None
-    high: float | None
-    last: float | None
-    last_step: int
-    broken: int
-
-    def merge(self, other: _Bucket) -> None:
-        """Take in what comes after."""
-        if other.low is not None and other.high is not None:
-            self.low = other.low if self.low is None else min(self.low, other.low)
-            self.high = other.high if self.high is None else max(self.high, other.high)
-            self.last = other.last
-        self.last_step = max(self.last_step, other.last_step)
-        self.broken |= other.broken
 
 
 @dataclass(slots=True)
@@ -57,17 +40,19 @@ class Summary:
     high_step: int = 0
     high: float | None = None
 
-    def add(self, step: int, value: float | None) -> None:
+    def add(self, steps: Sequence[int], values: Sequence[float]) -> None:
+        """Points in order of step, all of them beyond the last one."""
         if self.count == 0:
-            self.first_step, self.first = step, value
-        self.count += 1
-        self.last_step, self.last = step, value
-        if value is None or math.isinf(value):
+            self.first_step, self.first = steps[0], _stored(values[0])
+        self.count += len(steps)
+        self.last_step, self.last = steps[-1], _stored(values[-1])
+        if not (finite := finite_of(values)):
             return
-        if self.low is None or value < self.low:
-            self.low_step, self.low = step, value
-        if self.high is None or value > self.high:
-            self.high_step, self.high = step, value
+        low, high = min(finite), max(finite)
+        if self.low is None or low < self.low:
+            self.low_step, self.low = steps[values.index(low)], low
+        if self.high is None or high > self.high:
+            self.high_step, self.high = steps[values.index(high)], high
 
     def row(self) -> tuple[Any, ...]:
         return (
@@ -84,10 +69,8 @@ class CurveWriter:
         self._run = run
         self._names: dict[str, int] = {name: n for n, name in connection.execute("SELECT id, name FROM metric_names")}
         self.summaries = read_summaries(connection, run)
-        self._points: list[tuple[int, int, int, float | None]] = []
+        self._new: dict[str, Points] = {}
         self._steps: list[tuple[int, int, float, float, float | None]] = []
-        self._changed: set[int] = set()
-        self._disordered: set[int] = set()
 
     def metric(self, name: str) -> int:
         """The metric's number, given when it is first seen."""
@@ -98,35 +81,45 @@ class CurveWriter:
             self._names[name] = found
         return found
 
-    def add(self, name: str, step: int, value: float) -> None:
-        """A point. The same value said twice for a step counts once; another value replaces the first."""
-        metric = self.metric(name)
-        stored = None if math.isnan(value) else value
-        summary = self.summaries.setdefault(metric, Summary())
-        if step <= summary.last_step:
-            if step == summary.last_step and stored == summary.last:
-                return
-            self._disordered.add(metric)
-        summary.add(step, stored)
-        self._changed.add(metric)
-        self._points.append((self._run, metric, step, stored))
+    def add(self, step: int, metrics: Mapping[str, float]) -> None:
+        """What is said for a step."""
+        for name, value in metrics.items():
+            if (points := self._new.get(name)) is None:
+                points = self._new[name] = ([], [])
+            points[0].append(step)
+            points[1].append(value)
 
     def beside(self, step: int, epoch: float, seconds: float, tokens: float | None) -> None:
         """Where on the other axes a step lies."""
         self._steps.append((self._run, step, epoch, seconds, tokens))
 
     def flush(self) -> None:
-        """Write the batch."""
-        write = self._connection.executemany
-        write("INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?)", self._points)
-        write("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)", self._steps)
-        ordered = (point for point in self._points if point[1] not in self._disordered)
-        write(_MERGE, _rows(self._run, _rolled_up(ordered)))
-        for metric in self._disordered:
+        """Write the batch, a metric after the other: most of the work is then done for many points at once."""
+        for name, points in self._new.items():
+            self._write(self.metric(name), *points)
+        self._connection.executemany("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)", self._steps)
+        self._new, self._steps = {}, []
+
+    def _write(self, metric: int, steps: list[int], values: list[float]) -> None:
+        summary = self.summaries.setdefault(metric, Summary())
+        ordered = steps[0] > summary.last_step and all(map(lt, steps, steps[1:]))
+        if not ordered:
+            steps, values, ordered = _told_once(summary, steps, values)
+        if not steps:
+            return
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?)", zip(repeat(self._run), repeat(metric), steps, values)
+        )
+        if ordered:
+            self._fold(metric, steps, values)
+        else:
             self._count_again(metric)
-        self._write_summaries(self._changed)
-        self._points, self._steps = [], []
-        self._changed, self._disordered = set(), set()
+        self._write_summaries([metric])
+
+    def _fold(self, metric: int, steps: Sequence[int], values: Sequence[float]) -> None:
+        """Into the summary and the roll-ups: points in order of step, all of them beyond the last one."""
+        self.summaries[metric].add(steps, values)
+        self._connection.executemany(_MERGE, rows_of(self._run, metric, rolled_up(steps, values)))
 
     def cut(self, step: int) -> None:
         """Forget everything after `step`: a resumed attempt tells it anew."""
@@ -172,18 +165,18 @@ class CurveWriter:
             whole = parts[0]
             for part in parts[1:]:
                 whole.merge(part)
-            self._connection.executemany(_MERGE, _rows(self._run, {(metric, level, number): whole}))
+            self._connection.executemany(_MERGE, rows_of(self._run, metric, {(level, number): whole}))
 
-    def _parts(self, metric: int, level: int, start: int) -> list[_Bucket]:
+    def _parts(self, metric: int, level: int, start: int) -> list[Bucket]:
         """Buckets of a level from number `start` on; level 0: points."""
         if level == 0:
-            return [_bucket(step, value) for _, _, step, value in self._stored(metric, start)]
+            return [bucket_of(steps, values) for steps, values in self._stored(metric, start)]
         rows = self._connection.execute(
             """SELECT low, high, last, last_step, broken FROM rollups
             WHERE run = ? AND metric = ? AND level = ? AND bucket >= ? ORDER BY bucket""",
             (self._run, metric, level, start),
         )
-        return [_Bucket(*row) for row in rows]
+        return [Bucket(*row) for row in rows]
 
     def _extreme(self, metric: int, name: str, way: str) -> tuple[int, float | None]:
         """First step of the lowest or highest value, by way of the coarsest roll-ups."""
@@ -204,27 +197,22 @@ class CurveWriter:
     def _count_again(self, metric: int) -> None:
         """Points came out of order, or one was replaced: derive everything from the points."""
         self._connection.execute("DELETE FROM rollups WHERE run = ? AND metric = ?", (self._run, metric))
-        self._connection.executemany(_MERGE, _rows(self._run, _rolled_up(self._stored(metric, 0))))
-        self._summarise(metric)
-
-    def _summarise(self, metric: int) -> None:
-        summary = self.summaries[metric] = Summary()
-        for _, _, step, value in self._stored(metric, 0):
-            summary.add(step, value)
-        if summary.count == 0:
-            self._drop(metric)
+        self.summaries[metric] = Summary()
+        for steps, values in self._stored(metric, 0):
+            self._fold(metric, steps, values)
 
     def _drop(self, metric: int) -> None:
         del self.summaries[metric]
         self._connection.execute("DELETE FROM summaries WHERE run = ? AND metric = ?", (self._run, metric))
 
-    def _stored(self, metric: int, start: int) -> Iterator[tuple[int, int, int, float | None]]:
-        return iter(
-            self._connection.execute(
-                "SELECT run, metric, step, value FROM points WHERE run = ? AND metric = ? AND step >= ? ORDER BY step",
-                (self._run, metric, start),
-            )
+    def _stored(self, metric: int, start: int) -> Iterator[Points]:
+        """Points from a step on, in order, some thousand at a time."""
+        found = self._connection.execute(
+            "SELECT step, value FROM points WHERE run = ? AND metric = ? AND step >= ? ORDER BY step",
+            (self._run, metric, start),
         )
+        while rows := found.fetchmany(4096):
+            yield [step for step, _ in rows], [math.nan if value is None else value for _, value in rows]
 
     def _write_summaries(self, metrics: Iterable[int]) -> None:
         self._connection.executemany(
@@ -243,40 +231,20 @@ def read_summaries(connection: Connection, run: int) -> dict[int, Summary]:
     return {metric: Summary(*values) for metric, *values in rows}
 
 
-def _rolled_up(points: Iterable[tuple[int, int, int, float | None]]) -> dict[tuple[int, int, int], _Bucket]:
-    """(metric, level, bucket) → extremes, at every level; points of a metric come in order of step."""
-    finest, *coarser = LEVELS
-    made: dict[tuple[int, int, int], _Bucket] = {}
-    for _, metric, step, value in points:
-        key = (metric, finest, step >> finest)
-        if (found := made.get(key)) is None:
-            made[key] = _bucket(step, value)
-        else:
-            found.merge(_bucket(step, value))
-    below = list(made.items())
-    for finer, level in zip(LEVELS, coarser, strict=False):
-        above: dict[tuple[int, int, int], _Bucket] = {}
-        for (metric, _, number), bucket in below:
-            _put(above, (metric, level, number >> (level - finer)), bucket)
-        made |= above
-        below = list(above.items())
-    return made
+def _told_once(summary: Summary, steps: list[int], values: list[float]) -> tuple[list[int], list[float], bool]:
+    """Without points that say the same of the same step once more; and whether they are in order then."""
+    last_step, last, ordered = summary.last_step, summary.last, True
+    kept: Points = ([], [])
+    for step, value in zip(steps, values, strict=True):
+        if step == last_step and _stored(value) == last:
+            continue
+        ordered = ordered and step > last_step
+        last_step, last = step, _stored(value)
+        kept[0].append(step)
+        kept[1].append(value)
+    return *kept, ordered
 
 
-def _bucket(step: int, value: float | None) -> _Bucket:
-    finite = value if value is not None and math.isfinite(value) else None
-    return _Bucket(finite, finite, finite, step, int(finite is None))
-
-
-def _put(made: dict[tuple[int, int, int], _Bucket], key: tuple[int, int, int], bucket: _Bucket) -> None:
-    if (found := made.get(key)) is None:
-        made[key] = _Bucket(bucket.low, bucket.high, bucket.last, bucket.last_step, bucket.broken)
-    else:
-        found.merge(bucket)
-
-
-def _rows(run: int, made: dict[tuple[int, int, int], _Bucket]) -> list[tuple[Any, ...]]:
-    return [
-        (run, metric, level, number, bucket.low, bucket.high, bucket.last, bucket.last_step, bucket.broken)
-        for (metric, level, number), bucket in made.items()
-    ]
+def _stored(value: float) -> float | None:
+    """As SQLite keeps it: NaN is NULL."""
+    return None if math.isnan(value) else value

@@ -166,8 +166,8 @@ class _Batch:
         if self._progress.cut is None:
             self._supersede()
         prefix = f"{name}/" if (name := event.data.get("set")) else ""
-        for metric, value in event.metrics.items():
-            self._curves.add(prefix + metric, event.step, value)
+        metrics = {prefix + metric: value for metric, value in event.metrics.items()} if prefix else event.metrics
+        self._curves.add(event.step, metrics)
         figures = self.figures
         figures.step, figures.epochs_done = event.step, event.epoch
         if event.kind == "step":

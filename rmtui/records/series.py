@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rmtui.records.curves import LEVELS
+from rmtui.records.rollups import LEVELS
 from rmtui.records.sqlite import Connection
 
 Axis = Literal["step", "epoch", "tokens", "time"]

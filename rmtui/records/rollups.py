@@ -1,0 +1,79 @@
+"""Min/max roll-ups of a curve: extremes and last value of every so many steps. No SQL here."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+LEVELS = (4, 8, 12, 16)
+"""A roll-up of level n covers 2**n steps: 16, 256, 4,096 and 65,536."""
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Extremes and last value of neighbouring points; None while no value was finite."""
+
+    low: float | None
+    high: float | None
+    last: float | None
+    last_step: int
+    broken: int
+
+    def merge(self, other: Bucket) -> None:
+        """Take in what comes after."""
+        if other.low is not None and other.high is not None:
+            self.low = other.low if self.low is None else min(self.low, other.low)
+            self.high = other.high if self.high is None else max(self.high, other.high)
+            self.last = other.last
+        self.last_step = max(self.last_step, other.last_step)
+        self.broken |= other.broken
+
+
+def finite_of(values: Sequence[float]) -> Sequence[float]:
+    """A finite sum is one of finite values."""
+    return values if math.isfinite(sum(values)) else [value for value in values if math.isfinite(value)]
+
+
+def rolled_up(steps: Sequence[int], values: Sequence[float]) -> dict[tuple[int, int], Bucket]:
+    """(level, bucket) → extremes, at every level; points of one metric in order of step."""
+    finest, *coarser = LEVELS
+    made: dict[tuple[int, int], Bucket] = {}
+    start = 0
+    while start < len(steps):
+        number = steps[start] >> finest
+        end = bisect_left(steps, (number + 1) << finest, start, min(len(steps), start + (1 << finest)))
+        made[finest, number] = bucket_of(steps[start:end], values[start:end])
+        start = end
+    below = list(made.items())
+    for finer, level in zip(LEVELS, coarser, strict=False):
+        above: dict[tuple[int, int], Bucket] = {}
+        for (_, number), bucket in below:
+            _put(above, (level, number >> (level - finer)), bucket)
+        made |= above
+        below = list(above.items())
+    return made
+
+
+def bucket_of(steps: Sequence[int], values: Sequence[float]) -> Bucket:
+    finite, last_step = finite_of(values), steps[-1]
+    broken = int(len(finite) < len(values))
+    if not finite:
+        return Bucket(None, None, None, last_step, broken)
+    return Bucket(min(finite), max(finite), finite[-1], last_step, broken)
+
+
+def _put(made: dict[tuple[int, int], Bucket], key: tuple[int, int], bucket: Bucket) -> None:
+    if (found := made.get(key)) is None:
+        made[key] = Bucket(bucket.low, bucket.high, bucket.last, bucket.last_step, bucket.broken)
+    else:
+        found.merge(bucket)
+
+
+def rows_of(run: int, metric: int, made: Mapping[tuple[int, int], Bucket]) -> list[tuple[Any, ...]]:
+    return [
+        (run, metric, level, number, bucket.low, bucket.high, bucket.last, bucket.last_step, bucket.broken)
+        for (level, number), bucket in made.items()
+    ]
