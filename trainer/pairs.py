@@ -112,8 +112,7 @@ def _check_halves(found: dict[str, Any]) -> None:
     """No half of a surrogate pair anywhere: ids and fields are written and shown too."""
     for name, value in found.items():
         if _HALF.search(json.dumps([name, value], ensure_ascii=False)):
-            what = f"{name!r} holds half of a surrogate pair, which is no character"
-            raise _Bad("surrogate", what, name=name)
+            raise _Bad("surrogate", f"{name!r} holds half of a surrogate pair, which is no character", name=name)
 
 
 def read_scorable(file: BinaryIO) -> Iterator[Row | Response | BadLine]:
