@@ -19,6 +19,8 @@ from torch.nn.functional import linear
 FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 MERGE_FROM = 1024
 """Without gradients, from this many tokens on, adding the adapter to the weight costs less than applying it."""
+ROUNDED = "_rounded"
+"""Attribute of an activation: (its version, itself in autocast's format)."""
 LANE = 1 << 16
 """Dropout draws 16 bits an element: p is rounded to 1/65536, and the scale follows the rounded p."""
 
@@ -57,12 +59,28 @@ def forward(module: Any, x: Tensor) -> Tensor:
     base, down, up = module.get_base_layer(), module.lora_A[name].weight, module.lora_B[name].weight
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
-        x, down, up = x.to(dtype), down.to(dtype), up.to(dtype)
+        x, down, up = rounded(x, dtype), down.to(dtype), up.to(dtype)
     weight, bias = base.weight.to(x.dtype), None if base.bias is None else base.bias.to(x.dtype)
     if not torch.is_grad_enabled() and not share and x.dtype == torch.float32 and x.numel() > MERGE_FROM * x.shape[-1]:
         return linear(x, torch.addmm(weight, up, down, alpha=module.scaling[name]), bias)
     apply: Any = AdaptedLinear.apply
     found: Tensor = apply(x, weight, bias, down, up, module.scaling[name], share)
+    return found
+
+
+def rounded(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x in autocast's format, made once for all layers that read it: query, key and value, or gate and up.
+
+    It is kept on x itself, so it goes when x goes.
+    """
+    if x.dtype == dtype:
+        return x
+    follows = x.requires_grad and torch.is_grad_enabled()
+    version, made = vars(x).get(ROUNDED, (None, x))
+    if (version, made.dtype, made.requires_grad) != (x._version, dtype, follows):
+        made = x.to(dtype)
+        vars(x)[ROUNDED] = (x._version, made)
+    found: Tensor = made
     return found
 
 

@@ -22,8 +22,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
-from trainer import adapter as fused
-from trainer import attention, memory
+from trainer import adapter, attention, memory, norm
 from trainer.config import TrainConfig
 from trainer.data import TokenPair
 from trainer.estimate import PROJECTIONS
@@ -229,21 +228,20 @@ def probe_pairs(vocabulary: int, count: int, tokens: int) -> list[TokenPair]:
 def load_trained(folder: Path, config: TrainConfig) -> tuple[RewardModel, Any]:
     """What a training saved: an adapter with its head over the base model, or a whole model. Not for training on."""
     tokenizer = load_tokenizer(str(folder))
-    adapter = folder / "adapter_config.json"
-    base = str(json.loads(adapter.read_bytes())["base_model_name_or_path"]) if adapter.exists() else str(folder)
+    settings = folder / "adapter_config.json"
+    base = str(json.loads(settings.read_bytes())["base_model_name_or_path"]) if settings.exists() else str(folder)
     classifier = load_classifier(base, tokenizer)
     layout = layout_for(classifier, tokenizer, config)
-    if not adapter.exists():
+    if not settings.exists():
         return RewardModel(classifier, layout).eval(), tokenizer
     inner = PeftModel.from_pretrained(classifier, folder)
-    if config.fused_adapter and not gathers_by_module():
-        fused.fuse(inner)
+    fuse(inner, config)
     return RewardModel(inner, layout).eval(), tokenizer
 
 
 def add_lora(classifier: PreTrainedModel, config: TrainConfig) -> PeftModel:
     """An adapter on the target modules; the head is trained and saved whole (task type SEQ_CLS)."""
-    adapter = LoraConfig(
+    settings = LoraConfig(
         r=config.lora.r,
         lora_alpha=config.lora.alpha,  # type: ignore[arg-type]  # peft only multiplies by it
         lora_dropout=config.lora.dropout,
@@ -251,11 +249,20 @@ def add_lora(classifier: PreTrainedModel, config: TrainConfig) -> PeftModel:
         task_type=TaskType.SEQ_CLS,
     )
     with quiet():
-        made = get_peft_model(classifier, adapter)
+        made = get_peft_model(classifier, settings)
     assert isinstance(made, PeftModel)
-    if config.fused_adapter and not gathers_by_module():
-        fused.fuse(made, config.mixed_precision)
+    fuse(made, config, config.mixed_precision)
     return made
+
+
+def fuse(model: PeftModel, config: TrainConfig, precision: str = "no") -> None:
+    """Let adapted layers and frozen norms compute as one function each, where that is asked for and possible."""
+    if gathers_by_module():
+        return
+    if config.fused_adapter:
+        adapter.fuse(model, precision)
+    if config.fused_norm:
+        norm.fuse(model)
 
 
 def gathers_by_module() -> bool:

@@ -212,6 +212,9 @@ class TrainConfig:
     fused_adapter: bool = _option(
         True, "compute a layer and its adapter as one function: less memory and time", group="speed", advanced=True
     )
+    fused_norm: bool = _option(
+        True, "compute a frozen RMSNorm as one function: less memory and time", group="speed", advanced=True
+    )
     group_by_length: bool = _option(
         True, "draw batches of similar length from shuffled windows", group="speed", advanced=True
     )

@@ -5,12 +5,19 @@ import pytest
 import torch
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, MistralConfig, MistralForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from trainer import adapter, model, packing
+from trainer import adapter, model, norm, packing
 from trainer.loss import pair_loss
 
 PAIRS = worlds.token_pairs(9)
-TRICKS = [{"share_prefix": False}, {"unpadded": False}, {"fused_adapter": False}, {"gradient_checkpointing": True}]
+TRICKS = [
+    {"share_prefix": False},
+    {"unpadded": False},
+    {"fused_adapter": False},
+    {"fused_norm": False},
+    {"gradient_checkpointing": True},
+]
 
 
 def gradients(reward_model, batches, config):
@@ -167,6 +174,44 @@ def test_the_fused_adapter_has_the_gradient_of_its_formula(share):
     expected = x @ weight.t() + 1.5 * ((x * keep / kept) @ down.t()) @ up.t()
     assert torch.allclose(fused(*inputs), expected)
     assert torch.autograd.gradcheck(fused, inputs)
+
+
+def test_the_fused_norm_has_the_gradient_of_its_formula():
+    torch.manual_seed(0)
+    x, weight = torch.randn(6, 5).requires_grad_(), torch.randn(5)
+    exact = x.detach().double().requires_grad_()
+    mean = exact.square().mean(-1, keepdim=True)
+    expected = weight.double() * exact / (mean + 1e-5).sqrt()
+    found = norm.RootMeanSquare.apply(x, weight, 1e-5)
+    along = torch.randn(6, 5)
+    found.backward(along)
+    expected.backward(along.double())
+    assert (found - expected).abs().max() < 1e-6
+    assert (x.grad - exact.grad).abs().max() < 1e-6
+
+
+def test_only_a_frozen_norm_of_that_formula_is_fused():
+    class LikeGemmaRMSNorm(LlamaRMSNorm):
+        def forward(self, x):
+            return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.variance_epsilon) * (1 + self.weight)
+
+    frozen, trained, other = LlamaRMSNorm(8), LlamaRMSNorm(8), LikeGemmaRMSNorm(8)
+    for module in (frozen, other):
+        module.weight.requires_grad_(False)
+    assert norm.fuse(torch.nn.ModuleList([frozen, trained, other, torch.nn.LayerNorm(8)])) == 1
+    assert "forward" in vars(frozen)
+
+
+def test_an_activation_is_rounded_once_for_all_layers_that_read_it_until_it_changes():
+    x = torch.randn(3, 4)
+    first = adapter.rounded(x, torch.bfloat16)
+    assert adapter.rounded(x, torch.bfloat16) is first
+    assert adapter.rounded(x, torch.float32) is x
+    x.add_(1.0)
+    assert torch.equal(adapter.rounded(x, torch.bfloat16), x.bfloat16())
+    with torch.no_grad():
+        graphless = adapter.rounded(y := x.clone().requires_grad_(), torch.bfloat16)
+    assert adapter.rounded(y, torch.bfloat16).requires_grad and not graphless.requires_grad
 
 
 def test_new_weights_depend_on_the_seed_only(models):
