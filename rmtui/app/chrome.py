@@ -102,7 +102,9 @@ class TopBar(Words):
     def _lay_out(self) -> None:
         width = self.size.width or self.app.size.width
         if any(self._parts):
-            line = self._in_parts(width - cell_len(self._works), "" if self._works else self._parts[2])
+            line = self._in_parts(
+                width - (cell_len(self._works) + 2 if self._works else 0), "" if self._works else self._parts[2]
+            )
         else:
             line = Text(" ", no_wrap=True, overflow="ellipsis").append_text(self._whole)
         if self._works:

@@ -42,7 +42,8 @@ def scorer(ws, tmp_path, monkeypatch):
 async def test_an_evaluation_says_its_percentage_on_every_screen_and_then_val_acc(ws, scorer):
     async with opened(ws.root, NARROW) as pilot:
         await pilot.press("V")
-        assert "scoring good 37 % · ^g cancels" in (await sees(pilot, "37 %")).split("\n")[0]
+        top = (await sees(pilot, "37 %")).split("\n")[0]
+        assert "scoring good 37 % · ^g cancels" in top and "…" not in top.partition("1 run  ")[2]
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, RunScreen))
         assert "scoring good 37 % · ^g cancels" in (await sees(pilot, "37 %", "good")).split("\n")[0]
