@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trainer.setup import Ready
 
 STATE = "trainer_state"
+SAVING = "saving a checkpoint"
 PROBE_PAIRS = 8
 HARMLESS = frozenset({"keep_checkpoints", "trackers", "token_cache", "save_steps", "eval_batch_size", "deterministic"})
 """Options that change no loss of a step that follows."""
@@ -56,6 +57,7 @@ def save(ready: Ready, reason: str) -> Path:
     try:
         _save(ready, temporary, reason)
         if ready.rank == 0:
+            ready.beat(SAVING)
             manifest.publish(temporary, folder)
     except OSError as error:
         raise NotSaved(f"checkpoint {folder} cannot be written: {error}; make room there and resume") from error
@@ -65,6 +67,7 @@ def save(ready: Ready, reason: str) -> Path:
 def _save(ready: Ready, temporary: Path, reason: str) -> None:
     state, stepper = temporary / STATE, ready.stepper
     if ready.rank == 0:
+        ready.beat(SAVING)
         shutil.rmtree(temporary, ignore_errors=True)
         state.mkdir(parents=True)
     probe = probe_rewards(ready) if ready.rank == 0 or ready.sharded else []
@@ -74,10 +77,13 @@ def _save(ready: Ready, temporary: Path, reason: str) -> None:
     else:
         weights, optimizer = None, stepper.optimizer.state_dict()
     if ready.rank == 0:
+        ready.beat(SAVING)
         save_model(ready, temporary, weights)
+        ready.beat(SAVING)
         torch.save({"optimizer": optimizer, "scaler": stepper.scaler.state_dict()}, state / "optimizer.pt")
         (state / "progress.json").write_text(json.dumps(progress.to_row(ready.progress)))
         (state / "probe.json").write_text(json.dumps(probe))
+        ready.beat(SAVING)
         manifest.seal(temporary, description(ready, reason))
 
 

@@ -75,9 +75,10 @@ def evaluate(
     rank: int = 0,
     world_size: int = 1,
     stop: Callable[[], bool] = never,
+    tell: Callable[[int], None] = unheard,
 ) -> Evaluation:
     """Score all pairs over all ranks and summarise. Every rank returns the same, or raises Interrupted."""
-    scored = score(model, pairs, layout, batch_size, rank, world_size, stop)
+    scored = score(model, pairs, layout, batch_size, rank, world_size, stop, tell)
     records = [
         Record(pair.id, chosen, rejected, len(pair.chosen), len(pair.rejected))
         for pair, (chosen, rejected) in zip(pairs, scored, strict=True)

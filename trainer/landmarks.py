@@ -89,7 +89,7 @@ class Landmarks:
 
     def score_set(self, name: str, pairs: PairSet, place: str) -> dict[str, float]:
         """One set's records into validation/, its event and line."""
-        found = self.score(pairs)
+        found = self.score(name, pairs)
         file = f"{name}-{place}.jsonl" if name else f"{place}.jsonl"
         if self.ready.rank == 0:
             found.write(self.ready.request.run / "validation" / file)
@@ -100,15 +100,21 @@ class Landmarks:
         self.reporter.line(evaluation_line(name, self.progress.step, found))
         return found.metrics
 
-    def score(self, pairs: PairSet) -> Evaluation:
+    def score(self, name: str, pairs: PairSet) -> Evaluation:
         """Exact scores. A sharded model needs every rank in every forward pass, so there each rank scores all pairs."""
-        ready = self.ready
-        ready.heartbeat.beat(self.progress.step, self.progress.step * self.config.gradient_accumulation_steps)
+        ready, total = self.ready, len(pairs)
         size = self.config.eval_batch_size or 2 * self.config.batch_size
         where = (0, 1) if ready.sharded else (ready.rank, ready.world_size)
         stop = never if ready.sharded else ready.stop.__bool__
+        mine = len(range(where[0], total, where[1]))
+
+        def tell(done: int) -> None:
+            """This rank's share of the work, as a share of the whole set."""
+            ready.beat(f"evaluating {name}".rstrip(), done * total // max(1, mine), total)
+
+        tell(0)
         with ready.accelerator.autocast():
-            return evaluate(ready.stepper.model, pairs.pairs, ready.model.layout, size, *where, stop)
+            return evaluate(ready.stepper.model, pairs.pairs, ready.model.layout, size, *where, stop, tell)
 
     def report_epoch(self, figures: Mapping[str, float]) -> None:
         """The epoch's event and its one line to grep for."""

@@ -1,4 +1,4 @@
-"""What each rank leaves in its attempt's folder: its log, its heartbeat, and a failure file when it dies. No torch."""
+"""What each rank leaves in its attempt's folder: its log, and a failure file when it dies. No torch."""
 
 from __future__ import annotations
 
@@ -58,19 +58,6 @@ def tee(log: Path, terminal: bool) -> TextIO:
     sys.stdout = Tee(sys.__stdout__ if terminal else None, file)
     sys.stderr = Tee(sys.__stderr__, file)
     return file
-
-
-class Heartbeat:
-    """`ranks/rankN`: `<step> <micro_step> <unix time>`, one line of fixed width overwritten in place."""
-
-    def __init__(self, attempt: Path, rank: int) -> None:
-        folder = attempt / "ranks"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(folder / f"rank{rank}", os.O_WRONLY | os.O_CREAT, 0o600)
-
-    def beat(self, step: int, micro_step: int) -> None:
-        """Say where this rank is."""
-        os.pwrite(self._descriptor, f"{step:>10} {micro_step:>10} {time.time():>17.6f}\n".encode(), 0)
 
 
 def write_failure(attempt: Path, rank: int, error: BaseException, facts: Mapping[str, Any]) -> None:

@@ -13,11 +13,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer import manifest, signals
+from trainer import manifest, pulse, signals
 
 if TYPE_CHECKING:
     from trainer.config import TrainConfig
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-6
 OTHER_SEED = 20_011
+CHECKING = "checking the saved model"
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 Probe = list[dict[str, Any]]
 """A checkpoint's probe.json: `id`, `chosen` and `rejected` (rewards), `chosen_tokens` and `rejected_tokens`."""
@@ -39,6 +40,7 @@ class RoundTripFailed(RuntimeError):
 def check(ready: Ready, folder: Path) -> float:
     """Largest difference of a reward; raises RoundTripFailed above the tolerance. Rank 0 alone does it, last of all:
     the trained model makes room for the fresh one."""
+    ready.beat(CHECKING)
     source = manifest.chosen(ready.request.run)
     assert source is not None
     probe = read_probe(source)
@@ -104,7 +106,14 @@ def because(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 def fresh_scores(ready: Ready, folder: Path, probe: Probe) -> dict[str, Any]:
     """Start `python -m trainer check-round-trip` on the same device; its answer: {scores, facts}."""
     environment = {key: value for key, value in os.environ.items() if key not in LAUNCHER}
-    task = {"folder": str(folder), "device": str(ready.device), "probe": probe, "facts": ready.facts}
+    task = {
+        "folder": str(folder),
+        "device": str(ready.device),
+        "probe": probe,
+        "facts": ready.facts,
+        "place": [str(ready.request.attempt), ready.progress.step, ready.micro_step],
+    }
+    ready.beat(CHECKING)
     with tempfile.TemporaryDirectory() as place:
         asked, answer = Path(place) / "task.json", Path(place) / "scores.json"
         asked.write_text(json.dumps(task))
@@ -138,10 +147,13 @@ def main(argv: Sequence[str]) -> int:
 
 def scores(task: Mapping[str, Any]) -> dict[str, Any]:
     """Rewards of the task's probe by the model in its folder, and what computed them."""
+    beat = heart(task)
+    beat()
     import torch
 
     from trainer import checkpoint, config, evaluate, machine, model
 
+    beat()
     options, device, pairs = (
         config.build(task["facts"]["config"]),
         torch.device(task["device"]),
@@ -151,12 +163,21 @@ def scores(task: Mapping[str, Any]) -> dict[str, Any]:
     torch.use_deterministic_algorithms(options.deterministic)
     torch.manual_seed(OTHER_SEED)
     reward_model, tokenizer = model.load_trained(Path(task["folder"]), options)
+    beat()
     limit, fingerprint = model.position_limit(reward_model), task["facts"]["fingerprints"]["val"]
     same_tokens(pairs, tokenizer, options, limit, fingerprint)
+    beat()
     precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(options.mixed_precision)
     with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
         found = evaluate.score(reward_model.to(device), pairs, reward_model.layout, checkpoint.PROBE_PAIRS)
     return {"scores": found, "facts": machine.facts(device)}
+
+
+def heart(task: Mapping[str, Any]) -> Callable[[], None]:
+    """Signs of life in place of rank 0, which waits."""
+    attempt, step, micro_step = task["place"]
+    heartbeat = pulse.Heartbeat(Path(attempt), 0)
+    return lambda: heartbeat.beat(step, micro_step, CHECKING)
 
 
 def same_tokens(

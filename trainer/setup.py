@@ -20,7 +20,7 @@ from trainer.data import PairSet
 from trainer.estimate import Derived
 from trainer.mirrors import TRACKERS
 from trainer.progress import Progress
-from trainer.ranks import Heartbeat
+from trainer.pulse import Heartbeat
 from trainer.reporter import Reporter
 from trainer.signals import StopRequest
 from trainer.spec import Refused, Spec
@@ -68,6 +68,15 @@ class Ready:
     def device(self) -> torch.device:
         device: torch.device = self.accelerator.device
         return device
+
+    @property
+    def micro_step(self) -> int:
+        """Of the next training step's first micro batch."""
+        return self.progress.step * self.config.gradient_accumulation_steps
+
+    def beat(self, doing: str, done: int = 0, of: int = 0) -> None:
+        """A sign of life between training steps."""
+        self.heartbeat.beat(self.progress.step, self.micro_step, doing, done, of)
 
 
 def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> Ready:

@@ -80,7 +80,7 @@ class Training:
     ) -> None:
         """One micro batch; dropout's seed depends on where it stands, not on what ran before."""
         ready, config = self.ready, self.config
-        micro_step = self.progress.step * config.gradient_accumulation_steps + number
+        micro_step = ready.micro_step + number
         ready.heartbeat.beat(self.progress.step, micro_step)
         torch.manual_seed(forward_seed(config.seed, ready.rank, micro_step))
         pairs = [ready.train.pairs[index] for index in indices]
@@ -150,6 +150,7 @@ class Training:
         """Write model/, prove that it loads with equal scores, and say so. The other ranks have nothing left to do."""
         if self.ready.rank != 0:
             return self.ended("finished", self.progress.done)
+        self.ready.beat("writing the model")
         folder = checkpoint.write_model(self.ready)
         difference = roundtrip.check(self.ready, folder)
         self.ready.reporter.say(
@@ -162,6 +163,8 @@ class Training:
         progress, epochs, reporter = self.progress, self.landmarks.epochs, self.ready.reporter
         reporter.say("end", progress.step, epochs, outcome=outcome, reason=reason)
         reporter.line(f"{outcome}: {reason}")
+        if reporter.main:
+            self.ready.beat("ending")
         reporter.mirrors.close()
         self.ready.accelerator.end_training()
         return Outcome(outcome, reason, {"step": progress.step, "epoch": epochs, **facts})

@@ -13,10 +13,13 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rmtui.errors import UserError
 from rmtui.records.files import atomic_write, fsync_folder, locked, read_json, read_toml, write_json, write_toml
+
+if TYPE_CHECKING:
+    from trainer.pulse import Beat
 
 SPEC_SCHEMA = 1
 """Version of spec.toml; a newer one is shown, never changed."""
@@ -71,17 +74,20 @@ class AttemptFolder:
                 found.append({"rank": int(rank) if rank.isdigit() else 0, "t": path.stat().st_mtime, **document})
         return sorted(found, key=lambda failure: failure["t"])
 
-    def rank_steps(self) -> dict[int, tuple[int, float]]:
-        """Per rank its last optimizer step and when it made it."""
-        steps = {}
+    def beats(self) -> dict[int, Beat]:
+        """Per rank its last sign of life."""
+        from trainer import pulse
+
+        found = {}
         for path in self.ranks.glob("rank*"):
-            words = path.read_bytes().split() if path.is_file() else []
             name = path.name.removeprefix("rank")
-            try:
-                steps[int(name)] = (int(words[0]), float(words[2]))
-            except (ValueError, IndexError):
-                continue
-        return steps
+            if name.isdigit() and path.is_file() and (beat := pulse.read(path.read_bytes())):
+                found[int(name)] = beat
+        return found
+
+    def rank_steps(self) -> dict[int, tuple[int, float]]:
+        """Per rank its last optimizer step and when it gave its last sign of life."""
+        return {rank: (beat.step, beat.t) for rank, beat in self.beats().items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,24 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rmtui.records import proc, tickets
 from rmtui.records.facts import Attempt, State, Status
 from rmtui.records.files import lock_held
 from rmtui.records.folder import AttemptFolder, RunFolder
 
+if TYPE_CHECKING:
+    from trainer.pulse import Beat
+
 GRACE = 90.0
 """Seconds a stopping training has for its checkpoint before it is killed, where launch.json names no other."""
 STALL_FLOOR = 60.0
-"""Seconds without a step that are never called a stall."""
+"""Seconds without a step, or a batch of an evaluation, that are never called a stall."""
+SILENT_FLOOR = 300.0
+"""The same for work that has no measure of its own: a first step or batch, a checkpoint, the check of the model."""
 _FINAL = {State.FINISHED, State.STOPPED, State.FAILED, State.KILLED, State.INTERRUPTED}
 _TAIL = 1 << 16
 
@@ -72,7 +77,7 @@ def _supervised(folder: RunFolder, attempt: AttemptFolder, launch: dict[str, Any
         return Status(State.STOPPING, ending)
     if not attempt.rank_steps():
         return Status(State.STARTING, "" if launch else "the supervisor prepares it")
-    return Status(State.RUNNING, stall(attempt))
+    return Status(State.RUNNING, stall(attempt) or doing(attempt))
 
 
 def launch_note(attempt: AttemptFolder, name: str) -> str:
@@ -150,39 +155,86 @@ def _without_attempt(folder: RunFolder) -> Status:
 
 
 def stall(attempt: AttemptFolder, now: float | None = None) -> str:
-    """`no step for 6 min, usually 1.3 s; rank 5 is behind`, or "" while the training moves at its own measure."""
-    ranks = attempt.rank_steps()
+    """`no step for 6 min, usually 1.3 s; rank 5 is behind`, or "" while the training moves at its own measure.
+
+    Between steps the measure is that of what it does there: an evaluation's batches, or how long its start took.
+    """
+    ranks = attempt.beats()
     if not ranks:
         return ""
     now = time.time() if now is None else now
-    times = _step_times(attempt)
-    quiet = now - max([t for _, t in ranks.values()] + times[-1:])
+    latest = max(ranks.values(), key=lambda beat: beat.t)
+    times = _event_times(attempt, "step")
+    quiet = now - max([latest.t, *times[-1:]])
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    usual = statistics.median(gaps) if gaps else 0.0
-    if quiet < max(STALL_FLOOR, 10 * usual, 3 * max(gaps, default=0.0)):
+    usual = _batch(latest) if latest.of else None if latest.doing or not gaps else statistics.median(gaps)
+    if quiet < _patience(attempt, latest, gaps, usual):
         return ""
-    behind = min(ranks, key=lambda rank: ranks[rank])
-    measure = f", usually {duration(usual)}" if gaps else ""
-    lag = f"; rank {behind} is behind" if len(ranks) > 1 and _lags(ranks, behind) else ""
-    return f"no step for {duration(quiet)}{measure}{lag}"
+    thing = "batch" if latest.of else "sign of life" if latest.doing else "step"
+    before = f"{_done(latest, ranks)}: " if latest.doing else ""
+    measure = "" if usual is None else f", usually {duration(usual)}"
+    return f"{before}no {thing} for {duration(quiet)}{measure}{_lag(ranks, latest)}"
 
 
-def _lags(ranks: dict[int, tuple[int, float]], behind: int) -> bool:
-    return any(step > ranks[behind][0] or t > ranks[behind][1] + 1 for step, t in ranks.values())
+def _batch(latest: Beat) -> float | None:
+    """Mean seconds of an evaluation's batches so far."""
+    return (latest.t - latest.since) / latest.beats if latest.beats else None
 
 
-def _step_times(attempt: AttemptFolder) -> list[float]:
-    """When the latest steps were made, from the end of events.jsonl."""
+def _patience(attempt: AttemptFolder, latest: Beat, gaps: Sequence[float], usual: float | None) -> float:
+    """Seconds without a sign of life that are not called a stall."""
+    longest = 3 * max(gaps, default=0.0)
+    if usual is not None:
+        return max(STALL_FLOOR, 10 * usual, 0.0 if latest.doing else longest)
+    return max(SILENT_FLOOR, longest, 3 * _start_took(attempt))
+
+
+def _start_took(attempt: AttemptFolder) -> float:
+    """Seconds from the launch to the trainer's first event: imports, model and data, as the saved model's check has."""
+    began, first = attempt.launch().get("t"), _event_times(attempt, "start", from_end=False)
+    return first[0] - float(began) if first and began is not None else 0.0
+
+
+def doing(attempt: AttemptFolder) -> str:
+    """What a training does between its steps: `evaluating 120/341`, `checking the saved model`."""
+    ranks = attempt.beats()
+    return _done(max(ranks.values(), key=lambda beat: beat.t), ranks) if ranks else ""
+
+
+def _done(latest: Beat, ranks: Mapping[int, Beat]) -> str:
+    if not latest.of:
+        return latest.doing
+    least = min(beat.done for beat in ranks.values() if beat.doing == latest.doing)
+    return f"{latest.doing} {least}/{latest.of}"
+
+
+def _lag(ranks: Mapping[int, Beat], latest: Beat) -> str:
+    """Which rank the others wait for; what is not counted only one of them does."""
+    if latest.doing and not latest.of:
+        return ""
+    behind = min(ranks, key=lambda rank: _place(ranks[rank]))
+    step, done, t = _place(ranks[behind])
+    others = map(_place, ranks.values())
+    return f"; rank {behind} is behind" if any(a > step or b > done or c > t + 1 for a, b, c in others) else ""
+
+
+def _place(beat: Beat) -> tuple[int, int, float]:
+    return beat.step, beat.done, beat.t
+
+
+def _event_times(attempt: AttemptFolder, kind: str, from_end: bool = True) -> list[float]:
+    """When such events were, from the latest or the first lines of events.jsonl."""
     from trainer.events import decode
 
     try:
         with attempt.events.open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - _TAIL))
-            lines = file.read().split(b"\n")
+            if from_end:
+                file.seek(max(0, file.seek(0, 2) - _TAIL))
+            lines = file.read(_TAIL).split(b"\n")
     except OSError:
         return []
-    events = [decode(line) for line in lines if b'"step"' in line]
-    return [event.t for event in events if event is not None and event.kind == "step"]
+    events = [decode(line) for line in lines if f'"{kind}"'.encode() in line]
+    return [event.t for event in events if event is not None and event.kind == kind]
 
 
 def attempt_fact(folder: RunFolder, attempt: AttemptFolder, status: Status | None = None) -> Attempt:

@@ -125,6 +125,64 @@ def test_a_slow_training_is_not_called_stalled(run):
     os.close(lock)
 
 
+def beating(made, *ranks):
+    """What ranks said last, in the trainer's own writing: (step, begun, last said, batches, done, of, doing)."""
+    for rank, (step, since, t, beats, done, of, doing) in enumerate(ranks):
+        (made.ranks / f"rank{rank}").write_text(f"{step} 0 {t} {since} {beats} {done} {of} {doing:<60}\n")
+
+
+def quick_steps(made, steps=20):
+    """One in half a second, the last at 1000."""
+    from trainer.events import Event, EventWriter
+
+    with EventWriter(made.events) as writer:
+        writer.write(Event("start", 900.0, 0))
+        for step in range(1, steps + 1):
+            writer.write(Event("step", 1000 - 0.5 * (steps - step), step))
+
+
+@pytest.fixture
+def made(run):
+    attempt, lock = run.new_attempt(1)
+    yield attempt
+    os.close(lock)
+
+
+def test_a_long_evaluation_says_how_far_it_is_and_is_no_stall(run, made):
+    quick_steps(made)
+    beating(made, (20, 1000, 1240, 24, 120, 341, "evaluating"), (20, 1000, 1239, 25, 125, 341, "evaluating"))
+    assert state.status(run).state == State.RUNNING
+    assert state.doing(made) == "evaluating 120/341"
+    assert state.stall(made, now=1240 + 99) == "", "ten batches of 10 s are not over"
+
+
+def test_a_hung_evaluation_is_told_in_its_batches(made):
+    quick_steps(made)
+    beating(made, (20, 1000, 1012, 24, 341, 341, "evaluating"), (20, 1000, 1006, 12, 120, 341, "evaluating"))
+    assert state.stall(made, now=1012 + 50) == ""
+    told = "evaluating 120/341: no batch for 6 min, usually 0.5 s; rank 1 is behind"
+    assert state.stall(made, now=1012 + 365) == told
+
+
+def test_a_long_check_of_the_saved_model_is_no_stall_and_a_hung_one_is(run, made):
+    """Its measure is how long the start took, which loads the same; never less than five minutes."""
+    quick_steps(made)
+    beating(made, (20, 1000, 1010, 1, 0, 0, "checking the saved model"), (20, 1000, 1003, 9, 341, 341, "evaluating"))
+    assert state.doing(made) == "checking the saved model"
+    kit.write_json(made.path / "launch.json", {"t": 880.0})
+    assert state.stall(made, now=1010 + 250) == ""
+    assert state.stall(made, now=1010 + 365) == "checking the saved model: no sign of life for 6 min"
+    kit.write_json(made.path / "launch.json", {"t": 700.0})
+    assert state.stall(made, now=1010 + 365) == "", "the start took 200 s"
+
+
+def test_before_the_first_step_nothing_is_usual(made):
+    quick_steps(made, steps=0)
+    beating(made, (0, 910, 910, 0, 0, 0, ""))
+    assert state.stall(made, now=910 + 250) == ""
+    assert state.stall(made, now=910 + 365) == "no step for 6 min"
+
+
 @pytest.mark.parametrize(("seconds", "words"), [(1.34, "1.3 s"), (45, "45 s"), (360, "6 min"), (7500, "2 h 05 min")])
 def test_durations_in_words(seconds, words):
     assert state.duration(seconds) == words

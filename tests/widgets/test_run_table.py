@@ -123,6 +123,23 @@ async def test_columns_align_and_the_dearest_stay(width):
         assert all(cell_len(line) <= width for line in lines(table))
 
 
+@pytest.mark.parametrize(
+    ("step", "reason", "words"),
+    [
+        (299, "", "ends "),
+        (300, "", "running"),
+        (300, "checking the saved model", "checking the saved model"),
+        (200, "evaluating 120/341", "evaluating 120/341"),
+        (200, "no step for 6 min, usually 1.3 s", "no step for 6 min, usually 1.3 s"),
+    ],
+)
+async def test_a_running_run_says_what_it_does_in_place_of_an_end_that_is_past(step, reason, words):
+    live = run(1, state=State.RUNNING, ended=None, step=step, reason=reason, seconds_per_step=1.0)
+    async with Stage(RunTable(Rows([live]))).run_test(size=(200, 12)) as pilot:
+        assert words in lines(pilot.app.query_one(RunTable))[1][60:]
+        assert ("ends " in lines(pilot.app.query_one(RunTable))[1]) == (words == "ends ")
+
+
 def _cut(line: str, cells: int) -> str:
     """The first cells of a line: wide characters take two."""
     kept = ""

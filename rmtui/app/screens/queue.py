@@ -145,8 +145,8 @@ class QueueScreen(RunActions):
 
 
 def _under_way(run: Run) -> str:
-    """`running  80 %  ends 14:32`."""
+    """`running  80 %  ends 14:32`, `running  80 %  evaluating 120/341`."""
     share, end = done(run), ends_at(run, time.time())
     parts = [run.state.value, f"{int(100 * share)} %" if share is not None else ""]
-    parts.append(f"ends {figures.clock(end, time.time())}" if end else "")
+    parts.append(figures.clean(run.reason) or (f"ends {figures.clock(end, time.time())}" if end else ""))
     return "  ".join(filter(None, parts))

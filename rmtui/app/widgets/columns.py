@@ -78,7 +78,10 @@ WEEKDAY = 9
 
 
 def state_words(run: Run, now: float, spelled: bool = False) -> str:
-    """What matters of a run's state now: when it ends, why it ended, how long ago; `spelled`: after its word."""
+    """What matters of a run's state now: when it ends, or what it does instead of steps, why it ended, how long ago;
+    `spelled`: after its word."""
+    if run.state is State.RUNNING and run.reason:
+        return figures.clean(run.reason)
     if run.state is State.RUNNING:
         end = ends_at(run, now)
         at = figures.clock(end, now)
@@ -90,10 +93,10 @@ def state_words(run: Run, now: float, spelled: bool = False) -> str:
 
 
 def ends_at(run: Run, now: float) -> float | None:
-    """Unix time of the end, from the median step; None while that is not known."""
-    if not run.seconds_per_step or not run.total_steps:
+    """Unix time of the last step, from the median one; None while that is not known, and after it."""
+    if not run.seconds_per_step or not run.total_steps or run.step >= run.total_steps:
         return None
-    return (run.last_event or now) + max(0, run.total_steps - run.step) * run.seconds_per_step
+    return (run.last_event or now) + (run.total_steps - run.step) * run.seconds_per_step
 
 
 def done(run: Run) -> float | None:

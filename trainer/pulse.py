@@ -1,0 +1,62 @@
+"""A rank's signs of life: a line of fixed width in `ranks/rankN`, written in place, and its reading. No torch."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+WORDS_BYTES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Where a rank is. Times are Unix seconds."""
+
+    step: int
+    """Optimizer steps done."""
+    t: float
+    since: float
+    """When it began what it does now."""
+    beats: int = 0
+    """Signs of life since then."""
+    done: int = 0
+    of: int = 0
+    """Pairs of an evaluation; 0: what it does is not counted."""
+    doing: str = ""
+    """`evaluating`, `saving a checkpoint`, …; empty: training steps."""
+
+
+class Heartbeat:
+    """`<step> <micro_step> <unix time> <since> <beats> <done> <of> <doing>`, overwritten in place."""
+
+    def __init__(self, attempt: Path, rank: int) -> None:
+        folder = attempt / "ranks"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(folder / f"rank{rank}", os.O_WRONLY | os.O_CREAT, 0o600)
+        self._last = Beat(0, 0.0, 0.0)
+
+    def beat(self, step: int, micro_step: int, doing: str = "", done: int = 0, of: int = 0) -> None:
+        """Say where this rank is, and what it does where that is no training step."""
+        now, last = time.time(), self._last
+        if doing == last.doing and done >= last.done:
+            self._last = Beat(step, now, last.since, last.beats + 1, done, of, doing)
+        else:
+            self._last = Beat(step, now, now, 0, done, of, doing)
+        since, beats = self._last.since, self._last.beats
+        figures = f"{step:>10} {micro_step:>10} {now:>17.6f} {since:>17.6f} {beats:>10} {done:>10} {of:>10} "
+        os.pwrite(self._descriptor, figures.encode() + doing.encode()[:WORDS_BYTES].ljust(WORDS_BYTES) + b"\n", 0)
+
+
+def read(line: bytes) -> Beat | None:
+    """A beat as written, by an older trainer (three figures) too; None where it is none."""
+    words = line.split(None, 7)
+    try:
+        step, t = int(words[0]), float(words[2])
+        if len(words) < 7:
+            return Beat(step, t, t)
+        doing = words[7].decode("utf-8", "ignore").strip() if len(words) > 7 else ""
+        return Beat(step, t, float(words[3]), int(words[4]), int(words[5]), int(words[6]), doing)
+    except (ValueError, IndexError):
+        return None
