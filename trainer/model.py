@@ -7,25 +7,21 @@ computing a shared prefix twice, pooled by place and not by pad id, with a head 
 from __future__ import annotations
 
 import json
-import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
-from transformers.utils import logging
 
-from trainer import adapter, attention, memory, norm
+from trainer import attention, lastlayer, memory
 from trainer.config import TrainConfig
 from trainer.data import TokenPair
-from trainer.estimate import PROJECTIONS
+from trainer.lastlayer import Rows
+from trainer.lora import add_lora, fuse, gathers_by_module, quiet
 from trainer.packing import Batch, Layout, collate
 from trainer.texts import fixed_date
 
@@ -43,6 +39,7 @@ class RewardModel(nn.Module):
         super().__init__()
         self.inner = inner
         self.layout = layout
+        self.rows = Rows()
 
     @property
     def classifier(self) -> PreTrainedModel:
@@ -70,12 +67,13 @@ class RewardModel(nn.Module):
         return logits.squeeze(-1).float()
 
     def _hidden(self, backbone: nn.Module, batch: Batch) -> Tensor:
-        """Last hidden states in the layout of `batch.ids`."""
+        """Last hidden states in the layout of `batch.ids`; of a trimmed last layer only the scored ones are right."""
         more: dict[str, Any] = {"attention_mask": batch.mask}
         if batch.blocks:
             whole = torch.empty(1, 1, 1, 1, device=batch.ids.device)  # four dimensions: "the mask is already made"
             more = {"attention_mask": whole, "pair_blocks": batch.blocks}
-        out = backbone(input_ids=batch.ids, position_ids=batch.positions, use_cache=False, **more)
+        with self.rows.only(batch.scored):
+            out = backbone(input_ids=batch.ids, position_ids=batch.positions, use_cache=False, **more)
         hidden: Tensor = out.last_hidden_state
         return hidden
 
@@ -108,7 +106,18 @@ def load(config: TrainConfig) -> tuple[RewardModel, Any]:
     if config.gradient_checkpointing:
         enable: Any = classifier.gradient_checkpointing_enable
         enable({"use_reentrant": False})
-    return RewardModel(inner, layout), tokenizer
+    return finished(inner, layout, config), tokenizer
+
+
+def finished(inner: nn.Module, layout: Layout, config: TrainConfig) -> RewardModel:
+    """The reward model, its last layer trimmed where that changes no reward."""
+    made = RewardModel(inner, layout)
+    if config.trim_last_layer and not config.gradient_checkpointing and not gathers_by_module():
+        plain = probed(made, layout)
+        undo = lastlayer.trim(made.classifier.base_model, made.rows)
+        if not same_rewards(plain, probed(made, layout)):
+            undo()
+    return made
 
 
 def load_tokenizer(name: str) -> Any:
@@ -141,17 +150,6 @@ def load_classifier(name: str, tokenizer: Any) -> PreTrainedModel:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     return model
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without transformers' and peft's remarks about what is on purpose here (a head that is new, say)."""
-    verbosity: Any = logging
-    verbosity.set_verbosity_error()
-    verbosity.disable_progress_bar()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def rebuilt(model: Any) -> Any:
@@ -204,14 +202,27 @@ def looks_at_parts(classifier: PreTrainedModel, longest: int) -> bool:
 
 def layouts_agree(classifier: PreTrainedModel, fast: Layout, plain: Layout) -> bool:
     """Whether this model's rewards are the same in both layouts, on pairs of random tokens."""
-    probe = RewardModel(classifier, fast).eval()
-    pairs = probe_pairs(classifier.config.get_text_config().vocab_size, count=2, tokens=8)
+    probe = RewardModel(classifier, fast)
+    return same_rewards(probed(probe, fast), probed(probe, plain))
+
+
+def probed(model: RewardModel, layout: Layout) -> Tensor | None:
+    """Rewards of some pairs of random tokens; None where the model's family cannot compute in this layout."""
+    training = model.training
+    pairs = probe_pairs(model.classifier.config.get_text_config().vocab_size, count=2, tokens=8)
     try:
         with torch.inference_mode():
-            one, other = (probe(collate(pairs, layout)) for layout in (fast, plain))
-    except (TypeError, ValueError, RuntimeError, IndexError):  # a family that takes no blocks or positions
-        return False
-    return bool(torch.allclose(one, other, rtol=AGREE, atol=AGREE))
+            found: Tensor = model.eval()(collate(pairs, layout))
+            return found
+    except (TypeError, ValueError, RuntimeError, IndexError):  # it takes no blocks or positions, say
+        return None
+    finally:
+        model.train(training)
+
+
+def same_rewards(one: Tensor | None, other: Tensor | None) -> bool:
+    """Whether both were computed, and agree."""
+    return one is not None and other is not None and bool(torch.allclose(one, other, rtol=AGREE, atol=AGREE))
 
 
 def probe_pairs(vocabulary: int, count: int, tokens: int) -> list[TokenPair]:
@@ -233,59 +244,10 @@ def load_trained(folder: Path, config: TrainConfig) -> tuple[RewardModel, Any]:
     classifier = load_classifier(base, tokenizer)
     layout = layout_for(classifier, tokenizer, config)
     if not settings.exists():
-        return RewardModel(classifier, layout).eval(), tokenizer
+        return finished(classifier, layout, config).eval(), tokenizer
     inner = PeftModel.from_pretrained(classifier, folder)
     fuse(inner, config)
-    return RewardModel(inner, layout).eval(), tokenizer
-
-
-def add_lora(classifier: PreTrainedModel, config: TrainConfig) -> PeftModel:
-    """An adapter on the target modules; the head is trained and saved whole (task type SEQ_CLS)."""
-    settings = LoraConfig(
-        r=config.lora.r,
-        lora_alpha=config.lora.alpha,  # type: ignore[arg-type]  # peft only multiplies by it
-        lora_dropout=config.lora.dropout,
-        target_modules=target_modules(classifier, config.lora.target_modules),
-        task_type=TaskType.SEQ_CLS,
-    )
-    with quiet():
-        made = get_peft_model(classifier, settings)
-    assert isinstance(made, PeftModel)
-    fuse(made, config, config.mixed_precision)
-    return made
-
-
-def fuse(model: PeftModel, config: TrainConfig, precision: str = "no") -> None:
-    """Let adapted layers and frozen norms compute as one function each, where that is asked for and possible."""
-    if gathers_by_module():
-        return
-    if config.fused_adapter:
-        adapter.fuse(model, precision)
-    if config.fused_norm:
-        norm.fuse(model)
-
-
-def gathers_by_module() -> bool:
-    """DeepSpeed gathers a sharded weight when the module that holds it is called, so each has to be called."""
-    return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
-
-
-def target_modules(classifier: nn.Module, named: list[str]) -> list[str] | str:
-    """`auto`: attention and MLP projections by name; `all-linear`; or names as given, ValueError if one is absent."""
-    if named == ["all-linear"]:
-        return "all-linear"
-    present = {name.rpartition(".")[2] for name, module in classifier.named_modules() if _adaptable(module)}
-    if named == ["auto"]:
-        return sorted(present & PROJECTIONS) or "all-linear"
-    absent = [name for name in named if not any(name == other or name.endswith(f".{other}") for other in present)]
-    if absent:
-        known = ", ".join(sorted(present))
-        raise ValueError(f"lora.target_modules: {', '.join(absent)} is not in this model, which has {known}")
-    return named
-
-
-def _adaptable(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+    return finished(inner, layout, config).eval(), tokenizer
 
 
 def trainable_parameters(model: nn.Module) -> tuple[int, int]:

@@ -215,6 +215,9 @@ class TrainConfig:
     fused_norm: bool = _option(
         True, "compute a frozen RMSNorm as one function: less memory and time", group="speed", advanced=True
     )
+    trim_last_layer: bool = _option(
+        True, "compute the last layer for the scored tokens only", group="speed", advanced=True
+    )
     group_by_length: bool = _option(
         True, "draw batches of similar length from shuffled windows", group="speed", advanced=True
     )

@@ -16,6 +16,7 @@ TRICKS = [
     {"unpadded": False},
     {"fused_adapter": False},
     {"fused_norm": False},
+    {"trim_last_layer": False},
     {"gradient_checkpointing": True},
 ]
 
@@ -254,3 +255,15 @@ def test_saved_adapter_and_head_load_with_transformers_and_peft_alone(models, ki
 def test_the_pad_token_is_never_the_end_token(models):
     tokenizer = model.load_tokenizer(str(models / "decoder"))
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize("kind", ["decoder", "encoder"])
+def test_the_last_layer_is_computed_for_the_scored_tokens_only(models, kind):
+    """Where it is not exact it is given up at load, so a fault would only cost speed."""
+    reward_model, _ = worlds.load(models / kind)
+    batch, seen = batch_of(reward_model), []
+    parts = [module for name, module in reward_model.named_modules() if name.endswith(("mlp.up_proj", "intermediate"))]
+    inner = parts[-1] if kind == "decoder" else next(iter(parts[-1].children()))
+    inner.register_forward_hook(lambda module, args, out: seen.append(args[0].shape[1]))
+    reward_model(batch)
+    assert seen == [2 * batch.pairs] and batch.tokens > 2 * batch.pairs
