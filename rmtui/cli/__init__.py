@@ -10,8 +10,10 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from rmtui import __version__
+from rmtui.cli import saying
 from rmtui.cli.streams import neutral, neutral_output
 from rmtui.errors import UserError
+from rmtui.records import waiting
 
 if TYPE_CHECKING:
     import argparse
@@ -61,6 +63,7 @@ def _run(argv: Sequence[str]) -> int:
     if args.verb is None:
         return _app(args.workspace)
     verb: Verb = args.run_verb
+    waiting.listen(saying.wait)
     with neutral_output():
         code = verb.run(args)
     sys.stdout.flush()

@@ -43,6 +43,11 @@ def end_line() -> None:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
+def wait(what: str) -> None:
+    """Why nothing happens."""
+    print(f"rmtui: waiting for {what}", file=sys.stderr, flush=True)
+
+
 def reading_folders() -> Callable[[int, int], None]:
     """Says on a terminal, from the second second on, how far a long reading of run folders has come."""
     began = time.monotonic()

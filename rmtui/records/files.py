@@ -13,6 +13,8 @@ from typing import Any
 
 import tomli
 
+from rmtui.records import waiting
+
 
 def atomic_write(path: Path, data: bytes) -> None:
     """Replace `path` by `data` so that a reader, or a crash, sees the old file or the new one: temp, fsync, rename."""
@@ -81,24 +83,27 @@ def _without_none(value: Any) -> Any:
 
 
 @contextmanager
-def locked(path: Path, patience: float | None = None) -> Iterator[None]:
-    """Hold an exclusive kernel lock on a file; it vanishes with its holder. TimeoutError after `patience` seconds."""
+def locked(path: Path, patience: float | None = None, what: str = "") -> Iterator[None]:
+    """Hold an exclusive kernel lock on a file; it vanishes with its holder. TimeoutError after `patience` seconds, of
+    which the first says what is waited for."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _lock(fd, patience)
+        _lock(fd, patience, what)
         yield
     finally:
         os.close(fd)
 
 
-def _lock(fd: int, patience: float | None) -> None:
+def _lock(fd: int, patience: float | None, what: str) -> None:
     if patience is None:
         fcntl.flock(fd, fcntl.LOCK_EX)
         return
-    until = time.monotonic() + patience
+    began = time.monotonic()
     while not _lock_now(fd):
-        if time.monotonic() > until:
+        if time.monotonic() > began + patience:
             raise TimeoutError
+        if time.monotonic() > began + waiting.SILENT:
+            waiting.tell(what)
         time.sleep(0.02)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError
+from rmtui.records import waiting
 from rmtui.records.files import locked
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ _FORGOTTEN = 10.0
 """Seconds after which earlier waiting no longer counts."""
 _STATEMENT = 2000
 """Milliseconds that SQLite waits by itself. It counts naps as meant; on a busy machine they last longer."""
+_NAP = round(1000 * waiting.SILENT)
+"""Milliseconds of waiting for the write lock between two looks at the clock."""
 _MAKING = 15.0
 """Seconds to wait for another rmtui that makes or migrates the index."""
 LONG_LOG = 8 << 20
@@ -176,7 +179,7 @@ def _begin(connection: Connection) -> None:
     until = started + max(_AT_LEAST, PATIENCE - before)
     try:
         while not _got_lock(connection, until):
-            pass
+            waiting.tell(f"the index {connection.path}, which another program holds")
     finally:
         now = time.monotonic()
         if now - started >= _AT_LEAST:
@@ -184,7 +187,7 @@ def _begin(connection: Connection) -> None:
 
 
 def _got_lock(connection: Connection, until: float) -> bool:
-    nap = min(_STATEMENT, max(1, round(1000 * (until - time.monotonic()))))
+    nap = min(_NAP, max(1, round(1000 * (until - time.monotonic()))))
     connection.execute(f"PRAGMA busy_timeout = {nap}")
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -278,7 +281,7 @@ def _run_migrations(path: Path) -> None:
 def _alone(path: Path) -> Iterator[None]:
     """One process at a time makes, migrates or replaces an index; one that hangs there makes no other hang."""
     try:
-        with locked(lock_file(path), _MAKING):
+        with locked(lock_file(path), _MAKING, f"the index {path}, which another rmtui makes or replaces"):
             yield
     except TimeoutError:
         raise DatabaseError(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support import START, make_run_folder, make_runs, make_workspace, training, wait_until
 
+from rmtui.cli import main
 from rmtui.errors import UserError
 from rmtui.operations import runs as operations
 from rmtui.records import ingest, sqlite
@@ -129,6 +130,20 @@ def test_an_index_locked_by_another_program(filled: Workspace) -> None:
             index.sync()
             assert index.trouble is None
             assert index.run(folder.id).name == "new"
+
+
+@pytest.mark.parametrize("words", [["note", "run-0", "held"], ["tag", "run-0", "--add", "held"]])
+def test_a_verb_that_waits_for_the_index_says_so_in_one_line_and_succeeds(filled: Workspace, words, capfd) -> None:
+    with Index.open(filled) as index:
+        words[1] = index.runs()[0].name
+    holder = sqlite.open_database(filled.database)
+    with sqlite.write(holder):
+        assert main(["-C", str(filled.root), *words]) == 0
+    said = capfd.readouterr().err.splitlines()
+    assert said == [f"rmtui: waiting for the index {filled.database}, which another program holds"]
+    holder.close()
+    assert main(["-C", str(filled.root), "note", words[1], "free"]) == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_waiting_for_a_lock_is_counted_together(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
