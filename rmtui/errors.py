@@ -17,3 +17,8 @@ class UserError(Exception):
     def __str__(self) -> str:
         said = f"{self.what}: {self.why}" if self.why else self.what
         return f"{said}\n  → {self.remedy}" if self.remedy else said
+
+
+def install(extra: str) -> str:
+    """The remedy for a library that is missing, as the README installs it: no registry has rmtui."""
+    return f"in rmtui's project folder: pip install -c constraints.txt '.[{extra}]'"

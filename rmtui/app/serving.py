@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from rmtui.errors import UserError
+from rmtui.errors import UserError, install
 
 COOKIE = "rmtui-token"
 
@@ -50,7 +50,7 @@ def _server(folder: Path, host: str, port: int, public_url: str | None, token: s
         from aiohttp import web
         from textual_serve.server import Server
     except ImportError:
-        raise UserError("cannot serve", "textual-serve is not installed", "pip install 'rmtui[serve]'") from None
+        raise UserError("cannot serve", "textual-serve is not installed", install("serve")) from None
 
     class Guarded(Server):
         """textual-serve behind the token, without its banner."""

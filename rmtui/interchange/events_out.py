@@ -1,4 +1,4 @@
-"""TensorBoard event files, written with TensorBoard's own writer (`pip install 'rmtui[tensorboard]'`)."""
+"""TensorBoard event files, written with TensorBoard's own writer (the extra `tensorboard`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rmtui.errors import UserError
+from rmtui.errors import UserError, install
 from trainer.events import number, plain
 
 _MARK = re.compile(r"\.rmtui-[0-9a-f]{16}$")
@@ -35,7 +35,7 @@ def write(document: Mapping[str, Any], folder: Path, suffix: str = "") -> None:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
     except ImportError:
         raise UserError(
-            "cannot write TensorBoard files", "tensorboard is not installed", "pip install 'rmtui[tensorboard]'"
+            "cannot write TensorBoard files", "tensorboard is not installed", install("tensorboard")
         ) from None
     writer = EventFileWriter(str(folder), max_queue_size=1000, filename_suffix=suffix)
     try:

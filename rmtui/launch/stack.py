@@ -6,7 +6,6 @@ import importlib.util
 from collections.abc import Sequence
 
 NAMES = ("torch", "transformers", "peft", "accelerate")
-INSTALL = 'install it with: pip install "rmtui[train]"'
 
 
 def missing(names: Sequence[str] = NAMES) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rmtui import workspace
 from rmtui.demo import pairs
-from rmtui.errors import UserError
+from rmtui.errors import UserError, install
 from rmtui.launch import stack
 from rmtui.operations import launch, runs
 from rmtui.records.facts import Epoch, State
@@ -103,7 +103,7 @@ def _need_stack() -> None:
         raise UserError(
             "the demo trains for real, and the training stack is not installed",
             f"missing: {', '.join(missing)}",
-            stack.INSTALL,
+            install("train"),
         )
 
 

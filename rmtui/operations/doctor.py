@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rmtui.errors import install
 from rmtui.launch import login, machine, orphans, probe, provenance
 from rmtui.operations import queue
 from rmtui.workspace import Workspace, file_system, on_network
@@ -59,8 +60,7 @@ def _packages() -> Iterator[Finding]:
     missing = [name for name in FLOORS if name not in here]
     old = [f"{name} {here[name]}" for name, floor in FLOORS.items() if name in here and _numbers(here[name]) < floor]
     if missing:
-        remedy = "install the training stack: pip install 'rmtui[train]'"
-        yield Finding("packages", "error", f"{', '.join(missing)} not installed", remedy)
+        yield Finding("packages", "error", f"{', '.join(missing)} not installed", install("train"))
     if old:
         wanted = ", ".join(f"{name}>={'.'.join(map(str, floor))}" for name, floor in FLOORS.items())
         yield Finding("packages", "error", f"{', '.join(old)} too old", f"pip install '{wanted}'")

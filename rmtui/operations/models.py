@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rmtui.errors import UserError
+from rmtui.errors import UserError, install
 from rmtui.operations.runs import reading
 from rmtui.workspace import open_workspace
 from trainer import manifest
@@ -43,7 +43,7 @@ def _named(run: Path, checkpoint: str) -> Path:
 def trainer(arguments: Sequence[str | Path]) -> int:
     """Run `python -m trainer …` on this terminal; returns its exit code. UserError without the training stack."""
     if importlib.util.find_spec("torch") is None:
-        raise UserError("this needs the training stack", "torch is not installed", "pip install 'rmtui[train]'")
+        raise UserError("this needs the training stack", "torch is not installed", install("train"))
     # -P: a folder named trainer/ where the user stands must not be taken for ours.
     command = [sys.executable, "-P", "-m", "trainer", *map(str, arguments)]
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false"}

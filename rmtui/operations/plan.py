@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtui import presets
-from rmtui.errors import UserError
+from rmtui.errors import UserError, install
 from rmtui.launch import command, slots, stack
 from rmtui.launch.command import Command
 from rmtui.operations import check, estimates, places
@@ -131,7 +131,7 @@ def plan(
     derived = _check_inputs(draft, built, int(launch["processes"]), check_data and not missing)
     if missing:  # nothing else can be mended before it
         what = f"it is not installed here: {', '.join(missing)} missing"
-        draft.problems = [Problem("the training stack", what, stack.INSTALL)]
+        draft.problems = [Problem("the training stack", what, install("train"))]
     line = command.command(command.job_of(spec, launch["devices"]), "RUN", "RUN/attempt-1")
     needs, sizes = slots.needs_of(spec), estimates.model_sizes(built)
     return Plan(spec, tuple(draft.problems), line, needs, derived, sizes, tuple(map(checked_name, tags)), stem)

@@ -73,5 +73,5 @@ def test_without_the_training_stack_it_says_what_to_install(tmp_path, monkeypatc
     with pytest.raises(UserError) as error:
         demo.demo(tmp_path / "new", print)
     assert "torch_that_is_not_there" in error.value.why
-    assert 'pip install "rmtui[train]"' in error.value.remedy
+    assert "pip install -c constraints.txt '.[train]'" in error.value.remedy
     assert not (tmp_path / "new").exists()

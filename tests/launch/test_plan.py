@@ -203,4 +203,6 @@ def test_without_the_training_stack_that_is_said_first_and_only(ws, monkeypatch)
     monkeypatch.setattr("rmtui.launch.stack.importlib.util.find_spec", lambda name: None)
     planned = plan(ws, "A", overrides={"lr": "2"}, train="nope.jsonl")
     assert len(planned.problems) == 1
-    assert "torch" in str(planned.problems[0]) and 'pip install "rmtui[train]"' in str(planned.problems[0])
+    assert "torch" in str(planned.problems[0]) and "pip install -c constraints.txt '.[train]'" in str(
+        planned.problems[0]
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rmtui.errors import UserError
+from rmtui.errors import UserError, install
 from rmtui.guide.datacheck.facts import Finding
 from rmtui.guide.datacheck.kinds import found
 from rmtui.guide.datacheck.rows import Pair
@@ -74,7 +74,7 @@ def _load(folder: Path) -> Any:
         import tokenizers
     except ImportError:
         raise UserError(
-            "tokens cannot be counted", "the library tokenizers is not installed", 'pip install "rmtui[train]"'
+            "tokens cannot be counted", "the library tokenizers is not installed", install("train")
         ) from None
     try:
         tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
