@@ -43,10 +43,10 @@ def main(argv: Sequence[str]) -> int:
     try:
         return _merge(args) if args.command == "merge" else scoring.run(args)
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"rmtui: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     except (ExportError, DataError) as error:
-        print(error, file=sys.stderr)
+        print(f"rmtui: {error}", file=sys.stderr)
         return 2
 
 

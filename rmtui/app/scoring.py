@@ -36,7 +36,9 @@ def score_now(ws: Workspace, run: Run, tell: Callable[[str], object]) -> str:
     code, out, errors = _finished(command, tell)
     if code:
         last = errors[-1:] or [f"exit code {code}"]
-        raise UserError(f"{run.name} was not evaluated", figures.clean(last[0]), "rmtui doctor", 1)
+        raise UserError(
+            f"{run.name} was not evaluated", figures.clean(last[0].removeprefix("rmtui: ")), "rmtui doctor", 1
+        )
     said = json.loads(out)
     low, high = (figures.percent(end) for end in said["interval"])
     return f"{run.name}: val_acc {figures.percent(said['accuracy'])} ({low}–{high}) of {said['pairs']} pairs"

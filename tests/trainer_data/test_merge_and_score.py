@@ -79,7 +79,8 @@ def test_merging_into_a_folder_with_files_is_refused(run, tmp_path, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
     assert export.main(["merge", str(run), str(tmp_path / "full")]) == 2
-    assert "not empty" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("rmtui: ") and "not empty" in said
     assert (tmp_path / "full" / "notes.txt").read_text() == "mine"
 
 
@@ -125,7 +126,8 @@ def test_files_that_cannot_be_scored_say_why(run, tmp_path, capsys):
         (run, "absent", "absent"),
     ):
         assert export.main(["score", str(model), str(path)]) == 2
-        assert words in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert said.startswith("rmtui: ") and words in said
 
 
 def test_every_pair_keeps_its_place(run, tmp_path):
