@@ -71,10 +71,10 @@ def forward(module: Any, x: Tensor) -> Tensor:
 def rounded(x: Tensor, dtype: torch.dtype) -> Tensor:
     """x in autocast's format, made once for all layers that read it: query, key and value, or gate and up.
 
-    It is kept on x itself, so it goes when x goes.
+    It is kept on x itself, so it goes when x goes. Tensors of inference mode do not tell whether they were changed since.
     """
-    if x.dtype == dtype:
-        return x
+    if x.dtype == dtype or x.is_inference():
+        return x.to(dtype)
     follows = x.requires_grad and torch.is_grad_enabled()
     version, made = vars(x).get(ROUNDED, (None, x))
     if (version, made.dtype, made.requires_grad) != (x._version, dtype, follows):

@@ -210,6 +210,8 @@ def test_an_activation_is_rounded_once_for_all_layers_that_read_it_until_it_chan
     assert adapter.rounded(x, torch.float32) is x
     x.add_(1.0)
     assert torch.equal(adapter.rounded(x, torch.bfloat16), x.bfloat16())
+    with torch.inference_mode():
+        assert adapter.rounded(torch.randn(2), torch.bfloat16).dtype == torch.bfloat16
     with torch.no_grad():
         graphless = adapter.rounded(y := x.clone().requires_grad_(), torch.bfloat16)
     assert adapter.rounded(y, torch.bfloat16).requires_grad and not graphless.requires_grad
