@@ -237,6 +237,7 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
 
     def use_theme(self, name: str) -> None:
         self.theme = self.memory.theme = name
+        self.call_next(self._write_again)  # after the colours were worked out
 
     def action_theme(self) -> None:
         self.use_theme(themes.following(self.theme))
@@ -244,10 +245,13 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
 
     def action_language(self) -> None:
         self.memory.lang = "en" if self.lang == "zh" else "zh"
+        self._write_again()
+        self.notify({"en": "readings in English", "zh": "解读使用中文"}[self.memory.lang], timeout=2)
+
+    def _write_again(self) -> None:
         for screen in self.screen_stack:
             if isinstance(screen, Base):
-                screen.language_changed()
-        self.notify({"en": "readings in English", "zh": "解读使用中文"}[self.memory.lang], timeout=2)
+                screen.write_again()
 
     def action_queue(self) -> None:
         from rmtui.app.screens.queue import QueueScreen

@@ -9,7 +9,7 @@ from textual.app import App
 from textual.message_pump import MessagePump
 from textual.screen import Screen
 
-from rmtui.app.chrome import TopBar
+from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.feed import Failed, Feed, Job
 from rmtui.app.memory import Memory
 from rmtui.app.widgets.palette import palette_of
@@ -93,5 +93,9 @@ class Base(Screen[None]):
         for bar in self.query(TopBar):
             bar.tell_works(self.rmtui.works.words)
 
-    def language_changed(self) -> None:
-        """Readings are wanted in the other language."""
+    def write_again(self) -> None:
+        """Words are wanted in the other language, or in the colours of another theme."""
+        for bar in self.query(TopBar):
+            bar.renew()
+        for keys in self.query(KeyLine):
+            keys.renew()

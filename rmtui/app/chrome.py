@@ -82,24 +82,24 @@ class TopBar(Words):
 
     def tell(self, left: str, middle: str = "", right: str = "") -> None:
         self._parts = (left, middle, right)
-        self._lay_out()
+        self.renew()
 
     def tell_text(self, text: Text) -> None:
         """One line that was laid out already."""
         self._parts = ("", "", "")
         self._whole = text
-        self._lay_out()
+        self.renew()
 
     def tell_works(self, words: str) -> None:
         """What works in the background; empty: nothing."""
         if words != self._works:
             self._works = words
-            self._lay_out()
+            self.renew()
 
     def on_resize(self) -> None:
-        self._lay_out()
+        self.renew()
 
-    def _lay_out(self) -> None:
+    def renew(self) -> None:
         width = self.size.width or self.app.size.width
         if any(self._parts):
             line = self._in_parts(

@@ -117,6 +117,36 @@ async def test_every_theme_draws_and_is_remembered(runs):
         assert pilot.app.theme == last
 
 
+def inks(pilot):
+    """The colours of what stands on the screen in front."""
+    strips = pilot.app.screen._compositor.render_strips()
+    drawn = [segment for strip in strips for segment in strip if segment.text.strip() and segment.style]
+    return {segment.style.color.get_truecolor().hex for segment in drawn if segment.style.color}
+
+
+OPENED = {
+    "home": [],
+    "run": ["enter"],
+    "log": ["enter", "l"],
+    "advice": ["a"],
+    "compare": ["space", "space", "c"],
+    "queue": ["Q"],
+    "presets": ["n"],
+    "data": ["D"],
+}
+
+
+@pytest.mark.parametrize("keys", OPENED.values(), ids=OPENED)
+async def test_another_theme_leaves_no_word_in_the_colours_of_the_one_before(runs, keys):
+    dark, light = ({colour.casefold() for colour in theme.variables.values()} for theme in themes.THEMES[:2])
+    dark |= {themes.DARK.accent, themes.DARK.success, themes.DARK.warning, themes.DARK.error}
+    async with opened(runs.root, WIDE) as pilot:
+        await pilot.press(*keys)
+        await until(pilot, lambda: inks(pilot) & dark)
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: inks(pilot) & light and not inks(pilot) & dark - light)
+
+
 async def test_readings_change_their_language_and_wide_signs_keep_the_lines_straight(runs):
     async with opened(runs.root, WIDE) as pilot:
         says = pilot.app.screen.query_one("#says")

@@ -60,7 +60,8 @@ class AdviceScreen(RunActions):
     def on_mount(self) -> None:
         self._fetch()
 
-    def language_changed(self) -> None:
+    def write_again(self) -> None:
+        super().write_again()
         self._fetch()
 
     def _said(self, key: str, /, **figures: Any) -> str:

@@ -75,7 +75,8 @@ class CompareScreen(Base):
         except UserError:  # one was deleted; what is shown stays
             return self._runs
 
-    def language_changed(self) -> None:
+    def write_again(self) -> None:
+        super().write_again()
         self._fetch()
 
     def _fetch(self) -> None:

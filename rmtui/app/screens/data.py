@@ -83,7 +83,8 @@ class DataScreen(RunActions):
     def _words(self, key: str, /, **figures: Any) -> str:
         return say(f"report.{key}", self.rmtui.lang, **figures)
 
-    def language_changed(self) -> None:
+    def write_again(self) -> None:
+        super().write_again()
         if self._report is not None:
             self._show(self._report)
 

@@ -72,6 +72,13 @@ class EmptyScreen(Base):
         self.query_one(TopBar).tell("rmtui", "", short_path(folder))
         text = Text().append("Tune reward models from this terminal.\n\n", "bold")
         self.query_one("#words", Words).say(text.append(f"{short_path(folder)} is no workspace yet. Three ways on:\n"))
+        self._write()
+
+    def write_again(self) -> None:
+        super().write_again()
+        self._write()
+
+    def _write(self) -> None:
         palette = palette_of(self)
         rows = [
             (Text(f"  {key}  ", palette.accent).append(f"{word:<8}", "bold"), Text(explanation, palette.quiet))

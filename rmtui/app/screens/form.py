@@ -171,6 +171,10 @@ class FormScreen(Base):
         self.query_one("#problems", Words).say(text)
         self.query_one("#problems").set_class(not text.plain, "-none")
 
+    def write_again(self) -> None:
+        super().write_again()
+        self._show_problems()
+
     def _watch_file(self) -> None:
         if self._preset is not None and not self._told_of_change and changed_on_disk(self._preset):
             self._told_of_change = True

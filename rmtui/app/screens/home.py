@@ -124,7 +124,10 @@ class HomeScreen(Curtain, ListKeys):
     def on_screen_resume(self) -> None:
         self._read = None  # something may have been silenced meanwhile
 
-    def language_changed(self) -> None:
+    def write_again(self) -> None:
+        super().write_again()
+        self._read = None
+        self._show_current()
         self._follow()
 
     def _tell_top(self) -> None:

@@ -78,7 +78,8 @@ class PairsScreen(RunActions):
 
         self.ask("pairs", job, group="pairs")
 
-    def language_changed(self) -> None:
+    def write_again(self) -> None:
+        super().write_again()
         self._fetch()
 
     def _said(self, key: str, /, **figures: Any) -> str:

@@ -48,6 +48,15 @@ class PresetsScreen(RunActions):
 
     def on_mount(self) -> None:
         self.query_one(TopBar).tell("which preset?", "", short_path(self.ws.presets))
+        self._fetch()
+
+    def write_again(self) -> None:
+        super().write_again()
+        chosen = self._chosen()
+        self._wanted = chosen.name if chosen else ""
+        self._fetch()
+
+    def _fetch(self) -> None:
         self.ask("presets", lambda: PresetsRead(tuple(all_presets(self.ws))))
 
     @on(PresetsRead)

@@ -58,6 +58,10 @@ class QueueScreen(RunActions):
     def synced(self) -> None:
         self._fetch()
 
+    def write_again(self) -> None:
+        super().write_again()
+        self._fetch()
+
     def _fetch(self) -> None:
         ws, feed = self.ws, self.feed
 

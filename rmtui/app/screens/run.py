@@ -90,7 +90,8 @@ class RunScreen(RunActions):
         except UserError:
             self.app.pop_screen()
 
-    def language_changed(self) -> None:
+    def write_again(self) -> None:
+        super().write_again()
         self._fetch()
 
     def _fetch(self) -> None:
