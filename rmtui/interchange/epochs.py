@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from rmtui.interchange.facts import Point, fraction
 from rmtui.records.facts import Epoch
 
-FIGURES = ("train_loss", "val_loss", "val_acc", "reward_margin")
+FIGURES = ("train_loss", "val_loss", "val_acc", "val_pairs", "reward_margin")
 
 
 def epochs_of(series: Mapping[str, Sequence[Point]]) -> tuple[Epoch, ...]:
     """Figures logged at steps at which the `epoch` series is a whole number; without that series none are known.
 
-    An epoch's train_loss is, where it is not said, the mean of the losses logged in it.
+    An epoch's train_loss is, where it is not said, the mean of the losses logged in it, if all losses say where they
+    lie: with epochs told at their ends only, the mean would be that of a last step.
     """
     epoch_at = {step: value for step, value, _ in _finite(series, ("epoch", "train/epoch"))}
     rows: dict[int, dict[str, float]] = {}
@@ -24,11 +25,11 @@ def epochs_of(series: Mapping[str, Sequence[Point]]) -> tuple[Epoch, ...]:
             share = fraction(value) if name == "val_acc" else value
             if epoch >= 1 and epoch == int(epoch) and share is not None:
                 rows.setdefault(int(epoch), {})[name] = share
-    for epoch, loss in mean_losses(
-        (epoch_at[step], value) for step, value, _ in series.get("loss", ()) if step in epoch_at
-    ):
-        if epoch in rows:
-            rows[epoch].setdefault("train_loss", loss)
+    losses = [(epoch_at.get(step), value) for step, value, _ in series.get("loss", ())]
+    placed = [(epoch, value) for epoch, value in losses if epoch is not None]
+    for number, loss in mean_losses(placed) if len(placed) == len(losses) else ():
+        if number in rows:
+            rows[number].setdefault("train_loss", loss)
     return rows_to_epochs(rows)
 
 
@@ -53,7 +54,13 @@ def rows_to_epochs(rows: Mapping[int, Mapping[str, float]]) -> tuple[Epoch, ...]
             train_loss=row.get("train_loss"),
             val_loss=row.get("val_loss"),
             val_acc=row.get("val_acc"),
+            val_pairs=_count(row.get("val_pairs")),
             reward_margin=row.get("reward_margin"),
         )
         for epoch, row in sorted(rows.items())
     )
+
+
+def _count(value: float | None) -> int | None:
+    """A number of pairs; None for what is none."""
+    return int(value) if value is not None and math.isfinite(value) and 0 < value == int(value) else None

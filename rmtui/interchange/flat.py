@@ -11,7 +11,8 @@ from rmtui.guide import tables
 
 
 def csv_text(documents: Sequence[Mapping[str, Any]]) -> str:
-    """Columns: run, step, then every metric of any run; empty where a run has no value at that step."""
+    """Columns: run, step, then every metric of any run; empty where a run has no value at that step. `epoch` is a
+    metric like the others."""
     names = sorted({name for document in documents for name in document["metrics"]})
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

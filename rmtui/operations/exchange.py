@@ -32,6 +32,7 @@ from rmtui.workspace import Workspace
 from trainer.config import figure, flatten
 
 FORMATS = ("json", "csv", "markdown", "html", "tensorboard", "tar")
+STEPWISE = ("csv", "tensorboard")
 _BY_ENDING = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".gz": "tar", ".tgz": "tar"}
 
 
@@ -193,6 +194,12 @@ def document(index: Index, run: Run) -> dict[str, Any]:
     return {**found, "metrics": {name: index.series_full(run.id, name) for name in index.metrics(run.id)}}
 
 
+def stepwise(index: Index, run: Run) -> dict[str, Any]:
+    """The same for formats that know steps only: at the steps at which epochs end, `epoch` says which."""
+    found = document(index, run)
+    return {**found, "metrics": {"epoch": index.epoch_ends(run.id), **found["metrics"]}}
+
+
 def export(ws: Workspace, refs: Sequence[str], form: str, out: Path | None, weights: bool = False) -> str | None:
     """Write runs in one format; returns the text where `out` is None. Files are renamed into place when complete.
 
@@ -206,7 +213,7 @@ def export(ws: Workspace, refs: Sequence[str], form: str, out: Path | None, weig
         if form == "tar":
             _export_tar(runs, out, weights)
             return None
-        documents = [document(index, run) for run in runs]
+        documents = [(stepwise if form in STEPWISE else document)(index, run) for run in runs]
     if form == "tensorboard":
         _export_events(documents, out)
         return None

@@ -219,6 +219,12 @@ class Index:
         with faults(self._path):
             return list(epoch_facts(load_figures(self._connection, self._number(run_id))))
 
+    def epoch_ends(self, run_id: str) -> list[tuple[int, int]]:
+        """(step, epoch) of every epoch that ended."""
+        with faults(self._path):
+            rows = load_figures(self._connection, self._number(run_id)).epochs
+            return sorted((row["step"], row["epoch"]) for row in rows)
+
     def metrics(self, run_id: str) -> list[str]:
         """Names of the run's metrics; those of further validation sets as `holdout/val_acc`."""
         with faults(self._path):

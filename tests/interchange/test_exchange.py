@@ -118,6 +118,35 @@ def test_tensorboards_own_reader_reads_the_same_numbers(ws: Workspace, tmp_path:
         assert found == [(step, pytest.approx(number(value), rel=1e-6)) for step, value in points]
 
 
+@pytest.mark.parametrize(("form", "out", "exact"), [("csv", "out.csv", 0.0), ("tensorboard", "tb", 1e-6)])
+def test_a_run_that_comes_back_step_by_step_has_its_epochs(
+    ws: Workspace, other: Workspace, tmp_path: Path, form: str, out: str, exact: float
+) -> None:
+    """TensorBoard's figures are float32."""
+    if form == "tensorboard":
+        pytest.importorskip("tensorboard")
+    exchange.export(ws, ["helpful-A-1"], form, tmp_path / out)
+    (imported,) = exchange.import_paths(other, [tmp_path / out]).runs
+    first, back = exported(ws, "helpful-A-1"), exported(other, imported.id)
+    assert len(first["epochs"]) > 1
+    known = [{name: value for name, value in epoch.items() if value is not None} for epoch in first["epochs"]]
+    found = [{name: value for name, value in epoch.items() if value is not None} for epoch in back["epochs"]]
+    assert found == [pytest.approx(epoch, rel=exact, abs=0) for epoch in known]
+    assert set(back["metrics"]) == {*first["metrics"], "epoch"}
+    assert [step for step, _ in back["metrics"]["epoch"]] == [step for step, _ in first["metrics"]["train_loss"]]
+
+
+def test_a_loss_at_an_epochs_end_is_no_train_loss_on_its_way_back(
+    ws: Workspace, other: Workspace, tmp_path: Path
+) -> None:
+    (tmp_path / "a.log").write_text("Epoch 1/1\nstep 10 loss=0.75\nstep 20 loss=0.5\nEpoch 1: val_loss=0.6\n")
+    (run,) = exchange.import_paths(ws, [tmp_path / "a.log"]).runs
+    exchange.export(ws, [run.id], "csv", tmp_path / "a.csv")
+    (imported,) = exchange.import_paths(other, [tmp_path / "a.csv"]).runs
+    (epoch,) = exported(other, imported.id)["epochs"]
+    assert (epoch["val_loss"], epoch["train_loss"]) == (0.6, None)
+
+
 def event_files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
