@@ -101,6 +101,12 @@ class Workspace:
         """A path as written in TOML: relative to the workspace."""
         return self.root / Path(text).expanduser()
 
+    def as_written(self, text: str) -> str:
+        """The other way: a path within the workspace as one writes it in TOML, anything else as it is."""
+        for root in (self.root, self.root.resolve()):
+            text = text.removeprefix(f"{root}/")
+        return text
+
 
 def open_workspace(path: Path) -> Workspace:
     """The workspace at `path`; UserError if the folder is none, or its workspace.toml is wrong."""

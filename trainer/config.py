@@ -198,8 +198,13 @@ def range_text(option: Option) -> str:
     if meta.low is None or meta.high is None:
         return ""
     if meta.open_low:
-        return f"more than {figure(meta.low)}, at most {figure(meta.high)}"
-    return f"{figure(meta.low)} … {figure(meta.high)}"
+        return f"more than {_bound(meta.low)}, at most {_bound(meta.high)}"
+    return f"{_bound(meta.low)} … {_bound(meta.high)}"
+
+
+def _bound(value: float) -> str:
+    """From five digits on in groups of three: `1 048 576`."""
+    return f"{value:,.0f}".replace(",", " ") if value == int(value) and abs(value) >= 10_000 else figure(value)
 
 
 def parse_text(option: Option, text: str) -> Any:

@@ -14,6 +14,7 @@ from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.legend import shortened
 from rmtui.app.widgets.palette import Palette
 from rmtui.guide.catalog import say, value_text
+from rmtui.workspace import Workspace
 
 FIRST = 12
 """Cells of a section's name."""
@@ -44,6 +45,7 @@ class Comparison:
     def __init__(
         self,
         document: dict[str, Any],
+        ws: Workspace,
         glyphs: Glyphs,
         palette: Palette,
         width: int,
@@ -51,6 +53,7 @@ class Comparison:
         lang: str = "en",
     ) -> None:
         self._document = document
+        self._ws = ws
         self._runs: list[dict[str, Any]] = document["runs"]
         self._glyphs = glyphs
         self._palette = palette
@@ -110,23 +113,26 @@ class Comparison:
     def _config(self) -> None:
         config, differs, same_word = self._document["config"], self._said("differs"), self._said("same_word")
         for number, (key, values) in enumerate(config["differs"].items()):
-            self._row(differs if number == 0 else "", self._key(key), [value_text(key, value) for value in values])
+            self._row(differs if number == 0 else "", self._key(key), [self._value(key, value) for value in values])
         if not config["differs"]:
             self._row(differs, self._said("nothing_known"), [])
         same = config["same"]
         if self._unfold:
             for number, (key, value) in enumerate(same.items()):
-                self._row(same_word if number == 0 else "", self._key(key), [value_text(key, value)], "quiet")
+                self._row(same_word if number == 0 else "", self._key(key), [self._value(key, value)], "quiet")
         elif same:
             self.text.append(figures.fit(f" {same_word}", FIRST) + f"{self._folded(same)}\n", self._palette.quiet)
         self.text.append("\n")
+
+    def _value(self, key: str, value: Any) -> str:
+        return self._ws.as_written(value_text(key, value))
 
     def _folded(self, same: Mapping[str, Any]) -> str:
         """As many equal values as a line holds, short ones; the number of the others."""
         shown: list[str] = []
         room = self._width - FIRST - cell_len(self._said("more_settings", count=99)) - 2
         for key, value in same.items():
-            said = f"{self._key(key)} {value_text(key, value)}"
+            said = f"{self._key(key)} {self._value(key, value)}"
             if len(said) > LONG or cell_len(" · ".join([*shown, said])) > room:
                 continue
             shown.append(said)

@@ -12,16 +12,17 @@ from rmtui.app.widgets import figures
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.records.facts import Attempt, Run
+from rmtui.workspace import Workspace
 
 
-def written(run: Run, attempts: Sequence[Attempt], glyphs: Glyphs, palette: Palette) -> Text:
+def written(run: Run, ws: Workspace, attempts: Sequence[Attempt], glyphs: Glyphs, palette: Palette) -> Text:
     """Every section that has something to say."""
     text = Text()
     sections = (
         ("run", list(_run_lines(run))),
         ("attempts", [_attempt_line(attempt) for attempt in attempts]),
         ("epochs", [line.plain for line in said.epoch_table(run, glyphs, palette)]),
-        ("configuration", list(_config_lines(run))),
+        ("configuration", list(_config_lines(run, ws))),
     )
     for title, lines in sections:
         if lines:
@@ -56,9 +57,9 @@ def _attempt_line(attempt: Attempt) -> str:
     return " · ".join(parts)
 
 
-def _config_lines(run: Run) -> Iterator[str]:
+def _config_lines(run: Run, ws: Workspace) -> Iterator[str]:
     from rmtui.app.planning import texts_of
 
-    texts = texts_of(run.config)
+    texts = texts_of(run.config, ws)
     width = max(map(len, texts), default=0)
     yield from (f"{key:<{width}}  {text}" for key, text in texts.items())

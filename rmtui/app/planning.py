@@ -145,9 +145,10 @@ def usual_model(ws: Workspace, preset: Preset, newest: Run | None) -> str:
     return str(newest.config.get("model") or "")
 
 
-def texts_of(config: Mapping[str, Any]) -> dict[str, str]:
-    """A configuration as form texts, numbers as people write them."""
+def texts_of(config: Mapping[str, Any], ws: Workspace) -> dict[str, str]:
+    """A configuration as form texts: numbers as people write them, paths as from the workspace's folder."""
     from rmtui.guide.catalog import value_text
     from trainer.config import OPTIONS, flatten
 
-    return {key: value_text(key, value) for key, value in flatten(config).items() if key in OPTIONS}
+    known = {key: value for key, value in flatten(config).items() if key in OPTIONS}
+    return {key: ws.as_written(value_text(key, value)) for key, value in known.items()}

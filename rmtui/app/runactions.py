@@ -129,7 +129,7 @@ class RunActions(Base):
         if run is not None:
             from rmtui.app.screens.form import FormScreen
 
-            self.app.push_screen(FormScreen.again(run))
+            self.app.push_screen(FormScreen.again(run, self.ws))
 
     # What the figures say
 

@@ -352,6 +352,22 @@ async def test_a_form_of_a_past_run_holds_its_values(runs):
         assert screen.order().procs == 2, "as many processes as the run had"
 
 
+async def test_paths_of_a_past_run_stand_in_a_form_as_from_the_workspaces_folder(ready):
+    train, model = ready.data / "train" / "tiny_pairs.jsonl", ready.root / "models" / "m"
+    support.make_run_folder(
+        ready, name="tiny-A-1", preset="A", config={"model": str(model), "data": {"train": str(train)}}
+    )
+    async with opened(ready.root, WIDE) as pilot:
+        await pilot.press("n", "enter")
+        screen = await screen_of(pilot, FormScreen)
+        await sees(pilot, "← tiny-A-1 data/train/tiny_pairs.jsonl")
+        await pilot.press("escape", "escape", "b")
+        await until(pilot, lambda: pilot.app.screen is not screen and isinstance(pilot.app.screen, FormScreen))
+        assert pilot.app.screen.query_one(Form).texts()["model"] == "models/m"
+        await until(pilot, lambda: pilot.app.screen._planned)
+        assert pilot.app.screen._planned.plan.spec["config"]["model"] == str(model), "and is found from there"
+
+
 # Compare, advice, pairs, data
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from pathlib import Path
 
 import pytest
 from guide_cases import subject
@@ -21,6 +22,7 @@ from rmtui.guide.comparison import Entry
 from rmtui.guide.verdict import compare_pairs
 from rmtui.records.facts import Epoch
 from rmtui.records.imported import add_imported
+from rmtui.workspace import Workspace
 
 PAIRS = 341
 
@@ -225,7 +227,9 @@ def test_the_apps_table_is_chinese_too_and_calls_no_chance_better(right, said):
         )
         for name, found in (("a", 240), ("b", right))
     ]
-    laid = Comparison(comparison.compare(runs, lang="zh"), UNICODE, PALETTE, 120, True, "zh").written()
+    laid = Comparison(
+        comparison.compare(runs, lang="zh"), Workspace(Path("/")), UNICODE, PALETTE, 120, True, "zh"
+    ).written()
     lines = [f"{lead}{words}" for lead, words in laid]
     assert said in next(line for line in lines if "最后" in line)
     assert not {"differs", "same", "last", "best", "epoch", "better"} & set(re.findall("[a-z]+", "\n".join(lines)))

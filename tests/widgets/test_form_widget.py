@@ -141,6 +141,15 @@ async def test_every_field_explains_itself_at_eighty_columns():
             assert any(text.startswith(" ▸") for text in page(widget).splitlines()), key
 
 
+async def test_a_path_beside_a_field_keeps_its_end_and_a_bound_is_read_in_groups():
+    widget = Form()
+    widget.load({}, (FILE, Reference("helpful-A-3", {"data.train": "/data/of/somebody/far/away/helpful_pairs.jsonl"})))
+    async with Stage(widget).run_test(size=(100, 45)):
+        assert "← helpful-A-3 …/helpful_pairs.jsonl" in line(widget, "data.train")
+        assert "0 … 1 000 000 000 steps" in line(widget, "save_steps")
+        assert "1 … 4096" in line(widget, "batch_size")
+
+
 async def test_pasting_into_a_field():
     widget = form()
     async with Stage(widget).run_test(size=(120, 45)) as pilot:

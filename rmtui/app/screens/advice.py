@@ -204,7 +204,7 @@ class AdviceScreen(RunActions):
         if step["action"] == "form":
             from rmtui.app.screens.form import FormScreen
 
-            self.app.push_screen(FormScreen.again(self._run, step["changes"]))
+            self.app.push_screen(FormScreen.again(self._run, self.ws, step["changes"]))
         elif step["action"] == "check":
             self.rmtui.action_data()
         elif step["action"] == "evaluate":

@@ -104,7 +104,7 @@ class CompareScreen(Base):
         if self._document is not None:
             width = self.query_one("#table").size.width - 1
             look = (glyphs_of(self), palette_of(self))
-            laid = Comparison(self._document, *look, width, self._unfold, self.rmtui.lang)
+            laid = Comparison(self._document, self.ws, *look, width, self._unfold, self.rmtui.lang)
             self.query_one("#text", Hung).say_rows(laid.written())
 
     def _draw(self) -> None:

@@ -33,6 +33,7 @@ from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
 from rmtui.presets import Preset, changed_on_disk, load, save, save_as, spellings
 from rmtui.records.facts import Run
+from rmtui.workspace import Workspace
 
 TYPING_SECONDS = 0.15
 """Pause in typing after which the figures are worked out anew."""
@@ -62,9 +63,9 @@ class FormScreen(Base):
         return cls(preset, None, changes)
 
     @classmethod
-    def again(cls, run: Run, changes: Mapping[str, Any] | None = None) -> FormScreen:
+    def again(cls, run: Run, ws: Workspace, changes: Mapping[str, Any] | None = None) -> FormScreen:
         """`again, but …`: a past run's configuration."""
-        return cls(None, run, texts_of(_nested(changes or {})))
+        return cls(None, run, texts_of(_nested(changes or {}), ws))
 
     def compose(self) -> ComposeResult:
         yield TopBar()
@@ -101,7 +102,7 @@ class FormScreen(Base):
             last = next(iter(self.feed.index.runs(f"preset:{self._preset.name}", limit=1)), None)
             self.form.load(texts, (Reference("file", texts), *self._runs_beside(last)))
         elif self._run is not None:
-            texts = texts_of(self._run.config)
+            texts = texts_of(self._run.config, self.ws)
             self.form.load(texts, (Reference(self._run.name, texts), *self._runs_beside()))
         self._tell_top()
 
@@ -114,7 +115,7 @@ class FormScreen(Base):
         runs = {run.id: run for run in (last, baseline) if run is not None and run.config}
         if self._run is not None:
             runs.pop(self._run.id, None)
-        return [Reference(run.name, texts_of(run.config)) for run in runs.values()]
+        return [Reference(run.name, texts_of(run.config, self.ws)) for run in runs.values()]
 
     def _tell_top(self) -> None:
         changes = len(self.form.changes())

@@ -112,7 +112,7 @@ class RunScreen(RunActions):
         self.query_one(KeyLine).renew()
         self._pulse = [*said.pulse(run), *(speeds(message.latest) if run.state.alive else filter(None, [run.note]))]
         self._tell_pulse()
-        self.query_one("#facts", Words).say(details.written(run, message.attempts, glyphs, palette))
+        self.query_one("#facts", Words).say(details.written(run, self.ws, message.attempts, glyphs, palette))
         self._draw(run)
         feed, ws, lang = self.feed, self.ws, self.rmtui.lang
         self.ask("summary", lambda: summarise(ws, feed.index, run, glyphs, palette, lang), group="run-summary")

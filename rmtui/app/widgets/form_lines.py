@@ -124,11 +124,17 @@ class FormLines:
             return [Segment(fit(f"from {fallback.source}", room, ellipsis=self.glyphs.ellipsis), quiet)]
         if differs:
             arrow = "<-" if self.glyphs.curves.isascii() else "←"
-            said = "   ".join(f"{name} {text or self.glyphs.dash}" for name, text in differs)
+            said = "   ".join(f"{name} {self._end_of(text, room - cell_len(name) - 3)}" for name, text in differs)
             return [Segment(fit(f"{arrow} {said}", room, ellipsis=self.glyphs.ellipsis), self.palette.accent)]
         unit = "" if option.meta.choices else option.meta.unit
         text = " ".join(part for part in (range_text(option), unit) if part)
         return [Segment(fit(text, room, ellipsis=self.glyphs.ellipsis), quiet)] if room > 6 else []
+
+    def _end_of(self, text: str, room: int) -> str:
+        """A path that is too long is its last name."""
+        if "/" in text and cell_len(text) > room:
+            return f"{self.glyphs.ellipsis}/{text.rpartition('/')[2]}"
+        return text or self.glyphs.dash
 
     # Derived figures and the foot
 
