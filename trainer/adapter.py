@@ -71,7 +71,7 @@ def forward(module: Any, x: Tensor) -> Tensor:
 def rounded(x: Tensor, dtype: torch.dtype) -> Tensor:
     """x in autocast's format, made once for all layers that read it: query, key and value, or gate and up.
 
-    It is kept on x itself, so it goes when x goes. Tensors of inference mode do not tell whether they were changed since.
+    It is kept on x itself, so it goes when x goes. Tensors of inference mode have no version to go by.
     """
     if x.dtype == dtype or x.is_inference():
         return x.to(dtype)

@@ -6,9 +6,9 @@ and leave zeros elsewhere. The gradients are the same, since those of unread tok
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,38 +17,46 @@ TOKEN_WISE = ("self_attn.o_proj", "mlp", "attention.output.dense", "intermediate
 """Parts of a layer, as transformers names them, whose output at a token depends on their input at that token only."""
 
 STACKS = ("layers", "encoder.layer")
+SCORED = "scored_rows"
+ATTENTION = ("self_attn", "attention")
 
 
 @dataclass(slots=True)
 class Rows:
-    """Which rows of the flattened tokens the current forward pass reads; None: all."""
+    """Rows of the flattened tokens that the layer's pass now under way is read at; None: all of them."""
 
     scored: Tensor | None = None
 
-    @contextmanager
-    def only(self, scored: Tensor) -> Iterator[None]:
-        """A forward pass of which these rows are read. What runs later (a checkpoint's second forward) sees all."""
-        self.scored = scored
-        try:
-            yield
-        finally:
-            self.scored = None
 
+def trim(backbone: nn.Module) -> Callable[[], None]:
+    """Let the last layer's parts look at the rows named by the keyword `SCORED`; returns what takes the change back.
 
-def trim(backbone: nn.Module, rows: Rows) -> Callable[[], None]:
-    """Let the last layer's parts look at `rows`; returns what takes the change back."""
-    layer = last_layer(backbone)
-    present = {name for name, _ in layer.named_modules()} if layer is not None else set()
-    changed = [layer.get_submodule(name) for name in TOKEN_WISE if layer is not None and name in present]
-    before = [vars(module).get("forward") for module in changed]
-    for module in changed:
-        vars(module)["forward"] = scored_rows(module.forward, rows)
+    The layer's attention hears the keyword first, also where gradient checkpointing runs the layer's forward once more.
+    """
+    layer, rows = last_layer(backbone), Rows()
+    parts = {} if layer is None else dict(layer.named_modules())
+    changed = {name: module for name, module in parts.items() if name in (*ATTENTION, *TOKEN_WISE)}
+    before = {name: vars(module).get("forward") for name, module in changed.items()}
+    for name, module in changed.items():
+        vars(module)["forward"] = (hearing if name in ATTENTION else scored_rows)(module.forward, rows)
 
     def undo() -> None:
-        for module, forward in zip(changed, before, strict=True):
-            vars(module).pop("forward") if forward is None else vars(module).update(forward=forward)
+        for name, forward in before.items():
+            vars(changed[name]).pop("forward")
+            if forward is not None:
+                vars(changed[name])["forward"] = forward
 
     return undo
+
+
+def hearing(whole: Callable[..., Any], rows: Rows) -> Callable[..., Any]:
+    """`whole`, after the rows of this pass are noted."""
+
+    def forward(*args: Any, **named: Any) -> Any:
+        rows.scored = named.get(SCORED)
+        return whole(*args, **named)
+
+    return forward
 
 
 def last_layer(backbone: nn.Module) -> nn.Module | None:

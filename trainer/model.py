@@ -20,7 +20,6 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from trainer import attention, lastlayer, memory
 from trainer.config import TrainConfig
 from trainer.data import TokenPair
-from trainer.lastlayer import Rows
 from trainer.lora import add_lora, fuse, gathers_by_module, quiet
 from trainer.packing import Batch, Layout, collate
 from trainer.texts import fixed_date
@@ -39,7 +38,6 @@ class RewardModel(nn.Module):
         super().__init__()
         self.inner = inner
         self.layout = layout
-        self.rows = Rows()
 
     @property
     def classifier(self) -> PreTrainedModel:
@@ -71,9 +69,8 @@ class RewardModel(nn.Module):
         more: dict[str, Any] = {"attention_mask": batch.mask}
         if batch.blocks:
             whole = torch.empty(1, 1, 1, 1, device=batch.ids.device)  # four dimensions: "the mask is already made"
-            more = {"attention_mask": whole, "pair_blocks": batch.blocks}
-        with self.rows.only(batch.scored):
-            out = backbone(input_ids=batch.ids, position_ids=batch.positions, use_cache=False, **more)
+            more = {"attention_mask": whole, "pair_blocks": batch.blocks, lastlayer.SCORED: batch.scored}
+        out = backbone(input_ids=batch.ids, position_ids=batch.positions, use_cache=False, **more)
         hidden: Tensor = out.last_hidden_state
         return hidden
 
@@ -112,9 +109,9 @@ def load(config: TrainConfig) -> tuple[RewardModel, Any]:
 def finished(inner: nn.Module, layout: Layout, config: TrainConfig) -> RewardModel:
     """The reward model, its last layer trimmed where that changes no reward."""
     made = RewardModel(inner, layout)
-    if config.trim_last_layer and not config.gradient_checkpointing and not gathers_by_module():
+    if config.trim_last_layer and layout.unpadded and not gathers_by_module():
         plain = probed(made, layout)
-        undo = lastlayer.trim(made.classifier.base_model, made.rows)
+        undo = lastlayer.trim(made.classifier.base_model)
         if not same_rewards(plain, probed(made, layout)):
             undo()
     return made
