@@ -83,6 +83,23 @@ def test_a_document_keeps_to_its_schema(ws: Workspace, schema: str, argv: tuple[
     keeps(schema, printed(ws, *argv))
 
 
+def test_the_schema_of_advice_names_every_key_that_is_printed(ws: Workspace) -> None:
+    document = printed(ws, "advise", "one", "--json")
+    assert document["advice"] and document["path"] and document["readings"]
+    assert unnamed(json.loads((SCHEMAS / "advise.json").read_text()), document) == set()
+
+
+def unnamed(schema: Any, document: Any, at: str = "$") -> set[str]:
+    """Paths of keys that the schema says nothing of, where it says anything of the others."""
+    if isinstance(document, list):
+        return {path for item in document for path in unnamed(schema.get("items", {}), item, f"{at}[]")}
+    known = schema.get("properties", {})
+    if not isinstance(document, dict) or not known:
+        return set()
+    found = {f"{at}.{key}" for key in document if key not in known}
+    return found.union(*(unnamed(known[key], document[key], f"{at}.{key}") for key in document if key in known))
+
+
 def keeps(schema: str, document: Any) -> None:
     validator = jsonschema.Draft202012Validator(json.loads((SCHEMAS / f"{schema}.json").read_text()))
     problems = [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(document)]
