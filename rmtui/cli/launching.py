@@ -48,15 +48,16 @@ def _resume(args: argparse.Namespace) -> int:
 
     ws, run = _resolve(args)
     if args.smaller:
-        run, step = resume.relaunch_smaller(ws, run), 0
+        done = resume.Resumed(resume.relaunch_smaller(ws, run), 0)
     else:
         done = resume.resume(ws, run, force=args.force, epochs=args.epochs)
-        run, step = done.id, done.step
         for warning in done.warnings:
             print(f"warning: {warning}", file=sys.stderr)
+    run, step = done.id, done.step
     if not args.json:
         print(run, flush=True)
-        print(f"goes on from step {step}" if step else "starts from the beginning", file=sys.stderr)
+        begins = f"starts with the weights of {done.weights}" if done.weights else "starts from the beginning"
+        print(f"goes on from step {step}" if step else begins, file=sys.stderr)
     ended = [launch.wait(ws, run, say)] if args.wait else []
     if args.json:
         print_json(run_document(ws, run) | {"resumed_from_step": step or None})

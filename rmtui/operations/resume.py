@@ -24,6 +24,8 @@ class Resumed:
     """The run: the same, or the linked one."""
     step: int
     """The optimizer step it goes on from; 0: from the start."""
+    weights: str = ""
+    """Whose weights the start has, where it is not the pretrained model's: `helpful-A-1 after step 444`."""
     warnings: tuple[str, ...] = ()
     """Why it is not exact, and what was passed over."""
 
@@ -53,7 +55,7 @@ def resume(ws: Workspace, run_id: str, *, force: bool = False, epochs: int | Non
         attempt = last.n + 1 if last else 1
         tickets.add(ws.queue, run.id, attempt, slots.needs_of(spec), folder, force)
     launch.start_waiting(ws, run, attempt)
-    return Resumed(run.id, checkpoint.step if checkpoint else 0, (*warnings, *passed_over))
+    return Resumed(run.id, checkpoint.step if checkpoint else 0, warnings=(*warnings, *passed_over))
 
 
 def _refuse(run: RunFolder, force: bool) -> None:
@@ -121,8 +123,9 @@ def _extend(ws: Workspace, run: RunFolder, epochs: int) -> Resumed:
     }
     made = RunFolder.create(ws.runs, linked)
     launch.enqueue(ws, made, slots.needs_of(linked))
-    anew = f"epochs {done + 1} to {epochs} are a run of their own: learning rate and warm-up start anew"
-    return Resumed(made.id, 0, (anew, *passed_over))
+    which = f"epoch {epochs} is" if epochs == done + 1 else f"epochs {done + 1} to {epochs} are"
+    anew = f"{which} trained in a run of its own: learning rate and warm-up start anew"
+    return Resumed(made.id, 0, f"{run.name()} after step {checkpoint.step}", (anew, *passed_over))
 
 
 def memory_suggestion(ws: Workspace, run_id: str) -> dict[str, int] | None:

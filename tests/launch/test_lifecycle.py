@@ -118,7 +118,8 @@ def test_a_finished_run_is_extended_as_a_linked_run(ws):
     linked = resume.resume(ws, run.id, epochs=3)
     made = kit.RunFolder(ws.runs / linked.id)
     assert made.spec()["config"]["num_epochs"] == 2 and made.spec()["extends"] == run.id
-    assert "start anew" in linked.warnings[0]
+    assert "epochs 2 to 3 are" in linked.warnings[0] and "start anew" in linked.warnings[0]
+    assert linked.weights == f"{run.name()} after step 2"
     assert launch.wait(ws, linked.id).state == State.FINISHED
     argv = made.last_attempt().launch()["argv"]
     assert argv[argv.index("--init-from") + 1] == str(run.checkpoints()[0])
