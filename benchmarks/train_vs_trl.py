@@ -6,11 +6,12 @@ Both sides run as processes of their own, in turn, and the order of the two swap
         --model smollm2=models/smollm2 --model minilm=models/minilm \
         --train harmless/train.jsonl --val harmless/val.jsonl --repeats 5 --out results.jsonl
 
-A cell is MODEL:LENGTH or MODEL:LENGTH:bf16. Both sides are timed over every step of an epoch, so over the same pairs
-whatever their order; at 256 tokens over their second one, at more over their first, where a step is long beside the
-start. TRL's batch of 8 takes 19.7 GB at 512 tokens and does not fit into 24 GiB at 1024: there it makes its step of 8
-pairs from 2 batches of 4 and from 4 of 2, which spares it padding. Every run is appended to --out at once, so one that
-is cut off loses nothing, and `--report` prints the table of a file without measuring.
+A cell is MODEL:LENGTH, with :bf16 for autocast on both sides. Both sides are timed over every step of an epoch, so over
+the same pairs whatever their order; at 256 tokens over their second one, at more over their first, where a step is long
+beside the start. TRL's batch of 8 takes 19.7 GB at 512 tokens and does not fit into 24 GiB at 1024, so a cell can name
+how TRL makes its step of 8 pairs: `:split` from smaller batches by accumulation (4 pairs at 512, 2 at 1024), which
+spares it padding, `:gc` from one batch with gradient checkpointing, which is TRL's default. Every run is appended to
+--out at once, so one that is cut off loses nothing, and `--report` prints the table of a file without measuring.
 """
 
 import argparse
@@ -20,18 +21,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-CELLS = ["smollm2:256", "smollm2:256:bf16", "smollm2:512", "smollm2:1024", "minilm:256"]
-PAIRS = {"smollm2:256": 16, "smollm2:256:bf16": 16, "smollm2:512": 8, "smollm2:1024": 8, "minilm:256": 64}
-VAL_PAIRS = {"smollm2:512": 2, "smollm2:1024": 2, "minilm:256": 128}
-SPLIT = {"smollm2:512": 2, "smollm2:1024": 4}
-"""Batches that TRL makes a step of, where 8 pairs at once do not fit into memory."""
-GOALS = {
+CELLS = {
     "smollm2:256": (2.0, 2.7),
     "smollm2:256:bf16": (2.0, 3.0),
-    "smollm2:512": (2.7, 3.7),
-    "smollm2:1024": (3.0, 3.9),
+    "smollm2:512:split": (2.7, 3.7),
+    "smollm2:1024:gc": (3.0, 3.9),
+    "smollm2:1024:split": (3.0, 3.9),
     "minilm:256": (1.4, 1.8),
 }
+"""Floor and aim of the ratio to TRL."""
+PAIRS = {"256": 16, "512": 8, "1024": 8}
+VAL_PAIRS = {"256": 16, "512": 8, "1024": 8}
+SMALL = {"minilm": (64, 128)}
+"""Training and validation pairs of models whose steps are short."""
+SPLIT = {"512": 2, "1024": 4}
+"""Batches that `:split` makes TRL's step of."""
 ONCE = Path(__file__).with_name("train_once.py")
 
 
@@ -53,9 +57,9 @@ def parse():
     parser.add_argument("--model", action="append", default=[], metavar="NAME=DIR")
     parser.add_argument("--train", type=Path)
     parser.add_argument("--val", type=Path)
-    parser.add_argument("--cells", nargs="+", default=CELLS, metavar="CELL")
+    parser.add_argument("--cells", nargs="+", default=list(CELLS), metavar="CELL")
     parser.add_argument("--pairs", type=int, help="training pairs a run (default: by cell, a few minutes for TRL)")
-    parser.add_argument("--val-pairs", type=int, help="validation pairs a run (default: by cell, 16 at most)")
+    parser.add_argument("--val-pairs", type=int, help="validation pairs a run (default: by cell)")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dropout", type=float, default=0.0, help="of this side; TRL always computes without")
@@ -65,14 +69,20 @@ def parse():
 
 
 def common(args, models, cell):
-    name, length, *precision = cell.split(":")
+    name, length, *more = cell.split(":")
     flags = ["--model", models[name], "--data", str(args.train), "--val", str(args.val)]
     flags += ["--pairs", str(pairs_of(args, cell)), "--threads", str(args.threads)]
-    return [*flags, *(["--bf16"] if precision else [])], length
+    return [*flags, *(["--bf16"] if "bf16" in more else [])], length
 
 
 def pairs_of(args, cell):
-    return args.pairs or PAIRS.get(cell, 16)
+    name, length, *_ = cell.split(":")
+    return args.pairs or SMALL.get(name, [PAIRS.get(length, 16)])[0]
+
+
+def held_out(args, cell):
+    name, length, *_ = cell.split(":")
+    return str(args.val_pairs or SMALL.get(name, [VAL_PAIRS.get(length, 16)])[-1])
 
 
 def rehearsals(cell):
@@ -89,17 +99,14 @@ def ours(args, models, cell):
 
 def trl(args, models, cell):
     flags, length = common(args, models, cell)
-    parts = SPLIT.get(cell, 1)
+    parts = SPLIT[length] if cell.endswith(":split") else 1
     more = ["--max_length", length, "--val_pairs", held_out(args, cell), "--truncate", "--out", "/tmp/bench-trl-out"]
     more += ["--batch", str(8 // parts), "--grad_accum", str(parts), "--eval_batch", str(8 // parts)]
+    more += ["--gc"] if cell.endswith(":gc") else []
     steps = rehearsals(cell) * -(-pairs_of(args, cell) // 8)
     more += ["--epochs", str(1 + rehearsals(cell)), "--warmup_steps_excluded", str(steps)]
     found = last_json([args.trl_python, str(args.bench_trl), *flags, *more])
     return found | {"val_pairs_per_s": found["val_pairs"] / found["eval_s"]}
-
-
-def held_out(args, cell):
-    return str(args.val_pairs or VAL_PAIRS.get(cell, 16))
 
 
 def last_json(command):
@@ -139,7 +146,7 @@ def line(cell, sides):
     def ratio(key):
         return middle("ours", key) / middle("trl", key)
 
-    floor, aim = GOALS.get(cell, (float("nan"), float("nan")))
+    floor, aim = CELLS.get(cell, (float("nan"), float("nan")))
     return (
         f"| {cell} | {len(sides['ours'])} | {middle('ours', 'pairs_per_s'):.2f} | {middle('trl', 'pairs_per_s'):.2f} "
         f"| {ratio('pairs_per_s'):.2f} × | {floor:g} and {aim:g} | {ratio('pairs_per_cpu_s'):.2f} × "
