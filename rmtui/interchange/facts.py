@@ -46,6 +46,8 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
         "training loss",
         "loss/train",
         "avg_train_loss",
+        "训练损失",
+        "训练集损失",
     ),
     "val_loss": (
         "val_loss",
@@ -58,6 +60,8 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
         "val/loss",
         "loss/val",
         "dev_loss",
+        "验证损失",
+        "验证集损失",
         "test_loss",
     ),
     "val_acc": (
@@ -75,8 +79,12 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
         "val/accuracy",
         "eval_rewards/accuracies",
         "eval/rewards/accuracies",
+        "验证准确率",
+        "验证集准确率",
+        "验证精度",
         "accuracy",
         "acc",
+        "准确率",
     ),
     "reward_margin": (
         "reward_margin",
@@ -88,13 +96,13 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
         "eval/rewards/margins",
         "margin",
     ),
-    "loss": ("loss", "train/loss", "step_loss", "batch_loss"),
-    "learning_rate": ("learning_rate", "lr", "train/learning_rate"),
+    "loss": ("loss", "train/loss", "step_loss", "batch_loss", "损失"),
+    "learning_rate": ("learning_rate", "lr", "train/learning_rate", "学习率"),
     "grad_norm": ("grad_norm", "gradient_norm", "train/grad_norm"),
 }
 """rmtui's name of a metric → the names it goes by elsewhere; where a source has several of them, the first counts."""
 
-LOOSE = frozenset({"accuracy", "acc", "margin", "test_loss"})
+LOOSE = frozenset({"accuracy", "acc", "准确率", "margin", "test_loss"})
 """Names that mean a training step's pairs, or another set, where a source also speaks of validation, or of steps."""
 
 

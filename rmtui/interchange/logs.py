@@ -1,19 +1,23 @@
 """Training logs in the guide's format: `Epoch 2: train_loss=0.67, val_loss=0.61, val_acc=71%` and its usual variants.
 
 Separators, order, per cent or fraction, clock times and progress bars around the figures do not matter; losses may
-stand on lines of their own after the `Epoch` line. Rotated files (`x.log.2.gz`, `x.log.1`, `x.log`) are one log.
+stand on lines of their own after the `Epoch` line, or before it (`order`), or in a table by epoch (`logtables`).
+Rotated files (`x.log.2.gz`, `x.log.1`, `x.log`) are one log.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from rmtui.errors import UserError
 from rmtui.interchange.epochs import mean_losses
 from rmtui.interchange.facts import Foreign, Point, fraction
-from rmtui.interchange.loglines import Figure, Line, parse, rank_of
+from rmtui.interchange.loglines import EPOCH_FIGURES, Figure, Line, parse, rank_of
+from rmtui.interchange.logtables import untabled
+from rmtui.interchange.order import Layout, Order
 from rmtui.interchange.text import identity, lines
 from rmtui.records.facts import Epoch
 
@@ -24,8 +28,6 @@ _DATE = 19000000
 
 _NAMED = re.compile(r"(.+?)_\d|([^_]+)_")
 """The name of a data set before the time at which a launch script started, or before whatever it put there."""
-
-EPOCH_FIGURES = ("train_loss", "val_loss", "val_acc", "reward_margin")
 
 
 @dataclass(slots=True)
@@ -70,8 +72,15 @@ def _age(path: Path) -> float:
 
 
 def read_logs(parts: Sequence[Path]) -> list[Foreign]:
-    """Every run in one log, given as its rotated parts, oldest first."""
-    segments, notes = _segments(line for path in parts for line in lines(path))
+    """Every run in one log, given as its rotated parts, oldest first. UserError where its figures cannot be placed."""
+    layout = Layout()
+    segments, notes = _segments(layout.watch(_spoken(parts)), Order.AFTER)
+    if (order := layout.order()) is not Order.AFTER:
+        segments, notes = _segments(_spoken(parts), order)
+    elif segments and layout.before:
+        notes.append(f"{_figures(layout.before)} left out: they stand before the first line of an epoch")
+    if not segments and notes:
+        raise UserError(f"cannot read {parts[-1]}", "; ".join(notes), "write the epoch into each line of figures")
     base = _ROTATED.sub("", parts[-1].name)
     digest = identity(*parts)
     changed = parts[-1].stat().st_mtime
@@ -113,20 +122,49 @@ def _data_set(path: Path, base: str) -> str | None:
     return match.group(1) or match.group(2)
 
 
-def _segments(text: Iterable[str]) -> tuple[list[_Segment], list[str]]:
+def _spoken(parts: Sequence[Path]) -> Iterator[Line]:
+    """What the log says, line by line."""
+    return map(parse, _of_one_rank(untabled(line for path in parts for line in lines(path))))
+
+
+def _segments(said: Iterable[Line], order: Order) -> tuple[list[_Segment], list[str]]:
     """A first epoch after later ones begins a new run; any other repeat is a resume, and its figures count."""
     segments = [_Segment()]
-    unread = 0
-    for line in map(parse, _of_one_rank(text)):
+    unread = lost = 0
+    waiting: dict[str, Figure] = {}
+    for line in said:
+        if order is not Order.AFTER and line.epoch is None and line.step is None:
+            waiting |= {figure.written: figure for figure in line.figures}
+            line = replace(line, figures=())
+        elif waiting and line.epoch is not None and not line.best:
+            sure = order is Order.BEFORE or segments[-1].place == float(line.epoch)
+            line = replace(line, figures=(*(waiting.values() if sure else ()), *line.figures))
+            lost, waiting = lost + (0 if sure else _count(waiting.values())), {}
         if line.epoch is not None and not _enter(segments, line, line.epoch):
             continue
-        unread += _note(segments[-1], line)
+        unread += _note(segments[-1], line, order)
         segments[-1].said_over |= line.over
     for segment in segments:
         _trainer_means(segment)
     kept = [segment for segment in segments if segment.epochs or segment.series]
-    notes = [f"{unread} figures outside 0–1 were given as an accuracy and left out"] if unread else []
-    return kept, notes
+    return kept, list(_notes(unread, lost + _count(waiting.values()), order))
+
+
+def _count(figures: Iterable[Figure]) -> int:
+    return sum(figure.name in EPOCH_FIGURES for figure in figures)
+
+
+def _notes(unread: int, lost: int, order: Order) -> Iterator[str]:
+    if unread:
+        yield f"{_figures(unread)} left out: given as an accuracy, and outside 0–1"
+    if lost and order is Order.BEFORE:
+        yield f"{_figures(lost)} left out: after the last line of an epoch, and in this log they stand before it"
+    elif lost:
+        yield f"{_figures(lost)} left out: nothing says whether their epoch stands before or after them"
+
+
+def _figures(number: int) -> str:
+    return "1 figure was" if number == 1 else f"{number} figures were"
 
 
 def _of_one_rank(text: Iterable[str]) -> Iterator[str]:
@@ -172,14 +210,15 @@ def _repeats(known: dict[str, float], figures: Iterable[Figure]) -> bool:
     return any(said.name in known and known[said.name] != said.value for said in figures if not said.loose)
 
 
-def _note(segment: _Segment, line: Line) -> int:
+def _note(segment: _Segment, line: Line, order: Order) -> int:
     """Put a line's figures where they belong; returns how many accuracies made no sense."""
+    within = order is not Order.AFTER and line.epoch is None  # the epoch that a step lies in has no line yet
     bad = 0
     for said in line.figures:
         value: float | None = said.value
         if said.name == "val_acc":
             value = fraction(said.value, said.percent)
-        of_step = line.step is not None and said.loose
+        of_step = line.step is not None and (said.loose or within)
         if value is None:
             bad += 1
         elif said.name in EPOCH_FIGURES and segment.current is not None and not of_step:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rmtui.errors import UserError
 from rmtui.interchange.logs import families, is_log, read_logs
 from rmtui.records.facts import Epoch
 
@@ -65,6 +66,15 @@ def test_the_guides_log_names_its_data_set(tmp_path: Path, name: str, data: str 
         "{'loss': '0.68', 'epoch': '1.5'}\n{'loss': '0.66', 'epoch': '2'}\n"
         "{'eval_loss': '0.61', 'eval_accuracy': '0.71', 'epoch': '2'}\n"
         "{'train_runtime': '12.3', 'train_loss': '0.8', 'epoch': '2'}",
+        "第 2 轮：train_loss=0.67，val_loss=0.61，val_acc=71%",
+        "第2个epoch\n训练损失：0.67\n验证损失：0.61\n验证准确率：71%",
+        "[第2轮/共3轮] 训练损失为 0.67，验证损失为 0.61，验证准确率为 71%\n最佳轮次：第1轮，验证损失 0.6",
+        "train_loss: 0.67\nval_loss: 0.61\nval_acc: 71%\nEpoch 2 done",
+        "训练损失：0.67\n验证损失：0.61\n验证准确率：71%\n第 2/3 轮结束",
+        "| epoch | train_loss | val_loss | val_acc |\n|---|---|---|---|\n| 2 | 0.67 | 0.61 | 71% |",
+        "epoch | train loss | val loss | val acc\n:-: | --: | --: | --\n**2/3** | `0.67` | 0.61 | **71.0**\n",
+        "| Training Loss | Epoch | Step | Validation Loss | Accuracy |\n|:---:|:---:|:---:|:---:|:---:|\n"
+        "| 0.67 | 2.0 | 120 | 0.61 | 0.71 |",
     ],
 )
 def test_a_variant_of_the_guides_line_gives_its_figures(tmp_path: Path, text: str) -> None:
@@ -120,6 +130,68 @@ def test_epochs_counted_from_zero_become_first_and_second(tmp_path: Path) -> Non
 def test_what_is_one_training_stays_one_with_its_own_figures(tmp_path: Path, text: str) -> None:
     first, second = Epoch(1, train_loss=0.7, val_loss=0.6), Epoch(2, train_loss=0.65, val_loss=0.5)
     assert read(tmp_path, text) == [(first, second)]
+
+
+BEFORE = "train_loss: 0.7\nval_loss: 0.6\nEpoch 1{}\ntrain_loss: 0.65\nval_loss: 0.5\nEpoch 2{}\n"
+BOTH = (Epoch(1, train_loss=0.7, val_loss=0.6), Epoch(2, train_loss=0.65, val_loss=0.5))
+
+
+def told(tmp_path: Path, text: str) -> tuple[tuple[Epoch, ...], tuple[str, ...]]:
+    path = tmp_path / "a.log"
+    path.write_text(text)
+    (run,) = read_logs([path])
+    return run.epochs, run.notes
+
+
+@pytest.mark.parametrize("word", [" done", "", " finished in 3 min", "/2"])
+def test_figures_before_their_epochs_line_are_that_epochs(tmp_path: Path, word: str) -> None:
+    assert told(tmp_path, BEFORE.format(word, word)) == (BOTH, ())
+    assert told(tmp_path, BEFORE.format(word, word) + "no improvement since epoch 1\nTraining finished\n") == (BOTH, ())
+
+
+def test_what_a_cut_off_log_has_of_a_further_epoch_is_said_and_given_to_none(tmp_path: Path) -> None:
+    epochs, notes = told(tmp_path, BEFORE.format("", "") + "train_loss: 0.6\n")
+    assert epochs == BOTH and notes[0].startswith("1 figure was left out: after the last line")
+
+
+def test_an_evaluation_before_the_training_moves_no_figure(tmp_path: Path) -> None:
+    text = "val_loss: 0.69\nEpoch 1\ntrain_loss: 0.7\nval_loss: 0.6\nEpoch 2\ntrain_loss: 0.65\nval_loss: 0.5\n"
+    epochs, notes = told(tmp_path, text)
+    assert epochs == BOTH and notes[0].startswith("1 figure was left out")
+
+
+def test_steps_between_two_epochs_of_this_order_are_of_neither(tmp_path: Path) -> None:
+    first, second = BEFORE.format("", "").split("Epoch 1")
+    text = f"step 1 train_loss=0.9\n{first}Epoch 1\nstep 2 train_loss=0.8\n{second.strip()}\n"
+    assert told(tmp_path, text) == (BOTH, ())
+
+
+def test_a_second_training_in_a_log_of_this_order_begins_with_its_own_figures(tmp_path: Path) -> None:
+    assert read(tmp_path, BEFORE.format(" done", " done") * 2) == [BOTH, BOTH]
+
+
+def test_the_words_of_the_epochs_decide_where_both_orders_fit(tmp_path: Path) -> None:
+    text = "val_loss: 0.7\nEpoch 1{}\nval_loss: 0.6\nEpoch 2{}\n"
+    assert [epoch.val_loss for epoch in told(tmp_path, text.format(" done", " done"))[0]] == [0.7, 0.6]
+    assert [epoch.val_loss for epoch in told(tmp_path, text.format(" begins", " begins"))[0]] == [0.6]
+
+
+def test_figures_that_no_order_places_are_left_out_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_text("val_loss: 0.7\nEpoch 1\nval_loss: 0.6\nEpoch 2\n")
+    with pytest.raises(UserError, match="2 figures were left out: nothing says"):
+        read_logs([path])
+    path.write_text("val_loss: 0.7\nEpoch 1: train_loss=0.9\nval_loss: 0.6\nEpoch 2: train_loss=0.8\n")
+    (run,) = read_logs([path])
+    assert run.epochs == (Epoch(1, train_loss=0.9), Epoch(2, train_loss=0.8))
+    assert run.notes[0].startswith("2 figures were left out: nothing says")
+
+
+def test_a_table_ends_where_its_lines_do(tmp_path: Path) -> None:
+    text = (
+        "| epoch | val_loss |\n|---|---|\n| 1 | 0.6 |\n| 2 | – |\n100%|███| 9/10\n| 3 | 0.4 |\nEpoch 2: val_loss=0.5\n"
+    )
+    assert [(epoch.epoch, epoch.val_loss) for epoch in told(tmp_path, text)[0]] == [(1, 0.6), (2, 0.5)]
 
 
 def test_an_accuracy_of_training_is_none_of_validation(tmp_path: Path) -> None:

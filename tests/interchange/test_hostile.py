@@ -47,6 +47,11 @@ WORDS = st.sampled_from(
         "|",
         "٣",
         "step",
+        "第",
+        "轮",
+        "\nepoch | val_loss\n",
+        "|",
+        "done",
     ]
 )
 LOG = (
@@ -209,7 +214,7 @@ def test_an_archive_that_unfolds_without_end_is_refused(tmp_path: Path, monkeypa
     "line",
     [
         *(word + " " * 60_000 for word in ("epoch", "step", "val_acc 1", "val_loss =")),
-        *(word * 10_000 for word in ("epoch [", "train_", "val: {", "1/", "loss 1,")),
+        *(word * 10_000 for word in ("epoch [", "train_", "val: {", "1/", "loss 1,", "第1", "|")),
     ],
     ids=lambda line: line[:10].strip(),
 )
