@@ -24,6 +24,7 @@ from rmtui.app.screens.launch import LaunchScreen
 from rmtui.app.screens.pairs import PairsScreen
 from rmtui.app.screens.presets import PresetsScreen
 from rmtui.app.screens.run import RunScreen
+from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.device_load import Device
 from rmtui.app.widgets.form import Form
 from rmtui.app.widgets.log_view import LogView
@@ -404,6 +405,23 @@ async def test_advice_opens_a_form_with_its_values(runs):
         await until(pilot, lambda: set(form.changes()) == set(step["changes"]))
 
 
+async def test_what_stands_below_the_last_choice_is_read_before_the_cursor_starts_anew(runs):
+    async with opened(runs.root, (80, 24)) as pilot:
+        await pilot.press("j", "a")
+        await screen_of(pilot, AdviceScreen)
+        await sees(pilot, "what to try next")
+        items = pilot.app.screen.query_one(Choices)
+        last = max(place for place, option in enumerate(items.options) if not option.disabled)
+        items.highlighted = last
+        await until(pilot, lambda: items.scroll_y > 0)
+        assert not items.is_vertical_scroll_end
+        while not items.is_vertical_scroll_end:
+            await pilot.press("j")
+            assert items.highlighted == last
+        await pilot.press("j")
+        await until(pilot, lambda: items.highlighted < last)
+
+
 async def test_a_silenced_reading_is_said_no_more(runs):
     async with opened(runs.root, WIDE) as pilot:
         await pilot.press("j", "a")
@@ -431,8 +449,12 @@ async def test_pairs_show_texts_with_their_differing_words(ready):
         await pilot.press("P")
         await screen_of(pilot, PairsScreen)
         await sees(pilot, "3 most wrong of 5", "Hello 0val!", "rejected", "No.")
+        await sees(pilot, "margins −2.5 █   █   █ │  █   █    +2.5, median −0.50")
         await pilot.press("n")
         await sees(pilot, "closest")
+        await pilot.press("escape", "enter")
+        await screen_of(pilot, RunScreen)
+        await sees(pilot, "margins −2.5 █")
 
 
 async def test_a_data_check_names_line_and_harm(ready):

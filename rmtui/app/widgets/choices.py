@@ -28,6 +28,35 @@ class Choices(OptionList, inherit_bindings=False):
     """
     BINDINGS = actions.bindings("choices")
 
+    def action_cursor_down(self) -> None:
+        """What stands below the last choice (more to read) comes into view before the cursor starts anew."""
+        if self._at_edge(-1) and self.scroll_y < self.max_scroll_y:
+            self.scroll_relative(y=1, animate=False)
+        else:
+            super().action_cursor_down()
+
+    def action_cursor_up(self) -> None:
+        """Likewise above the first choice."""
+        if self._at_edge(0) and self.scroll_y > 0:
+            self.scroll_relative(y=-1, animate=False)
+        else:
+            super().action_cursor_up()
+
+    def action_first(self) -> None:
+        """The first choice, and the top of the list."""
+        super().action_first()
+        self.call_after_refresh(self.scroll_home, animate=False)
+
+    def action_last(self) -> None:
+        """The last choice, and the end of the list."""
+        super().action_last()
+        self.call_after_refresh(self.scroll_end, animate=False)
+
+    def _at_edge(self, place: int) -> bool:
+        """Whether the cursor is on the first (0) or last (-1) of what can be chosen."""
+        open_to = [number for number, option in enumerate(self.options) if not option.disabled]
+        return bool(open_to) and self.highlighted == open_to[place]
+
 
 def hanging(*rows: tuple[Text, Text]) -> Table:
     """Rows of (lead, words); words that are wrapped stay right of the widest lead."""
