@@ -53,18 +53,26 @@ def setup() -> None:
 
 def check(options: list[str]) -> int:
     """Everything that has to hold; returns the number of checks that failed."""
-    fast = "--fast" in options
-    tests = [bin("pytest"), "-m", "not slow and not faults"] if fast else [bin("pytest")]
     checks = {
         "format": [bin("ruff"), "format", "--check", "."],
         "lint": [bin("ruff"), "check", "."],
         "types": [bin("mypy")],
         "imports": [bin("lint-imports")],
-        "tests": [*tests, *[option for option in options if option != "--fast"]],
+        **tests("--fast" in options, [option for option in options if option != "--fast"]),
     }
     failed = [name for name, command in checks.items() if not passes(name, command)]
     print("all checks passed" if not failed else f"failed: {', '.join(failed)}")
     return len(failed)
+
+
+def tests(fast: bool, options: list[str]) -> dict[str, list[str]]:
+    """All tests: the quick ones on two processes, then one by one those that start trainings, count on their timing,
+    or break things. With options for pytest, which may choose tests, one call of it."""
+    quick = [bin("pytest"), "-m", "not slow and not faults"]
+    if options:
+        return {"tests": [*(quick if fast else quick[:1]), *options]}
+    beside = {"tests": [*quick, "--numprocesses", "2", "--dist", "loadfile"]}
+    return beside if fast else beside | {"slow tests and faults": [bin("pytest"), "-m", "slow or faults"]}
 
 
 def passes(name: str, command: list[str]) -> bool:
