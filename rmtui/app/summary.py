@@ -39,12 +39,16 @@ class Summarised(Message):
 
 def summarise(ws: Workspace, index: Index, run: Run, glyphs: Glyphs, palette: Palette, lang: str) -> Summarised:
     """The next step, what is wrong, the key figure, the epochs, then everything else."""
+    from rmtui.guide.written import margins_line
     from rmtui.operations.advise import document
+    from rmtui.operations.subjects import margins
 
     table = [row("", words) for words in said.epoch_table(run, glyphs, palette, EPOCHS)]
     if not run.epochs and not run.state.final:
         return Summarised(run, ())
     says = document(ws, index, run, lang)
+    if spread := margins(run):
+        table.append(row("", margins_line(spread, lang, glyphs.curves.isascii())))
     pressing, calm = readings(says, glyphs, palette)
     rows = (*steps(says, glyphs, palette), *pressing, *table, *calm)
     return Summarised(run, rows, tuple((says["expectations"] or {}).get("bands", ())))

@@ -120,6 +120,11 @@ def run(document: Mapping[str, Any]) -> None:
         )
         columns = [Column("evaluated"), *(Column(title, right=True) for title in titles)]
         show(columns, [[name, *_evaluation_row(found)] for name, found in document["evaluation"].items()])
+    if document["margins"]:
+        from rmtui.guide.written import margins_line
+
+        print()
+        print(margins_line(document["margins"], "en"))
     print()
     for key, value in table.flatten(document["config"]).items():
         print(f"{key:<32}{json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value}")

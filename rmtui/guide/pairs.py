@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,9 @@ _WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+|\s+|[^\w\s]"
 _MOST_WORK = 4_000_000
 """Words times words beyond which only the common start and end are compared."""
 
+BINS = 20
+"""Bins of a spread of margins; 0 lies between the two in the middle."""
+
 Segment = tuple[str, bool]
 """A piece of an answer, and whether it differs from the other answer."""
 
@@ -25,6 +29,30 @@ Segment = tuple[str, bool]
 def margin(rewards: tuple[float, float]) -> float:
     """Reward of the chosen answer − reward of the rejected one."""
     return rewards[0] - rewards[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How many reward margins lie in each of `BINS` equal bins from −reach to +reach."""
+
+    reach: float
+    counts: list[int]
+    median: float
+
+
+def spreads(runs: Sequence[Rewards]) -> list[Spread]:
+    """The margins of each run, all on the scale of the widest, as the trainer's own bins are where it is one run."""
+    margins = [sorted(map(margin, rewards.values())) for rewards in runs]
+    widest = max((abs(end) for found in margins for end in (found[0], found[-1])), default=0.0)
+    reach = max(math.ceil(10 * widest) / 10, 0.1)
+    return [Spread(reach, _counts(found, reach), median(found)) for found in margins]
+
+
+def _counts(margins: Sequence[float], reach: float) -> list[int]:
+    counts = [0] * BINS
+    for size in margins:
+        counts[min(int((size + reach) / (2 * reach) * BINS), BINS - 1)] += 1
+    return counts
 
 
 def most_wrong(rewards: Rewards) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from rmtui.guide.tables import width
 
 GLYPHS = {"error": "✗", "warning": "▲", "info": "·", "good": "✓"}
 PATH_GLYPHS = {"done": "✓", "here": "▶", "ahead": "○", "skipped": "–"}
+BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", ".:-=+*#@"
 _LONGEST = 600
 
 
@@ -106,12 +108,33 @@ def groups_text(document: Mapping[str, Any], lang: str) -> str:
     return "\n\n".join(blocks) + (f"\n\n! {document['note']}" if document["note"] else "")
 
 
+def margins_line(spread: Mapping[str, Any], lang: str, ascii_only: bool = False) -> str:
+    """A spread of reward margins as a line: one sign a bin, taller where more pairs are, a bar at 0."""
+    bars, zero = (ASCII_BARS, "|") if ascii_only else (BARS, "│")
+    counts, most = spread["counts"], max(spread["counts"])
+    signs = [bars[math.ceil(count * len(bars) / most) - 1] if count else " " for count in counts]
+    drawn = "".join(signs[: len(signs) // 2]) + zero + "".join(signs[len(signs) // 2 :])
+    ends = {"low": f"−{spread['reach']:.1f}", "high": f"+{spread['reach']:.1f}"}
+    median = f"{spread['median']:+.2f}".replace("-", "−")
+    return say("pairs.margins", lang, bars=drawn, median=median, **ends)
+
+
+def margins_lines(runs: Sequence[Mapping[str, Any]], lang: str, ascii_only: bool = False) -> str:
+    """A line for each run of the document of pairs, one below the other; one run alone needs no name."""
+    if len(runs) == 1:
+        return margins_line(runs[0]["margins"], lang, ascii_only)
+    widest = max(width(run["name"]) for run in runs)
+    names = [clean(run["name"]) + " " * (widest - width(run["name"])) for run in runs]
+    lines = [margins_line(run["margins"], lang, ascii_only) for run in runs]
+    return "\n".join(f"{name}  {line}" for name, line in zip(names, lines, strict=True))
+
+
 def pairs_text(document: Mapping[str, Any], lang: str) -> str:
     """What `rmtui pairs` prints: each pair with its margins, its texts, and the words that differ in brackets."""
     names = [run["name"] for run in document["runs"]]
     kind = say(f"pairs.{document['kind']}", lang)
     head = say("pairs.head", lang, kind=kind, count=document["count"], scored=document["pairs_scored"], names=names)
-    blocks = [head, *(_pair(pair, names, lang) for pair in document["pairs"])]
+    blocks = [head, margins_lines(document["runs"], lang), *(_pair(pair, names, lang) for pair in document["pairs"])]
     if document["note"]:
         blocks.append(f"! {document['note']}")
     return "\n\n".join(blocks)

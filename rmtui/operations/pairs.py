@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,8 @@ def pairs(
     return {
         "kind": kind,
         "runs": [
-            {"id": run.id, "name": run.name, "evaluation": name}
-            for run, name in zip(loaded.runs, loaded.evaluations, strict=True)
+            {"id": run.id, "name": run.name, "evaluation": name, "margins": asdict(spread)}
+            for run, name, spread in zip(loaded.runs, loaded.evaluations, guide.spreads(loaded.rewards), strict=True)
         ],
         "data": str(loaded.file) if loaded.file else None,
         "note": loaded.note,

@@ -46,10 +46,13 @@ def reading(ws: Workspace, progress: Progress | None = None) -> Iterator[Index]:
 
 def show(index: Index, ref: str) -> dict[str, Any]:
     """The document of `show --json`."""
+    from rmtui.operations.subjects import margins
+
     run = index.run(index.resolve(ref))
     document = as_document(run)
     document["attempts"] = [_attempt(attempt) for attempt in index.attempts(run.id)]
     document["evaluation"] = _last_evaluation(index, run.id)
+    document["margins"] = margins(run)
     return document
 
 

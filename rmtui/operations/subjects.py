@@ -6,12 +6,15 @@ import json
 import math
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.guide import thresholds
 from rmtui.guide.comparison import seedless
+from rmtui.guide.pairs import spreads
 from rmtui.guide.subject import BadValue, RewardSummary, Subject, common_epoch
 from rmtui.guide.thresholds import Thresholds
 from rmtui.guide.verdict import Turned, compare_accuracy
@@ -173,6 +176,13 @@ def read_rewards(path: Path) -> dict[str, tuple[float, float]]:
             if all(map(math.isfinite, sides)):
                 found[str(row["id"])] = sides
     return found
+
+
+def margins(run: Run) -> dict[str, Any] | None:
+    """The spread of reward margins in the run's last evaluation; None where there are no rewards of single pairs."""
+    path = evaluation(run)
+    rewards = read_rewards(path) if path else {}
+    return asdict(spreads([rewards])[0]) if rewards else None
 
 
 def paired(run: Run, before: Run | None, values: Thresholds) -> dict[str, Turned]:

@@ -13,6 +13,7 @@ from rich.cells import cell_len
 
 from rmtui.app import themes
 from rmtui.app.actions import ACTIONS, PANES
+from rmtui.app.chrome import Words
 from rmtui.app.devices import Loads, look
 from rmtui.app.screens.advice import AdviceScreen
 from rmtui.app.screens.compare import CompareScreen
@@ -454,7 +455,7 @@ async def test_pairs_show_texts_with_their_differing_words(ready):
         await sees(pilot, "closest")
         await pilot.press("escape", "enter")
         await screen_of(pilot, RunScreen)
-        await sees(pilot, "margins −2.5 █")
+        await until(pilot, lambda: "margins −2.5 █" in pilot.app.screen.query_one("#says", Words).said)
 
 
 async def test_a_data_check_names_line_and_harm(ready):

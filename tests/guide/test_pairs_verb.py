@@ -75,6 +75,16 @@ def test_a_pair_comes_with_texts_rewards_and_the_words_that_differ(trained, caps
     assert ["good", True] in pair["words"]["chosen"] and ["bad", True] in pair["words"]["rejected"]
 
 
+def test_margins_are_drawn_on_one_scale_with_a_bar_at_zero(trained, capsys):
+    """Of r0: −5.0, −0.2, 0.0, then 0.5 … 1.6; of r2 the widest is −3.0, drawn on the scale of r0."""
+    first, last = (row["margins"] for row in run(trained, capsys, "r0", "r2", "--json")["runs"])
+    assert first["reach"] == last["reach"] == 5.0
+    assert first["counts"] == [1, *[0] * 8, 1, 1, 4, 3, 2, *[0] * 6]
+    assert sum(last["counts"]) == 12 and last["counts"][4] == 2
+    assert main(["-C", str(trained.root), "show", "r0"]) == 0
+    assert "margins −5.0 ▂        ▂│▂█▆▄       +5.0, median +0.80" in capsys.readouterr().out
+
+
 def test_the_closest_pairs_first():
     rewards = {
         "far": (5.0, 0.0),

@@ -1,5 +1,6 @@
 import json
 import math
+import random
 import statistics
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 import torch.multiprocessing as processes
 
+from rmtui.guide.pairs import spreads
 from trainer import evaluate, packing
 from trainer.evaluate import Record
 
@@ -135,6 +137,14 @@ def test_histogram_holds_every_finite_margin_once():
     found = evaluate.histogram(np.array([-2.0, -0.1, 0.0, 0.1, 2.0, np.nan, np.inf]))
     assert sum(found.counts) == 5
     assert found.edges[0] == -found.edges[-1] and found.edges[0] <= -2.0
+
+
+def test_the_spread_that_is_shown_is_the_histogram_that_was_recorded():
+    chance = random.Random(7)
+    margins = [chance.gauss(0.4, 1) for _ in range(300)] + [0.0, 0.0]
+    found = evaluate.histogram(np.array(margins))
+    (shown,) = spreads([{str(n): (size, 0.0) for n, size in enumerate(margins)}])
+    assert (shown.reach, shown.counts) == (found.edges[-1], found.counts)
 
 
 def test_one_pair_has_no_correlation_but_every_other_figure():

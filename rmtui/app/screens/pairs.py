@@ -22,8 +22,10 @@ from rmtui.app.feed import Failed
 from rmtui.app.runactions import RunActions
 from rmtui.app.widgets import figures
 from rmtui.app.widgets.choices import Choices
+from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.app.widgets.palette import palette_of
 from rmtui.guide.catalog import say
+from rmtui.guide.written import margins_lines
 from rmtui.records.facts import Run
 
 SHOWN = 200
@@ -56,6 +58,7 @@ class PairsScreen(RunActions):
     def compose(self) -> ComposeResult:
         yield TopBar()
         yield Words(id="note", classes="quiet")
+        yield Words(id="margins", classes="quiet")
         with Container(id="body"):
             yield Choices(id="list", classes="-lines", markup=False)
             with VerticalScroll(id="reader", can_focus=True):
@@ -100,13 +103,19 @@ class PairsScreen(RunActions):
         kind = self._said(self._kind)
         words = self._said("count", count=document["count"], kind=kind, scored=document["pairs_scored"])
         self.query_one(TopBar).tell(names, words, document["runs"][0]["evaluation"])
-        self.query_one("#note", Words).say(document["note"])
+        self._tell("#note", document["note"])
+        self._tell("#margins", margins_lines(document["runs"], self.rmtui.lang, self.app.has_class(ASCII_CLASS)))
         items = self.query_one("#list", Choices)
         items.clear_options()
         items.add_options([Option(self._line(pair)) for pair in document["pairs"]])
         items.highlighted = 0 if document["pairs"] else None
         if not document["pairs"]:
             self.query_one("#pair", Static).update(self._said("none", kind=kind))
+
+    def _tell(self, place: str, words: str) -> None:
+        """A line that is there while it says something."""
+        self.query_one(place, Words).say(words)
+        self.query_one(place).display = bool(words)
 
     def _line(self, pair: dict[str, Any]) -> Text:
         margins = [rewards["margin"] if rewards else None for rewards in pair["rewards"]]
