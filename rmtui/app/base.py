@@ -59,6 +59,7 @@ class Base(Screen[None]):
         self.rmtui.begin(name, self.feed.ask(self, name, job))
 
     def on_failed(self, message: Failed) -> None:
+        """Textual calls it by itself after the one of a screen that has its own."""
         message.stop()
         self.rmtui.end_work(message.job)
         self.complain(message.error)

@@ -458,6 +458,14 @@ async def test_pairs_show_texts_with_their_differing_words(ready):
         await until(pilot, lambda: "margins −2.5 █" in pilot.app.screen.query_one("#says", Words).said)
 
 
+async def test_what_failed_is_told_once(runs):
+    async with opened(runs.root, NARROW) as pilot:
+        await pilot.press("P")
+        await screen_of(pilot, PairsScreen)
+        await told(pilot, "no rewards of single pairs")
+        assert len(pilot.app._notifications) == 1
+
+
 async def test_a_data_check_names_line_and_harm(ready):
     path = ready.data / "train" / "tiny_pairs.jsonl"
     path.write_text(path.read_text() + "{broken\n")

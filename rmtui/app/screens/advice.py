@@ -276,5 +276,4 @@ class AdviceScreen(RunActions):
         self._do("silence", job)
 
     def on_done(self, message: Done) -> None:
-        super().on_done(message)
         self._fetch()

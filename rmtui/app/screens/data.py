@@ -132,7 +132,6 @@ class DataScreen(RunActions):
 
     def on_failed(self, message: object) -> None:
         self._busy = False
-        super().on_failed(message)  # type: ignore[arg-type]
 
     @on(Checked)
     def _checked(self, message: Checked) -> None:

@@ -118,7 +118,6 @@ class EmptyScreen(Base):
     def on_failed(self, message: Failed) -> None:
         self._busy = False
         self.query_one("#progress", Words).say("")
-        super().on_failed(message)
 
     @on(Ready)
     async def _ready(self, message: Ready) -> None:

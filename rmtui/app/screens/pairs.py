@@ -94,7 +94,6 @@ class PairsScreen(RunActions):
             self.query_one(TopBar).tell(" → ".join(run.name for run in self._runs))
             why = "\n".join(filter(None, (message.error.what, message.error.why, message.error.remedy)))
             self.query_one("#pair", Static).update(Text(why))
-        super().on_failed(message)
 
     @on(PairsLoaded)
     def _loaded(self, message: PairsLoaded) -> None:

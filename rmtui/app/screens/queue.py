@@ -112,7 +112,6 @@ class QueueScreen(RunActions):
         return self.feed.index.run(chosen) if chosen else None
 
     def on_done(self, message: Done) -> None:
-        super().on_done(message)
         self._fetch()
 
     def action_up(self) -> None:
