@@ -260,10 +260,13 @@ def clock(t: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`1.3 s`, `45 s`, `6 min`, `2 h 05 min`."""
+    """`1.3 s`, `45 s`, `6 min`, `2 h 05 min`, `3 d 4 h`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = int(seconds // 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    hours = minutes // 60
+    if hours >= 48:
+        return f"{hours // 24} d {hours % 24} h"
+    return f"{minutes} min" if minutes < 60 else f"{hours} h {minutes % 60:02d} min"

@@ -183,6 +183,12 @@ def test_before_the_first_step_nothing_is_usual(made):
     assert state.stall(made, now=910 + 365) == "no step for 6 min"
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(1.34, "1.3 s"), (45, "45 s"), (360, "6 min"), (7500, "2 h 05 min")])
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        *((1.34, "1.3 s"), (45, "45 s"), (360, "6 min"), (7500, "2 h 05 min")),
+        *((48 * 3600 - 1, "47 h 59 min"), (76 * 3600, "3 d 4 h"), (8854 * 3600 + 2220, "368 d 22 h")),
+    ],
+)
 def test_durations_in_words(seconds, words):
     assert state.duration(seconds) == words
