@@ -195,7 +195,7 @@ async def test_the_list_alone_shows_every_column_and_that_is_remembered(runs):
 
 @pytest.mark.parametrize("width", range(40, 120, 8))
 async def test_the_head_of_a_running_run_says_when_it_ends_before_it_draws_a_bar(ws, width):
-    events = support.training(start=time.time() - 60)[:30]
+    events = support.training(start=time.time())[:30]
     folder = support.make_run_folder(ws, name="live", events=events, outcome=None)
     current = None
     async with opened(ws.root, (width, 24)) as pilot:

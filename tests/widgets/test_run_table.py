@@ -8,6 +8,7 @@ import pytest
 from rich.cells import cell_len
 from widgets_support import Made, Rows, Stage, lines, page, run
 
+from rmtui.app.widgets.columns import ends_at
 from rmtui.app.widgets.run_table import RunTable
 from rmtui.records.facts import Landmarks, State
 
@@ -121,6 +122,12 @@ async def test_columns_align_and_the_dearest_stay(width):
         for line, text in ((first, "0.570"), (wide, "0.570"), (third, "12.346"), (fourth, "0.570")):
             assert _cut(line, end).endswith(text)
         assert all(cell_len(line) <= width for line in lines(table))
+
+
+def test_an_end_that_should_have_been_is_no_end():
+    live = run(1, state=State.RUNNING, ended=None, step=200, last_event=1000.0, seconds_per_step=2.0)
+    assert ends_at(live, now=1100.0) == 1200.0
+    assert ends_at(live, now=1300.0) is None
 
 
 @pytest.mark.parametrize(

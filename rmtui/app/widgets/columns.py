@@ -96,7 +96,8 @@ def ends_at(run: Run, now: float) -> float | None:
     """Unix time of the last step, from the median one; None while that is not known, and after it."""
     if not run.seconds_per_step or not run.total_steps or run.step >= run.total_steps:
         return None
-    return (run.last_event or now) + (run.total_steps - run.step) * run.seconds_per_step
+    end = (run.last_event or now) + (run.total_steps - run.step) * run.seconds_per_step
+    return end if end > now else None
 
 
 def done(run: Run) -> float | None:
