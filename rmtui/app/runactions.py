@@ -84,7 +84,8 @@ class RunActions(Base):
         from rmtui.app.screens.dialogs import Confirm
 
         at_once = run.state is State.STOPPING
-        question = f"Kill {run.name} at once?" if at_once else f"Stop {run.name}?"
+        plain = f"Take {run.name} out of the queue?" if run.state is State.QUEUED else f"Stop {run.name}?"
+        question = f"Kill {run.name} at once?" if at_once else plain
         words = "It is stopping already; what came after its last checkpoint is lost." if at_once else _stop_words(run)
         self.app.push_screen(Confirm(question, words), lambda yes: self._stop(run, at_once) if yes else None)
 
@@ -253,7 +254,11 @@ class RunActions(Base):
 
             for run in runs:
                 archive(self.ws, run.id, on)
-            return f"{_name(runs)} archived; is:archived shows it" if on else f"{_name(runs)} back in the list"
+            return (
+                f"{_name(runs)} archived; is:archived shows {'them' if len(runs) > 1 else 'it'}"
+                if on
+                else f"{_name(runs)} back in the list"
+            )
 
         self._do("archive", job)
 
@@ -287,7 +292,7 @@ class RunActions(Base):
 
 def _stop_words(run: Run) -> str:
     if run.state is State.QUEUED:
-        return "It waits for a device and leaves the queue."
+        return "It has not started; its settings stay in the list."
     return "It saves a checkpoint first and can be resumed later."
 
 

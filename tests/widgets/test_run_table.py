@@ -179,6 +179,12 @@ async def test_every_state_has_a_sign_a_word_and_its_reason():
     assert "because 6" in next(line for line in said if "failed" in line)
 
 
+async def test_a_pin_takes_nothing_from_the_name():
+    table = RunTable(Rows([run(1, name="helpful-A-12", pinned=True)]))
+    async with Stage(table).run_test(size=(80, 6)):
+        assert "⌃✓ helpful-A-12 " in lines(table)[1]
+
+
 async def test_a_group_column_comes_with_the_first_group():
     table = RunTable(Rows([run(1, group="night"), run(2)]))
     async with Stage(table).run_test(size=(120, 12)) as pilot:

@@ -106,8 +106,7 @@ def done(run: Run) -> float | None:
 
 
 def _name(run: Run, setting: Setting) -> Cell:
-    sign = f"{setting.glyphs.pinned} " if run.pinned else ""
-    return Cell(sign + (run.name or run.id), "quiet" if run.archived else "text")
+    return Cell(run.name or run.id, "quiet" if run.archived else "text")
 
 
 def _state(run: Run, setting: Setting) -> Cell:

@@ -15,7 +15,7 @@ from rmtui.app.widgets.palette import Palette
 from rmtui.records.facts import Run, State
 
 LEAD = 5
-"""Cells before the first column: mark, sign of the curve, blank, sign of the state, blank."""
+"""Cells before the first column: mark, sign of the curve, pin, sign of the state, blank."""
 
 Layout = Sequence[tuple[Column, int]]
 
@@ -63,7 +63,8 @@ class RunLines:
         segments = [
             Segment(glyphs.marked if marked else " ", palette.accent),
             Segment(" ") if slot is None else Segment(glyphs.curves[slot % len(glyphs.curves)], palette.run(slot)),
-            Segment(f" {glyphs.states[run.state]} ", palette.state(run.state)),
+            Segment(glyphs.pinned if run.pinned else " ", palette.quiet),
+            Segment(f"{glyphs.states[run.state]} ", palette.state(run.state)),
         ]
         for column, width in columns:
             cell = column.say(run, setting)
