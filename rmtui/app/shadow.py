@@ -54,8 +54,11 @@ class Shadow:
         self._dirty: set[int] = set()
 
     def put(self, x: int, y: int, segments: Iterable[Segment], end: int) -> None:
-        """Text from column x on, up to column `end`. Cut wide characters leave blanks."""
-        if not 0 <= y < self.height:
+        """Text from column x on, up to column `end`. Cut wide characters leave blanks.
+
+        What lies outside is passed over: a part of a frame may have been drawn for the size before a resize.
+        """
+        if not 0 <= y < self.height or x >= self.width:
             return
         cells: list[Cell | None] = []
         for text, style, control in segments:

@@ -114,6 +114,15 @@ def test_spans_are_cut_at_their_end_and_wide_characters_are_not_halved():
     assert "".join(text for text, _ in both.terminal.cells[0]) == "x" * 10 + "长 " + "x" * (WIDTH - 13)
 
 
+def test_what_was_drawn_for_a_wider_screen_is_passed_over():
+    shadow = Shadow(WIDTH, HEIGHT, Abilities())
+    for x in (WIDTH, WIDTH + 139):
+        shadow.put(x, 2, row(" "), x + 1)
+    assert shadow.frame() == ""
+    shadow.put(WIDTH - 2, 2, row("abcd"), WIDTH + 2)
+    assert "ab" in shadow.frame()
+
+
 def test_what_cells_cannot_express_is_refused():
     shadow = Shadow(WIDTH, HEIGHT, Abilities())
     with pytest.raises(DoubtError):
