@@ -1,7 +1,8 @@
 """One measured training of this project's trainer, in a process of its own; the last line on stdout is JSON.
 
 The loop is the trainer's (its model, batches, loss and optimizer) without events and checkpoints. The last epoch is
-measured. `matmul_gflops` is what this machine's matrix product does in the same process, before and after.
+measured. `matmul_gflops` is what this machine's matrix product does at its fastest in the same process, before and
+after; `sustained_gflops` what it does over two seconds, interruptions by others included, as the training is timed.
 """
 
 import argparse
@@ -11,6 +12,9 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+
+GFLOP = 2 * 2048 * 576 * 1536 / 1e9
+"""Of the product that the matrix bound is measured with."""
 
 
 def main():
@@ -29,7 +33,7 @@ def main():
         | {"lora": lora, "gradient_accumulation_steps": 1, "token_cache": False}
         | options
     )
-    before = matmul_gflops(torch, args.bf16)
+    before = matmul_gflops(torch, args.bf16), sustained_gflops(torch, args.bf16)
     reward_model, tokenizer = model.load(config)
     limit = model.position_limit(reward_model)
     train = first_rows(args.data, args.pairs, lambda path: data.load_pairs(path, tokenizer, config, limit).pairs)
@@ -64,9 +68,11 @@ def main():
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bf16):
             evaluate.score(reward_model, held, reward_model.layout, 2 * args.batch)
         figures["val_pairs_per_s"] = len(held) / (time.perf_counter() - began)
-    speed = statistics.mean([before, matmul_gflops(torch, args.bf16)])
+    after = matmul_gflops(torch, args.bf16), sustained_gflops(torch, args.bf16)
+    speed, sustained = map(statistics.mean, zip(before, after, strict=True))
     work = gflop_per_token(torch, reward_model) * figures["tokens_per_pair"]
     figures |= {"matmul_gflops": speed, "gflop_per_pair": work, "matmul_share": figures["pairs_per_s"] * work / speed}
+    figures |= {"sustained_gflops": sustained, "sustained_share": figures["pairs_per_s"] * work / sustained}
     figures |= {"threads": args.threads, "dropout": args.dropout, "loss": statistics.mean(losses)}
     print(json.dumps(figures))
 
@@ -99,16 +105,32 @@ def first_rows(path, count, use):
 
 
 def matmul_gflops(torch, bf16):
-    """Best of several products of the shape of an MLP projection over a batch's tokens, per wall second."""
+    """Best of several runs of four products, per wall second."""
+    product = product_of(torch, bf16)
+    return 4 * GFLOP / min([seconds(product, 4) for _ in range(12)][2:])
+
+
+def sustained_gflops(torch, bf16, during=2.0):
+    """Products one after the other for some seconds, per wall second."""
+    product, began, count = product_of(torch, bf16), time.perf_counter(), 0
+    while time.perf_counter() - began < during:
+        product()
+        count += 1
+    return GFLOP * count / (time.perf_counter() - began)
+
+
+def product_of(torch, bf16):
+    """A product of the shape of an MLP projection over a batch's tokens."""
     dtype = torch.bfloat16 if bf16 else torch.float32
     rows, weight = torch.randn(2048, 576, dtype=dtype), torch.randn(1536, 576, dtype=dtype)
-    times = []
-    for _ in range(12):
-        began = time.perf_counter()
-        for _ in range(4):
-            torch.nn.functional.linear(rows, weight)
-        times.append((time.perf_counter() - began) / 4)
-    return 2 * 2048 * 576 * 1536 / 1e9 / min(times[2:])
+    return lambda: torch.nn.functional.linear(rows, weight)
+
+
+def seconds(call, times):
+    began = time.perf_counter()
+    for _ in range(times):
+        call()
+    return time.perf_counter() - began
 
 
 def gflop_per_token(torch, reward_model):
