@@ -1,5 +1,9 @@
 """Near-duplicates: found by what they say, cancellable, silent about rankings of several answers."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from check_rows import findings, row, write
 
@@ -71,6 +75,20 @@ def test_a_question_in_a_few_more_or_fewer_words_leaks_and_one_about_something_e
     train = write(tmp_path / "train.jsonl", [*(pair(seed) for seed in range(5)), row(prompt=ASKED)])
     val = write(tmp_path / "val.jsonl", [row(prompt=asked, chosen=text(98), rejected=text(99))])
     assert [each for each in findings(train, val)[1] if each[0]] == ([(1, "near_leak")] if leaks else [])
+
+
+def test_a_file_is_judged_alike_each_time(tmp_path):
+    """Python salts the hashes of strings anew in every process."""
+    words = [f"{text(seed, 20)} {seed}" for seed in range(200)]
+    train = write(tmp_path / "train.jsonl", [row(prompt=each) for each in words])
+    val = write(tmp_path / "val.jsonl", [row(prompt=f"so {each} then", chosen=text(98)) for each in words])
+    said = []
+    for salt in ("1", "2", "3"):
+        command = [sys.executable, "-m", "rmtui", "check", "--json", str(train), str(val)]
+        run = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONHASHSEED": salt}, timeout=120)
+        said.append(run.stdout)
+    assert said[0].count(b"near_leak") > 100
+    assert said[0] == said[1] == said[2]
 
 
 def test_answers_of_which_one_alone_is_crossed_contradict_nothing(tmp_path):

@@ -8,13 +8,13 @@ ledger (Rajaraman and Ullman, Mining of Massive Datasets, 3.4); what meets there
 from __future__ import annotations
 
 import difflib
-import random
 import re
 from array import array
 from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
+from zlib import crc32
 
 from rmtui.guide.datacheck.facts import Cancelled, FileReport, Finding
 from rmtui.guide.datacheck.kinds import found
@@ -32,11 +32,13 @@ REWORDED = 0.6
 """The same where the questions differ in words added, left out or misspelt only, which no other filling is."""
 MISSPELT = 0.75
 """Likeness of two words (difflib's ratio) from which one is taken for the other misspelt."""
-BANDS, ROWS = 6, 4
+BANDS, ROWS = 8, 3
+"""Texts of similarity J meet with a probability of about 1 - (1 - J³)⁸: 0.86 at 0.6, 0.97 at 0.7, 0.997 at 0.8."""
 FEWEST = 8
 """Shorter texts have too few shingles for a similarity to mean anything."""
 
-_POINTS = [random.Random(place).getrandbits(64) - (1 << 63) for place in range(BANDS * ROWS)]
+_POINTS = [((2 * place + 1) << 63) // (BANDS * ROWS) - (1 << 63) for place in range(BANDS * ROWS)]
+"""Spread evenly over the 64 bits of a hash; a band is of neighbours, which in a short text share a successor."""
 _WORD = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]|[^\\W\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]+")
 
 
@@ -103,7 +105,8 @@ def _sketch(ledger: Ledger, text: str, place: int) -> None:
 
 
 def _shingles(text: str) -> set[int]:
-    words = _WORD.findall(text.lower())
+    # Python salts the hash of a string in every process, that of a number never: a file is read alike each time.
+    words = [crc32(word.encode("utf-8", "surrogatepass")) for word in _WORD.findall(text.lower())]
     return {hash(three) for three in zip(words, words[1:], words[2:], strict=False)}
 
 

@@ -108,7 +108,7 @@ def between(train: Spread, val: Spread, against: str) -> Iterator[Finding]:
     for kind, ours, theirs in (("source", val.sources, train.sources), ("language", val.languages, train.languages)):
         here, there = shares(ours), shares(theirs)
         if ours and theirs and _variation(here, there) > SHARE_GAP:
-            most = max({*here, *there}, key=lambda name: abs(here.get(name, 0) - there.get(name, 0)))
+            most = max({**here, **there}, key=lambda name: abs(here.get(name, 0) - there.get(name, 0)))
             about: dict[str, Any] = {"ours": here.get(most, 0.0), "theirs": there.get(most, 0.0), "against": against}
             yield found(None, f"different_{kind}", most=most, **about)
 
@@ -120,7 +120,7 @@ def shares(counts: Mapping[str, int]) -> dict[str, float]:
 
 
 def _variation(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    return sum(abs(one.get(name, 0) - other.get(name, 0)) for name in {*one, *other}) / 2
+    return sum(abs(one.get(name, 0) - other.get(name, 0)) for name in {**one, **other}) / 2
 
 
 def _ks(one: Counter[int], other: Counter[int]) -> float:
