@@ -11,6 +11,9 @@ from trainer import adapter, model, norm, packing
 from trainer.loss import pair_loss
 
 PAIRS = worlds.token_pairs(9)
+ROUNDING = 5e-6
+"""Of a reward near 1: transformers' own float32 forward stood 2.1e-6 from its float64 one on an AMD EPYC (Zen 5), this
+trainer's 6e-7."""
 TRICKS = [
     {"share_prefix": False},
     {"unpadded": False},
@@ -57,7 +60,7 @@ def test_no_trick_changes_rewards_or_gradients(models, kind, trick):
     plain, _ = trained_a_little(models / kind, **trick)
     rewards, grads = gradients(fast, [batch_of(fast)], config)
     plain_rewards, plain_grads = gradients(plain, [batch_of(plain)], config)
-    assert torch.allclose(rewards, plain_rewards, rtol=0, atol=2e-6)
+    assert torch.allclose(rewards, plain_rewards, rtol=0, atol=ROUNDING)
     assert (grads - plain_grads).abs().max() < 1e-5 * max(1.0, float(grads.abs().max()))
     assert grads.abs().max() > 1e-3
 
@@ -79,7 +82,7 @@ def test_rewards_equal_one_by_one_scoring_by_transformers(models, kind):
             for side, reward in zip((pair.chosen, pair.rejected), found, strict=True):
                 ids = torch.from_numpy(side).long()[None]
                 alone = reward_model.inner(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, 0]
-                assert abs(float(alone - reward)) < 2e-6
+                assert abs(float(alone - reward)) < ROUNDING
 
 
 def test_a_model_with_a_sliding_window_is_scored_as_transformers_does(models, tmp_path):
@@ -95,7 +98,7 @@ def test_a_model_with_a_sliding_window_is_scored_as_transformers_does(models, tm
         found = reward_model(batch_of(reward_model))
         for pair, reward in zip(PAIRS, found, strict=False):
             alone = reward_model.inner(input_ids=torch.from_numpy(pair.chosen).long()[None]).logits[0, 0]
-            assert abs(float(alone - reward)) < 2e-6
+            assert abs(float(alone - reward)) < ROUNDING
 
 
 @pytest.mark.parametrize("left", [False, True])
@@ -251,7 +254,7 @@ def test_saved_adapter_and_head_load_with_transformers_and_peft_alone(models, ki
     with torch.no_grad():
         for pair, reward in zip(PAIRS, reward_model(batch_of(reward_model)), strict=False):
             ids = torch.from_numpy(pair.chosen).long()[None]
-            assert abs(float(fresh(input_ids=ids).logits[0, 0] - reward)) < 2e-6
+            assert abs(float(fresh(input_ids=ids).logits[0, 0] - reward)) < ROUNDING
 
 
 def test_the_pad_token_is_never_the_end_token(models):
