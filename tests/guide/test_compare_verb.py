@@ -64,7 +64,7 @@ def test_a_small_difference_is_not_distinguishable_and_says_how_many_pairs_would
     assert verdict["accuracy_verdict"] == "same"
     text = " ".join(document["paired"][0]["texts"])
     assert "+2.9 points" in text and "not distinguishable with 341 pairs" in text
-    assert f"About {verdict['needed_pairs']} pairs would show this difference with 80 % power" in text
+    assert f"About {verdict['needed_pairs']:,} pairs would show this difference with 80 % power" in text
     assert verdict["needed_pairs"] > 341
     said = {row["id"] for row in document["readings"][0]["readings"]}
     assert "val_acc_rose" not in said  # no sentence says more than the test
