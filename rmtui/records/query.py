@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from rmtui.errors import UserError
+from rmtui.records.facts import State
 from trainer.aliases import ALIASES
 
 HELP = "words · state:failed · preset:a · tag:x -tag:y · lr>=1e-5 · lora.r=32 · val_acc>0.7 · since:2d · | for or"
@@ -46,8 +46,7 @@ _COLUMN = "~"
 _PERCENT = {"val_acc", "best_val_acc"}
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """A WHERE clause over `runs` with its parameters; empty text: every run."""
 
     sql: str
@@ -116,6 +115,8 @@ def _compared(word: str, name: str, sign: str, value: str, now: float) -> Term:
     special: Callable[[str, str, str, float], Term] | None = _SPECIAL.get(name)
     if special is not None:
         return special(word, sign, value, now)
+    if name == "state" and sign in (":", "="):
+        return _state_term(word, value)
     if name in TEXT_COLUMNS:
         return _text_term(word, TEXT_COLUMNS[name], sign, value)
     if name in NUMBER_COLUMNS:
@@ -126,13 +127,21 @@ def _compared(word: str, name: str, sign: str, value: str, now: float) -> Term:
 
 
 def _text_term(word: str, column: str, sign: str, value: str) -> Term:
-    if sign == ":" and column not in ("state", "preset"):
+    if sign == ":" and column != "preset":
         return rf"{column} LIKE ? ESCAPE '\'", (_like(value),)
     if sign in (":", "=", "!="):
         if sign == "!=":
             return f"coalesce({column}, '') != ? COLLATE NOCASE", (value,)
         return f"{_COLUMN}{column} = ? COLLATE NOCASE", (value,)
     raise _unreadable(word, "text is compared with : or =")
+
+
+def _state_term(word: str, value: str) -> Term:
+    """A state, or how one begins while it is still typed."""
+    wanted = [state.value for state in State if state.startswith(value.casefold())]
+    if not wanted:
+        raise _unreadable(word, f"a run is {', '.join(State)}")
+    return f"{_COLUMN}state COLLATE NOCASE IN ({', '.join('?' * len(wanted))})", tuple(wanted)
 
 
 def _setting_term(word: str, key: str, sign: str, value: str) -> Term:

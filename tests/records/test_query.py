@@ -56,6 +56,8 @@ def names(index: Index, query: str) -> set[str]:
         ('"warm-up 100%"', {"有用-A-2"}),
         ("-helpful", {"harmless-C-1"}),
         ("state:failed", {"harmless-C-1"}),
+        ("state:fai", {"harmless-C-1"}),  # while it is still typed
+        ("-state:f", set()),  # failed or finished
         ("state!=failed data:harmless", set()),
         ("preset:a", {"helpful-A-1", "有用-A-2"}),
         ("preset:b | preset:C", {"helpful-B-1", "harmless-C-1"}),
@@ -95,6 +97,7 @@ def test_a_filter_finds_what_it_says(index: Index, query: str, expected: set[str
     [
         ("val_acc>high", "high is not a number"),
         ("state:", "nothing stands after :"),
+        ("state:done", "a run is queued, starting"),
         ("lr>fast", "fast is not a number"),
         ("state>failed", "text is compared with"),
         ("since:yesterday", "a time is written"),
