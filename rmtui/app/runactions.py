@@ -1,25 +1,16 @@
-"""What one can do to runs, from the list and from a run's own screen alike."""
+"""What one can do to runs, from the list and from a run's own screen alike: stop, go on, ask what the figures say."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from textual.message import Message
 
-from rmtui.app.base import Base
-from rmtui.app.works import Told, still_wanted
+from rmtui.app.runchanges import Done, RunChanges
+from rmtui.app.works import Told
 from rmtui.records.facts import Run, State
 from rmtui.workspace import Workspace
-
-
-@dataclass
-class Done(Message):
-    """Something was done; `words` say what, for a toast."""
-
-    words: str
-    work: str = ""
-    """The name of the long work that it ends."""
 
 
 @dataclass
@@ -40,17 +31,8 @@ def resumed(ws: Workspace, run: Run) -> Message:
     return Done("\n".join((f"{run.name} goes on from step {done.step}", *done.warnings)))
 
 
-class RunActions(Base):
+class RunActions(RunChanges):
     """A screen with a current run, and perhaps marked ones."""
-
-    def current(self) -> Run | None:
-        """The run that actions on one run mean."""
-        raise TypeError(f"{type(self).__name__} shows no run")
-
-    def chosen(self) -> list[Run]:
-        """The runs that actions on several mean: the marked ones, else the current one."""
-        run = self.current()
-        return [run] if run else []
 
     def offers(self, action: str) -> bool:
         """Stop while there is something to stop; then what goes on: resume where that is possible, else again."""
@@ -61,18 +43,6 @@ class RunActions(Base):
         can_resume = run is not None and run.resumable and not goes_on
         offered = {"stop": goes_on, "resume": can_resume, "again": run is not None and not goes_on and not can_resume}
         return offered[action]
-
-    def _do(self, name: str, job: Callable[[], str]) -> None:
-        """Do it in a worker; its words become a toast and the index catches up at once."""
-        self.ask(name, lambda: Done(job()))
-
-    def on_done(self, message: Done) -> None:
-        message.stop()
-        if message.work:
-            self.rmtui.end_work(message.work)
-        if message.words:
-            self.say(message.words)
-        self.feed.sync()
 
     # Life of a run
 
@@ -166,123 +136,6 @@ class RunActions(Base):
 
             self.work(name, job)
 
-    # What a person sets
-
-    def action_rename(self) -> None:
-        run = self.current()
-        if run is not None:
-            self._ask_text(f"New name of {run.name}", run.name, "", lambda text: self._rename(run, text))
-
-    def _rename(self, run: Run, text: str) -> str:
-        from rmtui.operations.runs import rename
-
-        rename(self.ws, run.id, text)
-        return f"renamed: {run.name} is {text.strip()}"
-
-    def action_note(self) -> None:
-        run = self.current()
-        if run is not None:
-            self._ask_text(
-                f"Note on {run.name}", run.note, "what was tried, what was learned", lambda text: self._note(run, text)
-            )
-
-    def _note(self, run: Run, text: str) -> str:
-        from rmtui.operations.runs import set_note
-
-        set_note(self.ws, run.id, text)
-        return f"note on {run.name} kept" if text.strip() else f"note on {run.name} removed"
-
-    def action_tags(self) -> None:
-        runs = self.chosen()
-        if runs:
-            said = ", ".join(sorted({tag for run in runs for tag in run.tags})) or "none"
-            self._ask_text(f"Tags of {_name(runs)} (now: {said})", "", "good -old", lambda text: self._tags(runs, text))
-
-    def _tags(self, runs: list[Run], text: str) -> str:
-        from rmtui.operations.runs import set_tags
-
-        words = text.replace(",", " ").split()
-        add = [word for word in words if not word.startswith("-")]
-        remove = [word[1:] for word in words if word.startswith("-")]
-        for run in runs:
-            set_tags(self.ws, run.id, add=add, remove=remove)
-        return f"tags of {_name(runs)} changed" if words else ""
-
-    def action_group(self) -> None:
-        runs = self.chosen()
-        if runs:
-            self._ask_text(
-                f"Group of {_name(runs)}", runs[0].group, "empty: no group", lambda text: self._group(runs, text)
-            )
-
-    def _group(self, runs: list[Run], text: str) -> str:
-        from rmtui.operations.runs import set_group
-
-        for run in runs:
-            set_group(self.ws, run.id, text)
-        return f"{_name(runs)}: group {text.strip()}" if text.strip() else f"{_name(runs)}: no group"
-
-    def _ask_text(self, question: str, text: str, hint: str, job: Callable[[str], str]) -> None:
-        from rmtui.app.screens.dialogs import Ask
-
-        def answered(answer: str | None) -> None:
-            if answer is not None:
-                self._do("change", lambda: job(answer))
-
-        self.app.push_screen(Ask(question, text, hint), answered)
-
-    def action_pin(self) -> None:
-        run = self.current()
-        if run is not None:
-
-            def job() -> str:
-                from rmtui.operations.runs import pin
-
-                pin(self.ws, run.id, not run.pinned)
-                return f"{run.name} is {'no longer pinned' if run.pinned else 'pinned'}"
-
-            self._do("pin", job)
-
-    def action_archive(self) -> None:
-        runs = self.chosen()
-        if not runs:
-            return
-        on = not all(run.archived for run in runs)
-
-        def job() -> str:
-            from rmtui.operations.runs import archive
-
-            for run in runs:
-                archive(self.ws, run.id, on)
-            return (
-                f"{_name(runs)} archived; is:archived shows {'them' if len(runs) > 1 else 'it'}"
-                if on
-                else f"{_name(runs)} back in the list"
-            )
-
-        self._do("archive", job)
-
-    def action_delete(self) -> None:
-        runs = self.chosen()
-        if not runs:
-            return
-        from rmtui.app.screens.dialogs import Confirm
-
-        words = f"{_listed(runs)}\nThe folder with checkpoints, logs and figures is deleted. This cannot be undone."
-        self.app.push_screen(Confirm(f"Delete {_name(runs)}?", words), lambda yes: self._delete(runs) if yes else None)
-
-    def _delete(self, runs: list[Run]) -> None:
-        def job() -> Done:
-            from rmtui.operations.runs import remove
-
-            for run in runs:
-                still_wanted()
-                remove(self.ws, run.id)
-            return Done(f"{_name(runs)} deleted", name)
-
-        name = f"deleting {_name(runs)}"
-        self.work(name, job)
-
     def action_copy(self) -> None:
         run = self.current()
         if run is not None:
@@ -294,12 +147,3 @@ def _stop_words(run: Run) -> str:
     if run.state is State.QUEUED:
         return "It has not started; its settings stay in the list."
     return "It saves a checkpoint first and can be resumed later."
-
-
-def _name(runs: list[Run]) -> str:
-    return runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
-
-
-def _listed(runs: list[Run]) -> str:
-    names = [run.name for run in runs[:6]]
-    return ", ".join(names) + (f" and {len(runs) - 6} more" if len(runs) > 6 else "")

@@ -14,7 +14,8 @@ from textual.widgets.option_list import Option
 
 from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar
-from rmtui.app.runactions import Done, RunActions
+from rmtui.app.runactions import RunActions
+from rmtui.app.runchanges import Done
 from rmtui.app.summary import SIGNS
 from rmtui.app.widgets import figures
 from rmtui.app.widgets.choices import Choices, hanging

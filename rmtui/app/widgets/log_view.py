@@ -50,7 +50,6 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self.empty_text = "no log yet"
         self._title = ""
         self._aside = 0
         self._prompt: tuple[str, LineEdit] | None = None
@@ -229,7 +228,9 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
         return strip.adjust_cell_length(self.size.width).apply_style(base)
 
     def _empty(self, picture: Picture, y: int) -> str:
-        return self.empty_text if y == 1 and not picture.rows else ""
+        if y != 1 or picture.rows:
+            return ""
+        return "no log yet" if self._page is None else "nothing was written to this log"
 
     def _line(self, lines: LogLines, picture: Picture, y: int) -> Strip:
         row = picture.rows[y]
