@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from rmtui.app.importing import Imported
     from rmtui.app.news import Devices
 
+STYLES = ["app.tcss", "screens/home.tcss", "screens/empty.tcss"]
+"""With those of the default screens: they load none of their own."""
 RESUME_SECONDS = 0.2
 FIRST_SYNC_SECONDS = 0.5
 """An app that knows runs already draws them, curves and all, before it looks at the files."""
@@ -42,7 +44,6 @@ def collect_again() -> None:
 class RmtuiApp(BackgroundApp, inherit_bindings=False):
     """One app on one folder; `workspace` is None while the folder is no workspace."""
 
-    CSS_PATH = ["app.tcss", "screens/home.tcss", "screens/empty.tcss"]  # a default screen loads none of its own
     TITLE = "rmtui"
     BINDINGS = actions.bindings("app")
     COMMAND_PALETTE_BINDING = "colon"
@@ -50,7 +51,7 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall"), (38, "-high")]
 
     def __init__(self, workspace: Workspace | None, folder: Path, ascii_mode: bool = False) -> None:
-        super().__init__()
+        super().__init__([*STYLES, "ascii.tcss"] if ascii_mode else STYLES)
         self.folder = folder
         self.animation_level = "none"
         self.memory = memory.Memory()

@@ -12,8 +12,8 @@ from rmtui.app.works import Told, Works
 class BackgroundApp(ShadowScreen, inherit_bindings=False):
     """An app that knows what works in the background, and lets every screen show it."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, css_path: list[str]) -> None:
+        super().__init__(css_path=css_path)
         self.works = Works()
 
     def begin(self, name: str, worker: Worker[None]) -> None:

@@ -21,6 +21,7 @@ class Curtain(Screen[None]):
             self.is_down = False
             self._repaint_required = False  # laying out draws all that was held back: once is enough
             self.refresh(repaint=False, layout=True)
+            self.call_later(self._on_timer_update)  # at once, not at the next beat of sixty in a second
 
     def on_mount(self) -> None:
         self.set_timer(LONGEST, self.lift)

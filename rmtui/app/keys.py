@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rmtui.app.actions import BY_ID, of_pane
 
 FILE = "keys.toml"
 
 
-@dataclass(frozen=True, slots=True)
-class UserKeys:
+class UserKeys(NamedTuple):
     """Action id → keys, and what could not be used, in words."""
 
     keymap: Mapping[str, str]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from textual.message import Message
 
@@ -17,8 +17,7 @@ MOST_RUNS = 6
 """Runs with a colour of their own in one chart; a seventh would not be told apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """A run on a chart with the colour slot it keeps."""
 
     run_id: str
@@ -26,8 +25,7 @@ class Shown:
     slot: int
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What charts ask for."""
 
     runs: tuple[Shown, ...]
@@ -94,8 +92,8 @@ def _train_curves(index: Index, shown: Shown, known: set[str], wanted: Wanted, r
     epochs = _curve(index, shown, "train_loss", "train", known, wanted, run=run)
     steps = _curve(index, shown, "loss", "each step", known, wanted, run=run)
     if epochs and len(epochs[0].x) > 1:
-        return [*(replace(curve, quiet=True) for curve in steps), *epochs]
-    return [replace(curve, label="train") for curve in steps] or epochs
+        return [*(curve._replace(quiet=True) for curve in steps), *epochs]
+    return [curve._replace(label="train") for curve in steps] or epochs
 
 
 def _curve(
@@ -116,7 +114,7 @@ def _with_best(curve: Curve) -> Curve:
     if not points:
         return curve
     best, at = max(points)
-    return replace(curve, best=(-at, best))
+    return curve._replace(best=(-at, best))
 
 
 def band(bands: Sequence[Mapping[str, Any]], metric: str, run: Run, axis: Axis) -> Band | None:

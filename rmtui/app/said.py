@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -21,8 +21,7 @@ BARS = (14, 8, 0)
 """Cells of the bar of progress, as far as there is room."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """A few words of a head; those of the greatest `worth` number give way first."""
 
     words: str
@@ -52,7 +51,7 @@ def _fitting(run: Run, glyphs: Glyphs, now: float, room: int) -> list[_Part]:
             return parts
     if len(state.words) > LEAST_REASON:
         least = max(LEAST_REASON, room - 3 - _length(parts[1:]))
-        parts[0] = replace(state, words=figures.fit(state.words, least, ellipsis=glyphs.ellipsis).rstrip())
+        parts[0] = state._replace(words=figures.fit(state.words, least, ellipsis=glyphs.ellipsis).rstrip())
     while parts and _length(parts) > room:
         parts.remove(max(parts, key=lambda part: part.worth))
     return parts

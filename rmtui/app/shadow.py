@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.color import ColorSystem
@@ -32,8 +32,7 @@ class DoubtError(Exception):
     """Something that cells cannot express, a hyperlink say: the frame goes out plainly."""
 
 
-@dataclass(frozen=True, slots=True)
-class Abilities:
+class Abilities(NamedTuple):
     """What the terminal is trusted to do."""
 
     scroll: bool = True

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+NOTHING: Mapping[str, Any] = {}
 
 
 class State(StrEnum):
@@ -35,8 +36,7 @@ class State(StrEnum):
         return self in (State.FINISHED, State.STOPPED, State.FAILED, State.KILLED, State.INTERRUPTED, State.IMPORTED)
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """A state with its reason in words (`killed: out of memory, rank 1, step 412`)."""
 
     state: State
@@ -46,8 +46,7 @@ class Status:
     """False: ranks are alive under no supervisor; app, stop and resume adopt them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
+class Epoch(NamedTuple):
     """Figures of one epoch; None where the source does not have them, never invented."""
 
     epoch: int
@@ -59,8 +58,7 @@ class Epoch:
     reward_margin: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Best:
+class Best(NamedTuple):
     """The epoch (or evaluation) with the best validation accuracy; by val_loss where accuracy is not known."""
 
     epoch: float
@@ -68,8 +66,7 @@ class Best:
     val_loss: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Landmarks:
+class Landmarks(NamedTuple):
     """What a list of runs is read against."""
 
     best: frozenset[str] = frozenset()
@@ -78,8 +75,7 @@ class Landmarks:
     """Whether any run belongs to a group."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One start of a run: the first launch or a resume. Times are Unix seconds."""
 
     n: int
@@ -91,8 +87,7 @@ class Attempt:
     resumed_from_step: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """A run as lists and panels show it. Times are Unix seconds."""
 
     id: str
@@ -128,7 +123,7 @@ class Run:
     group: str = ""
     val_fingerprint: str | None = None
     """SHA-256 of the validation pairs; runs are compared by figures only where it is equal."""
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = NOTHING
     """The nested configuration, opaque here."""
     epochs: tuple[Epoch, ...] = ()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -105,8 +104,8 @@ class RunFolder:
         runs.mkdir(mode=0o700, parents=True, exist_ok=True)
         while True:
             created = time.time()
-            run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(created))}-{secrets.token_hex(2)}"
-            temp = runs / f".new-{run_id}-{secrets.token_hex(3)}"
+            run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(created))}-{os.urandom(2).hex()}"
+            temp = runs / f".new-{run_id}-{os.urandom(3).hex()}"
             temp.mkdir(mode=0o700)
             document = {"schema": SPEC_SCHEMA, **spec, "id": run_id, "created": created}
             try:
@@ -170,7 +169,7 @@ class RunFolder:
         The folder is made aside and renamed, so nobody ever sees an attempt without the holder of its lock. On a full
         disk, where folders may still be made, there is none: OSError.
         """
-        temp = self.path / f".new-attempt-{n}-{secrets.token_hex(3)}"
+        temp = self.path / f".new-attempt-{n}-{os.urandom(3).hex()}"
         fd = -1
         try:
             for folder in (temp, temp / "logs", temp / "ranks"):
@@ -213,7 +212,7 @@ class RunFolder:
 
     def _request(self, kind: str, document: Mapping[str, Any]) -> Path:
         self.control.mkdir(mode=0o700, exist_ok=True)
-        path = self.control / f"{kind}-{secrets.token_hex(4)}.json"
+        path = self.control / f"{kind}-{os.urandom(4).hex()}.json"
         write_json(path, {"t": time.time(), **document})
         return path
 

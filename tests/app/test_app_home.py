@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 import support
@@ -260,7 +259,7 @@ async def test_the_footer_offers_what_applies_to_the_run_under_the_cursor(ws, mo
             (State.QUEUED, False, "x stop"),
             (State.INTERRUPTED, True, "r resume"),
         ):
-            run = replace(current, state=state, resumable=resumable)
+            run = current._replace(state=state, resumable=resumable)
             monkeypatch.setattr(pilot.app.screen, "current", lambda run=run: run)
             pilot.app.screen._show_current()
             assert offered in keys.said and "again" not in keys.said

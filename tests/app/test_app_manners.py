@@ -18,7 +18,7 @@ from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.filterline import FilterLine
 from rmtui.app.hung import laid, row
 from rmtui.app.panel import Charts
-from rmtui.app.runactions import Done
+from rmtui.app.runchanges import Done
 from rmtui.app.screens import (
     advice,
     compare,
@@ -199,14 +199,12 @@ async def test_the_head_of_a_running_run_says_when_it_ends_before_it_draws_a_bar
     folder = support.make_run_folder(ws, name="live", events=events, outcome=None)
     current = None
     async with opened(ws.root, (width, 24)) as pilot:
-        from dataclasses import replace
-
         from rmtui.app import said
         from rmtui.app.widgets.glyphs import UNICODE
         from rmtui.app.widgets.palette import palette_of
         from rmtui.records.facts import State
 
-        current = replace(pilot.app.feed.index.run(folder.id), state=State.RUNNING, reason="")
+        current = pilot.app.feed.index.run(folder.id)._replace(state=State.RUNNING, reason="")
         words = said.head(current, UNICODE, palette_of(pilot.app.screen), width).plain
     assert "ends " in words and cell_len(words) <= width
     assert "━" not in words or "epoch" in words

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from textual.app import App
@@ -71,7 +70,7 @@ def run(number: int, **more) -> Run:
         best=Best(3, 0.71, 0.57),
         epochs=epochs,
     )
-    return replace(plain, **more)
+    return plain._replace(**more)
 
 
 class Rows:

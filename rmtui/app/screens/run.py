@@ -222,10 +222,9 @@ class RunScreen(RunActions):
 
     @on(LogView.StepWanted)
     def _step_wanted(self, message: LogView.StepWanted) -> None:
-        from dataclasses import replace
 
         charts = self.query_one(Charts)
-        view = replace(charts.view, axis=Axis.STEP, cursor=float(message.step))
+        view = charts.view._replace(axis=Axis.STEP, cursor=float(message.step))
         for chart in self.query(Chart):
             chart.look(view)
         self.action_overview()

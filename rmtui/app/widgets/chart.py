@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -105,7 +105,7 @@ class Chart(Widget, can_focus=True):
     # Keys
 
     def _change(self, **changes: object) -> None:
-        self.look(replace(self._view, **changes))  # type: ignore[arg-type]
+        self.look(self._view._replace(**changes))  # type: ignore[arg-type]
         self.post_message(self.ViewChanged(self, self._view))
 
     def action_cursor(self, by: int) -> None:
@@ -225,7 +225,7 @@ class Chart(Widget, can_focus=True):
 
     def _painted(self, palette: Palette, glyphs: Glyphs) -> Picture:
         """The picture without its cursor, drawn anew only when something else changed."""
-        scene = replace(self._scene(), view=replace(self._view, cursor=None))
+        scene = self._scene()._replace(view=self._view._replace(cursor=None))
         key = (scene, palette, glyphs)
         if self._picture is None or self._picture[0] != key:
             self._picture = (key, Picture(scene, palette, glyphs))

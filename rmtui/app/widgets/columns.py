@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rmtui.app.widgets import figures
 from rmtui.app.widgets.glyphs import Glyphs
-from rmtui.records.facts import Landmarks, Run, State
+from rmtui.records.facts import NOTHING, Landmarks, Run, State
 
 GAP = 2
 """Cells between columns."""
@@ -16,8 +16,7 @@ DEAR = 7
 """Columns of more than this worth number leave names and reasons a third of the room that these could use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """What the table knows beside a row."""
 
     glyphs: Glyphs
@@ -25,21 +24,19 @@ class Setting:
     landmarks: Landmarks = Landmarks()
     """The best runs are marked in val_acc."""
     baseline: Run | None = None
-    slots: Mapping[str, int] = field(default_factory=dict)
+    slots: Mapping[str, int] = NOTHING
     spells_state: bool = True
     """The state has a column of its own; else its word stands before what the last column says of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """Text with a tone of the palette."""
 
     text: str
     tone: str = "text"
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """`worth`: the smaller it is, the later the column gives way. `grow`: how many cells more it may take."""
 
     key: str

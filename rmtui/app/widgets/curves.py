@@ -5,9 +5,8 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Axis(StrEnum):
@@ -34,8 +33,7 @@ class SeriesLike(Protocol):
     def broken(self) -> Sequence[bool]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
+class Curve(NamedTuple):
     """One line of a chart. A column whose `last` is not finite is a gap; a `broken` one gets a mark at the foot."""
 
     key: str
@@ -71,8 +69,7 @@ class Curve:
         return Curve(key, label, x, y, y, y, **more)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
+class Band(NamedTuple):
     """The guide's expected path: between `low` and `high` at each x; drawn as a shade behind the curves."""
 
     x: Sequence[float]
@@ -83,20 +80,18 @@ class Band:
     """A level to reach, drawn as a dotted line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """The part of x on screen; None: from the start, to the end."""
 
     low: float | None = None
     high: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """How a chart is looked at. Charts that move together share one view."""
 
     axis: Axis = Axis.STEP
-    window: Window = field(default_factory=Window)
+    window: Window = Window()
     cursor: float | None = None
     """x of the cursor; None: no cursor."""
     smoothing: float = 0.0

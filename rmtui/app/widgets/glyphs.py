@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from textual.widget import Widget
 
@@ -12,8 +12,7 @@ ASCII_CLASS = "-ascii"
 """The app carries this class while it draws with ASCII alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Glyphs:
+class Glyphs(NamedTuple):
     """One set of signs; every field is as wide as its twin in the other set where columns depend on it."""
 
     states: dict[State, str]

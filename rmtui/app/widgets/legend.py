@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain, repeat
+from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -25,8 +25,7 @@ _SHARED = re.compile(r"^.*[-_./ :]")
 """What names begin with alike, as far as its last whole word."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A curve as the legend tells it. `run` is the name that may be shortened, `what` (train, val) is short already."""
 
     sign: str
@@ -38,8 +37,7 @@ class Entry:
     text: Style
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """How much an entry says: cells for its run's name, a piece of its line, its value."""
 
     name: int

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from typing import NamedTuple
 
 from rmtui.app.widgets.log_text import shown, wrapped
 from rmtui.records.logindex import LogIndex
@@ -17,8 +18,7 @@ MOST_NEW, MOST_BYTES = 1500, 1 << 17
 """New lines, and their bytes, that a filter reads at a time: some 2 ms, so that a key need not wait for the rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row on screen: which line of the view it belongs to, its text, whether it is the line's first row."""
 
     place: int
@@ -28,8 +28,7 @@ class Row:
     first: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(NamedTuple):
     """What stands on screen: the rows, the place of the cursor (None: not shown), and what all rows are drawn with."""
 
     rows: Sequence[Row]

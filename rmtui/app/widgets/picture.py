@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -21,8 +22,7 @@ GUTTER = 7
 """Cells left of the axis line; the same in every chart, so that stacked charts share their columns."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(NamedTuple):
     """Everything a picture depends on."""
 
     curves: tuple[Curve, ...]
@@ -251,8 +251,7 @@ class Picture:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Label:
+class _Label(NamedTuple):
     value: float
     label: str
 

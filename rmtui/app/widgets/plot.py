@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from rmtui.app.widgets.canvas import Point
 from rmtui.app.widgets.curves import Curve
@@ -23,8 +24,7 @@ FEWEST_TO_SMOOTH = 20
 """Curves of fewer points are evaluations, which stay as they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dots:
+class Dots(NamedTuple):
     """A curve on the canvas: a polyline for each stretch between gaps, and the columns that get a mark."""
 
     lines: tuple[Points, ...]
@@ -120,7 +120,7 @@ def smoothed(curve: Curve, weight: float) -> Curve:
             continue
         mean, mass = weight * mean + (1 - weight) * value, weight * mass + 1 - weight
         out.append(mean / mass)
-    return replace(curve, low=out, high=out, last=out)
+    return curve._replace(low=out, high=out, last=out)
 
 
 @lru_cache(maxsize=64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.style import Style
@@ -134,13 +134,13 @@ class RunTable(ScrollView, can_focus=True):
         """Run id → colour slot of the runs whose curves are on screen; a single one needs no sign to tell it apart."""
         before, slots = self._setting.slots, slots if len(slots) > 1 else {}
         if dict(before) != dict(slots):
-            self._setting = replace(self._setting, slots=dict(slots))
+            self._setting = self._setting._replace(slots=dict(slots))
             self._refresh_runs({run_id for run_id in {*before, *slots} if before.get(run_id) != slots.get(run_id)})
 
     def set_landmarks(self, landmarks: Landmarks, baseline: Run | None) -> None:
         """The best runs, whether there are groups, and the run that Δ is measured from."""
         if (landmarks, baseline) != (self._setting.landmarks, self._setting.baseline):
-            self._setting = replace(self._setting, landmarks=landmarks, baseline=baseline)
+            self._setting = self._setting._replace(landmarks=landmarks, baseline=baseline)
             self.refresh()
 
     def select(self, run_id: str) -> bool:
@@ -279,7 +279,7 @@ class RunTable(ScrollView, can_focus=True):
         """What all lines share is worked out once."""
         columns = self._layout()
         spells = any(column.key == "state" for column, _ in columns)
-        setting = replace(self._setting, glyphs=glyphs_of(self), now=time.time(), spells_state=spells)
+        setting = self._setting._replace(glyphs=glyphs_of(self), now=time.time(), spells_state=spells)
         self._paint = (RunLines(setting, palette_of(self), self._sort), columns, self.rich_style)
         return super().render_lines(crop)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rmtui.app.widgets import figures
 from rmtui.app.widgets.curves import Axis
@@ -16,8 +16,7 @@ _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10
 MOST_DECIMALS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
+class Scale(NamedTuple):
     """A range of values on `dots` positions, 0 … dots − 1."""
 
     low: float
@@ -52,8 +51,7 @@ class Scale:
         return math.log10(max(value, 1e-300)) if self.log else value
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(NamedTuple):
     value: float
     label: str
 
