@@ -185,6 +185,13 @@ async def test_a_pin_takes_nothing_from_the_name():
         assert "⌃✓ helpful-A-12 " in lines(table)[1]
 
 
+@pytest.mark.parametrize("width", [60, 80])
+async def test_the_hundredth_run_is_told_from_the_hundred_and_first(width):
+    table = RunTable(Rows([run(n, name=f"helpful-A-{n}") for n in (101, 100)]))
+    async with Stage(table).run_test(size=(width, 6)):
+        assert "helpful-A-101 " in lines(table)[1] and "helpful-A-100 " in lines(table)[2]
+
+
 async def test_a_group_column_comes_with_the_first_group():
     table = RunTable(Rows([run(1, group="night"), run(2)]))
     async with Stage(table).run_test(size=(120, 12)) as pilot:

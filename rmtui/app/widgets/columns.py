@@ -86,7 +86,9 @@ def state_words(run: Run, now: float, spelled: bool = False) -> str:
     if run.state in (State.FAILED, State.KILLED, State.INTERRUPTED, State.UNKNOWN, State.STOPPED) and run.reason:
         return f"{run.state.value}: {run.reason}" if spelled else run.reason
     passed = figures.ago(run.ended or run.started or run.created, now)
-    return f"{run.state.value} {passed.removesuffix(' ago')}" if spelled else passed
+    return (
+        f"{run.state.value} {passed.removesuffix(' ago').replace(' min', 'm').replace(' ', '')}" if spelled else passed
+    )
 
 
 def ends_at(run: Run, now: float) -> float | None:
@@ -189,7 +191,7 @@ def _took(run: Run, setting: Setting) -> Cell:
 
 
 COLUMNS = (
-    Column(NAME, "run", 12, 0, _name, grow=14),
+    Column(NAME, "run", 13, 0, _name, grow=14),
     Column("state", "state", 11, 6, _state),
     Column(
         "preset", "preset", 6, 5, lambda run, s: Cell(run.preset or s.glyphs.dash, "text" if run.preset else "quiet")
