@@ -27,6 +27,7 @@ class Order:
     preset: Preset
     changes: Mapping[str, str] = field(default_factory=dict)
     data: str = ""
+    """The data set that fills the files that nobody named."""
     procs: int | None = None
     name: str = ""
     tags: tuple[str, ...] = ()
@@ -38,7 +39,7 @@ class Order:
             ws,
             self.preset,
             overrides=self.changes,
-            data=self.data,
+            usual_data=self.data,
             procs=self.procs,
             name=self.name,
             tags=self.tags,
@@ -136,6 +137,19 @@ def usual_data(ws: Workspace, newest: Run | None) -> str:
     names = data_sets(ws.root)
     wanted = ws.settings.data or (newest.data if newest and newest.data else "")
     return wanted if wanted in names else names[0] if names else wanted
+
+
+def usual_files(ws: Workspace, name: str) -> dict[str, tuple[str, str]]:
+    """The fields that a data set fills while they are empty: (file below the workspace, where that is said)."""
+    from trainer.pairs import find_data
+
+    try:
+        found = find_data(ws.root, name)
+    except FileNotFoundError:
+        return {}
+    source = "workspace.toml" if name == ws.settings.data else f"data set {name}"
+    files = zip(("data.train", "data.val"), found, strict=True)
+    return {key: (str(path.relative_to(ws.root)), source) for key, path in files}
 
 
 def usual_model(ws: Workspace, preset: Preset, newest: Run | None) -> str:

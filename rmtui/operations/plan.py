@@ -24,6 +24,7 @@ from trainer import pairs
 from trainer.config import Problem, TrainConfig
 from trainer.estimate import Derived, Sizes, derive
 
+FILES = ("data.train", "data.val")
 NAMES_LOOKED_AT = 300
 """Newest runs among which a fresh name is numbered."""
 
@@ -82,6 +83,7 @@ def plan(
     *,
     overrides: Mapping[str, str] | None = None,
     data: str = "",
+    usual_data: str = "",
     train: str = "",
     val: str = "",
     extra_val: Mapping[str, str] | None = None,
@@ -97,14 +99,15 @@ def plan(
 ) -> Plan:
     """Everything a launch would do. `overrides` are dotted keys with values as typed; `devices` is `cpu` or `0,3`.
 
-    Paths are relative to `cwd` (default: the workspace). `check_data=False` leaves the data check out (a form asks for
-    it on launch only). `config` replaces the preset's configuration (a form opened from a past run).
+    `usual_data` is a data set that fills what nobody named. Paths are relative to `cwd` (default: the workspace).
+    `check_data=False` leaves the data check out (a form asks for it on launch only). `config` replaces the preset's
+    configuration (a form opened from a past run).
     """
     chosen, trouble = _preset(ws, preset)
     draft = _Draft(ws, cwd or ws.root, str(chosen.path), options.flatten(chosen.config if config is None else config))
     draft.problems += [*trouble, *options.check(options.nest(draft.flat), draft.source)]
     _override(draft, overrides or {})
-    data_name = _choose_data(draft, data, train, val, extra_val or {})
+    data_name = _choose_data(draft, {"--train": train, "--val": val}, data, usual_data, extra_val or {})
     _choose_model(draft, model)
     built = _build(draft)
     precision = str(draft.flat.get("mixed_precision", "no"))
@@ -163,35 +166,39 @@ def _override(draft: _Draft, overrides: Mapping[str, str]) -> None:
             continue
         draft.problems = [problem for problem in draft.problems if problem.key != key]
         draft.problems += options.check_value(option, value, "--set")
-        draft.flat[key] = value
+        draft.flat[key], draft.sources[key] = value, "--set"
 
 
-def _choose_data(draft: _Draft, data: str, train: str, val: str, extra_val: Mapping[str, str]) -> str:
-    """Fill in the data files; returns the data set's name for lists."""
+def _choose_data(draft: _Draft, named: Mapping[str, str], data: str, usual: str, extra_val: Mapping[str, str]) -> str:
+    """Fill in the data files; returns the data set's name for lists.
+
+    A file that was `named` (option → path, or a key that an override gave) counts before the set of `--data`, that
+    before the preset's own files, and the usual set fills what is still empty.
+    """
     ws, flat = draft.ws, draft.flat
-    for key in ("data.train", "data.val"):
+    for key in FILES:
         if isinstance(flat.get(key), str) and flat[key]:
             flat[key] = str(ws.path(flat[key]))
-    wanted = data or ("" if flat.get("data.train") and flat.get("data.val") else ws.settings.data)
-    if wanted and not (train and val):
+    for option, path in named.items():
+        key = f"data.{option.removeprefix('--')}"
+        if path:
+            flat[key], draft.sources[key] = str((draft.cwd / Path(path).expanduser()).resolve()), option
+    wanted, found = data or usual or ws.settings.data, dict[str, str]()
+    empty = [key for key in FILES if not flat.get(key) or (data and draft.sources.get(key) not in (*named, "--set"))]
+    if wanted:
         try:
-            flat["data.train"], flat["data.val"] = map(str, pairs.find_data(ws.root, wanted))
+            found = dict(zip(FILES, map(str, pairs.find_data(ws.root, wanted)), strict=True))
         except FileNotFoundError as error:
-            draft.wrong("data", str(error), "name a data set that is there, or give --train and --val", "--data")
-    draft.sources |= {key: "--data" for key in ("data.train", "data.val") if wanted}
-    draft.sources |= {f"data.extra_val.{key}": f"--val {key}" for key in extra_val}
-    if train:
-        draft.sources["data.train"] = "--train"
-        flat["data.train"] = str((draft.cwd / Path(train).expanduser()).resolve())
-    if val:
-        draft.sources["data.val"] = "--val"
-        flat["data.val"] = str((draft.cwd / Path(val).expanduser()).resolve())
+            if empty:
+                draft.wrong("data", str(error), "name a data set that is there, or give --train and --val", "--data")
+    for key in filter(found.__contains__, empty):
+        flat[key], draft.sources[key] = found[key], "--data" if data else f"data set {wanted}"
     extra = {key: str(ws.path(path)) for key, path in dict(flat.get("data.extra_val") or {}).items()}
     extra |= {key: str((draft.cwd / Path(path).expanduser()).resolve()) for key, path in extra_val.items()}
     flat["data.extra_val"] = extra
-    if train or not wanted:
-        return Path(str(flat.get("data.train", ""))).stem
-    return wanted
+    draft.sources |= {f"data.extra_val.{key}": f"--val {key}" for key in extra_val}
+    train = str(flat.get("data.train") or "")
+    return wanted if not train or train == found.get("data.train") else Path(train).stem
 
 
 def _choose_model(draft: _Draft, model: str) -> None:

@@ -354,15 +354,29 @@ async def test_a_form_of_a_past_run_holds_its_values(runs):
         assert screen.order().procs == 2, "as many processes as the run had"
 
 
+async def test_files_typed_into_a_form_are_trained_on_and_empty_fields_say_whose_are(ready):
+    few = ready.data / "few.jsonl"
+    few.write_text("".join((ready.data / "train" / "tiny_pairs.jsonl").read_text().splitlines(True)[:3]))
+    async with opened(ready.root, WIDE) as pilot:
+        await pilot.press("n", "enter")
+        screen = await screen_of(pilot, FormScreen)
+        await sees(pilot, "data/train/tiny_pairs.jsonl")
+        screen.query_one(Form).set_text("data.train", "data/few.jsonl")
+        await until(pilot, lambda: screen._planned and screen._planned.plan.derived.train_pairs == 3)
+        files = screen._planned.plan.spec["config"]["data"]
+        assert files["train"] == str(few)
+        assert files["val"] == str(ready.data / "val" / "tiny_pairs.jsonl"), "what was not named is the workspace's"
+
+
 async def test_paths_of_a_past_run_stand_in_a_form_as_from_the_workspaces_folder(ready):
-    train, model = ready.data / "train" / "tiny_pairs.jsonl", ready.root / "models" / "m"
+    train, model = ready.data / "train" / "others_pairs.jsonl", ready.root / "models" / "m"
     support.make_run_folder(
         ready, name="tiny-A-1", preset="A", config={"model": str(model), "data": {"train": str(train)}}
     )
     async with opened(ready.root, WIDE) as pilot:
         await pilot.press("n", "enter")
         screen = await screen_of(pilot, FormScreen)
-        await sees(pilot, "← tiny-A-1 data/train/tiny_pairs.jsonl")
+        await sees(pilot, "← tiny-A-1 data/train/others_pairs.jsonl")
         await pilot.press("escape", "escape", "b")
         await until(pilot, lambda: pilot.app.screen is not screen and isinstance(pilot.app.screen, FormScreen))
         assert pilot.app.screen.query_one(Form).texts()["model"] == "models/m"

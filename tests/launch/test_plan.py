@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import launch_kit as kit
 import pytest
@@ -132,6 +133,30 @@ def test_a_train_file_alone_keeps_the_default_validation_file(ws, tmp_path):
     config = plan(ws, "A", train="other.jsonl", cwd=tmp_path).spec["config"]
     assert config["data"]["train"] == str(other)
     assert config["data"]["val"] == str(ws.root / "data/val/tiny_pairs.jsonl")
+
+
+def test_a_file_that_was_named_counts_before_every_set(ws):
+    """`--set`, then `--data`, then the preset's own files; the usual set fills what is empty."""
+    other = {part: ws.root / f"data/{part}/other_pairs.jsonl" for part in ("train", "val")}
+    for part, path in other.items():
+        path.write_text((ws.root / f"data/{part}/tiny_pairs.jsonl").read_text())
+    few = ws.root / "few.jsonl"
+    few.write_text(other["train"].read_text())
+
+    def files(preset="A", **more):
+        spec = plan(ws, preset, **more).spec
+        return [Path(spec["config"]["data"][part]).name for part in ("train", "val")], spec["data"]
+
+    tiny, others = ["tiny_pairs.jsonl"] * 2, ["other_pairs.jsonl"] * 2
+    own = {"data.train": "few.jsonl"}
+    assert files() == (tiny, "tiny")
+    assert files(usual_data="other") == (others, "other")
+    assert files(overrides=own) == (["few.jsonl", tiny[1]], "few")
+    assert files(overrides=own, usual_data="other") == (["few.jsonl", others[1]], "few")
+    assert files(overrides=own, data="other") == (["few.jsonl", others[1]], "few")
+    (ws.presets / "mine.toml").write_text('[data]\ntrain = "few.jsonl"\nval = "data/val/other_pairs.jsonl"\n')
+    assert files("mine", usual_data="tiny") == (["few.jsonl", others[1]], "few")
+    assert files("mine", data="tiny") == (tiny, "tiny")
 
 
 def test_names_count_up_and_odd_ones_are_refused_or_kept_as_text(ws):

@@ -22,6 +22,7 @@ from rmtui.app.planning import (
     short_line,
     texts_of,
     usual_data,
+    usual_files,
     usual_model,
     with_seeds,
     work_out,
@@ -82,8 +83,10 @@ class FormScreen(Base):
     def on_mount(self) -> None:
         newest = next(iter(self.feed.index.runs("", limit=1)), None)
         self._data = self._run.data or "" if self._run else usual_data(self.ws, newest)
+        usual = usual_files(self.ws, self._data) if self._data else {}
         if self.ws.settings.model:
-            self.form.fields.fallbacks = {"model": Fallback(self.ws.settings.model, "workspace.toml")}
+            usual["model"] = (self.ws.settings.model, "workspace.toml")
+        self.form.fields.fallbacks = {key: Fallback(*said) for key, said in usual.items()}
         self._load()
         if self._preset is not None and (model := usual_model(self.ws, self._preset, newest)):
             self._given.setdefault("model", model)

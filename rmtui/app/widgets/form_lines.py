@@ -112,7 +112,7 @@ class FormLines:
     def _beside(
         self, option: Option, problems: list[Problem], differs: list[tuple[str, str]], room: int
     ) -> list[Segment]:
-        """What is wrong first, then where an empty field's value comes from, what differs, else unit and range."""
+        """What is wrong first, then what differs, where an empty field's value comes from, else unit and range."""
         quiet = self.palette.quiet
         for problem in problems:
             bad = problem.severity == "error"
@@ -120,7 +120,10 @@ class FormLines:
             return [
                 Segment(fit(text, room, ellipsis=self.glyphs.ellipsis), self.palette.bad if bad else self.palette.warn)
             ]
-        if fallback := self.fields.fallback(option.key):
+        fallback = self.fields.fallback(option.key)
+        if fallback:
+            differs = [(name, text) for name, text in differs if text not in ("", fallback.text)]
+        if fallback and not differs:
             return [Segment(fit(f"from {fallback.source}", room, ellipsis=self.glyphs.ellipsis), quiet)]
         if differs:
             arrow = "<-" if self.glyphs.curves.isascii() else "←"
