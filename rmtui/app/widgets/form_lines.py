@@ -112,7 +112,7 @@ class FormLines:
     def _beside(
         self, option: Option, problems: list[Problem], differs: list[tuple[str, str]], room: int
     ) -> list[Segment]:
-        """What is wrong first, then what differs, where an empty field's value comes from, else unit and range."""
+        """What is wrong first, then where an empty field's value comes from, what differs, else unit and range."""
         quiet = self.palette.quiet
         for problem in problems:
             bad = problem.severity == "error"
@@ -120,15 +120,18 @@ class FormLines:
             return [
                 Segment(fit(text, room, ellipsis=self.glyphs.ellipsis), self.palette.bad if bad else self.palette.warn)
             ]
-        fallback = self.fields.fallback(option.key)
-        if fallback:
+        said: list[Segment] = []
+        if fallback := self.fields.fallback(option.key):
+            source = f"from {fallback.source}  "
+            said = [Segment(fit(source, min(room, cell_len(source)), ellipsis=self.glyphs.ellipsis), quiet)]
             differs = [(name, text) for name, text in differs if text not in ("", fallback.text)]
-        if fallback and not differs:
-            return [Segment(fit(f"from {fallback.source}", room, ellipsis=self.glyphs.ellipsis), quiet)]
-        if differs:
+            room -= sum(segment.cell_length for segment in said)
+        if differs and room > 6:
             arrow = "<-" if self.glyphs.curves.isascii() else "←"
-            said = "   ".join(f"{name} {self._end_of(text, room - cell_len(name) - 3)}" for name, text in differs)
-            return [Segment(fit(f"{arrow} {said}", room, ellipsis=self.glyphs.ellipsis), self.palette.accent)]
+            words = "   ".join(f"{name} {self._end_of(text, room - cell_len(name) - 3)}" for name, text in differs)
+            said.append(Segment(fit(f"{arrow} {words}", room, ellipsis=self.glyphs.ellipsis), self.palette.accent))
+        if said:
+            return said
         unit = "" if option.meta.choices else option.meta.unit
         text = " ".join(part for part in (range_text(option), unit) if part)
         return [Segment(fit(text, room, ellipsis=self.glyphs.ellipsis), quiet)] if room > 6 else []
