@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from rmtui.app.importing import Imported
     from rmtui.app.news import Devices
 
-STYLES = ["app.tcss", "screens/home.tcss", "screens/empty.tcss"]
-"""With those of the default screens: they load none of their own."""
+STYLES = ["app.tcss", "screens/home.tcss", "screens/empty.tcss"]  # a default screen loads none of its own
 RESUME_SECONDS = 0.2
 FIRST_SYNC_SECONDS = 0.5
 """An app that knows runs already draws them, curves and all, before it looks at the files."""

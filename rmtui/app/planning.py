@@ -27,7 +27,9 @@ class Order:
     preset: Preset
     changes: Mapping[str, str] = field(default_factory=dict)
     data: str = ""
-    """The data set that fills the files that nobody named."""
+    """The data set that was asked for by name."""
+    usual: str = ""
+    """The one that fills the files that nobody named."""
     procs: int | None = None
     name: str = ""
     tags: tuple[str, ...] = ()
@@ -39,7 +41,8 @@ class Order:
             ws,
             self.preset,
             overrides=self.changes,
-            usual_data=self.data,
+            data=self.data,
+            usual_data=self.usual,
             procs=self.procs,
             name=self.name,
             tags=self.tags,
@@ -141,6 +144,7 @@ def usual_data(ws: Workspace, newest: Run | None) -> str:
 
 def usual_files(ws: Workspace, name: str) -> dict[str, tuple[str, str]]:
     """The fields that a data set fills while they are empty: (file below the workspace, where that is said)."""
+    from rmtui.operations.plan import FILES
     from trainer.pairs import find_data
 
     try:
@@ -148,7 +152,7 @@ def usual_files(ws: Workspace, name: str) -> dict[str, tuple[str, str]]:
     except FileNotFoundError:
         return {}
     source = "workspace.toml" if name == ws.settings.data else f"data set {name}"
-    files = zip(("data.train", "data.val"), found, strict=True)
+    files = zip(FILES, found, strict=True)
     return {key: (str(path.relative_to(ws.root)), source) for key, path in files}
 
 

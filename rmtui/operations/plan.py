@@ -191,6 +191,10 @@ def _choose_data(draft: _Draft, named: Mapping[str, str], data: str, usual: str,
         except FileNotFoundError as error:
             if empty:
                 draft.wrong("data", str(error), "name a data set that is there, or give --train and --val", "--data")
+    if data and not empty:
+        draft.wrong(
+            "data", f"{data} is not used: both files are named", "name the set or the files", "--data", "warning"
+        )
     for key in filter(found.__contains__, empty):
         flat[key], draft.sources[key] = found[key], "--data" if data else f"data set {wanted}"
     extra = {key: str(ws.path(path)) for key, path in dict(flat.get("data.extra_val") or {}).items()}

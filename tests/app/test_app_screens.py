@@ -10,6 +10,7 @@ import pytest
 import support
 from app_pilot import NARROW, SIZES, WIDE, lines, opened, sees, told, type_text, until
 from rich.cells import cell_len
+from textual.widgets import Input
 
 from rmtui.app import themes
 from rmtui.app.actions import ACTIONS, PANES
@@ -366,6 +367,25 @@ async def test_files_typed_into_a_form_are_trained_on_and_empty_fields_say_whose
         files = screen._planned.plan.spec["config"]["data"]
         assert files["train"] == str(few)
         assert files["val"] == str(ready.data / "val" / "tiny_pairs.jsonl"), "what was not named is the workspace's"
+
+
+async def test_a_set_named_in_the_launch_dialog_replaces_the_files_of_a_past_run(ready):
+    for part in ("train", "val"):
+        path = ready.data / part / "other_pairs.jsonl"
+        path.write_text((ready.data / part / "tiny_pairs.jsonl").read_text())
+    files = {part: str(ready.data / part / "tiny_pairs.jsonl") for part in ("train", "val")}
+    support.make_run_folder(ready, name="tiny-A-1", preset="A", data="tiny", config={"data": files})
+    async with opened(ready.root, WIDE) as pilot:
+        await sees(pilot, "tiny-A-1")
+        await pilot.press("b")
+        await screen_of(pilot, FormScreen)
+        await pilot.press("ctrl+r")
+        screen = await screen_of(pilot, LaunchScreen)
+        await until(pilot, lambda: screen._planned)
+        assert screen._planned.plan.spec["config"]["data"]["train"] == files["train"]
+        screen.query_one("#data", Input).value = "other"
+        other = str(ready.data / "train" / "other_pairs.jsonl")
+        await until(pilot, lambda: screen._planned.plan.spec["config"]["data"]["train"] == other)
 
 
 async def test_paths_of_a_past_run_stand_in_a_form_as_from_the_workspaces_folder(ready):

@@ -157,6 +157,8 @@ def test_a_file_that_was_named_counts_before_every_set(ws):
     (ws.presets / "mine.toml").write_text('[data]\ntrain = "few.jsonl"\nval = "data/val/other_pairs.jsonl"\n')
     assert files("mine", usual_data="tiny") == (["few.jsonl", others[1]], "few")
     assert files("mine", data="tiny") == (tiny, "tiny")
+    both = plan(ws, "A", overrides={**own, "data.val": "data/val/tiny_pairs.jsonl"}, data="other", check_data=False)
+    assert [problem.what for problem in both.problems] == ["other is not used: both files are named"]
 
 
 def test_names_count_up_and_odd_ones_are_refused_or_kept_as_text(ws):

@@ -144,9 +144,9 @@ class FormScreen(Base):
         """What would be launched now."""
         changes = self.form.changes()
         if self._preset is not None:
-            return Order(self._preset, changes, self._data)
+            return Order(self._preset, changes, usual=self._data)
         assert self._run is not None
-        return Order(as_preset(self._run), changes, self._data, self._run.processes)
+        return Order(as_preset(self._run), changes, usual=self._data, procs=self._run.processes)
 
     def _work_out(self) -> None:
         if any(problem.severity == "error" for problem in self.form.problems()):

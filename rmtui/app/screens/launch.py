@@ -39,7 +39,12 @@ class LaunchScreen(ModalScreen[Order | None]):
         assert isinstance(self.app, RmtuiApp)
         self._rmtui = self.app
         sets = ", ".join(data_sets(self._rmtui.ws.root)) or "none in data/"
-        hints = {"name": "made from data and preset", "data": sets, "procs": "GPUs, else 1", "tags": "night baseline"}
+        hints = {
+            "name": "made from data and preset",
+            "data": self._order.usual or sets,
+            "procs": "GPUs, else 1",
+            "tags": "night baseline",
+        }
         texts = {"name": self._order.name, "data": self._order.data, "tags": " ".join(self._order.tags)}
         texts["procs"] = str(self._order.procs or "")
         with Vertical(classes="dialog"):
@@ -77,6 +82,7 @@ class LaunchScreen(ModalScreen[Order | None]):
     def _worked_out(self, message: Planned) -> None:
         self._planned = message
         palette = palette_of(self)
+        self.query_one("#data", Input).placeholder = str(message.plan.spec["data"])
         self.query_one("#figures", Words).say(" · ".join(f"{name} {text}" for name, text in message.derived.items()))
         wrong = Text()
         for problem in message.plan.problems:

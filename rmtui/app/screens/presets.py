@@ -136,7 +136,7 @@ class PresetsScreen(RunActions):
         if yes:
             newest = next(iter(self.feed.index.runs("", limit=1)), None)
             data = usual_data(self.ws, newest)
-            orders = [Order(preset, data=data) for preset in self._presets]
+            orders = [Order(preset, usual=data) for preset in self._presets]
             self.ask("launch", lambda: launch(self.ws, orders))
 
     @on(Launched)
