@@ -193,8 +193,15 @@ def _paired(first: Entry, other: Entry, limits: Thresholds, lang: str) -> dict[s
     if found is None or same is None:
         missing = missing or list(names.values())
         return {**names, "verdict": None, "texts": [say("verdict.no_pairs", lang, **names, missing=", ".join(missing))]}
-    said = verdict.texts(found, names["a"], names["b"], lang, limits)
+    said = verdict.texts(found, _at(first), _at(other), lang, limits)
     return {**names, "verdict": verdict.document(found), "texts": said}
+
+
+def _at(entry: Entry) -> str:
+    """A run's name, with the evaluation that was compared where the run went on after it."""
+    run, (kind, _, number) = entry.subject.run, entry.evaluation.partition("-")
+    went_on = kind == "epoch" and int(number) < int(run.epochs_done)
+    return f"{run.name} {entry.evaluation}" if went_on else run.name
 
 
 def _seeds(subjects: Sequence[Subject], limits: Thresholds, lang: str) -> list[dict[str, Any]]:

@@ -281,3 +281,12 @@ def test_a_run_under_way_is_tested_at_the_epoch_that_both_reached(ws, capsys):
     assert document["best"] is None
     assert document["summary"]["train_loss"]["change"][1] is None
     assert not [row["id"] for row in document["readings"][0]["readings"] if "rose" in row["id"] or "fell" in row["id"]]
+
+
+def test_a_verdict_on_an_earlier_epoch_of_a_run_says_which(ws, capsys):
+    long, short = make_run_folder(ws, "long"), make_run_folder(ws, "short", events=training(epochs=1, accuracy=(0.7,)))
+    write(long, rewards(240), "epoch-1")
+    write(long, rewards(300))
+    write(short, rewards(240), "epoch-1")
+    texts = compare(ws, capsys, "long", "short", "--at", "epoch-1", "--json", "--lang", "en")["paired"][0]["texts"]
+    assert texts[0].startswith("long epoch-1 → short: ")
