@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from trainer.origin import wilson
+from trainer.release.origin import wilson
 
 SPEC = """[config]
 model = "{model}"

@@ -22,8 +22,11 @@ def main():
     import torch
 
     torch.set_num_threads(args.threads)
-    from trainer import data, evaluate, loss, model, packing
     from trainer.config import build
+    from trainer.data import batches as packing
+    from trainer.data import pairset
+    from trainer.loop import evaluate, loss
+    from trainer.model import reward
 
     precision = "bf16" if args.bf16 else "no"
     options = dict.fromkeys(args.without, False)
@@ -34,16 +37,16 @@ def main():
         | options
     )
     before = matmul_gflops(torch, args.bf16), sustained_gflops(torch, args.bf16)
-    reward_model, tokenizer = model.load(config)
-    limit = model.position_limit(reward_model)
-    train = first_rows(args.data, args.pairs, lambda path: data.load_pairs(path, tokenizer, config, limit).pairs)
+    reward_model, tokenizer = reward.load(config)
+    limit = reward.position_limit(reward_model)
+    train = first_rows(args.data, args.pairs, lambda path: pairset.load_pairs(path, tokenizer, config, limit).pairs)
     trained = [parameter for parameter in reward_model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.0, fused=True)
 
     def step(micro):
         batch = packing.collate([train[place] for place in micro], reward_model.layout)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bf16):
-            chosen, rejected = model.rewards(reward_model, batch)
+            chosen, rejected = reward.rewards(reward_model, batch)
         total = loss.pair_loss(chosen, rejected, None, config).mean()
         total.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -63,7 +66,9 @@ def main():
     figures = {"pairs_per_s": pairs / wall, "pairs_per_cpu_s": pairs / cpu, "tokens_per_pair": sum(tokens) / pairs}
     figures["peak_rss_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if args.val:
-        held = first_rows(args.val, args.val_pairs, lambda path: data.load_pairs(path, tokenizer, config, limit).pairs)
+        held = first_rows(
+            args.val, args.val_pairs, lambda path: pairset.load_pairs(path, tokenizer, config, limit).pairs
+        )
         began = time.perf_counter()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bf16):
             evaluate.score(reward_model, held, reward_model.layout, 2 * args.batch)

@@ -35,10 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _other(command: str, argv: Sequence[str]) -> int:
     if command == "check-round-trip":
-        from trainer import roundtrip
+        from trainer.loop import round_trip
 
-        return roundtrip.main(argv)
-    from trainer import export
+        return round_trip.main(argv)
+    from trainer.release import export
 
     return export.main([command, *argv])
 
@@ -68,7 +68,7 @@ def _train(args: argparse.Namespace) -> int:
     for folder in (args.resume, args.init_from):
         if folder is not None and not folder.is_dir():
             raise specs.Refused(f"{folder} does not exist; name a folder checkpoints/step-… of a run")
-    from trainer import attempt
+    from trainer.loop import attempt
 
     return attempt.run(spec, attempt.Request.of(args, spec))
 

@@ -139,7 +139,7 @@ def _make_model(ws: Workspace, texts: Path) -> None:
     if (folder / "config.json").is_file():
         return
     making = folder.with_name(f".{folder.name}.new")
-    command = [sys.executable, "-P", "-m", "trainer.toy", str(making), str(texts)]
+    command = [sys.executable, "-P", "-m", "trainer.model.toy", str(making), str(texts)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]

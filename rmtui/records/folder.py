@@ -18,7 +18,7 @@ from rmtui.errors import UserError
 from rmtui.records.files import atomic_write, fsync_folder, locked, read_json, read_toml, write_json, write_toml
 
 if TYPE_CHECKING:
-    from trainer.pulse import Beat
+    from trainer.heartbeat import Beat
 
 SPEC_SCHEMA = 1
 """Version of spec.toml; a newer one is shown, never changed."""
@@ -75,12 +75,12 @@ class AttemptFolder:
 
     def beats(self) -> dict[int, Beat]:
         """Per rank its last sign of life."""
-        from trainer import pulse
+        from trainer import heartbeat
 
         found = {}
         for path in self.ranks.glob("rank*"):
             name = path.name.removeprefix("rank")
-            if name.isdigit() and path.is_file() and (beat := pulse.read(path.read_bytes())):
+            if name.isdigit() and path.is_file() and (beat := heartbeat.read(path.read_bytes())):
                 found[int(name)] = beat
         return found
 

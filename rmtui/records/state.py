@@ -15,7 +15,7 @@ from rmtui.records.files import lock_held
 from rmtui.records.folder import AttemptFolder, RunFolder
 
 if TYPE_CHECKING:
-    from trainer.pulse import Beat
+    from trainer.heartbeat import Beat
 
 GRACE = 90.0
 """Seconds a stopping training has for its checkpoint before it is killed, where launch.json names no other."""

@@ -115,7 +115,7 @@ def test_the_documents_are_not_empty_where_there_is_something_to_say(ws: Workspa
 @pytest.mark.slow
 def test_what_needs_the_training_stack_keeps_to_its_schema_too(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from trainer import toy
+    from trainer.model import toy
 
     ws = make_workspace(tmp_path / "ws")
     for part in ("train", "val"):

@@ -74,7 +74,7 @@ def test_a_dry_run_in_words_tells_parameters_and_memory(ws):
 
 def tiny_workspace(ws) -> None:
     """A few-layer model and a few pairs."""
-    from trainer import toy
+    from trainer.model import toy
 
     toy.make_decoder(ws.root / "base", ["certainly, here is how", "no, go away", "please help me"] * 5)
     for part, count in (("train", 16), ("val", 7)):

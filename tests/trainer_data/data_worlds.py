@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer import model, toy
 from trainer.config import build
-from trainer.data import TokenPair
+from trainer.data.pairset import TokenPair
+from trainer.model import reward, toy
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 WORDS = [
@@ -45,7 +45,7 @@ def config(folder, **changes):
 
 
 def load(folder, **changes):
-    return model.load(config(folder, **changes))
+    return reward.load(config(folder, **changes))
 
 
 def token_pairs(count, seed=0, vocabulary=200, shared=None):

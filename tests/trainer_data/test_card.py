@@ -1,7 +1,7 @@
 """The model card's words."""
 
-from trainer import card
-from trainer.origin import Origin
+from trainer.release import card
+from trainer.release.origin import Origin
 
 
 def test_every_validation_set_has_a_line_with_its_fingerprint():

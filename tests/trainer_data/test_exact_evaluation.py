@@ -11,8 +11,9 @@ import torch
 import torch.multiprocessing as processes
 
 from rmtui.guide.pairs import spreads
-from trainer import evaluate, packing
-from trainer.evaluate import Record
+from trainer.data import batches
+from trainer.loop import evaluate
+from trainer.loop.evaluate import Record
 
 PAIRS = worlds.token_pairs(21)
 
@@ -153,6 +154,6 @@ def test_one_pair_has_no_correlation_but_every_other_figure():
 
 
 def test_layouts_can_be_chosen_for_each_evaluation(reward_model):
-    shared = packing.collate(PAIRS, reward_model.layout)
-    plain = packing.collate(PAIRS, replace(reward_model.layout, share_prefix=False))
+    shared = batches.collate(PAIRS, reward_model.layout)
+    plain = batches.collate(PAIRS, replace(reward_model.layout, share_prefix=False))
     assert shared.tokens < plain.tokens

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from trainer.config import build
-from trainer.loss import pair_loss
+from trainer.loop.loss import pair_loss
 
 CHOSEN, REJECTED, MARGIN = [2.0, -1.5, 0.25, 60.0, -70.0], [1.0, 0.5, 0.25, -60.0, 80.0], [0.5, 0.0, 1.0, 2.0, 0.0]
 OPTIONS = [

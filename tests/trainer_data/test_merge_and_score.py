@@ -6,9 +6,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from trainer import export, scoring
 from trainer.events import decode
-from trainer.origin import find_origin, wilson
+from trainer.release import export, scoring
+from trainer.release.origin import find_origin, wilson
 
 SPEC = """
 id = "20260101-000000-abcd"

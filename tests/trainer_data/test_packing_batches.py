@@ -3,8 +3,8 @@ from dataclasses import replace
 import data_worlds as worlds
 import pytest
 
-from trainer import packing
 from trainer.config import build
+from trainer.data import batches as packing
 
 PAIRS = worlds.token_pairs(101)
 LAYOUT = packing.Layout(pad_id=0, unpadded=True, share_prefix=True)

@@ -7,8 +7,10 @@ from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, MistralConfig, MistralForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from trainer import adapter, model, norm, packing
-from trainer.loss import pair_loss
+from trainer.data import batches as packing
+from trainer.loop.loss import pair_loss
+from trainer.model import fused_lora, fused_norm
+from trainer.model import reward as model
 
 PAIRS = worlds.token_pairs(9)
 ROUNDING = 5e-6
@@ -157,7 +159,7 @@ def test_dropout_is_what_was_asked_for_and_only_while_training(models):
 
 def test_kept_share_and_scale_of_the_mask():
     torch.manual_seed(0)
-    keep, probability = adapter.keep_mask(torch.empty(1000, 999), 0.1)
+    keep, probability = fused_lora.keep_mask(torch.empty(1000, 999), 0.1)
     assert abs(probability - 0.9) < 1e-5
     assert abs(float(keep.float().mean()) - 0.9) < 5 * (0.09 / keep.numel()) ** 0.5
     assert abs(float(keep.float().mean(0).std()) - (0.09 / 1000) ** 0.5) < 0.002
@@ -171,10 +173,10 @@ def test_the_fused_adapter_has_the_gradient_of_its_formula(share):
 
     def fused(x, down, up):
         torch.manual_seed(7)
-        return adapter.AdaptedLinear.apply(x, weight, None, down, up, 1.5, share)
+        return fused_lora.AdaptedLinear.apply(x, weight, None, down, up, 1.5, share)
 
     torch.manual_seed(7)
-    keep, kept = adapter.keep_mask(x, share) if share else (torch.ones_like(x), 1.0)
+    keep, kept = fused_lora.keep_mask(x, share) if share else (torch.ones_like(x), 1.0)
     expected = x @ weight.t() + 1.5 * ((x * keep / kept) @ down.t()) @ up.t()
     assert torch.allclose(fused(*inputs), expected)
     assert torch.autograd.gradcheck(fused, inputs)
@@ -186,7 +188,7 @@ def test_the_fused_norm_has_the_gradient_of_its_formula():
     exact = x.detach().double().requires_grad_()
     mean = exact.square().mean(-1, keepdim=True)
     expected = weight.double() * exact / (mean + 1e-5).sqrt()
-    found = norm.RootMeanSquare.apply(x, weight, 1e-5)
+    found = fused_norm.RootMeanSquare.apply(x, weight, 1e-5)
     along = torch.randn(6, 5)
     found.backward(along)
     expected.backward(along.double())
@@ -202,22 +204,22 @@ def test_only_a_frozen_norm_of_that_formula_is_fused():
     frozen, trained, other = LlamaRMSNorm(8), LlamaRMSNorm(8), LikeGemmaRMSNorm(8)
     for module in (frozen, other):
         module.weight.requires_grad_(False)
-    assert norm.fuse(torch.nn.ModuleList([frozen, trained, other, torch.nn.LayerNorm(8)])) == 1
+    assert fused_norm.fuse(torch.nn.ModuleList([frozen, trained, other, torch.nn.LayerNorm(8)])) == 1
     assert "forward" in vars(frozen)
 
 
 def test_an_activation_is_rounded_once_for_all_layers_that_read_it_until_it_changes():
     x = torch.randn(3, 4)
-    first = adapter.rounded(x, torch.bfloat16)
-    assert adapter.rounded(x, torch.bfloat16) is first
-    assert adapter.rounded(x, torch.float32) is x
+    first = fused_lora.rounded(x, torch.bfloat16)
+    assert fused_lora.rounded(x, torch.bfloat16) is first
+    assert fused_lora.rounded(x, torch.float32) is x
     x.add_(1.0)
-    assert torch.equal(adapter.rounded(x, torch.bfloat16), x.bfloat16())
+    assert torch.equal(fused_lora.rounded(x, torch.bfloat16), x.bfloat16())
     with torch.inference_mode():
-        assert adapter.rounded(torch.randn(2), torch.bfloat16).dtype == torch.bfloat16
+        assert fused_lora.rounded(torch.randn(2), torch.bfloat16).dtype == torch.bfloat16
     with torch.no_grad():
-        graphless = adapter.rounded(y := x.clone().requires_grad_(), torch.bfloat16)
-    assert adapter.rounded(y, torch.bfloat16).requires_grad and not graphless.requires_grad
+        graphless = fused_lora.rounded(y := x.clone().requires_grad_(), torch.bfloat16)
+    assert fused_lora.rounded(y, torch.bfloat16).requires_grad and not graphless.requires_grad
 
 
 def test_new_weights_depend_on_the_seed_only(models):

@@ -4,8 +4,9 @@ import data_worlds as worlds
 import numpy as np
 import pytest
 
-from trainer import data, model, texts
-from trainer.cut import Edges, Encoded, truncate
+from trainer.data import pairset, texts
+from trainer.data.truncate import Edges, Encoded, truncate
+from trainer.model import reward
 
 NO_EDGES = Edges(frozenset(), frozenset())
 CHAT = {
@@ -25,8 +26,8 @@ def encoded(prompt, chosen, rejected):
 
 def load(folder, rows, path, **changes):
     config = worlds.config(folder, **changes)
-    tokenizer = model.load_tokenizer(str(folder))
-    return data.load_pairs(worlds.write_rows(path, rows), tokenizer, config), tokenizer
+    tokenizer = reward.load_tokenizer(str(folder))
+    return pairset.load_pairs(worlds.write_rows(path, rows), tokenizer, config), tokenizer
 
 
 def test_the_shared_prompt_loses_its_left_end_by_one_cut_on_both_sides():
@@ -74,8 +75,8 @@ def test_everything_lost_is_counted(models, tmp_path):
     same_before = good[3] | {"id": "twin", "rejected": good[3]["chosen"]}
     path = worlds.write_rows(tmp_path / "x.jsonl", [*good, long_prompt, long_answer, same_after, same_before])
     path.write_text(path.read_text() + "\n\n")
-    tokenizer = model.load_tokenizer(str(models / "decoder"))
-    report = data.load_pairs(path, tokenizer, worlds.config(models / "decoder", max_length=100)).report
+    tokenizer = reward.load_tokenizer(str(models / "decoder"))
+    report = pairset.load_pairs(path, tokenizer, worlds.config(models / "decoder", max_length=100)).report
     assert (report.rows, report.pairs, report.blank_lines) == (10, 8, 2)
     assert report.identical_dropped == 2
     assert report.prompts_cut == 2  # the long prompt; the long answer, whose prompt goes first
@@ -86,9 +87,9 @@ def test_everything_lost_is_counted(models, tmp_path):
 def test_a_file_with_unreadable_lines_is_refused_with_their_numbers(models, tmp_path):
     path = worlds.write_rows(tmp_path / "x.jsonl", worlds.rows(3))
     path.write_text(path.read_text() + '{"prompt": "x"}\nnonsense\n')
-    tokenizer = model.load_tokenizer(str(models / "decoder"))
-    with pytest.raises(data.DataError, match=r"(?s)2 lines.*line 4.*'chosen' is missing.*line 5"):
-        data.load_pairs(path, tokenizer, worlds.config(models / "decoder"))
+    tokenizer = reward.load_tokenizer(str(models / "decoder"))
+    with pytest.raises(pairset.DataError, match=r"(?s)2 lines.*line 4.*'chosen' is missing.*line 5"):
+        pairset.load_pairs(path, tokenizer, worlds.config(models / "decoder"))
 
 
 def test_message_lists_take_the_chat_template_unless_told_not_to(models, tmp_path):
@@ -109,13 +110,13 @@ DATES = {
 
 @pytest.mark.parametrize("dated", DATES.values(), ids=DATES)
 def test_a_template_that_prints_today_gives_the_same_tokens_on_any_day(models, tmp_path, dated):
-    tokenizer = model.load_tokenizer(str(models / "decoder"))
+    tokenizer = reward.load_tokenizer(str(models / "decoder"))
     tokenizer.chat_template = dated + tokenizer.chat_template
     text = texts.render(CHAT["prompt"], CHAT["chosen"], tokenizer, True)
     assert text.startswith("01 January 2025 user: stone?")
     assert texts.render_prompt(CHAT["prompt"], tokenizer, True).startswith("01 January 2025 user: stone?")
     path = worlds.write_rows(tmp_path / "a.jsonl", [CHAT])
-    [pair] = data.load_pairs(path, tokenizer, worlds.config(models / "decoder")).pairs
+    [pair] = pairset.load_pairs(path, tokenizer, worlds.config(models / "decoder")).pairs
     assert tokenizer.decode(pair.chosen) == text
     assert tokenizer.decode(pair.chosen[: pair.shared]).endswith("assistant:")
 
@@ -153,14 +154,14 @@ def test_validation_prompts_and_pairs_in_the_training_data_are_counted(models, t
     train, _ = load(models / "decoder", worlds.rows(6), tmp_path / "a.jsonl")
     shouted = worlds.rows(6)[1] | {"prompt": worlds.rows(6)[1]["prompt"].upper(), "chosen": " other"}
     val, _ = load(models / "decoder", [worlds.rows(6)[0], shouted, *worlds.rows(2, seed=50)], tmp_path / "b.jsonl")
-    found = data.overlap(train, val)
+    found = pairset.overlap(train, val)
     assert (found.prompts, found.pairs) == (2, 1)
 
 
 def test_samples_show_the_cut_and_the_scored_token(models, tmp_path):
     long = worlds.rows(1)[0] | {"prompt": "stone river " * 100}
     found, tokenizer = load(models / "decoder", [long, *worlds.rows(4)], tmp_path / "a.jsonl")
-    shown = data.samples(found.pairs, tokenizer)
+    shown = pairset.samples(found.pairs, tokenizer)
     assert len(shown) == 3 and shown[0]["cut"] == found.pairs[0].cut > 0
     assert shown[0]["scored"] == ["<|end|>", "<|end|>"]
     assert shown[0]["prompt"] + shown[0]["chosen"] == tokenizer.decode(found.pairs[0].chosen)

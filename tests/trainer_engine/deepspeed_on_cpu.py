@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.state import PartialState
 from accelerate.utils import DeepSpeedPlugin, DistributedType
 
-import trainer.setup
+import trainer.loop.setup
 from trainer.__main__ import main
 
 
@@ -28,5 +28,5 @@ if __name__ == "__main__":
     import deepspeed.comm.torch
 
     deepspeed.comm.torch.build_shm_op = lambda: None  # compiles an extension for minutes; gloo does
-    vars(trainer.setup)["Accelerator"] = accelerator_with_deepspeed
+    vars(trainer.loop.setup)["Accelerator"] = accelerator_with_deepspeed
     sys.exit(main())

@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 
 # Imported here, so that a forked rank starts at once.
-import trainer.setup
-import trainer.train
+import trainer.loop.setup
+import trainer.loop.train
 from trainer import __main__ as program
 from trainer import config as options
-from trainer import toy
 from trainer.events import Event, read_from
+from trainer.model import toy
 
 torch.set_num_threads(1)
 TIMEOUT = 120
@@ -206,7 +206,7 @@ def become_rank(rank: int, ranks: int, port: int, command: list[str], patch: Pat
 
 def quick_end(rank: int) -> None:
     """Leave out the fresh process at the end, which has a test of its own."""
-    trainer.train.roundtrip.check = lambda ready, folder: 0.0
+    trainer.loop.train.roundtrip.check = lambda ready, folder: 0.0
 
 
 def free_port() -> int:

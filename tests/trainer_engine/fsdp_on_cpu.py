@@ -9,8 +9,8 @@ from accelerate.state import PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch.distributed.tensor import DTensor
 
-import trainer.setup
-import trainer.stepper
+import trainer.loop.optimizer_step
+import trainer.loop.setup
 from trainer.__main__ import main
 
 
@@ -25,17 +25,17 @@ def accelerator_with_fsdp(**given: Any) -> Accelerator:
 
 def say_what_is_split() -> None:
     """Print once how many of the trained tensors are split over the ranks."""
-    init = trainer.stepper.Stepper.__init__
+    init = trainer.loop.optimizer_step.Stepper.__init__
 
     def init_and_say(self: Any, *given: Any) -> None:
         init(self, *given)
         split = sum(isinstance(parameter, DTensor) for parameter in self.parameters)
         print(f"split: {split} of {len(self.parameters)} tensors", flush=True)
 
-    trainer.stepper.Stepper.__init__ = init_and_say  # type: ignore[method-assign]
+    trainer.loop.optimizer_step.Stepper.__init__ = init_and_say  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
-    vars(trainer.setup)["Accelerator"] = accelerator_with_fsdp
+    vars(trainer.loop.setup)["Accelerator"] = accelerator_with_fsdp
     say_what_is_split()
     sys.exit(main())

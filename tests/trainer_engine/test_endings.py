@@ -11,13 +11,13 @@ import pytest
 import torch
 from engine_worlds import quick_end, start, train
 
-import trainer.evaluate
-import trainer.model
-import trainer.stepper
-import trainer.train
+import trainer.loop.evaluate
+import trainer.loop.optimizer_step
+import trainer.loop.train
+import trainer.model.reward
 from trainer import manifest
-from trainer.attempt import smaller
 from trainer.config import TrainConfig
+from trainer.loop.attempt import smaller
 
 
 def signalled_at(steps, number=signal.SIGTERM):
@@ -25,7 +25,7 @@ def signalled_at(steps, number=signal.SIGTERM):
 
     def patch(rank):
         quick_end(rank)
-        report = trainer.train.Training.report_step
+        report = trainer.loop.train.Training.report_step
 
         def report_and_signal(self, *figures):
             report(self, *figures)
@@ -33,7 +33,7 @@ def signalled_at(steps, number=signal.SIGTERM):
                 os.kill(os.getpid(), number)
                 os.kill(os.getpid(), number)
 
-        trainer.train.Training.report_step = report_and_signal
+        trainer.loop.train.Training.report_step = report_and_signal
 
     return patch
 
@@ -74,14 +74,14 @@ def test_a_stop_inside_an_evaluation_does_not_wait_for_its_end(bench, tmp_path):
 
     def patch(rank):
         quick_end(rank)
-        rewards = trainer.evaluate.rewards
+        rewards = trainer.loop.evaluate.rewards
 
         def score_and_signal(*given):
             if rank == 1:
                 os.kill(os.getpid(), signal.SIGTERM)
             return rewards(*given)
 
-        trainer.evaluate.rewards = score_and_signal
+        trainer.loop.evaluate.rewards = score_and_signal
 
     config = bench.options(num_epochs=1, eval_batch_size=1)
     world = train(tmp_path, config, 2, patch)
@@ -95,13 +95,13 @@ def test_a_stop_inside_an_evaluation_does_not_wait_for_its_end(bench, tmp_path):
 def test_a_stop_before_the_first_step_can_be_resumed(bench, tmp_path):
     def early(rank):
         quick_end(rank)
-        prepare = trainer.setup.load_data
+        prepare = trainer.loop.setup.load_data
 
         def load_and_signal(*given):
             os.kill(os.getpid(), signal.SIGTERM)
             return prepare(*given)
 
-        trainer.setup.load_data = load_and_signal
+        trainer.loop.setup.load_data = load_and_signal
 
     world = train(tmp_path, bench.options(num_epochs=1), 1, early)
     assert (world.result["outcome"], world.result["step"]) == ("stopped", 0)
@@ -114,21 +114,21 @@ def poisoned(pair_id, value):
 
     def patch(rank):
         quick_end(rank)
-        original = trainer.train.Training.forward_backward
+        original = trainer.loop.train.Training.forward_backward
 
         def forward(self, indices, *more, **named):
             ids = [self.ready.train.pairs[index].id for index in indices]
-            loss = trainer.loss.pair_loss
+            loss = trainer.loop.loss.pair_loss
 
             def poison(*given):
                 losses = loss(*given)
                 factors = torch.tensor([value if one == pair_id else 1.0 for one in ids])
                 return losses * factors
 
-            trainer.train.pair_loss = poison
+            trainer.loop.train.pair_loss = poison
             return original(self, indices, *more, **named)
 
-        trainer.train.Training.forward_backward = forward
+        trainer.loop.train.Training.forward_backward = forward
 
     return patch
 
@@ -148,14 +148,14 @@ def test_a_loss_that_is_not_finite_fails_with_step_and_pair(bench, tmp_path, val
 def test_a_gradient_that_is_not_finite_fails_before_any_weight_changes(bench, tmp_path):
     def patch(rank):
         quick_end(rank)
-        norm = trainer.stepper.Stepper._norm
+        norm = trainer.loop.optimizer_step.Stepper._norm
 
         def overflow(self):
             if self.accelerator.process_index == 1:
                 self.parameters[0].grad[0, 0] = float("inf")
             return norm(self)
 
-        trainer.stepper.Stepper._norm = overflow
+        trainer.loop.optimizer_step.Stepper._norm = overflow
 
     world = train(tmp_path, bench.options(num_epochs=1), 2, patch)
     assert world.codes == [1, 1]
@@ -174,7 +174,7 @@ def test_out_of_memory_names_what_to_try(bench, tmp_path):
             def full(*given):
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-            trainer.train.rewards = full
+            trainer.loop.train.rewards = full
 
     world = train(tmp_path, bench.options(batch_size=3, num_epochs=1), 2, patch)
     assert 1 in world.codes
@@ -201,7 +201,7 @@ def test_an_error_on_another_rank_is_the_reason_that_rank_0_gives(bench, tmp_pat
             def broken(*given):
                 raise ZeroDivisionError("a bug on rank 1")
 
-            trainer.train.collate = broken
+            trainer.loop.train.collate = broken
 
     world = train(tmp_path, bench.options(num_epochs=1), 2, patch)
     assert 0 not in world.codes
@@ -221,7 +221,7 @@ def test_a_rank_that_hangs_leaves_when_another_has_failed(bench, tmp_path):
                 raise ZeroDivisionError("a bug on rank 1")
             threading.Event().wait()
 
-        trainer.train.collate = broken
+        trainer.loop.train.collate = broken
 
     world = train(tmp_path, bench.options(num_epochs=1), 2, patch)
     assert world.codes == [1, 1]
@@ -232,7 +232,7 @@ def test_a_rank_that_is_killed_leaves_a_reason_with_the_other(bench, tmp_path):
     def patch(rank):
         quick_end(rank)
         if rank == 1:
-            trainer.train.collate = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
+            trainer.loop.train.collate = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
 
     world = start(tmp_path, bench.options(num_epochs=1), 2, patch)
     world.until((world.attempt / "result.json").exists)
@@ -299,7 +299,7 @@ def test_fewer_processes_than_promised_are_refused(bench, tmp_path):
 
 def test_a_tracker_that_is_not_installed_is_refused(bench, tmp_path):
     def hide(rank):
-        trainer.setup.importlib.util.find_spec = lambda name: None
+        trainer.loop.setup.importlib.util.find_spec = lambda name: None
 
     world = train(tmp_path, bench.options(trackers=["trackio"]), 1, hide)
     assert world.codes == [2]

@@ -7,8 +7,9 @@ import pytest
 from engine_worlds import Bench, make_rows
 
 from trainer import config as options
-from trainer import estimate, model, toy
+from trainer import estimate
 from trainer.config import TrainConfig
+from trainer.model import reward, toy
 
 
 def built(bench: Bench, folder, **changes) -> TrainConfig:
@@ -38,7 +39,7 @@ def folders(tmp_path_factory):
 def test_parameters_are_those_of_the_model(bench, folders, tmp_path, family, stored, changes):
     """With the weights' headers, and from config.json alone."""
     config = built(bench, folders[family], **changes)
-    trained, parameters = model.trainable_parameters(model.load(config)[0])
+    trained, parameters = reward.trainable_parameters(reward.load(config)[0])
     folder = folders[family]
     if not stored:
         folder = tmp_path
@@ -50,7 +51,7 @@ def test_parameters_are_those_of_the_model(bench, folders, tmp_path, family, sto
 def test_named_target_modules(bench, folders):
     config = built(bench, folders["decoder"], lora__target_modules=["q_proj", "v_proj"])
     found = estimate.sizes(config, estimate.model_shape(folders["decoder"]))
-    assert found.trainable == model.trainable_parameters(model.load(config)[0])[0]
+    assert found.trainable == reward.trainable_parameters(reward.load(config)[0])[0]
 
 
 def test_less_memory_for_smaller_batches_and_with_checkpointing(bench, folders):

@@ -7,12 +7,12 @@ import pytest
 import torch
 from engine_worlds import make_bench, quick_end, train, write_rows
 
-import trainer.adapter
-import trainer.landmarks
-import trainer.stepper
-import trainer.train
+import trainer.loop.milestones
+import trainer.loop.optimizer_step
+import trainer.loop.train
+import trainer.model.fused_lora
 from trainer import manifest
-from trainer.schedule import factor
+from trainer.loop.schedule import factor
 
 SPLITS = [
     {"batch_size": 8, "gradient_accumulation_steps": 1},
@@ -26,7 +26,7 @@ def recording_gradients(path):
 
     def patch(rank):
         quick_end(rank)
-        norm = trainer.stepper.Stepper._norm
+        norm = trainer.loop.optimizer_step.Stepper._norm
 
         def record(self):
             found = norm(self)
@@ -36,7 +36,7 @@ def recording_gradients(path):
                 torch.save(self.recorded, path)
             return found
 
-        trainer.stepper.Stepper._norm = record
+        trainer.loop.optimizer_step.Stepper._norm = record
 
     return patch
 
@@ -174,7 +174,7 @@ def test_a_loss_that_stays_at_ln_2_is_said(bench, tmp_path):
 
     def zero_head(rank):
         quick_end(rank)
-        load = trainer.setup.load_model
+        load = trainer.loop.setup.load_model
 
         def loaded(config):
             model, tokenizer = load(config)
@@ -183,7 +183,7 @@ def test_a_loss_that_stays_at_ln_2_is_said(bench, tmp_path):
                     parameter.data.zero_()
             return model, tokenizer
 
-        trainer.setup.load_model = loaded
+        trainer.loop.setup.load_model = loaded
 
     world = train(tmp_path, bench.options(num_epochs=1, learning_rate=1e-9), 1, zero_head)
     (warning,) = [event for event in world.of("warning") if event.data["id"] == "loss_at_ln2"]
@@ -246,7 +246,7 @@ def test_dropout_is_what_the_configuration_says_in_every_step(bench, tmp_path):
 
     def recording(rank):
         quick_end(rank)
-        draw, shares = trainer.adapter.keep_mask, []
+        draw, shares = trainer.model.fused_lora.keep_mask, []
 
         def recorded(x, share):
             keep, kept = draw(x, share)
@@ -254,7 +254,7 @@ def test_dropout_is_what_the_configuration_says_in_every_step(bench, tmp_path):
             drawn.write_text(json.dumps(shares))
             return keep, kept
 
-        trainer.adapter.keep_mask = recorded
+        trainer.model.fused_lora.keep_mask = recorded
 
     config = bench.options(lora__dropout=0.3, eval_steps=2, batch_size=4, gradient_accumulation_steps=1, num_epochs=1)
     world = train(tmp_path / "run", config, 1, recording)
@@ -284,7 +284,7 @@ def test_the_unnamed_set_alone_chooses_the_best(bench, tmp_path):
 
     def scripted(rank):
         quick_end(rank)
-        score = trainer.landmarks.evaluate
+        score = trainer.loop.milestones.evaluate
         evaluations = []
 
         def scored(model, pairs, *more):
@@ -294,7 +294,7 @@ def test_the_unnamed_set_alone_chooses_the_best(bench, tmp_path):
                 found.metrics.update(val_acc=[0.5, 0.75, 0.75, 0.25][len(evaluations) - 1], val_loss=0.6)
             return found
 
-        trainer.landmarks.evaluate = scored
+        trainer.loop.milestones.evaluate = scored
 
     further = {"a_train": str(bench.train)}
     config = bench.options(num_epochs=4, learning_rate=5e-3, data__extra_val=further, keep_checkpoints=1)
@@ -308,12 +308,12 @@ def test_the_unnamed_set_alone_chooses_the_best(bench, tmp_path):
 def test_the_newest_k_checkpoints_and_the_best_are_kept(bench, tmp_path):
     def worse_each_time(rank):
         quick_end(rank)
-        score = trainer.landmarks.Landmarks.score_sets
+        score = trainer.loop.milestones.Landmarks.score_sets
 
         def scored(self, ends_epoch):
             return score(self, ends_epoch) | {"val_acc": 1.0 - self.progress.step / 1000}
 
-        trainer.landmarks.Landmarks.score_sets = scored
+        trainer.loop.milestones.Landmarks.score_sets = scored
 
     world = train(tmp_path, bench.options(num_epochs=4, save_steps=3, keep_checkpoints=3), 1, worse_each_time)
     assert world.codes == [0], world.log()

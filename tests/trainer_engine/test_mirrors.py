@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 from engine_worlds import quick_end, train, write_rows
 
-import trainer.mirrors
+import trainer.loop.trackers
 from rmtui.interchange import wandb as own_reader
 from rmtui.interchange.sources import gather
 from trainer.events import read_all
@@ -100,7 +100,7 @@ def test_a_tracker_that_fails_on_the_way_is_told_once(bench, tmp_path):
         def refuse(tracker, values, step=None, **more):
             raise OSError("no space left on device")
 
-        trainer.mirrors.LOGGER_TYPE_TO_CLASS["tensorboard"].log = refuse
+        trainer.loop.trackers.LOGGER_TYPE_TO_CLASS["tensorboard"].log = refuse
 
     world = train(tmp_path, bench.options(num_epochs=1, trackers=["tensorboard"]), 1, break_it)
     assert world.codes == [0], world.log()

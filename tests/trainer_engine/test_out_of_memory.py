@@ -21,7 +21,7 @@ from rmtui.launch import slots
 from rmtui.operations import launch
 from rmtui.records import state
 from rmtui.records.folder import RunFolder
-from trainer.attempt import out_of_memory
+from trainer.loop.attempt import out_of_memory
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -30,16 +30,16 @@ import sys
 
 if "--attempt-dir" in sys.orig_argv and not any("accelerate" in word for word in sys.orig_argv):
     import torch
-    import trainer.train
+    import trainer.loop.train
 
-    rewards = trainer.train.rewards
+    rewards = trainer.loop.train.rewards
 
     def limited(model, batch):
         if batch.pairs > 2:
             torch.empty(1 << 60)  # more than any machine has: the allocator's own words
         return rewards(model, batch)
 
-    trainer.train.rewards = limited
+    trainer.loop.train.rewards = limited
 """
 
 
@@ -119,7 +119,7 @@ def test_a_process_without_address_space_fails_with_the_words(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run/spec.toml").write_text(toml(options))
     limited = (
-        "import resource, sys, torch, trainer.train as loop\n"
+        "import resource, sys, torch, trainer.loop.train as loop\n"
         "from trainer.__main__ import main\n"
         "rewards = loop.rewards\n"
         "def after(model, batch):\n"

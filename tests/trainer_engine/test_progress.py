@@ -6,7 +6,7 @@ import math
 import pytest
 
 from trainer import config as options
-from trainer.progress import Progress, forward_seed, from_row, rescaled, to_row
+from trainer.loop.progress import Progress, forward_seed, from_row, rescaled, to_row
 
 
 def judged(metric, evaluations, patience=0):

@@ -6,9 +6,10 @@ import signal
 import pytest
 from engine_worlds import make_rows, quick_end, train
 
-import trainer.checkpoint
-import trainer.train
-from trainer import manifest, toy
+import trainer.loop.checkpoint
+import trainer.loop.train
+from trainer import manifest
+from trainer.model import toy
 
 
 def die():
@@ -20,14 +21,14 @@ def dying_after(step):
 
     def patch(rank):
         quick_end(rank)
-        report = trainer.train.Training.report_step
+        report = trainer.loop.train.Training.report_step
 
         def report_and_die(self, *figures):
             report(self, *figures)
             if self.progress.step == step:
                 die()
 
-        trainer.train.Training.report_step = report_and_die
+        trainer.loop.train.Training.report_step = report_and_die
 
     return patch
 
@@ -55,11 +56,11 @@ def dying_in_save(save, where):
             setattr(module, name, call)
 
         stages = {
-            "before the model is written": (trainer.checkpoint, "save_model", True),
-            "before the manifest": (trainer.checkpoint.manifest, "seal", True),
-            "before the rename": (trainer.checkpoint.manifest, "publish", True),
-            "after the rename": (trainer.checkpoint.manifest, "publish", False),
-            "before older ones are removed": (trainer.checkpoint.manifest, "prune", True),
+            "before the model is written": (trainer.loop.checkpoint, "save_model", True),
+            "before the manifest": (trainer.loop.checkpoint.manifest, "seal", True),
+            "before the rename": (trainer.loop.checkpoint.manifest, "publish", True),
+            "after the rename": (trainer.loop.checkpoint.manifest, "publish", False),
+            "before older ones are removed": (trainer.loop.checkpoint.manifest, "prune", True),
         }
         counted(*stages[where])
 

@@ -6,23 +6,24 @@ import torch
 from engine_worlds import quick_end, train
 from safetensors.torch import load_file, save_file
 
-import trainer.setup
-import trainer.train
-from trainer import machine, manifest, roundtrip
+import trainer.loop.setup
+import trainer.loop.train
+from trainer import manifest
+from trainer.loop import environment, round_trip
 
 
 def before_the_check(change):
     """Runs `change(ready, model folder)` between writing model/ and checking it."""
 
     def patch(rank):
-        write = trainer.train.checkpoint.write_model
+        write = trainer.loop.train.checkpoint.write_model
 
         def write_and_change(ready):
             folder = write(ready)
             change(ready, folder)
             return folder
 
-        trainer.train.checkpoint.write_model = write_and_change
+        trainer.loop.train.checkpoint.write_model = write_and_change
 
     return patch
 
@@ -40,7 +41,7 @@ def test_the_fresh_process_finds_the_same_rewards(bench, tmp_path):
     assert check.data["passed"]
     assert check.data["max_difference"] == 0.0
     pointer = manifest.best(tmp_path)
-    probe = roundtrip.read_probe(pointer.folder)
+    probe = round_trip.read_probe(pointer.folder)
     records = {row["id"]: row for row in map(json.loads, (tmp_path / "validation/epoch-1.jsonl").open())}
     assert len(probe) == 8
     assert all(abs(one["chosen"] - records[one["id"]]["chosen"]) < 1e-6 for one in probe)
@@ -100,14 +101,14 @@ def test_the_fresh_process_computes_with_the_threads_of_the_training(bench, tmp_
 
     def patch(rank):
         torch.set_num_threads(2)  # OMP_NUM_THREADS, which a child would go by, says 1
-        ask = roundtrip.fresh_scores
+        ask = round_trip.fresh_scores
 
         def ask_and_keep(*given):
             found = ask(*given)
             answers.write_text(json.dumps(found))
             return found
 
-        roundtrip.fresh_scores = ask_and_keep
+        round_trip.fresh_scores = ask_and_keep
 
         def edit(ready, folder):
             val.write_text(val.read_text().replace("question", "demand"))
@@ -126,19 +127,19 @@ def test_a_best_checkpoint_of_another_machine_is_scored_anew(bench, tmp_path):
 
     def elsewhere(rank):
         quick_end(rank)
-        machine.processor = lambda: "another"
-        score = trainer.checkpoint.score_probe
+        environment.processor = lambda: "another"
+        score = trainer.loop.checkpoint.score_probe
 
         def rounded_otherwise(*given):
             return [(chosen + 1e-5, rejected) for chosen, rejected in score(*given)]
 
-        trainer.checkpoint.score_probe = rounded_otherwise
-        evaluate = trainer.landmarks.Landmarks.score_sets
+        trainer.loop.checkpoint.score_probe = rounded_otherwise
+        evaluate = trainer.loop.milestones.Landmarks.score_sets
 
         def first_is_best(self, ends_epoch):
             return evaluate(self, ends_epoch) | {"val_acc": 10.0 - self.progress.step}
 
-        trainer.landmarks.Landmarks.score_sets = first_is_best
+        trainer.loop.milestones.Landmarks.score_sets = first_is_best
 
     first = train(tmp_path, bench.options(num_epochs=2), 1, elsewhere)
     assert first.codes == [0], first.log()
@@ -154,7 +155,7 @@ def test_a_best_checkpoint_of_another_machine_is_scored_anew(bench, tmp_path):
 
 def test_a_trainer_that_was_changed_while_it_trained_is_named(bench, tmp_path):
     def patch(rank):
-        machine.program = lambda: "older"
+        environment.program = lambda: "older"
 
         def tamper(ready, folder):
             weights = load_file(folder / "adapter_model.safetensors")
@@ -167,4 +168,4 @@ def test_a_trainer_that_was_changed_while_it_trained_is_named(bench, tmp_path):
     world = train(tmp_path, bench.options(num_epochs=1), 1, patch)
     assert world.codes == [1]
     assert "surroundings changed" in world.result["reason"]
-    assert f"trainer was older, now {machine.program()}" in world.result["reason"]
+    assert f"trainer was older, now {environment.program()}" in world.result["reason"]

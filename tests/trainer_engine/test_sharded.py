@@ -7,14 +7,14 @@ from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from engine_worlds import quick_end, train
 from torch.distributed.tensor import DTensor
 
-import trainer.setup
-import trainer.stepper
+import trainer.loop.optimizer_step
+import trainer.loop.setup
 from trainer import manifest
 
 
 def fsdp(rank):
     quick_end(rank)
-    make = trainer.setup.make_accelerator
+    make = trainer.loop.setup.make_accelerator
 
     def sharded(config, request) -> Accelerator:
         accelerator = make(config, request)
@@ -26,14 +26,14 @@ def fsdp(rank):
         accelerator.state.distributed_type = DistributedType.FSDP
         return accelerator
 
-    trainer.setup.make_accelerator = sharded
-    begin = trainer.stepper.Stepper.begin
+    trainer.loop.setup.make_accelerator = sharded
+    begin = trainer.loop.optimizer_step.Stepper.begin
 
     def begin_split(self, rate):
         assert all(isinstance(parameter, DTensor) for parameter in self.parameters), "not sharded"
         begin(self, rate)
 
-    trainer.stepper.Stepper.begin = begin_split
+    trainer.loop.optimizer_step.Stepper.begin = begin_split
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])

@@ -4,7 +4,7 @@ import subprocess
 
 from engine_worlds import quick_end, train
 
-from trainer import pulse
+from trainer import heartbeat
 
 Said = tuple[str, int, int]
 
@@ -14,14 +14,14 @@ def recorded(run, also=quick_end):
 
     def patch(rank):
         also(rank)
-        beat = pulse.Heartbeat.beat
+        beat = heartbeat.Heartbeat.beat
 
         def beat_and_note(self, step, micro_step, doing="", done=0, of=0):
             beat(self, step, micro_step, doing, done, of)
             with (run / f"beats{rank}").open("a") as file:
                 file.write(f"{doing}\t{done}\t{of}\n")
 
-        pulse.Heartbeat.beat = beat_and_note
+        heartbeat.Heartbeat.beat = beat_and_note
 
     return patch
 
@@ -49,9 +49,9 @@ def test_what_follows_the_last_step_is_told_by_its_name(bench, tmp_path):
 
         def run_and_look(*args, **kwargs):
             file = tmp_path / "attempt-1/ranks/rank0"
-            before = pulse.read(file.read_bytes())
+            before = heartbeat.read(file.read_bytes())
             done = run(*args, **kwargs)
-            after = pulse.read(file.read_bytes())
+            after = heartbeat.read(file.read_bytes())
             assert after.t > before.t and after.doing == before.doing == "checking the saved model"
             assert (after.step, after.beats) == (before.step, 3), "its libraries, the model, the tokens"
             return done

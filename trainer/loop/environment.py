@@ -66,6 +66,6 @@ def versions() -> dict[str, str]:
 def program() -> str:
     """12 hex digits of the trainer's source as it was when first asked for."""
     total = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         total.update(path.read_bytes())
     return total.hexdigest()[:12]

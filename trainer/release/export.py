@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from trainer import card, model, scoring
 from trainer.config import TrainConfig
-from trainer.data import TokenPair
-from trainer.model import RewardModel
-from trainer.origin import find_origin
-from trainer.packing import collate
-from trainer.texts import DataError
+from trainer.data.batches import collate
+from trainer.data.pairset import TokenPair
+from trainer.data.texts import DataError
+from trainer.model import reward as model
+from trainer.model.reward import RewardModel
+from trainer.release import card, scoring
+from trainer.release.origin import find_origin
 
 PROBES = 8
 PROBE_TOKENS = 48

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.config import TrainConfig
-from trainer.cut import Ids
-from trainer.data import TokenPair
+from trainer.data.pairset import TokenPair
+from trainer.data.truncate import Ids
 
 WINDOW_STEPS = 16
 """Optimizer steps' worth of shuffled pairs that are sorted by length together."""

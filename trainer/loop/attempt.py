@@ -85,7 +85,7 @@ def run(spec: Spec, request: Request) -> int:
         say = last_words if request.rank == 0 else None
         ranks.leave_when_another_fails(attempt, request.rank, say)
     try:
-        from trainer import setup, train
+        from trainer.loop import setup, train
 
         ready = setup.prepare(spec, replace(request, attempt=attempt), stop, moment)
         outcome = train.Training(ready).run()

@@ -16,12 +16,14 @@ from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
 
 from trainer import config as options
-from trainer import evaluate, machine, manifest, model, progress, sharded
-from trainer.data import TokenPair
+from trainer import manifest
+from trainer.data.pairset import TokenPair
+from trainer.loop import environment, evaluate, progress, sharded
+from trainer.model import reward as model
 from trainer.spec import Refused
 
 if TYPE_CHECKING:
-    from trainer.setup import Ready
+    from trainer.loop.setup import Ready
 
 STATE = "trainer_state"
 SAVING = "saving a checkpoint"
@@ -230,4 +232,4 @@ def compare(saved: Mapping[str, Any], present: Mapping[str, Any]) -> Differences
     for key, value in now.items():
         if key not in HARMLESS and key.split(".")[0] not in ELSEWHERE and then.get(key) != value:
             changed.append(f"{key} was {then.get(key)}, now {value}")
-    return Differences(tuple(changed), tuple(machine.differences(saved, present)))
+    return Differences(tuple(changed), tuple(environment.differences(saved, present)))

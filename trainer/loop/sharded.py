@@ -20,7 +20,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from trainer.config import TrainConfig
-from trainer.model import RewardModel
+from trainer.model.reward import RewardModel
 from trainer.spec import Refused
 
 DEEPSPEED_FOLDER = "deepspeed"

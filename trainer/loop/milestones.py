@@ -13,12 +13,12 @@ from dataclasses import asdict
 
 import torch
 
-from trainer import checkpoint
 from trainer.config import TrainConfig
-from trainer.data import PairSet
-from trainer.evaluate import Evaluation, Interrupted, evaluate, never
-from trainer.setup import Ready
-from trainer.stepper import every_rank
+from trainer.data.pairset import PairSet
+from trainer.loop import checkpoint
+from trainer.loop.evaluate import Evaluation, Interrupted, evaluate, never
+from trainer.loop.optimizer_step import every_rank
+from trainer.loop.setup import Ready
 
 LN2 = math.log(2)
 AT_LN2 = 0.005

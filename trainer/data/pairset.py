@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from trainer import pairs as files
-from trainer import tokens as cache
 from trainer.config import TrainConfig
-from trainer.cut import Encoded, Ids, edges, shared_length, truncate
+from trainer.data import token_cache as cache
+from trainer.data.texts import TEMPLATE_DATE, encode
+from trainer.data.texts import DataError as DataError
+from trainer.data.truncate import Encoded, Ids, edges, shared_length, truncate
 from trainer.pairs import BadLine, Row
-from trainer.texts import TEMPLATE_DATE, encode
-from trainer.texts import DataError as DataError
 
 _SHOWN_LINES = 10
 

@@ -9,15 +9,16 @@ from collections.abc import Sequence
 import torch
 import torch.distributed as dist
 
-from trainer import checkpoint, roundtrip, schedule
-from trainer.attempt import Outcome
-from trainer.landmarks import Landmarks
-from trainer.loss import pair_loss
-from trainer.model import rewards
-from trainer.packing import collate, epoch_batches
-from trainer.progress import forward_seed
-from trainer.setup import Ready
-from trainer.stepper import NotFinite, Sums, every_rank
+from trainer.data.batches import collate, epoch_batches
+from trainer.loop import checkpoint, schedule
+from trainer.loop import round_trip as roundtrip
+from trainer.loop.attempt import Outcome
+from trainer.loop.loss import pair_loss
+from trainer.loop.milestones import Landmarks
+from trainer.loop.optimizer_step import NotFinite, Sums, every_rank
+from trainer.loop.progress import forward_seed
+from trainer.loop.setup import Ready
+from trainer.model.reward import rewards
 
 MicroBatches = Sequence[Sequence[int]]
 SHOWN_IDS = 8

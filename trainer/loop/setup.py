@@ -13,18 +13,22 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 
-from trainer import checkpoint, data, derived, estimate, machine, model, sharded
-from trainer.attempt import Moment, Request
+from trainer import estimate
 from trainer.config import TrainConfig, to_document
-from trainer.data import PairSet
+from trainer.data import pairset
+from trainer.data.pairset import PairSet
 from trainer.estimate import Derived
-from trainer.mirrors import TRACKERS
-from trainer.progress import Progress
-from trainer.pulse import Heartbeat
-from trainer.reporter import Reporter
+from trainer.heartbeat import Heartbeat
+from trainer.loop import checkpoint, environment, sharded
+from trainer.loop import startup_report as derived
+from trainer.loop.attempt import Moment, Request
+from trainer.loop.optimizer_step import Stepper
+from trainer.loop.progress import Progress
+from trainer.loop.reporter import Reporter
+from trainer.loop.trackers import TRACKERS
+from trainer.model import reward as model
 from trainer.signals import StopRequest
 from trainer.spec import Refused, Spec
-from trainer.stepper import Stepper
 
 
 @dataclass(slots=True)
@@ -168,9 +172,9 @@ def load_data(
     wrong = ""
     with accelerator.main_process_first():  # an error raised inside would leave the other ranks at the barrier
         try:
-            train = data.load_pairs(config.data.train, tokenizer, config, limit)
-            validation = {name: data.load_pairs(path, tokenizer, config, limit) for name, path in named.items()}
-        except data.DataError as error:
+            train = pairset.load_pairs(config.data.train, tokenizer, config, limit)
+            validation = {name: pairset.load_pairs(path, tokenizer, config, limit) for name, path in named.items()}
+        except pairset.DataError as error:
             wrong = str(error)
     if wrong:
         raise Refused(wrong)
@@ -185,7 +189,7 @@ def facts(
         "config": to_document(config),
         "world_size": accelerator.num_processes,
         "fingerprints": {"train": train.report.fingerprint, "val": validation[""].report.fingerprint},
-        **machine.facts(accelerator.device),
+        **environment.facts(accelerator.device),
     }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from trainer import pairs as files
-from trainer.cut import Encoded, Ids, common_prefix
+from trainer.data.truncate import Encoded, Ids, common_prefix
 from trainer.pairs import Response, Row, Side
 
 TEMPLATE_DATE = date(2025, 1, 1)

@@ -12,9 +12,9 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from torch.distributed.tensor import DTensor
 
-from trainer import sharded
 from trainer.config import TrainConfig
-from trainer.model import RewardModel
+from trainer.loop import sharded
+from trainer.model.reward import RewardModel
 
 BUCKET_ELEMENTS = 8 * 1024 * 1024
 SMALLEST_SCALE = 1.0

@@ -127,8 +127,8 @@ def _save(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m trainer.toy FOLDER FILE…`: a decoder whose tokenizer is trained on the files' strings."""
-    parser = argparse.ArgumentParser(prog="python -m trainer.toy", description="Make a few-layer decoder.")
+    """`python -m trainer.model.toy FOLDER FILE…`: a decoder whose tokenizer is trained on the files' strings."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.model.toy", description="Make a few-layer decoder.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("files", type=Path, nargs="+", help="pair files, or any text")
     parser.add_argument("--layers", type=int, default=2)

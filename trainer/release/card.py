@@ -6,7 +6,7 @@ import json
 
 from trainer import config as options
 from trainer.config import flatten
-from trainer.origin import Origin, wilson
+from trainer.release.origin import Origin, wilson
 
 _HEAD = """---
 library_name: transformers

@@ -17,12 +17,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer import manifest, pulse, signals
+from trainer import heartbeat as pulse
+from trainer import manifest, signals
 
 if TYPE_CHECKING:
     from trainer.config import TrainConfig
-    from trainer.data import TokenPair
-    from trainer.setup import Ready
+    from trainer.data.pairset import TokenPair
+    from trainer.loop.setup import Ready
 
 TOLERANCE = 1e-6
 OTHER_SEED = 20_011
@@ -71,7 +72,7 @@ def read_probe(source: Path) -> Probe:
 def trained_scores(ready: Ready, source: Path, probe: Probe) -> Scores:
     """The rewards of the training process: as saved with the checkpoint, unless another machine, library, number of
     threads or configuration made it, which rounds differently; then its weights score anew here."""
-    from trainer import checkpoint
+    from trainer.loop import checkpoint
 
     sealed = manifest.read(source)
     assert sealed is not None
@@ -85,8 +86,8 @@ def tokens_of(probe: Probe) -> list[TokenPair]:
     """The probe's pairs, as they were tokenized and cut."""
     import numpy as np
 
-    from trainer.cut import shared_length
-    from trainer.data import TokenPair
+    from trainer.data.pairset import TokenPair
+    from trainer.data.truncate import shared_length
 
     made = []
     for one in probe:
@@ -97,7 +98,7 @@ def tokens_of(probe: Probe) -> list[TokenPair]:
 
 def because(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What changed on disk while the training ran: nothing, as a rule."""
-    from trainer import machine
+    from trainer.loop import environment as machine
 
     changed = "; ".join(machine.differences(then, now))
     return f". While it ran its surroundings changed, which may be all there is to it: {changed}" if changed else ""
@@ -151,7 +152,10 @@ def scores(task: Mapping[str, Any]) -> dict[str, Any]:
     beat()
     import torch
 
-    from trainer import checkpoint, config, evaluate, machine, model
+    from trainer import config
+    from trainer.loop import checkpoint, evaluate
+    from trainer.loop import environment as machine
+    from trainer.model import reward
 
     beat()
     options, device, pairs = (
@@ -162,9 +166,9 @@ def scores(task: Mapping[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(task["facts"]["threads"])
     torch.use_deterministic_algorithms(options.deterministic)
     torch.manual_seed(OTHER_SEED)
-    reward_model, tokenizer = model.load_trained(Path(task["folder"]), options)
+    reward_model, tokenizer = reward.load_trained(Path(task["folder"]), options)
     beat()
-    limit, fingerprint = model.position_limit(reward_model), task["facts"]["fingerprints"]["val"]
+    limit, fingerprint = reward.position_limit(reward_model), task["facts"]["fingerprints"]["val"]
     same_tokens(pairs, tokenizer, options, limit, fingerprint)
     beat()
     precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(options.mixed_precision)
@@ -187,11 +191,11 @@ def same_tokens(
     changed since then, or is gone, is no fault of the model: then there is nothing to compare."""
     import numpy as np
 
-    from trainer import data
+    from trainer.data import pairset
 
     try:
-        found = data.load_pairs(options.data.val, tokenizer, options, limit)
-    except (OSError, data.DataError):
+        found = pairset.load_pairs(options.data.val, tokenizer, options, limit)
+    except (OSError, pairset.DataError):
         return
     if found.report.fingerprint != fingerprint:
         return

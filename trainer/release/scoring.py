@@ -14,16 +14,19 @@ from typing import Any, TextIO
 
 import torch
 
-from trainer import evaluate, manifest, model, telling
+from trainer import manifest
 from trainer import pairs as files
 from trainer.config import TrainConfig
-from trainer.cut import edges, shared_length, truncate
-from trainer.data import TokenPair, refusal
-from trainer.model import RewardModel
-from trainer.origin import find_origin, mean_loss, wilson
+from trainer.data.pairset import TokenPair, refusal
+from trainer.data.texts import DataError, encode, encode_responses
+from trainer.data.truncate import edges, shared_length, truncate
+from trainer.loop import evaluate
+from trainer.model import reward as model
+from trainer.model.reward import RewardModel
 from trainer.pairs import BadLine, Response, Row
-from trainer.telling import Telling
-from trainer.texts import DataError, encode, encode_responses
+from trainer.release import progress_bar
+from trainer.release.origin import find_origin, mean_loss, wilson
+from trainer.release.progress_bar import Telling
 
 LONGEST = 2048
 """Tokens a side for a model whose training is not known."""
@@ -39,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-length", type=int, metavar="N", help="tokens a side (default: the training's)")
     parser.add_argument(
         "--progress",
-        choices=telling.CHOICES,
+        choices=progress_bar.CHOICES,
         default="auto",
         help="auto: a bar on a terminal, else lines (not with --json)",
     )

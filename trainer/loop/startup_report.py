@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from trainer import data
+from trainer.data import pairset
 
 if TYPE_CHECKING:
-    from trainer.setup import Ready
+    from trainer.loop.setup import Ready
 
 SAMPLES = 3
 SHOWN_CHARACTERS = 400
@@ -18,7 +18,7 @@ def report(ready: Ready, counts: tuple[int, int]) -> None:
     """Derived figures, three pairs as the model sees them, and warnings: printed, and as events."""
     trained, parameters = counts
     sets = {name or "val": pairs.report.facts() for name, pairs in ready.validation.items()}
-    leaks = {name or "val": asdict(data.overlap(ready.train, pairs)) for name, pairs in ready.validation.items()}
+    leaks = {name or "val": asdict(pairset.overlap(ready.train, pairs)) for name, pairs in ready.validation.items()}
     ready.reporter.say(
         "derived",
         ready.progress.step,
@@ -61,7 +61,7 @@ def lines(ready: Ready, trained: int, parameters: int) -> list[str]:
     ]
 
 
-def file_line(name: str, pairs: data.PairSet) -> str:
+def file_line(name: str, pairs: pairset.PairSet) -> str:
     """What became of one pair file."""
     found = pairs.report
     return (
@@ -83,7 +83,7 @@ def warn_of_leak(ready: Ready, name: str, leak: dict[str, Any]) -> None:
 
 def show_samples(ready: Ready) -> None:
     """Three pairs, decoded: what was cut, the template, the scored token."""
-    for sample in data.samples(ready.train.pairs, ready.tokenizer, SAMPLES):
+    for sample in pairset.samples(ready.train.pairs, ready.tokenizer, SAMPLES):
         ready.reporter.say("sample", **sample)
         ready.reporter.line(
             f"pair {sample['id']}: {sample['cut']} prompt tokens cut, {sample['shared']} shared, "

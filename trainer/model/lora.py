@@ -13,9 +13,10 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from trainer import adapter, norm
 from trainer.config import TrainConfig
 from trainer.estimate import PROJECTIONS
+from trainer.model import fused_lora
+from trainer.model import fused_norm as norm
 
 
 def add_lora(classifier: PreTrainedModel, config: TrainConfig) -> PeftModel:
@@ -39,7 +40,7 @@ def fuse(model: PeftModel, config: TrainConfig, precision: str = "no") -> None:
     if gathers_by_module():
         return
     if config.fused_adapter:
-        adapter.fuse(model, precision)
+        fused_lora.fuse(model, precision)
     if config.fused_norm:
         norm.fuse(model)
 

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from trainer.data import TokenPair
-from trainer.model import rewards
-from trainer.packing import Layout, collate
+from trainer.data.batches import Layout, collate
+from trainer.data.pairset import TokenPair
+from trainer.model.reward import rewards
 
 Floats = NDArray[np.float64]
 CALIBRATION_BINS = 10

@@ -17,12 +17,12 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
-from trainer import attention, lastlayer, memory
 from trainer.config import TrainConfig
-from trainer.data import TokenPair
-from trainer.lora import add_lora, fuse, gathers_by_module, quiet
-from trainer.packing import Batch, Layout, collate
-from trainer.texts import fixed_date
+from trainer.data.batches import Batch, Layout, collate
+from trainer.data.pairset import TokenPair
+from trainer.data.texts import fixed_date
+from trainer.model import attention, last_layer, malloc
+from trainer.model.lora import add_lora, fuse, gathers_by_module, quiet
 
 AGREE = 1e-4
 """Layouts whose rewards are nearer than this compute the same thing."""
@@ -69,7 +69,7 @@ class RewardModel(nn.Module):
         more: dict[str, Any] = {"attention_mask": batch.mask}
         if batch.blocks:
             whole = torch.empty(1, 1, 1, 1, device=batch.ids.device)  # four dimensions: "the mask is already made"
-            more = {"attention_mask": whole, "pair_blocks": batch.blocks, lastlayer.SCORED: batch.scored}
+            more = {"attention_mask": whole, "pair_blocks": batch.blocks, last_layer.SCORED: batch.scored}
         out = backbone(input_ids=batch.ids, position_ids=batch.positions, use_cache=False, **more)
         hidden: Tensor = out.last_hidden_state
         return hidden
@@ -93,7 +93,7 @@ def load(config: TrainConfig) -> tuple[RewardModel, Any]:
 
     The model's own dropout is off, as usual for reward models; the adapter's is what the configuration says.
     """
-    memory.keep_freed()
+    malloc.keep_freed()
     tokenizer = load_tokenizer(config.model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -111,7 +111,7 @@ def finished(inner: nn.Module, layout: Layout, config: TrainConfig) -> RewardMod
     made = RewardModel(inner, layout)
     if config.trim_last_layer and layout.unpadded and not gathers_by_module():
         plain = probed(made, layout)
-        undo = lastlayer.trim(made.classifier.base_model)
+        undo = last_layer.trim(made.classifier.base_model)
         if not same_rewards(plain, probed(made, layout)):
             undo()
     return made

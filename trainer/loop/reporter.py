@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.events import EventWriter
-from trainer.mirrors import Mirrors
+from trainer.loop.trackers import Mirrors
 
 
 class Reporter:
