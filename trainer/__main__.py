@@ -69,8 +69,9 @@ def _train(args: argparse.Namespace) -> int:
         if folder is not None and not folder.is_dir():
             raise specs.Refused(f"{folder} does not exist; name a folder checkpoints/step-… of a run")
     from trainer.loop import attempt
+    from trainer.request import Request
 
-    return attempt.run(spec, attempt.Request.of(args, spec))
+    return attempt.run(spec, Request.of(args, spec))
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ def become_rank(rank: int, ranks: int, port: int, command: list[str], patch: Pat
 
 def quick_end(rank: int) -> None:
     """Leave out the fresh process at the end, which has a test of its own."""
-    trainer.loop.train.roundtrip.check = lambda ready, folder: 0.0
+    trainer.loop.train.round_trip.check = lambda ready, folder: 0.0
 
 
 def free_port() -> int:

@@ -117,7 +117,7 @@ def poisoned(pair_id, value):
         original = trainer.loop.train.Training.forward_backward
 
         def forward(self, indices, *more, **named):
-            ids = [self.ready.train.pairs[index].id for index in indices]
+            ids = [self.session.train.pairs[index].id for index in indices]
             loss = trainer.loop.loss.pair_loss
 
             def poison(*given):

@@ -3,70 +3,24 @@ errors are recorded too."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trainer import ranks, signals
 from trainer.config import TrainConfig
+from trainer.request import Moment, Request
 from trainer.spec import Refused, Spec
 
 ECHO_SECONDS = 3.0
 """A rank whose peer died fails a moment after it: how long to wait for the peer's own words."""
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "alloc_failed")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the command line asked for. Without `attempt` the trainer runs alone and numbers its attempts itself."""
-
-    run: Path
-    attempt: Path | None
-    resume: Path | None
-    init_from: Path | None
-    force: bool
-    rank: int
-    world_size: int
-
-    @classmethod
-    def of(cls, args: argparse.Namespace, spec: Spec) -> Request:
-        """From parsed arguments, the launcher's environment and what spec.toml says of the launch."""
-        run = (args.run_dir or args.config.parent).resolve()
-        return cls(
-            run=run,
-            attempt=args.attempt_dir.resolve() if args.attempt_dir else None,
-            resume=args.resume.resolve() if args.resume else None,
-            init_from=args.init_from.resolve() if args.init_from else None if args.resume else spec.init_from,
-            force=args.force,
-            rank=int(os.environ.get("RANK", "0")),
-            world_size=int(os.environ.get("WORLD_SIZE", "1")),
-        )
-
-
-@dataclass(slots=True)
-class Moment:
-    """Where the training is, for whoever has to report its failure."""
-
-    step: int = 0
-    epoch: float = 0.0
-    pair_ids: tuple[str, ...] = ()
-    grad_norm: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an attempt ended; `facts` go into result.json."""
-
-    outcome: str
-    reason: str
-    facts: Mapping[str, Any]
 
 
 def run(spec: Spec, request: Request) -> int:
@@ -87,8 +41,8 @@ def run(spec: Spec, request: Request) -> int:
     try:
         from trainer.loop import setup, train
 
-        ready = setup.prepare(spec, replace(request, attempt=attempt), stop, moment)
-        outcome = train.Training(ready).run()
+        session = setup.prepare(spec, replace(request, attempt=attempt), stop, moment)
+        outcome = train.Training(session).run()
     except Refused as refused:
         return _refused(attempt, request, refused)
     except BaseException as error:

@@ -23,7 +23,7 @@ from trainer.model import reward as model
 from trainer.spec import Refused
 
 if TYPE_CHECKING:
-    from trainer.loop.setup import Ready
+    from trainer.loop.session import Session
 
 STATE = "trainer_state"
 SAVING = "saving a checkpoint"
@@ -47,71 +47,71 @@ class Differences:
     noted: tuple[str, ...] = ()
     """They may differ in the last bits."""
 
-    def exact(self, ready: Ready) -> bool:
+    def exact(self, session: Session) -> bool:
         """Whether the resumed losses equal the uninterrupted run's bit by bit."""
-        return not self.changed and not self.noted and (ready.device.type == "cpu" or ready.config.deterministic)
+        return not self.changed and not self.noted and (session.device.type == "cpu" or session.config.deterministic)
 
 
-def save(ready: Ready, reason: str) -> Path:
+def save(session: Session, reason: str) -> Path:
     """Write a checkpoint of this step: temporary folder, manifest, fsync, rename. Every rank calls it."""
-    folder = ready.request.run / "checkpoints" / manifest.folder_name(ready.progress.step)
+    folder = session.request.run / "checkpoints" / manifest.folder_name(session.progress.step)
     temporary = folder.with_name(f"{manifest.TEMPORARY}{folder.name}")
     try:
-        _save(ready, temporary, reason)
-        if ready.rank == 0:
-            ready.beat(SAVING)
+        _save(session, temporary, reason)
+        if session.rank == 0:
+            session.beat(SAVING)
             manifest.publish(temporary, folder)
     except OSError as error:
         raise NotSaved(f"checkpoint {folder} cannot be written: {error}; make room there and resume") from error
     return folder
 
 
-def _save(ready: Ready, temporary: Path, reason: str) -> None:
-    state, stepper = temporary / STATE, ready.stepper
-    if ready.rank == 0:
-        ready.beat(SAVING)
+def _save(session: Session, temporary: Path, reason: str) -> None:
+    state, stepper = temporary / STATE, session.stepper
+    if session.rank == 0:
+        session.beat(SAVING)
         shutil.rmtree(temporary, ignore_errors=True)
         state.mkdir(parents=True)
-    probe = probe_rewards(ready) if ready.rank == 0 or ready.sharded else []
-    if ready.sharded:
-        weights = sharded.weights(ready.accelerator, stepper.model)
-        optimizer = sharded.save_optimizer(ready.accelerator, stepper.model, stepper.optimizer, state)
+    probe = probe_rewards(session) if session.rank == 0 or session.sharded else []
+    if session.sharded:
+        weights = sharded.weights(session.accelerator, stepper.model)
+        optimizer = sharded.save_optimizer(session.accelerator, stepper.model, stepper.optimizer, state)
     else:
         weights, optimizer = None, stepper.optimizer.state_dict()
-    if ready.rank == 0:
-        ready.beat(SAVING)
-        save_model(ready, temporary, weights)
-        ready.beat(SAVING)
+    if session.rank == 0:
+        session.beat(SAVING)
+        save_model(session, temporary, weights)
+        session.beat(SAVING)
         torch.save({"optimizer": optimizer, "scaler": stepper.scaler.state_dict()}, state / "optimizer.pt")
-        (state / "progress.json").write_text(json.dumps(progress.to_row(ready.progress)))
+        (state / "progress.json").write_text(json.dumps(progress.to_row(session.progress)))
         (state / "probe.json").write_text(json.dumps(probe))
-        ready.beat(SAVING)
-        manifest.seal(temporary, description(ready, reason))
+        session.beat(SAVING)
+        manifest.seal(temporary, description(session, reason))
 
 
-def description(ready: Ready, reason: str) -> dict[str, Any]:
+def description(session: Session, reason: str) -> dict[str, Any]:
     """The manifest's head."""
     return {
-        "step": ready.progress.step,
-        "epoch": ready.progress.epochs(ready.derived.steps_per_epoch),
+        "step": session.progress.step,
+        "epoch": session.progress.epochs(session.derived.steps_per_epoch),
         "reason": reason,
         "created": time.time(),
-        "world_size": ready.world_size,
-        "facts": {**ready.facts, "steps_per_epoch": ready.derived.steps_per_epoch},
+        "world_size": session.world_size,
+        "facts": {**session.facts, "steps_per_epoch": session.derived.steps_per_epoch},
     }
 
 
-def save_model(ready: Ready, folder: Path, weights: dict[str, torch.Tensor] | None) -> None:
+def save_model(session: Session, folder: Path, weights: dict[str, torch.Tensor] | None) -> None:
     """Adapter with head, or the whole model, and the tokenizer, as transformers and peft load them. `weights` are
     those of a sharded model."""
-    inner: Any = ready.model.inner
+    inner: Any = session.model.inner
     inner.save_pretrained(folder, **({} if weights is None else {"state_dict": weights}))
-    ready.tokenizer.save_pretrained(folder)
+    session.tokenizer.save_pretrained(folder)
 
 
-def probe_rewards(ready: Ready) -> list[dict[str, Any]]:
+def probe_rewards(session: Session) -> list[dict[str, Any]]:
     """The first validation pairs with their rewards: what a fresh process has to find again."""
-    pairs = ready.validation[""].pairs[:PROBE_PAIRS]
+    pairs = session.validation[""].pairs[:PROBE_PAIRS]
     return [
         {
             "id": pair.id,
@@ -120,34 +120,34 @@ def probe_rewards(ready: Ready) -> list[dict[str, Any]]:
             "chosen_tokens": pair.chosen.tolist(),
             "rejected_tokens": pair.rejected.tolist(),
         }
-        for pair, (chosen, rejected) in zip(pairs, score_probe(ready, pairs), strict=True)
+        for pair, (chosen, rejected) in zip(pairs, score_probe(session, pairs), strict=True)
     ]
 
 
-def score_probe(ready: Ready, pairs: Sequence[TokenPair]) -> list[tuple[float, float]]:
+def score_probe(session: Session, pairs: Sequence[TokenPair]) -> list[tuple[float, float]]:
     """Rewards of the probe's pairs by the model as it is now."""
-    with ready.accelerator.autocast():
-        return evaluate.score(ready.stepper.model, pairs, ready.model.layout, PROBE_PAIRS)
+    with session.accelerator.autocast():
+        return evaluate.score(session.stepper.model, pairs, session.model.layout, PROBE_PAIRS)
 
 
-def mark_best(ready: Ready, folder: Path) -> None:
+def mark_best(session: Session, folder: Path) -> None:
     """Point `best` at a checkpoint, and say so."""
-    progress, metric = ready.progress, ready.config.best_metric
+    progress, metric = session.progress, session.config.best_metric
     assert progress.best_value is not None
-    if ready.rank == 0:
-        manifest.point_best(ready.request.run, manifest.Best(folder, metric, progress.best_value, progress.step))
-    ready.reporter.say("best", progress.step, folder=folder.name, metric=metric, value=progress.best_value)
+    if session.rank == 0:
+        manifest.point_best(session.request.run, manifest.Best(folder, metric, progress.best_value, progress.step))
+    session.reporter.say("best", progress.step, folder=folder.name, metric=metric, value=progress.best_value)
 
 
-def prune(ready: Ready) -> None:
+def prune(session: Session) -> None:
     """Keep the newest checkpoints and the best."""
-    if ready.rank == 0:
-        manifest.prune(ready.request.run, ready.config.keep_checkpoints, ready.progress.step)
+    if session.rank == 0:
+        manifest.prune(session.request.run, session.config.keep_checkpoints, session.progress.step)
 
 
-def write_model(ready: Ready) -> Path:
+def write_model(session: Session) -> Path:
     """`model/`: the best checkpoint's model files, as hard links where possible. Rank 0 alone does it."""
-    run = ready.request.run
+    run = session.request.run
     source, target, temporary = manifest.chosen(run), run / "model", run / f"{manifest.TEMPORARY}model"
     assert source is not None, "the last step's checkpoint was just written"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -165,28 +165,28 @@ def link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def resume(ready: Ready) -> Differences:
+def resume(session: Session) -> Differences:
     """Restore optimizer and progress; the weights are loaded already. Raises Refused where it would not be exact."""
-    folder = ready.request.resume
+    folder = session.request.resume
     assert folder is not None
     found = manifest.read(folder)
     assert found is not None, "the folder was found whole before its weights were loaded"
-    differences = compare(found.facts, ready.facts)
-    if differences.changed and not ready.request.force:
+    differences = compare(found.facts, session.facts)
+    if differences.changed and not session.request.force:
         told = "\n".join(f"  {one}" for one in differences.changed)
         raise Refused(f"resuming {folder} would not be exact:\n{told}\nresume with --force to go on all the same")
     for one in (*differences.changed, *differences.noted):
-        ready.reporter.warn("resume_not_exact", f"the resume is not exact: {one}", found.step)
-    load_optimizer(ready, folder)
-    ready.progress = progress.from_row(json.loads((folder / STATE / "progress.json").read_bytes()))
+        session.reporter.warn("resume_not_exact", f"the resume is not exact: {one}", found.step)
+    load_optimizer(session, folder)
+    session.progress = progress.from_row(json.loads((folder / STATE / "progress.json").read_bytes()))
     steps = found.facts["steps_per_epoch"]
-    if steps != ready.derived.steps_per_epoch:
-        ready.progress = progress.rescaled(ready.progress, steps, ready.derived.steps_per_epoch)
-    if differences.changed and ready.progress.epoch < ready.config.num_epochs:
-        ready.progress.done = ""
-    if ready.rank == 0:
-        manifest.forget_best_after(ready.request.run, found.step)
-    ready.resumed = True
+    if steps != session.derived.steps_per_epoch:
+        session.progress = progress.rescaled(session.progress, steps, session.derived.steps_per_epoch)
+    if differences.changed and session.progress.epoch < session.config.num_epochs:
+        session.progress.done = ""
+    if session.rank == 0:
+        manifest.forget_best_after(session.request.run, found.step)
+    session.resumed = True
     return differences
 
 
@@ -209,12 +209,14 @@ def load_weights(reward_model: model.RewardModel, folder: Path) -> None:
         inner.load_state_dict(model.load_classifier(str(folder), model.load_tokenizer(str(folder))).state_dict())
 
 
-def load_optimizer(ready: Ready, folder: Path) -> None:
+def load_optimizer(session: Session, folder: Path) -> None:
     """The optimizer's and the loss scaler's state."""
     saved = torch.load(folder / STATE / "optimizer.pt", map_location="cpu", weights_only=True)
-    stepper = ready.stepper
-    if ready.sharded:
-        sharded.load_optimizer(ready.accelerator, stepper.model, stepper.optimizer, folder / STATE, saved["optimizer"])
+    stepper = session.stepper
+    if session.sharded:
+        sharded.load_optimizer(
+            session.accelerator, stepper.model, stepper.optimizer, folder / STATE, saved["optimizer"]
+        )
     else:
         stepper.optimizer.load_state_dict(saved["optimizer"])
     stepper.scaler.load_state_dict(saved["scaler"])

@@ -18,7 +18,7 @@ from trainer.data.pairset import PairSet
 from trainer.loop import checkpoint
 from trainer.loop.evaluate import Evaluation, Interrupted, evaluate, never
 from trainer.loop.optimizer_step import every_rank
-from trainer.loop.setup import Ready
+from trainer.loop.session import Session
 
 LN2 = math.log(2)
 AT_LN2 = 0.005
@@ -28,22 +28,22 @@ AT_LN2 = 0.005
 class Landmarks:
     """Called by the loop after every optimizer step."""
 
-    def __init__(self, ready: Ready) -> None:
-        self.ready = ready
-        self.config = ready.config
-        self.progress = ready.progress
-        self.reporter = ready.reporter
-        self.saved_step = ready.progress.step if ready.resumed else -1
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.config = session.config
+        self.progress = session.progress
+        self.reporter = session.reporter
+        self.saved_step = session.progress.step if session.resumed else -1
 
     @property
     def epochs(self) -> float:
         """Epochs done, fractional."""
-        return self.progress.epochs(self.ready.derived.steps_per_epoch)
+        return self.progress.epochs(self.session.derived.steps_per_epoch)
 
     def settle(self) -> bool:
         """What a step calls for after it; false when the ranks agree to stop before the evaluation, or inside it."""
         progress, config = self.progress, self.config
-        ends_epoch = progress.position == self.ready.derived.steps_per_epoch
+        ends_epoch = progress.position == self.session.derived.steps_per_epoch
         improved = False
         if progress.evaluation_due or ends_epoch or due(config.eval_steps, progress.step):
             progress.evaluation_due = True
@@ -62,7 +62,7 @@ class Landmarks:
 
     def stop_agreed(self) -> bool:
         """Whether any rank has been asked to stop; every rank gets the same answer."""
-        return any(stop for (stop,) in every_rank([bool(self.ready.stop)], self.ready.device))
+        return any(stop for (stop,) in every_rank([bool(self.session.stop)], self.session.device))
 
     def evaluate(self, ends_epoch: bool) -> bool:
         """Score every validation set, say the figures; true when the deciding one is the best so far."""
@@ -84,15 +84,15 @@ class Landmarks:
         """Evaluate every set, write its records and events; the figures of the set that decides."""
         progress = self.progress
         place = f"epoch-{progress.epoch + 1}" if ends_epoch else f"step-{progress.step:06d}"
-        figures = {name: self.score_set(name, pairs, place) for name, pairs in self.ready.validation.items()}
+        figures = {name: self.score_set(name, pairs, place) for name, pairs in self.session.validation.items()}
         return figures[""]
 
     def score_set(self, name: str, pairs: PairSet, place: str) -> dict[str, float]:
         """One set's records into validation/, its event and line."""
         found = self.score(name, pairs)
         file = f"{name}-{place}.jsonl" if name else f"{place}.jsonl"
-        if self.ready.rank == 0:
-            found.write(self.ready.request.run / "validation" / file)
+        if self.session.rank == 0:
+            found.write(self.session.request.run / "validation" / file)
         named = {"set": name} if name else {}
         self.reporter.say(
             "eval", self.progress.step, self.epochs, found.metrics, file=file, margins=asdict(found.margins), **named
@@ -102,19 +102,19 @@ class Landmarks:
 
     def score(self, name: str, pairs: PairSet) -> Evaluation:
         """Exact scores. A sharded model needs every rank in every forward pass, so there each rank scores all pairs."""
-        ready, total = self.ready, len(pairs)
+        session, total = self.session, len(pairs)
         size = self.config.eval_batch_size or 2 * self.config.batch_size
-        where = (0, 1) if ready.sharded else (ready.rank, ready.world_size)
-        stop = never if ready.sharded else ready.stop.__bool__
+        where = (0, 1) if session.sharded else (session.rank, session.world_size)
+        stop = never if session.sharded else session.stop.__bool__
         mine = len(range(where[0], total, where[1]))
 
         def tell(done: int) -> None:
             """This rank's share of the work, as a share of the whole set."""
-            ready.beat(f"evaluating {name}".rstrip(), done * total // max(1, mine), total)
+            session.beat(f"evaluating {name}".rstrip(), done * total // max(1, mine), total)
 
         tell(0)
-        with ready.accelerator.autocast():
-            return evaluate(ready.stepper.model, pairs.pairs, ready.model.layout, size, *where, stop, tell)
+        with session.accelerator.autocast():
+            return evaluate(session.stepper.model, pairs.pairs, session.model.layout, size, *where, stop, tell)
 
     def report_epoch(self, figures: Mapping[str, float]) -> None:
         """The epoch's event and its one line to grep for."""
@@ -122,7 +122,7 @@ class Landmarks:
         kept = ("val_loss", "val_acc", "val_pairs", "reward_margin")
         metrics = {"train_loss": progress.train_loss, **{key: figures[key] for key in kept}}
         self.reporter.say(
-            "epoch", progress.step, float(progress.epoch + 1), metrics, peak_bytes=peak_bytes(self.ready.device)
+            "epoch", progress.step, float(progress.epoch + 1), metrics, peak_bytes=peak_bytes(self.session.device)
         )
         self.reporter.line(
             f"Epoch {progress.epoch + 1}/{self.config.num_epochs} | train_loss={progress.train_loss:.4f} | "
@@ -136,12 +136,12 @@ class Landmarks:
 
     def save(self, reason: str, improved: bool = False) -> None:
         """A checkpoint of this moment; all ranks take part."""
-        folder = checkpoint.save(self.ready, reason)
+        folder = checkpoint.save(self.session, reason)
         self.saved_step = self.progress.step
         self.reporter.say("checkpoint", self.progress.step, self.epochs, folder=folder.name, reason=reason)
         if improved:
-            checkpoint.mark_best(self.ready, folder)
-        checkpoint.prune(self.ready)
+            checkpoint.mark_best(self.session, folder)
+        checkpoint.prune(self.session)
 
 
 def due(every: int, step: int) -> bool:

@@ -23,7 +23,7 @@ from trainer import manifest, signals
 if TYPE_CHECKING:
     from trainer.config import TrainConfig
     from trainer.data.pairset import TokenPair
-    from trainer.loop.setup import Ready
+    from trainer.loop.session import Session
 
 TOLERANCE = 1e-6
 OTHER_SEED = 20_011
@@ -38,27 +38,27 @@ class RoundTripFailed(RuntimeError):
     """The saved model scores otherwise than the trained one."""
 
 
-def check(ready: Ready, folder: Path) -> float:
+def check(session: Session, folder: Path) -> float:
     """Largest difference of a reward; raises RoundTripFailed above the tolerance. Rank 0 alone does it, last of all:
     the trained model makes room for the fresh one."""
-    ready.beat(CHECKING)
-    source = manifest.chosen(ready.request.run)
+    session.beat(CHECKING)
+    source = manifest.chosen(session.request.run)
     assert source is not None
     probe = read_probe(source)
-    trained = trained_scores(ready, source, probe)
-    ready.stepper.make_room()
-    found = fresh_scores(ready, folder, probe)
+    trained = trained_scores(session, source, probe)
+    session.stepper.make_room()
+    found = fresh_scores(session, folder, probe)
     difference: float = max(
         abs(one - other)
         for sides in zip(trained, found["scores"], strict=True)
         for one, other in zip(*sides, strict=True)
     )
-    ready.reporter.line(f"round trip: {len(probe)} pairs, largest difference of a reward {difference:.1e}")
+    session.reporter.line(f"round trip: {len(probe)} pairs, largest difference of a reward {difference:.1e}")
     if not difference <= TOLERANCE:
-        ready.reporter.say("round_trip", ready.progress.step, max_difference=difference, passed=False)
+        session.reporter.say("round_trip", session.progress.step, max_difference=difference, passed=False)
         raise RoundTripFailed(
             f"{folder} loads with other rewards than were trained: they differ by {difference:.3g}, "
-            f"more than {TOLERANCE}{because(ready.facts, found['facts'])}"
+            f"more than {TOLERANCE}{because(session.facts, found['facts'])}"
         )
     return difference
 
@@ -69,17 +69,17 @@ def read_probe(source: Path) -> Probe:
     return found
 
 
-def trained_scores(ready: Ready, source: Path, probe: Probe) -> Scores:
+def trained_scores(session: Session, source: Path, probe: Probe) -> Scores:
     """The rewards of the training process: as saved with the checkpoint, unless another machine, library, number of
     threads or configuration made it, which rounds differently; then its weights score anew here."""
     from trainer.loop import checkpoint
 
     sealed = manifest.read(source)
     assert sealed is not None
-    if ready.sharded or checkpoint.compare(sealed.facts, ready.facts) == checkpoint.Differences():
+    if session.sharded or checkpoint.compare(sealed.facts, session.facts) == checkpoint.Differences():
         return [(one["chosen"], one["rejected"]) for one in probe]
-    checkpoint.load_weights(ready.model, source)
-    return checkpoint.score_probe(ready, tokens_of(probe))
+    checkpoint.load_weights(session.model, source)
+    return checkpoint.score_probe(session, tokens_of(probe))
 
 
 def tokens_of(probe: Probe) -> list[TokenPair]:
@@ -104,17 +104,17 @@ def because(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return f". While it ran its surroundings changed, which may be all there is to it: {changed}" if changed else ""
 
 
-def fresh_scores(ready: Ready, folder: Path, probe: Probe) -> dict[str, Any]:
+def fresh_scores(session: Session, folder: Path, probe: Probe) -> dict[str, Any]:
     """Start `python -m trainer check-round-trip` on the same device; its answer: {scores, facts}."""
     environment = {key: value for key, value in os.environ.items() if key not in LAUNCHER}
     task = {
         "folder": str(folder),
-        "device": str(ready.device),
+        "device": str(session.device),
         "probe": probe,
-        "facts": ready.facts,
-        "place": [str(ready.request.attempt), ready.progress.step, ready.micro_step],
+        "facts": session.facts,
+        "place": [str(session.request.attempt), session.progress.step, session.micro_step],
     }
-    ready.beat(CHECKING)
+    session.beat(CHECKING)
     with tempfile.TemporaryDirectory() as place:
         asked, answer = Path(place) / "task.json", Path(place) / "scores.json"
         asked.write_text(json.dumps(task))

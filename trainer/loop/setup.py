@@ -6,7 +6,6 @@ import importlib.util
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,73 +16,21 @@ from trainer import estimate
 from trainer.config import TrainConfig, to_document
 from trainer.data import pairset
 from trainer.data.pairset import PairSet
-from trainer.estimate import Derived
 from trainer.heartbeat import Heartbeat
 from trainer.loop import checkpoint, environment, sharded
 from trainer.loop import startup_report as derived
-from trainer.loop.attempt import Moment, Request
 from trainer.loop.optimizer_step import Stepper
 from trainer.loop.progress import Progress
 from trainer.loop.reporter import Reporter
+from trainer.loop.session import Session
 from trainer.loop.trackers import TRACKERS
 from trainer.model import reward as model
+from trainer.request import Moment, Request
 from trainer.signals import StopRequest
 from trainer.spec import Refused, Spec
 
 
-@dataclass(slots=True)
-class Ready:
-    """What the loop works on."""
-
-    spec: Spec
-    request: Request
-    config: TrainConfig
-    accelerator: Accelerator
-    model: model.RewardModel
-    tokenizer: Any
-    train: PairSet
-    validation: dict[str, PairSet]
-    """By name; the set named "" decides which checkpoint is the best."""
-    derived: Derived
-    stepper: Stepper
-    progress: Progress
-    reporter: Reporter
-    heartbeat: Heartbeat
-    stop: StopRequest
-    moment: Moment
-    facts: dict[str, Any]
-    """What a resume compares."""
-    resumed: bool
-
-    @property
-    def sharded(self) -> bool:
-        """FSDP or DeepSpeed: every forward and every save needs all ranks."""
-        return self.stepper.sharded
-
-    @property
-    def rank(self) -> int:
-        return self.request.rank
-
-    @property
-    def world_size(self) -> int:
-        return self.request.world_size
-
-    @property
-    def device(self) -> torch.device:
-        device: torch.device = self.accelerator.device
-        return device
-
-    @property
-    def micro_step(self) -> int:
-        """Of the next training step's first micro batch."""
-        return self.progress.step * self.config.gradient_accumulation_steps
-
-    def beat(self, doing: str, done: int = 0, of: int = 0) -> None:
-        """A sign of life between training steps."""
-        self.heartbeat.beat(self.progress.step, self.micro_step, doing, done, of)
-
-
-def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> Ready:
+def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> Session:
     """Load and derive everything. Raises Refused for mistakes that a person can mend."""
     assert request.attempt is not None
     config = spec.config
@@ -98,7 +45,7 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
     reporter = Reporter(request.attempt, request.rank == 0)
     counts = model.trainable_parameters(reward_model)
     share_weights(reward_model, accelerator.device)
-    ready = Ready(
+    session = Session(
         spec=spec,
         request=request,
         config=config,
@@ -120,8 +67,8 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
     (request.run / "validation").mkdir(parents=True, exist_ok=True)
     if config.trackers and reporter.main:
         reporter.mirrors.start(config, request.run, request.attempt.name, spec.name)
-    begin(ready, counts)
-    return ready
+    begin(session, counts)
+    return session
 
 
 def share_weights(trained: torch.nn.Module, device: torch.device) -> None:
@@ -193,26 +140,26 @@ def facts(
     }
 
 
-def begin(ready: Ready, counts: tuple[int, int]) -> None:
+def begin(session: Session, counts: tuple[int, int]) -> None:
     """Say what was derived, then restore a checkpoint if asked to."""
-    differences = checkpoint.resume(ready) if ready.request.resume else checkpoint.Differences()
-    if ready.request.init_from and not ready.resumed:
-        ready.reporter.line(
-            f"weights from {ready.request.init_from}; the schedule starts anew: {ready.derived.total_steps} steps, "
-            f"{ready.derived.warmup_steps} of warm-up, a fresh optimizer"
+    differences = checkpoint.resume(session) if session.request.resume else checkpoint.Differences()
+    if session.request.init_from and not session.resumed:
+        session.reporter.line(
+            f"weights from {session.request.init_from}; the schedule starts anew: {session.derived.total_steps} steps, "
+            f"{session.derived.warmup_steps} of warm-up, a fresh optimizer"
         )
-    ready.reporter.say(
+    session.reporter.say(
         "start",
-        ready.progress.step,
-        world_size=ready.world_size,
-        versions=ready.facts["versions"],
-        device=ready.facts["device"],
-        distributed=str(ready.accelerator.distributed_type.value),
-        threads=ready.facts["threads"],
-        resumed_from_step=ready.progress.step if ready.resumed else None,
-        exact_resume=differences.exact(ready) if ready.resumed else None,
-        init_from=str(ready.request.init_from) if ready.request.init_from else None,
+        session.progress.step,
+        world_size=session.world_size,
+        versions=session.facts["versions"],
+        device=session.facts["device"],
+        distributed=str(session.accelerator.distributed_type.value),
+        threads=session.facts["threads"],
+        resumed_from_step=session.progress.step if session.resumed else None,
+        exact_resume=differences.exact(session) if session.resumed else None,
+        init_from=str(session.request.init_from) if session.request.init_from else None,
         host=platform.node(),
         pid=os.getpid(),
     )
-    derived.report(ready, counts)
+    derived.report(session, counts)

@@ -8,41 +8,41 @@ from typing import TYPE_CHECKING, Any
 from trainer.data import pairset
 
 if TYPE_CHECKING:
-    from trainer.loop.setup import Ready
+    from trainer.loop.session import Session
 
 SAMPLES = 3
 SHOWN_CHARACTERS = 400
 
 
-def report(ready: Ready, counts: tuple[int, int]) -> None:
+def report(session: Session, counts: tuple[int, int]) -> None:
     """Derived figures, three pairs as the model sees them, and warnings: printed, and as events."""
     trained, parameters = counts
-    sets = {name or "val": pairs.report.facts() for name, pairs in ready.validation.items()}
-    leaks = {name or "val": asdict(pairset.overlap(ready.train, pairs)) for name, pairs in ready.validation.items()}
-    ready.reporter.say(
+    sets = {name or "val": pairs.report.facts() for name, pairs in session.validation.items()}
+    leaks = {name or "val": asdict(pairset.overlap(session.train, pairs)) for name, pairs in session.validation.items()}
+    session.reporter.say(
         "derived",
-        ready.progress.step,
-        **asdict(ready.derived),
-        num_epochs=ready.config.num_epochs,
-        val_pairs=len(ready.validation[""]),
+        session.progress.step,
+        **asdict(session.derived),
+        num_epochs=session.config.num_epochs,
+        val_pairs=len(session.validation[""]),
         parameters=parameters,
         trainable=trained,
-        train=ready.train.report.facts(),
+        train=session.train.report.facts(),
         validation=sets,
         leakage=leaks,
     )
-    for line in lines(ready, trained, parameters):
-        ready.reporter.line(line)
+    for line in lines(session, trained, parameters):
+        session.reporter.line(line)
     for name, leak in leaks.items():
-        warn_of_leak(ready, name, leak)
-    for problem in ready.spec.warnings:
-        ready.reporter.warn("unusual", str(problem))
-    show_samples(ready)
+        warn_of_leak(session, name, leak)
+    for problem in session.spec.warnings:
+        session.reporter.warn("unusual", str(problem))
+    show_samples(session)
 
 
-def lines(ready: Ready, trained: int, parameters: int) -> list[str]:
+def lines(session: Session, trained: int, parameters: int) -> list[str]:
     """The derived figures in words."""
-    derived, config = ready.derived, ready.config
+    derived, config = session.derived, session.config
     shorter = (
         f", the last of {derived.last_step_pairs} pairs" if derived.last_step_pairs < derived.effective_batch else ""
     )
@@ -50,7 +50,7 @@ def lines(ready: Ready, trained: int, parameters: int) -> list[str]:
         f"model: {config.model}, {trained:,} of {parameters:,} parameters are trained ({config.method})",
         *(
             file_line(name or "validation", pairs)
-            for name, pairs in {"training": ready.train, **ready.validation}.items()
+            for name, pairs in {"training": session.train, **session.validation}.items()
         ),
         f"effective batch: {config.batch_size} pairs × {config.gradient_accumulation_steps} accumulation × "
         f"{derived.world_size} processes = {derived.effective_batch} pairs a step",
@@ -71,27 +71,27 @@ def file_line(name: str, pairs: pairset.PairSet) -> str:
     )
 
 
-def warn_of_leak(ready: Ready, name: str, leak: dict[str, Any]) -> None:
+def warn_of_leak(session: Session, name: str, leak: dict[str, Any]) -> None:
     """Validation figures over pairs that were trained on mean little."""
     if leak["prompts"] or leak["pairs"]:
-        ready.reporter.warn(
+        session.reporter.warn(
             "leakage",
             f"{name}: {leak['pairs']} pairs and {leak['prompts']} prompts of the validation set stand in the training "
             "data too, so its figures flatter the model",
         )
 
 
-def show_samples(ready: Ready) -> None:
+def show_samples(session: Session) -> None:
     """Three pairs, decoded: what was cut, the template, the scored token."""
-    for sample in pairset.samples(ready.train.pairs, ready.tokenizer, SAMPLES):
-        ready.reporter.say("sample", **sample)
-        ready.reporter.line(
+    for sample in pairset.samples(session.train.pairs, session.tokenizer, SAMPLES):
+        session.reporter.say("sample", **sample)
+        session.reporter.line(
             f"pair {sample['id']}: {sample['cut']} prompt tokens cut, {sample['shared']} shared, "
             f"{sample['chosen_tokens']} and {sample['rejected_tokens']} tokens, "
             f"scored at {sample['scored'][0]!r} and {sample['scored'][1]!r}"
         )
         for part in ("prompt", "chosen", "rejected"):
-            ready.reporter.line(f"  {part}: {shown(sample[part])}")
+            session.reporter.line(f"  {part}: {shown(sample[part])}")
 
 
 def shown(text: str) -> str:

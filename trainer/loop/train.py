@@ -10,15 +10,14 @@ import torch
 import torch.distributed as dist
 
 from trainer.data.batches import collate, epoch_batches
-from trainer.loop import checkpoint, schedule
-from trainer.loop import round_trip as roundtrip
-from trainer.loop.attempt import Outcome
+from trainer.loop import checkpoint, round_trip, schedule
 from trainer.loop.loss import pair_loss
 from trainer.loop.milestones import Landmarks
 from trainer.loop.optimizer_step import NotFinite, Sums, every_rank
 from trainer.loop.progress import forward_seed
-from trainer.loop.setup import Ready
+from trainer.loop.session import Session
 from trainer.model.reward import rewards
+from trainer.request import Outcome
 
 MicroBatches = Sequence[Sequence[int]]
 SHOWN_IDS = 8
@@ -27,11 +26,11 @@ SHOWN_IDS = 8
 class Training:
     """One attempt's loop over what `setup.prepare` made ready."""
 
-    def __init__(self, ready: Ready) -> None:
-        self.ready = ready
-        self.config = ready.config
-        self.progress = ready.progress
-        self.landmarks = Landmarks(ready)
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.config = session.config
+        self.progress = session.progress
+        self.landmarks = Landmarks(session)
 
     def run(self) -> Outcome:
         """Train to the end, or to where the ranks agree to stop."""
@@ -46,31 +45,31 @@ class Training:
 
     def batches(self) -> Sequence[MicroBatches]:
         """This rank's micro batches of the epoch, by optimizer step."""
-        ready = self.ready
+        session = self.session
         return epoch_batches(
-            ready.train.pairs, self.config, self.progress.epoch, ready.world_size, ready.rank, self.config.seed
+            session.train.pairs, self.config, self.progress.epoch, session.world_size, session.rank, self.config.seed
         )
 
     def step(self, micro_batches: MicroBatches) -> bool:
         """One optimizer step; false when the ranks agree to stop before it."""
-        ready, progress, began = self.ready, self.progress, time.perf_counter()
-        everyone = every_rank([sum(map(len, micro_batches)), bool(ready.stop)], ready.device)
+        session, progress, began = self.session, self.progress, time.perf_counter()
+        everyone = every_rank([sum(map(len, micro_batches)), bool(session.stop)], session.device)
         if any(stop for _, stop in everyone):
             return False
         step_pairs = int(sum(pairs for pairs, _ in everyone))
-        ready.moment.step, ready.moment.epoch = progress.step + 1, self.landmarks.epochs
-        ready.stepper.model.train()
+        session.moment.step, session.moment.epoch = progress.step + 1, self.landmarks.epochs
+        session.stepper.model.train()
         rate = self.rate(progress.step + 1)
-        ready.stepper.begin(rate)
+        session.stepper.begin(rate)
         sums = Sums()
         for number, indices in enumerate(micro_batches):
             last = number == len(micro_batches) - 1
             if indices:
                 self.forward_backward(indices, number, step_pairs, sums, last)
-            elif ready.sharded:  # its forward is a collective, so a rank without pairs takes part with weight 0
+            elif session.sharded:  # its forward is a collective, so a rank without pairs takes part with weight 0
                 self.forward_backward([0], number, step_pairs, Sums(), last, weight=0.0)
         sums.settle()
-        total = sums.reduced(ready.device)
+        total = sums.reduced(session.device)
         norm = self.apply(total, sums, micro_batches)
         progress.stepped(total.loss, total.pairs, total.tokens)
         self.report_step(total, rate, norm, time.perf_counter() - began)
@@ -80,41 +79,41 @@ class Training:
         self, indices: Sequence[int], number: int, step_pairs: int, sums: Sums, last: bool, weight: float = 1.0
     ) -> None:
         """One micro batch; dropout's seed depends on where it stands, not on what ran before."""
-        ready, config = self.ready, self.config
-        micro_step = ready.micro_step + number
-        ready.heartbeat.beat(self.progress.step, micro_step)
-        torch.manual_seed(forward_seed(config.seed, ready.rank, micro_step))
-        pairs = [ready.train.pairs[index] for index in indices]
-        ready.moment.pair_ids = tuple(pair.id for pair in pairs)
-        batch = collate(pairs, ready.model.layout).to(ready.device)
-        with ready.accelerator.autocast():
-            chosen, rejected = rewards(ready.stepper.model, batch)
+        session, config = self.session, self.config
+        micro_step = session.micro_step + number
+        session.heartbeat.beat(self.progress.step, micro_step)
+        torch.manual_seed(forward_seed(config.seed, session.rank, micro_step))
+        pairs = [session.train.pairs[index] for index in indices]
+        session.moment.pair_ids = tuple(pair.id for pair in pairs)
+        batch = collate(pairs, session.model.layout).to(session.device)
+        with session.accelerator.autocast():
+            chosen, rejected = rewards(session.stepper.model, batch)
         losses = pair_loss(chosen, rejected, batch.margin, config)
-        ready.stepper.backward(losses.sum() * weight, step_pairs, last)
-        sums.add(ready.moment.pair_ids, losses.detach(), (chosen - rejected).detach(), batch.tokens)
+        session.stepper.backward(losses.sum() * weight, step_pairs, last)
+        sums.add(session.moment.pair_ids, losses.detach(), (chosen - rejected).detach(), batch.tokens)
 
     def rate(self, step: int) -> float:
         """The learning rate of an optimizer step, from 1."""
-        derived, config = self.ready.derived, self.config
+        derived, config = self.session.derived, self.config
         return schedule.learning_rate(
             step, derived.total_steps, derived.warmup_steps, config.lr_scheduler, config.learning_rate
         )
 
     def apply(self, total: Sums, mine: Sums, micro_batches: MicroBatches) -> float:
         """Update the weights; raises NotFinite, on every rank alike, with the pairs that did it."""
-        step, stepper = self.progress.step + 1, self.ready.stepper
+        step, stepper = self.progress.step + 1, self.session.stepper
         if not math.isfinite(total.loss):
             raise self.not_finite(f"the loss of step {step} is {total.loss}", mine.broken, None)
         norm = stepper.finish()
         if not math.isfinite(norm) and not stepper.overflow_only:
-            ids = [self.ready.train.pairs[index].id for batch in micro_batches for index in batch]
+            ids = [self.session.train.pairs[index].id for batch in micro_batches for index in batch]
             raise self.not_finite(f"the gradient norm of step {step} is {norm}", ids, norm)
         return norm
 
     def not_finite(self, what: str, ids: Sequence[str], norm: float | None) -> NotFinite:
         """The error with the pair ids of all ranks."""
         everyones = tuple(gather_ids(ids))
-        self.ready.moment.pair_ids, self.ready.moment.grad_norm = everyones, norm
+        self.session.moment.pair_ids, self.session.moment.grad_norm = everyones, norm
         shown = ", ".join(everyones[:SHOWN_IDS]) + (", …" if len(everyones) > SHOWN_IDS else "")
         return NotFinite(
             f"{what}; no weight was changed by it. Pairs: {shown}. Try a lower learning_rate, a smaller max_grad_norm, "
@@ -123,7 +122,7 @@ class Training:
 
     def report_step(self, total: Sums, rate: float, norm: float, seconds: float) -> None:
         """The step's event and line."""
-        progress, reporter = self.progress, self.ready.reporter
+        progress, reporter = self.progress, self.session.reporter
         metrics = {
             "loss": total.loss / total.pairs,
             "learning_rate": rate,
@@ -135,39 +134,39 @@ class Training:
         }
         reporter.say("step", progress.step, self.landmarks.epochs, metrics)
         reporter.line(
-            f"step {progress.step}/{self.ready.derived.total_steps} | loss={metrics['loss']:.4f} | lr={rate:.3e} | "
+            f"step {progress.step}/{self.session.derived.total_steps} | loss={metrics['loss']:.4f} | lr={rate:.3e} | "
             f"grad_norm={norm:.3f} | {metrics['pairs_per_s']:.1f} pairs/s"
         )
 
     def stopped(self) -> Outcome:
         """Save where the ranks agreed to stop."""
-        progress, reporter, signal = self.progress, self.ready.reporter, self.ready.stop.signal
+        progress, reporter, signal = self.progress, self.session.reporter, self.session.stop.signal
         reporter.say("stopping", progress.step, self.landmarks.epochs, signal=signal)
         reporter.line(f"asked to stop ({signal or 'on another rank'}); the checkpoint is of step {progress.step}")
         self.landmarks.save_unless_saved("stop")
-        return self.ended("stopped", f"asked to stop, at step {progress.step} of {self.ready.derived.total_steps}")
+        return self.ended("stopped", f"asked to stop, at step {progress.step} of {self.session.derived.total_steps}")
 
     def finished(self) -> Outcome:
         """Write model/, prove that it loads with equal scores, and say so. The other ranks have nothing left to do."""
-        if self.ready.rank != 0:
+        if self.session.rank != 0:
             return self.ended("finished", self.progress.done)
-        self.ready.beat("writing the model")
-        folder = checkpoint.write_model(self.ready)
-        difference = roundtrip.check(self.ready, folder)
-        self.ready.reporter.say(
+        self.session.beat("writing the model")
+        folder = checkpoint.write_model(self.session)
+        difference = round_trip.check(self.session, folder)
+        self.session.reporter.say(
             "round_trip", self.progress.step, self.landmarks.epochs, max_difference=difference, passed=True
         )
         return self.ended("finished", self.progress.done, round_trip=difference)
 
     def ended(self, outcome: str, reason: str, **facts: object) -> Outcome:
         """The last event; rank 0 then writes result.json."""
-        progress, epochs, reporter = self.progress, self.landmarks.epochs, self.ready.reporter
+        progress, epochs, reporter = self.progress, self.landmarks.epochs, self.session.reporter
         reporter.say("end", progress.step, epochs, outcome=outcome, reason=reason)
         reporter.line(f"{outcome}: {reason}")
         if reporter.main:
-            self.ready.beat("ending")
+            self.session.beat("ending")
         reporter.mirrors.close()
-        self.ready.accelerator.end_training()
+        self.session.accelerator.end_training()
         return Outcome(outcome, reason, {"step": progress.step, "epoch": epochs, **facts})
 
 

@@ -15,8 +15,7 @@ from transformers.utils import logging
 
 from trainer.config import TrainConfig
 from trainer.estimate import PROJECTIONS
-from trainer.model import fused_lora
-from trainer.model import fused_norm as norm
+from trainer.model import fused_lora, fused_norm
 
 
 def add_lora(classifier: PreTrainedModel, config: TrainConfig) -> PeftModel:
@@ -42,7 +41,7 @@ def fuse(model: PeftModel, config: TrainConfig, precision: str = "no") -> None:
     if config.fused_adapter:
         fused_lora.fuse(model, precision)
     if config.fused_norm:
-        norm.fuse(model)
+        fused_norm.fuse(model)
 
 
 def gathers_by_module() -> bool:
