@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from support import START, append_events, config, make_run_folder, make_runs, make_workspace, training
 
-from rmtui.records.curves import CurveWriter
-from rmtui.records.index import Index
-from rmtui.records.sqlite import open_database, write
+from rmtui.index.index import Index
+from rmtui.index.sqlite import open_database, write
+from rmtui.index.write_curves import CurveWriter
 from rmtui.workspace import Workspace
 from trainer.events import Event
 

@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from support import make_run_folder, make_workspace
 
+from rmtui.index import ingest, read_events, sqlite
+from rmtui.index.index import Index
 from rmtui.launch.ingester import PERIOD
-from rmtui.records import ingest, reading, sqlite
-from rmtui.records.index import Index
 from rmtui.workspace import open_workspace
 from trainer.events import EventWriter
 
@@ -58,7 +58,7 @@ def train(root, run, seconds, queue):
     """Write events at the rate; beside it ingest them and time each transaction."""
     ws, spans, logs = open_workspace(root), [], []
     timed = timed_write(spans)
-    ingest.write = reading.write = timed
+    ingest.write = read_events.write = timed
     end = threading.Event()
     beside = threading.Thread(target=supervise, args=(ws, run, end, logs))
     beside.start()
@@ -74,7 +74,7 @@ def train(root, run, seconds, queue):
 
 
 def supervise(ws, run, end, logs):
-    from rmtui.records.folder import RunFolder
+    from rmtui.runs.folder import RunFolder
 
     while not end.wait(PERIOD):
         ingest.catch_up(ws, RunFolder(run))

@@ -17,10 +17,10 @@ sys.path[:0] = [str(REPO / "tests")]
 
 import support  # noqa: E402  (the fixtures of the tests, which are no package)
 
-from rmtui.records import proc  # noqa: E402
-from rmtui.records.index import Index  # noqa: E402
-from rmtui.records.ingest import folder_times  # noqa: E402
-from rmtui.records.sqlite import Connection, open_database, write  # noqa: E402
+from rmtui.index.index import Index  # noqa: E402
+from rmtui.index.ingest import folder_times  # noqa: E402
+from rmtui.index.sqlite import Connection, open_database, write  # noqa: E402
+from rmtui.runs import proc  # noqa: E402
 from rmtui.workspace import Workspace, open_workspace  # noqa: E402
 from trainer.events import Event, encode  # noqa: E402
 

@@ -12,7 +12,7 @@ from textual.keys import format_key
 
 from rmtui.app.actions import PANES, of_pane
 from rmtui.cli import parser
-from rmtui.cli.verbs import Verb
+from rmtui.cli.verb import Verb
 from trainer.config import OPTIONS, Option, figure, range_text
 
 DOCS = Path(__file__).resolve().parent

@@ -16,11 +16,11 @@ from typing import Any
 
 import support
 
-from rmtui.demo import pairs as demo_pairs
+from rmtui.demo import make_pairs as demo_pairs
 from rmtui.operations.plan import plan
 from rmtui.operations.runs import init
-from rmtui.records import proc, tickets
-from rmtui.records.folder import RunFolder
+from rmtui.runs import proc, queue_tickets
+from rmtui.runs.folder import RunFolder
 from rmtui.workspace import Workspace, open_workspace
 from trainer.events import Event
 from trainer.pairs import Row, distinct_ids, fingerprint, read_rows
@@ -244,6 +244,6 @@ def _waiting(ws: Workspace, name: str, preset: str, number: int, kept: Kept) -> 
     for path in sorted((folder.path / "attempt-1").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     (folder.path / "attempt-1").rmdir()
-    ticket = tickets.add(ws.queue, folder.id, 1, tickets.Needs())
-    tickets.write(ws.queue, dataclasses.replace(ticket, t=created))
-    kept.hold(tickets.waiter_lock(ws.queue, folder.id))
+    ticket = queue_tickets.add(ws.queue, folder.id, 1, queue_tickets.Needs())
+    queue_tickets.write(ws.queue, dataclasses.replace(ticket, t=created))
+    kept.hold(queue_tickets.waiter_lock(ws.queue, folder.id))

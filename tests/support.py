@@ -11,7 +11,7 @@ from typing import Any
 
 import tomlkit
 
-from rmtui.records.folder import RunFolder
+from rmtui.runs.folder import RunFolder
 from rmtui.workspace import Workspace, create
 from trainer.events import Event, encode
 
@@ -206,7 +206,7 @@ def make_runs(ws: Workspace, count: int, epochs: int = 3, steps_per_epoch: int =
 
 def index_content(ws: Workspace) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of the index with names in place of its own numbers: two indexes over the same folders are equal."""
-    from rmtui.records.sqlite import open_database
+    from rmtui.index.sqlite import open_database
 
     connection = open_database(ws.database)
     try:

@@ -12,19 +12,19 @@ from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
 
-from rmtui.app import actions, keys, memory, themes
+from rmtui.app import actions, keys, remembered, themes
 from rmtui.app.background import BackgroundApp
 from rmtui.app.base import Base
 from rmtui.app.feed import ALIVE, ALIVE_SECONDS, IDLE_SECONDS, Failed, Feed, Reading, Synced
+from rmtui.app.jobs.jobs import Told
 from rmtui.app.widgets.glyphs import ASCII_CLASS
-from rmtui.app.works import Told
 from rmtui.errors import UserError
-from rmtui.records.facts import Run
+from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
-    from rmtui.app.importing import Imported
-    from rmtui.app.news import Devices
+    from rmtui.app.jobs.importing import Imported
+    from rmtui.app.notifications import Devices
 
 STYLES = ["app.tcss", "screens/home.tcss", "screens/empty.tcss"]  # a default screen loads none of its own
 RESUME_SECONDS = 0.2
@@ -53,7 +53,7 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
         super().__init__([*STYLES, "ascii.tcss"] if ascii_mode else STYLES)
         self.folder = folder
         self.animation_level = "none"
-        self.memory = memory.Memory()
+        self.memory = remembered.Memory()
         self.counts = Synced((), 0, 0, 0)
         self._workspace = workspace
         self._feed: Feed | None = None
@@ -75,7 +75,7 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
 
     def _remember(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self.memory = memory.recall(workspace.state_dir / "app.json")
+        self.memory = remembered.recall(workspace.state_dir / "app.json")
         self._feed = Feed(self, workspace)
         wanted = self.memory.theme or workspace.settings.theme
         self.theme = wanted if wanted in themes.NAMES else themes.NAMES[0]
@@ -93,7 +93,7 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
     @property
     def lang(self) -> str:
         """en or zh: what was chosen here, else the workspace's, else the locale's."""
-        from rmtui.guide.catalog import default_lang
+        from rmtui.i18n import default_lang
 
         return default_lang(self.memory.lang or self.ws.settings.lang)
 
@@ -152,7 +152,7 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
     def remember(self) -> None:
         """Write down selection, filter, sort and theme."""
         if self._workspace is not None:
-            memory.store(self.memory, self._workspace.state_dir / "app.json")
+            remembered.store(self.memory, self._workspace.state_dir / "app.json")
 
     def on_unmount(self) -> None:
         self.remember()
@@ -189,15 +189,15 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
 
     def _tell_news(self) -> None:
         """A toast for each run that ended, the bell where the workspace wants it; devices are counted anew."""
-        from rmtui.app import news
+        from rmtui.app import notifications
 
         index = self.feed.index
         before, self._alive = self._alive, {run.id: run for run in index.runs(ALIVE)}
-        for item in news.endings(index, before, self._alive):
+        for item in notifications.endings(index, before, self._alive):
             self.notify(item.words, severity=item.severity, timeout=10, markup=False)
             if self.ws.settings.bell:
                 self.bell()
-        self.feed.ask(self, "devices", news.devices, group="devices-free")
+        self.feed.ask(self, "devices", notifications.devices, group="devices-free")
 
     def on_devices(self, message: Devices) -> None:
         self.devices = message.words
@@ -270,7 +270,7 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
         self.push_screen(Ask(question, "", "logs/training/rm"), self._import)
 
     def _import(self, path: str | None) -> None:
-        from rmtui.app.importing import import_paths
+        from rmtui.app.jobs.importing import import_paths
 
         if path and self._workspace is not None:
             tell = partial(Told, "importing")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from textual.worker import Worker
 
 from rmtui.app.base import Base
-from rmtui.app.terminal import ShadowScreen
-from rmtui.app.works import Told, Works
+from rmtui.app.jobs.jobs import Told, Works
+from rmtui.app.terminal.output import ShadowScreen
 
 
 class BackgroundApp(ShadowScreen, inherit_bindings=False):

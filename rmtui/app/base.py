@@ -11,7 +11,7 @@ from textual.screen import Screen
 
 from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.feed import Failed, Feed, Job
-from rmtui.app.memory import Memory
+from rmtui.app.remembered import Memory
 from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
 from rmtui.workspace import Workspace

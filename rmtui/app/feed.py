@@ -18,8 +18,8 @@ from textual.timer import Timer
 from textual.worker import Worker, get_current_worker
 
 from rmtui.errors import UserError
-from rmtui.records.facts import Landmarks
-from rmtui.records.index import Index
+from rmtui.index.index import Index
+from rmtui.runs.model import Landmarks
 from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from textual import on
 from rmtui.app.filterline import FilterLine
 from rmtui.app.rows import IndexRows
 from rmtui.app.runactions import RunActions
-from rmtui.app.widgets.run_table import RunTable
+from rmtui.app.widgets.table.run_table import RunTable
 from rmtui.errors import UserError
-from rmtui.records.listing import SORT_COLUMNS
+from rmtui.index.listing import SORT_COLUMNS
 
 NO_MATCH = "no run matches; escape takes the filter away"
 WAYS = """\

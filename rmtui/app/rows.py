@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rmtui.records.facts import Run
-from rmtui.records.index import Index
+from rmtui.index.index import Index
+from rmtui.runs.model import Run
 
 
 @dataclass(frozen=True, slots=True)

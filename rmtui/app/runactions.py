@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
+from rmtui.app.jobs.jobs import Told
 from rmtui.app.runchanges import Done, RunChanges
-from rmtui.app.works import Told
-from rmtui.records.facts import Run, State
+from rmtui.runs.model import Run, State
 from rmtui.workspace import Workspace
 
 
@@ -123,7 +123,7 @@ class RunActions(RunChanges):
         if run is not None:
 
             def job() -> Done:
-                from rmtui.app.scoring import score_now
+                from rmtui.app.jobs.score import score_now
 
                 return Done(score_now(self.ws, run, tell), name)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from textual.message import Message
 
 from rmtui.app.base import Base
-from rmtui.app.works import still_wanted
-from rmtui.records.facts import Run
+from rmtui.app.jobs.jobs import still_wanted
+from rmtui.runs.model import Run
 
 
 @dataclass

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rmtui.errors import UserError
-from rmtui.records import waiting
+from rmtui.runs import lock_notice
 from rmtui.workspace import SETTINGS_FILE, Workspace, open_workspace
 
 
@@ -25,7 +25,7 @@ def start(workspace: str | None, run_id: str = "") -> int:
     found = find_workspace(folder)
     from rmtui.app.app import RmtuiApp
 
-    waiting.listen(None)
+    lock_notice.listen(None)
     app = RmtuiApp(found, folder, ascii_only(os.environ) or (found is not None and found.settings.ascii))
     app.awaited = run_id
     app.run()

@@ -10,15 +10,15 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from rmtui import __version__
-from rmtui.cli import saying
+from rmtui.cli import messages
 from rmtui.cli.streams import neutral, neutral_output
 from rmtui.errors import UserError
-from rmtui.records import waiting
+from rmtui.runs import lock_notice
 
 if TYPE_CHECKING:
     import argparse
 
-    from rmtui.cli.verbs import Verb
+    from rmtui.cli.verb import Verb
 
 FAMILIES = ("launching", "runs", "reading", "data", "exchange")
 
@@ -63,7 +63,7 @@ def _run(argv: Sequence[str]) -> int:
     if args.verb is None:
         return _app(args.workspace)
     verb: Verb = args.run_verb
-    waiting.listen(saying.wait)
+    lock_notice.listen(messages.wait)
     with neutral_output():
         code = verb.run(args)
     sys.stdout.flush()

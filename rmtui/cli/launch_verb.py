@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from rmtui.cli.saying import ended_code, run_document, say
-from rmtui.cli.verbs import add_json, print_json, workspace_folder
+from rmtui.cli.messages import ended_code, run_document, say
+from rmtui.cli.verb import add_json, print_json, workspace_folder
 
 if TYPE_CHECKING:
     from rmtui.operations.estimates import PastTime
@@ -105,8 +105,8 @@ def _seeds(text: str) -> list[str]:
 
 
 def _show_plans(ws: Workspace, plans: list[Plan], as_json: bool) -> int:
+    from rmtui.index.index import Index
     from rmtui.operations.estimates import past_time
-    from rmtui.records.index import Index
 
     index = Index.open_reading(ws)
     index.sync()
@@ -154,7 +154,7 @@ def _print_plan(plan: Plan, time: PastTime | None) -> None:
 
 def _estimates(plan: Plan, time: PastTime | None) -> Iterator[str]:
     """Sizes and time, as far as they can be told."""
-    from rmtui.cli.listing import age
+    from rmtui.cli.run_listing import age
 
     if (sizes := plan.sizes) is not None:
         share = f"{100 * sizes.trainable / sizes.parameters:.3g} %"

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rmtui.guide import figures, rates
+from rmtui.guide import published_figures, rates
 from rmtui.guide.expectations import is_guides_own
+from rmtui.guide.model import Advice, Reading, Subject
 from rmtui.guide.path import Standing
-from rmtui.guide.subject import Advice, Reading, Subject
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 
 OVERFITTING = ("overfitting_turn", "overfitting_turn_alone", "overfitting_gap")
@@ -34,7 +34,7 @@ class Situation:
         return tuple(item for item in ids if item in self.readings)
 
     def expected(
-        self, ranges: Mapping[str, figures.Range], start: Mapping[str, float] = figures.AFTER_LOSSES
+        self, ranges: Mapping[str, published_figures.Range], start: Mapping[str, float] = published_figures.AFTER_LOSSES
     ) -> dict[str, list[float]]:
         """The guide's ranges, stated from `start`; on another base or data, in proportion to this run's last losses."""
         if is_guides_own(self.subject, self.limits):
@@ -48,7 +48,7 @@ class Situation:
 
     def fourth_epoch(self) -> dict[str, list[float]]:
         """What the ideal path's fourth epoch is expected to add to its third."""
-        third, fourth = figures.IDEAL[2], figures.IDEAL[3]
+        third, fourth = published_figures.IDEAL[2], published_figures.IDEAL[3]
         half = self.limits.band_loss
         ranges = {
             "train_loss": (round(fourth.train_loss - half, 4), round(fourth.train_loss + half, 4)),
@@ -122,13 +122,13 @@ def against_overfitting(case: Situation) -> Iterator[Advice]:
 def _less_overfitting(case: Situation, because: tuple[str, ...], likely: bool) -> Iterator[Advice]:
     dropout, rank = case.subject.value("lora.dropout"), case.subject.value("lora.r")
     about: dict[str, Any] = {"likely": likely}
-    if dropout is None or dropout < figures.HIGHER_DROPOUT:
-        wanted = {"lora.dropout": figures.HIGHER_DROPOUT}
+    if dropout is None or dropout < published_figures.HIGHER_DROPOUT:
+        wanted = {"lora.dropout": published_figures.HIGHER_DROPOUT}
         yield Advice("more_dropout" if likely else "overfitting_unlikely", wanted, because=because, figures=about)
-    if likely and isinstance(rank, int) and rank > figures.LOWER_RANK:
+    if likely and isinstance(rank, int) and rank > published_figures.LOWER_RANK:
         alpha = case.subject.value("lora.alpha")
-        about |= {"alpha": alpha, "r": rank, "scale": alpha / figures.LOWER_RANK if alpha else None}
-        yield Advice("lower_rank", {"lora.r": figures.LOWER_RANK}, because=because, figures=about)
+        about |= {"alpha": alpha, "r": rank, "scale": alpha / published_figures.LOWER_RANK if alpha else None}
+        yield Advice("lower_rank", {"lora.r": published_figures.LOWER_RANK}, because=because, figures=about)
 
 
 def good_enough(case: Situation) -> Iterator[Advice]:
@@ -142,8 +142,10 @@ def after_a(case: Situation) -> Iterator[Advice]:
     if case.at.enough is False and case.at.former_rate is None and case.at.preset_a:
         rate = rates.former(case.at.preset_a, case.limits)
         if not rates.on_scale(rates.current(case.at.preset_a), case.limits):
-            rate = rates.tidy((rates.current(case.at.preset_a) or 0) * figures.FORMER_RATE / figures.RAISED_RATE)
-        wanted = {"learning_rate": rate, "num_epochs": figures.FORMER_RATE_EPOCHS}
+            rate = rates.tidy(
+                (rates.current(case.at.preset_a) or 0) * published_figures.FORMER_RATE / published_figures.RAISED_RATE
+            )
+        wanted = {"learning_rate": rate, "num_epochs": published_figures.FORMER_RATE_EPOCHS}
         if changes := _changed(case.subject, wanted):
             about = {"run": case.at.preset_a.run.name}
             yield Advice("b_rate", changes, because=case.has("val_acc_is"), figures=about)
@@ -153,11 +155,14 @@ def back_to_former_rate(case: Situation) -> Iterator[Advice]:
     """Step 3, val_acc did not rise: back to 2e-5 with 3 epochs, or check the data."""
     if case.at.rose is not False:
         return
-    wanted = {"learning_rate": rates.former(case.subject, case.limits), "num_epochs": figures.FORMER_RATE_EPOCHS}
+    wanted = {
+        "learning_rate": rates.former(case.subject, case.limits),
+        "num_epochs": published_figures.FORMER_RATE_EPOCHS,
+    }
     because = case.has("val_acc_fell", "val_acc_flat", "val_acc_unproven", "val_acc_not_climbing")
     changes = _changed(case.subject, wanted)
     if changes and not case.has(*BROKEN):
-        yield Advice("rate_back", changes, case.expected(figures.HIGHER_RATE), because)
+        yield Advice("rate_back", changes, case.expected(published_figures.HIGHER_RATE), because)
     yield Advice("check_data", because=because, action="check")
 
 
@@ -166,10 +171,12 @@ def try_a(case: Situation) -> Iterator[Advice]:
     if case.at.preset_a is not None or case.has("stuck_at_ln2", *OVERFITTING, *BROKEN):
         return
     rate = rates.current(case.subject)
-    up = figures.RAISED_RATE if rates.on_scale(rate, case.limits) else rates.raised(case.subject, case.limits)
-    if changes := _changed(case.subject, {"num_epochs": figures.CONSERVATIVE["num_epochs"], "learning_rate": up}):
-        longer = len(case.subject.run.epochs) > figures.CONSERVATIVE["num_epochs"]
-        yield Advice("preset_a", changes, {} if longer else case.expected(figures.PRESET_A), _learning(case))
+    up = published_figures.RAISED_RATE if rates.on_scale(rate, case.limits) else rates.raised(case.subject, case.limits)
+    if changes := _changed(
+        case.subject, {"num_epochs": published_figures.CONSERVATIVE["num_epochs"], "learning_rate": up}
+    ):
+        longer = len(case.subject.run.epochs) > published_figures.CONSERVATIVE["num_epochs"]
+        yield Advice("preset_a", changes, {} if longer else case.expected(published_figures.PRESET_A), _learning(case))
 
 
 def more_epochs(case: Situation) -> Iterator[Advice]:
@@ -177,10 +184,10 @@ def more_epochs(case: Situation) -> Iterator[Advice]:
     if case.has("stuck_at_ln2", *OVERFITTING, *BROKEN) or case.at.rose is False:
         return
     epochs = case.subject.value("num_epochs") or case.subject.run.num_epochs or len(case.subject.run.epochs)
-    target = next((count for count in figures.MORE_EPOCHS_TO if count > epochs), None)
+    target = next((count for count in published_figures.MORE_EPOCHS_TO if count > epochs), None)
     if target:
-        first = epochs < figures.MORE_EPOCHS_TO[0]
-        expected = case.expected(figures.MORE_EPOCHS) if first else case.fourth_epoch()
+        first = epochs < published_figures.MORE_EPOCHS_TO[0]
+        expected = case.expected(published_figures.MORE_EPOCHS) if first else case.fourth_epoch()
         yield Advice("more_epochs", {"num_epochs": target}, expected, _learning(case))
     elif len(still := case.has("train_loss_fell", "val_loss_fell")) == 2 and not case.has("val_loss_turned"):
         yield Advice("one_more_epoch", {"num_epochs": epochs + 1}, because=still, own=True)
@@ -191,22 +198,24 @@ def higher_rate(case: Situation) -> Iterator[Advice]:
     if case.has("stuck_at_ln2", *OVERFITTING, *BROKEN):
         return
     if up := rates.raised(case.subject, case.limits):
-        yield Advice("higher_rate", {"learning_rate": up}, case.expected(figures.HIGHER_RATE), _learning(case))
+        yield Advice(
+            "higher_rate", {"learning_rate": up}, case.expected(published_figures.HIGHER_RATE), _learning(case)
+        )
 
 
 def schedule(case: Situation) -> Iterator[Advice]:
     """Advice 3: a warm-up of 20–30 % when the rate is high, or cosine with warm-up; own: a shorter one when late."""
     ratio, shape = case.subject.value("warmup_ratio"), case.subject.value("lr_scheduler")
     if because := case.has("late_warmup"):
-        yield Advice("shorter_warmup", {"warmup_ratio": figures.WARMUP}, because=because, own=True)
+        yield Advice("shorter_warmup", {"warmup_ratio": published_figures.WARMUP}, because=because, own=True)
         return
     because = case.has("val_loss_rose_little", "val_loss_rose", "val_loss_flat")
     if not because or case.has("stuck_at_ln2", *BROKEN):
         return
     rate = rates.current(case.subject)
-    high = rate is not None and rate >= figures.FORMER_RATE and rates.on_scale(rate, case.limits)
-    if high and (ratio is None or ratio < figures.LONGER_WARMUP[0]):
-        yield Advice("longer_warmup", {"warmup_ratio": figures.LONGER_WARMUP[0]}, because=because)
+    high = rate is not None and rate >= published_figures.FORMER_RATE and rates.on_scale(rate, case.limits)
+    if high and (ratio is None or ratio < published_figures.LONGER_WARMUP[0]):
+        yield Advice("longer_warmup", {"warmup_ratio": published_figures.LONGER_WARMUP[0]}, because=because)
     if shape != "cosine":
         yield Advice("cosine", {"lr_scheduler": "cosine"}, because=because)
 

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from rmtui.guide import verdict
-from rmtui.guide.catalog import metric_text, say, text
-from rmtui.guide.figures import METRICS, better
+from rmtui.guide import paired_test as verdict
+from rmtui.guide.model import Change, Reading, Subject, common_epoch, figure
+from rmtui.guide.paired_test import Rewards
+from rmtui.guide.published_figures import METRICS, better
 from rmtui.guide.readings import read
-from rmtui.guide.statistics import wilson
-from rmtui.guide.subject import Change, Reading, Subject, common_epoch, figure
+from rmtui.guide.sentences import text
 from rmtui.guide.thresholds import DEFAULT, Thresholds
-from rmtui.guide.verdict import Rewards
-from rmtui.records.facts import Run
+from rmtui.i18n import metric_text, say
+from rmtui.runs.model import Run
+from rmtui.statistics import wilson
 from trainer.config import flatten
 
 MOST = 6

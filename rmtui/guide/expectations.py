@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rmtui.guide.figures import AFTER, BEFORE, IDEAL, METRICS, PRESET_A, RATE_RAISED, Point, Range, better
-from rmtui.guide.subject import Subject, figure
+from rmtui.guide.model import Subject, figure
+from rmtui.guide.published_figures import AFTER, BEFORE, IDEAL, METRICS, PRESET_A, RATE_RAISED, Point, Range, better
 from rmtui.guide.thresholds import DEFAULT, Thresholds
-from rmtui.records.facts import State
+from rmtui.runs.model import State
 
 
 @dataclass(frozen=True, slots=True)

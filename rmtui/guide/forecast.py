@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from rmtui.guide.statistics import Interval, fit_line, t_quantile
-from rmtui.guide.subject import Subject
+from rmtui.guide.model import Subject
 from rmtui.guide.thresholds import DEFAULT, Thresholds
+from rmtui.statistics import Interval, fit_line, t_quantile
 
 METRICS = ("val_loss", "val_acc")
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from rmtui.guide.statistics import Interval, quantile, wilson
+from rmtui.guide.paired_test import Rewards, right
 from rmtui.guide.thresholds import DEFAULT, Thresholds
-from rmtui.guide.verdict import Rewards, right
+from rmtui.statistics import Interval, quantile, wilson
 
 _WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+|\s+|[^\w\s]")
 """Words, runs of blanks, signs; Chinese, Japanese and Korean characters one by one."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rmtui.guide.expectations import expectation, good_enough
-from rmtui.guide.figures import CONSERVATIVE, FORMER_RATE, FORMER_RATE_EPOCHS, RAISED_RATE
+from rmtui.guide.model import Subject, changes
+from rmtui.guide.paired_test import Turned
+from rmtui.guide.published_figures import CONSERVATIVE, FORMER_RATE, FORMER_RATE_EPOCHS, RAISED_RATE
 from rmtui.guide.readings import read
-from rmtui.guide.subject import Subject, changes
 from rmtui.guide.thresholds import DEFAULT, Thresholds
-from rmtui.guide.verdict import Turned
 
 DONE, HERE, AHEAD, SKIPPED = "done", "here", "ahead", "skipped"
 

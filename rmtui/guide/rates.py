@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from rmtui.guide.figures import FORMER_RATE, RAISED_RATE
-from rmtui.guide.subject import Subject
+from rmtui.guide.model import Subject
+from rmtui.guide.published_figures import FORMER_RATE, RAISED_RATE
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 
 

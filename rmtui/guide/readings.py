@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from rmtui.guide import rules_losses, rules_training
+from rmtui.guide.model import SEVERITIES, Reading, Subject
+from rmtui.guide.paired_test import Turned
 from rmtui.guide.rules_losses import Case
-from rmtui.guide.subject import SEVERITIES, Reading, Subject
 from rmtui.guide.thresholds import DEFAULT, Thresholds
-from rmtui.guide.verdict import Turned
 
 RULES = (*rules_training.RULES, *rules_losses.RULES)
 _OWN = 8

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from rmtui.guide.statistics import LN2, wilson
-from rmtui.guide.subject import Change, Reading, Subject, changes, common_epoch
+from rmtui.guide.model import Change, Reading, Subject, changes, common_epoch
+from rmtui.guide.paired_test import Turned
 from rmtui.guide.thresholds import Thresholds
-from rmtui.guide.verdict import Turned
+from rmtui.statistics import LN2, wilson
 
 
 @dataclass(frozen=True, slots=True)

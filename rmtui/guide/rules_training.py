@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from rmtui.guide.model import Change, Reading, Subject, changes
 from rmtui.guide.rules_losses import Case, come_apart, with_interval
-from rmtui.guide.statistics import LN2
-from rmtui.guide.subject import Change, Reading, Subject, changes
+from rmtui.statistics import LN2
 
 
 def stuck_at_ln2(case: Case) -> Iterator[Reading]:

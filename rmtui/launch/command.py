@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import trainer
-from rmtui.records.proc import SLOTS, TAG
-from rmtui.records.state import GRACE
+from rmtui.runs.proc import SLOTS, TAG
+from rmtui.runs.state import GRACE
 
 PLAIN_CONFIG = Path(__file__).with_name("accelerate.yaml")
 TRAINER = ("-m", "trainer")

@@ -9,9 +9,9 @@ import os
 import subprocess
 import sys
 
-from rmtui.records import proc
-from rmtui.records.facts import State, Status
-from rmtui.records.folder import RunFolder
+from rmtui.runs import proc
+from rmtui.runs.folder import RunFolder
+from rmtui.runs.model import State, Status
 from rmtui.workspace import Workspace
 
 

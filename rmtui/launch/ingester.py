@@ -6,7 +6,7 @@ import sys
 import threading
 
 from rmtui.errors import UserError
-from rmtui.records.folder import RunFolder
+from rmtui.runs.folder import RunFolder
 from rmtui.workspace import Workspace
 
 PERIOD = 2.0
@@ -35,7 +35,7 @@ class Ingester:
         self._round()
 
     def _round(self) -> None:
-        from rmtui.records import ingest
+        from rmtui.index import ingest
 
         try:
             ingest.catch_up(self._ws, self._run)

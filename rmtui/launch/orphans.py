@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from rmtui.records import proc, state
-from rmtui.records.folder import RunFolder
-from rmtui.records.proc import Tagged
+from rmtui.runs import proc, state
+from rmtui.runs.folder import RunFolder
+from rmtui.runs.proc import Tagged
 from rmtui.workspace import Workspace
 
 PATIENCE = 5.0

@@ -10,8 +10,8 @@ import signal
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rmtui.records import proc
-from rmtui.records.proc import Tagged
+from rmtui.runs import proc
+from rmtui.runs.proc import Tagged
 
 
 def is_launcher(process: Tagged) -> bool:

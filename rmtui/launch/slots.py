@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rmtui.launch.machine import Gpu, gpus
-from rmtui.records import proc, tickets
-from rmtui.records.tickets import Needs, Ticket
+from rmtui.launch.gpus import Gpu, gpus
+from rmtui.runs import proc, queue_tickets
+from rmtui.runs.queue_tickets import Needs, Ticket
 from rmtui.workspace import Workspace
 
 
@@ -124,10 +124,10 @@ def candidates(ws: Workspace, needs: Needs, look: Callable[[], list[Gpu]] = gpus
 def take_turn(ws: Workspace, mine: Ticket, look: Callable[[], list[Gpu]] = gpus) -> Taken | None:
     """Take devices for a ticket if nobody before it in the line waits for the same ones. Call it holding the turn."""
     reserved: list[str] = []
-    for ticket in tickets.tickets(ws.queue):
+    for ticket in queue_tickets.tickets(ws.queue):
         if ticket.run == mine.run:
             return take(ws, mine.needs, reserved, look)
-        if ticket.needs.kind == mine.needs.kind and tickets.attended(ws.queue, ticket):
+        if ticket.needs.kind == mine.needs.kind and queue_tickets.attended(ws.queue, ticket):
             if not ticket.needs.names:
                 return None
             reserved += [slot.name for slot in candidates(ws, ticket.needs, look)]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import rmtui
-from rmtui.records import proc, tickets
-from rmtui.records.folder import RunFolder
+from rmtui.runs import proc, queue_tickets
+from rmtui.runs.folder import RunFolder
 from rmtui.workspace import Workspace
 
 
@@ -20,7 +20,7 @@ def wait_in_line(ws: Workspace, run: RunFolder, attempt: int) -> bool:
 
     The lock is taken here and handed on, so that the ticket is never seen without its holder.
     """
-    fd = os.open(tickets.waiter_lock(ws.queue, run.id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(queue_tickets.waiter_lock(ws.queue, run.id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _detach(run, ["wait", str(run.path), str(attempt), str(fd)], [fd])

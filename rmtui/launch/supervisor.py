@@ -18,15 +18,15 @@ from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.launch import hooks, slots
+from rmtui.launch.attempt_watch import Watch
 from rmtui.launch.command import Command, command, full_environment, job_of, threads
 from rmtui.launch.ingester import Ingester
 from rmtui.launch.verdict import Observed, Verdict, judge, oom_kills
 from rmtui.launch.waker import Waker
-from rmtui.launch.watch import Watch
-from rmtui.records import proc, state, tickets
-from rmtui.records.facts import State
-from rmtui.records.files import lock_held, write_json
-from rmtui.records.folder import AttemptFolder, RunFolder
+from rmtui.runs import proc, queue_tickets, state
+from rmtui.runs.files import lock_held, write_json
+from rmtui.runs.folder import AttemptFolder, RunFolder
+from rmtui.runs.model import State
 from rmtui.workspace import Workspace, open_workspace
 
 PATIENCE = 10.0
@@ -67,7 +67,7 @@ def _say(text: str) -> None:
 
 def _wait_and_supervise(ws: Workspace, run: RunFolder, n: int, lock: int, waker: Waker) -> None:
     os.set_inheritable(lock, False)
-    while (ticket := tickets.read(ws.queue, run.id)) is not None and ticket.attempt == n:
+    while (ticket := queue_tickets.read(ws.queue, run.id)) is not None and ticket.attempt == n:
         try:
             started = _try_turn(ws, run, ticket)
         except FileExistsError as error:
@@ -83,20 +83,22 @@ def _wait_and_supervise(ws: Workspace, run: RunFolder, n: int, lock: int, waker:
         if waker.terminated:
             return
         waker.wait(0.5 if _first(ws, ticket) else 2.0)
-    with tickets.turn(ws.queue):
-        if tickets.read(ws.queue, run.id) is None:
-            tickets.waiter_lock(ws.queue, run.id).unlink(missing_ok=True)
+    with queue_tickets.turn(ws.queue):
+        if queue_tickets.read(ws.queue, run.id) is None:
+            queue_tickets.waiter_lock(ws.queue, run.id).unlink(missing_ok=True)
 
 
-def _first(ws: Workspace, ticket: tickets.Ticket) -> bool:
-    line = tickets.tickets(ws.queue)
+def _first(ws: Workspace, ticket: queue_tickets.Ticket) -> bool:
+    line = queue_tickets.tickets(ws.queue)
     return bool(line) and line[0].run == ticket.run
 
 
-def _try_turn(ws: Workspace, run: RunFolder, ticket: tickets.Ticket) -> tuple[AttemptFolder, int, slots.Taken] | None:
+def _try_turn(
+    ws: Workspace, run: RunFolder, ticket: queue_tickets.Ticket
+) -> tuple[AttemptFolder, int, slots.Taken] | None:
     """Devices and the attempt's folder, in one moment in which nobody else takes any; None: not yet."""
-    with tickets.turn(ws.queue):
-        if tickets.read(ws.queue, run.id) != ticket:
+    with queue_tickets.turn(ws.queue):
+        if queue_tickets.read(ws.queue, run.id) != ticket:
             return None
         taken = slots.take_turn(ws, ticket)
         if taken is None:
@@ -107,15 +109,15 @@ def _try_turn(ws: Workspace, run: RunFolder, ticket: tickets.Ticket) -> tuple[At
             taken.release()
             raise
         with contextlib.suppress(OSError):  # a ticket whose attempt exists is spent, removed or not
-            tickets.remove(ws.queue, run.id)
-            tickets.waiter_lock(ws.queue, run.id).unlink(missing_ok=True)
+            queue_tickets.remove(ws.queue, run.id)
+            queue_tickets.waiter_lock(ws.queue, run.id).unlink(missing_ok=True)
         return attempt, lock, taken
 
 
 def _supervise(
     ws: Workspace,
     run: RunFolder,
-    ticket: tickets.Ticket,
+    ticket: queue_tickets.Ticket,
     attempt: AttemptFolder,
     lock: int,
     taken: slots.Taken,
@@ -138,7 +140,7 @@ def _supervise(
 
 
 def _start(
-    run: RunFolder, attempt: AttemptFolder, ticket: tickets.Ticket, taken: slots.Taken
+    run: RunFolder, attempt: AttemptFolder, ticket: queue_tickets.Ticket, taken: slots.Taken
 ) -> tuple[dict[str, Any], int]:
     """Write launch.json, then start the training from the attempt's folder; returns launch.json and the child's pid."""
     spec = run.spec()

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rmtui.records.facts import State
-from rmtui.records.folder import AttemptFolder, RunFolder
+from rmtui.runs.folder import AttemptFolder, RunFolder
+from rmtui.runs.model import State
 
 _TORCHELASTIC = re.compile(rb"failed \(exitcode: (-?\d+)\) local_rank: (\d+) \(pid: (\d+)\)")
 _CLOSING = re.compile(rb"Sending process \d+ closing signal")

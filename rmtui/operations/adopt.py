@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rmtui.launch import spawn
-from rmtui.records import proc, state
-from rmtui.records.folder import RunFolder
+from rmtui.runs import proc, state
+from rmtui.runs.folder import RunFolder
 from rmtui.workspace import Workspace
 
 

@@ -8,16 +8,17 @@ from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.guide import advice, expectations, forecast, path, readings
-from rmtui.guide.catalog import bound_text, metric_text, reason, say, text, titled
 from rmtui.guide.comparison import reading_document
 from rmtui.guide.expectations import Judgement
 from rmtui.guide.forecast import Forecast, Record
-from rmtui.guide.subject import Advice, Reading, Subject
+from rmtui.guide.model import Advice, Reading, Subject
+from rmtui.guide.sentences import reason, text, titled
 from rmtui.guide.thresholds import Thresholds
-from rmtui.operations import forecasts, silence, subjects
+from rmtui.i18n import bound_text, metric_text, say
+from rmtui.index.index import Index
+from rmtui.operations import forecasts, load_subjects, mute
 from rmtui.presets import find
-from rmtui.records.facts import Run
-from rmtui.records.index import Index
+from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 
 COMPARABLE = 20
@@ -37,16 +38,16 @@ def advise(ws: Workspace, ref: str, lang: str = "en", against: str | None = None
 
 def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | None = None) -> dict[str, Any]:
     """The same out of an index that is up to date: the files are not looked at anew."""
-    limits = subjects.limits(ws)
-    family = subjects.siblings(index, run)
-    other = against or subjects.run_before(run, family)
-    subject = subjects.subject(index, run)
-    before = subjects.subject(index, other) if other else None
+    limits = load_subjects.limits(ws)
+    family = load_subjects.siblings(index, run)
+    other = against or load_subjects.run_before(run, family)
+    subject = load_subjects.subject(index, run)
+    before = load_subjects.subject(index, other) if other else None
     others = [Subject(item) for item in family if item.id != run.id]
     told = {item.run.id for item in others if forecasts.any_said(item.run.folder)}
     past = _past(index, subject, others, told, limits)
-    quiet = silence.silenced(ws, run.id)
-    tested = subjects.paired(run, other, limits)
+    quiet = mute.silenced(ws, run.id)
+    tested = load_subjects.paired(run, other, limits)
     said = readings.read(subject, before, limits, {row["id"] for row in quiet}, tested)
     at = path.stand(subject, [*past, subject], before, limits, tested)
     steps = advice.advise(at, said, limits, {row["id"] for row in quiet})
@@ -68,7 +69,7 @@ def _past(
     """The other runs; with evaluations between epochs where a forecast, or its record, rests on them."""
     alike = [] if subject.run.state.final else [item for item in others if forecast.comparable(subject, item, limits)]
     deep = {item.run.id for item in alike[-COMPARABLE:]}.union(told)
-    return [subjects.subject(index, item.run) if item.run.id in deep else item for item in others]
+    return [load_subjects.subject(index, item.run) if item.run.id in deep else item for item in others]
 
 
 def _advice(item: Advice, subject: Subject, said: Sequence[Reading], lang: str) -> dict[str, Any]:

@@ -9,18 +9,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rmtui.datacheck import fix as fixing
+from rmtui.datacheck import report as words
+from rmtui.datacheck.kinds import KINDS
+from rmtui.datacheck.kinds import found as finding_of
+from rmtui.datacheck.model import Cancelled, FileReport, Finding, Report
+from rmtui.datacheck.near_duplicates import near
+from rmtui.datacheck.report import Summary
+from rmtui.datacheck.scan import scan
+from rmtui.datacheck.token_lengths import Tokens
 from rmtui.errors import UserError
-from rmtui.guide.datacheck import fix as fixing
-from rmtui.guide.datacheck import words
-from rmtui.guide.datacheck.facts import Cancelled, FileReport, Finding, Report
-from rmtui.guide.datacheck.kinds import KINDS
-from rmtui.guide.datacheck.kinds import found as finding_of
-from rmtui.guide.datacheck.near import near
-from rmtui.guide.datacheck.scan import scan
-from rmtui.guide.datacheck.tokens import Tokens
-from rmtui.guide.datacheck.words import Summary
-from rmtui.operations import checked
-from rmtui.operations.checked import Question
+from rmtui.operations import check_cache
+from rmtui.operations.check_cache import Question
 
 Progress = Callable[[str, float], None]
 """Called with the name of the pass and the share done, 0–1."""
@@ -158,18 +158,18 @@ def before_launch(
     """
     counted = model if model and (model / "tokenizer.json").is_file() else None
     question = Question((train,) if train == val else (train, val), counted, max_length)
-    return list(_before_launch(question, tuple(map(tuple, checked.times_of(question))), store))
+    return list(_before_launch(question, tuple(map(tuple, check_cache.times_of(question))), store))
 
 
 @functools.lru_cache(maxsize=16)
 def _before_launch(question: Question, _times: tuple[tuple[int, ...], ...], store: Path | None) -> tuple[Summary, ...]:
-    known = checked.recall(store, question)
+    known = check_cache.recall(store, question)
     if known is None:
-        times = checked.times_of(question)
+        times = check_cache.times_of(question)
         report = check(question.files, model=question.model, max_length=question.max_length, look_for_near=False)
         known = [one for file in report.files for one in words.summaries(file)]
         if len(question.files) == 1:
             same = finding_of(None, "validation_is_training", "validation_is_training_file")
             known.append(Summary(question.files[0], same, 1))
-        checked.remember(store, question, times, known)
+        check_cache.remember(store, question, times, known)
     return tuple(sorted(known, key=lambda one: -KINDS[one.kind].harm))

@@ -9,10 +9,10 @@ from typing import Any
 from rmtui.errors import UserError
 from rmtui.guide import comparison
 from rmtui.guide.comparison import MOST, Entry
-from rmtui.guide.subject import Subject, common_epoch
-from rmtui.operations import subjects
-from rmtui.records.facts import Run
-from rmtui.records.index import Index
+from rmtui.guide.model import Subject, common_epoch
+from rmtui.index.index import Index
+from rmtui.operations import load_subjects
+from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 
 
@@ -32,17 +32,19 @@ def compare(ws: Workspace, refs: Sequence[str], lang: str = "en", at: str = "las
         entries = _entries(index, runs, at)
     finally:
         index.close()
-    return comparison.compare(entries, subjects.limits(ws), lang)
+    return comparison.compare(entries, load_subjects.limits(ws), lang)
 
 
 def _entries(index: Index, runs: Sequence[Run], at: str) -> list[Entry]:
-    found = [subjects.subject(index, run) for run in runs]
+    found = [load_subjects.subject(index, run) for run in runs]
     epoch = common_epoch(*found) if at == "last" else None
     return [
-        _entry(item, subjects.evaluation(item.run, at) if epoch is None else subjects.at_epoch(item.run, epoch))
+        _entry(
+            item, load_subjects.evaluation(item.run, at) if epoch is None else load_subjects.at_epoch(item.run, epoch)
+        )
         for item in found
     ]
 
 
 def _entry(subject: Subject, path: Path | None) -> Entry:
-    return Entry(subject, subjects.read_rewards(path), path.stem) if path else Entry(subject)
+    return Entry(subject, load_subjects.read_rewards(path), path.stem) if path else Entry(subject)

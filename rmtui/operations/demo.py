@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rmtui import workspace
-from rmtui.demo import pairs
+from rmtui.demo import make_pairs as pairs
 from rmtui.errors import UserError, install
-from rmtui.launch import stack
+from rmtui.launch import training_stack
 from rmtui.operations import launch, runs
-from rmtui.records.facts import Epoch, State
-from rmtui.records.folder import RunFolder, run_folders
-from rmtui.records.state import status
+from rmtui.runs.folder import RunFolder, run_folders
+from rmtui.runs.model import Epoch, State
+from rmtui.runs.state import status
 from rmtui.workspace import Workspace
 from trainer.events import read_from
 
 MODEL = "models/demo"
 NAME = "demo"
-STACK = stack.NAMES
+STACK = training_stack.NAMES
 OVERRIDES = {"learning_rate": "2.5e-4", "max_length": "128", "eval_steps": "8"}
 """Preset A's rate of 1.5e-5 teaches a model with random weights nothing in a hundred steps."""
 
@@ -98,7 +98,7 @@ def _refuse_foreign(root: Path) -> None:
 
 
 def _need_stack() -> None:
-    missing = stack.missing(STACK)
+    missing = training_stack.missing(STACK)
     if missing:
         raise UserError(
             "the demo trains for real, and the training stack is not installed",

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rmtui.errors import install
-from rmtui.launch import login, machine, orphans, probe, provenance
+from rmtui.launch import gpus as machine
+from rmtui.launch import login, orphans, probe, provenance
 from rmtui.operations import queue
 from rmtui.workspace import Workspace, file_system, on_network
 
@@ -90,7 +91,7 @@ def _gpus() -> Iterator[Finding]:
 
 
 def _sqlite() -> Iterator[Finding]:
-    from rmtui.records.sqlite import LIBRARY_VERSION
+    from rmtui.index.sqlite import LIBRARY_VERSION
 
     low, high = SQLITE_RESET_BUG
     if low <= _numbers(LIBRARY_VERSION) <= high:

@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from rmtui.records.facts import Run
-from rmtui.records.index import Index
+from rmtui.index.index import Index
+from rmtui.runs.model import Run
 from trainer import estimate
 from trainer.config import TrainConfig
 from trainer.estimate import Shape, Sizes

@@ -13,21 +13,21 @@ from typing import Any
 
 from rmtui import presets
 from rmtui.errors import UserError
-from rmtui.guide import tables
+from rmtui.exporters import bundle, flat, html_report, tensorboard
+from rmtui.guide import comparison_tables
 from rmtui.guide.comparison import MOST
-from rmtui.interchange import bundle, events_out, flat, report
-from rmtui.interchange.facts import Foreign
-from rmtui.interchange.sources import Harvest, gather
-from rmtui.interchange.text import identity
-from rmtui.interchange.yaml_config import read_yaml
+from rmtui.importers.model import Foreign
+from rmtui.importers.sources import Harvest, gather
+from rmtui.importers.text_files import identity
+from rmtui.importers.yaml_config import read_yaml
+from rmtui.index.add_imported import add_imported, extend, went_on
+from rmtui.index.index import Index
 from rmtui.operations.compare import compare
 from rmtui.operations.runs import reading, show
 from rmtui.presets import Preset
-from rmtui.records.facts import Run
-from rmtui.records.files import read_json, write_json
-from rmtui.records.folder import RunFolder, run_folders
-from rmtui.records.imported import add_imported, extend, went_on
-from rmtui.records.index import Index
+from rmtui.runs.files import read_json, write_json
+from rmtui.runs.folder import RunFolder, run_folders
+from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 from trainer.config import figure, flatten
 
@@ -207,7 +207,7 @@ def export(ws: Workspace, refs: Sequence[str], form: str, out: Path | None, weig
     """
     form = form or _format_of(out)
     if form == "markdown" and 2 <= len(set(refs)) <= MOST:
-        return _leave(tables.markdown(compare(ws, refs)), out)
+        return _leave(comparison_tables.markdown(compare(ws, refs)), out)
     with reading(ws) as index:
         runs = [index.run(index.resolve(ref)) for ref in refs]
         if form == "tar":
@@ -241,7 +241,7 @@ def _format_of(out: Path | None) -> str:
 def _text(form: str, documents: Sequence[Mapping[str, Any]]) -> str:
     if form == "json":
         return _json_text(documents)
-    return {"csv": flat.csv_text, "markdown": flat.markdown_text, "html": report.html}[form](documents)
+    return {"csv": flat.csv_text, "markdown": flat.markdown_text, "html": html_report.html}[form](documents)
 
 
 def _json_text(documents: Sequence[Mapping[str, Any]]) -> str:
@@ -283,13 +283,13 @@ def _export_run_events(document: Mapping[str, Any], out: Path, name: str) -> Non
 
     An earlier export is left alone where the run still says the same, and replaced where it says something else.
     """
-    mark = events_out.mark(document)
-    before = [path for path in (out / name).glob("*") if events_out.is_ours(path)]
+    mark = tensorboard.mark(document)
+    before = [path for path in (out / name).glob("*") if tensorboard.is_ours(path)]
     if any(path.name.endswith(mark) for path in before):
         return
     partial = out / f".{name}.{os.getpid()}.partial"
     try:
-        events_out.write(document, partial, mark)
+        tensorboard.write(document, partial, mark)
         (out / name).mkdir(parents=True, exist_ok=True)
         for file in partial.iterdir():
             file.replace(out / name / file.name)

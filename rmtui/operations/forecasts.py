@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rmtui.guide.forecast import Forecast, Record, outcomes, record
-from rmtui.guide.subject import Subject
+from rmtui.guide.model import Subject
 
 FILE = "forecasts.jsonl"
 

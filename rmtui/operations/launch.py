@@ -10,10 +10,10 @@ from rmtui.errors import UserError
 from rmtui.launch import provenance, spawn
 from rmtui.operations.adopt import adopt
 from rmtui.operations.plan import Plan, fresh_name, plan
-from rmtui.records import state, tickets
-from rmtui.records.facts import State, Status
-from rmtui.records.folder import RunFolder
-from rmtui.records.tickets import Needs
+from rmtui.runs import queue_tickets, state
+from rmtui.runs.folder import RunFolder
+from rmtui.runs.model import State, Status
+from rmtui.runs.queue_tickets import Needs
 from rmtui.workspace import Workspace
 
 __all__ = ["Plan", "plan", "prepare", "start", "wait"]
@@ -54,8 +54,8 @@ def prepare(ws: Workspace, plan: Plan) -> RunFolder:
 def enqueue(ws: Workspace, run: RunFolder, needs: Needs) -> str:
     """A ticket for a run's first attempt, and the process that waits with it; returns the run's id."""
     try:
-        with tickets.turn(ws.queue):
-            tickets.add(ws.queue, run.id, 1, needs)
+        with queue_tickets.turn(ws.queue):
+            queue_tickets.add(ws.queue, run.id, 1, needs)
     except OSError as error:
         raise _not_queued(run, error) from error
     return start_waiting(ws, run, 1)
@@ -66,7 +66,7 @@ def start_waiting(ws: Workspace, run: RunFolder, attempt: int) -> str:
     try:
         spawn.wait_in_line(ws, run, attempt)
     except (OSError, subprocess.SubprocessError) as error:
-        tickets.remove(ws.queue, run.id)
+        queue_tickets.remove(ws.queue, run.id)
         raise _not_queued(run, error) from error
     return run.id
 

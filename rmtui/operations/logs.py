@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rmtui.errors import UserError
-from rmtui.records import state
-from rmtui.records.facts import State
-from rmtui.records.folder import RunFolder
-from rmtui.records.logindex import LogIndex
-from rmtui.records.logtext import harmless
+from rmtui.runs import state
+from rmtui.runs.folder import RunFolder
+from rmtui.runs.log_index import LogIndex
+from rmtui.runs.log_text import harmless
+from rmtui.runs.model import State
 
 PERIOD = 0.2
 """Seconds between two looks while following."""

@@ -10,13 +10,13 @@ from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.guide import pairs as guide
-from rmtui.guide.catalog import say
 from rmtui.guide.kinds import KINDS
-from rmtui.guide.verdict import Rewards
-from rmtui.operations import subjects
-from rmtui.records.facts import Run, State
-from rmtui.records.files import atomic_write
-from rmtui.records.index import Index
+from rmtui.guide.paired_test import Rewards
+from rmtui.i18n import say
+from rmtui.index.index import Index
+from rmtui.operations import load_subjects
+from rmtui.runs.files import atomic_write
+from rmtui.runs.model import Run, State
 from rmtui.workspace import Workspace
 from trainer.pairs import Row, distinct_ids, fingerprint, plain_text, read_rows
 
@@ -75,7 +75,7 @@ def _check_count(kind: str, count: int) -> None:
 
 
 def _choose(kind: str, loaded: Loaded, ws: Workspace) -> list[str]:
-    limits, first, last = subjects.limits(ws), loaded.rewards[0], loaded.rewards[-1]
+    limits, first, last = load_subjects.limits(ws), loaded.rewards[0], loaded.rewards[-1]
     choose = {
         "wrong": lambda: guide.most_wrong(first),
         "close": lambda: guide.closest(first, limits),
@@ -100,14 +100,14 @@ def _load(ws: Workspace, refs: Sequence[str], at: str, lang: str) -> Loaded:
         names = ", ".join(run.name for run in runs)
         raise UserError(f"{names} were not validated on the same pairs", remedy="choose runs with one validation set")
     rows, file, note = _rows(ws, runs, lang)
-    rewards = [subjects.read_rewards(path) for path in paths]
+    rewards = [load_subjects.read_rewards(path) for path in paths]
     if not rewards[0]:
         raise UserError(f"{paths[0]} holds no readable pair", remedy="choose another evaluation with --at")
     return Loaded(runs, [path.stem for path in paths], rewards, rows, file, note)
 
 
 def _evaluation(run: Run, at: str) -> Path:
-    path = subjects.evaluation(run, at)
+    path = load_subjects.evaluation(run, at)
     if path is None:
         raise UserError(f"{run.name} has no rewards of single pairs", *_why_none(run))
     return path
@@ -117,7 +117,7 @@ def _why_none(run: Run) -> tuple[str, str]:
     """Why there are no rewards, and what helps: it depends on whether any will come."""
     if run.state is State.IMPORTED:
         return "imported runs bring figures only", "choose a run that was trained here"
-    if between := [path.stem for path in subjects.evaluations(run)]:
+    if between := [path.stem for path in load_subjects.evaluations(run)]:
         return "no evaluation of that epoch was kept", f"name one of its evaluations: --at {between[-1]}"
     if run.state.final:
         return "it ended before its first evaluation", f"go on with it first: rmtui resume {run.id}"
@@ -173,7 +173,7 @@ def accuracy_by(ws: Workspace, refs: Sequence[str], field: str, at: str = "last"
         raise UserError(
             f"no pair has a field {field}", f"known: length, longer, {', '.join(known)}".rstrip(", "), "name one"
         )
-    level = subjects.limits(ws).level
+    level = load_subjects.limits(ws).level
     order = list(dict.fromkeys(labels.values())) if field == "length" else []
     return {
         "by": field,

@@ -12,12 +12,12 @@ from typing import Any
 
 from rmtui import presets
 from rmtui.errors import UserError, install
-from rmtui.launch import command, slots, stack
+from rmtui.launch import command, slots, training_stack
 from rmtui.launch.command import Command
-from rmtui.operations import check, estimates, places
+from rmtui.operations import check, estimates, placement
 from rmtui.presets import Preset
-from rmtui.records.folder import checked_name, run_folders
-from rmtui.records.tickets import Needs
+from rmtui.runs.folder import checked_name, run_folders
+from rmtui.runs.queue_tickets import Needs
 from rmtui.workspace import Workspace
 from trainer import config as options
 from trainer import pairs
@@ -111,7 +111,7 @@ def plan(
     _choose_model(draft, model)
     built = _build(draft)
     precision = str(draft.flat.get("mixed_precision", "no"))
-    launch, trouble = places.choose(
+    launch, trouble = placement.choose(
         ws,
         draft.cwd,
         draft.source,
@@ -130,7 +130,7 @@ def plan(
         "trainer": {"command": list(command.TRAINER), "schema": options.SCHEMA_VERSION},
         "launch": launch,
     }
-    missing = stack.missing()
+    missing = training_stack.missing()
     derived = _check_inputs(draft, built, int(launch["processes"]), check_data and not missing)
     if missing:  # nothing else can be mended before it
         what = f"it is not installed here: {', '.join(missing)} missing"

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from rmtui.errors import UserError
-from rmtui.records.facts import Run
-from rmtui.records.index import Index
-from rmtui.records.series import Axis, Series
+from rmtui.index.index import Index
+from rmtui.index.read_curves import Axis, Series
+from rmtui.runs.model import Run
 
 AXES: tuple[str, ...] = get_args(Axis)
 _DEFAULT = (("loss", "train_loss", "val_loss"), ("val_acc",))

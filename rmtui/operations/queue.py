@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from rmtui.errors import UserError
 from rmtui.launch import spawn
-from rmtui.records import proc, state, tickets
-from rmtui.records.folder import RunFolder
+from rmtui.runs import proc, queue_tickets, state
+from rmtui.runs.folder import RunFolder
 from rmtui.workspace import Workspace
 
 
@@ -33,17 +33,17 @@ def places(ws: Workspace) -> list[Place]:
     return [_place(ws, ticket, number) for number, ticket in enumerate(_waiting(ws), 1)]
 
 
-def _place(ws: Workspace, ticket: tickets.Ticket, number: int) -> Place:
+def _place(ws: Workspace, ticket: queue_tickets.Ticket, number: int) -> Place:
     run = RunFolder(ws.runs / ticket.run)
-    attended = tickets.attended(ws.queue, ticket)
+    attended = queue_tickets.attended(ws.queue, ticket)
     reason = state.status(run).reason
     return Place(run.id, run.name(), number, state.needs_words(ticket.needs), ticket.t, attended, reason)
 
 
-def _waiting(ws: Workspace) -> list[tickets.Ticket]:
+def _waiting(ws: Workspace) -> list[queue_tickets.Ticket]:
     """Tickets that are not spent."""
     found = []
-    for ticket in tickets.tickets(ws.queue):
+    for ticket in queue_tickets.tickets(ws.queue):
         last = RunFolder(ws.runs / ticket.run).last_attempt()
         if last is None or last.n < ticket.attempt:
             found.append(ticket)
@@ -52,14 +52,14 @@ def _waiting(ws: Workspace) -> list[tickets.Ticket]:
 
 def move(ws: Workspace, run_id: str, place: int) -> None:
     """Put a waiting run at `place` (1: first; beyond the end: last)."""
-    with tickets.turn(ws.queue):
+    with queue_tickets.turn(ws.queue):
         line = _waiting(ws)
         mine = next((ticket for ticket in line if ticket.run == run_id), None)
         if mine is None:
             raise _no_place(run_id)
         rest = [ticket for ticket in line if ticket.run != run_id]
         at = min(max(place, 1), len(line)) - 1
-        tickets.write(ws.queue, dataclasses.replace(mine, order=_between(rest, at)))
+        queue_tickets.write(ws.queue, dataclasses.replace(mine, order=_between(rest, at)))
 
 
 def check_waits(ws: Workspace, run_id: str) -> None:
@@ -72,7 +72,7 @@ def _no_place(run_id: str) -> UserError:
     return UserError(f"{run_id} does not wait", "it has no place in the queue", "see: rmtui queue")
 
 
-def _between(rest: list[tickets.Ticket], at: int) -> float:
+def _between(rest: list[queue_tickets.Ticket], at: int) -> float:
     if not rest:
         return 1.0
     if at == 0:
@@ -86,10 +86,10 @@ def start_again(ws: Workspace, run_id: str | None = None) -> list[str]:
     """Start the waiting again for runs whose waiting process is gone (all, or one); returns their ids."""
     started = []
     for ticket in _waiting(ws):
-        if run_id in (None, ticket.run) and not tickets.attended(ws.queue, ticket):
+        if run_id in (None, ticket.run) and not queue_tickets.attended(ws.queue, ticket):
             fresh = dataclasses.replace(ticket, host=proc.host(), boot_id=proc.boot_id())
-            with tickets.turn(ws.queue):
-                tickets.write(ws.queue, fresh)
+            with queue_tickets.turn(ws.queue):
+                queue_tickets.write(ws.queue, fresh)
             if spawn.wait_in_line(ws, RunFolder(ws.runs / ticket.run), ticket.attempt):
                 started.append(ticket.run)
     return started

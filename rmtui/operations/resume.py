@@ -9,9 +9,9 @@ from typing import Any
 from rmtui.errors import UserError
 from rmtui.launch import provenance, slots
 from rmtui.operations import launch
-from rmtui.records import state, tickets
-from rmtui.records.facts import State
-from rmtui.records.folder import RunFolder
+from rmtui.runs import queue_tickets, state
+from rmtui.runs.folder import RunFolder
+from rmtui.runs.model import State
 from rmtui.workspace import Workspace
 from trainer import manifest
 
@@ -49,11 +49,11 @@ def resume(ws: Workspace, run_id: str, *, force: bool = False, epochs: int | Non
         raise UserError(f"{run_id} cannot be resumed exactly", "; ".join(warnings), "resume with --force all the same")
     checkpoint, passed_over = _newest(run)
     folder = str(checkpoint.folder) if checkpoint else ""
-    with tickets.turn(ws.queue):
+    with queue_tickets.turn(ws.queue):
         _refuse(run, force)  # again: another resume may have come first
         last = run.last_attempt()
         attempt = last.n + 1 if last else 1
-        tickets.add(ws.queue, run.id, attempt, slots.needs_of(spec), folder, force)
+        queue_tickets.add(ws.queue, run.id, attempt, slots.needs_of(spec), folder, force)
     launch.start_waiting(ws, run, attempt)
     return Resumed(run.id, checkpoint.step if checkpoint else 0, warnings=(*warnings, *passed_over))
 

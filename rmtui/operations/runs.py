@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from rmtui.errors import UserError
-from rmtui.guide import figures
-from rmtui.records import documents, ingest, state
-from rmtui.records.facts import Attempt, Best, Epoch, Run, State
-from rmtui.records.folder import RunFolder, checked_name
-from rmtui.records.imported import add_imported
-from rmtui.records.index import Index
-from rmtui.records.sqlite import Damaged, DatabaseError, set_aside
-from rmtui.records.sync import Progress
+from rmtui.guide import published_figures
+from rmtui.index import ingest, settings
+from rmtui.index.add_imported import add_imported
+from rmtui.index.index import Index
+from rmtui.index.sqlite import Damaged, DatabaseError, set_aside
+from rmtui.index.sync import Progress
+from rmtui.runs import state
+from rmtui.runs.folder import RunFolder, checked_name
+from rmtui.runs.model import Attempt, Best, Epoch, Run, State
 from rmtui.workspace import Workspace, create
 
 _YEAR_9999 = 253_370_764_800
@@ -28,7 +29,7 @@ def init(path: Path, bare: bool = False) -> Workspace:
     """Make a workspace, or complete one; without `bare` the guide's two runs are there to compare with."""
     ws = create(path)
     if not bare:
-        for run in (figures.BEFORE, figures.AFTER):
+        for run in (published_figures.BEFORE, published_figures.AFTER):
             last = Epoch(run.epochs, run.train_loss, run.val_loss, run.val_acc)
             spec = {"name": run.name, "data": "helpful", "config": run.config, "tags": ["guide"]}
             add_imported(ws, spec, [last], {}, {"source": "the tuning guide", "digest": f"guide:{run.name}"})
@@ -46,7 +47,7 @@ def reading(ws: Workspace, progress: Progress | None = None) -> Iterator[Index]:
 
 def show(index: Index, ref: str) -> dict[str, Any]:
     """The document of `show --json`."""
-    from rmtui.operations.subjects import margins
+    from rmtui.operations.load_subjects import margins
 
     run = index.run(index.resolve(ref))
     document = as_document(run)
@@ -152,7 +153,7 @@ def set_tags(ws: Workspace, ref: str, add: Sequence[str] = (), remove: Sequence[
     """Add and remove tags; returns those the run has now."""
     wanted = [_tag(text) for text in add]
     folder = folder_of(ws, ref)
-    tags = set(documents.tags_of(folder.spec(), folder.meta())) | set(wanted)
+    tags = set(settings.tags_of(folder.spec(), folder.meta())) | set(wanted)
     kept = sorted(tags - {text.strip() for text in remove})
     _change(ws, folder.id, tags=kept)
     return kept

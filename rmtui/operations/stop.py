@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from rmtui.errors import UserError
 from rmtui.operations.adopt import adopt
-from rmtui.records import state, tickets
-from rmtui.records.facts import State, Status
-from rmtui.records.folder import RunFolder
+from rmtui.runs import queue_tickets, state
+from rmtui.runs.folder import RunFolder
+from rmtui.runs.model import State, Status
 from rmtui.workspace import Workspace
 
 POLL = 0.1
@@ -43,11 +43,11 @@ def stop(
 
 def _leave_queue(ws: Workspace, run: RunFolder) -> None:
     """Take a run out of the line if it still waits."""
-    with tickets.turn(ws.queue):
+    with queue_tickets.turn(ws.queue):
         if state.status(run).state == State.QUEUED:
             if run.last_attempt() is None:
                 run.request_stop(False, _me())
-            tickets.remove(ws.queue, run.id)
+            queue_tickets.remove(ws.queue, run.id)
 
 
 def _until_ended(ws: Workspace, run: RunFolder, said: Callable[[Status], None] | None) -> Status:

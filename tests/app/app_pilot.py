@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 
 from rmtui.app.app import RmtuiApp
 from rmtui.app.start import find_workspace
-from rmtui.app.widgets.run_table import RunTable
+from rmtui.app.widgets.table.run_table import RunTable
 
 SMALL, NARROW, WIDE = (60, 16), (80, 24), (160, 45)
 SIZES = [SMALL, NARROW, WIDE]

@@ -12,11 +12,11 @@ from rich.cells import cell_len
 from rmtui.app.app import RmtuiApp
 from rmtui.app.chrome import KeyLine
 from rmtui.app.filterline import FilterLine
-from rmtui.app.panel import Charts
+from rmtui.app.presentation.run_panel import Charts
 from rmtui.app.screens.dialogs import Ask, Confirm
-from rmtui.records.facts import State
-from rmtui.records.folder import RunFolder
-from rmtui.records.index import Index
+from rmtui.index.index import Index
+from rmtui.runs.folder import RunFolder
+from rmtui.runs.model import State
 
 
 def folder_of(ws, name):

@@ -12,7 +12,7 @@ from rmtui.app.screens.help import STATES
 from rmtui.app.screens.presets import PresetsScreen
 from rmtui.app.widgets.choices import Choices
 from rmtui.launch.command import PLAIN_CONFIG
-from rmtui.records.facts import State
+from rmtui.runs.model import State
 
 
 def weights(pilot, words: str) -> set[bool]:

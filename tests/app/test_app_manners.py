@@ -16,8 +16,9 @@ from rmtui.app import actions
 from rmtui.app.app import RmtuiApp
 from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.filterline import FilterLine
-from rmtui.app.hung import laid, row
-from rmtui.app.panel import Charts
+from rmtui.app.jobs.jobs import still_wanted
+from rmtui.app.presentation.hanging_indent import laid, row
+from rmtui.app.presentation.run_panel import Charts
 from rmtui.app.runchanges import Done
 from rmtui.app.screens import (
     advice,
@@ -38,12 +39,11 @@ from rmtui.app.screens.form import FormScreen
 from rmtui.app.screens.launch import LaunchScreen
 from rmtui.app.screens.presets import PresetsScreen
 from rmtui.app.screens.run import RunScreen
-from rmtui.app.widgets.chart import Chart
+from rmtui.app.widgets.chart.chart import Chart
 from rmtui.app.widgets.choices import Choices
-from rmtui.app.widgets.form import Form
-from rmtui.app.widgets.log_view import LogView
-from rmtui.app.widgets.run_table import RunTable
-from rmtui.app.works import still_wanted
+from rmtui.app.widgets.form.form import Form
+from rmtui.app.widgets.log.view import LogView
+from rmtui.app.widgets.table.run_table import RunTable
 
 OWNERS = {
     "app": RmtuiApp, "back": run.RunScreen, "home": home.HomeScreen, "run": run.RunScreen, "form": form.FormScreen,
@@ -199,10 +199,10 @@ async def test_the_head_of_a_running_run_says_when_it_ends_before_it_draws_a_bar
     folder = support.make_run_folder(ws, name="live", events=events, outcome=None)
     current = None
     async with opened(ws.root, (width, 24)) as pilot:
-        from rmtui.app import said
+        from rmtui.app.presentation import run_header as said
         from rmtui.app.widgets.glyphs import UNICODE
         from rmtui.app.widgets.palette import palette_of
-        from rmtui.records.facts import State
+        from rmtui.runs.model import State
 
         current = pilot.app.feed.index.run(folder.id)._replace(state=State.RUNNING, reason="")
         words = said.head(current, UNICODE, palette_of(pilot.app.screen), width).plain

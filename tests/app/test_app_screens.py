@@ -15,7 +15,7 @@ from textual.widgets import Input
 from rmtui.app import themes
 from rmtui.app.actions import ACTIONS, PANES
 from rmtui.app.chrome import Words
-from rmtui.app.devices import Loads, look
+from rmtui.app.jobs.devices import Loads, look
 from rmtui.app.screens.advice import AdviceScreen
 from rmtui.app.screens.compare import CompareScreen
 from rmtui.app.screens.dialogs import Confirm
@@ -28,12 +28,12 @@ from rmtui.app.screens.presets import PresetsScreen
 from rmtui.app.screens.run import RunScreen
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.device_load import Device
-from rmtui.app.widgets.form import Form
-from rmtui.app.widgets.log_view import LogView
+from rmtui.app.widgets.form.form import Form
+from rmtui.app.widgets.log.view import LogView
 from rmtui.launch import slots
-from rmtui.records.facts import State
-from rmtui.records.folder import RunFolder
-from rmtui.records.state import status
+from rmtui.runs.folder import RunFolder
+from rmtui.runs.model import State
+from rmtui.runs.state import status
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import support
 from app_pilot import SIZES, opened, shown, until
 from textual.pilot import Pilot
 
-from rmtui.app import news
+from rmtui.app import notifications as news
 
 KEPT = Path(__file__).parent / "snapshots"
 NOW = support.START + 6 * 3600

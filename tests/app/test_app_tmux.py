@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import support
 
-from rmtui.records import proc
-from rmtui.records.facts import State
-from rmtui.records.folder import RunFolder
-from rmtui.records.state import status
+from rmtui.runs import proc
+from rmtui.runs.folder import RunFolder
+from rmtui.runs.model import State
+from rmtui.runs.state import status
 
 pytestmark = [
     pytest.mark.slow,

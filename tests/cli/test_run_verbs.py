@@ -12,7 +12,7 @@ import pytest
 from support import START, make_run_folder, make_runs, training, wait_until
 
 from rmtui.cli import main
-from rmtui.cli.tables import Cell, Column, cells_of, layout
+from rmtui.cli.text_tables import Cell, Column, cells_of, layout
 from rmtui.workspace import Workspace
 from trainer.events import Event
 

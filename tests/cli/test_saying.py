@@ -6,15 +6,15 @@ import sys
 
 import pytest
 
-from rmtui.cli import saying
+from rmtui.cli import messages
 
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_long_reading_of_folders_is_told_on_a_terminal_only(terminal, monkeypatch, capsys):
     now = 100.0
-    monkeypatch.setattr(saying.time, "monotonic", lambda: now)
+    monkeypatch.setattr(messages.time, "monotonic", lambda: now)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
-    said = saying.reading_folders()
+    said = messages.reading_folders()
     said(10, 2000)
     assert capsys.readouterr().err == "", "nothing in the first second"
     now += 1.5

@@ -8,8 +8,8 @@ import sys
 import pytest
 from check_rows import distinct, row, write
 
+from rmtui.datacheck import report as words
 from rmtui.errors import UserError
-from rmtui.guide.datacheck import words
 from rmtui.operations import check
 
 BAD = row(rejected=row()["chosen"])
@@ -147,7 +147,7 @@ def test_copies_of_files_with_one_name_lie_apart(tmp_path):
 
 
 def test_many_findings_are_cut_in_the_list_and_never_in_counts_or_copies(tmp_path, monkeypatch):
-    monkeypatch.setattr("rmtui.guide.datacheck.scan.KEPT", 10)
+    monkeypatch.setattr("rmtui.datacheck.scan.KEPT", 10)
     path = write(tmp_path / "pairs.jsonl", [*distinct(5), *["no json"] * 30])
     report = check.check([path])
     (file,) = check.document(report)["files"]
@@ -208,7 +208,7 @@ def test_whatever_an_answer_rests_on_makes_it_anew(tmp_path, checks, monkeypatch
     elif what == "length":
         more = {"max_length": 77}
     elif what == "code":
-        monkeypatch.setattr("rmtui.operations.checked._version", lambda: "another")
+        monkeypatch.setattr("rmtui.operations.check_cache._version", lambda: "another")
     else:
         (tmp_path / "checks.json").write_bytes((tmp_path / "checks.json").read_bytes()[:-9])
     found, read = checks(train, val, tmp_path, **more)
@@ -218,7 +218,7 @@ def test_whatever_an_answer_rests_on_makes_it_anew(tmp_path, checks, monkeypatch
 
 
 def test_a_launch_remembers_in_the_workspaces_own_folder(ws, monkeypatch):
-    from rmtui.launch import stack
+    from rmtui.launch import training_stack as stack
     from rmtui.operations.plan import plan
 
     monkeypatch.setattr(stack, "missing", list)

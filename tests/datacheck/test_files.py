@@ -6,8 +6,8 @@ import json
 import pytest
 from check_rows import SHARED, distinct, findings, row, write
 
+from rmtui.datacheck.duplicates import Ledger
 from rmtui.errors import UserError
-from rmtui.guide.datacheck.related import Ledger
 from rmtui.operations.check import check
 
 LINE = (json.dumps(row()) + "\n").encode()

@@ -6,7 +6,7 @@ import re
 import pytest
 from check_rows import distinct, findings, kinds, row, write
 
-from rmtui.guide.datacheck.rows import examine
+from rmtui.datacheck.line_checks import examine
 from trainer import pairs
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from check_rows import findings, row, write
 
-from rmtui.guide.datacheck.facts import Cancelled
+from rmtui.datacheck.model import Cancelled
 from rmtui.operations.check import check
 
 TEXT = "water light stone paper river engine garden letter window bridge number market doctor winter summer answer"

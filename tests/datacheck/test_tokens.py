@@ -3,8 +3,8 @@
 import pytest
 from check_rows import distinct, findings, row, write
 
+from rmtui.datacheck import report as words
 from rmtui.errors import UserError
-from rmtui.guide.datacheck import words
 from rmtui.operations.check import check
 
 tokenizers = pytest.importorskip("tokenizers", reason="the training stack is not installed")

@@ -2,15 +2,15 @@
 
 import pytest
 
-from rmtui.demo import pairs
+from rmtui.demo import make_pairs
 from rmtui.errors import UserError
 from rmtui.operations import check, demo
 
 
 @pytest.fixture(scope="module")
 def rows():
-    train, val = pairs.topics()
-    return {"train": pairs.make(train, "train"), "val": pairs.make(val, "val")}
+    train, val = make_pairs.topics()
+    return {"train": make_pairs.make(train, "train"), "val": make_pairs.make(val, "val")}
 
 
 @pytest.mark.parametrize("name", ["train", "val"])
@@ -22,7 +22,7 @@ def test_every_pair_is_its_own(rows, name):
 
 def test_validation_asks_other_questions_about_other_things(rows):
     assert not {row["prompt"] for row in rows["train"]} & {row["prompt"] for row in rows["val"]}
-    train, val = pairs.topics()
+    train, val = make_pairs.topics()
     assert not {topic.thing for topic in train} & {topic.thing for topic in val}
 
 
@@ -45,18 +45,18 @@ def test_texts_are_sentences(rows, name):
 
 def test_every_flaw_is_in_validation(rows):
     flaws = [row["flaw"] for row in rows["val"]]
-    assert {flaw: flaws.count(flaw) >= 15 for flaw in {*pairs.FLAWS, pairs.ELSEWHERE}} == dict.fromkeys(
-        {*pairs.FLAWS, pairs.ELSEWHERE}, True
+    assert {flaw: flaws.count(flaw) >= 15 for flaw in {*make_pairs.FLAWS, make_pairs.ELSEWHERE}} == dict.fromkeys(
+        {*make_pairs.FLAWS, make_pairs.ELSEWHERE}, True
     )
 
 
 def test_the_same_pairs_every_time(tmp_path):
-    first = [path.read_bytes() for path in pairs.write(tmp_path / "one")]
-    assert [path.read_bytes() for path in pairs.write(tmp_path / "two")] == first
+    first = [path.read_bytes() for path in make_pairs.write(tmp_path / "one")]
+    assert [path.read_bytes() for path in make_pairs.write(tmp_path / "two")] == first
 
 
 def test_the_data_check_finds_nothing(tmp_path):
-    report = check.check(pairs.write(tmp_path))
+    report = check.check(make_pairs.write(tmp_path))
     assert [finding for file in report.files for finding in file.findings] == []
 
 

@@ -22,12 +22,12 @@ from typing import Any
 import launch_kit as kit
 import pytest
 
+from rmtui.index.index import Index
 from rmtui.launch import slots
 from rmtui.operations import runs as operations
-from rmtui.records import proc, state, tickets
-from rmtui.records.facts import State, Status
-from rmtui.records.folder import RunFolder
-from rmtui.records.index import Index
+from rmtui.runs import proc, queue_tickets, state
+from rmtui.runs.folder import RunFolder
+from rmtui.runs.model import State, Status
 from rmtui.workspace import Workspace
 from trainer.events import read_from
 
@@ -115,9 +115,9 @@ def differences(index: dict[str, Any], folders: dict[str, Any]) -> str:
 def start_wrapped(ws: Workspace, what: str, value: object, **how: Any) -> RunFolder:
     """What `launch.enqueue` does, with `wrapped_supervisor.py WHAT VALUE` in place of the supervisor."""
     run = RunFolder.create(ws.runs, kit.spec(**how))
-    with tickets.turn(ws.queue):
-        tickets.add(ws.queue, run.id, 1, slots.needs_of(run.spec()))
-    fd = os.open(tickets.waiter_lock(ws.queue, run.id), os.O_RDWR | os.O_CREAT, 0o600)
+    with queue_tickets.turn(ws.queue):
+        queue_tickets.add(ws.queue, run.id, 1, slots.needs_of(run.spec()))
+    fd = os.open(queue_tickets.waiter_lock(ws.queue, run.id), os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX)
     env = os.environ | {"PYTHONPATH": REPO}
     words = [sys.executable, WRAPPED, what, str(value), "wait", run.path, "1", str(fd)]

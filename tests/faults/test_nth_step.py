@@ -8,10 +8,10 @@ import fault_kit
 import launch_kit as kit
 import pytest
 
-from rmtui.records import proc, state, tickets
-from rmtui.records.facts import State
-from rmtui.records.files import lock_held
-from rmtui.records.folder import RunFolder
+from rmtui.runs import proc, queue_tickets, state
+from rmtui.runs.files import lock_held
+from rmtui.runs.folder import RunFolder
+from rmtui.runs.model import State
 
 STRIDE = 4
 """The steps are dealt to this many tests, so that they run beside each other."""
@@ -19,7 +19,7 @@ STRIDE = 4
 
 def supervisor_is_over(ws, run: RunFolder) -> bool:
     last = run.last_attempt()
-    lock = last.lock if last else tickets.waiter_lock(ws.queue, run.id)
+    lock = last.lock if last else queue_tickets.waiter_lock(ws.queue, run.id)
     return state.status(run).state.final or not lock_held(lock)
 
 

@@ -22,9 +22,9 @@ import rmtui
 from rmtui.errors import UserError
 from rmtui.launch import process, spawn
 from rmtui.operations import adopt, resume, stop
-from rmtui.records import proc, state
-from rmtui.records.facts import State
-from rmtui.records.files import lock_held
+from rmtui.runs import proc, state
+from rmtui.runs.files import lock_held
+from rmtui.runs.model import State
 
 NOBODY = f"some-run-{os.getpid()}"
 """Id of no run, for processes of ours: other tests may go on beside these."""

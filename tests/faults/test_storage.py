@@ -18,14 +18,14 @@ import launch_kit as kit
 import pytest
 
 from rmtui.errors import UserError
+from rmtui.index.index import Index
 from rmtui.launch.command import Command
 from rmtui.operations import launch, stop
 from rmtui.operations.plan import Plan
-from rmtui.records import state
-from rmtui.records.facts import State
-from rmtui.records.folder import run_folders
-from rmtui.records.index import Index
-from rmtui.records.tickets import Needs
+from rmtui.runs import state
+from rmtui.runs.folder import run_folders
+from rmtui.runs.model import State
+from rmtui.runs.queue_tickets import Needs
 
 SECONDS = float(os.environ.get("RMTUI_FAULT_SECONDS", "60"))
 """How long the many writers write."""
@@ -141,7 +141,7 @@ def test_a_read_only_workspace_is_read_and_refuses_launches(ws, small, audit):
 
 LOCKER = """
 import sys, time
-from rmtui.records.sqlite import sqlite3
+from rmtui.index.sqlite import sqlite3
 held = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)
 held.execute("BEGIN EXCLUSIVE")
 end = time.monotonic() + float(sys.argv[2])

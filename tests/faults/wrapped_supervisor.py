@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from rmtui.errors import UserError
+from rmtui.index import ingest, read_events, sqlite
 from rmtui.launch import supervisor
 from rmtui.launch.command import Command
-from rmtui.records import ingest, reading, sqlite
-from rmtui.records.tickets import Needs
+from rmtui.runs.queue_tickets import Needs
 from rmtui.workspace import open_workspace
 
 
@@ -80,7 +80,7 @@ def time_inserts(file: Path) -> None:
         with file.open("a") as said:
             said.write(f"{time.perf_counter() - began}\n")
 
-    ingest.write = reading.write = write
+    ingest.write = read_events.write = write
 
 
 def main() -> int:

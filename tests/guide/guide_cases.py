@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rmtui.guide import figures
+from rmtui.guide import published_figures
+from rmtui.guide.model import Reading, Subject
 from rmtui.guide.readings import read
-from rmtui.guide.subject import Reading, Subject
 from rmtui.guide.thresholds import DEFAULT, Thresholds
-from rmtui.records.facts import Epoch, Run, State
+from rmtui.runs.model import Epoch, Run, State
 
 
 def subject(
@@ -31,7 +31,7 @@ def subject(
     )
 
 
-def of_guide(found: figures.GuideRun, name: str, **run: Any) -> Subject:
+def of_guide(found: published_figures.GuideRun, name: str, **run: Any) -> Subject:
     """One of the two runs the guide starts from, as an import leaves it: figures of its last epoch alone."""
     return subject(
         [(found.train_loss, found.val_loss, found.val_acc)],

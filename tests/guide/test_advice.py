@@ -7,11 +7,11 @@ import math
 import pytest
 from guide_cases import of_guide, subject
 
-from rmtui.guide import advice, figures, path
+from rmtui.guide import advice, path, published_figures
 from rmtui.guide.readings import read
-from rmtui.records.facts import State
+from rmtui.runs.model import State
 
-BEFORE = of_guide(figures.BEFORE, "baseline-1", created=1.0)
+BEFORE = of_guide(published_figures.BEFORE, "baseline-1", created=1.0)
 AFTER = {
     "num_epochs": 2,
     "learning_rate": 1e-5,
@@ -102,7 +102,7 @@ def test_overfitting_outranks_more_training():
 
 
 def test_lower_rank_says_what_it_does_to_the_effective_step():
-    from rmtui.guide.catalog import reason
+    from rmtui.guide.sentences import reason
 
     found = advise(subject([(0.2, 0.6, 0.7)], config=AFTER), before=None)
     assert "2.67" in reason(next(item for item in found if item.id == "lower_rank"))
@@ -154,7 +154,7 @@ def test_a_training_that_broke_is_not_told_to_take_larger_steps(rows):
 
 
 def test_what_to_lower_is_named_only_where_it_is_known():
-    from rmtui.guide.catalog import text
+    from rmtui.guide.sentences import text
 
     known, unknown = (
         advise(subject([(math.nan, 0.7, None)], config=config), before=None)[0]

@@ -12,8 +12,8 @@ from textual.widgets import OptionList
 
 from rmtui.app.app import RmtuiApp
 from rmtui.app.screens.advice import AdviceScreen
-from rmtui.operations import silence
-from rmtui.records.index import Index
+from rmtui.index.index import Index
+from rmtui.operations import mute
 from rmtui.workspace import open_workspace
 
 
@@ -56,7 +56,7 @@ def one_run(ws):
 async def test_every_line_is_chinese_when_that_is_the_language(ws):
     (ws.root / "workspace.toml").write_text('lang = "zh"\n')
     run = one_run(ws)
-    silence.silence(ws, "one", "val_loss_fell")
+    mute.silence(ws, "one", "val_loss_fell")
     async with advice_of(open_workspace(ws.root), run) as (pilot, screen):
         lines = [line for line in await shown(pilot, screen) if line]
     assert len(lines) > 15 and all(HAN.search(line) for line in lines), [line for line in lines if not HAN.search(line)]
@@ -64,7 +64,7 @@ async def test_every_line_is_chinese_when_that_is_the_language(ws):
 
 async def test_what_is_silenced_is_listed_with_its_record_and_said_again_on_enter(ws):
     run = one_run(ws)
-    silence.silence(ws, "one", "val_loss_fell")
+    mute.silence(ws, "one", "val_loss_fell")
     async with advice_of(ws, run) as (pilot, screen):
         lines = await shown(pilot, screen)
         assert not any("val_loss fell" in line for line in lines[:-1])
@@ -72,10 +72,10 @@ async def test_what_is_silenced_is_listed_with_its_record_and_said_again_on_ente
         screen.query_one(OptionList).highlighted = len(lines) - 1
         screen.action_take()
         for _ in range(400):
-            if not silence.silenced(ws, run.id):
+            if not mute.silenced(ws, run.id):
                 break
             await pilot.pause(0.02)
-    assert silence.silenced(ws, run.id) == []
+    assert mute.silenced(ws, run.id) == []
 
 
 async def test_a_reading_of_the_epochs_and_of_the_run_before_are_both_shown(ws):

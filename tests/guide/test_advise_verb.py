@@ -9,10 +9,11 @@ import tomllib
 import pytest
 from support import START, config, make_run_folder, training
 
+from rmtui import i18n
 from rmtui.cli import main
-from rmtui.guide import catalog
 from rmtui.operations import advise as operation
-from rmtui.operations import silence, subjects
+from rmtui.operations import load_subjects as subjects
+from rmtui.operations import mute
 
 
 def advise(ws, capsys, *args):
@@ -61,7 +62,7 @@ def test_silence_for_a_run_always_and_taken_back(ws, capsys):
     assert advise(ws, capsys, "one")["advice"][0]["id"] == first
     advise(ws, capsys, "one", "--silence", first, "--always")
     assert first not in {row["id"] for row in advise(ws, capsys, "two")["advice"]}
-    assert silence.silenced(ws, folder.id)[0]["scope"] == "always"
+    assert mute.silenced(ws, folder.id)[0]["scope"] == "always"
 
 
 def test_a_silenced_reading_is_not_said(ws, capsys):
@@ -73,15 +74,15 @@ def test_a_silenced_reading_is_not_said(ws, capsys):
 
 def test_silencing_keeps_what_a_person_set(ws):
     folder = make_run_folder(ws, "one", meta={"note": "mine", "silenced": ["keep"]})
-    silence.silence(ws, "one", "more_epochs")
+    mute.silence(ws, "one", "more_epochs")
     assert folder.meta()["note"] == "mine"
-    assert {row["id"] for row in silence.silenced(ws, folder.id)} == {"keep", "more_epochs"}
+    assert {row["id"] for row in mute.silenced(ws, folder.id)} == {"keep", "more_epochs"}
 
 
 def test_what_is_silenced_is_told_with_scope_day_and_person(ws, capsys):
     make_run_folder(ws, "one")
-    silence.silence(ws, "one", "train_loss_fell")
-    silence.silence(ws, "one", "more_epochs", always=True)
+    mute.silence(ws, "one", "train_loss_fell")
+    mute.silence(ws, "one", "more_epochs", always=True)
     titles = {"en": ("train_loss fell", "more epochs"), "zh": ("train_loss 下降", "更多轮数")}
     for lang, scopes in (("en", ("this run", "every run")), ("zh", ("本次运行", "所有运行"))):
         assert main(["-C", str(ws.root), "advise", "one", "--lang", lang]) == 0
@@ -112,9 +113,9 @@ def test_the_workspaces_language_counts_unless_another_is_asked_for(ws, capsys):
     make_run_folder(ws, "one")
     (ws.root / "workspace.toml").write_text('lang = "zh"\n')
     assert main(["-C", str(ws.root), "advise", "one"]) == 0
-    assert catalog.say("heading.readings", "zh") in capsys.readouterr().out
+    assert i18n.say("heading.readings", "zh") in capsys.readouterr().out
     assert main(["-C", str(ws.root), "advise", "one", "--lang", "en"]) == 0
-    assert catalog.say("heading.readings", "en") in capsys.readouterr().out
+    assert i18n.say("heading.readings", "en") in capsys.readouterr().out
 
 
 def test_thresholds_of_the_workspace_count(ws, capsys):

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 import rmtui.guide
-from rmtui.guide import catalog
-from rmtui.guide.subject import Advice, Reading
+from rmtui import i18n
+from rmtui.guide import sentences
+from rmtui.guide.model import Advice, Reading
 
 GUIDE = Path(rmtui.guide.__file__).parent
-ENTRIES = catalog.entries()
+ENTRIES = i18n.entries()
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -43,7 +44,7 @@ def test_each_entry_is_there_in_both_languages_with_the_same_figures(key):
             assert placeholders(entry[one]) == placeholders(entry[other])
             assert entry[one].strip() and entry[other].strip()
             assert not HAN.search(entry[one])
-            assert {form for _, form in placeholders(entry[one]) if form} <= catalog.FORMS
+            assert {form for _, form in placeholders(entry[one]) if form} <= i18n.FORMS
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_the_language_is_as_wanted_else_the_locales(monkeypatch, wanted, environ
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANG", environment or "C")
-    assert catalog.default_lang(wanted) == lang
+    assert i18n.default_lang(wanted) == lang
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_the_language_is_as_wanted_else_the_locales(monkeypatch, wanted, environ
     [(1.5e-5, "1.5e-5"), (2e-5, "2e-5"), (1.5e-4, "1.5e-4"), (5e-4, "5e-4"), (0.1, "0.1"), (0.001, "0.001")],
 )
 def test_rates_are_written_as_people_write_them(value, text):
-    assert catalog.rate_text(value) == catalog.value_text("learning_rate", value) == text
+    assert i18n.rate_text(value) == i18n.value_text("learning_rate", value) == text
 
 
 @pytest.mark.parametrize(
@@ -108,24 +109,24 @@ def test_rates_are_written_as_people_write_them(value, text):
     ],
 )
 def test_ends_of_expected_ranges_have_as_many_digits_as_they_mean(metric, value, text):
-    assert catalog.bound_text(metric, value) == text
+    assert i18n.bound_text(metric, value) == text
 
 
 @pytest.mark.parametrize(("value", "text"), [(-0.2315, "−23 %"), (0.0206, "+2 %"), (-0.009, "−0.9 %"), (0.0, "0.0 %")])
 def test_changes_carry_their_sign(value, text):
-    assert catalog.signed_percent(value) == text
+    assert i18n.signed_percent(value) == text
 
 
 def test_unknown_figures_are_question_marks_and_braces_of_users_are_text():
     figures = {"val_acc": None, "before": None, "run": "{evil}", "key": "V", "verb": "score"}
-    assert "{evil}" in catalog.text(Reading("val_acc_unknown", "warning", figures))
-    assert "?" not in catalog.text(Reading("val_acc_unknown", "warning", figures))
-    assert "(before: 68.45 %)" in catalog.text(Reading("val_acc_unknown", "warning", figures | {"before": 0.6845}))
+    assert "{evil}" in sentences.text(Reading("val_acc_unknown", "warning", figures))
+    assert "?" not in sentences.text(Reading("val_acc_unknown", "warning", figures))
+    assert "(before: 68.45 %)" in sentences.text(Reading("val_acc_unknown", "warning", figures | {"before": 0.6845}))
     unknown = {"train_loss": 0.6931, "ln2": 0.6931, "learning_rate": None, "alpha": None, "r": None}
-    assert "(? × ? / ?)" in catalog.text(Reading("stuck_at_ln2", "warning", unknown))
+    assert "(? × ? / ?)" in sentences.text(Reading("stuck_at_ln2", "warning", unknown))
 
 
 def test_own_advice_says_that_the_guide_does_not():
     own = Advice("more_val_pairs", own=True)
-    assert "rmtui's own" in catalog.reason(own) and "rmtui" in catalog.reason(own, "zh")
-    assert "rmtui" not in catalog.reason(Advice("check_data"))
+    assert "rmtui's own" in sentences.reason(own) and "rmtui" in sentences.reason(own, "zh")
+    assert "rmtui" not in sentences.reason(Advice("check_data"))

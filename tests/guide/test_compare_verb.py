@@ -13,15 +13,15 @@ from rich.style import Style
 from scipy import stats
 from support import START, config, make_run_folder, training
 
-from rmtui.app.comparing import Comparison
+from rmtui.app.presentation.comparison import Comparison
 from rmtui.app.widgets.glyphs import UNICODE
 from rmtui.app.widgets.palette import Palette
 from rmtui.cli import main
-from rmtui.guide import comparison, tables
+from rmtui.guide import comparison, comparison_tables
 from rmtui.guide.comparison import Entry
-from rmtui.guide.verdict import compare_pairs
-from rmtui.records.facts import Epoch
-from rmtui.records.imported import add_imported
+from rmtui.guide.paired_test import compare_pairs
+from rmtui.index.add_imported import add_imported
+from rmtui.runs.model import Epoch
 from rmtui.workspace import Workspace
 
 PAIRS = 341
@@ -190,7 +190,7 @@ def entries():
 
 
 def test_markdown_can_be_pasted(capsys):
-    page = tables.markdown(comparison.compare(entries()))
+    page = comparison_tables.markdown(comparison.compare(entries()))
     assert "| num_epochs | 2 | 1 |" in page
     assert "one\\|two\\*" in page  # names are text, not Markdown
     for block in page.split("\n\n"):
@@ -201,12 +201,12 @@ def test_markdown_can_be_pasted(capsys):
 
 
 def test_columns_align_with_chinese_names():
-    page = tables.plain(comparison.compare(entries()))
+    page = comparison_tables.plain(comparison.compare(entries()))
     block = next(block for block in page.split("\n\n") if "train_loss last" in block)
-    assert len({tables.width(line) for line in block.splitlines()[:3]}) == 1
+    assert len({comparison_tables.width(line) for line in block.splitlines()[:3]}) == 1
 
 
-@pytest.mark.parametrize("written", [tables.plain, tables.markdown])
+@pytest.mark.parametrize("written", [comparison_tables.plain, comparison_tables.markdown])
 def test_chinese_tables_have_no_english_words(written):
     page = written(comparison.compare(entries(), lang="zh"), lang="zh")
     words = set(re.findall(r"[A-Za-z]+[A-Za-z_.]*", page))

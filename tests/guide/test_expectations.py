@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from guide_cases import of_guide, subject
 
-from rmtui.guide import expectations, figures
+from rmtui.guide import expectations, published_figures
 from rmtui.guide.thresholds import Thresholds
-from rmtui.records.facts import State
+from rmtui.runs.model import State
 
 A = {"num_epochs": 3, "learning_rate": 1.5e-5, "model": "base"}
 OWN = Thresholds(guide_model="base")
@@ -27,7 +27,7 @@ def wanted_of(item, expect=None):
 
 def test_a_has_the_guides_ranges_at_its_end_and_the_path_before():
     item = preset_a()
-    found = bands(wanted_of(item, dict(figures.PRESET_A)), item)
+    found = bands(wanted_of(item, dict(published_figures.PRESET_A)), item)
     assert found["train_loss", 3] == (0.55, 0.60)
     assert found["val_acc", 3] == (0.73, 0.76)
     assert found["val_loss", 2] == pytest.approx((0.55, 0.61))
@@ -48,7 +48,7 @@ def test_of_b_and_c_no_figure_is_given(preset):
 def test_more_epochs_at_the_guides_rate_follow_its_ideal_path():
     item = subject([(0.87, 0.59, 0.68)], config={"learning_rate": 1e-5, "model": "base"}, num_epochs=4)
     found = bands(wanted_of(item), item)
-    for point in figures.IDEAL:
+    for point in published_figures.IDEAL:
         low, high = found["val_acc", point.epoch]
         assert low < point.val_acc < high
 
@@ -70,7 +70,7 @@ def test_without_a_first_epoch_there_is_nothing_to_be_relative_to():
 @pytest.mark.parametrize(
     ("item", "own"),
     [
-        (of_guide(figures.AFTER, "anything"), True),
+        (of_guide(published_figures.AFTER, "anything"), True),
         (subject([(0.6728, 0.61, None)], state=State.IMPORTED), False),
         (subject([(0.6728, 0.6050, None)]), False),
         (subject([(0.6, 0.6, 0.7)], config={"model": "base"}), True),

@@ -11,7 +11,7 @@ from guide_cases import subject
 
 from rmtui.guide.forecast import Forecast, comparable, forecast, outcomes, record
 from rmtui.operations import forecasts
-from rmtui.records.facts import State
+from rmtui.runs.model import State
 
 SETTINGS = {"learning_rate": 1.5e-5, "model": "base", "lora": {"r": 32}, "num_epochs": 8}
 

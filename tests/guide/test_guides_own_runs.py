@@ -8,19 +8,21 @@ import pytest
 from guide_cases import of_guide, said
 
 from rmtui.cli import main
-from rmtui.guide import advice, catalog, figures, path
+from rmtui.guide import advice, path, published_figures, sentences
+from rmtui.guide.model import changes
 from rmtui.guide.readings import read
-from rmtui.guide.subject import changes
-from rmtui.records.facts import Epoch
-from rmtui.records.imported import add_imported
+from rmtui.index.add_imported import add_imported
+from rmtui.runs.model import Epoch
 
-BEFORE = of_guide(figures.BEFORE, "baseline-1", created=1.0)
-AFTER = of_guide(figures.AFTER, "baseline-2", created=2.0)
+BEFORE = of_guide(published_figures.BEFORE, "baseline-1", created=1.0)
+AFTER = of_guide(published_figures.AFTER, "baseline-2", created=2.0)
 
 
 @pytest.fixture
 def workspace(ws):
-    for number, (name, known) in enumerate((("baseline-1", figures.BEFORE), ("baseline-2", figures.AFTER))):
+    for number, (name, known) in enumerate(
+        (("baseline-1", published_figures.BEFORE), ("baseline-2", published_figures.AFTER))
+    ):
         add_imported(
             ws,
             {"name": name, "data": "helpful", "config": known.config},
@@ -41,9 +43,9 @@ def test_the_figures_are_the_guides():
 
 
 def test_nothing_that_the_guide_does_not_give_was_invented():
-    assert set(figures.BEFORE.config) == {"num_epochs", "learning_rate", "lora"}
-    assert figures.BEFORE.config["lora"] == {"r": 16}
-    assert "alpha" not in figures.AFTER.config["lora"] and "batch_size" not in figures.AFTER.config
+    assert set(published_figures.BEFORE.config) == {"num_epochs", "learning_rate", "lora"}
+    assert published_figures.BEFORE.config["lora"] == {"r": 16}
+    assert "alpha" not in published_figures.AFTER.config["lora"] and "batch_size" not in published_figures.AFTER.config
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_nothing_that_the_guide_does_not_give_was_invented():
 def test_all_seven_readings_of_after_against_before(statement, id, words):
     reading = said(AFTER, BEFORE)[id]
     assert reading.statement == statement
-    text = catalog.text(reading)
+    text = sentences.text(reading)
     assert [word for word in words if word not in text] == []
 
 

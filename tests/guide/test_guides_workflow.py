@@ -8,8 +8,8 @@ import pytest
 
 from rmtui import presets
 from rmtui.cli import main
-from rmtui.guide import figures
-from rmtui.guide.figures import better
+from rmtui.guide import published_figures
+from rmtui.guide.published_figures import better
 from trainer.config import OPTIONS, flatten
 from trainer.pairs import find_data
 
@@ -70,18 +70,18 @@ def test_the_three_presets(ws, name, purpose, epochs, rate, batch, accumulation,
 
 
 def test_of_a_figures_are_expected_and_of_b_and_c_none(ws):
-    assert dict(presets.find(ws, "A").expect) == dict(figures.PRESET_A)
+    assert dict(presets.find(ws, "A").expect) == dict(published_figures.PRESET_A)
     assert not presets.find(ws, "B").expect and not presets.find(ws, "C").expect
 
 
 def test_the_paths_are_the_guides():
-    assert [(row.train_loss, row.val_loss, row.val_acc) for row in figures.IDEAL] == [
+    assert [(row.train_loss, row.val_loss, row.val_acc) for row in published_figures.IDEAL] == [
         (0.87, 0.59, 0.68),
         (0.67, 0.61, 0.71),
         (0.58, 0.57, 0.74),
         (0.52, 0.55, 0.76),
     ]
-    assert [(row.train_loss, row.val_loss, row.val_acc) for row in figures.RATE_RAISED] == [
+    assert [(row.train_loss, row.val_loss, row.val_acc) for row in published_figures.RATE_RAISED] == [
         (0.87, 0.59, 0.68),
         (0.65, 0.58, 0.72),
         (0.56, 0.54, 0.75),

@@ -8,13 +8,13 @@ import pytest
 from guide_cases import said, subject
 from scipy import stats
 
-from rmtui.guide import catalog
+from rmtui.guide import sentences
+from rmtui.guide.model import BadValue, RewardSummary
+from rmtui.guide.paired_test import compare_accuracy
 from rmtui.guide.readings import read
-from rmtui.guide.statistics import LN2
-from rmtui.guide.subject import BadValue, RewardSummary
 from rmtui.guide.thresholds import Thresholds
-from rmtui.guide.verdict import compare_accuracy
-from rmtui.records.facts import State
+from rmtui.runs.model import State
+from rmtui.statistics import LN2
 
 NONE = (None, None)
 
@@ -132,7 +132,7 @@ def test_a_loss_that_comes_apart_is_no_overfitting(train, apart):
 def test_a_fall_of_train_loss_asks_for_more_training_unless_it_is_overfitting():
     lessons = {}
     for name, rows in {"learning": [(0.7, 0.65), (0.6, 0.6)], "overfitting": [(0.7, 0.6), (0.3, 0.7)]}.items():
-        lessons[name] = catalog.text(said(subject([(*row, None) for row in rows]))["train_loss_fell"])
+        lessons[name] = sentences.text(said(subject([(*row, None) for row in rows]))["train_loss_fell"])
     assert "more epochs and more capacity help" in lessons["learning"]
     assert "more epochs and more capacity would not help" in lessons["overfitting"]
 
@@ -148,7 +148,7 @@ def test_a_loss_that_holds_more_than_the_pairs_has_no_gap(option):
         said(subject(rows[:count], config=config)) for count, config in ((3, off), (3, option), (2, option))
     )
     assert "gap_unknown" not in plain and "overfitting_turn" in plain
-    assert name in catalog.text(found["gap_unknown"])
+    assert name in sentences.text(found["gap_unknown"])
     assert {key for key in found if "overfitting" in key} == {"overfitting_turn_alone"}
     assert not {"train_above_val", "gap_small", "overfitting_gap"} & (found.keys() | early.keys())
     assert "no_turn" in early and "no_turn" not in found
@@ -424,7 +424,7 @@ def test_an_unfinished_run_is_held_against_the_same_epoch():
     found = said(subject([(0.92, 0.64, 0.67)], state=State.RUNNING), before)
     assert {"train_loss_rose", "val_loss_fell", "val_acc_rose"} <= found.keys() and "val_acc_fell" not in found
     assert (found["val_acc_rose"].figures["first"], found["val_acc_rose"].figures["at_epoch"]) == (0.66, 1)
-    assert "against done at epoch 1" in catalog.text(found["val_acc_rose"])
+    assert "against done at epoch 1" in sentences.text(found["val_acc_rose"])
 
 
 def test_a_finished_run_is_held_against_the_epoch_of_one_under_way():

@@ -12,9 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from rmtui.guide import statistics as ours
+from rmtui import statistics as ours
 from rmtui.guide.forecast import around_next
-from rmtui.guide.verdict import seed_spread
+from rmtui.guide.paired_test import seed_spread
 
 settings.register_profile("guide", deadline=None, max_examples=150)
 settings.load_profile("guide")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rmtui.app.actions import ACTIONS
-from rmtui.app.widgets.run_table import RunTable
+from rmtui.app.widgets.table.run_table import RunTable
 from rmtui.cli import parser
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ import pytest
 from support import make_run_folder, make_workspace
 
 from rmtui.cli import parser
-from rmtui.records import tickets
+from rmtui.runs import queue_tickets
 from rmtui.workspace import Workspace
 from trainer.pairs import Row, read_rows
 
@@ -33,7 +33,7 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     (ws.root / "rm_config.yaml").write_text("num_epochs: 2\nproject: x\n")
     add_scored_run(ws)
     waiting = make_run_folder(ws, "waiting", run_id="20260104-000000-dddd", outcome=None, events=[])
-    tickets.add(ws.queue, waiting.id, 2, tickets.Needs())
+    queue_tickets.add(ws.queue, waiting.id, 2, queue_tickets.Needs())
     return ws
 
 

@@ -15,10 +15,10 @@ import support
 from rmtui import workspace
 from rmtui.launch import slots
 from rmtui.operations import launch, runs
-from rmtui.records import proc, state
-from rmtui.records.facts import State, Status
-from rmtui.records.files import write_json, write_toml
-from rmtui.records.folder import RunFolder
+from rmtui.runs import proc, state
+from rmtui.runs.files import write_json, write_toml
+from rmtui.runs.folder import RunFolder
+from rmtui.runs.model import State, Status
 from rmtui.workspace import Workspace
 
 __all__ = ["RunFolder", "State", "Status", "launch", "proc", "slots", "state", "write_json", "write_toml"]

@@ -12,7 +12,7 @@ import pytest
 
 from rmtui.launch import login, orphans, probe
 from rmtui.operations import doctor
-from rmtui.records import proc
+from rmtui.runs import proc
 
 
 def stray(tag: str, cwd) -> subprocess.Popen:

@@ -13,8 +13,8 @@ import pytest
 
 from rmtui.errors import UserError
 from rmtui.operations import adopt, launch, queue, resume, stop
-from rmtui.records import proc, state
-from rmtui.records.facts import State
+from rmtui.runs import proc, state
+from rmtui.runs.model import State
 
 
 def test_a_run_finishes(ws):

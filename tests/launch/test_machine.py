@@ -8,9 +8,10 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from rmtui.launch import machine, slots
+from rmtui.launch import gpus as machine
+from rmtui.launch import slots
 from rmtui.operations import plan
-from rmtui.records.tickets import Needs
+from rmtui.runs.queue_tickets import Needs
 
 
 class Driver:

@@ -11,11 +11,11 @@ import support
 
 from rmtui import presets, workspace
 from rmtui.errors import UserError
+from rmtui.index.index import Index
 from rmtui.operations import launch
 from rmtui.operations.estimates import past_time
 from rmtui.operations.plan import plan
-from rmtui.records.folder import run_folders
-from rmtui.records.index import Index
+from rmtui.runs.folder import run_folders
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_a_short_name_is_answered_with_the_whole_one(ws, typed, meant):
 
 def test_without_the_training_stack_that_is_said_first_and_only(ws, monkeypatch):
     (ws.root / "base" / "tokenizer.json").write_text("{}")
-    monkeypatch.setattr("rmtui.launch.stack.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("rmtui.launch.training_stack.importlib.util.find_spec", lambda name: None)
     planned = plan(ws, "A", overrides={"lr": "2"}, train="nope.jsonl")
     assert len(planned.problems) == 1
     assert "torch" in str(planned.problems[0]) and "pip install -c constraints.txt '.[train]'" in str(

@@ -11,12 +11,12 @@ from pathlib import Path
 import launch_kit as kit
 import pytest
 
-from rmtui.launch import machine, slots, spawn
-from rmtui.launch.machine import Gpu
+from rmtui.launch import gpus, slots, spawn
+from rmtui.launch.gpus import Gpu
 from rmtui.operations import queue
-from rmtui.records import proc, state, tickets
-from rmtui.records.facts import State
-from rmtui.records.tickets import Needs
+from rmtui.runs import proc, queue_tickets, state
+from rmtui.runs.model import State
+from rmtui.runs.queue_tickets import Needs
 
 FOUR = [Gpu(str(n), f"GPU-{n:04d}", "H100", 80 << 30) for n in range(4)]
 
@@ -74,20 +74,20 @@ def test_visible_devices_are_those_that_cuda_would_see(said, indices, monkeypatc
         monkeypatch.delenv(name, raising=False)
     if said is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", said)
-    assert "".join(each.index for each in machine.visible(FOUR)) == indices
+    assert "".join(each.index for each in gpus.visible(FOUR)) == indices
 
 
 def test_a_schedulers_allocation_counts(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("SLURM_STEP_GPUS", "1,3")
-    assert [each.index for each in machine.visible(FOUR)] == ["1", "3"]
+    assert [each.index for each in gpus.visible(FOUR)] == ["1", "3"]
 
 
-def waiting(ws, run: str, needs: Needs) -> tickets.Ticket:
+def waiting(ws, run: str, needs: Needs) -> queue_tickets.Ticket:
     """A ticket whose waiting process is this one."""
-    with tickets.turn(ws.queue):
-        ticket = tickets.add(ws.queue, run, 1, needs)
-    slots.fcntl.flock(os.open(tickets.waiter_lock(ws.queue, run), os.O_RDWR | os.O_CREAT), slots.fcntl.LOCK_EX)
+    with queue_tickets.turn(ws.queue):
+        ticket = queue_tickets.add(ws.queue, run, 1, needs)
+    slots.fcntl.flock(os.open(queue_tickets.waiter_lock(ws.queue, run), os.O_RDWR | os.O_CREAT), slots.fcntl.LOCK_EX)
     return ticket
 
 
@@ -97,12 +97,12 @@ def test_the_line_is_kept_unless_the_devices_differ(ws):
     named = waiting(ws, "20260101-000000-0002", Needs("gpu", 1, ("3",)))
     assert slots.take_turn(ws, four, look) is None
     assert slots.take_turn(ws, named, look) is None, "the four in front wait for every GPU"
-    tickets.remove(ws.queue, four.run)
+    queue_tickets.remove(ws.queue, four.run)
     first = waiting(ws, "20260101-000000-0003", Needs("gpu", 1, ("0",)))
     queue_first = slots.take_turn(ws, named, look)
     assert queue_first.devices == ("GPU-0003",), "whoever waits for GPU 0 does not hold GPU 3 back"
     anyone = waiting(ws, "20260101-000000-0004", gpu(1))
-    tickets.remove(ws.queue, named.run)
+    queue_tickets.remove(ws.queue, named.run)
     queue_first.release()
     held.release()
     held = slots.take(ws, Needs("gpu", 3, ("1", "2", "3")), look=look)
@@ -117,8 +117,8 @@ def test_after_a_restart_queued_runs_wait_visibly_and_are_started_by_hand(ws):
     line = f"{run.path}".encode()
     (waiter,) = [pid for pid in pids() if line in cmdline(pid)]
     kit.kill(proc.find(waiter))
-    ticket = tickets.read(ws.queue, run.id)
-    tickets.write(ws.queue, dataclasses.replace(ticket, boot_id="another-boot"))
+    ticket = queue_tickets.read(ws.queue, run.id)
+    queue_tickets.write(ws.queue, dataclasses.replace(ticket, boot_id="another-boot"))
     kit.go(first)
     kit.until_ended(first)
     now = state.status(run)

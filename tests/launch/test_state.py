@@ -11,9 +11,9 @@ import pytest
 
 from rmtui.errors import UserError
 from rmtui.operations import resume, stop
-from rmtui.records import proc, state
-from rmtui.records.facts import State
-from rmtui.records.files import lock_held
+from rmtui.runs import proc, state
+from rmtui.runs.files import lock_held
+from rmtui.runs.model import State
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import sys
 import launch_kit as kit
 import pytest
 
-from rmtui.records.facts import State
-from rmtui.records.state import status
+from rmtui.runs.model import State
+from rmtui.runs.state import status
 
 
 def rmtui(ws, *words: str) -> subprocess.CompletedProcess[str]:

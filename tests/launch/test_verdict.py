@@ -8,7 +8,7 @@ import launch_kit as kit
 import pytest
 
 from rmtui.launch.verdict import Observed, judge, tail
-from rmtui.records.facts import State
+from rmtui.runs.model import State
 
 ELASTIC = (
     "E1122 18:00:00.1 1 torch/distributed/elastic/multiprocessing/api.py:1003] "

@@ -8,8 +8,8 @@ import pytest
 from engine_worlds import quick_end, train, write_rows
 
 import trainer.loop.trackers
-from rmtui.interchange import wandb as own_reader
-from rmtui.interchange.sources import gather
+from rmtui.importers import wandb as own_reader
+from rmtui.importers.sources import gather
 from trainer.events import read_all
 
 

@@ -19,8 +19,8 @@ from rmtui.app.app import RmtuiApp
 from rmtui.app.start import find_workspace
 from rmtui.launch import slots
 from rmtui.operations import launch
-from rmtui.records import state
-from rmtui.records.folder import RunFolder
+from rmtui.runs import state
+from rmtui.runs.folder import RunFolder
 from trainer.loop.attempt import out_of_memory
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

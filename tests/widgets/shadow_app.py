@@ -11,12 +11,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 from widgets_support import Made
 
-from rmtui.app.terminal import ShadowScreen
-from rmtui.app.widgets.chart import Chart
-from rmtui.app.widgets.curves import Curve
-from rmtui.app.widgets.log_view import LogView
-from rmtui.app.widgets.run_table import RunTable
-from rmtui.records.logindex import LogIndex
+from rmtui.app.terminal.output import ShadowScreen
+from rmtui.app.widgets.chart.chart import Chart
+from rmtui.app.widgets.chart.curve import Curve
+from rmtui.app.widgets.log.view import LogView
+from rmtui.app.widgets.table.run_table import RunTable
+from rmtui.runs.log_index import LogIndex
 
 
 class Question(ModalScreen):

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from rmtui.app.widgets.canvas import BRAILLE, Canvas, Point
-from rmtui.app.widgets.plot import draw
+from rmtui.app.widgets.chart.canvas import BRAILLE, Canvas, Point
+from rmtui.app.widgets.chart.plot import draw
 
 WIDTH, HEIGHT = 37, 9
 ACROSS, UP = 2 * WIDTH, 4 * HEIGHT

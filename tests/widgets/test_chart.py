@@ -8,11 +8,11 @@ import re
 import pytest
 from widgets_support import Stage, lines, page
 
-from rmtui.app.widgets import figures
-from rmtui.app.widgets.chart import Chart
-from rmtui.app.widgets.curves import Axis, Band, Curve, View, Window
-from rmtui.app.widgets.plot import dots, smoothed
-from rmtui.app.widgets.scale import Scale, x_ticks, y_scale, y_ticks
+from rmtui.app.widgets import formats
+from rmtui.app.widgets.chart.chart import Chart
+from rmtui.app.widgets.chart.curve import Axis, Band, Curve, View, Window
+from rmtui.app.widgets.chart.plot import dots, smoothed
+from rmtui.app.widgets.chart.scale import Scale, x_ticks, y_scale, y_ticks
 
 
 def falling(key: str = "r/loss", label: str = "train", length: int = 1000, spike: int | None = None, **more) -> Curve:
@@ -128,11 +128,11 @@ async def test_a_zoomed_live_curve_goes_on_inside_its_window():
         chart.show([falling()])
         await pilot.press("plus")
         await pilot.pause()
-        assert figures.count(1000) not in page(chart)
+        assert formats.count(1000) not in page(chart)
         left = chart.view.window.low
         chart.show([falling(length=1250)])
         await pilot.pause()
-        assert figures.count(1000) in page(chart) and chart.view.window.low == left
+        assert formats.count(1000) in page(chart) and chart.view.window.low == left
         await pilot.press("left_square_bracket")
         window = chart.view.window
         chart.show([falling(length=2000)])
@@ -156,7 +156,7 @@ async def test_zoom_in_stays_inside_after_the_source_cut_to_the_window():
 
 
 async def test_nothing_is_drawn_again_when_nothing_changed(monkeypatch):
-    from rmtui.app.widgets import chart as module
+    from rmtui.app.widgets.chart import chart as module
 
     drawn = []
     whole = module.Picture._lay

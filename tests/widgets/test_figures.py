@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from rmtui.app.widgets import figures
+from rmtui.app.widgets import formats
 
 
 @given(
@@ -19,13 +19,13 @@ from rmtui.app.widgets import figures
 )
 def test_fitted_text_is_exactly_as_wide_as_asked(text, width):
     for right in (False, True):
-        assert cell_len(figures.fit(text, width, right)) == width
+        assert cell_len(formats.fit(text, width, right)) == width
 
 
 def test_wide_characters_are_never_halved():
-    assert figures.fit("中文模型", 5) == "中文…"
-    assert figures.fit("中文模型", 6) == "中文 …"
-    assert figures.fit("中文", 6, right=True) == "  中文"
+    assert formats.fit("中文模型", 5) == "中文…"
+    assert formats.fit("中文模型", 6) == "中文 …"
+    assert formats.fit("中文", 6, right=True) == "  中文"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_wide_characters_are_never_halved():
     ],
 )
 def test_losses_have_as_many_digits_as_they_mean(value, text):
-    assert figures.loss(value) == text
+    assert formats.loss(value) == text
 
 
 @pytest.mark.parametrize(
@@ -49,18 +49,18 @@ def test_losses_have_as_many_digits_as_they_mean(value, text):
     [(0, "0 s"), (59.4, "59 s"), (60, "1 min"), (3599, "59 min"), (7500, "2 h 05"), (90000, "1 d 1 h"), (None, "–")],
 )
 def test_spans_are_told_in_two_units(seconds, text):
-    assert figures.span(seconds) == text
+    assert formats.span(seconds) == text
 
 
 def test_large_numbers():
-    assert [figures.short(n) for n in (850, 12_500, 999_999, 3_200_000, 2e9)] == ["850", "12.5k", "1M", "3.2M", "2G"]
-    assert figures.count(1234567) == "1 234 567"
-    assert [figures.size(n) for n in (512, 3500, 11 * 2**30)] == ["512 B", "3.4 kB", "11.0 GB"]
+    assert [formats.short(n) for n in (850, 12_500, 999_999, 3_200_000, 2e9)] == ["850", "12.5k", "1M", "3.2M", "2G"]
+    assert formats.count(1234567) == "1 234 567"
+    assert [formats.size(n) for n in (512, 3500, 11 * 2**30)] == ["512 B", "3.4 kB", "11.0 GB"]
 
 
 def test_a_clock_of_a_day_to_come_names_the_weekday_and_any_other_day_its_date():
     now = time.mktime((2026, 11, 26, 12, 0, 0, 0, 0, -1))
-    assert figures.clock(now + 3600, now) == "13:00"
-    assert figures.clock(now + 14 * 3600, now) == "Fri 02:00"
-    assert figures.clock(now + 8 * 86400, now) == "Dec 04 12:00"
-    assert figures.clock(now - 86400, now) == "Nov 25 12:00"
+    assert formats.clock(now + 3600, now) == "13:00"
+    assert formats.clock(now + 14 * 3600, now) == "Fri 02:00"
+    assert formats.clock(now + 8 * 86400, now) == "Dec 04 12:00"
+    assert formats.clock(now - 86400, now) == "Nov 25 12:00"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from textual.events import Key
 from widgets_support import Stage, page
 
-from rmtui.app.widgets.form import Form, Reference
-from rmtui.guide.catalog import value_text
+from rmtui.app.widgets.form.form import Form, Reference
+from rmtui.i18n import value_text
 from trainer.config import OPTIONS, parse_text
 
 FILE = Reference("file", {"num_epochs": "3", "learning_rate": "1.5e-5"})

@@ -8,9 +8,9 @@ import pytest
 from rich.cells import cell_len
 from widgets_support import Made, Rows, Stage, lines, page, run
 
-from rmtui.app.widgets.columns import ends_at
-from rmtui.app.widgets.run_table import RunTable
-from rmtui.records.facts import Landmarks, State
+from rmtui.app.widgets.table.columns import ends_at
+from rmtui.app.widgets.table.run_table import RunTable
+from rmtui.runs.model import Landmarks, State
 
 
 async def test_the_cursor_moves_by_keys_and_says_so():

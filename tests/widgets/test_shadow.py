@@ -10,7 +10,7 @@ from rich.segment import Segment
 from rich.style import Style
 from terminal_model import TerminalModel
 
-from rmtui.app.shadow import Abilities, DoubtError, Shadow
+from rmtui.app.terminal.screen_diff import Abilities, DoubtError, Shadow
 
 GROUND = Style.parse("white on #101010")
 STYLES = [

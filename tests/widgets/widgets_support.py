@@ -9,7 +9,7 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.widget import Widget
 
-from rmtui.records.facts import Best, Epoch, Run, State
+from rmtui.runs.model import Best, Epoch, Run, State
 
 
 class Stage(App):

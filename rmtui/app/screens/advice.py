@@ -14,16 +14,16 @@ from textual.widgets.option_list import Option
 
 from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar
+from rmtui.app.presentation.summary import SIGNS
 from rmtui.app.runactions import RunActions
 from rmtui.app.runchanges import Done
-from rmtui.app.summary import SIGNS
-from rmtui.app.widgets import figures
+from rmtui.app.widgets import formats as figures
 from rmtui.app.widgets.choices import Choices, hanging
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
-from rmtui.guide.catalog import bound_text, say, title, value_text
-from rmtui.guide.written import silenced_text
-from rmtui.records.facts import Run
+from rmtui.guide.text_report import silenced_text
+from rmtui.i18n import bound_text, say, title, value_text
+from rmtui.runs.model import Run
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -258,7 +258,7 @@ class AdviceScreen(RunActions):
         said = self._said("silenced_always" if always else "silenced_run", item=item, run=run.name)
 
         def job() -> str:
-            from rmtui.operations.silence import silence
+            from rmtui.operations.mute import silence
 
             silence(self.ws, run.id, name, always)
             return said
@@ -269,7 +269,7 @@ class AdviceScreen(RunActions):
         run, said = self._run, self._said("said_again", item=title(name, self.rmtui.lang))
 
         def job() -> str:
-            from rmtui.operations.silence import unsilence
+            from rmtui.operations.mute import unsilence
 
             unsilence(self.ws, run.id, name)
             return said

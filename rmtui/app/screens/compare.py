@@ -14,16 +14,16 @@ from textual.message import Message
 from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, TopBar
-from rmtui.app.comparing import Comparison
-from rmtui.app.hung import Hung
-from rmtui.app.load import CurvesLoaded, Shown, Wanted, load_curves
-from rmtui.app.panel import Charts
-from rmtui.app.widgets import figures
-from rmtui.app.widgets.chart import Chart
+from rmtui.app.jobs.curves import CurvesLoaded, Shown, Wanted, load_curves
+from rmtui.app.presentation.comparison import Comparison
+from rmtui.app.presentation.hanging_indent import Hung
+from rmtui.app.presentation.run_panel import Charts
+from rmtui.app.widgets import formats
+from rmtui.app.widgets.chart.chart import Chart
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
-from rmtui.records.facts import Run
+from rmtui.runs.model import Run
 
 
 @dataclass
@@ -135,15 +135,15 @@ class CompareScreen(Base):
         self.app.push_screen(PairsScreen([self.feed.index.run(run_id) for run_id in self._run_ids[:2]]))
 
     def action_copy(self) -> None:
-        from rmtui.guide import tables
+        from rmtui.guide import comparison_tables
 
         if self._document is not None:
-            self.app.copy_to_clipboard(tables.markdown(self._document, self.rmtui.lang))
+            self.app.copy_to_clipboard(comparison_tables.markdown(self._document, self.rmtui.lang))
             self.say("the comparison is in the clipboard, as Markdown")
 
 
 def _by(best: Mapping[str, Any]) -> str:
     """By what the best run is the best: `val_acc 75.0`."""
     value = best["value"]
-    said = figures.percent(value) if best["by"] == "val_acc" else figures.loss(value)
+    said = formats.percent(value) if best["by"] == "val_acc" else formats.loss(value)
     return f"{best['by']} {said}"

@@ -18,13 +18,13 @@ from textual.widgets.option_list import Option
 from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar, Words
 from rmtui.app.runactions import RunActions
-from rmtui.app.widgets import figures
+from rmtui.app.widgets import formats as figures
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
-from rmtui.guide.catalog import say
-from rmtui.guide.datacheck.facts import Cancelled, FileReport, Finding, Report
-from rmtui.guide.datacheck.words import counted, figures_of
+from rmtui.datacheck.model import Cancelled, FileReport, Finding, Report
+from rmtui.datacheck.report import counted, figures_of
+from rmtui.i18n import say
 
 LINES_A_KIND = 8
 """Findings of one kind that are spelled out; the verb lists all."""
@@ -166,7 +166,7 @@ class DataScreen(RunActions):
         return text.append("\n")
 
     def _kind(self, kind: str, count: int, found: list[Finding]) -> Text:
-        from rmtui.guide.datacheck.kinds import KINDS
+        from rmtui.datacheck.kinds import KINDS
 
         palette, glyphs, lang = palette_of(self), glyphs_of(self), self.rmtui.lang
         bad = KINDS[kind].severity == "error"

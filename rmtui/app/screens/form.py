@@ -13,7 +13,7 @@ from textual.timer import Timer
 from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, TopBar, Words
-from rmtui.app.planning import (
+from rmtui.app.jobs.launch_plan import (
     Launched,
     Order,
     Planned,
@@ -28,12 +28,12 @@ from rmtui.app.planning import (
     work_out,
 )
 from rmtui.app.screens.presets import expectation
-from rmtui.app.widgets.fields import Fallback
-from rmtui.app.widgets.form import Form, Reference
+from rmtui.app.widgets.form.fields import Fallback
+from rmtui.app.widgets.form.form import Form, Reference
 from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
 from rmtui.presets import Preset, changed_on_disk, load, save, save_as, spellings
-from rmtui.records.facts import Run
+from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 
 TYPING_SECONDS = 0.15

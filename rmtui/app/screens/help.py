@@ -15,10 +15,10 @@ from textual.screen import ModalScreen, Screen
 
 from rmtui.app import actions
 from rmtui.app.actions import PANES
-from rmtui.app.hung import Hung, Row, row
+from rmtui.app.presentation.hanging_indent import Hung, Row, row
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
-from rmtui.records.facts import State
+from rmtui.runs.model import State
 
 STATES: dict[State, str] = {
     State.QUEUED: "waits for a device",

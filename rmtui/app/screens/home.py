@@ -10,19 +10,19 @@ from textual.timer import Timer
 from rmtui.app import actions
 from rmtui.app.base import breakpoints
 from rmtui.app.chrome import KeyLine, TopBar, short_path
-from rmtui.app.curtain import Curtain
 from rmtui.app.filterline import FilterLine
+from rmtui.app.jobs.curves import MOST_RUNS, CurvesLoaded, Kept, Wanted, load_curves, overlay
+from rmtui.app.jobs.log import LogOpened, open_log
 from rmtui.app.listkeys import ListKeys
-from rmtui.app.load import MOST_RUNS, CurvesLoaded, Kept, Wanted, load_curves, overlay
-from rmtui.app.logs import LogOpened, open_log
-from rmtui.app.panel import RunPanel
-from rmtui.app.summary import Summarised, summarise
-from rmtui.app.widgets.chart import Chart
+from rmtui.app.presentation.run_panel import RunPanel
+from rmtui.app.presentation.summary import Summarised, summarise
+from rmtui.app.terminal.first_paint import Curtain
+from rmtui.app.widgets.chart.chart import Chart
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
-from rmtui.app.widgets.run_table import RunTable
+from rmtui.app.widgets.table.run_table import RunTable
 from rmtui.errors import UserError
-from rmtui.records.facts import Run
+from rmtui.runs.model import Run
 
 SETTLE_SECONDS = 0.05
 """A cursor that moves on within this time draws no curves: the figures come first, the curves follow."""

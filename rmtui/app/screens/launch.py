@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 from rmtui.app import actions
 from rmtui.app.chrome import Words
 from rmtui.app.feed import Failed
-from rmtui.app.planning import Order, Planned, data_sets, work_out
+from rmtui.app.jobs.launch_plan import Order, Planned, data_sets, work_out
 from rmtui.app.widgets.palette import palette_of
 
 FIELDS = (("name", "name"), ("data", "data set"), ("procs", "processes"), ("tags", "tags"))

@@ -20,13 +20,13 @@ from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar, Words
 from rmtui.app.feed import Failed
 from rmtui.app.runactions import RunActions
-from rmtui.app.widgets import figures
+from rmtui.app.widgets import formats as figures
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.app.widgets.palette import palette_of
-from rmtui.guide.catalog import say
-from rmtui.guide.written import margins_lines
-from rmtui.records.facts import Run
+from rmtui.guide.text_report import margins_lines
+from rmtui.i18n import say
+from rmtui.runs.model import Run
 
 SHOWN = 200
 """Pairs fetched at once; nobody reads more in one sitting."""

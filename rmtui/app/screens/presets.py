@@ -13,7 +13,7 @@ from textual.widgets.option_list import Option
 
 from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar, short_path
-from rmtui.app.planning import Launched, Order, launch, usual_data
+from rmtui.app.jobs.launch_plan import Launched, Order, launch, usual_data
 from rmtui.app.runactions import RunActions
 from rmtui.app.widgets.choices import Choices, hanging
 from rmtui.app.widgets.palette import palette_of
@@ -159,7 +159,7 @@ def brief(preset: Preset) -> str:
         "lora.dropout": "dropout",
         "lr_scheduler": "",
     }
-    from rmtui.guide.catalog import value_text
+    from rmtui.i18n import value_text
 
     return " · ".join(f"{word} {value_text(key, flat[key])}".strip() for key, word in shown.items() if key in flat)
 

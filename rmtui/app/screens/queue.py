@@ -16,12 +16,12 @@ from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.runactions import RunActions
 from rmtui.app.runchanges import Done
-from rmtui.app.widgets import figures
+from rmtui.app.widgets import formats
 from rmtui.app.widgets.choices import Choices
-from rmtui.app.widgets.columns import done, ends_at
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
-from rmtui.records.facts import Run
+from rmtui.app.widgets.table.columns import done, ends_at
+from rmtui.runs.model import Run
 
 if TYPE_CHECKING:
     from rmtui.operations.queue import Place
@@ -83,7 +83,7 @@ class QueueScreen(RunActions):
         palette, glyphs = palette_of(self), glyphs_of(self)
         items.clear_options()
         for run in message.alive:
-            name = figures.fit(run.name, 26, ellipsis=glyphs.ellipsis)
+            name = formats.fit(run.name, 26, ellipsis=glyphs.ellipsis)
             text = Text(f"  {glyphs.states[run.state]}  {name}  ", palette.state(run.state))
             items.add_option(Option(text.append(_under_way(run), palette.quiet), disabled=True))
         items.add_options([Option(self._line(place), id=place.id) for place in message.places])
@@ -96,8 +96,8 @@ class QueueScreen(RunActions):
 
     def _line(self, place: Place) -> Text:
         palette = palette_of(self)
-        text = Text(f"{place.place:>3}  {figures.fit(place.name, 26)}  ")
-        since = f"since {figures.clock(place.since, time.time())}"
+        text = Text(f"{place.place:>3}  {formats.fit(place.name, 26)}  ")
+        since = f"since {formats.clock(place.since, time.time())}"
         if place.attended:
             return text.append(f"waits for {place.needs}  ").append(since, palette.quiet)
         return text.append("waits for you: r starts it again  ", palette.warn).append(since, palette.quiet)
@@ -152,5 +152,5 @@ def _under_way(run: Run) -> str:
     """`running  80 %  ends 14:32`, `running  80 %  evaluating 120/341`."""
     share, end = done(run), ends_at(run, time.time())
     parts = [run.state.value, f"{int(100 * share)} %" if share is not None else ""]
-    parts.append(figures.clean(run.reason) or (f"ends {figures.clock(end, time.time())}" if end else ""))
+    parts.append(formats.clean(run.reason) or (f"ends {formats.clock(end, time.time())}" if end else ""))
     return "  ".join(filter(None, parts))

@@ -7,24 +7,25 @@ from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.widgets import ContentSwitcher
 
-from rmtui.app import actions, details, said
+from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar, Words
-from rmtui.app.devices import Loads, look
-from rmtui.app.hung import Hung
-from rmtui.app.load import CurvesLoaded, Shown, Wanted, load_curves
-from rmtui.app.load_run import EXTRA, ExtraLoaded, RunLoaded, load_extra, load_run, speeds
-from rmtui.app.logs import LogOpened, open_log
-from rmtui.app.panel import Charts
+from rmtui.app.jobs.curves import CurvesLoaded, Shown, Wanted, load_curves
+from rmtui.app.jobs.devices import Loads, look
+from rmtui.app.jobs.log import LogOpened, open_log
+from rmtui.app.jobs.run import EXTRA, ExtraLoaded, RunLoaded, load_extra, load_run, speeds
+from rmtui.app.presentation import details, run_header
+from rmtui.app.presentation.hanging_indent import Hung
+from rmtui.app.presentation.run_panel import Charts
+from rmtui.app.presentation.summary import Summarised, summarise
 from rmtui.app.runactions import RunActions
-from rmtui.app.summary import Summarised, summarise
-from rmtui.app.widgets.chart import Chart
-from rmtui.app.widgets.curves import Axis
+from rmtui.app.widgets.chart.chart import Chart
+from rmtui.app.widgets.chart.curve import Axis
 from rmtui.app.widgets.device_load import Device, DeviceLoad
 from rmtui.app.widgets.glyphs import glyphs_of
-from rmtui.app.widgets.log_view import LogView
+from rmtui.app.widgets.log.view import LogView
 from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
-from rmtui.records.facts import Run
+from rmtui.runs.model import Run
 
 LOOK_SECONDS = 5.0
 """Between two looks at the devices while the run is alive."""
@@ -107,10 +108,13 @@ class RunScreen(RunActions):
         if before is None or before.state.alive != run.state.alive:
             self._look()
         glyphs, palette = glyphs_of(self), palette_of(self)
-        line = said.head(run, glyphs, palette, self.size.width - 2)
+        line = run_header.head(run, glyphs, palette, self.size.width - 2)
         self.query_one(TopBar).tell_text(line)
         self.query_one(KeyLine).renew()
-        self._pulse = [*said.pulse(run), *(speeds(message.latest) if run.state.alive else filter(None, [run.note]))]
+        self._pulse = [
+            *run_header.pulse(run),
+            *(speeds(message.latest) if run.state.alive else filter(None, [run.note])),
+        ]
         self._tell_pulse()
         self.query_one("#facts", Words).say(details.written(run, self.ws, message.attempts, glyphs, palette))
         self._draw(run)
@@ -127,7 +131,9 @@ class RunScreen(RunActions):
     def _tell_pulse(self) -> None:
         """Two lines where one is too short for what a running run has to say, and there is height for them."""
         pulse = self.query_one("#pulse", Words)
-        pulse.say(said.run_on(self._pulse, pulse.size.width or self.size.width - 2, 1 if self.size.height < 20 else 2))
+        pulse.say(
+            run_header.run_on(self._pulse, pulse.size.width or self.size.width - 2, 1 if self.size.height < 20 else 2)
+        )
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._tell_pulse)

@@ -9,7 +9,7 @@ from rich.segment import Segment
 from textual.strip import Strip
 from textual.widget import Widget
 
-from rmtui.app.widgets import figures
+from rmtui.app.widgets import formats
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 
@@ -65,13 +65,13 @@ class DeviceLoad(Widget):
         full = round(BAR * min(1.0, device.load or 0.0))
         load = f"{100 * device.load:3.0f} %" if device.load is not None else f"  {glyphs.dash}  "
         segments = [
-            Segment(f" {figures.fit(device.name, 6)} ", palette.quiet),
+            Segment(f" {formats.fit(device.name, 6)} ", palette.quiet),
             Segment(glyphs.block * full, palette.live),
             Segment(glyphs.block_empty * (BAR - full), palette.quiet),
             Segment(f" {load}  ", palette.text),
         ]
         if device.used is not None and device.total:
-            segments.append(Segment(f"{figures.size(device.used)} of {figures.size(device.total)}  ", palette.text))
+            segments.append(Segment(f"{formats.size(device.used)} of {formats.size(device.total)}  ", palette.text))
         if device.temperature is not None:
             tone = palette.warn if device.temperature >= HOT else palette.quiet
             segments.append(Segment(f"{device.temperature:.0f} °C", tone))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from textual.widget import Widget
 
-from rmtui.records.facts import State
+from rmtui.runs.model import State
 
 ASCII_CLASS = "-ascii"
 """The app carries this class while it draws with ASCII alone."""

@@ -9,7 +9,7 @@ from rich.style import Style
 from textual.color import Color
 from textual.widget import Widget
 
-from rmtui.records.facts import State
+from rmtui.runs.model import State
 
 RUN_COLOURS = ("#4fa3e0", "#e8a33d", "#5fbf77", "#d678b5", "#a58be8", "#c9c04a")
 """Six identities, distinct in hue and lightness; a theme overrides them with the variables run-1 … run-6."""

@@ -1,0 +1,136 @@
+"""What workers fetch for charts: curves in as many columns as the screen has. No widget is touched here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from textual.message import Message
+
+from rmtui.app.widgets.chart.curve import Axis, Band, Curve, View, finite
+from rmtui.errors import UserError
+from rmtui.index.index import Index
+from rmtui.runs.model import Run
+
+MOST_RUNS = 6
+"""Runs with a colour of their own in one chart; a seventh would not be told apart."""
+
+
+class Shown(NamedTuple):
+    """A run on a chart with the colour slot it keeps."""
+
+    run_id: str
+    name: str
+    slot: int
+
+
+class Wanted(NamedTuple):
+    """What charts ask for."""
+
+    runs: tuple[Shown, ...]
+    """The run under the cursor first; of the others only the validation curves are drawn."""
+    view: View
+    columns: int
+    crowd: tuple[str, ...] = ()
+    """Ids of further runs: quiet lines behind."""
+
+
+@dataclass
+class CurvesLoaded(Message):
+    """Curves of the runs that were wanted."""
+
+    wanted: Wanted
+    losses: tuple[Curve, ...]
+    accuracies: tuple[Curve, ...]
+
+
+Kept = dict[object, Curve | None]
+"""Quiet lines as they were read: two hundred of them are not to be read again for each run that the cursor passes."""
+
+
+def load_curves(index: Index, wanted: Wanted, every_train: bool = True, kept: Kept | None = None) -> CurvesLoaded:
+    """`every_train=False`: of a comparison, validation curves only. `kept`: valid while the index has nothing new."""
+    kept = {} if kept is None else kept
+    losses: list[Curve] = []
+    accuracies: list[Curve] = []
+    alone = len(wanted.runs) == 1
+    for number, shown in enumerate(wanted.runs):
+        known = set(index.metrics(shown.run_id))
+        name = "" if alone else shown.name
+        val = _curve(index, shown, "val_loss", "val" if alone else "", known, wanted, run=name, dashed=True)
+        if number == 0 and every_train:
+            losses += _train_curves(index, shown, known, wanted, "" if val else name)
+        losses += val
+        accuracies += _curve(index, shown, "val_acc", "val_acc", known, wanted, run=name)
+    accuracies = [_with_best(curve) for curve in accuracies]
+    behind = [
+        [_crowded(index, run_id, metric, wanted, kept) for run_id in wanted.crowd] for metric in ("val_loss", "val_acc")
+    ]
+    return CurvesLoaded(wanted, (*_there(behind[0]), *losses), (*_there(behind[1]), *accuracies))
+
+
+def _crowded(index: Index, run_id: str, metric: str, wanted: Wanted, kept: Kept) -> Curve | None:
+    """A quiet line; None for a run that is gone or has no such figure."""
+    key = (run_id, metric, wanted.view.axis, wanted.view.window, wanted.columns)
+    if key not in kept:
+        window = wanted.view.window
+        try:
+            series = index.series(run_id, metric, wanted.columns, wanted.view.axis.value, window.low, window.high)
+        except UserError:
+            return None
+        kept[key] = Curve.of(f"{run_id}/{metric}", run_id, series, quiet=True) if len(series) else None
+    return kept[key]
+
+
+def _there(curves: Sequence[Curve | None]) -> list[Curve]:
+    return [curve for curve in curves if curve is not None]
+
+
+def _train_curves(index: Index, shown: Shown, known: set[str], wanted: Wanted, run: str) -> list[Curve]:
+    """The epochs' train_loss above the quiet loss of each step; while no two epochs have ended, the steps alone."""
+    epochs = _curve(index, shown, "train_loss", "train", known, wanted, run=run)
+    steps = _curve(index, shown, "loss", "each step", known, wanted, run=run)
+    if epochs and len(epochs[0].x) > 1:
+        return [*(curve._replace(quiet=True) for curve in steps), *epochs]
+    return [curve._replace(label="train") for curve in steps] or epochs
+
+
+def _curve(
+    index: Index, shown: Shown, metric: str, label: str, known: set[str], wanted: Wanted, **more: object
+) -> list[Curve]:
+    if metric not in known:
+        return []
+    view = wanted.view
+    series = index.series(shown.run_id, metric, wanted.columns, view.axis.value, view.window.low, view.window.high)
+    if not len(series):
+        return []
+    return [Curve.of(f"{shown.run_id}/{metric}", label, series, slot=shown.slot, **more)]
+
+
+def _with_best(curve: Curve) -> Curve:
+    """The highest point marked; the first of equals."""
+    points = [(y, -x) for x, y in zip(curve.x, curve.last, strict=True) if finite(y)]
+    if not points:
+        return curve
+    best, at = max(points)
+    return curve._replace(best=(-at, best))
+
+
+def band(bands: Sequence[Mapping[str, Any]], metric: str, run: Run, axis: Axis) -> Band | None:
+    """The guide's expected range of a metric along an axis that epochs can be placed on; None otherwise."""
+    steps = run.total_steps / run.num_epochs if run.total_steps and run.num_epochs else None
+    width = {Axis.EPOCH: 1.0, Axis.STEP: steps}.get(axis)
+    rows = [row for row in bands if row["metric"] == metric]
+    if width is None or not rows:
+        return None
+    at = [row["epoch"] * width for row in rows]
+    return Band(at, [row["low"] for row in rows], [row["high"] for row in rows])
+
+
+def overlay(cursor: Run, marked: Sequence[Run]) -> tuple[Shown, ...]:
+    """The run under the cursor, then the marked ones; each marked run keeps the slot of its place among the marks."""
+    slots = {run.id: slot for slot, run in enumerate(marked[:MOST_RUNS])}
+    first = Shown(cursor.id, cursor.name, slots.get(cursor.id, min(len(slots), MOST_RUNS - 1) if slots else 0))
+    others = [Shown(run.id, run.name, slots[run.id]) for run in marked[:MOST_RUNS] if run.id != cursor.id]
+    return (first, *others)

@@ -1,0 +1,42 @@
+"""Importing from the app: what was read and what could not be, in a toast."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual.message import Message
+
+from rmtui.app.jobs.jobs import still_wanted
+from rmtui.workspace import Workspace
+
+
+@dataclass
+class Imported(Message):
+    """What an import did, in words."""
+
+    words: str
+
+
+def import_paths(ws: Workspace, folder: Path, text: str, tell: Callable[[str], object]) -> Imported:
+    """Import what a person typed: paths, or one glob, relative to the folder the app was started in.
+
+    `tell` hears of every run; what was read before a cancellation stays.
+    """
+    from rmtui.operations import exchange
+
+    base = Path(text).expanduser()
+    paths = (
+        sorted(folder.glob(text)) if any(sign in text for sign in "*?[") and not base.is_absolute() else [folder / base]
+    )
+    numbers = itertools.count(1)
+
+    def said(_: object) -> None:
+        still_wanted()
+        tell(f"run {next(numbers)}")
+
+    done = exchange.import_paths(ws, paths, said)
+    lines = [f"{len(done.runs)} run{'' if len(done.runs) == 1 else 's'} read"]
+    return Imported("\n".join([*lines, *done.unread[:5]]))

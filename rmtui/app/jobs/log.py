@@ -1,0 +1,45 @@
+"""Which logs a run has, and opening one in a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual.message import Message
+
+from rmtui.runs.folder import RunFolder
+from rmtui.runs.log_index import LogIndex
+
+
+@dataclass
+class LogOpened(Message):
+    """A log is ready to be read; `index` is None when the run has none."""
+
+    run_id: str
+    index: LogIndex | None
+    title: str
+    ranks: bool = False
+    """A rank's log; while there is only the launcher's, the rank's is still to come."""
+
+
+def logs_of(folder: Path) -> list[Path]:
+    """Logs of the last attempt that wrote any: rank 0, further ranks, the launcher's."""
+    for attempt in reversed(RunFolder(folder).attempts()):
+        found = sorted(attempt.logs.glob("*.log"), key=_order)
+        if found:
+            return found
+    return []
+
+
+def _order(path: Path) -> tuple[int, str]:
+    rank = path.stem.removeprefix("rank")
+    return (int(rank), "") if rank.isdigit() else (1_000_000, path.stem)
+
+
+def open_log(run_id: str, folder: Path, place: int = 0) -> LogOpened:
+    """Log number `place` of the run, counted round."""
+    logs = logs_of(folder)
+    if not logs:
+        return LogOpened(run_id, None, "no log yet")
+    path = logs[place % len(logs)]
+    return LogOpened(run_id, LogIndex(path), f"{path.stem} · {path.parent.parent.name}", logs[0].stem != "launch")

@@ -1,0 +1,61 @@
+"""What a person is told without asking: a run has ended; how many devices are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from textual.message import Message
+
+from rmtui.app.widgets import formats
+from rmtui.errors import UserError
+from rmtui.index.index import Index
+from rmtui.runs.model import Run, State
+
+BAD = (State.FAILED, State.KILLED, State.INTERRUPTED, State.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A toast, and whether it is worth the bell."""
+
+    words: str
+    severity: Literal["information", "error"]
+
+
+def endings(index: Index, before: Mapping[str, Run], now: Mapping[str, Run]) -> list[News]:
+    """Runs that were alive before and are no more."""
+    found = []
+    for run_id in before.keys() - now.keys():
+        try:
+            run = index.run(run_id)
+        except UserError:  # deleted meanwhile
+            continue
+        if run.state.final:
+            found.append(_ending(run))
+    return found
+
+
+def _ending(run: Run) -> News:
+    words = f"{run.name} {run.state.value}"
+    if run.reason:
+        words += f": {formats.clean(run.reason)}"
+    elif run.best is not None and run.best.val_acc is not None:
+        words += f": best val_acc {formats.percent(run.best.val_acc)}"
+    return News(words, "error" if run.state in BAD else "information")
+
+
+@dataclass
+class Devices(Message):
+    """What the top line says of this machine's GPUs."""
+
+    words: str
+
+
+def devices() -> Devices:
+    from rmtui.launch.gpus import gpus
+
+    found = gpus()
+    taken = sum(bool(gpu.pids) for gpu in found)
+    return Devices(f"GPUs {taken} of {len(found)}" if found else "")

@@ -1,0 +1,222 @@
+"""A comparison as text: what differs first, epochs aligned, last and best with their difference, the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from rmtui.app.presentation.hanging_indent import Row, row
+from rmtui.app.widgets import formats
+from rmtui.app.widgets.chart.legend import shortened
+from rmtui.app.widgets.glyphs import Glyphs
+from rmtui.app.widgets.palette import Palette
+from rmtui.i18n import say, value_text
+from rmtui.workspace import Workspace
+
+FIRST = 12
+"""Cells of a section's name."""
+_BRIEF = {
+    "num_epochs": "epochs",
+    "learning_rate": "rate",
+    "batch_size": "batch",
+    "max_length": "length",
+    "gradient_accumulation_steps": "accumul.",
+    "lora.target_modules": "modules",
+    "mixed_precision": "precision",
+    "gradient_checkpointing": "recompute",
+    "lr_scheduler": "schedule",
+    "early_stopping_patience": "patience",
+    "warmup_ratio": "warm-up",
+    "weight_decay": "decay",
+    "max_grad_norm": "grad norm",
+}
+"""Keys too long for their column."""
+LONG = 32
+"""Cells of an equal value that are worth a place in the folded line."""
+METRICS = ("val_acc", "val_loss", "train_loss")
+
+
+class Comparison:
+    """Lays out the document of `compare --json` in a width."""
+
+    def __init__(
+        self,
+        document: dict[str, Any],
+        ws: Workspace,
+        glyphs: Glyphs,
+        palette: Palette,
+        width: int,
+        unfold: bool = False,
+        lang: str = "en",
+    ) -> None:
+        self._document = document
+        self._ws = ws
+        self._runs: list[dict[str, Any]] = document["runs"]
+        self._glyphs = glyphs
+        self._palette = palette
+        self._unfold = unfold
+        self._lang = lang
+        self._width = width
+        self._short = width < 90
+        """No room for per cents and words of a change: its sign and colour say it."""
+        delta = (8 if self._short else 24) if len(self._runs) == 2 else 0
+        for label in (23, 20):
+            self._label = label
+            self._cell = max(6, min(24, (width - label - delta) // len(self._runs)))
+            if self._cell >= 12:
+                break
+        self.text = Text()
+
+    def _said(self, key: str, /, **values: Any) -> str:
+        return say(f"table.{key}", self._lang, **values)
+
+    def written(self) -> list[Row]:
+        """Everything, top to bottom: what the test says of two, the figures, what else was found."""
+        verdict, rest = self._words()
+        self._heads()
+        self._config()
+        for metric in METRICS:
+            self._metric(metric)
+        table = [row("", line) for line in self.text.split("\n")]
+        return [*verdict, *([row("", "")] if verdict else []), *table, *rest]
+
+    def _heads(self) -> None:
+        best = self._document["best"]
+        self.text.append(" " * self._label)
+        for slot, run in enumerate(self._runs):
+            star = f" {self._glyphs.best}" if best and best["run"] == run["id"] else ""
+            mark = self._glyphs.curves[slot % 6]
+            name = formats.fit(f"{mark}{star} {run['name']}", self._cell - 1, ellipsis=self._glyphs.ellipsis)
+            self.text.append(f"{name} ", self._palette.run(slot))
+        self.text.append(self._glyphs.delta if len(self._runs) == 2 else "", self._palette.quiet)
+        self.text.append("\n")
+        states = [run["state"] for run in self._runs]
+        self._row("", "", states, "quiet")
+
+    def _key(self, key: str) -> str:
+        """The end of a dotted key says more than its beginning."""
+        return key if len(key) < self._label - FIRST else _BRIEF.get(key, key.rpartition(".")[2])
+
+    def _row(self, first: str, label: str, cells: Sequence[str], tone: str = "text", after: Text | None = None) -> None:
+        self.text.append(formats.fit(f" {first}", FIRST), self._palette.quiet)
+        self.text.append(formats.fit(label, self._label - FIRST - 1, ellipsis=self._glyphs.ellipsis) + " ")
+        for cell in cells:
+            (shown,) = shortened([cell], self._cell - 1, self._glyphs.ellipsis)
+            self.text.append(formats.fit(shown, self._cell), self._palette.tone(tone))
+        if after is not None:
+            self.text.append_text(after)
+        self.text.append("\n")
+
+    def _config(self) -> None:
+        config, differs, same_word = self._document["config"], self._said("differs"), self._said("same_word")
+        for number, (key, values) in enumerate(config["differs"].items()):
+            self._row(differs if number == 0 else "", self._key(key), [self._value(key, value) for value in values])
+        if not config["differs"]:
+            self._row(differs, self._said("nothing_known"), [])
+        same = config["same"]
+        if self._unfold:
+            for number, (key, value) in enumerate(same.items()):
+                self._row(same_word if number == 0 else "", self._key(key), [self._value(key, value)], "quiet")
+        elif same:
+            self.text.append(formats.fit(f" {same_word}", FIRST) + f"{self._folded(same)}\n", self._palette.quiet)
+        self.text.append("\n")
+
+    def _value(self, key: str, value: Any) -> str:
+        return self._ws.as_written(value_text(key, value))
+
+    def _folded(self, same: Mapping[str, Any]) -> str:
+        """As many equal values as a line holds, short ones; the number of the others."""
+        shown: list[str] = []
+        room = self._width - FIRST - cell_len(self._said("more_settings", count=99)) - 2
+        for key, value in same.items():
+            said = f"{self._key(key)} {self._value(key, value)}"
+            if len(said) > LONG or cell_len(" · ".join([*shown, said])) > room:
+                continue
+            shown.append(said)
+        hidden = len(same) - len(shown)
+        return " · ".join(shown) + (f"  {self._said('more_settings', count=hidden)}" if hidden else "")
+
+    def _metric(self, metric: str) -> None:
+        summary = self._document["summary"][metric]
+        label = metric
+        for epoch in self._document["epochs"]:
+            if any(value is not None for value in epoch[metric]):
+                self._row(
+                    label,
+                    self._said("epoch_row", epoch=epoch["epoch"]),
+                    [_figure(metric, value) for value in epoch[metric]],
+                )
+                label = ""
+        if not any(value is not None for value in summary["last"]):
+            return
+        change = self._change(metric, summary["change"][1], self._short) if len(self._runs) == 2 else None
+        self._row(label, self._said("last"), list(self._last(metric, summary)), "text", change)
+        best = [
+            f"{_figure(metric, value)}{f' (e{at})' if self._cell > 11 else ''}"
+            if value is not None
+            else self._glyphs.dash
+            for value, at in zip(summary["best"], summary["best_epoch"], strict=True)
+        ]
+        self._row("", self._said("best"), best, "quiet")
+        if len(self._runs) > 2:
+            self._deltas(metric, summary["change"])
+        self.text.append("\n")
+
+    def _last(self, metric: str, summary: dict[str, Any]) -> Iterator[str]:
+        intervals = summary.get("interval") or [None] * len(self._runs)
+        for value, interval in zip(summary["last"], intervals, strict=True):
+            half = f" {self._glyphs.plus_minus}{50 * (interval[1] - interval[0]):.1f}" if interval else ""
+            half = half if self._cell > 10 else ""
+            yield _figure(metric, value) + half
+
+    def _deltas(self, metric: str, changes: Sequence[dict[str, Any] | None]) -> None:
+        self.text.append(formats.fit("", FIRST)).append(
+            formats.fit(f"{self._glyphs.delta} {self._said('to_first')}", self._label - FIRST), self._palette.quiet
+        )
+        for change in changes[: len(self._runs)]:
+            text = self._change(metric, change, short=True)
+            text.append(" " * max(1, self._cell - cell_len(text.plain)))
+            self.text.append_text(text)
+        self.text.append("\n")
+
+    def _change(self, metric: str, change: dict[str, Any] | None, short: bool = False) -> Text:
+        """`+0.8 better`, `−0.9 % worse`: sign, size, and whether that is good."""
+        if change is None or not change["delta"]:
+            return Text("" if change is None else "=", self._palette.quiet)
+        scale, digits = (100, 1) if metric == "val_acc" else (1, 3)
+        words = formats.fixed(change["delta"] * scale, digits, sign=True, minus=self._glyphs.minus)
+        if not short and metric != "val_acc":
+            share = formats.fixed(100 * change["percent"], 1, sign=True, minus=self._glyphs.minus)
+            words += f"  {share} %"
+        good, chance = change["better"], change["verdict"] == "same"
+        if good is not None and not short:
+            words = f"{words}  {self._said('chance_word' if chance else 'better_word' if good else 'worse_word')}"
+        tone = "text" if good is None or chance else "good" if good else "warn"
+        return Text(words, self._palette.tone(tone))
+
+    def _words(self) -> tuple[list[Row], list[Row]]:
+        """The verdict, which comes first, and what else was found."""
+        document = self._document
+        verdict = [self._sentence(self._glyphs.best_up, "warn", warning) for warning in document["warnings"]]
+        rest: list[Row] = []
+        for pair in document["paired"]:
+            found = [self._sentence(self._glyphs.pointer, "quiet", words) for words in pair["texts"]]
+            told = 1 if len(self._runs) == 2 else 0
+            verdict += found[:told]
+            rest += found[told:]
+        for seed in document["seeds"]:
+            rest.append(
+                self._sentence(self._glyphs.pointer, "quiet", seed["text"] if isinstance(seed, dict) else str(seed))
+            )
+        return verdict, rest
+
+    def _sentence(self, sign: str, tone: str, words: Any) -> Row:
+        said = words["text"] if isinstance(words, dict) else str(words)
+        return row(Text(f" {sign} ", self._palette.tone(tone)), formats.clean(said))
+
+
+def _figure(metric: str, value: float | None) -> str:
+    return formats.percent(value) if metric == "val_acc" else formats.loss(value)

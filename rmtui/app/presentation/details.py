@@ -1,0 +1,65 @@
+"""A run's facts as text: attempts, epochs, configuration, files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from rich.text import Text
+
+from rmtui.app.presentation import run_header
+from rmtui.app.widgets import formats
+from rmtui.app.widgets.glyphs import Glyphs
+from rmtui.app.widgets.palette import Palette
+from rmtui.runs.model import Attempt, Run
+from rmtui.workspace import Workspace
+
+
+def written(run: Run, ws: Workspace, attempts: Sequence[Attempt], glyphs: Glyphs, palette: Palette) -> Text:
+    """Every section that has something to say."""
+    text = Text()
+    sections = (
+        ("run", list(_run_lines(run))),
+        ("attempts", [_attempt_line(attempt) for attempt in attempts]),
+        ("epochs", [line.plain for line in run_header.epoch_table(run, glyphs, palette)]),
+        ("configuration", list(_config_lines(run, ws))),
+    )
+    for title, lines in sections:
+        if lines:
+            text.append(f"{title}\n", palette.accent)
+            text.append("".join(f"  {formats.clean(line)}\n" for line in lines) + "\n")
+    return text
+
+
+def _run_lines(run: Run) -> Iterator[str]:
+    facts = {
+        "id": run.id,
+        "state": f"{run.state.value}: {run.reason}" if run.reason else run.state.value,
+        "preset": run.preset,
+        "data": run.data,
+        "host": run.host,
+        "processes": run.processes,
+        "tags": ", ".join(run.tags),
+        "group": run.group,
+        "note": run.note,
+        "folder": run.folder,
+    }
+    yield from (f"{name:<10} {value}" for name, value in facts.items() if value)
+
+
+def _attempt_line(attempt: Attempt) -> str:
+    now = time.time()
+    parts = [f"{attempt.n}", attempt.state.value + (f": {attempt.reason}" if attempt.reason else "")]
+    parts += [f"from step {attempt.resumed_from_step}"] if attempt.resumed_from_step else []
+    parts += [f"started {formats.clock(attempt.started, now)}"] if attempt.started else []
+    parts += [f"ended {formats.clock(attempt.ended, now)}"] if attempt.ended else []
+    parts += [f"exit code {attempt.exit_code}"] if attempt.exit_code is not None else []
+    return " · ".join(parts)
+
+
+def _config_lines(run: Run, ws: Workspace) -> Iterator[str]:
+    from rmtui.app.jobs.launch_plan import texts_of
+
+    texts = texts_of(run.config, ws)
+    width = max(map(len, texts), default=0)
+    yield from (f"{key:<{width}}  {text}" for key, text in texts.items())

@@ -1,0 +1,147 @@
+"""The run under the cursor beside the list: what it is at once, its curves, its words and its log as they arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical, VerticalScroll
+
+from rmtui.app.chrome import Words
+from rmtui.app.jobs.curves import CurvesLoaded, band
+from rmtui.app.jobs.log import LogOpened
+from rmtui.app.presentation import run_header
+from rmtui.app.presentation.hanging_indent import Hung, Row
+from rmtui.app.widgets.chart.chart import Chart
+from rmtui.app.widgets.chart.curve import Band, Curve, View
+from rmtui.app.widgets.glyphs import glyphs_of
+from rmtui.app.widgets.log.view import LogView
+from rmtui.app.widgets.palette import palette_of
+from rmtui.runs.model import Run
+
+
+class Charts(Container):
+    """Loss and accuracy, looked at in step."""
+
+    DEFAULT_CSS = """
+    Charts { layout: vertical; height: 1fr; }
+    Charts Chart { height: 1fr; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._loaded: CurvesLoaded | None = None
+        self._expected: tuple[Run, Sequence[Mapping[str, Any]]] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Chart("loss", id="loss")
+        yield Chart("val_acc", percent=True, id="accuracy")
+
+    @property
+    def view(self) -> View:
+        return self.query_one("#loss", Chart).view
+
+    @property
+    def columns(self) -> int:
+        return max(40, *(chart.columns for chart in self.query(Chart)))
+
+    @on(Chart.ViewChanged)
+    def _in_step(self, message: Chart.ViewChanged) -> None:
+        for chart in self.query(Chart):
+            if chart is not message.chart:
+                chart.look(message.view)
+
+    def show(self, loaded: CurvesLoaded) -> None:
+        """Draw these curves, over the band of the run they begin with."""
+        self._loaded = loaded
+        self._draw()
+
+    def expect(self, run: Run, bands: Sequence[Mapping[str, Any]]) -> None:
+        """What is expected of a run: a band behind its curves."""
+        self._expected = (run, bands)
+        self._draw()
+
+    def _draw(self) -> None:
+        loaded = self._loaded
+        if loaded is None:
+            return
+        losses, accuracies = (self._band(metric, loaded) for metric in ("val_loss", "val_acc"))
+        self._spread((*loaded.losses, *loaded.accuracies))
+        self.query_one("#loss", Chart).show(loaded.losses, losses, "no loss yet")
+        self.query_one("#accuracy", Chart).show(loaded.accuracies, accuracies, "val_acc is not known yet")
+
+    def _spread(self, curves: Sequence[Curve]) -> None:
+        """The same x in both charts, so that one stands above the other."""
+        ends = [(curve.x[0], curve.x[-1]) for curve in curves if len(curve.x)]
+        span = (min(first for first, _ in ends), max(last for _, last in ends)) if ends else None
+        for chart in self.query(Chart):
+            chart.spread(span)
+
+    def _band(self, metric: str, loaded: CurvesLoaded) -> Band | None:
+        if self._expected is None or loaded.wanted.runs[0].run_id != self._expected[0].id:
+            return None
+        run, bands = self._expected
+        return band(bands, metric, run, loaded.wanted.view.axis)
+
+    def clear(self, note: str) -> None:
+        self._loaded = None
+        for chart in self.query(Chart):
+            chart.show((), None, note)
+
+
+class RunPanel(Vertical):
+    """Head, charts, summary and log; which of them are seen on a small screen is the screen's choice."""
+
+    _told: Run | None = None
+    has_log = False
+    """Whether the log on screen is one: a run that starts gets its log a moment later."""
+
+    def compose(self) -> ComposeResult:
+        yield Words(id="head")
+        yield Words(id="pulse", classes="quiet")
+        yield Charts(id="charts")
+        with VerticalScroll(id="summary", can_focus=True):
+            yield Hung(id="says")
+        yield LogView(id="log")
+
+    @property
+    def charts(self) -> Charts:
+        return self.query_one(Charts)
+
+    @property
+    def log_view(self) -> LogView:
+        return self.query_one(LogView)
+
+    def show_run(self, run: Run | None) -> None:
+        """What is known at once: the figures come first, curves and readings follow."""
+        if run is None:
+            self._told = None
+            self.query_one("#head", Words).say("")
+            self.query_one("#pulse", Words).say("")
+            self.say(())
+            return
+        self._told = run
+        self._tell()
+
+    def on_resize(self) -> None:
+        if self._told is not None:
+            self._tell()
+
+    def _tell(self) -> None:
+        """The two lines that are known at once, as wide as the panel."""
+        assert self._told is not None
+        run, width = self._told, self.query_one("#head").size.width or self.size.width or 80
+        self.query_one("#head", Words).say(run_header.head(run, glyphs_of(self), palette_of(self), width))
+        self.query_one("#pulse", Words).say(
+            run_header.run_on([*run_header.pulse(run), *filter(None, [run.note])], width)
+        )
+
+    def say(self, rows: Sequence[Row]) -> None:
+        """The summary below the curves."""
+        self.query_one("#says", Hung).say_rows(rows)
+
+    def open_log(self, opened: LogOpened) -> None:
+        self.has_log = opened.ranks
+        self.log_view.open(opened.index, opened.title)

@@ -1,0 +1,75 @@
+"""What the figures of a run say, in a few lines beside its curves: epochs, readings, the next step. Workers only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rich.text import Text
+from textual.message import Message
+
+from rmtui.app.presentation import run_header
+from rmtui.app.presentation.hanging_indent import Row, row
+from rmtui.app.widgets import formats
+from rmtui.app.widgets.glyphs import Glyphs
+from rmtui.app.widgets.palette import Palette
+from rmtui.index.index import Index
+from rmtui.runs.model import Run
+from rmtui.workspace import Workspace
+
+SIGNS = {"error": ("gap", "bad"), "warning": ("best_up", "warn"), "info": ("pointer", "quiet"), "good": ("ok", "good")}
+"""Severity of a reading → glyph and tone."""
+
+
+FIRST = ("val_acc_is",)
+"""Readings that every run has and that come before all harmless ones."""
+EPOCHS = 4
+"""Lines of epochs; of more, the last ones and the best."""
+
+
+@dataclass
+class Summarised(Message):
+    """The words below the curves of a run."""
+
+    run: Run
+    rows: tuple[Row, ...]
+    bands: tuple[dict[str, Any], ...] = ()
+    """What the guide, or the preset, expects of each epoch."""
+
+
+def summarise(ws: Workspace, index: Index, run: Run, glyphs: Glyphs, palette: Palette, lang: str) -> Summarised:
+    """The next step, what is wrong, the key figure, the epochs, then everything else."""
+    from rmtui.guide.text_report import margins_line
+    from rmtui.operations.advise import document
+    from rmtui.operations.load_subjects import margins
+
+    table = [row("", words) for words in run_header.epoch_table(run, glyphs, palette, EPOCHS)]
+    if not run.epochs and not run.state.final:
+        return Summarised(run, ())
+    says = document(ws, index, run, lang)
+    if spread := margins(run):
+        table.append(row("", margins_line(spread, lang, glyphs.curves.isascii())))
+    pressing, calm = readings(says, glyphs, palette)
+    rows = (*steps(says, glyphs, palette), *pressing, *table, *calm)
+    return Summarised(run, rows, tuple((says["expectations"] or {}).get("bands", ())))
+
+
+def steps(document: dict[str, Any], glyphs: Glyphs, palette: Palette, most: int = 1) -> list[Row]:
+    """What to try next."""
+    found = []
+    for step in document["advice"][:most]:
+        words = Text(formats.clean(step["text"]), palette.accent).append("   a: more", palette.quiet)
+        found.append(row(Text(f"{glyphs.arrow} ", palette.accent), words))
+    return found
+
+
+def readings(document: dict[str, Any], glyphs: Glyphs, palette: Palette) -> tuple[list[Row], list[Row]]:
+    """What has to be read, worst first, with the key figure; and the rest."""
+    pressing: list[Row] = []
+    calm: list[Row] = []
+    for reading in document["readings"]:
+        sign, tone = SIGNS[reading["severity"]]
+        shown = row(Text(f"{getattr(glyphs, sign)} ", palette.tone(tone)), formats.clean(reading["text"]))
+        matters = reading["severity"] in ("error", "warning") or reading["id"] in FIRST
+        (pressing if matters else calm).append(shown)
+    return pressing, calm

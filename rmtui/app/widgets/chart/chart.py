@@ -1,0 +1,287 @@
+"""Curves of a metric against step, epoch, tokens or time. Charts that move together are given the same `View`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from rmtui.app import actions
+from rmtui.app.widgets import formats
+from rmtui.app.widgets.chart.curve import Axis, Band, Curve, View, Window, finite, value_at
+from rmtui.app.widgets.chart.legend import Entry, laid
+from rmtui.app.widgets.chart.picture import Picture, Scene
+from rmtui.app.widgets.chart.scale import Scale, x_value
+from rmtui.app.widgets.glyphs import Glyphs, glyphs_of
+from rmtui.app.widgets.palette import Palette, palette_of
+
+SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
+FEWEST_ROWS = 5
+"""Lower than this, a chart shows its figures alone."""
+MOST_LEGEND_ROWS = 3
+
+
+class Chart(Widget, can_focus=True):
+    """A title line with legend and values, then curves between axes. With the focus: a cursor that reads values."""
+
+    DEFAULT_CSS = """
+    Chart { height: 1fr; min-height: 1; }
+    """
+    BINDINGS = actions.bindings("chart")
+
+    @dataclass
+    class ViewChanged(Message):
+        """A key changed axis, window, cursor, smoothing or scale. Hand `view` to the charts that move in step; fetch
+        series anew when axis or window changed."""
+
+        chart: Chart
+        view: View
+
+    @dataclass
+    class LogWanted(Message):
+        """Enter at the cursor: show the log at this x."""
+
+        chart: Chart
+        x: float
+
+    def __init__(self, title: str, *, percent: bool = False, id: str | None = None, classes: str | None = None) -> None:
+        """`percent`: values are shares 0–1, shown as per cent."""
+        super().__init__(id=id, classes=classes)
+        self.chart_title = title
+        self.percent = percent
+        self._curves: tuple[Curve, ...] = ()
+        self._band: Band | None = None
+        self._note = ""
+        self._view = View()
+        self._extent: tuple[float, float] | None = None
+        self._span: tuple[float, float] | None = None
+        self._picture: tuple[object, Picture] | None = None
+        self._drawn: tuple[object, list[Strip]] = (None, [])
+
+    # What the screen tells the chart
+
+    def show(self, curves: Sequence[Curve], band: Band | None = None, note: str = "") -> None:
+        """Draw these curves; nothing is redrawn when they equal those on screen. `note` explains an empty chart."""
+        told = (tuple(curves), band, note)
+        if told != (self._curves, self._band, self._note):
+            self._curves, self._band, self._note = told
+            self._extent = self._seen()
+            self.refresh()
+
+    def spread(self, span: tuple[float, float] | None) -> None:
+        """Reach at least this far in x: charts above each other share their columns."""
+        if span != self._span:
+            self._span = span
+            self.refresh()
+
+    @property
+    def view(self) -> View:
+        return self._view
+
+    def look(self, view: View) -> None:
+        """Take over another chart's view, without a message."""
+        if view != self._view:
+            if view.axis is not self._view.axis:
+                self._extent = None
+            self._view = view
+            self.refresh()
+
+    @property
+    def columns(self) -> int:
+        """Columns worth asking of the index: two a cell."""
+        return max(2, 2 * self.size.width)
+
+    def values_at_cursor(self) -> list[tuple[Curve, float | None]]:
+        """Each curve in the legend with its value at the cursor; without a cursor, its last value."""
+        return [(curve, value_at(curve, self._view.cursor)) for curve in self._curves if not curve.quiet]
+
+    # Keys
+
+    def _change(self, **changes: object) -> None:
+        self.look(self._view._replace(**changes))  # type: ignore[arg-type]
+        self.post_message(self.ViewChanged(self, self._view))
+
+    def action_cursor(self, by: int) -> None:
+        x = self._scale()
+        cursor = self._view.cursor
+        at = x.dots - 1 - by if cursor is None else x.dot(cursor)
+        self._change(cursor=x.value(max(0, min(x.dots - 1, at + by))))
+
+    def action_zoom(self, factor: float) -> None:
+        """About the cursor, or the right end."""
+        x = self._scale()
+        first, last = self._extent or (x.low, x.high)
+        length = (x.high - x.low) * factor
+        if length >= last - first:
+            self._change(window=Window())
+            return
+        centre = self._view.cursor if self._view.cursor is not None else x.high
+        share = (centre - x.low) / (x.high - x.low)
+        self._go(centre - share * length, length)
+
+    def action_pan(self, by: int) -> None:
+        x = self._scale()
+        length = x.high - x.low
+        self._go(x.low + by * length / 4, length)
+
+    def _go(self, low: float, length: float) -> None:
+        """A window that reaches the last value is open there, so that a live curve goes on inside it."""
+        first, last = self._extent or (low, low + length)
+        low = max(first, min(low, last - length))
+        if length < last - first:
+            self._change(window=Window(low, None if low + length > last - length / 1000 else low + length))
+
+    def action_reset(self) -> None:
+        self._change(window=Window(), cursor=None)
+
+    def action_smooth(self) -> None:
+        place = SMOOTHINGS.index(self._view.smoothing) if self._view.smoothing in SMOOTHINGS else -1
+        self._change(smoothing=SMOOTHINGS[(place + 1) % len(SMOOTHINGS)])
+
+    def action_log(self) -> None:
+        self._change(log=not self._view.log)
+
+    def action_axis(self) -> None:
+        axes = list(Axis)
+        after = axes[(axes.index(self._view.axis) + 1) % len(axes)]
+        self._change(axis=after, window=Window(), cursor=None)
+
+    def action_log_here(self) -> None:
+        if self._view.cursor is not None:
+            self.post_message(self.LogWanted(self, self._view.cursor))
+
+    # Drawing
+
+    def _scene(self) -> Scene:
+        return Scene(
+            self._curves,
+            self._band,
+            self._view,
+            self.percent,
+            self.size.width,
+            max(0, self.size.height - self._head_rows()),
+            self._span,
+        )
+
+    def _head_rows(self) -> int:
+        return len(self._legend(palette_of(self), glyphs_of(self)))
+
+    def _scale(self) -> Scale:
+        """The x range on screen, one position a cell."""
+        picture = self._painted(palette_of(self), glyphs_of(self))
+        return Scale(picture.x.low, picture.x.high, picture.columns)
+
+    def _seen(self) -> tuple[float, float] | None:
+        """The widest x of this axis: while a window is open, the curves may hold no more than that."""
+        ends = [(curve.x[0], curve.x[-1]) for curve in self._curves if len(curve.x)]
+        ends += [self._span] if self._span is not None and ends else []
+        if self._extent is not None and self._view.window != Window():
+            ends.append(self._extent)
+        if not ends:
+            return None
+        return min(first for first, _ in ends), max(last for _, last in ends)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The picture is drawn once for all lines, and anew only when something it depends on changed."""
+        key = (
+            self._scene(),
+            palette_of(self),
+            glyphs_of(self),
+            self.rich_style,
+            self.has_focus,
+            self._note,
+            self.chart_title,
+        )
+        if self._drawn[0] != key:
+            width, base = self.size.width, self.rich_style
+            self._drawn = (key, [strip.adjust_cell_length(width).apply_style(base) for strip in self._draw()])
+        return super().render_lines(crop)
+
+    def render_line(self, y: int) -> Strip:
+        lines = self._drawn[1]
+        return lines[y] if y < len(lines) else Strip.blank(self.size.width, self.rich_style)
+
+    def _draw(self) -> list[Strip]:
+        palette, glyphs = palette_of(self), glyphs_of(self)
+        head = self._head(palette, glyphs)
+        if not self._has_values():
+            return [*head, Strip([]), Strip([Segment(" " * 8 + (self._note or "no values yet"), palette.quiet)])]
+        if not self._has_room():
+            return head
+        return [*head, *self._painted(palette, glyphs).strips(self._view.cursor)]
+
+    def _has_values(self) -> bool:
+        return any(finite(value) for curve in self._curves for value in curve.last)
+
+    def _has_room(self) -> bool:
+        return self.size.height >= FEWEST_ROWS
+
+    def _painted(self, palette: Palette, glyphs: Glyphs) -> Picture:
+        """The picture without its cursor, drawn anew only when something else changed."""
+        scene = self._scene()._replace(view=self._view._replace(cursor=None))
+        key = (scene, palette, glyphs)
+        if self._picture is None or self._picture[0] != key:
+            self._picture = (key, Picture(scene, palette, glyphs))
+        return self._picture[1]
+
+    def _head(self, palette: Palette, glyphs: Glyphs) -> list[Strip]:
+        """Title, legend with values, and to the right what is not usual about the view."""
+        state, lines = self._state(), self._legend(palette, glyphs)
+        title = Style(bold=True, underline=self.has_focus)
+        lines[0] = [Segment(" "), Segment(self.chart_title, palette.text + title), Segment("  "), *lines[0]]
+        for entry in self._others(palette, glyphs):
+            room = self.size.width - (cell_len(state) + 1 if len(lines) == 1 else 0)
+            if Strip(lines[-1]).cell_length + cell_len(entry.text) <= room:
+                lines[-1].append(entry)
+        room = max(0, self.size.width - cell_len(state) - 1)
+        first = Strip(lines[0]).adjust_cell_length(room)
+        state_strip = Strip([Segment(f" {state}", palette.quiet)])
+        return [Strip.join([first, state_strip]), *(Strip([Segment(" "), *line]) for line in lines[1:])]
+
+    def _state(self) -> str:
+        view = self._view
+        parts = [
+            x_value(view.axis, view.cursor) if view.cursor is not None else "",
+            f"smoothed {view.smoothing:g}" if view.smoothing else "",
+            "log" if view.log else "",
+            "zoomed" if view.window != Window() else "",
+        ]
+        return "  ".join(part for part in parts if part)
+
+    def _legend(self, palette: Palette, glyphs: Glyphs) -> list[list[Segment]]:
+        """Every curve that has a sign, in as many lines as the chart can spare: its picture keeps its room."""
+        entries = [self._entry(curve, value, palette, glyphs) for curve, value in self.values_at_cursor()]
+        first = self.size.width - cell_len(self.chart_title) - 4 - cell_len(self._state())
+        most = max(1, min(MOST_LEGEND_ROWS, self.size.height - FEWEST_ROWS))
+        reading = self._view.cursor is not None
+        return laid(entries, first, self.size.width - 1, most, palette.quiet, glyphs.ellipsis, reading)
+
+    def _others(self, palette: Palette, glyphs: Glyphs) -> Iterator[Segment]:
+        """What is no curve with a sign: quiet ones, the band, the target."""
+        quiet = sum(curve.quiet for curve in self._curves)
+        if quiet > 1:
+            yield Segment(f"{quiet} others  ", palette.quiet)
+        if self._band is not None:
+            if self._has_room() and self._has_values() and self._painted(palette, glyphs).shows_band:
+                yield Segment(f"{self._band.label} {glyphs.band}  ", palette.quiet)
+            if self._band.target is not None:
+                target = self._figure(self._band.target)
+                yield Segment(f"target {target} {glyphs.target}{glyphs.target}  ", palette.quiet)
+
+    def _entry(self, curve: Curve, value: float | None, palette: Palette, glyphs: Glyphs) -> Entry:
+        line = glyphs.target * 2 if curve.dashed else glyphs.horizontal * 2
+        what = "" if curve.label == self.chart_title else curve.label
+        sign, style = glyphs.curves[curve.slot % 6], palette.run(curve.slot)
+        return Entry(sign, line, curve.run, what, self._figure(value), style, palette.text)
+
+    def _figure(self, value: float | None) -> str:
+        if self.percent:
+            return formats.percent(value)
+        return "0" if value == 0 else formats.loss(value)

@@ -1,0 +1,81 @@
+"""The lines of a log view: a row of the log, the status line, the prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from rmtui.app.widgets import formats
+from rmtui.app.widgets.glyphs import Glyphs
+from rmtui.app.widgets.line_edit import LineEdit
+from rmtui.app.widgets.log.page import LogPage, Row, compiled
+from rmtui.app.widgets.log.text import tone
+from rmtui.app.widgets.palette import Palette
+
+
+@dataclass(frozen=True, slots=True)
+class LogLines:
+    """Draws with one palette at one width."""
+
+    palette: Palette
+    glyphs: Glyphs
+    width: int
+
+    def words(self, text: str) -> Strip:
+        """A line that is no row of the log."""
+        return Strip([Segment(f"  {text}", self.palette.quiet)])
+
+    def row(self, row: Row, aside: int, pattern: str, hit: Style) -> Strip:
+        """Text in its tone from column `aside` on, hits of the pattern marked."""
+        return Strip.join([Strip([Segment(" ")]), Strip(self._segments(row, pattern, hit)).crop(aside)])
+
+    def _segments(self, row: Row, pattern: str, hit: Style) -> list[Segment]:
+        style = self.palette.tone(tone(row.whole))
+        if not pattern:
+            return [Segment(row.text, style)]
+        segments: list[Segment] = []
+        end = 0
+        for found in compiled(pattern).finditer(row.text):
+            segments += [Segment(row.text[end : found.start()], style), Segment(found.group(), style + hit)]
+            end = found.end()
+        return [*segments, Segment(row.text[end:], style)]
+
+    def prompt(self, sign: str, edit: LineEdit) -> Strip:
+        """What is being typed, with its caret."""
+        palette = self.palette
+        word = "search" if sign == "/" else "only lines with"
+        at = edit.text[edit.caret : edit.caret + 1] or " "
+        return Strip(
+            [
+                Segment(f" {word} ", palette.accent),
+                Segment(edit.text[: edit.caret], palette.text),
+                Segment(at, palette.text + Style(reverse=True)),
+                Segment(edit.text[edit.caret + 1 :], palette.text),
+            ]
+        )
+
+    def status(self, page: LogPage | None, title: str, said: str) -> Strip:
+        """Which log, how many lines came while paused, what was last said; to the right, where the cursor is."""
+        quiet = self.palette.quiet
+        left = [Segment(f" {title}  ", quiet)]
+        if page is not None and page.unseen:
+            left.append(Segment(f"{self.glyphs.more} {formats.count(page.unseen)} new  ", self.palette.accent))
+        following = page is not None and page.following
+        left.append(Segment(said or ("following" if following else ""), quiet))
+        right = self._position(page) if page is not None else ""
+        used = sum(cell_len(segment.text) for segment in left)
+        gap = " " * max(1, self.width - used - cell_len(right) - 1)
+        return Strip([*left, Segment(gap + right, quiet)])
+
+    @staticmethod
+    def _position(page: LogPage) -> str:
+        if page.following or not page.count:
+            return ""
+        number, source = page.number(page.cursor), page.source
+        if not source.complete:
+            return f"at {formats.size(source.offset(number))} of {formats.size(source.size)}"
+        return f"line {formats.count(number + 1)} of {formats.count(source.line_count)}"

@@ -1,0 +1,241 @@
+"""A log of any size: only the lines on screen are read, through a line index over the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.style import Style
+from textual import events
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+
+from rmtui.app import actions
+from rmtui.app.widgets.glyphs import glyphs_of
+from rmtui.app.widgets.line_edit import LineEdit
+from rmtui.app.widgets.log.lines import LogLines
+from rmtui.app.widgets.log.page import LogPage, Picture
+from rmtui.app.widgets.log.search import LogSeeker, counted
+from rmtui.app.widgets.log.text import step_in
+from rmtui.app.widgets.ordered_keys import OrderedKeys
+from rmtui.app.widgets.palette import palette_of
+from rmtui.runs.log_index import LogIndex
+
+FEED, FEED_AT_REST, CATCH_UP = 0.1, 0.5, 0.005
+"""Seconds between looks at a file that grows, at one that rests, and at one that gained more than a look takes in: keys
+come in between."""
+RESTING = 20
+"""Looks without anything new after which a file rests."""
+
+LineSource = LogIndex
+"""What `open` takes."""
+
+
+class LogView(OrderedKeys, LogSeeker, can_focus=True):
+    """Lines of a file above a status line; follows the end until one moves up."""
+
+    DEFAULT_CSS = """
+    LogView { height: 1fr; min-height: 2; }
+    LogView > .log-view--cursor { background: $foreground 10%; }
+    LogView > .log-view--hit { background: $warning; color: $background; }
+    """
+    COMPONENT_CLASSES = {"log-view--cursor", "log-view--hit"}
+    BINDINGS = actions.bindings("log")
+
+    @dataclass
+    class StepWanted(Message):
+        """Enter on a line that names a step: show the curve there."""
+
+        step: int
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._title = ""
+        self._aside = 0
+        self._prompt: tuple[str, LineEdit] | None = None
+        self._idle = 0
+        self._paint: tuple[LogLines, Style]
+        self._picture: Picture | None = None
+
+    # What the screen tells and asks
+
+    def open(self, index: LineSource | None, title: str = "") -> None:
+        """Show a log from its end, following; None empties the view."""
+        before, self._page = self._page, LogPage(index) if index is not None else None
+        self._title, self._said, self._aside, self._idle = title, "", 0, 0
+        if self._page is not None:
+            if before is not None:
+                self._page.wrap, self._page.times = before.wrap, before.times
+            self._page.start()
+        self._redraw()
+
+    def poll(self) -> bool:
+        """Take in what the file gained; True when it did. The widget's own timer calls it, too."""
+        changed = self._page is not None and self._page.take_in()
+        self._idle = 0 if changed else self._idle + 1
+        if changed:
+            self._redraw()
+        return changed
+
+    @property
+    def current_line(self) -> str:
+        """The text under the cursor."""
+        if self._page is None:
+            return ""
+        return next(iter(self._page.texts(self._page.cursor, 1)), "")
+
+    # Keys
+
+    def action_move(self, by: int) -> None:
+        if self._page is not None:
+            self.poll()  # a file at rest was looked at half a second ago
+            self._page.move(by, self._height)
+            self._told_follow()
+
+    def action_page(self, by: int) -> None:
+        self.action_move(by * max(2, self._height - 1))
+
+    def action_top(self) -> None:
+        if self._page is not None and self._page.source.complete:
+            self.go_to_line(0)
+        else:
+            self._seek(
+                f"counting lines {glyphs_of(self).ellipsis}", lambda index: 0 if counted(index).line_count else None
+            )
+
+    def action_follow(self) -> None:
+        if self._page is not None:
+            self.poll()
+            self._page.follow(True)
+            self._told_follow()
+
+    def action_toggle_follow(self) -> None:
+        if self._page is not None:
+            self._page.follow(not self._page.following)
+            self._told_follow()
+
+    def action_aside(self, by: int) -> None:
+        self._aside = max(0, self._aside + by)
+        self._redraw()
+
+    def action_ask(self, sign: str) -> None:
+        self._prompt = (sign, LineEdit())
+        self._redraw()
+
+    def action_again(self, forward: bool) -> None:
+        self.search(self._pattern, forward)
+
+    def action_wrap(self) -> None:
+        if self._page is not None:
+            self._page.wrap = not self._page.wrap
+            self._aside = 0
+            self._redraw()
+
+    def action_times(self) -> None:
+        if self._page is not None:
+            self._page.times = not self._page.times
+            self._say("timestamps shown" if self._page.times else "timestamps hidden")
+
+    def action_copy_line(self) -> None:
+        self.app.copy_to_clipboard(self.current_line)
+        self._say("line copied")
+
+    def action_copy_path(self) -> None:
+        if self._page is not None:
+            self.app.copy_to_clipboard(str(self._page.source.path))
+            self._say("path copied")
+
+    def action_step_here(self) -> None:
+        step = step_in(self.current_line)
+        if step is None:
+            self._say("this line names no step")
+        else:
+            self.post_message(self.StepWanted(step))
+
+    def take_key(self, event: events.Key) -> bool:
+        """The prompt takes every key while it is open."""
+        if self._prompt is None:
+            return False
+        sign, edit = self._prompt
+        if event.key in ("escape", "enter"):
+            self._prompt = None
+            if event.key == "enter":
+                self._answer(sign, edit.text)
+        else:
+            edit.key(event.key, event.character)
+        self._redraw()
+        return True
+
+    def on_paste(self, event: events.Paste) -> None:
+        if self._prompt is not None:
+            self._prompt[1].insert(event.text)
+            event.stop()
+            self._redraw()
+
+    def _answer(self, sign: str, text: str) -> None:
+        if sign == "&":
+            self.set_filter(text)
+        else:
+            self.search(text or self._pattern)
+
+    def on_mouse_scroll_down(self) -> None:
+        self.action_move(3)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.action_move(-3)
+
+    def on_mount(self) -> None:
+        self.set_timer(FEED, self._tick)
+
+    def _tick(self) -> None:
+        if self.is_on_screen:
+            self.poll()
+        else:
+            self._idle += 1
+        behind = self._page is not None and self._page.behind and self.is_on_screen
+        self.set_timer(CATCH_UP if behind else FEED if self._idle < RESTING else FEED_AT_REST, self._tick)
+
+    # Drawing
+
+    def on_resize(self) -> None:
+        self._redraw()
+
+    def _redraw(self) -> None:
+        """Only rows that changed, and the status line: a key that moves the cursor does not cost the whole page."""
+        before, self._picture = self._picture, self._pictured()
+        width, last = self.size.width, self.size.height - 1
+        self.refresh(*(Region(0, y, width, 1) for y in (*self._picture.changed(before), last)))
+
+    def _pictured(self) -> Picture:
+        page, drawn_with = self._page, (self._pattern, self._aside, self.size)
+        if page is None or not self.size:
+            return Picture((), None, drawn_with)
+        rows = page.rows(self.size.width - 1, self._height)
+        return Picture(rows, None if page.following else page.cursor, drawn_with)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """What all lines share is worked out once."""
+        self._paint = (LogLines(palette_of(self), glyphs_of(self), self.size.width), self.rich_style)
+        return super().render_lines(crop)
+
+    def render_line(self, y: int) -> Strip:
+        (lines, base), page = self._paint, self._page
+        if y == self.size.height - 1:
+            strip = lines.prompt(*self._prompt) if self._prompt else lines.status(page, self._title, self._said)
+        else:
+            picture = self._picture = self._picture or self._pictured()
+            strip = self._line(lines, picture, y) if y < len(picture.rows) else lines.words(self._empty(picture, y))
+        return strip.adjust_cell_length(self.size.width).apply_style(base)
+
+    def _empty(self, picture: Picture, y: int) -> str:
+        if y != 1 or picture.rows:
+            return ""
+        return "no log yet" if self._page is None else "nothing was written to this log"
+
+    def _line(self, lines: LogLines, picture: Picture, y: int) -> Strip:
+        row = picture.rows[y]
+        strip = lines.row(row, self._aside, self._pattern, self.get_component_rich_style("log-view--hit"))
+        if row.place != picture.cursor:
+            return strip
+        ground = self.get_component_rich_style("log-view--cursor")
+        return strip.adjust_cell_length(self.size.width).apply_style(Style(bgcolor=ground.bgcolor))

@@ -1,0 +1,222 @@
+"""The columns of the run table: what they say of a run, how wide they are, and which give way first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from rmtui.app.widgets import formats
+from rmtui.app.widgets.glyphs import Glyphs
+from rmtui.runs.model import NOTHING, Landmarks, Run, State
+
+GAP = 2
+"""Cells between columns."""
+NAME = "name"
+DEAR = 7
+"""Columns of more than this worth number leave names and reasons a third of the room that these could use."""
+
+
+class Setting(NamedTuple):
+    """What the table knows beside a row."""
+
+    glyphs: Glyphs
+    now: float
+    landmarks: Landmarks = Landmarks()
+    """The best runs are marked in val_acc."""
+    baseline: Run | None = None
+    slots: Mapping[str, int] = NOTHING
+    spells_state: bool = True
+    """The state has a column of its own; else its word stands before what the last column says of it."""
+
+
+class Cell(NamedTuple):
+    """Text with a tone of the palette."""
+
+    text: str
+    tone: str = "text"
+
+
+class Column(NamedTuple):
+    """`worth`: the smaller it is, the later the column gives way. `grow`: how many cells more it may take."""
+
+    key: str
+    title: str
+    width: int
+    worth: int
+    say: Callable[[Run, Setting], Cell]
+    right: bool = False
+    grow: int = 0
+
+
+def layout(width: int, columns: Sequence[Column], sort: str = "") -> list[tuple[Column, int]]:
+    """The columns that fit in `width` cells, in their order, each with its width. Spare cells go to those that grow,
+    each by its share; columns of little worth come in only where those have room, but that of `sort` always."""
+    kept: list[Column] = []
+    left = width + GAP
+    for column in sorted(columns, key=lambda column: (column.key not in (NAME, sort), column.worth)):
+        wanted = sum(other.grow for other in kept) // 3 if column.worth > DEAR and column.key != sort else 0
+        if column.width + GAP + wanted > left and column.key != sort:
+            if column.worth > DEAR:
+                break
+            continue
+        kept.append(column)
+        left -= column.width + GAP
+    widths = {column.key: column.width for column in kept}
+    rest = sum(column.grow for column in kept)
+    for column in kept:
+        extra = min(column.grow, left * column.grow // rest) if rest else 0
+        widths[column.key] += extra
+        left, rest = left - extra, rest - column.grow
+    return [(column, widths[column.key]) for column in columns if column.key in widths]
+
+
+WEEKDAY = 9
+"""Cells of `Fri 02:10`: before a longer time, a shorter word."""
+
+
+def state_words(run: Run, now: float, spelled: bool = False) -> str:
+    """What matters of a run's state now: when it ends, or what it does instead of steps, why it ended, how long ago;
+    `spelled`: after its word."""
+    if run.state is State.RUNNING and run.reason:
+        return formats.clean(run.reason)
+    if run.state is State.RUNNING:
+        end = ends_at(run, now)
+        at = formats.clock(end, now)
+        return f"{'ends' if spelled or len(at) < WEEKDAY else 'by'} {at}" if end else "running"
+    if run.state in (State.FAILED, State.KILLED, State.INTERRUPTED, State.UNKNOWN, State.STOPPED) and run.reason:
+        return f"{run.state.value}: {run.reason}" if spelled else run.reason
+    passed = formats.ago(run.ended or run.started or run.created, now)
+    return (
+        f"{run.state.value} {passed.removesuffix(' ago').replace(' min', 'm').replace(' ', '')}" if spelled else passed
+    )
+
+
+def ends_at(run: Run, now: float) -> float | None:
+    """Unix time of the last step, from the median one; None while that is not known, and after it."""
+    if not run.seconds_per_step or not run.total_steps or run.step >= run.total_steps:
+        return None
+    end = (run.last_event or now) + (run.total_steps - run.step) * run.seconds_per_step
+    return end if end > now else None
+
+
+def done(run: Run) -> float | None:
+    """The share of the steps that are done, 0–1."""
+    return min(1.0, run.step / run.total_steps) if run.total_steps else None
+
+
+def _name(run: Run, setting: Setting) -> Cell:
+    return Cell(run.name or run.id, "quiet" if run.archived else "text")
+
+
+def _state(run: Run, setting: Setting) -> Cell:
+    return Cell(run.state.value, f"state:{run.state.value}")
+
+
+def _words(run: Run, setting: Setting) -> Cell:
+    bad = run.state in (State.FAILED, State.KILLED)
+    return Cell(
+        state_words(run, setting.now, not setting.spells_state),
+        "bad" if bad else "live" if run.state.alive else "quiet",
+    )
+
+
+def _epochs(run: Run, setting: Setting) -> Cell:
+    if run.num_epochs is None:
+        return Cell(f"{run.epochs_done:g}" if run.epochs_done else setting.glyphs.dash, "quiet")
+    if run.state is State.FINISHED and run.epochs_done >= run.num_epochs:
+        return Cell(str(run.num_epochs))
+    return Cell(f"{int(run.epochs_done)}/{run.num_epochs}")
+
+
+def _progress(run: Run, setting: Setting) -> Cell:
+    share = done(run)
+    if share is None or run.state is State.FINISHED:
+        return Cell("")
+    return Cell(f"{int(100 * share)} %", "live" if run.state.alive else "quiet")
+
+
+def _val_acc(run: Run, setting: Setting) -> Cell:
+    text = formats.percent(run.val_acc, setting.glyphs.dash)
+    sign = setting.glyphs.best if run.id in setting.landmarks.best else _trend(run, setting.glyphs)
+    return Cell(f"{text} {sign}", "text" if run.val_acc is not None else "quiet")
+
+
+def _trend(run: Run, glyphs: Glyphs) -> str:
+    known = [epoch.val_acc for epoch in run.epochs if epoch.val_acc is not None]
+    if len(known) < 2 or known[-1] == known[-2]:
+        return " "
+    return glyphs.up if known[-1] > known[-2] else glyphs.down
+
+
+def _spread(run: Run, setting: Setting) -> Cell:
+    """Half of the 95 % interval, in points."""
+    if run.val_acc is None or not run.val_pairs:
+        return Cell("")
+    from rmtui.statistics import wilson
+
+    half = wilson(round(run.val_acc * run.val_pairs), run.val_pairs).half
+    return Cell(f"{setting.glyphs.plus_minus}{100 * half:.1f}", "quiet")
+
+
+def _best(run: Run, setting: Setting) -> Cell:
+    return _figure(formats.percent(run.best.val_acc if run.best else None, setting.glyphs.dash))
+
+
+def _delta(run: Run, setting: Setting) -> Cell:
+    base = setting.baseline
+    if base is not None and base.id == run.id:
+        return Cell("base", "quiet")
+    if base is None or not _comparable(base, run) or run.val_acc is None or base.val_acc is None:
+        return Cell("", "quiet")
+    points = 100 * (run.val_acc - base.val_acc)
+    return Cell(formats.fixed(points, 1, sign=True, minus=setting.glyphs.minus), "good" if points > 0 else "warn")
+
+
+def _comparable(one: Run, other: Run) -> bool:
+    """On the same validation pairs; where one of them does not know its pairs, on data of the same name."""
+    if one.val_fingerprint and other.val_fingerprint:
+        return one.val_fingerprint == other.val_fingerprint
+    return bool(one.data) and one.data == other.data
+
+
+def _figure(text: str) -> Cell:
+    return Cell(text, "text" if text[:1].isdigit() else "quiet")
+
+
+def _took(run: Run, setting: Setting) -> Cell:
+    if run.started is None:
+        return Cell(setting.glyphs.dash, "quiet")
+    end = run.ended or (setting.now if run.state.alive else run.last_event)
+    return Cell(formats.span(end - run.started) if end else setting.glyphs.dash, "quiet")
+
+
+COLUMNS = (
+    Column(NAME, "run", 13, 0, _name, grow=14),
+    Column("state", "state", 11, 6, _state),
+    Column(
+        "preset", "preset", 6, 5, lambda run, s: Cell(run.preset or s.glyphs.dash, "text" if run.preset else "quiet")
+    ),
+    Column("epochs", "epochs", 6, 2, _epochs, right=True),
+    Column("progress", "done", 5, 13, _progress, right=True),
+    Column("val_acc", "val_acc", 7, 1, _val_acc, right=True),
+    Column("spread", "±", 5, 8, _spread),
+    Column("best", "best", 5, 12, _best, right=True),
+    Column("val_loss", "val_loss", 8, 3, lambda run, s: _figure(formats.loss(run.val_loss, s.glyphs.dash)), right=True),
+    Column(
+        "train_loss", "train", 6, 9, lambda run, s: _figure(formats.loss(run.train_loss, s.glyphs.dash)), right=True
+    ),
+    Column(
+        "gap",
+        "gap",
+        6,
+        10,
+        lambda run, s: _figure(formats.fixed(run.gap, 3, s.glyphs.dash, minus=s.glyphs.minus)),
+        right=True,
+    ),
+    Column("delta", "Δ", 5, 5, _delta, right=True),
+    Column("group", "group", 8, 7, lambda run, s: Cell(run.group, "quiet")),
+    Column("data", "data", 9, 11, lambda run, s: Cell(run.data or s.glyphs.dash, "quiet"), grow=6),
+    Column("tags", "tags", 8, 14, lambda run, s: Cell(" ".join(run.tags), "quiet"), grow=12),
+    Column("duration", "took", 8, 15, _took, right=True),
+    Column("created", "when", 12, 4, _words, grow=28),
+)

@@ -1,0 +1,78 @@
+"""The lines of the run table: its heading, and a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from rmtui.app.widgets.formats import fit
+from rmtui.app.widgets.palette import Palette
+from rmtui.app.widgets.table.columns import COLUMNS, GAP, Column, Setting, layout
+from rmtui.runs.model import Run, State
+
+LEAD = 5
+"""Cells before the first column: mark, sign of the curve, pin, sign of the state, blank."""
+
+Layout = Sequence[tuple[Column, int]]
+
+
+def useful(setting: Setting) -> list[Column]:
+    """Every column that could say something now, left to right."""
+    useless = {"delta"} if setting.baseline is None else set()
+    useless |= set() if setting.landmarks.grouped else {"group"}
+    return [column for column in COLUMNS if column.key not in useless]
+
+
+def laid_out(width: int, setting: Setting, sort: str = "") -> list[tuple[Column, int]]:
+    """The columns that a table of this width shows."""
+    return layout(width - LEAD, useful(setting), sort)
+
+
+@dataclass(frozen=True, slots=True)
+class RunLines:
+    """Draws lines under one setting; `sort` is a column's key and whether the greatest comes first."""
+
+    setting: Setting
+    palette: Palette
+    sort: tuple[str, bool]
+
+    def heading(self, columns: Layout) -> Strip:
+        """The columns' titles; the sorted one carries an arrow."""
+        glyphs = self.setting.glyphs
+        key, descending = self.sort
+        segments = [Segment(" " * LEAD)]
+        for column, width in columns:
+            sorted_here = column.key == key
+            sign = (glyphs.down if descending else glyphs.up) if sorted_here else ""
+            style = self.palette.text + Style(bold=True) if sorted_here else self.palette.quiet
+            title = column.title.replace("Δ", glyphs.delta).replace("±", glyphs.plus_minus) + sign
+            segments.append(Segment(fit(title, width, column.right, glyphs.ellipsis) + " " * GAP, style))
+        return Strip(segments)
+
+    def words(self, text: str) -> Strip:
+        """A line that is no row."""
+        return Strip([Segment(" " * LEAD + text, self.palette.quiet)])
+
+    def run(self, run: Run, columns: Layout, marked: bool) -> Strip:
+        setting, palette, glyphs = self.setting, self.palette, self.setting.glyphs
+        slot = setting.slots.get(run.id)
+        segments = [
+            Segment(glyphs.marked if marked else " ", palette.accent),
+            Segment(" ") if slot is None else Segment(glyphs.curves[slot % len(glyphs.curves)], palette.run(slot)),
+            Segment(glyphs.pinned if run.pinned else " ", palette.quiet),
+            Segment(f"{glyphs.states[run.state]} ", palette.state(run.state)),
+        ]
+        for column, width in columns:
+            cell = column.say(run, setting)
+            text = fit(cell.text, width, column.right, glyphs.ellipsis)
+            segments.append(Segment(text + " " * GAP, self._tone(cell.tone)))
+        return Strip(segments)
+
+    def _tone(self, tone: str) -> Style:
+        if tone.startswith("state:"):
+            return self.palette.state(State(tone[6:]))
+        return self.palette.tone(tone)

@@ -1,0 +1,178 @@
+"""Verbs about data: the demo, and the check of preference pairs."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rmtui.cli.verb import Verb, add_json, add_lang, print_json, workspace_folder
+
+
+def _build_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dir", nargs="?", metavar="DIR", help="folder of the demo (default: ./demo)")
+    parser.add_argument("--no-app", action="store_true", help="wait for the end and print the epochs' figures instead")
+
+
+def _run_demo(args: argparse.Namespace) -> int:
+    from rmtui.operations import demo
+
+    root = Path(args.dir or args.workspace or "demo")
+    made = demo.demo(root, _say)
+    _say(f"{'Training' if made.fresh else 'Showing'} preset A on two processes: run {made.run_id}")
+    if not args.no_app:
+        from rmtui.app import run_app
+
+        return run_app(str(made.root), made.run_id)
+    for epoch in demo.follow(made.root, made.run_id):
+        _say(_epoch_line(epoch.epoch, epoch.train_loss, epoch.val_loss, epoch.val_acc, epoch.val_pairs))
+    finished, words = demo.outcome(made.root, made.run_id)
+    _say(f"{words[0].upper()}{words[1:]}. Look at it with: rmtui -C {root}")
+    return 0 if finished else 1
+
+
+def _epoch_line(
+    epoch: int, train_loss: float | None, val_loss: float | None, val_acc: float | None, pairs: int | None
+) -> str:
+    losses = (f"{name} {value:.4f}" for name, value in (("train", train_loss), ("val", val_loss)) if value is not None)
+    accuracy = f"val_acc {val_acc:.1%} of {pairs} pairs" if val_acc is not None else "val_acc not known"
+    return f"  epoch {epoch}   {'   '.join(losses)}   {accuracy}"
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _build_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="pair files; validation is held against training"
+    )
+    parser.add_argument("--head", type=int, metavar="N", default=0, help="print the first N pairs of each file as well")
+    parser.add_argument(
+        "--fix", type=Path, metavar="OUT", help="write a cleaned copy, and OUT.dropped.jsonl (several files: a folder)"
+    )
+    parser.add_argument("--model", type=Path, metavar="DIR", help="count tokens with this model's tokenizer.json")
+    parser.add_argument(
+        "--max-length", type=int, metavar="N", default=512, help="tokens a side, with --model (default 512)"
+    )
+    parser.add_argument(
+        "--tokens", action="store_true", help="with a model: count every pair's tokens, in large files too"
+    )
+    parser.add_argument("--no-near", action="store_true", help="leave out the pass for near-duplicates")
+    add_json(parser)
+    add_lang(parser)
+
+
+def _run_check(args: argparse.Namespace) -> int:
+    from rmtui.datacheck import report as words
+    from rmtui.operations import check
+
+    model, lang = _settings(workspace_folder(args), args.lang)
+    with _Progress(args.json, lang) as progress:
+        report = check.check(
+            args.files,
+            model=args.model or model,
+            max_length=args.max_length,
+            every_token=args.tokens,
+            look_for_near=not args.no_near,
+            progress=progress.show,
+            cancelled=lambda: progress.cancelled,
+        )
+    if args.json:
+        print_json(check.document(report, lang))
+    else:
+        _print_check(args.files, args.head, lang, words.lines(report, lang))
+    if args.fix:
+        for copy, (kept, dropped) in check.fix(report, args.fix, lang).items():
+            said = words.copied(copy, kept, dropped, lang)
+            print(said, file=sys.stderr if args.json else sys.stdout)
+    return 1 if report.failed else 0
+
+
+def _print_check(files: list[Path], count: int, lang: str, lines: Iterable[str]) -> None:
+    from rmtui.datacheck import report as words
+
+    for path in files if count > 0 else ():
+        print(path)
+        for line in words.head(path, count, lang):
+            print(line)
+    for line in lines:
+        print(line)
+
+
+def _settings(root: Path, lang: str | None) -> tuple[Path | None, str]:
+    """The model whose tokens are counted, if this is a workspace and its model a folder with a tokenizer; language."""
+    from rmtui.errors import UserError
+    from rmtui.i18n import default_lang
+    from rmtui.workspace import open_workspace
+
+    try:
+        ws = open_workspace(root)
+    except UserError:
+        return None, lang or default_lang()
+    folder = ws.path(ws.settings.model)
+    model = folder if ws.settings.model and (folder / "tokenizer.json").is_file() else None
+    return model, lang or ws.settings.lang or default_lang()
+
+
+class _Progress:
+    """A bar on standard error, on a terminal only. Ctrl-C ends the pass for near-duplicates, and the rest stands."""
+
+    def __init__(self, quiet: bool, lang: str) -> None:
+        self._lang = lang
+        self._quiet = quiet or not sys.stderr.isatty()
+        self._before: Any = None
+        self._shown = ""
+        self.cancelled = False
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+
+    def show(self, name: str, share: float) -> None:
+        if name == "near-duplicates" and self._before is None:
+            self._before = signal.signal(signal.SIGINT, self._cancel)
+        if self._quiet:
+            return
+        from rmtui.datacheck.report import progress
+
+        filled = round(share * 30)
+        bar = f"{'━' * filled}{'─' * (30 - filled)} {share:4.0%}"
+        text = "\r" + progress(bar, self._before is not None, self._lang)
+        if text != self._shown:
+            self._shown = text
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+    def _cancel(self, _number: int, _frame: object) -> None:
+        self.cancelled = True
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb(
+        "demo",
+        "make a workspace with its own small model and data, and train preset A in it",
+        _build_demo,
+        _run_demo,
+        ("rmtui demo", "rmtui demo ~/rm-demo --no-app"),
+    ),
+    Verb(
+        "check",
+        "check preference data line by line, and validation against training",
+        _build_check,
+        _run_check,
+        (
+            "rmtui check data/train/helpful_pairs.jsonl data/val/helpful_pairs.jsonl",
+            "rmtui check pairs.jsonl --head 10",
+            "rmtui check pairs.jsonl --fix clean.jsonl",
+        ),
+    ),
+)

@@ -1,0 +1,255 @@
+"""Verbs of coming and leaving: import, watch, export, score, merge, serve, completion."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
+
+if TYPE_CHECKING:
+    from rmtui.operations.exchange import Imported
+
+
+def _build_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files, folders or an exported tarball")
+    parser.add_argument("--as-preset", metavar="NAME", help="make a preset of a YAML configuration")
+    add_json(parser)
+
+
+def _import(args: argparse.Namespace) -> int:
+    from rmtui.operations import exchange
+    from rmtui.workspace import open_workspace
+
+    ws = open_workspace(workspace_folder(args))
+    if args.as_preset:
+        return _import_preset(args)
+    report = exchange.import_paths(ws, args.paths, None if args.json else _say_imported)
+    for words in report.unread:
+        print(f"not read: {words}", file=sys.stderr)
+    if args.json:
+        rows = [
+            {"id": run.id, "name": run.name, "source": str(run.source), "new": run.new, "notes": list(run.notes)}
+            for run in report.runs
+        ]
+        print_json({"runs": rows, "unread": list(report.unread)})
+    elif not report.runs:
+        print(f"nothing to import was found{_hint(args.paths)}", file=sys.stderr)
+    return 0 if report.runs else 1
+
+
+def _hint(paths: list[Path]) -> str:
+    if any(path.suffix in (".yaml", ".yml") for path in paths):
+        return "; a configuration becomes a preset with --as-preset NAME"
+    if any(path.suffix == ".jsonl" for path in paths):
+        return "; preference pairs go into data/train/ and data/val/, and `rmtui check FILE` looks at them"
+    return ""
+
+
+def _say_imported(run: Imported) -> None:
+    print(f"{run.id}  {run.name}  {'from' if run.new else 'was there already, from'} {run.source}", flush=True)
+    for note in run.notes:
+        print(f"  {note}")
+
+
+def _import_preset(args: argparse.Namespace) -> int:
+    from rmtui.operations import exchange
+    from rmtui.workspace import open_workspace
+
+    preset, unknown = exchange.import_preset(open_workspace(workspace_folder(args)), args.paths[0], args.as_preset)
+    if args.json:
+        print_json({"preset": preset.name, "path": str(preset.path), "unknown": list(unknown)})
+        return 0
+    print(f"{preset.path}: preset {preset.name}; what the file does not say is as in preset A")
+    if unknown:
+        print(f"keys with no place here: {', '.join(unknown)}", file=sys.stderr)
+    return 0
+
+
+def _build_watch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", type=Path, metavar="LOG_OR_FOLDER", help="what a training elsewhere writes")
+    end = parser.add_mutually_exclusive_group()
+    end.add_argument("--once", action="store_true", help="read what is there and end")
+    end.add_argument(
+        "--stay", action="store_true", help="go on when every training there is over: another one may follow"
+    )
+    parser.add_argument(
+        "--until-idle", type=_minutes, metavar="MINUTES", help="end when nothing new has come for so long"
+    )
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError
+    return value
+
+
+def _watch(args: argparse.Namespace) -> int:
+    from rmtui.operations import follow as watch
+    from rmtui.workspace import open_workspace
+
+    ws = open_workspace(workspace_folder(args))
+    idle = None if args.until_idle is None else 60 * args.until_idle
+    until = watch.Until(over=not args.stay, idle=idle, once=args.once)
+    for words in watch.follow(ws, args.path, until):
+        print(words, flush=True)
+    return 0
+
+
+def _build_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
+    parser.add_argument(
+        "--format",
+        default="",
+        choices=("json", "csv", "markdown", "html", "tensorboard", "tar"),
+        help="default: by the ending of -o, else json",
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="a file, or a folder for tensorboard")
+    parser.add_argument("--weights", action="store_true", help="tar: take checkpoints and model along")
+
+
+def _export(args: argparse.Namespace) -> int:
+    from rmtui.operations import exchange
+    from rmtui.workspace import open_workspace
+
+    ws = open_workspace(workspace_folder(args))
+    text = exchange.export(ws, args.runs, args.format, args.output, args.weights)
+    if text is None:
+        print(args.output)
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+def _build_score(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="RUN|MODEL_DIR", help="a run (its best checkpoint) or a model folder")
+    parser.add_argument("file", metavar="FILE", help="pairs or {prompt, response} lines; - reads stdin")
+    parser.add_argument("--checkpoint", default="", metavar="STEP", help="another checkpoint of the run")
+    parser.add_argument("--out", metavar="FILE", help="write each line's rewards there as JSON lines")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="pairs a forward pass")
+    add_json(parser)
+
+
+def _score(args: argparse.Namespace) -> int:
+    from rmtui.operations import model_folders
+
+    folder = model_folders.model_folder(workspace_folder(args), args.model, args.checkpoint)
+    options: list[str | Path] = ["--json"] if args.json else []
+    options += ["--out", args.out] if args.out else []
+    options += ["--batch-size", str(args.batch_size)] if args.batch_size else []
+    return model_folders.trainer(["score", folder, args.file, *options])
+
+
+def _build_merge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN|MODEL_DIR", help="a run (its best checkpoint) or an adapter's folder")
+    parser.add_argument(
+        "directory", type=Path, metavar="DIR", help="the folder to make; it must not exist, or be empty"
+    )
+    parser.add_argument("--checkpoint", default="", metavar="STEP", help="another checkpoint of the run")
+    add_json(parser)
+
+
+def _merge(args: argparse.Namespace) -> int:
+    from rmtui.operations import model_folders
+
+    folder = model_folders.model_folder(workspace_folder(args), args.run, args.checkpoint)
+    return model_folders.trainer(["merge", folder, args.directory, *(["--json"] if args.json else [])])
+
+
+def _build_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on")
+    parser.add_argument("--any-address", action="store_true", help="allow an address that others can reach")
+    parser.add_argument("--public-url", metavar="URL", help="what browsers call it, behind a proxy")
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from rmtui.app.terminal.serving import serve
+    from rmtui.workspace import open_workspace
+
+    root = open_workspace(workspace_folder(args)).root
+    return serve(root, args.host, args.port, args.any_address, args.public_url)
+
+
+def _build_completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"))
+
+
+def _completion(args: argparse.Namespace) -> int:
+    from rmtui.cli import parser
+    from rmtui.cli.completion import script
+
+    sys.stdout.write(script(parser(), args.shell))
+    return 0
+
+
+VERBS = (
+    Verb(
+        "import",
+        "runs of other programs: the guide's logs, trainer_state.json, TensorBoard, W&B offline, CSV, own exports",
+        _build_import,
+        _import,
+        (
+            "rmtui import logs/training/rm",
+            "rmtui import run.tar.gz",
+            "rmtui import configs/rm_config.yaml --as-preset mine",
+        ),
+    ),
+    Verb(
+        "watch",
+        "follow a training that was started elsewhere as a run of this workspace, until it is over",
+        _build_watch,
+        _watch,
+        (
+            "rmtui watch logs/training/rm/helpful_3.log",
+            "rmtui watch logs/training/rm --stay --until-idle 120",
+        ),
+    ),
+    Verb(
+        "export",
+        "runs as JSON, CSV, Markdown, an HTML report, TensorBoard files or a tarball",
+        _build_export,
+        _export,
+        (
+            "rmtui export @latest -o run.html",
+            "rmtui export A-1 A-2 --format markdown",
+            "rmtui export @best -o best.tar.gz",
+        ),
+    ),
+    Verb(
+        "score",
+        "rewards of pairs or responses; of pairs the accuracy with its interval",
+        _build_score,
+        _score,
+        ("rmtui score @best holdout.jsonl", "rmtui score ~/models/rm - --json < pairs.jsonl"),
+    ),
+    Verb(
+        "merge",
+        "a plain model folder for AutoModelForSequenceClassification",
+        _build_merge,
+        _merge,
+        ("rmtui merge @best ~/models/helpful-rm",),
+    ),
+    Verb(
+        "serve",
+        "the app in a browser, for this machine only unless told otherwise",
+        _build_serve,
+        _serve,
+        ("rmtui serve", "rmtui -C ~/rm serve --port 8080"),
+    ),
+    Verb(
+        "completion",
+        "a completion script for a shell",
+        _build_completion,
+        _completion,
+        (
+            "rmtui completion bash > ~/.local/share/bash-completion/completions/rmtui",
+            "rmtui completion zsh > ~/.zfunc/_rmtui                     # a folder in fpath, before compinit",
+            "rmtui completion fish > ~/.config/fish/completions/rmtui.fish",
+        ),
+    ),
+)

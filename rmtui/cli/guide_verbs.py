@@ -1,0 +1,143 @@
+"""Verbs that read figures: compare, advise, pairs."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from rmtui.cli.verb import Verb, add_json, add_lang, print_json, workspace_folder
+
+
+def _open(args: argparse.Namespace) -> tuple[Any, str]:
+    from rmtui.i18n import default_lang
+    from rmtui.workspace import open_workspace
+
+    ws = open_workspace(workspace_folder(args))
+    return ws, args.lang or ws.settings.lang or default_lang()
+
+
+def _build_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="two to six runs; differences are against the first")
+    parser.add_argument(
+        "--at", default="last", metavar="WHICH", help="evaluation whose pairs are tested: last, best, epoch-2 …"
+    )
+    parser.add_argument("--all", action="store_true", help="show the settings that are equal, too")
+    add_json(parser)
+    parser.add_argument("--markdown", action="store_true", help="print Markdown for a pull request")
+    add_lang(parser)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from rmtui.guide import comparison_tables
+    from rmtui.operations.compare import compare
+
+    ws, lang = _open(args)
+    document = compare(ws, args.runs, lang, args.at)
+    if args.json:
+        print_json(document)
+    else:
+        print(
+            comparison_tables.markdown(document, lang)
+            if args.markdown
+            else comparison_tables.plain(document, args.all, lang)
+        )
+    return 0
+
+
+def _build_advise(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="id, name, unique beginning, @latest or @best")
+    parser.add_argument("--against", metavar="RUN", help="the run to hold it against (default: the one before it)")
+    change = parser.add_mutually_exclusive_group()
+    change.add_argument("--silence", metavar="ID", help="say this reading or advice no more for this run")
+    change.add_argument("--unsilence", metavar="ID", help="take a silence back")
+    parser.add_argument("--always", action="store_true", help="with --silence: for every run of the workspace")
+    add_json(parser)
+    add_lang(parser)
+
+
+def _advise(args: argparse.Namespace) -> int:
+    from rmtui.operations.advise import advise
+    from rmtui.operations.mute import silence, unsilence
+
+    ws, lang = _open(args)
+    if args.silence:
+        silence(ws, args.run, args.silence, args.always)
+    if args.unsilence:
+        unsilence(ws, args.run, args.unsilence)
+    document = advise(ws, args.run, lang, args.against)
+    if args.json:
+        print_json(document)
+        return 0
+    from rmtui.guide.text_report import advice_text
+
+    print(advice_text(document, lang))
+    return 0
+
+
+def _build_pairs(parser: argparse.ArgumentParser) -> None:
+    from rmtui.guide.kinds import KINDS
+
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="one run; two for mended and broken; several for suspects"
+    )
+    parser.add_argument("--kind", choices=KINDS, help="default: wrong for one run, broken for two, suspect for more")
+    parser.add_argument("--by", metavar="FIELD", help="accuracy by length, source or any field of the data")
+    parser.add_argument("--at", default="last", metavar="WHICH", help="evaluation: last, best, epoch-2 …")
+    parser.add_argument("--limit", type=int, default=10, metavar="N", help="pairs to show (default 10; 0: all)")
+    parser.add_argument("--export", metavar="FILE", help="write these pairs as JSON lines")
+    add_json(parser)
+    add_lang(parser)
+
+
+def _pairs(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from rmtui.guide.text_report import groups_text, pairs_text
+    from rmtui.i18n import say
+    from rmtui.operations.pairs import accuracy_by, export, pairs
+
+    ws, lang = _open(args)
+    if args.by:
+        document = accuracy_by(ws, args.runs, args.by, args.at, lang)
+        print_json(document) if args.json else print(groups_text(document, lang))
+        return 0
+    document = pairs(ws, args.runs, args.kind, args.at, None if args.export else args.limit or None, lang)
+    if args.export:
+        document["exported"] = export(document, Path(args.export))
+    if args.json:
+        print_json(document)
+    elif args.export:
+        print(say("pairs.written", lang, count=document["exported"], path=args.export))
+    else:
+        print(pairs_text(document, lang))
+    return 0
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb(
+        "compare",
+        "runs side by side: settings, figures, and whether the difference is more than chance",
+        _build_compare,
+        _compare,
+        ("rmtui compare before after", "rmtui compare A-1 B-1 C-1 --markdown"),
+    ),
+    Verb(
+        "advise",
+        "what the figures of a run mean and what to try next",
+        _build_advise,
+        _advise,
+        ("rmtui advise @latest", "rmtui advise @latest --lang zh", "rmtui advise A-1 --silence more_epochs --always"),
+    ),
+    Verb(
+        "pairs",
+        "the validation pairs behind the figures: most wrong, closest, mended, broken, likely mislabelled",
+        _build_pairs,
+        _pairs,
+        (
+            "rmtui pairs @latest",
+            "rmtui pairs @latest --by source",
+            "rmtui pairs A-1 A-2 --kind mended",
+            "rmtui pairs A-1 A-2 A-3 --kind suspect --export doubtful.jsonl",
+        ),
+    ),
+)

@@ -1,0 +1,82 @@
+"""What the verbs that start and end trainings say alike: states as they change, a run's short document, exit codes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rmtui.runs.model import Status
+    from rmtui.workspace import Workspace
+
+
+def say(status: Status) -> None:
+    """A state with its reason, a line on stderr."""
+    print(words(status), file=sys.stderr, flush=True)
+
+
+def words(status: Status) -> str:
+    return f"{status.state}{f': {status.reason}' if status.reason else ''}"
+
+
+def countdown() -> Callable[[Status], None]:
+    """Says a stop's progress: counting on one line of a terminal, elsewhere one line a state."""
+    last = ""
+
+    def said(status: Status) -> None:
+        nonlocal last
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{words(status)}", end="", file=sys.stderr, flush=True)
+        elif status.state != last:
+            say(status)
+        last = status.state
+
+    return said
+
+
+def end_line() -> None:
+    """After a countdown: leave its line clean for what follows."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def wait(what: str) -> None:
+    """Why nothing happens."""
+    print(f"rmtui: waiting for {what}", file=sys.stderr, flush=True)
+
+
+def reading_folders() -> Callable[[int, int], None]:
+    """Says on a terminal, from the second second on, how far a long reading of run folders has come."""
+    began = time.monotonic()
+    told = 0.0
+
+    def said(done: int, of: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if not sys.stderr.isatty() or now - began < 1.0:
+            return
+        if done == of:
+            end_line()
+        elif now - told > 0.2:
+            told = now
+            print(f"\r\x1b[Kreading run folders: {done:,} of {of:,}", end="", file=sys.stderr, flush=True)
+
+    return said
+
+
+def run_document(ws: Workspace, run_id: str) -> dict[str, Any]:
+    """id, state, reason and folder, as `launch --json`, `stop --json` and `resume --json` print them."""
+    from rmtui.runs import state
+    from rmtui.runs.folder import RunFolder
+
+    run = RunFolder(ws.runs / run_id)
+    status = state.status(run)
+    return {"id": run_id, "state": str(status.state), "reason": status.reason, "folder": str(run.path)}
+
+
+def ended_code(ended: list[Status]) -> int:
+    """0 when every run that was waited for finished."""
+    return 0 if all(status.state == "finished" for status in ended) else 1

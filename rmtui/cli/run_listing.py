@@ -1,0 +1,215 @@
+"""What `ls`, `show` and `presets` print for people."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rmtui.cli.text_tables import Cell, Column, show
+from rmtui.cli.verb import print_json
+from rmtui.presets import Preset, spellings
+from rmtui.runs.model import Run, State
+from rmtui.runs.state import duration
+from trainer import config as table
+
+_RUN_COLUMNS = (
+    Column(""),
+    Column("run", widest=40),
+    Column("state", worth=2),
+    Column("preset", worth=6),
+    Column("data", worth=9),
+    Column("epochs", right=True, worth=3),
+    Column("val_acc", right=True),
+    Column("val_loss", right=True, worth=1),
+    Column("train_loss", right=True, worth=4),
+    Column("gap", right=True, worth=8),
+    Column("best", right=True, worth=5),
+    Column("took", right=True, worth=10),
+    Column("age", right=True, worth=3),
+    Column("tags", worth=11, widest=30),
+    Column("why", worth=7, widest=50),
+)
+_SIGNS = {
+    **dict.fromkeys((State.STARTING, State.RUNNING, State.STOPPING), ("●", "live")),
+    **dict.fromkeys((State.FAILED, State.KILLED), ("✗", "bad")),
+    State.FINISHED: ("✓", "good"),
+    State.QUEUED: ("◌", ""),
+    State.STOPPED: ("■", ""),
+    State.INTERRUPTED: ("▲", "bad"),
+    State.IMPORTED: ("⌁", "quiet"),
+    State.UNKNOWN: ("?", "bad"),
+}
+UNKNOWN = "–"
+
+
+def runs(found: Sequence[Run]) -> None:
+    """The list; unknown figures are a dash."""
+    now = time.time()
+    show(_RUN_COLUMNS, [_run_row(run, now) for run in found])
+
+
+def _run_row(run: Run, now: float) -> list[Cell | str]:
+    sign, colour = _SIGNS[run.state]
+    until = run.ended or (now if run.state.alive else None)
+    took = duration(until - run.started) if run.started is not None and until is not None else UNKNOWN
+    return [
+        Cell(sign, colour),
+        run.name,
+        Cell(str(run.state), colour),
+        run.preset or UNKNOWN,
+        run.data or UNKNOWN,
+        _epochs(run),
+        percent(run.val_acc),
+        loss(run.val_loss),
+        loss(run.train_loss),
+        UNKNOWN if run.gap is None else f"{run.gap:+.3f}",
+        percent(run.best.val_acc if run.best else None),
+        took if run.state != State.IMPORTED else UNKNOWN,
+        age(now - run.created) if run.created else UNKNOWN,
+        " ".join(run.tags),
+        run.reason,
+    ]
+
+
+def age(seconds: float) -> str:
+    """`40 s`, `12 min`, `5 h`, `3 d`: as rough as one speaks of it."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def _epochs(run: Run) -> str:
+    done = f"{run.epochs_done:.1f}".removesuffix(".0")
+    if run.num_epochs is None or run.epochs_done == run.num_epochs:
+        return done
+    return f"{done}/{run.num_epochs}"
+
+
+def percent(share: float | None) -> str:
+    return UNKNOWN if share is None else f"{share:.1%}"
+
+
+def loss(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.4f}"
+
+
+def run(document: Mapping[str, Any]) -> None:
+    """One run: what it is, how it stands, its epochs, its configuration."""
+    for label, text in _head(document):
+        print(f"{label:<11}{text}")
+    epochs = document["epochs"]
+    if epochs:
+        print()
+        names = ("epoch", "train_loss", "val_loss", "val_acc", "val_pairs", "reward_margin")
+        show([Column(name, right=True) for name in names], [_epoch_row(epoch) for epoch in epochs])
+    if document["evaluation"]:
+        print()
+        titles = (
+            "val_loss",
+            "val_acc",
+            "pairs",
+            "ties",
+            "margin",
+            "rewards",
+            "calibration",
+            "chosen shorter",
+            "length",
+        )
+        columns = [Column("evaluated"), *(Column(title, right=True) for title in titles)]
+        show(columns, [[name, *_evaluation_row(found)] for name, found in document["evaluation"].items()])
+    if document["margins"]:
+        from rmtui.guide.text_report import margins_line
+
+        print()
+        print(margins_line(document["margins"], "en"))
+    print()
+    for key, value in table.flatten(document["config"]).items():
+        print(f"{key:<32}{json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value}")
+
+
+def _head(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    best, reason = document["best"], document["reason"]
+    pairs = [
+        ("run", f"{document['name']}  ({document['id']})"),
+        ("state", f"{document['state']}{f': {reason}' if reason else ''}"),
+        ("preset", document["preset"]),
+        ("data", document["data"]),
+        ("started", document["started"]),
+        ("ended", document["ended"]),
+        ("processes", document["processes"]),
+        ("step", f"{document['step']} of {document['total_steps']}" if document["total_steps"] else None),
+        (
+            "best",
+            best
+            and f"val_acc {percent(best['val_acc'])}, val_loss {loss(best['val_loss'])}, epoch {best['epoch']:.3g}",
+        ),
+        ("attempts", len(document["attempts"]) if len(document["attempts"]) > 1 else None),
+        ("tags", " ".join(document["tags"])),
+        ("group", document["group"]),
+        ("note", document["note"]),
+        ("folder", document["folder"]),
+    ]
+    return [(label, str(value)) for label, value in pairs if value]
+
+
+def _epoch_row(epoch: Mapping[str, Any]) -> list[Cell | str]:
+    pairs, margin = epoch["val_pairs"], epoch["reward_margin"]
+    return [
+        str(epoch["epoch"]),
+        loss(epoch["train_loss"]),
+        loss(epoch["val_loss"]),
+        percent(epoch["val_acc"]),
+        UNKNOWN if pairs is None else str(pairs),
+        UNKNOWN if margin is None else f"{margin:.3f}",
+    ]
+
+
+def _evaluation_row(found: Mapping[str, Any]) -> list[str]:
+    """Rewards as mean ± spread; accuracy where the chosen answer is the shorter; correlation of reward and length."""
+    return [
+        loss(found["val_loss"]),
+        percent(found["val_acc"]),
+        _said(found, "{val_pairs:.0f}"),
+        _said(found, "{val_ties:.0f}"),
+        _said(found, "{reward_margin:.3f}"),
+        _said(found, "{reward_mean:.2f} ± {reward_std:.2f}"),
+        _said(found, "{calibration_error:.3f}"),
+        _said(found, "{val_acc_chosen_shorter:.1%} of {pairs_chosen_shorter:.0f}"),
+        _said(found, "{length_correlation:+.2f}"),
+    ]
+
+
+def _said(found: Mapping[str, Any], form: str) -> str:
+    """Figures in a form; a dash where one of them is not known."""
+    try:
+        return form.format(**found)
+    except TypeError:
+        return UNKNOWN
+
+
+def presets(found: Sequence[Preset]) -> None:
+    """The presets with the figures that tell them apart."""
+    keys = ("num_epochs", "learning_rate", "batch_size", "gradient_accumulation_steps", "lora.r", "lora.dropout")
+    titles = ("epochs", "rate", "batch", "accumulation", "r", "dropout")
+    columns = [Column("name"), Column("title"), *(Column(title, right=True) for title in titles), Column("purpose")]
+    rows = []
+    for preset in found:
+        flat = spellings(preset)
+        rows.append([preset.name, preset.title, *(flat.get(key, UNKNOWN) for key in keys), preset.purpose])
+    show(columns, rows)
+
+
+def options(as_json: bool) -> None:
+    """Every key of a preset with type, default and meaning."""
+    if as_json:
+        document = [
+            {"key": o.key, "type": o.type, "default": o.default, "range": table.range_text(o), "help": o.meta.help}
+            for o in table.options()
+        ]
+        print_json(document)
+        return
+    rows = [[o.key, o.type, str(o.default), table.range_text(o), o.meta.help] for o in table.options()]
+    show([Column("key"), Column("type", worth=2), Column("default"), Column("range", worth=1), Column("meaning")], rows)

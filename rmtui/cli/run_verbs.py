@@ -1,0 +1,298 @@
+"""Verbs about a workspace, its presets and its runs: init, presets, ls, show, logs, plot, note, tag, rm, rebuild …"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from rmtui.cli.messages import reading_folders
+from rmtui.cli.verb import Verb, add_json, nothing, print_json, workspace_folder
+
+
+def _open(args: argparse.Namespace) -> Any:
+    from rmtui.workspace import open_workspace
+
+    return open_workspace(workspace_folder(args))
+
+
+def _say(index: Any) -> None:
+    """The index's trouble on stderr; the figures below it are right all the same, or as they were last known."""
+    if index.trouble is not None:
+        print(f"rmtui: {index.trouble}", file=sys.stderr)
+
+
+def _build_init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", nargs="?", metavar="DIR", help="default: the workspace of -C, else this folder")
+    parser.add_argument("--bare", action="store_true", help="without the two runs that the tuning guide starts from")
+
+
+def _init(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from rmtui.operations.runs import init
+
+    ws = init(Path(args.folder) if args.folder else workspace_folder(args), args.bare)
+    print(f"{ws.root} is a workspace")
+    print(
+        "next: name a model in its workspace.toml; pairs go into data/train/NAME_pairs.jsonl, data/val/NAME_pairs.jsonl"
+    )
+    print(f"then: cd {ws.root} && rmtui launch A --data NAME")
+    return 0
+
+
+def _build_presets(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="letter, name, file stem or path")
+    parser.add_argument("--options", action="store_true", help="list every key a preset may hold")
+    add_json(parser)
+
+
+def _presets(args: argparse.Namespace) -> int:
+    from rmtui import presets
+    from rmtui.cli import run_listing
+
+    if args.options:
+        run_listing.options(args.json)
+        return 0
+    ws = _open(args)
+    if args.name:
+        preset = presets.find(ws, args.name)
+        print_json(presets.as_document(preset)) if args.json else print(preset.text, end="")
+        return 0
+    found = presets.all_presets(ws)
+    print_json([presets.as_document(preset) for preset in found]) if args.json else run_listing.presets(found)
+    return 0
+
+
+def _build_ls(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--filter", default="", metavar="Q", help="words, state:failed, tag:x -tag:y, lr>=1e-5, since:2d"
+    )
+    parser.add_argument("--sort", default="created", metavar="KEY", help="created, name, val_acc, val_loss, best, …")
+    parser.add_argument("--reverse", action="store_true", help="turn the order round")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most so many")
+    parser.add_argument("--all", action="store_true", help="archived runs too")
+    add_json(parser)
+
+
+def _ls(args: argparse.Namespace) -> int:
+    from rmtui.cli import run_listing
+    from rmtui.operations.runs import as_document, reading
+
+    descending = args.sort not in ("name", "preset", "state", "data", "val_loss", "train_loss") and args.sort != "age"
+    with reading(_open(args), reading_folders()) as index:
+        runs = index.runs(args.filter, args.sort, descending ^ args.reverse, args.limit, archived=args.all)
+        print_json([as_document(run) for run in runs]) if args.json else run_listing.runs(runs)
+        _say(index)
+    return 0
+
+
+def _build_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="id, name, unique beginning, @latest or @best")
+
+
+def _build_show(parser: argparse.ArgumentParser) -> None:
+    _build_run(parser)
+    add_json(parser)
+
+
+def _show(args: argparse.Namespace) -> int:
+    from rmtui.cli import run_listing
+    from rmtui.operations.runs import reading, show
+
+    with reading(_open(args), reading_folders()) as index:
+        document = show(index, args.run)
+        print_json(document) if args.json else run_listing.run(document)
+        _say(index)
+    return 0
+
+
+def _build_logs(parser: argparse.ArgumentParser) -> None:
+    _build_run(parser)
+    parser.add_argument("--rank", type=int, metavar="N", help="default: rank 0, or the launcher where no rank spoke")
+    parser.add_argument("--attempt", type=int, metavar="N", help="default: all, one after the other")
+    parser.add_argument("--tail", type=int, metavar="N", help="the last N lines")
+    parser.add_argument("--follow", "-f", action="store_true", help="go on until the run ends")
+
+
+def _logs(args: argparse.Namespace) -> int:
+    from rmtui.operations import logs
+    from rmtui.operations.runs import folder_of
+
+    folder = folder_of(_open(args), args.run)
+    lines = (
+        logs.follow(folder, args.tail, args.rank)
+        if args.follow
+        else logs.lines(folder, args.tail, args.rank, args.attempt)
+    )
+    for line in lines:
+        print(line, flush=args.follow)
+    return 0
+
+
+def _build_plot(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
+    parser.add_argument(
+        "--metric", action="append", default=[], metavar="M", help="loss, val_loss, val_acc, grad_norm …"
+    )
+    parser.add_argument(
+        "--x", choices=("step", "epoch", "tokens", "time"), default="step", help="what runs along the axis"
+    )
+    parser.add_argument("--width", type=int, metavar="N", help="columns (default: the terminal's, else 80)")
+    parser.add_argument("--height", type=int, default=18, metavar="N", help="lines a chart")
+
+
+def _plot(args: argparse.Namespace) -> int:
+    import os
+    import shutil
+
+    from rmtui.operations.plotting import plot
+    from rmtui.operations.runs import reading
+
+    width = args.width or shutil.get_terminal_size((80, 24)).columns
+    colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    with reading(_open(args), reading_folders()) as index:
+        print(plot(index, args.runs, args.metric, args.x, width, args.height, colours))
+        _say(index)
+    return 0
+
+
+def _build_note(parser: argparse.ArgumentParser) -> None:
+    _build_run(parser)
+    parser.add_argument("text", metavar="TEXT", help="an empty text removes the note")
+
+
+def _note(args: argparse.Namespace) -> int:
+    from rmtui.operations.runs import set_note
+
+    set_note(_open(args), args.run, args.text)
+    return 0
+
+
+def _build_tag(parser: argparse.ArgumentParser) -> None:
+    _build_run(parser)
+    parser.add_argument("--add", action="append", default=[], metavar="T", help="put this tag on; may be repeated")
+    parser.add_argument("--remove", action="append", default=[], metavar="T", help="take it off")
+
+
+def _tag(args: argparse.Namespace) -> int:
+    from rmtui.operations.runs import set_tags
+
+    print(" ".join(set_tags(_open(args), args.run, args.add, args.remove)))
+    return 0
+
+
+def _build_rename(parser: argparse.ArgumentParser) -> None:
+    _build_run(parser)
+    parser.add_argument("name", metavar="NAME", help="the new name; the run's id and folder stay")
+
+
+def _rename(args: argparse.Namespace) -> int:
+    from rmtui.operations.runs import rename
+
+    rename(_open(args), args.run, args.name)
+    return 0
+
+
+def _build_group(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
+    parser.add_argument("--name", default="", help="the heading; without it the runs leave their group")
+
+
+def _group(args: argparse.Namespace) -> int:
+    from rmtui.operations.runs import set_group
+
+    ws = _open(args)
+    for ref in args.runs:
+        set_group(ws, ref, args.name)
+    return 0
+
+
+def _build_switch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
+    parser.add_argument("--off", action="store_true", help="take it back")
+
+
+def _switch(args: argparse.Namespace) -> int:
+    """`pin` and `archive`, on or off."""
+    from rmtui.operations import runs
+
+    ws, change = _open(args), runs.pin if args.verb == "pin" else runs.archive
+    for ref in args.runs:
+        change(ws, ref, not args.off)
+    return 0
+
+
+def _build_rm(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+
+
+def _rm(args: argparse.Namespace) -> int:
+    from rmtui.errors import UserError
+    from rmtui.operations.runs import folder_of, remove
+
+    ws = _open(args)
+    folders = [folder_of(ws, ref) for ref in args.runs]
+    if not args.yes:
+        names = ", ".join(folder.name() for folder in folders)
+        if not sys.stdin.isatty():
+            raise UserError(f"{names} was not deleted", "nobody can be asked here", "say --yes")
+        answer = input(f"Delete {names} with checkpoints, logs and figures? This cannot be undone. [y/N] ")
+        if answer.strip().casefold() not in ("y", "yes"):
+            return 1
+    for folder in folders:
+        print(remove(ws, folder.id))
+    return 0
+
+
+def _rebuild(args: argparse.Namespace) -> int:
+    from rmtui.operations.runs import rebuild
+
+    ws = _open(args)
+    print(f"reading the run folders in {ws.runs}", file=sys.stderr, flush=True)
+    count, aside = rebuild(ws, reading_folders())
+    if aside is not None:
+        print(f"the damaged index was put aside as {aside}")
+    print(f"{ws.database}: {count} runs")
+    return 0
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb("init", "make a workspace: presets/, data/, runs/ in a folder", _build_init, _init, ("rmtui init ~/rm",)),
+    Verb(
+        "presets",
+        "list the presets, or print one",
+        _build_presets,
+        _presets,
+        ("rmtui presets", "rmtui presets A", "rmtui presets --options"),
+    ),
+    Verb(
+        "ls",
+        "list runs",
+        _build_ls,
+        _ls,
+        ("rmtui ls --filter='state:finished val_acc>0.7'", "rmtui ls --sort best --limit 5", "rmtui ls --json"),
+    ),
+    Verb("show", "everything about one run", _build_show, _show, ("rmtui show @best", "rmtui show @latest --json")),
+    Verb("logs", "print a run's log", _build_logs, _logs, ("rmtui logs @latest --follow", "rmtui logs A-3 --tail 50")),
+    Verb(
+        "plot", "draw curves as text", _build_plot, _plot, ("rmtui plot @latest", "rmtui plot A-1 A-2 --metric val_acc")
+    ),
+    Verb("note", "write a note on a run", _build_note, _note, ("rmtui note @latest 'warm-up 20 %, calmer'",)),
+    Verb(
+        "tag",
+        "tag a run; prints its tags",
+        _build_tag,
+        _tag,
+        ("rmtui tag @latest --add night", "rmtui tag A-1 --remove night"),
+    ),
+    Verb("rename", "give a run another name", _build_rename, _rename, ("rmtui rename @latest helpful-A-long",)),
+    Verb("group", "put runs under one heading", _build_group, _group, ("rmtui group A-1 A-2 --name seeds",)),
+    Verb(
+        "pin", "keep runs at the top of every list", _build_switch, _switch, ("rmtui pin @best", "rmtui pin A-1 --off")
+    ),
+    Verb("archive", "leave runs out of lists", _build_switch, _switch, ("rmtui archive A-1", "rmtui ls --all")),
+    Verb("rm", "delete runs with all that is in their folders", _build_rm, _rm, ("rmtui rm A-1 --yes",)),
+    Verb("rebuild", "make the index anew from the run folders", nothing, _rebuild, ("rmtui rebuild",)),
+)

@@ -1,0 +1,96 @@
+"""What a data check says, as plain facts. Reading and judging are elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rmtui.i18n import say
+
+
+class Cancelled(Exception):
+    """A pass was ended by a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A sort of finding: how bad it is, what it does to a training, and whether a cleaned file leaves the row out."""
+
+    name: str
+    severity: str
+    """error: a launch stops; warning: it asks."""
+    harm: int
+    """Rank of a report; the larger, the worse."""
+    drops: bool
+    """`--fix` leaves such a row out."""
+
+    def title(self, lang: str = "en") -> str:
+        return say(f"kind.{self.name}", lang)
+
+    def meaning(self, lang: str = "en") -> str:
+        """What it does to a training, one sentence."""
+        return say(f"kind.why_{self.name}", lang)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found. Of two related lines the later is the one that is blamed."""
+
+    line: int | None
+    """From 1, counting \\n only; None: the whole file."""
+    kind: str
+    severity: str
+    key: str
+    """Name of its sentence in the catalogue."""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """What the sentence is made of; texts of users among it."""
+    related: tuple[str, int] | None = None
+    """File and line that this one repeats, contradicts or leaks from."""
+
+    def said(self, lang: str = "en") -> str:
+        made = dict(self.figures)
+        if "path" in made:
+            made["where"] = say("check.of_file", lang, path=made["path"]) if made["path"] else ""
+        if "found" in made:
+            made["type"] = say(f"check.type_{made['found']}", lang)
+        return say(f"check.{self.key}", lang, **made)
+
+    @property
+    def message(self) -> str:
+        return self.said()
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """What was found in one file. `findings` are sorted by line, whole-file ones first; huge files' are cut."""
+
+    path: Path
+    lines: int
+    good: int
+    """Pairs without an error."""
+    findings: tuple[Finding, ...] = ()
+    errors: int = 0
+    warnings: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Kind → how often, complete even where `findings` is cut."""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """Shares and medians of the pairs: lengths, chosen longer, sources, languages; in how many tokens were counted."""
+    verdicts: bytes = b""
+    """A byte a line: 0 fine, 1 with a warning, 2 left out by `--fix`."""
+    size: int = 0
+    """Bytes that were read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The check of one or several files; the first file is taken as training data, later ones are held against it."""
+
+    files: tuple[FileReport, ...]
+    near_done: bool = True
+    """False: the pass for near-duplicates was left out or cancelled."""
+
+    @property
+    def failed(self) -> bool:
+        return any(file.errors for file in self.files)

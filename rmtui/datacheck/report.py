@@ -1,0 +1,134 @@
+"""A check's report in lines of text, ranked by harm, and the first pairs of a file made readable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rmtui.datacheck.kinds import KINDS
+from rmtui.datacheck.line_checks import Pair, examine
+from rmtui.datacheck.model import FileReport, Finding, Report
+from rmtui.datacheck.scan import BOM, LINE
+from rmtui.guide.text_report import clean
+from rmtui.i18n import say
+
+LINES_NAMED = 12
+MARKS = {"error": "✗", "warning": "▲"}
+
+
+def lines(report: Report, lang: str = "en") -> Iterator[str]:
+    """The whole report, file by file, each file's kinds by harm."""
+    for file in report.files:
+        yield from _file(file, lang)
+    if not report.near_done:
+        yield say("report.near_unfinished", lang)
+
+
+def counted(noun: str, number: int, lang: str) -> str:
+    """`1 line`, `5 lines`: a noun of the catalogue in its right number."""
+    return say(f"report.{noun}" if number == 1 else f"report.{noun}s", lang, n=number)
+
+
+def _file(file: FileReport, lang: str) -> Iterator[str]:
+    yield f"{file.path}   {counted('line', file.lines, lang)}, {counted('good_pair', file.good, lang)}"
+    if figures := "   ".join(figures_of(file, lang)):
+        yield f"  {figures}"
+    for kind in file.counts:
+        yield from _kind(kind, [finding for finding in file.findings if finding.kind == kind], file.counts[kind], lang)
+    if not file.counts:
+        yield f"  ✓ {say('report.nothing', lang)}"
+
+
+def _kind(kind: str, findings: Sequence[Finding], count: int, lang: str) -> Iterator[str]:
+    known = KINDS[kind]
+    numbers = [str(finding.line) for finding in findings if finding.line is not None]
+    where = ""
+    if numbers:
+        more = say("report.more", lang, n=count - LINES_NAMED) if count > LINES_NAMED else ""
+        named = ", ".join(numbers[:LINES_NAMED]) + more
+        where = " " + say("report.at_line" if count == 1 else "report.at_lines", lang, lines=named)
+    yield f"  {MARKS[known.severity]} {say(f'word.{known.severity}', lang)}: {known.title(lang)}{where}"
+    example = say("report.on_line", lang, line=findings[0].line) if count > 1 and numbers else ""
+    yield f"      {example}{clean(findings[0].said(lang))}"
+    yield f"      → {known.meaning(lang)}"
+
+
+def figures_of(file: FileReport, lang: str) -> Iterator[str]:
+    """What the pairs of a file are like, in a few phrases."""
+    figures = file.figures
+    if not figures.get("pairs"):
+        return
+    yield say("report.chosen_longer", lang, share=figures["chosen_longer"])
+    yield say("report.characters", lang, n=figures["characters"]["median"])
+    for name in ("languages", "sources"):
+        shown = list(figures[name])[:3]
+        if shown:
+            yield say(f"report.{name}", lang, names=", ".join(map(clean, shown)))
+    if tokens := figures["tokens"]:
+        key = "report.tokens_all" if tokens["step"] == 1 else "report.tokens_sample"
+        yield say(key, lang, counted=tokens["pairs"], step=tokens["step"])
+
+
+def progress(bar: str, near: bool, lang: str) -> str:
+    """One line of progress: the pass, its bar, and what Ctrl-C does now."""
+    passing = say("report.pass_near" if near else "report.pass_lines", lang)
+    return f"{passing:<15} {bar}  {say('report.skips' if near else 'report.cancels', lang)}"
+
+
+def copied(path: Path, kept: int, dropped: int, lang: str) -> str:
+    """What became of a file that was cleaned."""
+    return say("report.copied", lang, path=path, kept=kept, dropped=dropped)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """All findings of one kind in one file: the first, and how many there are."""
+
+    path: Path
+    first: Finding
+    count: int
+
+    @property
+    def kind(self) -> str:
+        return self.first.kind
+
+    @property
+    def severity(self) -> str:
+        return self.first.severity
+
+    @property
+    def line(self) -> int | None:
+        return self.first.line
+
+    def said(self, lang: str = "en") -> str:
+        """`kind: message (and 3 more lines)`, without file and line."""
+        more = say("report.more_lines", lang, n=self.count - 1) if self.count > 1 else ""
+        return f"{KINDS[self.kind].title(lang)}: {clean(self.first.said(lang))}{more}"
+
+
+def summaries(file: FileReport) -> list[Summary]:
+    """One a kind, worst first: what a launch shows."""
+    first: dict[str, Finding] = {}
+    for finding in file.findings:
+        first.setdefault(finding.kind, finding)
+    return [Summary(file.path, first[kind], count) for kind, count in file.counts.items()]
+
+
+def head(path: Path, count: int, lang: str = "en") -> Iterator[str]:
+    """The first pairs of a file, readable and safe for a terminal; lines without one are named."""
+    with path.open("rb") as file:
+        for line in range(1, count + 1):
+            raw = file.readline(LINE)
+            if not raw:
+                return
+            pair, findings = examine(raw.removeprefix(BOM), line)
+            yield say("report.head_line", lang, line=line)
+            yield from _pair(pair) if pair else (f"  ✗ {clean(finding.said(lang))}" for finding in findings)
+
+
+def _pair(pair: Pair) -> Iterator[str]:
+    for name, text in (("prompt", pair.prompt), ("chosen", pair.chosen), ("rejected", pair.rejected)):
+        first, *others = text.strip().splitlines() or [""]
+        yield f"  {name:<9}{clean(first)}"
+        yield from (f"  {'':9}{clean(other)}" for other in others if other.strip())

@@ -1,0 +1,233 @@
+"""The exact check of files: one pass over the bytes, then what the lines say about each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import BinaryIO
+
+from rmtui.datacheck import distribution, read_lines
+from rmtui.datacheck.duplicates import Relation, Relations
+from rmtui.datacheck.kinds import KINDS, found
+from rmtui.datacheck.line_checks import Pair, examine
+from rmtui.datacheck.model import Cancelled, FileReport, Finding
+from rmtui.datacheck.token_lengths import Counted, Tokens
+
+KEPT = 20_000
+"""Findings of one kind that are kept for a file; further ones are counted only."""
+LINE = 64 << 20
+BOM = b"\xef\xbb\xbf"
+DELIBERATE = 0.5
+"""From this share of leaking pairs on, validation is the training data on purpose: one warning, no errors."""
+FINE, WARNED, OUT = 0, 1, 2
+
+Tick = Callable[[float], None]
+
+
+class FileScan:
+    """What is known of one file while it is checked."""
+
+    def __init__(self, path: Path, validation: bool) -> None:
+        self.path = path
+        self.validation = validation
+        self.verdicts = bytearray()
+        self.spread = distribution.Spread()
+        self.counted: Counted | None = None
+        self.size = 0
+        self.counts: Counter[str] = Counter()
+        self._findings: dict[str, list[Finding]] = {}
+
+    def note(self, finding: Finding) -> None:
+        """Take a finding; beyond KEPT of a kind it is only counted, and marks its line all the same."""
+        self.counts[finding.kind] += 1
+        kept = self._findings.setdefault(finding.kind, [])
+        if len(kept) < KEPT:
+            kept.append(finding)
+        if finding.line is not None:
+            verdict = OUT if KINDS[finding.kind].drops else WARNED
+            self.verdicts[finding.line - 1] = max(self.verdicts[finding.line - 1], verdict)
+
+    def report(self, wrong_lines: int) -> FileReport:
+        findings = sorted(
+            (finding for kept in self._findings.values() for finding in kept),
+            key=lambda finding: (finding.line or 0, -KINDS[finding.kind].harm),
+        )
+        errors = sum(count for kind, count in self.counts.items() if KINDS[kind].severity == "error")
+        return FileReport(
+            self.path,
+            len(self.verdicts),
+            self.spread.pairs - wrong_lines,
+            tuple(findings),
+            errors,
+            self.counts.total() - errors,
+            dict(sorted(self.counts.items(), key=lambda item: -KINDS[item[0]].harm)),
+            {**self.spread.figures(), "tokens": asdict(self.counted) if self.counted else None},
+            bytes(self.verdicts),
+            self.size,
+        )
+
+
+def scan(paths: Sequence[Path], tokens: Tokens | None, tick: Tick, cancelled: Callable[[], bool]) -> list[FileReport]:
+    """Every file line by line and against the others; the reports come in the order of `paths`.
+
+    Raises OSError, and Cancelled once `cancelled` says so, which is asked every few thousand lines.
+    """
+    order = sorted(range(len(paths)), key=lambda place: is_validation(paths[place]))
+    scans = [FileScan(paths[place], _held_against(paths[place], number)) for number, place in enumerate(order)]
+    relations = Relations(several=len(paths) > 1)
+    sizes = [path.stat().st_size for path in paths]
+    done = 0
+    try:
+        for number, one in enumerate(scans):
+            share = _Share(tick, done, max(1, sum(sizes)), cancelled)
+            _one_file(one, number, relations, tokens, share)
+            done += sizes[order[number]]
+        wrong = _relate(scans, relations, cancelled)
+    finally:
+        relations.close()
+    tick(1.0)
+    _compare(scans)
+    reports = {place: one.report(len(lines)) for place, one, lines in zip(order, scans, wrong, strict=True)}
+    return [reports[place] for place in range(len(paths))]
+
+
+_VALIDATION = {"val", "valid", "validation", "dev", "test", "eval", "heldout", "holdout"}
+_TRAINING = {"train", "training"}
+
+
+def is_validation(path: Path) -> bool:
+    """Whether a path names validation data (`val/…`, `dev.jsonl`): such a file is held against the others."""
+    words = _words(path)
+    return bool(words & _VALIDATION) and not words & _TRAINING
+
+
+def _held_against(path: Path, number: int) -> bool:
+    """Named validation, or a further file that is not named training."""
+    return is_validation(path) or (number > 0 and not _words(path) & _TRAINING)
+
+
+def _words(path: Path) -> set[str]:
+    """The words of a file's name; of its folder's the whole, where the file's own say nothing."""
+    words = set(re.split(r"[\W_]+", path.stem.lower()))
+    return words if words & (_VALIDATION | _TRAINING) else words | {path.absolute().parent.name.lower()}
+
+
+class _Share:
+    """Bytes of one file → share of all."""
+
+    def __init__(self, tick: Tick, before: int, total: int, cancelled: Callable[[], bool]) -> None:
+        self._tick, self._before, self._total, self._cancelled = tick, before, total, cancelled
+
+    def __call__(self, position: float) -> None:
+        if self._cancelled():
+            raise Cancelled
+        self._tick((self._before + position) / self._total)
+
+
+def _one_file(one: FileScan, number: int, relations: Relations, tokens: Tokens | None, tick: Tick) -> None:
+    if defect := read_lines.defect(one.path):
+        key, about = defect
+        one.note(found(None, "unreadable_file", key, **about))
+        return
+    with one.path.open("rb") as file:
+        for pair in _pairs(one, file, tick):
+            one.spread.add(pair)
+            if relations.add(number, pair):
+                one.note(found(pair.line, "nearly_identical_answers"))
+            if tokens:
+                for finding in tokens.add(pair):
+                    one.note(finding)
+        one.size = file.tell()
+    if tokens:
+        for finding in tokens.rest():
+            one.note(finding)
+        one.counted = tokens.ended()
+    if not one.spread.pairs:
+        one.note(found(None, "no_pairs", "no_pairs" if one.verdicts else "no_pairs_empty"))
+
+
+def _pairs(one: FileScan, file: BinaryIO, tick: Tick) -> Iterator[Pair]:
+    """The pairs without an error; findings are noted on the way."""
+    for line, raw in enumerate(_lines(file), start=1):
+        one.verdicts.append(FINE)
+        if len(raw) >= LINE:
+            one.note(found(line, "line_too_long", limit=LINE >> 20))
+            continue
+        if raw.startswith(BOM):
+            if line > 1:
+                one.note(found(line, "bom_inside"))
+                continue
+            one.note(found(line, "bom"))
+            raw = raw.removeprefix(BOM)
+        pair, findings = examine(raw, line)
+        for finding in findings:
+            one.note(finding)
+        if pair is not None:
+            yield pair
+        if not line & 0xFFF:
+            tick(file.tell())
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines by \\n; of one that is too long, its first LINE bytes, the rest passed over."""
+    while raw := file.readline(LINE):
+        while len(raw) >= LINE and not raw.endswith(b"\n"):
+            rest = file.readline(LINE)
+            if not rest or rest.endswith(b"\n"):
+                break
+        yield raw
+
+
+def _relate(scans: list[FileScan], relations: Relations, cancelled: Callable[[], bool]) -> list[set[int]]:
+    """Note what lines say about each other; returns, a file each, the good pairs that turned out wrong."""
+    wrong: list[set[int]] = [set() for _ in scans]
+    said: set[tuple[int, int]] = set()
+    held: list[Relation] = []
+    for relation in relations.found(cancelled):
+        if relation.kind in ("leaked_prompt", "duplicate_id") and relation.place in said:
+            continue
+        if relation.kind.startswith("leaked_") and not scans[relation.place[0]].validation:
+            if relation.kind == "leaked_prompt":
+                continue
+            relation = dataclasses.replace(relation, kind="duplicate")
+        said.add(relation.place)
+        held.append(relation)
+    deliberate = {number for number, one in enumerate(scans) if _mostly_leaked(number, one, held)}
+    for number in deliberate:
+        scans[number].note(found(None, "validation_is_training"))
+    for relation in held:
+        number, line = relation.place
+        if number in deliberate and relation.earlier[0] != number:
+            continue
+        scans[number].note(_worded(relation, scans))
+        if KINDS[relation.kind].severity == "error":
+            wrong[number].add(line)
+    return wrong
+
+
+def _mostly_leaked(number: int, one: FileScan, held: list[Relation]) -> bool:
+    leaked = sum(1 for relation in held if relation.place[0] == number and relation.kind == "leaked_pair")
+    return leaked > DELIBERATE * one.spread.pairs
+
+
+def _worded(relation: Relation, scans: list[FileScan]) -> Finding:
+    number, line = relation.earlier
+    path = str(scans[number].path)
+    key = "near_duplicate_spelling" if relation.kind == "near_duplicate" else relation.kind
+    elsewhere = path if number != relation.place[0] else ""
+    return found(relation.place[1], relation.kind, key, related=(path, line), other=line, path=elsewhere)
+
+
+def _compare(scans: list[FileScan]) -> None:
+    for number, one in enumerate(scans):
+        if not one.spread.pairs:
+            continue
+        for finding in distribution.alone(one.spread, one.validation):
+            one.note(finding)
+        if number and one.validation and scans[0].spread.pairs:
+            for finding in distribution.between(scans[0].spread, one.spread, str(scans[0].path)):
+                one.note(finding)

@@ -1,0 +1,58 @@
+"""Runs as CSV (a row a run and step, full precision) and as a Markdown table (a row a run and epoch)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rmtui.guide import comparison_tables
+
+
+def csv_text(documents: Sequence[Mapping[str, Any]]) -> str:
+    """Columns: run, step, then every metric of any run; empty where a run has no value at that step. `epoch` is a
+    metric like the others."""
+    names = sorted({name for document in documents for name in document["metrics"]})
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["run", "step", *names])
+    for document in documents:
+        for step, values in sorted(_by_step(document["metrics"]).items()):
+            writer.writerow([document["id"], step, *(_exact(values.get(name)) for name in names)])
+    return out.getvalue()
+
+
+def _by_step(metrics: Mapping[str, Sequence[Sequence[Any]]]) -> dict[float, dict[str, Any]]:
+    rows: dict[float, dict[str, Any]] = {}
+    for name, points in metrics.items():
+        for step, value in points:
+            rows.setdefault(step, {})[name] = value
+    return rows
+
+
+def _exact(value: Any) -> str:
+    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
+
+
+def markdown_text(documents: Sequence[Mapping[str, Any]]) -> str:
+    """One table: a row a run and epoch."""
+    head = ["run", "state", "epoch", "train_loss", "val_loss", "val_acc", "pairs"]
+    rows = [_row(document, epoch) for document in documents for epoch in document["epochs"] or [{}]]
+    return comparison_tables.pipes([head, *rows], head[0]) + "\n"
+
+
+def _row(document: Mapping[str, Any], epoch: Mapping[str, Any]) -> list[str]:
+    return [
+        str(document["name"]),
+        str(document["state"]),
+        _figure(epoch.get("epoch"), "{}"),
+        _figure(epoch.get("train_loss"), "{:.4f}"),
+        _figure(epoch.get("val_loss"), "{:.4f}"),
+        _figure(epoch.get("val_acc"), "{:.1%}"),
+        _figure(epoch.get("val_pairs"), "{}"),
+    ]
+
+
+def _figure(value: Any, form: str) -> str:
+    return "–" if value is None else value if isinstance(value, str) else form.format(value)

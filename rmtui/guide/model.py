@@ -1,0 +1,168 @@
+"""What the guide looks at: a run with the few things beside its facts that rules rest on, and what it says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rmtui.guide.published_figures import METRICS, better
+from rmtui.runs.model import Epoch, Run, State
+
+SEVERITIES = ("error", "warning", "info", "good")
+"""In the order in which they are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class RewardSummary:
+    """Rewards of one evaluation, over both answers of every pair."""
+
+    epoch: float
+    mean: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
+class BadValue:
+    """A metric that was NaN or infinite at a step."""
+
+    metric: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A run as the rules see it. `evaluations` holds (epoch, value) of val_loss and val_acc between epochs too."""
+
+    run: Run
+    rewards: tuple[RewardSummary, ...] = ()
+    bad_values: tuple[BadValue, ...] = ()
+    peak_step: int | None = None
+    """Step at which the learning rate was highest: the end of its warm-up."""
+    evaluations: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+
+    def value(self, key: str) -> Any:
+        """A dotted key of the configuration; None where it is not known."""
+        found: Any = self.run.config
+        for name in key.split("."):
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return found
+
+    def last(self, metric: str) -> float | None:
+        """The figure of the newest epoch that has one; finite."""
+        known = self.known(metric)
+        return known[-1][1] if known else None
+
+    def known(self, metric: str) -> list[tuple[int, float]]:
+        """(epoch, value) of every epoch whose figure is known and finite; the run's own figure where no epoch is."""
+        pairs = [(row.epoch, figure(row, metric)) for row in self.run.epochs]
+        found = [(epoch, value) for epoch, value in pairs if value is not None and math.isfinite(value)]
+        alone = figure(self.run, metric)
+        if not self.run.epochs and alone is not None and math.isfinite(alone):
+            return [(self.last_epoch, alone)]
+        return found
+
+    @property
+    def unfinished(self) -> bool:
+        """The run has not come to its end, so its last epoch is not the one it was launched for."""
+        return self.run.state not in (State.FINISHED, State.IMPORTED)
+
+    @property
+    def last_epoch(self) -> int:
+        return self.run.epochs[-1].epoch if self.run.epochs else max(1, round(self.run.epochs_done))
+
+    def at(self, metric: str, epoch: int | None) -> float | None:
+        """The figure of an epoch; None for `epoch`: of the run's last one."""
+        return self.newest(metric) if epoch is None else dict(self.known(metric)).get(epoch)
+
+    def newest(self, metric: str) -> float | None:
+        """The figure of the run's last epoch itself; None where that epoch lacks it, whatever earlier ones have."""
+        if not self.run.epochs:
+            return self.last(metric)
+        value = figure(self.run.epochs[-1], metric)
+        return value if value is not None and math.isfinite(value) else None
+
+
+def figure(row: Epoch | Run, metric: str) -> float | None:
+    """One of the guide's three metrics of an epoch or a run."""
+    return {"train_loss": row.train_loss, "val_loss": row.val_loss, "val_acc": row.val_acc}[metric]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How a figure went from one value to another."""
+
+    metric: str
+    first: float
+    last: float
+
+    @property
+    def delta(self) -> float:
+        return self.last - self.first
+
+    @property
+    def share(self) -> float:
+        """Relative change: −0.23 is 23 % down."""
+        return self.delta / abs(self.first) if self.first else 0.0
+
+    @property
+    def better(self) -> bool | None:
+        return better(self.metric, self.delta)
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "metric": self.metric,
+            "first": self.first,
+            "last": self.last,
+            "delta": self.delta,
+            "change": self.share,
+            "better": self.better,
+        }
+
+
+def common_epoch(*subjects: Subject) -> int | None:
+    """Where runs are held against each other while one is unfinished: the last epoch that all reached.
+
+    None once all have come to their end: then each stands for itself with its last epoch.
+    """
+    return min(item.last_epoch for item in subjects) if any(item.unfinished for item in subjects) else None
+
+
+def changes(before: Subject, after: Subject) -> dict[str, Change]:
+    """The figures of two runs at their common epoch, metric by metric, where both are known."""
+    epoch = common_epoch(before, after)
+    both = {metric: (before.at(metric, epoch), after.at(metric, epoch)) for metric in METRICS}
+    return {
+        metric: Change(metric, first, last)
+        for metric, (first, last) in both.items()
+        if first is not None and last is not None
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a figure means. `id` names its sentence in the catalogue; `figures` are what it rests on."""
+
+    id: str
+    severity: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    statement: int | None = None
+    """Number of the guide's reading that it carries; None: rmtui's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """A next step. `changes` are dotted keys of the configuration, ready for the form."""
+
+    id: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    expected: Mapping[str, Any] = field(default_factory=dict)
+    """Metric → [low, high] where the guide gives figures."""
+    because: tuple[str, ...] = ()
+    """Ids of the readings behind it."""
+    action: str = "form"
+    """form: open the preset form with `changes`; evaluate; check; launch; none."""
+    own: bool = False
+    """The guide does not say it: it is rmtui's own."""
+    figures: Mapping[str, Any] = field(default_factory=dict)

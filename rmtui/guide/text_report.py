@@ -1,0 +1,166 @@
+"""Readings, advice and pairs written out for a terminal. Texts of users lose their control characters."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rmtui.guide.comparison_tables import width
+from rmtui.i18n import bound_text, say, title, value_text
+
+GLYPHS = {"error": "✗", "warning": "▲", "info": "·", "good": "✓"}
+PATH_GLYPHS = {"done": "✓", "here": "▶", "ahead": "○", "skipped": "–"}
+BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", ".:-=+*#@"
+_LONGEST = 600
+
+
+def advice_text(document: Mapping[str, Any], lang: str) -> str:
+    """What `rmtui advise` prints."""
+    blocks = [
+        _block(say("heading.readings", lang), _readings(document, lang)),
+        _block(say("heading.advice", lang), _advice(document, lang)),
+        _block(say("heading.path", lang), _path(document)),
+        _block(say("heading.expectations", lang), _expectations(document)),
+        _block(say("heading.forecasts", lang), _forecasts(document)),
+        _block(
+            say("heading.silenced", lang),
+            [f"  {silenced_text(row, lang)} [{clean(row['id'])}]" for row in document["silenced"]],
+        ),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def silenced_text(row: Mapping[str, Any], lang: str) -> str:
+    """`train_loss fell (this run, 2026-11-22, anna)`: what is silenced, for what, since when and by whom."""
+    name = title(clean(row["id"]), lang)
+    scope = say(f"silence.{row['scope']}", lang)
+    if row["t"] is None:
+        return f"{name} ({scope})"
+    when = time.strftime("%Y-%m-%d", time.localtime(row["t"]))
+    return f"{name} ({say('silence.by', lang, scope=scope, when=when, by=clean(row['by']) or '?')})"
+
+
+def _block(heading: str, lines: Iterator[str] | Sequence[str]) -> str:
+    body = "\n".join(lines)
+    return f"{heading}\n{body}" if body else ""
+
+
+def _readings(document: Mapping[str, Any], lang: str) -> Iterator[str]:
+    for row in document["readings"]:
+        word = say(f"word.{row['severity']}", lang)
+        own = f" ({say('word.own', lang)})" if row["own"] else ""
+        yield f"  {GLYPHS[row['severity']]} {word}: {row['text']}{own} [{row['id']}]"
+
+
+def _advice(document: Mapping[str, Any], lang: str) -> Iterator[str]:
+    for place, row in enumerate(document["advice"], start=1):
+        yield f"  {place}. {row['text']} [{row['id']}]"
+        yield f"     {row['why']}"
+        for change in row["difference"]:
+            before, after = (value_text(change["key"], change[side]) for side in ("from", "to"))
+            yield f"     {change['key']}: {before} → {after}"
+        if row["expected"]:
+            ranges = ", ".join(
+                f"{metric} {bound_text(metric, low)} … {bound_text(metric, high)}"
+                for metric, (low, high) in row["expected"].items()
+            )
+            yield f"     {say('heading.expected', lang)}: {ranges}"
+        if row["because_titles"]:
+            yield f"     {say('heading.because', lang)}: {' · '.join(row['because_titles'])}"
+
+
+def _path(document: Mapping[str, Any]) -> Iterator[str]:
+    for step in document["path"]:
+        between = " " if step["text"].endswith(("?", "？")) else ": "
+        outcome = between + step["outcome_text"] if step["outcome"] != "unknown" else ""
+        run = f" ({step['run']})" if step["run"] else ""
+        yield f"  {PATH_GLYPHS[step['state']]} {step['text']}{outcome}{run} · {step['state_text']}"
+
+
+def _expectations(document: Mapping[str, Any]) -> Iterator[str]:
+    if document["expectations"]:
+        yield f"  ({document['expectations']['text']})"
+        yield from (f"  {row['text']}" for row in document["expectations"]["epochs"])
+
+
+def _forecasts(document: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f"  {row['text']}" for row in document["forecasts"])
+    if document["forecast_record"]:
+        yield f"  {document['forecast_record']['text']}"
+
+
+def groups_text(document: Mapping[str, Any], lang: str) -> str:
+    """What `rmtui pairs --by` prints: accuracy with its interval, a block a run."""
+    blocks = []
+    for run in document["runs"]:
+        widest = max((width(group["label"]) for group in run["groups"]), default=0)
+        lines = [say("pairs.by", lang, run=run["name"], field=clean(document["by"]))]
+        for group in run["groups"]:
+            low, high = (f"{100 * end:.1f}" for end in group["interval"])
+            label = clean(group["label"]) + " " * (widest - width(group["label"]))
+            share = f"{100 * group['accuracy']:.1f} %"
+            hits = say("pairs.of", lang, right=group["right"], pairs=group["pairs"])
+            lines.append(f"  {label}  {share:>7}  ({low:>5} … {high:>5} %), {hits}")
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks) + (f"\n\n! {document['note']}" if document["note"] else "")
+
+
+def margins_line(spread: Mapping[str, Any], lang: str, ascii_only: bool = False) -> str:
+    """A spread of reward margins as a line: one sign a bin, taller where more pairs are, a bar at 0."""
+    bars, zero = (ASCII_BARS, "|") if ascii_only else (BARS, "│")
+    counts, most = spread["counts"], max(spread["counts"])
+    signs = [bars[math.ceil(count * len(bars) / most) - 1] if count else " " for count in counts]
+    drawn = "".join(signs[: len(signs) // 2]) + zero + "".join(signs[len(signs) // 2 :])
+    ends = {"low": f"−{spread['reach']:.1f}", "high": f"+{spread['reach']:.1f}"}
+    median = f"{spread['median']:+.2f}".replace("-", "−")
+    return say("pairs.margins", lang, bars=drawn, median=median, **ends)
+
+
+def margins_lines(runs: Sequence[Mapping[str, Any]], lang: str, ascii_only: bool = False) -> str:
+    """A line for each run of the document of pairs, one below the other; one run alone needs no name."""
+    if len(runs) == 1:
+        return margins_line(runs[0]["margins"], lang, ascii_only)
+    widest = max(width(run["name"]) for run in runs)
+    names = [clean(run["name"]) + " " * (widest - width(run["name"])) for run in runs]
+    lines = [margins_line(run["margins"], lang, ascii_only) for run in runs]
+    return "\n".join(f"{name}  {line}" for name, line in zip(names, lines, strict=True))
+
+
+def pairs_text(document: Mapping[str, Any], lang: str) -> str:
+    """What `rmtui pairs` prints: each pair with its margins, its texts, and the words that differ in brackets."""
+    names = [run["name"] for run in document["runs"]]
+    kind = say(f"pairs.{document['kind']}", lang)
+    head = say("pairs.head", lang, kind=kind, count=document["count"], scored=document["pairs_scored"], names=names)
+    blocks = [head, margins_lines(document["runs"], lang), *(_pair(pair, names, lang) for pair in document["pairs"])]
+    if document["note"]:
+        blocks.append(f"! {document['note']}")
+    return "\n\n".join(blocks)
+
+
+def _pair(pair: Mapping[str, Any], names: Sequence[str], lang: str) -> str:
+    margins = [f"{name} {sides['margin']:+.3f}" for name, sides in zip(names, pair["rewards"], strict=True) if sides]
+    lines = [f"{clean(pair['id'])}  {say('pairs.margin', lang)} {', '.join(margins)}"]
+    if pair["words"]:
+        lines += _folded("prompt", clean(pair["prompt"]))
+        for side in ("chosen", "rejected"):
+            lines += _folded(side, _marked(pair["words"][side]))
+    return "\n".join(lines)
+
+
+def _marked(words: Sequence[Sequence[Any]]) -> str:
+    return "".join(f"[{clean(piece)}]" if differs and piece.strip() else clean(piece) for piece, differs in words)
+
+
+def _folded(name: str, text: str) -> list[str]:
+    text = " ".join(text.split())
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST] + " …"
+    return textwrap.wrap(text, 100, initial_indent=f"  {name:<9}", subsequent_indent=" " * 11) or [f"  {name:<9}"]
+
+
+def clean(text: str) -> str:
+    """Control and escape characters become blanks: a terminal is not written to by data."""
+    return "".join(char if char.isprintable() or char == "\n" else " " for char in text)

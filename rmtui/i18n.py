@@ -1,0 +1,153 @@
+"""The catalogue of sentences, English and Chinese, and how numbers are written in them. Knows no run and no reading."""
+
+from __future__ import annotations
+
+import locale
+import os
+import string
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from trainer.config import figure
+
+LANGS = ("en", "zh")
+
+
+_FILES = {
+    **dict.fromkeys(("check", "kind", "report"), "datacheck/catalog.toml"),
+    **dict.fromkeys(("title", "phrase"), "guide/titles.toml"),
+}
+"""Sections with a file of their own, so that only who speaks of data reads it; all others: guide/catalog.toml."""
+_MAIN = "guide/catalog.toml"
+
+
+def entries() -> dict[str, dict[str, str]]:
+    """`section.name` → {en, zh, why_en, why_zh}, of the whole catalogue."""
+    return {key: entry for file in (_MAIN, *dict.fromkeys(_FILES.values())) for key, entry in _read(file).items()}
+
+
+@cache
+def _read(file: str) -> dict[str, dict[str, str]]:
+    document = tomli.loads((Path(__file__).parent / file).read_text(encoding="utf-8"))
+    return {f"{section}.{name}": entry for section, rows in document.items() for name, entry in rows.items()}
+
+
+def default_lang(wanted: str = "") -> str:
+    """The language to speak: as wanted, else the locale's, else English."""
+    named = wanted or os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+    named = named or locale.getlocale()[0] or ""
+    return "zh" if named.lower().startswith(("zh", "chinese")) else "en"
+
+
+def say(key: str, lang: str = "en", /, **figures: Any) -> str:
+    """A sentence of the catalogue with its figures; `why_` before the name: an advice's reason, or a kind's harm."""
+    section, name = key.split(".", 1)
+    field = lang
+    if name.startswith("why_"):
+        name, field = name.removeprefix("why_"), f"why_{lang}"
+    return _FORMAT.vformat(_read(_FILES.get(section, _MAIN))[f"{section}.{name}"][field], (), figures)
+
+
+def title_figures(name: str, lang: str = "en", /, **figures: Any) -> str:
+    """The numbers that stand behind the title of a reading; empty where it has none."""
+    return _FORMAT.vformat(_read(_FILES["title"])[f"title.{name}"]["figures"], (), figures).strip()
+
+
+def title(name: str, lang: str = "en") -> str:
+    """What a reading or an advice is called; an id that is not known stands for itself."""
+    entry = _read(_FILES["title"]).get(f"title.{name}")
+    return entry[lang] if entry else name
+
+
+def changes_text(changes: Mapping[str, Any]) -> str:
+    """`num_epochs 3, learning_rate 1.5e-5`."""
+    return ", ".join(f"{key} {value_text(key, value)}" for key, value in changes.items())
+
+
+def value_text(key: str, value: Any) -> str:
+    """A value of the configuration as a person would type it."""
+    if value is None:
+        return "?"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return figure(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={inner}" for name, inner in value.items())
+    return str(value)
+
+
+def rate_text(value: float) -> str:
+    """1.5e-5 and 1.5e-4, as people write them: one spelling everywhere."""
+    return figure(value)
+
+
+def metric_text(metric: str, value: float | None) -> str:
+    """A metric with as many digits as it means: accuracies in per cent, losses with four digits."""
+    if value is None:
+        return "?"
+    return _accuracy(value) if metric == "val_acc" else f"{value:.4f}"
+
+
+def bound_text(metric: str, value: float) -> str:
+    """An end of an expected range: two digits as the guide gives them, a third where a range was carried over."""
+    return _accuracy(round(value, 3)) if metric == "val_acc" else f"{value:.3f}".removesuffix("0")
+
+
+def _accuracy(value: float) -> str:
+    return f"{100 * value:.2f}".rstrip("0").rstrip(".") + " %"
+
+
+def _signed(value: float, digits: int) -> str:
+    written = f"{abs(value):.{digits}f}"
+    sign = "" if float(written) == 0 else "−" if value < 0 else "+"
+    return sign + written
+
+
+def signed_percent(value: float) -> str:
+    """A relative change: −23 %, +0.9 %."""
+    percent = 100 * value
+    return _signed(percent, 0 if abs(percent) >= 2 else 1) + " %"
+
+
+def signed_points(value: float) -> str:
+    """A difference of accuracies in percentage points: +2.8."""
+    return _signed(100 * value, 1)
+
+
+_FORMS: dict[str, Any] = {
+    "loss": lambda value: f"{value:.4f}",
+    "sloss": lambda value: _signed(value, 4),
+    "pct": lambda value: f"{100 * value:.1f}".removesuffix(".0") + " %",
+    "pp": lambda value: f"{100 * value:.1f}",
+    "spct": signed_percent,
+    "points": signed_points,
+    "acc": _accuracy,
+    "rate": rate_text,
+    "num": lambda value: f"{value:.3g}" if isinstance(value, float) else str(value),
+    "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
+    "count": lambda value: f"{value:,}",
+    "list": lambda value: ", ".join(map(str, value)),
+}
+FORMS = frozenset(_FORMS)
+
+
+class _Figures(string.Formatter):
+    """str.format with the forms above; a figure that is not known is a question mark."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if value is None:
+            return "?"
+        return str(_FORMS[format_spec](value)) if format_spec else str(value)
+
+    def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        return kwargs[str(key)]
+
+
+_FORMAT = _Figures()

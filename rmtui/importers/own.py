@@ -1,0 +1,74 @@
+"""rmtui's own JSON export, read back: nothing is lost on the way there and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rmtui.errors import UserError
+from rmtui.importers.model import Foreign, Point
+from rmtui.importers.text_files import identity, whole
+from rmtui.runs.model import Epoch
+from trainer.events import number
+
+_LIMIT = 1 << 30
+
+
+def read_export(path: Path) -> list[tuple[Foreign, Mapping[str, Any]]]:
+    """Runs of a `rmtui export --format json` file, each with its document less metrics. UserError if it is none."""
+    try:
+        document = json.loads(whole(path, _LIMIT))
+        rows = document if isinstance(document, list) else [document]
+        return [(_foreign(path, row), _words(row)) for row in rows]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise UserError(f"cannot read {path}", "it is no export of rmtui", "make it with rmtui export") from None
+
+
+_KINDS: Mapping[str, type] = {"best": dict, "tags": list, "attempts": list, "note": str, "state": str, "reason": str}
+
+
+def _words(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the document says besides its figures; a value of a kind that no export has is left out."""
+    kept = {key: value for key, value in row.items() if key != "metrics"}
+    return {key: value for key, value in kept.items() if value is None or isinstance(value, _KINDS.get(key, object))}
+
+
+def _foreign(path: Path, row: Mapping[str, Any]) -> Foreign:
+    return Foreign(
+        name=str(row["name"]),
+        origin=path,
+        kind="rmtui",
+        identity=f"{identity(path)}:{row['id']}",
+        config=dict(row["config"]),
+        epochs=tuple(_epoch(epoch) for epoch in row["epochs"]),
+        series={str(name): [_point(point) for point in points] for name, points in row["metrics"].items()},
+        created=_unix(row.get("created")),
+        ended=_unix(row.get("ended")),
+        last_word="an export does not grow",
+    )
+
+
+def _epoch(row: Mapping[str, Any]) -> Epoch:
+    def figure(name: str) -> float | None:
+        return None if row.get(name) is None else number(row[name])
+
+    pairs = row.get("val_pairs")
+    return Epoch(
+        int(row["epoch"]),
+        train_loss=figure("train_loss"),
+        val_loss=figure("val_loss"),
+        val_acc=figure("val_acc"),
+        val_pairs=None if pairs is None else int(pairs),
+        reward_margin=figure("reward_margin"),
+    )
+
+
+def _point(point: list[Any]) -> Point:
+    return number(point[0]), number(point[1]), None
+
+
+def _unix(text: Any) -> float | None:
+    return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else None

@@ -1,0 +1,108 @@
+"""Reading other people's text files safely: bounded memory, gzip, broken bytes, rewritten lines, control characters."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from rmtui.errors import UserError
+from rmtui.runs.log_text import harmless
+
+MAX_LINE = 1 << 16
+"""Longer lines are cut: no figure stands beyond this column."""
+MAX_UNPACKED = 4 << 30
+"""Bytes a compressed file may unfold to; more is taken for a decompression bomb."""
+_CHUNK = 1 << 16
+
+
+def lines(path: Path) -> Iterator[str]:
+    """Text lines without their ends; a progress bar's rewritten parts are lines of their own.
+
+    Raises UserError where the file cannot be opened or unfolds beyond MAX_UNPACKED.
+    """
+    pending = b""
+    cut = False
+    for chunk in chunks(path):
+        parts = (pending + chunk).replace(b"\r", b"\n").split(b"\n")
+        pending = parts.pop()
+        for part in parts:
+            if not cut:
+                yield _clean(part)
+            cut = False
+        if len(pending) > MAX_LINE:
+            if not cut:
+                yield _clean(pending)
+            pending, cut = b"", True
+    if pending and not cut:
+        yield _clean(pending)
+
+
+def _clean(line: bytes) -> str:
+    return harmless(line[:MAX_LINE].decode("utf-8", "replace"))
+
+
+def chunks(path: Path) -> Iterator[bytes]:
+    """The file's bytes, unfolded when it is gzip, in bounded pieces."""
+    try:
+        with path.open("rb") as raw:
+            yield from _bounded(_unfolded(raw), path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}", error.strerror or str(error), "check the path and its rights") from None
+    except (EOFError, zlib.error):
+        raise UserError(f"cannot read {path}", "the gzip data are damaged or cut off", "unpack it by hand") from None
+
+
+def _unfolded(raw: BinaryIO) -> BinaryIO | gzip.GzipFile:
+    packed = raw.read(2) == b"\x1f\x8b"
+    raw.seek(0)
+    return gzip.GzipFile(fileobj=raw) if packed else raw
+
+
+def _bounded(source: BinaryIO | gzip.GzipFile, path: Path) -> Iterator[bytes]:
+    total = 0
+    while chunk := source.read(_CHUNK):
+        total += len(chunk)
+        if isinstance(source, gzip.GzipFile) and total > MAX_UNPACKED:
+            raise UserError(
+                f"cannot read {path}", f"it unfolds to more than {MAX_UNPACKED >> 30} GiB", "unpack and cut it by hand"
+            )
+        yield chunk
+
+
+def whole(path: Path, limit: int) -> bytes:
+    """All bytes of a small file (a configuration, a state); UserError where it is larger than `limit`."""
+    gathered = io.BytesIO()
+    for chunk in chunks(path):
+        gathered.write(chunk)
+        if gathered.tell() > limit:
+            raise UserError(f"cannot read {path}", f"it is larger than {limit >> 20} MiB", "is it the right file?")
+    return gathered.getvalue()
+
+
+def identity(*paths: Path) -> str:
+    """SHA-256 over the files' bytes as they are stored."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def spoken(value: Any) -> Any:
+    """What a foreign document says, without anything a terminal would obey: texts, keys, and all that lies inside."""
+    if isinstance(value, str):
+        return value if value.isprintable() else "\n".join(harmless(line) for line in value.split("\n"))
+    if isinstance(value, Mapping):
+        return {spoken(key): spoken(inner) for key, inner in value.items()}
+    return [spoken(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def one_line(name: str) -> str:
+    """A name that other programs gave, as it may stand in a list."""
+    return str(spoken(name if name.isprintable() else " ".join(name.split())))[:100]

@@ -1,0 +1,172 @@
+"""W&B offline runs (`run-ID.wandb`), read without wandb: configuration, history and the run's name.
+
+Framing: LevelDB's log format (32 KiB blocks of chunks: CRC, length, type) behind a 7-byte header; records are protobuf
+`Record` messages (wandb/proto/wandb_internal.proto). Read against wandb 0.31.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rmtui.importers import protobuf
+from rmtui.importers.epochs import epochs_of
+from rmtui.importers.model import Foreign, Point, renamed
+from rmtui.importers.text_files import identity
+
+_BLOCK = 32 << 10
+_HEADER = 7
+_FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_MAX_RECORD = 64 << 20
+
+
+class _Run:
+    """What has been gathered from the records so far."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.started: float | None = None
+        self.config: dict[str, Any] = {}
+        self.series: dict[str, list[Point]] = {}
+        self.damaged = 0
+        self.exited = False
+
+
+def is_wandb_file(path: Path) -> bool:
+    return path.suffix == ".wandb"
+
+
+def read_run(path: Path) -> Foreign:
+    """One offline run; a torn tail ends it."""
+    run = _Run()
+    for record in _records(path):
+        try:
+            _take(run, record)
+        except (protobuf.Damaged, ValueError, RecursionError):
+            run.damaged += 1
+    series = renamed(run.series)
+    times = [point[2] for points in run.series.values() for point in points if point[2]]
+    return Foreign(
+        name=run.name or path.stem,
+        origin=path,
+        kind="wandb",
+        identity=identity(path),
+        config=run.config,
+        epochs=epochs_of(series),
+        series=series,
+        created=run.started or min(times, default=None),
+        ended=max(times, default=run.started),
+        notes=(f"{run.damaged} damaged records were left out",) if run.damaged else (),
+        last_word="W&B wrote its exit" if run.exited else "",
+    )
+
+
+def _records(path: Path) -> Iterator[bytes]:
+    parts: list[bytes] = []
+    with path.open("rb") as file:
+        if file.read(_HEADER)[:4] != b":W&B":
+            return
+        position = _HEADER
+        while True:
+            room = _BLOCK - position % _BLOCK
+            if room < _HEADER:
+                file.seek(room, 1)
+                position += room
+            header = file.read(_HEADER)
+            if len(header) < _HEADER:
+                return
+            _, size, kind = struct.unpack("<IHB", header)
+            data = file.read(size)
+            position += _HEADER + size
+            if len(data) < size:
+                return
+            parts = [*parts, data] if kind in (_MIDDLE, _LAST) else [data]
+            if kind in (_FULL, _LAST):
+                yield b"".join(parts)
+            if sum(map(len, parts)) > _MAX_RECORD:
+                return
+
+
+def _take(run: _Run, record: bytes) -> None:
+    """Record: history = 2, config = 5, run = 17, exit = 18."""
+    for number, value in protobuf.fields(record):
+        if number == 2:
+            _take_history(run, protobuf.submessage(value))
+        elif number == 5:
+            _take_config(run, protobuf.submessage(value))
+        elif number == 17:
+            _take_run(run, protobuf.submessage(value))
+        elif number == 18:
+            run.exited = True
+
+
+def _take_run(run: _Run, message: bytes) -> None:
+    """RunRecord: config = 4, display_name = 8, start_time = 17 (Timestamp: seconds = 1)."""
+    for number, value in protobuf.fields(message):
+        if number == 4:
+            _take_config(run, protobuf.submessage(value))
+        elif number == 8:
+            run.name = protobuf.text(value)
+        elif number == 17:
+            seconds = dict(protobuf.fields(protobuf.submessage(value))).get(1)
+            run.started = float(protobuf.signed(seconds)) if seconds is not None else None
+
+
+def _take_config(run: _Run, message: bytes) -> None:
+    """ConfigRecord: update = 1 (ConfigItem); `_wandb` is the logger's own."""
+    for number, value in protobuf.fields(message):
+        if number == 1:
+            keys, item = _item(protobuf.submessage(value))
+            if keys and keys[0] != "_wandb":
+                _place(run.config, keys, item)
+
+
+def _place(document: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        inner = document.setdefault(key, {})
+        if not isinstance(inner, dict):
+            return
+        document = inner
+    document[keys[-1]] = value
+
+
+def _take_history(run: _Run, message: bytes) -> None:
+    """HistoryRecord: item = 1, step = 2 (HistoryStep: num = 1)."""
+    values: dict[str, float] = {}
+    step = 0
+    for number, value in protobuf.fields(message):
+        if number == 1:
+            keys, item = _item(protobuf.submessage(value))
+            if isinstance(item, (int, float)) and not isinstance(item, bool):
+                values[".".join(keys)] = float(item)
+        elif number == 2:
+            step = protobuf.signed(dict(protobuf.fields(protobuf.submessage(value))).get(1, 0))
+    step = int(values.pop("_step", step))
+    time = values.pop("_timestamp", None)
+    for name, number_ in values.items():
+        if not name.startswith("_"):
+            run.series.setdefault(name, []).append((float(step), number_, time))
+
+
+def _item(message: bytes) -> tuple[list[str], Any]:
+    """key = 1, nested_key = 2, integer = 5, number = 6, text = 7, json = 8, value_json = 16."""
+    key = ""
+    nested: list[str] = []
+    found: Any = None
+    for number, value in protobuf.fields(message):
+        if number == 1:
+            key = protobuf.text(value)
+        elif number == 2:
+            nested.append(protobuf.text(value))
+        elif number == 5:
+            found = protobuf.signed(value)
+        elif number == 6:
+            found = protobuf.float64(value)
+        elif number == 7:
+            found = protobuf.text(value)
+        elif number in (8, 16):
+            found = json.loads(protobuf.text(value))
+    return nested or [key], found

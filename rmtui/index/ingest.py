@@ -1,0 +1,284 @@
+"""From run folders into the index: what was launched, what a person set, what the events say, how it stands."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rmtui.index import settings as documents
+from rmtui.index.read_events import LARGEST, Figures, load_figures, read_attempts
+from rmtui.index.sqlite import Connection, bound_log, faults, open_database, write
+from rmtui.index.write_curves import Summary, read_summaries
+from rmtui.runs import state
+from rmtui.runs.folder import RunFolder
+from rmtui.runs.model import Attempt, State, Status
+from rmtui.workspace import Workspace
+
+SETTLES_AFTER = 600.0
+"""Seconds of silence after which an interrupted run, which has no exit.json, counts as settled."""
+
+
+def catch_up(ws: Workspace, folder: RunFolder) -> None:
+    """Bring one run's rows up to date. Raises DatabaseError: the training goes on all the same, try again later."""
+    connection = open_database(ws.database)
+    try:
+        with faults(ws.database):
+            refresh(connection, folder)
+            bound_log(connection, ws.database)
+    finally:
+        connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a run folder holds beside its events."""
+
+    spec: Mapping[str, Any]
+    meta: Mapping[str, Any]
+    status: Status
+    attempts: tuple[Attempt, ...]
+    sources: Mapping[int, Path]
+    host: str
+    folder_time: int
+    meta_time: int
+
+
+def refresh(connection: Connection, folder: RunFolder) -> bool:
+    """Read what is new in one run folder; whether its rows changed. The caller translates SQLite's errors."""
+    seen = _look(folder)
+    run = _number(connection, folder.id)
+    read = read_attempts(connection, run, seen.sources)
+    return _store(connection, run, folder.id, seen) or read
+
+
+def _look(folder: RunFolder) -> _Seen:
+    # Times first and state before events: what happens meanwhile is found at the next look.
+    folder_time, meta_time = folder_times(folder.path)
+    status = state.status(folder)
+    starts = folder.attempts()
+    sources = {start.n: start.events for start in starts}
+    if (own := folder.path / "events.jsonl").is_file():
+        sources[0] = own  # an imported run has events and no attempt
+    launch = starts[-1].launch() if starts else {}
+    attempts = tuple(state.attempt_fact(folder, start, status if start is starts[-1] else None) for start in starts)
+    return _Seen(
+        folder.spec(), folder.meta(), status, attempts, sources, str(launch.get("host", "")), folder_time, meta_time
+    )
+
+
+def folder_times(path: Path | str) -> tuple[int, int]:
+    """Modification times (ns) of a run folder and its meta.toml: they tell a new attempt, a new note. 0: not there."""
+    return _time(str(path)), _time(f"{path}/meta.toml")
+
+
+def _time(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns  # noqa: PTH116  (asked of thousands of folders at a time)
+    except OSError:
+        return 0
+
+
+def _number(connection: Connection, run_id: str) -> int:
+    row = connection.execute("SELECT n FROM runs WHERE id = ?", (run_id,)).fetchone()
+    if row is not None:
+        return int(row[0])
+    with write(connection):
+        connection.execute(
+            """INSERT INTO runs (id, name, state, created, pinned, archived, settled)
+            VALUES (?, ?, 'unknown', 0, 0, 0, 0) ON CONFLICT DO NOTHING""",
+            (run_id, run_id),
+        )
+        (n,) = connection.execute("SELECT n FROM runs WHERE id = ?", (run_id,)).fetchone()
+        connection.execute("INSERT OR IGNORE INTO documents (run, config, tags) VALUES (?, '{}', '[]')", (n,))
+    return int(n)
+
+
+def _store(connection: Connection, run: int, run_id: str, seen: _Seen) -> bool:
+    figures = load_figures(connection, run)
+    row = _row(connection, run, run_id, seen, figures)
+    names = ", ".join(row)
+    old = connection.execute(f"SELECT {names} FROM runs WHERE n = ?", (run,)).fetchone()
+    attempts = [
+        (run, a.n, a.state, a.reason, a.exit_code, a.started, a.ended, a.resumed_from_step) for a in seen.attempts
+    ]
+    stored = connection.execute("SELECT * FROM attempts WHERE run = ? ORDER BY n", (run,)).fetchall()
+    if old == tuple(row.values()) and stored == attempts:
+        return False
+    with write(connection):
+        changes = ", ".join(f"{name} = ?" for name in row)
+        connection.execute(f"UPDATE runs SET {changes} WHERE n = ?", (*row.values(), run))
+        connection.execute("DELETE FROM attempts WHERE run = ?", (run,))
+        connection.executemany("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", attempts)
+        documents.store(connection, run, seen.spec, seen.meta)
+    return True
+
+
+def _row(connection: Connection, run: int, run_id: str, seen: _Seen, figures: Figures) -> dict[str, Any]:
+    spec, meta, status = seen.spec, seen.meta, seen.status
+    origin = documents.table(spec, "origin")
+    last = figures.epochs[-1] if figures.epochs else {}
+    started = _started(seen, figures)
+    ended = _ended(seen, figures)
+    until = ended if ended is not None else figures.last_event
+    row: dict[str, Any] = {
+        "name": str(meta.get("name") or spec.get("name") or run_id),
+        "state": str(status.state),
+        "reason": status.reason,
+        "resumable": int(status.resumable),
+        "preset": _text(spec.get("preset")),
+        "data": _text(spec.get("data")),
+        "created": _moment(origin.get("created")) or _moment(spec.get("created")) or 0.0,
+        "started": started,
+        "ended": ended,
+        "host": seen.host or str(documents.table(spec, "launch").get("host", "")),
+        "processes": _whole(documents.table(spec, "launch").get("processes")),
+        "step": figures.step,
+        "total_steps": figures.total_steps,
+        "epochs_done": figures.epochs_done,
+        "num_epochs": _whole(documents.table(spec, "config").get("num_epochs")),
+        "train_loss": last.get("train_loss"),
+        "val_loss": last.get("val_loss"),
+        "val_acc": last.get("val_acc"),
+        "val_pairs": _whole(last.get("val_pairs")),
+        "gap": _difference(last.get("val_loss"), last.get("train_loss")),
+        "duration": None if started is None or until is None else max(0.0, until - started),
+        "last_event": None if status.state == State.IMPORTED else figures.last_event,
+        "seconds_per_step": _pace(figures),
+        "note": str(meta.get("note", "")),
+        "pinned": int(bool(meta.get("pinned"))),
+        "archived": int(bool(meta.get("archived"))),
+        "group_name": str(meta.get("group", "")),
+        "val_fingerprint": _text(documents.table(spec, "fingerprints").get("val")),
+        "origin": _text(origin.get("digest")),
+        "settled": int(_settled(seen, figures)),
+        "folder_time": seen.folder_time,
+        "meta_time": seen.meta_time,
+    }
+    row |= _best(connection, run)
+    words = (row["name"], run_id, row["preset"], row["data"], row["note"], row["group_name"], row["state"])
+    row["words"] = " ".join(filter(None, (*words, status.reason, *documents.tags_of(spec, meta)))).casefold()
+    return {name: None if value != value else value for name, value in row.items()}
+
+
+def _text(value: Any) -> str | None:
+    return str(value) if value else None
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, (int, float)) and abs(value) < LARGEST else None
+
+
+def _difference(left: float | None, right: float | None) -> float | None:
+    return None if left is None or right is None else left - right
+
+
+def _moment(value: Any) -> float | None:
+    """Unix seconds of a TOML or ISO time, or of a number; None for anything else."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if isinstance(value, datetime):
+        return value.timestamp()
+    return float(value) if isinstance(value, (int, float)) and abs(value) < LARGEST else None
+
+
+def _started(seen: _Seen, figures: Figures) -> float | None:
+    if seen.status.state == State.IMPORTED:
+        return _moment(documents.table(seen.spec, "origin").get("started"))
+    return next((a.started for a in seen.attempts if a.started is not None), figures.first_event)
+
+
+def _ended(seen: _Seen, figures: Figures) -> float | None:
+    if seen.status.state == State.IMPORTED:
+        return _moment(documents.table(seen.spec, "origin").get("ended"))
+    if not seen.status.state.final:
+        return None
+    return seen.attempts[-1].ended or figures.last_event if seen.attempts else None
+
+
+def _settled(seen: _Seen, figures: Figures) -> bool:
+    if seen.status.state == State.INTERRUPTED:
+        signs = [seen.folder_time / 1e9, figures.last_event or 0.0, *(a.started or 0.0 for a in seen.attempts)]
+        return time.time() - max(signs) > SETTLES_AFTER
+    return seen.status.state.final
+
+
+def _pace(figures: Figures) -> float | None:
+    """Median seconds a step, over the latest steps."""
+    pairs = zip(figures.recent, figures.recent[1:], strict=False)
+    paces = [(t - before) / (step - earlier) for (earlier, before), (step, t) in pairs if step > earlier]
+    return statistics.median(paces) if paces else None
+
+
+def _best(connection: Connection, run: int) -> dict[str, Any]:
+    """The evaluation with the best validation accuracy, of equal ones the one with the lowest loss, then the earliest,
+    as the trainer chooses; by loss alone where accuracy is not known."""
+    names = dict(connection.execute("SELECT name, id FROM metric_names WHERE name IN ('val_acc', 'val_loss')"))
+    summaries = read_summaries(connection, run)
+    accuracy, loss = (summaries.get(names.get(name, 0), Summary()) for name in ("val_acc", "val_loss"))
+    if accuracy.high is not None:
+        step, value = _lowest_loss(connection, run, names, accuracy), accuracy.high
+    elif loss.low is not None:
+        step, value = loss.low_step, None
+    else:
+        return {"best_epoch": None, "best_val_acc": None, "best_val_loss": None}
+    beside = connection.execute("SELECT epoch FROM steps WHERE run = ? AND step = ?", (run, step)).fetchone()
+    found = connection.execute(
+        "SELECT value FROM points WHERE run = ? AND metric = ? AND step = ?", (run, names.get("val_loss", 0), step)
+    ).fetchone()
+    return {
+        "best_epoch": beside[0] if beside else None,
+        "best_val_acc": value,
+        "best_val_loss": found[0] if found else None,
+    }
+
+
+def _lowest_loss(connection: Connection, run: int, names: Mapping[str, int], accuracy: Summary) -> int:
+    """The step of the highest validation accuracy; of several, that with the lowest loss."""
+    found = connection.execute(
+        """SELECT here.step FROM points AS here LEFT JOIN points AS loss
+        ON loss.run = here.run AND loss.step = here.step AND loss.metric = ?
+        WHERE here.run = ? AND here.metric = ? AND here.value = ?
+        ORDER BY loss.value IS NULL, loss.value, here.step LIMIT 1""",
+        (names.get("val_loss", 0), run, names["val_acc"], accuracy.high),
+    ).fetchone()
+    return int(found[0]) if found else accuracy.high_step
+
+
+def unreadable(connection: Connection, run_id: str, error: OSError) -> bool:
+    """List a run whose folder cannot be read, and say so; whether that is new."""
+    run, reason = _number(connection, run_id), f"its folder cannot be read: {error}"
+    if connection.execute("SELECT reason FROM runs WHERE n = ?", (run,)).fetchone() == (reason,):
+        return False
+    with write(connection):
+        connection.execute("UPDATE runs SET state = 'unknown', reason = ?, settled = 0 WHERE n = ?", (reason, run))
+    return True
+
+
+def forget(connection: Connection, run_id: str) -> None:
+    """Take a run out of the index; its folder is somebody else's to remove."""
+    row = connection.execute("SELECT n FROM runs WHERE id = ?", (run_id,)).fetchone()
+    if row is None:
+        return
+    with write(connection):
+        for name in (
+            "documents",
+            "attempts",
+            "progress",
+            "points",
+            "rollups",
+            "summaries",
+            "steps",
+            "tags",
+            "settings",
+        ):
+            connection.execute(f"DELETE FROM {name} WHERE run = ?", row)
+        connection.execute("DELETE FROM runs WHERE n = ?", row)

@@ -1,0 +1,249 @@
+"""Following events.jsonl of a run's attempts into the index, each batch with its byte offset in one transaction."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rmtui.index.sqlite import Connection, write
+from rmtui.index.write_curves import CurveWriter
+from rmtui.runs.model import Epoch
+
+if TYPE_CHECKING:
+    from trainer.events import Event
+
+BATCH = 1 << 17
+"""Bytes of events a transaction: some 30 ms, so that other writers get their turn."""
+_BATCH_KEYS = ("effective_batch", "last_step_pairs", "steps_per_epoch")
+LARGEST = 2**50
+"""Steps and times beyond this are garbage."""
+RECENT = 32
+"""Steps that the time a step is the median of."""
+EPOCH_FIGURES = ("train_loss", "val_loss", "val_acc", "val_pairs", "reward_margin")
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far an attempt has been read. `position` is a byte offset."""
+
+    n: int
+    position: int = 0
+    bad_lines: int = 0
+    resumed: int = 0
+    """Step that the attempt went on from."""
+    cut: int | None = None
+    """Set at the attempt's first figures: what earlier attempts said of later steps no longer counts."""
+    clock: float | None = None
+    """When the last event was written."""
+    seconds: float = 0.0
+    """Of training so far, pauses between attempts left out."""
+    tokens: float | None = None
+
+
+@dataclass(slots=True)
+class Figures:
+    """What the events say about a run as a whole."""
+
+    step: int = 0
+    total_steps: int | None = None
+    batch: dict[str, int] = field(default_factory=dict)
+    """effective_batch, last_step_pairs and steps_per_epoch, as the trainer derived them."""
+    epochs_done: float = 0.0
+    last_event: float | None = None
+    first_event: float | None = None
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    """One an epoch, with the `step` at its end."""
+    recent: list[tuple[int, float]] = field(default_factory=list)
+    """(step, time) of the latest steps of the newest attempt."""
+
+
+def read_attempts(connection: Connection, run: int, sources: Mapping[int, Path]) -> bool:
+    """Read on in every attempt's events, oldest attempt first; whether anything was new."""
+    known = dict(connection.execute("SELECT n, position FROM progress WHERE run = ?", (run,)))
+    read = [_read(connection, run, n, sources[n], known.get(n, 0)) for n in sorted(sources)]
+    return any(read)
+
+
+def _read(connection: Connection, run: int, n: int, path: Path, position: int) -> bool:
+    read = False
+    while _size(path) > position:
+        with write(connection):
+            before, position = position, _read_batch(connection, run, n, path)
+        if position <= before:
+            break  # half a last line, or another process was faster
+        read = True
+    return read
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _read_batch(connection: Connection, run: int, n: int, path: Path) -> int:
+    attempts = _attempts(connection, run)
+    progress = attempts.setdefault(n, Progress(n))
+    from trainer.events import read_from  # lists and curves are read without it
+
+    events, position, bad = read_from(path, progress.position, BATCH)
+    if position == progress.position:
+        return position
+    batch = _Batch(connection, run, progress, attempts)
+    for event in events:
+        batch.take(event)
+    progress.position = position
+    progress.bad_lines += bad
+    batch.save()
+    return position
+
+
+def _attempts(connection: Connection, run: int) -> dict[int, Progress]:
+    rows = connection.execute(
+        "SELECT n, position, bad_lines, resumed, cut, clock, seconds, tokens FROM progress WHERE run = ?", (run,)
+    )
+    return {row[0]: Progress(*row) for row in rows}
+
+
+class _Batch:
+    """Some events of one attempt on their way into the index."""
+
+    def __init__(self, connection: Connection, run: int, progress: Progress, attempts: Mapping[int, Progress]) -> None:
+        self._connection, self._run, self._progress = connection, run, progress
+        self._curves = CurveWriter(connection, run)
+        self.figures = load_figures(connection, run)
+        later = [other.cut for other in attempts.values() if other.n > progress.n and other.cut is not None]
+        self._ceiling = min(later) if later else None
+        self._earlier = any(other.n < progress.n for other in attempts.values())
+
+    def take(self, event: Event) -> None:
+        if not (0 <= event.step < LARGEST and 0 <= event.t < LARGEST and abs(event.epoch) < LARGEST):
+            self._progress.bad_lines += 1
+            return
+        self._wind_clock(event)
+        figures = self.figures
+        figures.last_event = max(event.t, figures.last_event or 0.0)
+        if figures.first_event is None:
+            figures.first_event = event.t
+        if event.kind == "start":
+            self._start(event)
+        elif event.kind == "derived":
+            self._derived(event.data)
+        elif event.metrics and event.kind in ("step", "eval", "epoch"):
+            self._figures(event)
+
+    def _derived(self, data: Mapping[str, Any]) -> None:
+        known = {key: value for key, value in data.items() if isinstance(value, int) and 0 < value < LARGEST}
+        self.figures.total_steps = known.get("total_steps", self.figures.total_steps)
+        self.figures.batch = {key: known[key] for key in _BATCH_KEYS if key in known}
+
+    def _wind_clock(self, event: Event) -> None:
+        """Seconds of training: a clock that was set back stands still."""
+        progress = self._progress
+        if progress.clock is not None:
+            progress.seconds += max(0.0, event.t - progress.clock)
+        progress.clock = event.t
+
+    def _start(self, event: Event) -> None:
+        resumed = event.data.get("resumed_from_step")
+        self._progress.resumed = resumed if isinstance(resumed, int) and 0 <= resumed < LARGEST else 0
+        self._curves.flush()
+        row = self._connection.execute(
+            "SELECT seconds, tokens FROM steps WHERE run = ? AND step <= ? ORDER BY step DESC LIMIT 1",
+            (self._run, self._progress.resumed),
+        ).fetchone()
+        self._progress.seconds, self._progress.tokens = row or (0.0, None)
+        self.figures.recent = []
+
+    def _figures(self, event: Event) -> None:
+        if self._ceiling is not None and event.step > self._ceiling:
+            return
+        if self._progress.cut is None:
+            self._supersede()
+        prefix = f"{name}/" if (name := event.data.get("set")) else ""
+        metrics = {prefix + metric: value for metric, value in event.metrics.items()} if prefix else event.metrics
+        self._curves.add(event.step, metrics)
+        figures = self.figures
+        figures.step, figures.epochs_done = event.step, event.epoch
+        if event.kind == "step":
+            self._step(event)
+        elif event.kind == "epoch" and not prefix:
+            self._epoch(event)
+        self._curves.beside(event.step, event.epoch, self._progress.seconds, self._progress.tokens)
+
+    def _supersede(self) -> None:
+        cut = self._progress.cut = self._progress.resumed
+        if self._earlier:
+            self._curves.cut(cut)
+            self.figures.epochs = [row for row in self.figures.epochs if row["step"] <= cut]
+
+    def _step(self, event: Event) -> None:
+        recent, progress = self.figures.recent, self._progress
+        tokens = _tokens(event, self.figures.batch)
+        if "tokens" in event.metrics:
+            progress.tokens = event.metrics["tokens"]
+        elif tokens is not None:
+            progress.tokens = (progress.tokens or 0.0) + tokens
+        recent.append((event.step, event.t))
+        del recent[:-RECENT]
+
+    def _epoch(self, event: Event) -> None:
+        number = max(1, round(event.epoch))
+        row: dict[str, Any] = {"epoch": number, "step": event.step}
+        row |= {name: value for name in EPOCH_FIGURES if (value := event.metrics.get(name)) is not None}
+        rows = [other for other in self.figures.epochs if other["epoch"] != number]
+        self.figures.epochs = sorted([*rows, row], key=lambda other: other["epoch"])
+
+    def save(self) -> None:
+        self._curves.flush()
+        self._connection.execute(
+            "INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (self._run, *_values(self._progress).values()),
+        )
+        self._connection.execute(
+            "UPDATE documents SET figures = ? WHERE run = ?", (json.dumps(_values(self.figures)), self._run)
+        )
+
+
+def _values(record: Progress | Figures) -> dict[str, Any]:
+    """What `dataclasses.asdict` gives, without copying what is inside."""
+    return {name: getattr(record, name) for name in record.__slots__}
+
+
+def _tokens(event: Event, batch: Mapping[str, int]) -> float | None:
+    """Tokens of one step from its speeds: tokens a second over pairs a second, times its pairs."""
+    tokens, pairs = event.metrics.get("tokens_per_s"), event.metrics.get("pairs_per_s")
+    if not tokens or not pairs or not math.isfinite(tokens / pairs) or "effective_batch" not in batch:
+        return None
+    last = event.step % batch.get("steps_per_epoch", LARGEST) == 0
+    return (
+        tokens / pairs * (batch.get("last_step_pairs", batch["effective_batch"]) if last else batch["effective_batch"])
+    )
+
+
+def load_figures(connection: Connection, run: int) -> Figures:
+    """What the events read so far say; empty for a run that said nothing."""
+    row = connection.execute("SELECT figures FROM documents WHERE run = ?", (run,)).fetchone()
+    return Figures(**json.loads(row[0])) if row and row[0] else Figures()
+
+
+def epoch_facts(figures: Figures) -> tuple[Epoch, ...]:
+    """The epochs as the rest of the program knows them."""
+    return tuple(_epoch_fact(row) for row in figures.epochs)
+
+
+def _epoch_fact(row: Mapping[str, Any]) -> Epoch:
+    pairs = row.get("val_pairs")
+    return Epoch(
+        epoch=row["epoch"],
+        train_loss=row.get("train_loss"),
+        val_loss=row.get("val_loss"),
+        val_acc=row.get("val_acc"),
+        val_pairs=int(pairs) if isinstance(pairs, (int, float)) and math.isfinite(pairs) else None,
+        reward_margin=row.get("reward_margin"),
+    )

@@ -1,0 +1,202 @@
+"""Watching one attempt to its end: stop requests, stalls, and the proof that no process of it is left."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+from rmtui.launch import hooks, process
+from rmtui.launch.verdict import Observed, ends_others, exit_words, first_exit, oom_kills
+from rmtui.launch.waker import Waker
+from rmtui.runs import proc, state
+from rmtui.runs.files import atomic_write
+from rmtui.runs.folder import AttemptFolder, RunFolder
+from rmtui.runs.model import State, Status
+from rmtui.workspace import Workspace
+
+TICK = 0.5
+QUICK = 0.1
+"""Seconds between looks while something is about to end."""
+LEFTOVER_GRACE = 5.0
+"""Seconds for helpers that outlive a training which ended by itself (a tracker's upload, say)."""
+STUCK_AFTER = 10.0
+"""Seconds after SIGKILL before a process is called unkillable."""
+STALL_LOOK = 5.0
+
+
+class Watch:
+    """Follows the processes of an attempt. `launcher` is the child's pid, or None after an adoption."""
+
+    def __init__(
+        self,
+        ws: Workspace,
+        run: RunFolder,
+        attempt: AttemptFolder,
+        launch: dict[str, Any],
+        launcher: int | None,
+        waker: Waker,
+    ) -> None:
+        self._ws, self._run, self._attempt, self._launch, self._waker = ws, run, attempt, launch, waker
+        self._launcher = launcher
+        self._code: int | None = None
+        self._asked: set[proc.Proc] = set()
+        self._deadline: float | None = None
+        """When the patience with processes that should end runs out (monotonic)."""
+        self._killing_since: float | None = None
+        self._stuck = ""
+        self._killed = False
+        self._at_once = False
+        self._stop: dict[str, Any] | None = None
+        self._stacks = 0
+        self._stalled = False
+        self._log_size = 0
+        self._stall_look = time.monotonic() + STALL_LOOK
+
+    def until_empty(self) -> Observed:
+        """Returns when no tagged process is left."""
+        while not self._over():
+            self._heed_requests()
+            self._look_for_failed_rank()
+            self._look_for_stall()
+            self._waker.wait(QUICK if self._deadline is not None else TICK)
+        return Observed(
+            self._code,
+            self._stop,
+            self._at_once,
+            self._killed,
+            self._waker.terminated,
+            oom_kills() > int(self._launch.get("oom_kills", 0)),
+        )
+
+    def _over(self) -> bool:
+        self._reap()
+        if self._launcher is not None and self._deadline is None:
+            return False
+        living = self._living()
+        if not living:
+            return self._launcher is None
+        if self._launcher is None and self._deadline is None:
+            self._look_after_adopted(living)
+        self._press(living)
+        return False
+
+    def _look_after_adopted(self, living: list[proc.Tagged]) -> None:
+        """The end of a launcher that was never this process's child."""
+        if self._attempt.result() is not None:
+            self._deadline = time.monotonic() + LEFTOVER_GRACE
+        elif "accelerate.commands.launch" in self._launch.get("argv", []) and not any(map(process.is_launcher, living)):
+            self._deadline = time.monotonic() + self._grace()
+            process.ask_to_stop(living, self._asked)
+
+    def _living(self) -> list[proc.Tagged]:
+        return proc.tagged(self._run.id, self._attempt.n, self._launch.get("nonce"))
+
+    def _reap(self) -> None:
+        """Collect every child: the launcher, and orphaned ranks that came to this subreaper."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self._launcher:
+                self._launcher, self._code = None, os.waitstatus_to_exitcode(status)
+                self._launcher_ended()
+
+    def _launcher_ended(self) -> None:
+        """What is left gets a moment; after a violent end the ranks are asked to save first."""
+        violent = self._code is not None and self._code < 0
+        patience = time.monotonic() + (self._grace() if violent else LEFTOVER_GRACE)
+        self._deadline = patience if self._deadline is None else min(self._deadline, patience)
+        if violent:
+            process.ask_to_stop(self._living(), self._asked)
+
+    def _grace(self) -> float:
+        return float(self._launch.get("grace", state.GRACE))
+
+    def _press(self, living: list[proc.Tagged]) -> None:
+        """Ask again whoever came later; kill when the patience has run out."""
+        if self._deadline is None:
+            return
+        if self._stop is not None or self._waker.terminated:
+            process.ask_to_stop(living, self._asked)
+        if time.monotonic() < self._deadline:
+            return
+        self._killed = True
+        self._killing_since = self._killing_since or time.monotonic()
+        self._kill(living)
+        if time.monotonic() - self._killing_since > STUCK_AFTER:
+            self._tell_stuck(living)
+
+    def _kill(self, living: list[proc.Tagged]) -> None:
+        """The launcher gets a moment after its ranks: only it can say how they ended."""
+        patient = not self._at_once and time.monotonic() < (self._killing_since or 0.0) + LEFTOVER_GRACE
+        process.kill(each for each in living if not (patient and process.is_launcher(each)))
+
+    def _tell_stuck(self, living: list[proc.Tagged]) -> None:
+        """Leave word for readers; the devices stay taken, since this process goes on holding their locks."""
+        pids = ", ".join(f"pid {each.proc.pid} ({_kernel_words(each)})" for each in living)
+        where = f" on {', '.join(self._launch.get('devices', []))}" if self._launch.get("devices") else ""
+        words = f"the kernel does not let it die: {pids}{where}; its devices stay taken"
+        if words != self._stuck:
+            self._stuck = words
+            self._tell("stuck", words)
+
+    def _tell(self, name: str, words: str) -> None:
+        """A note for readers; without room on the disk it stands in the log only."""
+        print(words, file=sys.stderr, flush=True)
+        try:
+            atomic_write(self._attempt.path / f"{name}.txt", words.encode())
+        except OSError as error:
+            print(f"{name}.txt: {error}", file=sys.stderr, flush=True)
+
+    def _heed_requests(self) -> None:
+        if requests := self._run.requests("stop", self._attempt.n):
+            self._stop = self._stop or requests[0]
+            if not self._at_once and any(request.get("now") for request in requests):
+                self._at_once = True
+                self._deadline = time.monotonic()
+        if (self._stop or self._waker.terminated) and self._deadline is None:
+            self._deadline = time.monotonic() + self._grace()
+            process.ask_to_stop(self._living(), self._asked)
+        asked = len(self._run.requests("stacks", self._attempt.n))
+        if asked > self._stacks:
+            process.write_stacks(self._living())
+        self._stacks = asked
+
+    def _look_for_failed_rank(self) -> None:
+        """A rank is gone and the launcher ends the others, which may take it half a minute: say so, start the grace."""
+        log = self._attempt.logs / "launch.log"
+        size = log.stat().st_size if log.exists() else 0
+        if size == self._log_size or self._deadline is not None:
+            return
+        self._log_size = size
+        if words := self._failed_rank():
+            self._deadline = time.monotonic() + self._grace()
+            self._tell("ending", f"{words}; the others are ending")
+
+    def _failed_rank(self) -> str:
+        code, rank = first_exit(self._attempt, None)
+        if code is not None and rank is not None:
+            return f"rank {rank} {exit_words(code)}"
+        if not ends_others(self._attempt):
+            return ""
+        gone = set(range(int(self._launch.get("processes", 1)))) - {each.rank for each in self._living()}
+        return f"rank {gone.pop()} is gone" if len(gone) == 1 else ""
+
+    def _look_for_stall(self) -> None:
+        if time.monotonic() < self._stall_look:
+            return
+        self._stall_look = time.monotonic() + STALL_LOOK
+        words = state.stall(self._attempt)
+        if words and not self._stalled:
+            hooks.stalled(self._ws, self._run, Status(State.RUNNING, words))
+        self._stalled = bool(words)
+
+
+def _kernel_words(each: proc.Tagged) -> str:
+    rank = f"rank {each.rank}, " if each.rank is not None else ""
+    return f"{rank}waits in the kernel" if each.state == "D" else f"{rank}state {each.state}"

@@ -1,0 +1,120 @@
+"""What checks before a launch found, kept in the workspace's local state: the same data is not checked twice.
+
+An entry holds while its files have the size and times they had, or, where only the times changed, the same bytes.
+Another check (its own code, the tokenizer, max_length) is another entry.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import rmtui.datacheck
+import trainer.pairs
+import trainer.rows
+from rmtui.datacheck.model import Finding
+from rmtui.datacheck.report import Summary
+from rmtui.runs.files import atomic_write
+
+FILE = "checks.json"
+MOST = 20
+"""Entries that are kept, the newest."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of which files."""
+
+    files: tuple[Path, ...]
+    model: Path | None
+    max_length: int
+
+    def how(self) -> list[Any]:
+        """Everything but the files' content that an answer rests on."""
+        tokenizer = self.model / "tokenizer.json" if self.model else None
+        counted = [str(tokenizer), *_times(tokenizer)] if tokenizer else None
+        return [_version(), [str(path) for path in self.files], counted, self.max_length]
+
+
+def recall(store: Path | None, question: Question) -> list[Summary] | None:
+    """What was found of just these files; None where that is not known."""
+    entries = _read(store)
+    times = [_times(path) for path in question.files]
+    for entry in entries:
+        if entry["how"] != question.how() or [size for size, *_ in entry["times"]] != [size for size, *_ in times]:
+            continue
+        if entry["times"] == times or entry["content"] == [_content(path) for path in question.files]:
+            found: list[Summary] = entry["found"]
+            return found
+    return None
+
+
+def remember(store: Path | None, question: Question, times: Sequence[list[int]], found: Sequence[Summary]) -> None:
+    """Keep an answer. `times` are those from before the check: a file that changed during it is not vouched for."""
+    if store is None or [_times(path) for path in question.files] != list(times):
+        return
+    entry = {
+        "how": question.how(),
+        "times": list(times),
+        "content": [_content(path) for path in question.files],
+        "found": found,
+    }
+    kept = [old for old in _read(store) if old["how"][1] != entry["how"][1]]
+    try:
+        atomic_write(store / FILE, json.dumps([entry, *kept][:MOST], default=_row).encode())
+    except OSError:  # a convenience only; the next launch checks again
+        return
+
+
+def times_of(question: Question) -> list[list[int]]:
+    """Size, modification and change time of each file."""
+    return [_times(path) for path in question.files]
+
+
+def _times(path: Path) -> list[int]:
+    facts = path.stat()
+    return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns]
+
+
+def _content(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def _version() -> str:
+    """A digest of the check's own code and thresholds: whoever changes them asks anew."""
+    folder = Path(rmtui.datacheck.__file__).parent
+    total = hashlib.sha256()
+    reader = (Path(trainer.pairs.__file__), Path(trainer.rows.__file__))
+    for path in (*sorted(folder.glob("*.py")), *folder.glob("*.toml"), *reader):
+        total.update(path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def _read(store: Path | None) -> list[dict[str, Any]]:
+    """The entries; none where the file is missing, or not as this module writes it."""
+    try:
+        entries = json.loads((store / FILE).read_bytes()) if store else []
+        return [_entry(**entry) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _entry(how: list[Any], times: list[list[int]], content: list[str], found: list[Any]) -> dict[str, Any]:
+    return {"how": how, "times": times, "content": content, "found": [_summary(row) for row in found]}
+
+
+def _row(one: Summary) -> dict[str, Any]:
+    return {"path": str(one.path), "first": dataclasses.asdict(one.first), "count": one.count}
+
+
+def _summary(row: dict[str, Any]) -> Summary:
+    first = dict(row["first"])
+    first["related"] = tuple(first["related"]) if first["related"] else None
+    return Summary(Path(row["path"]), Finding(**first), row["count"])

@@ -1,0 +1,98 @@
+"""Following a training that was started elsewhere: its log or folder is read whenever it changes, until it is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rmtui.errors import UserError
+from rmtui.importers.model import Foreign
+from rmtui.importers.sources import gather
+from rmtui.index.add_imported import extend
+from rmtui.operations.exchange import imported_before, place, source_of
+from rmtui.workspace import Workspace
+from trainer.events import Event
+
+_EVERY = 1.0
+"""Seconds between two looks at the source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """When a watching ends."""
+
+    over: bool = True
+    """Every training at the path says that it is over."""
+    idle: float | None = None
+    """Nothing new for so many seconds."""
+    once: bool = False
+    """After the first look."""
+
+
+UNTIL_OVER = Until()
+
+
+def follow(ws: Workspace, path: Path, until: Until = UNTIL_OVER) -> Iterator[str]:
+    """Keep runs of this workspace equal to what `path` says; yields in words what is new, and at last why it ends.
+
+    A run stays the same one when the watching is started again. UserError where `path` does not exist.
+    """
+    path = path.expanduser().resolve()
+    seen, changed = "", time.monotonic()
+    runs: Sequence[Foreign] = ()
+    ids: dict[str, str] = {}
+    while True:
+        now = _signature(path)
+        if now != seen:
+            seen, changed = now, time.monotonic()
+            runs = _told(path)
+            for run in runs:
+                yield from _update(ws, path, run, ids)
+        if until.once:
+            return
+        if until.over and (words := _over(runs)):
+            yield words
+            return
+        if until.idle is not None and time.monotonic() - changed >= until.idle:
+            yield f"nothing new for {until.idle / 60:g} min"
+            return
+        time.sleep(_EVERY)
+
+
+def _over(runs: Sequence[Foreign]) -> str:
+    """Why there is nothing more to come; empty while one training has not said its last word, or none is there."""
+    if not runs or not all(run.last_word for run in runs):
+        return ""
+    last = max(runs, key=lambda run: run.ended or 0.0)
+    count = len(runs) - 1
+    others = f", as {'is 1 other' if count == 1 else f'are {count} others'}" if count else ""
+    return f"{last.name}  is over: {last.last_word}{others}"
+
+
+def _told(path: Path) -> Sequence[Foreign]:
+    return gather([path]).runs
+
+
+def _signature(path: Path) -> str:
+    """Changes when any file of the source does."""
+    if not path.exists():
+        raise UserError(f"cannot watch {path}", "it does not exist", "name the log or folder that the training writes")
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    return repr([(str(file), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files])
+
+
+def _update(ws: Workspace, path: Path, run: Foreign, ids: dict[str, str]) -> Iterator[str]:
+    if run.name not in ids:
+        before = imported_before(ws).get(source_of(run))
+        ids[run.name] = before[0].id if before else place(ws, run, f"watch:{path}:{run.name}", {})
+        yield f"{ids[run.name]}  {run.name}  follows {run.origin}"
+    for event in extend(ws, ids[run.name], run.epochs, run.series):
+        if event.kind == "epoch":
+            yield _words(run, event)
+
+
+def _words(run: Foreign, event: Event) -> str:
+    figures = " | ".join(f"{name}={value:.4f}" for name, value in event.metrics.items())
+    return f"{run.name}  Epoch {event.epoch:g} | {figures}"

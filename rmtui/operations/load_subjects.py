@@ -1,0 +1,199 @@
+"""Loading what the guide looks at: runs with their evaluations from the index, rewards of pairs from the folder."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rmtui.errors import UserError
+from rmtui.guide import thresholds
+from rmtui.guide.comparison import seedless
+from rmtui.guide.model import BadValue, RewardSummary, Subject, common_epoch
+from rmtui.guide.paired_test import Turned, compare_accuracy
+from rmtui.guide.pairs import spreads
+from rmtui.guide.thresholds import Thresholds
+from rmtui.index.index import Index
+from rmtui.index.read_curves import Series
+from rmtui.runs.model import Run
+from rmtui.workspace import Workspace
+
+FAMILY = 300
+"""Runs of a data set that the guide looks back on: more would cost time and say nothing new."""
+
+COLUMNS = 512
+EVALUATED = ("val_loss", "val_acc")
+
+_EVALUATION = re.compile(r"(epoch|step)-(\d+)\.jsonl")
+
+
+def limits(ws: Workspace) -> Thresholds:
+    """The workspace's thresholds."""
+    return thresholds.load(ws.root / thresholds.FILE)
+
+
+def subject(index: Index, run: Run) -> Subject:
+    """A run as the guide sees it, with its evaluations and rewards. `Subject(run)` alone is cheap, for many runs.
+
+    Step by step figures come as roll-ups, so a long run costs no more than a short one.
+    """
+    known = set(index.metrics(run.id))
+    return Subject(
+        run,
+        rewards=_rewards(index, run) if {"reward_mean", "reward_std"} <= known else (),
+        bad_values=_bad_values(index, run, known),
+        peak_step=_peak(index.series(run.id, "learning_rate", COLUMNS)),
+        evaluations={metric: _points(index.series(run.id, metric, COLUMNS, "epoch")) for metric in EVALUATED},
+    )
+
+
+def _points(series: Series) -> tuple[tuple[float, float], ...]:
+    found = zip(series.x, series.last, strict=True)
+    return tuple((round(x, 6), value) for x, value in found if math.isfinite(x) and math.isfinite(value))
+
+
+def _rewards(index: Index, run: Run) -> tuple[RewardSummary, ...]:
+    spreads = dict(_points(index.series(run.id, "reward_std", COLUMNS, "epoch")))
+    means = _points(index.series(run.id, "reward_mean", COLUMNS, "epoch"))
+    return tuple(RewardSummary(epoch, mean, spreads[epoch]) for epoch, mean in means if epoch in spreads)
+
+
+def _bad_values(index: Index, run: Run, known: Collection[str]) -> tuple[BadValue, ...]:
+    """Every point that is not finite; points are read one by one only where a roll-up holds such a one."""
+    found = [
+        BadValue(name, step)
+        for name in ("loss", "val_loss", "grad_norm")
+        if name in known and any(index.series(run.id, name, COLUMNS).broken)
+        for step, value in index.series_full(run.id, name)
+        if not math.isfinite(value)
+    ]
+    return tuple(sorted(found, key=lambda bad: (bad.step, bad.metric != "loss")))
+
+
+def _peak(rates: Series) -> int | None:
+    """The step at the highest rate, once a lower one has followed: before that the peak is not known."""
+    known = [(step, high) for step, high in zip(rates.steps, rates.high, strict=True) if math.isfinite(high)]
+    if not known:
+        return None
+    highest = max(high for _, high in known)
+    peak = next(step for step, high in known if high == highest)
+    return peak if any(step > peak and high < highest for step, high in known) else None
+
+
+def siblings(index: Index, run: Run) -> list[Run]:
+    """Runs on the same data set, oldest first, this one among them: the newest few hundred; for an older run also those
+    before it, as many.
+
+    A run whose data set is not known stands alone.
+    """
+    if not run.data:
+        return [run]
+    query = f'data="{run.data}"' if '"' not in run.data else ""
+    found = _alike(index, run, query)
+    if run.id not in found:
+        found |= _alike(index, run, f"{query} created<{_second_after(run.created)}")
+    found[run.id] = run  # one that is archived, too, which lists leave out
+    return sorted(found.values(), key=lambda other: (other.created, other.id))
+
+
+def _second_after(moment: float) -> str:
+    """As a query writes it; the calendar's end where a run's folder names a time beyond it."""
+    try:
+        return datetime.fromtimestamp(moment + 1, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return datetime.max.replace(tzinfo=UTC).isoformat()
+
+
+def _alike(index: Index, run: Run, query: str) -> dict[str, Run]:
+    return {other.id: other for other in index.runs(query, limit=FAMILY) if other.data == run.data}
+
+
+def run_before(run: Run, runs: Sequence[Run]) -> Run | None:
+    """The newest earlier run with figures, on the same validation set where that is known of both.
+
+    Another seed of this run's own configuration is none: between the two, nothing was tried.
+    """
+    own = seedless(run)
+    earlier = [
+        other
+        for other in runs
+        if (other.created, other.id) < (run.created, run.id)
+        and has_figures(other)
+        and (other.config.get("seed") == run.config.get("seed") or seedless(other) != own)
+    ]
+    same = [other for other in earlier if other.val_fingerprint == run.val_fingerprint]
+    found = same or [other for other in earlier if not (other.val_fingerprint and run.val_fingerprint)]
+    return found[-1] if found else None
+
+
+def has_figures(run: Run) -> bool:
+    return bool(run.epochs) or run.train_loss is not None or run.val_loss is not None
+
+
+def evaluations(run: Run) -> list[Path]:
+    """Files with the rewards of single pairs on the run's own validation set, oldest evaluation first."""
+    folder = run.folder / "validation"
+    found = [path for path in folder.glob("*.jsonl") if _EVALUATION.fullmatch(path.name)] if folder.is_dir() else []
+    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def evaluation(run: Run, which: str = "last") -> Path | None:
+    """`last` or `best` epoch, or a name (`epoch-2`); None where there are no such rewards; UserError for a bad name."""
+    files = {path.stem: path for path in evaluations(run)}
+    epochs = {int(name.partition("-")[2]): path for name, path in files.items() if name.startswith("epoch-")}
+    if which == "last":
+        return epochs[max(epochs)] if epochs else None
+    if which == "best":
+        epoch = run.best.epoch if run.best else None
+        return epochs.get(int(epoch)) if epoch is not None and float(epoch).is_integer() else evaluation(run)
+    if which not in files:
+        raise UserError(f"{run.name} has no evaluation {which}", f"it has: {', '.join(files) or 'none'}", "name one")
+    return files[which]
+
+
+def at_epoch(run: Run, epoch: int | None) -> Path | None:
+    """The evaluation at the end of an epoch, None for the last; None where there is no such evaluation."""
+    if epoch is None:
+        return evaluation(run)
+    return next((path for path in evaluations(run) if path.stem == f"epoch-{epoch}"), None)
+
+
+def read_rewards(path: Path) -> dict[str, tuple[float, float]]:
+    """Pair id → (chosen, rejected); lines that are torn or not finite are left out."""
+    found = {}
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                row = json.loads(line)
+                sides = float(row["chosen"]), float(row["rejected"])
+            except (ValueError, KeyError, TypeError):
+                continue
+            if all(map(math.isfinite, sides)):
+                found[str(row["id"])] = sides
+    return found
+
+
+def margins(run: Run) -> dict[str, Any] | None:
+    """The spread of reward margins in the run's last evaluation; None where there are no rewards of single pairs."""
+    path = evaluation(run)
+    rewards = read_rewards(path) if path else {}
+    return asdict(spreads([rewards])[0]) if rewards else None
+
+
+def paired(run: Run, before: Run | None, values: Thresholds) -> dict[str, Turned]:
+    """Verdicts on val_acc pair by pair: the run's last epoch against its first, and it against the run before."""
+    found: dict[str, tuple[Path | None, Path | None]] = {"epochs": (at_epoch(run, 1), evaluation(run))}
+    if before is not None and before.val_fingerprint and before.val_fingerprint == run.val_fingerprint:
+        epoch = common_epoch(Subject(before), Subject(run))
+        found["runs"] = at_epoch(before, epoch), at_epoch(run, epoch)
+    verdicts = {
+        scope: compare_accuracy(read_rewards(first), read_rewards(last), values)
+        for scope, (first, last) in found.items()
+        if first and last and first != last
+    }
+    return {scope: turned for scope, turned in verdicts.items() if turned is not None}

@@ -1,0 +1,130 @@
+"""Files written so that a reader or a crash sees the old or the new, JSON and TOML documents, and kernel locks."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from rmtui.runs import lock_notice
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` so that a reader, or a crash, sees the old file or the new one: temp, fsync, rename."""
+    temp = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(3).hex()}.tmp")
+    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            _write_all(fd, data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.replace(temp, path)  # noqa: PTH105  (the fault suite wraps os.replace)
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
+    fsync_folder(path.parent)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def fsync_folder(path: Path) -> None:
+    """Make renames and new names in a folder survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    atomic_write(path, json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8", "replace") + b"\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None when the file is missing, torn or something else."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def read_toml(path: Path) -> dict[str, Any] | None:
+    """A TOML document; None when the file is missing or broken."""
+    try:
+        return tomli.loads(path.read_bytes().decode("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def write_toml(path: Path, document: Mapping[str, Any]) -> None:
+    import tomlkit
+
+    atomic_write(path, tomlkit.dumps(_without_none(document)).encode())
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _without_none(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, (list, tuple)):
+        return [_without_none(inner) for inner in value if inner is not None]
+    return value
+
+
+@contextmanager
+def locked(path: Path, patience: float | None = None, what: str = "") -> Iterator[None]:
+    """Hold an exclusive kernel lock on a file; it vanishes with its holder. TimeoutError after `patience` seconds, of
+    which the first says what is waited for."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _lock(fd, patience, what)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _lock(fd: int, patience: float | None, what: str) -> None:
+    if patience is None:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return
+    began = time.monotonic()
+    while not _lock_now(fd):
+        if time.monotonic() > began + patience:
+            raise TimeoutError
+        if time.monotonic() > began + lock_notice.SILENT:
+            lock_notice.tell(what)
+        time.sleep(0.02)
+
+
+def _lock_now(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def lock_held(path: Path) -> bool:
+    """Whether someone holds the exclusive lock. The probe is a shared one, so that two readers never see each other."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False

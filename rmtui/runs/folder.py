@@ -1,0 +1,267 @@
+"""Run folders: what stands on disk of a run, read and written safely. The layout is in docs/DESIGN.md.
+
+Nothing here judges a state (`records.state`) or looks at processes (`records.proc`).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rmtui.errors import UserError
+from rmtui.runs.files import atomic_write, fsync_folder, locked, read_json, read_toml, write_json, write_toml
+
+if TYPE_CHECKING:
+    from trainer.heartbeat import Beat
+
+SPEC_SCHEMA = 1
+"""Version of spec.toml; a newer one is shown, never changed."""
+ROOM = 1 << 18
+"""Bytes that must be free for an attempt to begin: for what is written before the training writes anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFolder:
+    """One start of a run: `attempt-N`."""
+
+    path: Path
+
+    @property
+    def n(self) -> int:
+        return int(self.path.name.rpartition("-")[2])
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def ranks(self) -> Path:
+        return self.path / "ranks"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "supervisor.lock"
+
+    def launch(self) -> dict[str, Any]:
+        """launch.json; empty while the supervisor has not written it."""
+        return read_json(self.path / "launch.json") or {}
+
+    def result(self) -> dict[str, Any] | None:
+        """The trainer's last word: {outcome, reason, step, epoch, round_trip}."""
+        return read_json(self.path / "result.json")
+
+    def exit(self) -> dict[str, Any] | None:
+        """The supervisor's last word: {outcome, reason, exit_code, ended, resumable, step}."""
+        return read_json(self.path / "exit.json")
+
+    def failures(self) -> list[dict[str, Any]]:
+        """failure-rankN.json of every rank that wrote one, in order of time, `rank` filled in."""
+        found = []
+        for path in self.path.glob("failure-rank*.json"):
+            if (document := read_json(path)) is not None:
+                rank = path.stem.removeprefix("failure-rank")
+                found.append({"rank": int(rank) if rank.isdigit() else 0, "t": path.stat().st_mtime, **document})
+        return sorted(found, key=lambda failure: failure["t"])
+
+    def beats(self) -> dict[int, Beat]:
+        """Per rank its last sign of life."""
+        from trainer import heartbeat
+
+        found = {}
+        for path in self.ranks.glob("rank*"):
+            name = path.name.removeprefix("rank")
+            if name.isdigit() and path.is_file() and (beat := heartbeat.read(path.read_bytes())):
+                found[int(name)] = beat
+        return found
+
+    def rank_steps(self) -> dict[int, tuple[int, float]]:
+        """Per rank its last optimizer step and when it gave its last sign of life."""
+        return {rank: (beat.step, beat.t) for rank, beat in self.beats().items()}
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One run: `runs/<id>`. Cheap to make; every method reads the disk anew."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, runs: Path, spec: Mapping[str, Any], files: Mapping[str, bytes] | None = None) -> RunFolder:
+        """A new folder under `runs` with its spec.toml on disk; `id`, `schema` and `created` are filled in.
+
+        `files` go beside it. It appears under its name only when it is complete, so no reader sees half a run.
+        """
+        runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        while True:
+            created = time.time()
+            run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(created))}-{os.urandom(2).hex()}"
+            temp = runs / f".new-{run_id}-{os.urandom(3).hex()}"
+            temp.mkdir(mode=0o700)
+            document = {"schema": SPEC_SCHEMA, **spec, "id": run_id, "created": created}
+            try:
+                _fill(temp, document, files or {})
+                temp.rename(runs / run_id)
+            except BaseException as error:
+                _discard(temp)
+                if isinstance(error, OSError) and (runs / run_id).exists():
+                    continue
+                raise
+            fsync_folder(runs)
+            return cls(runs / run_id)
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def control(self) -> Path:
+        return self.path / "control"
+
+    def spec(self) -> dict[str, Any]:
+        """spec.toml; empty when it is missing or broken (such a folder is listed, and says so)."""
+        return read_toml(self.path / "spec.toml") or {}
+
+    def meta(self) -> dict[str, Any]:
+        """meta.toml: name, note, tags, pinned, archived, group, silenced; empty when nobody set anything."""
+        return read_toml(self.path / "meta.toml") or {}
+
+    def set_meta(self, **changes: Any) -> None:
+        """Change what a person set; None removes a key. Two at once follow each other."""
+        self.control.mkdir(mode=0o700, exist_ok=True)
+        with locked(self.control / "meta.lock"):
+            write_toml(self.path / "meta.toml", {**self.meta(), **changes})
+
+    @property
+    def origin(self) -> Path:
+        """What an import came with; a run that has it was trained elsewhere, and its command is never run here."""
+        return self.path / "origin.json"
+
+    def name(self) -> str:
+        """The name a person gave, else the one it was launched with, else the id."""
+        return str(self.meta().get("name") or self.spec().get("name") or self.id)
+
+    def attempts(self) -> list[AttemptFolder]:
+        """Every start of the run, oldest first."""
+        found = [
+            AttemptFolder(path)
+            for path in self.path.glob("attempt-*")
+            if path.name.removeprefix("attempt-").isdigit() and path.is_dir()
+        ]
+        return sorted(found, key=lambda attempt: attempt.n)
+
+    def last_attempt(self) -> AttemptFolder | None:
+        attempts = self.attempts()
+        return attempts[-1] if attempts else None
+
+    def new_attempt(self, n: int) -> tuple[AttemptFolder, int]:
+        """Make `attempt-n` with its lock held: (attempt, descriptor of the lock); FileExistsError if it is there.
+
+        The folder is made aside and renamed, so nobody ever sees an attempt without the holder of its lock. On a full
+        disk, where folders may still be made, there is none: OSError.
+        """
+        temp = self.path / f".new-attempt-{n}-{os.urandom(3).hex()}"
+        fd = -1
+        try:
+            for folder in (temp, temp / "logs", temp / "ranks"):
+                folder.mkdir(mode=0o700)
+            _need_room(temp / "room")
+            fd = os.open(temp / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            temp.rename(self.path / f"attempt-{n}")
+        except OSError as error:
+            if fd >= 0:
+                os.close(fd)
+            _discard(temp)
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                raise FileExistsError(f"attempt-{n} of {self.id}") from error
+            raise
+        try:
+            fsync_folder(self.path)
+        except OSError:
+            os.close(fd)
+            raise
+        return AttemptFolder(self.path / f"attempt-{n}"), fd
+
+    def request_stop(self, now: bool, by: str, attempt: int | None = None) -> Path:
+        """Ask the supervisor to stop; `now` kills at once. `attempt` None: the last one, or the wait in the queue."""
+        if attempt is None:
+            last = self.last_attempt()
+            attempt = last.n if last else 0
+        return self._request("stop", {"now": now, "by": by, "attempt": attempt})
+
+    def request_stacks(self, by: str) -> Path:
+        """Ask for the Python stacks of every rank in its log."""
+        last = self.last_attempt()
+        return self._request("stacks", {"by": by, "attempt": last.n if last else 0})
+
+    def requests(self, kind: str, attempt: int) -> list[dict[str, Any]]:
+        """What was asked of an attempt, oldest first; kind: stop or stacks."""
+        found = [read_json(path) for path in self.control.glob(f"{kind}-*.json")]
+        fitting = [document for document in found if document is not None and document.get("attempt") == attempt]
+        return sorted(fitting, key=lambda document: float(document.get("t", 0)))
+
+    def _request(self, kind: str, document: Mapping[str, Any]) -> Path:
+        self.control.mkdir(mode=0o700, exist_ok=True)
+        path = self.control / f"{kind}-{os.urandom(4).hex()}.json"
+        write_json(path, {"t": time.time(), **document})
+        return path
+
+    def checkpoints(self) -> list[Path]:
+        """Checkpoint folders, newest step first, unverified (`trainer.manifest` verifies)."""
+        found = [
+            path
+            for path in (self.path / "checkpoints").glob("step-*")
+            if path.name.removeprefix("step-").isdigit() and path.is_dir()
+        ]
+        return sorted(found, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+
+
+def _fill(temp: Path, document: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    (temp / "control").mkdir(mode=0o700)
+    write_toml(temp / "spec.toml", document)
+    for name, data in files.items():
+        atomic_write(temp / name, data)
+
+
+def _need_room(path: Path) -> None:
+    """OSError unless the disk has room for what an attempt writes first."""
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, ROOM)
+    path.unlink()
+
+
+def _discard(temp: Path) -> None:
+    for path in sorted(temp.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    if temp.exists():
+        temp.rmdir()
+
+
+def run_folders(runs: Path) -> Iterator[RunFolder]:
+    """Every run folder, oldest id first; folders that begin with a dot are not runs."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(runs) if entry.is_dir() and not entry.name.startswith("."))
+    except FileNotFoundError:
+        return
+    for name in names:
+        yield RunFolder(runs / name)
+
+
+def checked_name(text: str) -> str:
+    """A name, tag or group a person typed: one line of visible characters. It never becomes a path."""
+    name = " ".join(text.split())
+    if not name or len(name) > 100 or not name.isprintable():
+        raise UserError(
+            f"{text!r} cannot be a name", "names are 1 to 100 visible characters on one line", "choose another"
+        )
+    return name

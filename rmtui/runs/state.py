@@ -1,0 +1,272 @@
+"""Where a run stands, derived from its files, locks and processes each time it is asked for. Writes nothing."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rmtui.runs import proc, queue_tickets
+from rmtui.runs.files import lock_held
+from rmtui.runs.folder import AttemptFolder, RunFolder
+from rmtui.runs.model import Attempt, State, Status
+
+if TYPE_CHECKING:
+    from trainer.heartbeat import Beat
+
+GRACE = 90.0
+"""Seconds a stopping training has for its checkpoint before it is killed, where launch.json names no other."""
+STALL_FLOOR = 60.0
+"""Seconds without a step, or a batch of an evaluation, that are never called a stall."""
+SILENT_FLOOR = 300.0
+"""The same for work that has no measure of its own: a first step or batch, a checkpoint, the check of the model."""
+_FINAL = {State.FINISHED, State.STOPPED, State.FAILED, State.KILLED, State.INTERRUPTED}
+_TAIL = 1 << 16
+
+
+def status(folder: RunFolder) -> Status:
+    """The state of a run with its reason in words."""
+    ticket = queue_tickets.read(_queue(folder), folder.id)
+    last = folder.last_attempt()
+    if ticket is not None and (last is None or last.n < ticket.attempt):
+        return _queued(folder, ticket)
+    if last is not None:
+        return attempt_status(folder, last)
+    return _without_attempt(folder)
+
+
+def attempt_status(folder: RunFolder, attempt: AttemptFolder) -> Status:
+    """The state of one start of a run. The way of launching (launch.json, `kind`) chooses how life is told."""
+    ended = attempt.exit()
+    if ended is not None and ended.get("outcome") in _FINAL:
+        return _final(State(ended["outcome"]), str(ended.get("reason", "")))
+    launch = attempt.launch()
+    return LIVENESS.get(str(launch.get("kind", "local")), local_liveness)(folder, attempt, launch)
+
+
+def local_liveness(folder: RunFolder, attempt: AttemptFolder, launch: dict[str, Any]) -> Status:
+    """An attempt of this kind of machine, without exit.json: locks and processes decide."""
+    if launch.get("host", proc.host()) != proc.host():
+        return Status(State.UNKNOWN, f"it runs, or ran, on {launch['host']}; look there")
+    if launch.get("boot_id", proc.boot_id()) != proc.boot_id():
+        return _final(State.INTERRUPTED, f"machine restarted at {clock(proc.boot_time())}")
+    if lock_held(attempt.lock):
+        return _supervised(folder, attempt, launch)
+    if launch and proc.tagged(folder.id, attempt.n, launch.get("nonce")):
+        return Status(State.RUNNING, "its supervisor is gone; the training goes on", supervised=False)
+    # The supervisor may have written its last word between the two looks.
+    if (ended := attempt.exit()) is not None and ended.get("outcome") in _FINAL:
+        return _final(State(ended["outcome"]), str(ended.get("reason", "")))
+    return _by_result(attempt, launch)
+
+
+LIVENESS: dict[str, Callable[[RunFolder, AttemptFolder, dict[str, Any]], Status]] = {"local": local_liveness}
+"""Way of launching → how its attempts are told alive from dead."""
+
+
+def _supervised(folder: RunFolder, attempt: AttemptFolder, launch: dict[str, Any]) -> Status:
+    stuck = launch_note(attempt, "stuck")
+    if stuck:
+        return Status(State.STOPPING, stuck)
+    if requests := folder.requests("stop", attempt.n):
+        return Status(State.STOPPING, _countdown(requests, launch))
+    if ending := launch_note(attempt, "ending"):
+        return Status(State.STOPPING, ending)
+    if not attempt.rank_steps():
+        return Status(State.STARTING, "" if launch else "the supervisor prepares it")
+    return Status(State.RUNNING, stall(attempt) or doing(attempt))
+
+
+def launch_note(attempt: AttemptFolder, name: str) -> str:
+    """A word that the supervisor left for readers: `stuck`, processes that the kernel will not let die, or `ending`."""
+    try:
+        return (attempt.path / f"{name}.txt").read_text("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def _countdown(requests: list[dict[str, Any]], launch: dict[str, Any]) -> str:
+    if any(request.get("now") for request in requests):
+        return "being killed"
+    left = float(requests[0].get("t", 0)) + float(launch.get("grace", GRACE)) - time.time()
+    return f"saves a checkpoint; is killed in {left:.0f} s" if left > 0 else "did not stop in time; being killed"
+
+
+def _by_result(attempt: AttemptFolder, launch: dict[str, Any]) -> Status:
+    """Nobody is left and no exit.json: the trainer's own last word decides."""
+    result = attempt.result() or {}
+    outcome, step = str(result.get("outcome", "")), result.get("step")
+    if outcome in (State.FINISHED, State.FAILED):
+        return _final(State(outcome), str(result.get("reason", "")))
+    if outcome == State.STOPPED:
+        return _final(State.INTERRUPTED, f"ended by a signal at step {step}; its supervisor was gone")
+    if not launch:
+        return _final(State.INTERRUPTED, "the start was cut off before anything ran")
+    where = _last_step(attempt)
+    return _final(State.INTERRUPTED, f"its processes are gone without a last word{where}")
+
+
+def _last_step(attempt: AttemptFolder) -> str:
+    steps = [step for step, _ in attempt.rank_steps().values()]
+    return f", last step {max(steps)}" if steps else ""
+
+
+def _final(state: State, reason: str) -> Status:
+    return Status(state, reason, resumable=state != State.FINISHED)
+
+
+def _queue(folder: RunFolder) -> Path:
+    return folder.path.parent.parent / "queue"
+
+
+def _queued(folder: RunFolder, ticket: queue_tickets.Ticket) -> Status:
+    if queue_tickets.attended(_queue(folder), ticket):
+        place = 1 + sum(other.order < ticket.order for other in queue_tickets.tickets(_queue(folder)))
+        return Status(State.QUEUED, f"place {place}, waits for {needs_words(ticket.needs)}")
+    if ticket.host != proc.host():
+        return Status(State.QUEUED, f"waits on {ticket.host}, if that machine is up")
+    if ticket.boot_id != proc.boot_id():
+        since = f"the machine restarted at {clock(proc.boot_time())}"
+    else:
+        since = "its waiting process was ended"
+    return Status(State.QUEUED, f"{since}; start it again with: rmtui queue --start", supervised=False)
+
+
+def needs_words(needs: queue_tickets.Needs) -> str:
+    """`GPU 0, 3`, `2 GPUs`, `the CPU`."""
+    if needs.kind == "cpu":
+        return "the CPU"
+    if needs.names:
+        return f"GPU {', '.join(needs.names)}"
+    return "a GPU" if needs.count == 1 else f"{needs.count} GPUs"
+
+
+def _without_attempt(folder: RunFolder) -> Status:
+    if folder.spec().get("launch", {}).get("kind") == "imported":
+        return Status(State.IMPORTED)
+    if requests := folder.requests("stop", 0):
+        return _final(State.STOPPED, f"taken out of the queue by {requests[-1].get('by', 'someone')}")
+    if not folder.spec():
+        return Status(State.UNKNOWN, "spec.toml is missing or broken")
+    return _final(State.INTERRUPTED, "the launch was cut off before it was queued")
+
+
+def stall(attempt: AttemptFolder, now: float | None = None) -> str:
+    """`no step for 6 min, usually 1.3 s; rank 5 is behind`, or "" while the training moves at its own measure.
+
+    Between steps the measure is that of what it does there: an evaluation's batches, or how long its start took.
+    """
+    ranks = attempt.beats()
+    if not ranks:
+        return ""
+    now = time.time() if now is None else now
+    latest = max(ranks.values(), key=lambda beat: beat.t)
+    times = _event_times(attempt, "step")
+    quiet = now - max([latest.t, *times[-1:]])
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    usual = _batch(latest) if latest.of else None if latest.doing or not gaps else statistics.median(gaps)
+    if quiet < _patience(attempt, latest, gaps, usual):
+        return ""
+    thing = "batch" if latest.of else "sign of life" if latest.doing else "step"
+    before = f"{_done(latest, ranks)}: " if latest.doing else ""
+    measure = "" if usual is None else f", usually {duration(usual)}"
+    return f"{before}no {thing} for {duration(quiet)}{measure}{_lag(ranks, latest)}"
+
+
+def _batch(latest: Beat) -> float | None:
+    """Mean seconds of an evaluation's batches so far."""
+    return (latest.t - latest.since) / latest.beats if latest.beats else None
+
+
+def _patience(attempt: AttemptFolder, latest: Beat, gaps: Sequence[float], usual: float | None) -> float:
+    """Seconds without a sign of life that are not called a stall."""
+    longest = 3 * max(gaps, default=0.0)
+    if usual is not None:
+        return max(STALL_FLOOR, 10 * usual, 0.0 if latest.doing else longest)
+    return max(SILENT_FLOOR, longest, 3 * _start_took(attempt))
+
+
+def _start_took(attempt: AttemptFolder) -> float:
+    """Seconds from the launch to the trainer's first event: imports, model and data, as the saved model's check has."""
+    began, first = attempt.launch().get("t"), _event_times(attempt, "start", from_end=False)
+    return first[0] - float(began) if first and began is not None else 0.0
+
+
+def doing(attempt: AttemptFolder) -> str:
+    """What a training does between its steps: `evaluating 120/341`, `checking the saved model`."""
+    ranks = attempt.beats()
+    return _done(max(ranks.values(), key=lambda beat: beat.t), ranks) if ranks else ""
+
+
+def _done(latest: Beat, ranks: Mapping[int, Beat]) -> str:
+    if not latest.of:
+        return latest.doing
+    least = min(beat.done for beat in ranks.values() if beat.doing == latest.doing)
+    return f"{latest.doing} {least}/{latest.of}"
+
+
+def _lag(ranks: Mapping[int, Beat], latest: Beat) -> str:
+    """Which rank the others wait for; what is not counted only one of them does."""
+    if latest.doing and not latest.of:
+        return ""
+    behind = min(ranks, key=lambda rank: _place(ranks[rank]))
+    step, done, t = _place(ranks[behind])
+    others = map(_place, ranks.values())
+    return f"; rank {behind} is behind" if any(a > step or b > done or c > t + 1 for a, b, c in others) else ""
+
+
+def _place(beat: Beat) -> tuple[int, int, float]:
+    return beat.step, beat.done, beat.t
+
+
+def _event_times(attempt: AttemptFolder, kind: str, from_end: bool = True) -> list[float]:
+    """When such events were, from the latest or the first lines of events.jsonl."""
+    from trainer.events import decode
+
+    try:
+        with attempt.events.open("rb") as file:
+            if from_end:
+                file.seek(max(0, file.seek(0, 2) - _TAIL))
+            lines = file.read(_TAIL).split(b"\n")
+    except OSError:
+        return []
+    events = [decode(line) for line in lines if f'"{kind}"'.encode() in line]
+    return [event.t for event in events if event is not None and event.kind == kind]
+
+
+def attempt_fact(folder: RunFolder, attempt: AttemptFolder, status: Status | None = None) -> Attempt:
+    """One attempt as lists show it. `status`: the run's, where the attempt is its last and was looked at already."""
+    now = attempt_status(folder, attempt) if status is None or status.state == State.QUEUED else status
+    launch, ended = attempt.launch(), attempt.exit() or {}
+    return Attempt(
+        n=attempt.n,
+        state=now.state,
+        reason=now.reason,
+        exit_code=ended.get("exit_code"),
+        started=launch.get("t"),
+        ended=ended.get("ended"),
+        resumed_from_step=launch.get("resumed_from_step"),
+    )
+
+
+def clock(t: float) -> str:
+    """`03:12` today, else `21 Nov 03:12`, in local time."""
+    moment = time.localtime(t)
+    today = time.strftime("%x") == time.strftime("%x", moment)
+    return time.strftime("%H:%M" if today else "%d %b %H:%M", moment)
+
+
+def duration(seconds: float) -> str:
+    """`1.3 s`, `45 s`, `6 min`, `2 h 05 min`, `3 d 4 h`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    hours = minutes // 60
+    if hours >= 48:
+        return f"{hours // 24} d {hours % 24} h"
+    return f"{minutes} min" if minutes < 60 else f"{hours} h {minutes % 60:02d} min"
