@@ -20,7 +20,7 @@ class Action(NamedTuple):
     """One of the few keys that matter most in its pane."""
     palette: bool = True
     priority: bool = False
-    """Works while a text field has the focus."""
+    """Jobs while a text field has the focus."""
     does: str = ""
     """The Textual action, where it is not called like the id: `move(1)`."""
 

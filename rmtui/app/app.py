@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
 
-from rmtui.app import actions, keys, remembered, themes
-from rmtui.app.background import BackgroundApp
-from rmtui.app.base import Base
-from rmtui.app.feed import ALIVE, ALIVE_SECONDS, IDLE_SECONDS, Failed, Feed, Reading, Synced
-from rmtui.app.jobs.jobs import Told
+from rmtui.app import actions, keys, remembered, routes, themes
+from rmtui.app.feed import ALIVE, ALIVE_SECONDS, IDLE_SECONDS, Failed, Reading, Synced
+from rmtui.app.host import WorkspaceApp, WorkspaceScreen
+from rmtui.app.jobs.jobs import JobProgress
 from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.errors import UserError
 from rmtui.runs.model import Run
@@ -40,8 +39,46 @@ def collect_again() -> None:
     gc.enable()
 
 
-class RmtuiApp(BackgroundApp, inherit_bindings=False):
+def _home(app: WorkspaceApp, route: routes.Home) -> Screen[None]:
+    from rmtui.app.screens.home import HomeScreen
+
+    return HomeScreen()
+
+
+def _data(app: WorkspaceApp, route: routes.Data) -> Screen[None]:
+    from rmtui.app.screens.data import DataScreen
+
+    return DataScreen()
+
+
+def _advice(app: WorkspaceApp, route: routes.Advice) -> Screen[None]:
+    from rmtui.app.screens.advice import AdviceScreen
+
+    return AdviceScreen(route.run)
+
+
+def _again(app: WorkspaceApp, route: routes.AgainForm) -> Screen[None]:
+    from rmtui.app.screens.form import FormScreen
+
+    return FormScreen.again(route.run, app.ws, route.changes)
+
+
+def _pairs(app: WorkspaceApp, route: routes.Pairs) -> Screen[None]:
+    from rmtui.app.screens.pairs import PairsScreen
+
+    return PairsScreen(list(route.runs))
+
+
+class RmtuiApp(WorkspaceApp, inherit_bindings=False):
     """One app on one folder; `workspace` is None while the folder is no workspace."""
+
+    screens: ClassVar[Mapping[type[routes.Route], Callable[[WorkspaceApp, Any], Screen[None]]]] = {
+        routes.Home: _home,
+        routes.Data: _data,
+        routes.Advice: _advice,
+        routes.AgainForm: _again,
+        routes.Pairs: _pairs,
+    }
 
     TITLE = "rmtui"
     BINDINGS = actions.bindings("app")
@@ -50,19 +87,9 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall"), (38, "-high")]
 
     def __init__(self, workspace: Workspace | None, folder: Path, ascii_mode: bool = False) -> None:
-        super().__init__([*STYLES, "ascii.tcss"] if ascii_mode else STYLES)
-        self.folder = folder
+        super().__init__([*STYLES, "ascii.tcss"] if ascii_mode else STYLES, workspace, folder)
         self.animation_level = "none"
-        self.memory = remembered.Memory()
-        self.counts = Synced((), 0, 0, 0)
-        self._workspace = workspace
-        self._feed: Feed | None = None
-        self.awaited = ""
-        """Id of the run to open on, whatever the cursor was on when the app was left."""
-        self.devices = ""
-        """What the top line says of GPUs or CPU slots."""
         self._trouble_told = ""
-        self.remark = ""  # in the top line: why the list may not be what it is on disk
         self._alive: dict[str, Run] = {}
         self._version = 0
         """Of the index, as the screens show it; a supervisor or a verb may have written to it, too."""
@@ -71,31 +98,12 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
         self.theme = themes.NAMES[0]
         self.set_class(ascii_mode, ASCII_CLASS)
         if workspace is not None:
-            self._remember(workspace)
+            self.adopt(workspace)
 
-    def _remember(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-        self.memory = remembered.recall(workspace.state_dir / "app.json")
-        self._feed = Feed(self, workspace)
+    def adopt(self, workspace: Workspace) -> None:
+        super().adopt(workspace)
         wanted = self.memory.theme or workspace.settings.theme
         self.theme = wanted if wanted in themes.NAMES else themes.NAMES[0]
-
-    @property
-    def ws(self) -> Workspace:
-        assert self._workspace is not None, "screens with runs open on a workspace only"
-        return self._workspace
-
-    @property
-    def feed(self) -> Feed:
-        assert self._feed is not None, "screens with runs open on a workspace only"
-        return self._feed
-
-    @property
-    def lang(self) -> str:
-        """en or zh: what was chosen here, else the workspace's, else the locale's."""
-        from rmtui.i18n import default_lang
-
-        return default_lang(self.memory.lang or self.ws.settings.lang)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return themes.DARK.variables
@@ -114,9 +122,7 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
             from rmtui.app.screens.empty import EmptyScreen
 
             return EmptyScreen()
-        from rmtui.app.screens.home import HomeScreen
-
-        return HomeScreen()
+        return _home(self, routes.Home())
 
     def on_mount(self) -> None:
         # Frames drawn while the terminal still changes hands are lost: once more when it has settled.
@@ -131,23 +137,6 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
                 self._feed.rest(FIRST_SYNC_SECONDS)
             else:
                 self.call_after_refresh(self._feed.sync)
-
-    async def enter(self, workspace: Workspace) -> None:
-        """Go on in a workspace that was made or chosen just now."""
-        from rmtui.app.screens.home import HomeScreen
-
-        self._remember(workspace)
-        await self.push_screen(HomeScreen())
-        self.feed.sync()
-
-    def go_home(self, run_id: str) -> None:
-        """Back to the list, with this run under the cursor once the index knows it."""
-        from rmtui.app.screens.home import HomeScreen
-
-        while len(self.screen_stack) > 1 and not isinstance(self.screen, HomeScreen):
-            self.pop_screen()
-        if isinstance(self.screen, HomeScreen):
-            self.screen.await_run(run_id)
 
     def remember(self) -> None:
         """Write down selection, filter, sort and theme."""
@@ -177,7 +166,7 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
 
     def _renew(self) -> None:
         for screen in self.screen_stack:
-            if isinstance(screen, Base):
+            if isinstance(screen, WorkspaceScreen):
                 screen.synced()
 
     def _tell_trouble(self, trouble: UserError | None) -> None:
@@ -205,7 +194,7 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
     def on_failed(self, message: Failed) -> None:
         """Trouble of an import is told; that of `sync` once, then it is tried again in silence."""
         if message.job != "sync":
-            self.end_work(message.job)
+            self.end_job(message.job)
             self.notify(str(message.error), severity="error", timeout=12, markup=False)
             return
         self._tell_trouble(message.error)
@@ -250,7 +239,7 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
 
     def _write_again(self) -> None:
         for screen in self.screen_stack:
-            if isinstance(screen, Base):
+            if isinstance(screen, WorkspaceScreen):
                 screen.write_again()
 
     def action_queue(self) -> None:
@@ -273,16 +262,16 @@ class RmtuiApp(BackgroundApp, inherit_bindings=False):
         from rmtui.app.jobs.importing import import_paths
 
         if path and self._workspace is not None:
-            tell = partial(Told, "importing")
+            tell = partial(JobProgress, "importing")
             job = partial(import_paths, self.ws, self.folder, path, lambda words: self.post_message(tell(words)))
             self.begin("importing", self.feed.ask(self, "importing", job))
 
     def on_imported(self, message: Imported) -> None:
-        self.end_work("importing")
+        self.end_job("importing")
         self.notify(message.words, title="import", timeout=10, markup=False)
         self.feed.sync()
 
-    def _open_once(self, kind: type[Base]) -> None:
+    def _open_once(self, kind: type[WorkspaceScreen]) -> None:
         if self._workspace is not None and not any(isinstance(screen, kind) for screen in self.screen_stack):
             self.push_screen(kind())
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from rich.text import Text
 from textual.app import App
+from textual.message import Message
 from textual.message_pump import MessagePump
-from textual.screen import Screen
 
 from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.feed import Failed, Feed, Job
+from rmtui.app.host import WorkspaceApp, WorkspaceScreen
 from rmtui.app.remembered import Memory
+from rmtui.app.routes import Route
 from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
 from rmtui.workspace import Workspace
-
-if TYPE_CHECKING:
-    from rmtui.app.app import RmtuiApp
 
 
 def breakpoints(app: App[None]) -> list[str]:
@@ -28,14 +28,21 @@ def breakpoints(app: App[None]) -> list[str]:
     return found
 
 
-class Base(Screen[None]):
+@dataclass
+class Done(Message):
+    """Something was done; `words` say what, for a toast."""
+
+    words: str
+    work: str = ""
+    """The name of the long job that it ends."""
+
+
+class Base(WorkspaceScreen):
     """A full screen on a workspace."""
 
     @property
-    def rmtui(self) -> RmtuiApp:
-        from rmtui.app.app import RmtuiApp
-
-        assert isinstance(self.app, RmtuiApp)
+    def rmtui(self) -> WorkspaceApp:
+        assert isinstance(self.app, WorkspaceApp)
         return self.app
 
     @property
@@ -58,10 +65,26 @@ class Base(Screen[None]):
         """A long job: its name stands in the top line of home while it lasts, and ctrl+g ends it."""
         self.rmtui.begin(name, self.feed.ask(self, name, job))
 
+    def do(self, name: str, job: Callable[[], str]) -> None:
+        """Do it in a worker; its words become a toast and the index catches up at once."""
+        self.ask(name, lambda: Done(job()))
+
+    def on_done(self, message: Done) -> None:
+        message.stop()
+        if message.work:
+            self.rmtui.end_job(message.work)
+        if message.words:
+            self.say(message.words)
+        self.feed.sync()
+
+    def go(self, route: Route) -> None:
+        """Open another screen on top of this one."""
+        self.rmtui.go(route)
+
     def on_failed(self, message: Failed) -> None:
         """Textual calls it by itself after the one of a screen that has its own."""
         message.stop()
-        self.rmtui.end_work(message.job)
+        self.rmtui.end_job(message.job)
         self.complain(message.error)
 
     def complain(self, error: UserError) -> None:
@@ -82,20 +105,11 @@ class Base(Screen[None]):
     def heading(self, words: str) -> Text:
         return Text(words, palette_of(self).accent)
 
-    def offers(self, action: str) -> bool:
-        """Whether the footer names this action now; the key itself works all the same, or says why not."""
-        return True
-
-    def synced(self) -> None:
-        """The index has something new, perhaps of the runs shown here; called for every open screen."""
-
-    def works_changed(self) -> None:
-        """Something in the background began, went on or ended."""
+    def jobs_changed(self) -> None:
         for bar in self.query(TopBar):
-            bar.tell_works(self.rmtui.works.words)
+            bar.tell_jobs(self.rmtui.jobs.words)
 
     def write_again(self) -> None:
-        """Words are wanted in the other language, or in the colours of another theme."""
         for bar in self.query(TopBar):
             bar.renew()
         for keys in self.query(KeyLine):

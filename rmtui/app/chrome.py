@@ -11,6 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from rmtui.app.host import WorkspaceApp, WorkspaceScreen
 from rmtui.app.widgets.glyphs import ASCII_CLASS, glyphs_of
 from rmtui.app.widgets.palette import palette_of
 
@@ -75,10 +76,8 @@ class TopBar(Words):
         self._works = ""
 
     def on_mount(self) -> None:
-        from rmtui.app.base import Base
-
-        if isinstance(self.screen, Base):
-            self.tell_works(self.screen.rmtui.works.words)
+        if isinstance(self.app, WorkspaceApp):
+            self.tell_jobs(self.app.jobs.words)
 
     def tell(self, left: str, middle: str = "", right: str = "") -> None:
         self._parts = (left, middle, right)
@@ -90,7 +89,7 @@ class TopBar(Words):
         self._whole = text
         self.renew()
 
-    def tell_works(self, words: str) -> None:
+    def tell_jobs(self, words: str) -> None:
         """What works in the background; empty: nothing."""
         if words != self._works:
             self._works = words
@@ -193,9 +192,7 @@ class KeyLine(Widget):
         return list(entries.values())
 
     def _offers(self, action: str) -> bool:
-        from rmtui.app.base import Base
-
-        return not isinstance(self.screen, Base) or self.screen.offers(action)
+        return not isinstance(self.screen, WorkspaceScreen) or self.screen.offers(action)
 
     def render(self) -> RenderResult:
         return self._line

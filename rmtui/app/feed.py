@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from textual.app import App
 from textual.message import Message
@@ -21,9 +20,6 @@ from rmtui.errors import UserError
 from rmtui.index.index import Index
 from rmtui.runs.model import Landmarks
 from rmtui.workspace import Workspace
-
-if TYPE_CHECKING:
-    from rmtui.app.app import RmtuiApp
 
 ALIVE_SECONDS = 1.0
 """Between two looks at the files while a run is alive; a dead run is to be shown dead within two seconds."""
@@ -104,7 +100,7 @@ def _answer(app: App[None], target: MessagePump, name: str, job: Job) -> None:
 class Feed:
     """The app's only door to threads."""
 
-    def __init__(self, app: RmtuiApp, workspace: Workspace) -> None:
+    def __init__(self, app: App[None], workspace: Workspace) -> None:
         self._app = app
         self._workspace = workspace
         self._local = threading.local()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from textual import on
 
 from rmtui.app.filterline import FilterLine
-from rmtui.app.rows import IndexRows
-from rmtui.app.runactions import RunActions
+from rmtui.app.jobs.list_rows import IndexRows
+from rmtui.app.run_commands import RunCommands
 from rmtui.app.widgets.table.run_table import RunTable
 from rmtui.errors import UserError
 from rmtui.index.listing import SORT_COLUMNS
@@ -19,7 +19,7 @@ i     read past runs: logs, TensorBoard, W&B, exports
 demo  in a shell: rmtui demo DIR trains one for real"""
 
 
-class ListKeys(RunActions):
+class ListKeys(RunCommands):
     """A screen with a run table and a filter line above it."""
 
     @property

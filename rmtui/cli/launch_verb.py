@@ -110,7 +110,7 @@ def _show_plans(ws: Workspace, plans: list[Plan], as_json: bool) -> int:
 
     index = Index.open_reading(ws)
     index.sync()
-    times = [past_time(index, plan) for plan in plans]
+    times = [past_time(index, plan.derived, plan.spec) for plan in plans]
     if as_json:
         documents = [_plan_document(plan, time) for plan, time in zip(plans, times, strict=True)]
         print_json(documents[0] if len(documents) == 1 else documents)

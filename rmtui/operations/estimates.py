@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import Any
 
 from rmtui.index.index import Index
 from rmtui.runs.model import Run
 from trainer import estimate
 from trainer.config import TrainConfig
-from trainer.estimate import Shape, Sizes
-
-if TYPE_CHECKING:
-    from rmtui.operations.plan import Plan
+from trainer.estimate import Derived, Shape, Sizes
 
 RUNS_LOOKED_AT = 200
 """Newest runs among which those of the same kind are looked for."""
@@ -47,22 +44,22 @@ def _shape(folder: Path, changed: int) -> Shape | None:
     return estimate.model_shape(folder)
 
 
-def past_time(index: Index, plan: Plan) -> PastTime | None:
+def past_time(index: Index, derived: Derived | None, spec: Mapping[str, Any]) -> PastTime | None:
     """By the median speed of past runs with the same model, length, precision and processes."""
-    derived, config = plan.derived, plan.spec["config"]
+    config = spec["config"]
     if derived is None:
         return None
-    alike = (run for run in index.runs("", limit=RUNS_LOOKED_AT) if _alike(run, plan))
+    alike = (run for run in index.runs("", limit=RUNS_LOOKED_AT) if _alike(run, spec))
     rates = list(_seconds_per_pair(alike))
     if not rates:
         return None
     return PastTime(estimate.seconds(derived, int(config["num_epochs"]), median(rates)), len(rates))
 
 
-def _alike(run: Run, plan: Plan) -> bool:
-    config = plan.spec["config"]
+def _alike(run: Run, spec: Mapping[str, Any]) -> bool:
+    config = spec["config"]
     same = all(run.config.get(key) == config.get(key) for key in ALIKE)
-    return same and run.processes == plan.spec["launch"]["processes"]
+    return same and run.processes == spec["launch"]["processes"]
 
 
 def _seconds_per_pair(runs: Iterator[Run]) -> Iterator[float]:

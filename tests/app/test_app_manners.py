@@ -14,12 +14,12 @@ from rich.text import Text
 
 from rmtui.app import actions
 from rmtui.app.app import RmtuiApp
+from rmtui.app.base import Done
 from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.filterline import FilterLine
 from rmtui.app.jobs.jobs import still_wanted
 from rmtui.app.presentation.hanging_indent import laid, row
 from rmtui.app.presentation.run_panel import Charts
-from rmtui.app.runchanges import Done
 from rmtui.app.screens import (
     advice,
     compare,
@@ -354,7 +354,7 @@ async def test_long_work_is_named_while_it_lasts_and_ctrl_g_ends_it(runs, ended)
                 pilot, lambda: all(worker.is_finished for worker in pilot.app.workers if "sheep" in worker.name)
             )
         await until(pilot, lambda: "sheep" not in bar.said)
-        assert not any("GivenUp" in note.message for note in pilot.app._notifications)
+        assert not any("JobCancelled" in note.message for note in pilot.app._notifications)
 
 
 async def test_an_import_tells_what_it_read_and_a_wrong_path_why_not(runs, tmp_path):
@@ -366,7 +366,7 @@ async def test_an_import_tells_what_it_read_and_a_wrong_path_why_not(runs, tmp_p
             ask.query_one("Input").value = str(path)
             await pilot.press("enter")
             await told(pilot, words)
-        assert not pilot.app.works.names
+        assert not pilot.app.jobs.names
 
 
 async def test_v_confirms_val_acc_from_the_advice_too_and_says_why_it_cannot(runs):

@@ -18,6 +18,10 @@ from rmtui.operations.plan import plan
 from rmtui.runs.folder import run_folders
 
 
+def planned_time(index, planned):
+    return past_time(index, planned.derived, planned.spec)
+
+
 @pytest.fixture
 def ws(ws):
     """With a data set, and a folder that looks like a model; nothing here is trained."""
@@ -104,10 +108,10 @@ def test_past_runs_of_the_same_kind_tell_the_time(ws):
     index = Index.open(ws)
     index.sync()
     changes = {"max_length": "512", "mixed_precision": "no", "num_epochs": "5"}
-    found = past_time(index, plan(ws, "A", procs=2, overrides=changes))
+    found = planned_time(index, plan(ws, "A", procs=2, overrides=changes))
     seconds_a_pair = 2.0 / (2 * 1 * 2)
     assert (found.seconds, found.runs) == (pytest.approx(40 * 5 * seconds_a_pair), 1)
-    assert past_time(index, plan(ws, "A", procs=1, overrides=changes)) is None
+    assert planned_time(index, plan(ws, "A", procs=1, overrides=changes)) is None
 
 
 def test_the_processes_are_the_callers_else_the_workspaces_else_one(ws):

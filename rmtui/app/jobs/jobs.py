@@ -1,4 +1,4 @@
-"""Work that takes a while: what is under way, how far it is, and its end before the end."""
+"""Running jobs: progress and cancellation."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from textual.worker import Worker, get_current_worker
 
 
 @dataclass
-class Told(Message):
+class JobProgress(Message):
     """How far a work is, in words."""
 
     name: str
     words: str
 
 
-class GivenUp(Exception):
+class JobCancelled(Exception):
     """Raised inside a job that nobody waits for any more."""
 
 
 @dataclass(slots=True)
-class Works:
+class Jobs:
     """Workers by the words that name them."""
 
     _workers: dict[str, Worker[None]] = field(default_factory=dict)
@@ -58,6 +58,6 @@ class Works:
 
 
 def still_wanted() -> None:
-    """Inside a job: GivenUp once it was cancelled."""
+    """Inside a job: JobCancelled once it was cancelled."""
     if get_current_worker().is_cancelled:
-        raise GivenUp
+        raise JobCancelled

@@ -88,7 +88,7 @@ def derived_lines(plan: Plan, index: Index) -> dict[str, str]:
     if sizes is not None:
         lines["trainable"] = f"{formats.short(sizes.trainable)} of {formats.short(sizes.parameters)}"
         lines["memory"] = f"~{formats.size(sizes.total_bytes)} a process"
-    if (past := past_time(index, plan)) is not None:
+    if (past := past_time(index, plan.derived, plan.spec)) is not None:
         lines["about"] = f"{formats.span(past.seconds)}, from {past.runs} past run{'s' if past.runs > 1 else ''}"
     return lines
 

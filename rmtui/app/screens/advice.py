@@ -13,10 +13,11 @@ from textual.message import Message
 from textual.widgets.option_list import Option
 
 from rmtui.app import actions
+from rmtui.app.base import Done
 from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.presentation.summary import SIGNS
-from rmtui.app.runactions import RunActions
-from rmtui.app.runchanges import Done
+from rmtui.app.routes import AgainForm, Data
+from rmtui.app.run_commands import RunCommands
 from rmtui.app.widgets import formats as figures
 from rmtui.app.widgets.choices import Choices, hanging
 from rmtui.app.widgets.glyphs import glyphs_of
@@ -36,7 +37,7 @@ class Advised(Message):
     document: dict[str, Any]
 
 
-class AdviceScreen(RunActions):
+class AdviceScreen(RunCommands):
     """Advice first, enter opens it as a form; then the readings it rests on; then the path."""
 
     CSS_PATH = "advice.tcss"
@@ -203,11 +204,9 @@ class AdviceScreen(RunActions):
         if step is None:
             return
         if step["action"] == "form":
-            from rmtui.app.screens.form import FormScreen
-
-            self.app.push_screen(FormScreen.again(self._run, self.ws, step["changes"]))
+            self.go(AgainForm(self._run, step["changes"]))
         elif step["action"] == "check":
-            self.rmtui.action_data()
+            self.go(Data())
         elif step["action"] == "evaluate":
             self.action_evaluate()
         else:
@@ -263,7 +262,7 @@ class AdviceScreen(RunActions):
             silence(self.ws, run.id, name, always)
             return said
 
-        self._do("silence", job)
+        self.do("silence", job)
 
     def _say_again(self, name: str) -> None:
         run, said = self._run, self._said("said_again", item=title(name, self.rmtui.lang))
@@ -274,7 +273,7 @@ class AdviceScreen(RunActions):
             unsilence(self.ws, run.id, name)
             return said
 
-        self._do("silence", job)
+        self.do("silence", job)
 
     def on_done(self, message: Done) -> None:
         self._fetch()

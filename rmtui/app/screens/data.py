@@ -16,8 +16,8 @@ from textual.widgets import Static
 from textual.widgets.option_list import Option
 
 from rmtui.app import actions
+from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, TopBar, Words
-from rmtui.app.runactions import RunActions
 from rmtui.app.widgets import formats as figures
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import glyphs_of
@@ -47,7 +47,7 @@ class Progress(Message):
         return isinstance(message, Progress)
 
 
-class DataScreen(RunActions):
+class DataScreen(Base):
     """Data sets of the workspace on the left; a training file is checked with its validation file."""
 
     CSS_PATH = "data.tcss"

@@ -130,4 +130,4 @@ class EmptyScreen(Base):
 
             rmtui.push_screen(PresetsScreen())
         elif message.then == "import":
-            rmtui.action_import_runs()
+            await rmtui.run_action("import_runs")

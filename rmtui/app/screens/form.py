@@ -27,7 +27,7 @@ from rmtui.app.jobs.launch_plan import (
     with_seeds,
     work_out,
 )
-from rmtui.app.screens.presets import expectation
+from rmtui.app.presentation.preset_line import expectation
 from rmtui.app.widgets.form.fields import Fallback
 from rmtui.app.widgets.form.form import Form, Reference
 from rmtui.app.widgets.palette import palette_of

@@ -36,6 +36,7 @@ class HomeScreen(Curtain, ListKeys):
 
     BINDINGS = actions.bindings("home")
     AUTO_FOCUS = "RunTable"
+    is_list = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 from rmtui.app import actions
 from rmtui.app.chrome import Words
 from rmtui.app.feed import Failed
+from rmtui.app.host import WorkspaceApp
 from rmtui.app.jobs.launch_plan import Order, Planned, data_sets, work_out
 from rmtui.app.widgets.palette import palette_of
 
@@ -34,9 +35,7 @@ class LaunchScreen(ModalScreen[Order | None]):
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        from rmtui.app.app import RmtuiApp
-
-        assert isinstance(self.app, RmtuiApp)
+        assert isinstance(self.app, WorkspaceApp)
         self._rmtui = self.app
         sets = ", ".join(data_sets(self._rmtui.ws.root)) or "none in data/"
         hints = {

@@ -19,7 +19,7 @@ from textual.widgets.option_list import Option
 from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar, Words
 from rmtui.app.feed import Failed
-from rmtui.app.runactions import RunActions
+from rmtui.app.run_commands import RunCommands
 from rmtui.app.widgets import formats as figures
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import ASCII_CLASS
@@ -41,7 +41,7 @@ class PairsLoaded(Message):
     document: dict[str, Any]
 
 
-class PairsScreen(RunActions):
+class PairsScreen(RunCommands):
     """The list on the left, the pair under the cursor with its differing words marked."""
 
     CSS_PATH = "pairs.tcss"
@@ -166,7 +166,7 @@ class PairsScreen(RunActions):
 
             return say("pairs.written", lang, count=export(document, path), path=path)
 
-        self._do("export", job)
+        self.do("export", job)
 
 
 def _mark(text: Text, pieces: Sequence[Sequence[Any]], style: Style) -> None:

@@ -12,13 +12,13 @@ from textual.message import Message
 from textual.widgets.option_list import Option
 
 from rmtui.app import actions
+from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, TopBar, short_path
 from rmtui.app.jobs.launch_plan import Launched, Order, launch, usual_data
-from rmtui.app.runactions import RunActions
+from rmtui.app.presentation.preset_line import brief, expectation
 from rmtui.app.widgets.choices import Choices, hanging
 from rmtui.app.widgets.palette import palette_of
 from rmtui.presets import Preset, all_presets, save_as
-from trainer.config import flatten
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,7 +29,7 @@ class PresetsRead(Message):
     presets: tuple[Preset, ...]
 
 
-class PresetsScreen(RunActions):
+class PresetsScreen(Base):
     """A, B, C and the user's own; a letter jumps to the preset of that name."""
 
     CSS_PATH = "presets.tcss"
@@ -144,32 +144,3 @@ class PresetsScreen(RunActions):
         self.say(f"{len(message.run_ids)} runs queued")
         self.feed.sync()
         self.app.pop_screen()
-
-
-def brief(preset: Preset) -> str:
-    """The figures of a preset in a line."""
-    flat = flatten(preset.config)
-    shown = {
-        "num_epochs": "epochs",
-        "learning_rate": "rate",
-        "batch_size": "batch",
-        "gradient_accumulation_steps": "×",
-        "lora.r": "r",
-        "lora.alpha": "alpha",
-        "lora.dropout": "dropout",
-        "lr_scheduler": "",
-    }
-    from rmtui.i18n import value_text
-
-    return " · ".join(f"{word} {value_text(key, flat[key])}".strip() for key, word in shown.items() if key in flat)
-
-
-def expectation(preset: Preset) -> str:
-    """`train_loss 0.55–0.60 · val_acc 73–76 %`; empty where no figure is given."""
-    parts = []
-    for metric, (low, high) in preset.expect.items():
-        if metric == "val_acc":
-            parts.append(f"val_acc {low * 100:g}–{high * 100:g} %")
-        else:
-            parts.append(f"{metric} {low:.2f}–{high:.2f}")
-    return " · ".join(parts)

@@ -13,9 +13,9 @@ from textual.message import Message
 from textual.widgets.option_list import Option
 
 from rmtui.app import actions
+from rmtui.app.base import Done
 from rmtui.app.chrome import KeyLine, TopBar
-from rmtui.app.runactions import RunActions
-from rmtui.app.runchanges import Done
+from rmtui.app.run_commands import RunCommands
 from rmtui.app.widgets import formats
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import glyphs_of
@@ -35,7 +35,7 @@ class Waiting(Message):
     alive: tuple[Run, ...]
 
 
-class QueueScreen(RunActions):
+class QueueScreen(RunCommands):
     """Running above, waiting below in order."""
 
     CSS_PATH = "queue.tcss"
@@ -133,7 +133,7 @@ class QueueScreen(RunActions):
             move(self.ws, place.id, place.place + by)
             return ""
 
-        self._do("move", job)
+        self.do("move", job)
 
     def action_remove(self) -> None:
         self.action_stop()
@@ -145,7 +145,7 @@ class QueueScreen(RunActions):
             started = start_again(self.ws)
             return f"{len(started)} waiting again" if started else "every waiting run is attended"
 
-        self._do("start again", job)
+        self.do("start again", job)
 
 
 def _under_way(run: Run) -> str:

@@ -17,7 +17,7 @@ from rmtui.app.presentation import details, run_header
 from rmtui.app.presentation.hanging_indent import Hung
 from rmtui.app.presentation.run_panel import Charts
 from rmtui.app.presentation.summary import Summarised, summarise
-from rmtui.app.runactions import RunActions
+from rmtui.app.run_commands import RunCommands
 from rmtui.app.widgets.chart.chart import Chart
 from rmtui.app.widgets.chart.curve import Axis
 from rmtui.app.widgets.device_load import Device, DeviceLoad
@@ -35,7 +35,7 @@ PANES = {"overview": "overview", "log": "logpane", "details": "details"}
 """Actions of the panes, with the ids of what they show."""
 
 
-class RunScreen(RunActions):
+class RunScreen(RunCommands):
     """Three panes: 1 curves, 2 log, 3 details."""
 
     CSS_PATH = "run.tcss"
@@ -263,4 +263,4 @@ class RunScreen(RunActions):
             stacks(self.ws, run.id)
             return "every rank writes its stacks into its log"
 
-        self._do("stacks", job)
+        self.do("stacks", job)

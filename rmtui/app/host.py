@@ -1,0 +1,131 @@
+"""What screens know of the app they stand in: workspace, feed, memory, language, running jobs, and the way to others.
+
+No screen is imported here: `screens` is filled in by `app.app`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.screen import Screen
+from textual.worker import Worker
+
+from rmtui.app import remembered, routes
+from rmtui.app.feed import Feed, Synced
+from rmtui.app.jobs.jobs import JobProgress, Jobs
+from rmtui.app.terminal.output import ShadowScreen
+from rmtui.workspace import Workspace
+
+
+class WorkspaceScreen(Screen[None]):
+    """What the app may tell or ask any full screen; each hook may stay as it is."""
+
+    is_list = False
+    """The list of runs, where every launch ends."""
+
+    def await_run(self, run_id: str) -> None:
+        """Put the cursor on a run that was launched just now, as soon as it is known."""
+
+    def offers(self, action: str) -> bool:
+        """Whether the footer names this action now; the key itself works all the same, or says why not."""
+        return True
+
+    def synced(self) -> None:
+        """The index has something new, perhaps of the runs shown here; called for every open screen."""
+
+    def jobs_changed(self) -> None:
+        """A background job began, went on or ended."""
+
+    def write_again(self) -> None:
+        """Text is wanted in the other language, or in the colours of another theme."""
+
+
+class WorkspaceApp(ShadowScreen, inherit_bindings=False):
+    """An app on one folder; it has no feed while the folder is no workspace."""
+
+    screens: ClassVar[Mapping[type[routes.Route], Callable[[WorkspaceApp, Any], Screen[None]]]] = {}
+    """The screen of each route."""
+
+    def __init__(self, css_path: list[str], workspace: Workspace | None, folder: Path) -> None:
+        super().__init__(css_path=css_path)
+        self.folder = folder
+        self.memory = remembered.Memory()
+        self.counts = Synced((), 0, 0, 0)
+        self.jobs = Jobs()
+        self.awaited = ""
+        """Id of the run to open on, whatever the cursor was on when the app was left."""
+        self.devices = ""
+        """What the top line says of GPUs or CPU slots."""
+        self.remark = ""
+        """In the top line: why the list may not be what it is on disk."""
+        self._workspace = workspace
+        self._feed: Feed | None = None
+
+    @property
+    def ws(self) -> Workspace:
+        assert self._workspace is not None, "screens with runs open on a workspace only"
+        return self._workspace
+
+    @property
+    def feed(self) -> Feed:
+        assert self._feed is not None, "screens with runs open on a workspace only"
+        return self._feed
+
+    @property
+    def lang(self) -> str:
+        """en or zh: what was chosen here, else the workspace's, else the locale's."""
+        from rmtui.i18n import default_lang
+
+        return default_lang(self.memory.lang or self.ws.settings.lang)
+
+    def adopt(self, workspace: Workspace) -> None:
+        """This is the workspace from now on."""
+        self._workspace = workspace
+        self.memory = remembered.recall(workspace.state_dir / "app.json")
+        self._feed = Feed(self, workspace)
+
+    # From screen to screen
+
+    def go(self, route: routes.Route) -> None:
+        """Open the screen of a route on top of the others."""
+        self.push_screen(self.screens[type(route)](self, route))
+
+    async def enter(self, workspace: Workspace) -> None:
+        """Go on in a workspace that was made or chosen just now."""
+        self.adopt(workspace)
+        await self.push_screen(self.screens[routes.Home](self, routes.Home()))
+        self.feed.sync()
+
+    def go_home(self, run_id: str) -> None:
+        """Back to the list, with this run under the cursor once the index knows it."""
+        while len(self.screen_stack) > 1 and not (isinstance(self.screen, WorkspaceScreen) and self.screen.is_list):
+            self.pop_screen()
+        if isinstance(self.screen, WorkspaceScreen):
+            self.screen.await_run(run_id)
+
+    # Background jobs
+
+    def begin(self, name: str, worker: Worker[None]) -> None:
+        self.jobs.begin(name, worker)
+        self.notify(f"{name} …  ctrl+g cancels", timeout=3, markup=False)
+        self._tell_jobs()
+
+    def on_job_progress(self, message: JobProgress) -> None:
+        self.jobs.tell(message.name, message.words)
+        self._tell_jobs()
+
+    def end_job(self, name: str) -> None:
+        self.jobs.end(name)
+        self._tell_jobs()
+
+    def _tell_jobs(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, WorkspaceScreen):
+                screen.jobs_changed()
+
+    def action_cancel(self) -> None:
+        names = self.jobs.cancel()
+        self.notify(f"cancelled: {', '.join(names)}" if names else "no jobs running", markup=False)
+        self._tell_jobs()

@@ -1,0 +1,38 @@
+"""Screens by what they show, as plain facts: who asks for one need not import it. `app.SCREENS` opens them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rmtui.runs.model import Run
+
+
+class Home(NamedTuple):
+    """The list of runs."""
+
+
+class Data(NamedTuple):
+    """The check of the workspace's data sets."""
+
+
+class Advice(NamedTuple):
+    """What a run's metrics mean, and what to try next."""
+
+    run: Run
+
+
+class AgainForm(NamedTuple):
+    """A form filled in as a run was launched, with changes."""
+
+    run: Run
+    changes: Mapping[str, Any]
+
+
+class Pairs(NamedTuple):
+    """The validation pairs of one run, or of two side by side."""
+
+    runs: Sequence[Run]
+
+
+Route = Home | Data | Advice | AgainForm | Pairs

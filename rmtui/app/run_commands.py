@@ -1,0 +1,280 @@
+"""What one can do to runs, from the list and from a run's own screen alike: stop, resume, ask what the metrics mean;
+name, note, tags, group, pin, archive, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from textual.message import Message
+
+from rmtui.app.base import Base, Done
+from rmtui.app.jobs.jobs import JobProgress, still_wanted
+from rmtui.app.routes import Advice, AgainForm, Pairs
+from rmtui.runs.model import Run, State
+from rmtui.workspace import Workspace
+
+
+@dataclass
+class Suggested(Message):
+    """What a run that was out of memory could be launched with."""
+
+    run: Run
+    changes: Mapping[str, int]
+
+
+def resumed(ws: Workspace, run: Run) -> Message:
+    """Resume, unless the run was out of memory; runs in a worker."""
+    from rmtui.operations.resume import memory_suggestion, resume
+
+    if suggestion := memory_suggestion(ws, run.id):
+        return Suggested(run, suggestion)
+    done = resume(ws, run.id)
+    return Done("\n".join((f"{run.name} goes on from step {done.step}", *done.warnings)))
+
+
+class RunCommands(Base):
+    """A screen with a current run, and perhaps marked ones; it says which by `current` and `chosen`."""
+
+    def current(self) -> Run | None:
+        """The run that actions on one run mean."""
+        raise TypeError(f"{type(self).__name__} shows no run")
+
+    def chosen(self) -> list[Run]:
+        """The runs that actions on several mean: the marked ones, else the current one."""
+        run = self.current()
+        return [run] if run else []
+
+    def offers(self, action: str) -> bool:
+        """Stop while there is something to stop; then what goes on: resume where that is possible, else again."""
+        if action not in ("stop", "resume", "again"):
+            return True
+        run = self.current()
+        goes_on = run is not None and (run.state.alive or run.state is State.QUEUED)
+        can_resume = run is not None and run.resumable and not goes_on
+        offered = {"stop": goes_on, "resume": can_resume, "again": run is not None and not goes_on and not can_resume}
+        return offered[action]
+
+    # Life of a run
+
+    def action_stop(self) -> None:
+        run = self.current()
+        if run is None or not (run.state.alive or run.state is State.QUEUED):
+            self.say("only a running or queued run can be stopped")
+            return
+        from rmtui.app.screens.dialogs import Confirm
+
+        at_once = run.state is State.STOPPING
+        plain = f"Take {run.name} out of the queue?" if run.state is State.QUEUED else f"Stop {run.name}?"
+        question = f"Kill {run.name} at once?" if at_once else plain
+        words = "It is stopping already; what came after its last checkpoint is lost." if at_once else _stop_words(run)
+        self.app.push_screen(Confirm(question, words), lambda yes: self._stop(run, at_once) if yes else None)
+
+    def _stop(self, run: Run, now: bool) -> None:
+        def job() -> str:
+            from rmtui.operations.stop import stop
+
+            status = stop(self.ws, run.id, now=now)
+            return f"{run.name}: {status.reason or status.state.value}"
+
+        self.do("stop", job)
+
+    def action_resume(self) -> None:
+        run = self.current()
+        if run is None:
+            return
+        if run.state.alive:
+            self.say(f"{run.name} is running")
+            return
+
+        self.ask("resume", lambda: resumed(self.ws, run))
+
+    def on_suggested(self, message: Suggested) -> None:
+        """The run was out of memory: the same again would be, too."""
+        message.stop()
+        from rmtui.app.screens.dialogs import Confirm
+
+        smaller = ", ".join(f"{key} {value}" for key, value in message.changes.items())
+        question = f"{message.run.name} ran out of memory. Launch it anew with {smaller}?"
+        self.app.push_screen(Confirm(question), lambda yes: self._smaller(message.run) if yes else None)
+
+    def _smaller(self, run: Run) -> None:
+        def job() -> str:
+            from rmtui.operations.resume import relaunch_smaller
+
+            return f"launched: {relaunch_smaller(self.ws, run.id)}"
+
+        self.do("relaunch", job)
+
+    def action_again(self) -> None:
+        run = self.current()
+        if run is not None:
+            self.go(AgainForm(run, {}))
+
+    # What the metrics mean
+
+    def action_advise(self) -> None:
+        run = self.current()
+        if run is not None:
+            self.go(Advice(run))
+
+    def action_pairs(self) -> None:
+        runs = self.chosen()[:2]
+        if runs:
+            self.go(Pairs(runs))
+
+    def action_evaluate(self) -> None:
+        run = self.current()
+        if run is not None:
+
+            def job() -> Done:
+                from rmtui.app.jobs.score import score_now
+
+                return Done(score_now(self.ws, run, tell), name)
+
+            name = f"scoring {run.name}"
+
+            app = self.app
+
+            def tell(words: str) -> None:
+                app.post_message(JobProgress(name, words))
+
+            self.work(name, job)
+
+    def action_copy(self) -> None:
+        run = self.current()
+        if run is not None:
+            self.app.copy_to_clipboard(str(run.folder))
+            self.say(str(run.folder), "copied")
+
+    # What a person sets on runs
+
+    def action_rename(self) -> None:
+        run = self.current()
+        if run is not None:
+            self._ask_text(f"New name of {run.name}", run.name, "", lambda text: self._rename(run, text))
+
+    def _rename(self, run: Run, text: str) -> str:
+        from rmtui.operations.runs import rename
+
+        rename(self.ws, run.id, text)
+        return f"renamed: {run.name} is {text.strip()}"
+
+    def action_note(self) -> None:
+        run = self.current()
+        if run is not None:
+            self._ask_text(
+                f"Note on {run.name}", run.note, "what was tried, what was learned", lambda text: self._note(run, text)
+            )
+
+    def _note(self, run: Run, text: str) -> str:
+        from rmtui.operations.runs import set_note
+
+        set_note(self.ws, run.id, text)
+        return f"note on {run.name} kept" if text.strip() else f"note on {run.name} removed"
+
+    def action_tags(self) -> None:
+        runs = self.chosen()
+        if runs:
+            said = ", ".join(sorted({tag for run in runs for tag in run.tags})) or "none"
+            self._ask_text(f"Tags of {_name(runs)} (now: {said})", "", "good -old", lambda text: self._tags(runs, text))
+
+    def _tags(self, runs: list[Run], text: str) -> str:
+        from rmtui.operations.runs import set_tags
+
+        words = text.replace(",", " ").split()
+        add = [word for word in words if not word.startswith("-")]
+        remove = [word[1:] for word in words if word.startswith("-")]
+        for run in runs:
+            set_tags(self.ws, run.id, add=add, remove=remove)
+        return f"tags of {_name(runs)} changed" if words else ""
+
+    def action_group(self) -> None:
+        runs = self.chosen()
+        if runs:
+            self._ask_text(
+                f"Group of {_name(runs)}", runs[0].group, "empty: no group", lambda text: self._group(runs, text)
+            )
+
+    def _group(self, runs: list[Run], text: str) -> str:
+        from rmtui.operations.runs import set_group
+
+        for run in runs:
+            set_group(self.ws, run.id, text)
+        return f"{_name(runs)}: group {text.strip()}" if text.strip() else f"{_name(runs)}: no group"
+
+    def _ask_text(self, question: str, text: str, hint: str, job: Callable[[str], str]) -> None:
+        from rmtui.app.screens.dialogs import Ask
+
+        def answered(answer: str | None) -> None:
+            if answer is not None:
+                self.do("change", lambda: job(answer))
+
+        self.app.push_screen(Ask(question, text, hint), answered)
+
+    def action_pin(self) -> None:
+        run = self.current()
+        if run is not None:
+
+            def job() -> str:
+                from rmtui.operations.runs import pin
+
+                pin(self.ws, run.id, not run.pinned)
+                return f"{run.name} is {'no longer pinned' if run.pinned else 'pinned'}"
+
+            self.do("pin", job)
+
+    def action_archive(self) -> None:
+        runs = self.chosen()
+        if not runs:
+            return
+        on = not all(run.archived for run in runs)
+
+        def job() -> str:
+            from rmtui.operations.runs import archive
+
+            for run in runs:
+                archive(self.ws, run.id, on)
+            return (
+                f"{_name(runs)} archived; is:archived shows {'them' if len(runs) > 1 else 'it'}"
+                if on
+                else f"{_name(runs)} back in the list"
+            )
+
+        self.do("archive", job)
+
+    def action_delete(self) -> None:
+        runs = self.chosen()
+        if not runs:
+            return
+        from rmtui.app.screens.dialogs import Confirm
+
+        words = f"{_listed(runs)}\nThe folder with checkpoints, logs and figures is deleted. This cannot be undone."
+        self.app.push_screen(Confirm(f"Delete {_name(runs)}?", words), lambda yes: self._delete(runs) if yes else None)
+
+    def _delete(self, runs: list[Run]) -> None:
+        def job() -> Done:
+            from rmtui.operations.runs import remove
+
+            for run in runs:
+                still_wanted()
+                remove(self.ws, run.id)
+            return Done(f"{_name(runs)} deleted", name)
+
+        name = f"deleting {_name(runs)}"
+        self.work(name, job)
+
+
+def _stop_words(run: Run) -> str:
+    if run.state is State.QUEUED:
+        return "It has not started; its settings stay in the list."
+    return "It saves a checkpoint first and can be resumed later."
+
+
+def _name(runs: list[Run]) -> str:
+    return runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
+
+
+def _listed(runs: list[Run]) -> str:
+    names = [run.name for run in runs[:6]]
+    return ", ".join(names) + (f" and {len(runs) - 6} more" if len(runs) > 6 else "")
