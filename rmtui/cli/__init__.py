@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rmtui.cli.verb import Verb
 
-FAMILIES = ("launching", "runs", "reading", "data", "exchange")
+FAMILIES = ("launch_verbs", "run_verbs", "guide_verbs", "data_verbs", "exchange_verbs")
 
 
 def main(argv: Sequence[str] | None = None, *, interruptible: bool = False) -> int:
