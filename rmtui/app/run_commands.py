@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from textual.message import Message
 
@@ -149,68 +150,20 @@ class RunCommands(Base):
 
     # What a person sets on runs
 
-    def action_rename(self) -> None:
-        run = self.current()
-        if run is not None:
-            self._ask_text(f"New name of {run.name}", run.name, "", lambda text: self._rename(run, text))
-
-    def _rename(self, run: Run, text: str) -> str:
-        from rmtui.operations.runs import rename
-
-        rename(self.ws, run.id, text)
-        return f"renamed: {run.name} is {text.strip()}"
-
-    def action_note(self) -> None:
-        run = self.current()
-        if run is not None:
-            self._ask_text(
-                f"Note on {run.name}", run.note, "what was tried, what was learned", lambda text: self._note(run, text)
-            )
-
-    def _note(self, run: Run, text: str) -> str:
-        from rmtui.operations.runs import set_note
-
-        set_note(self.ws, run.id, text)
-        return f"note on {run.name} kept" if text.strip() else f"note on {run.name} removed"
-
-    def action_tags(self) -> None:
-        runs = self.chosen()
-        if runs:
-            said = ", ".join(sorted({tag for run in runs for tag in run.tags})) or "none"
-            self._ask_text(f"Tags of {_name(runs)} (now: {said})", "", "good -old", lambda text: self._tags(runs, text))
-
-    def _tags(self, runs: list[Run], text: str) -> str:
-        from rmtui.operations.runs import set_tags
-
-        words = text.replace(",", " ").split()
-        add = [word for word in words if not word.startswith("-")]
-        remove = [word[1:] for word in words if word.startswith("-")]
-        for run in runs:
-            set_tags(self.ws, run.id, add=add, remove=remove)
-        return f"tags of {_name(runs)} changed" if words else ""
-
-    def action_group(self) -> None:
-        runs = self.chosen()
-        if runs:
-            self._ask_text(
-                f"Group of {_name(runs)}", runs[0].group, "empty: no group", lambda text: self._group(runs, text)
-            )
-
-    def _group(self, runs: list[Run], text: str) -> str:
-        from rmtui.operations.runs import set_group
-
-        for run in runs:
-            set_group(self.ws, run.id, text)
-        return f"{_name(runs)}: group {text.strip()}" if text.strip() else f"{_name(runs)}: no group"
-
-    def _ask_text(self, question: str, text: str, hint: str, job: Callable[[str], str]) -> None:
+    def action_edit(self, what: str) -> None:
+        """Ask for a name, note, tags or group; an empty answer takes it away."""
+        runs = self.chosen() if what in ("tags", "group") else [run for run in [self.current()] if run]
+        if not runs:
+            return
         from rmtui.app.screens.dialogs import Ask
+
+        edit = EDITS[what]
 
         def answered(answer: str | None) -> None:
             if answer is not None:
-                self.do("change", lambda: job(answer))
+                self.do("change", lambda: edit.apply(self.ws, runs, answer))
 
-        self.app.push_screen(Ask(question, text, hint), answered)
+        self.app.push_screen(Ask(edit.question(runs), edit.text(runs[0]), edit.hint), answered)
 
     def action_pin(self) -> None:
         run = self.current()
@@ -278,3 +231,62 @@ def _name(runs: list[Run]) -> str:
 def _listed(runs: list[Run]) -> str:
     names = [run.name for run in runs[:6]]
     return ", ".join(names) + (f" and {len(runs) - 6} more" if len(runs) > 6 else "")
+
+
+class Edit(NamedTuple):
+    """Something a person types about runs."""
+
+    question: Callable[[list[Run]], str]
+    text: Callable[[Run], str]
+    """What the field begins with."""
+    hint: str
+    apply: Callable[[Workspace, list[Run], str], str]
+    """Write the answer; returns what was done, for a toast."""
+
+
+def _rename(ws: Workspace, runs: list[Run], text: str) -> str:
+    from rmtui.operations.runs import rename
+
+    rename(ws, runs[0].id, text)
+    return f"renamed: {runs[0].name} is {text.strip()}"
+
+
+def _note(ws: Workspace, runs: list[Run], text: str) -> str:
+    from rmtui.operations.runs import set_note
+
+    set_note(ws, runs[0].id, text)
+    return f"note on {runs[0].name} kept" if text.strip() else f"note on {runs[0].name} removed"
+
+
+def _tag(ws: Workspace, runs: list[Run], text: str) -> str:
+    from rmtui.operations.runs import set_tags
+
+    words = text.replace(",", " ").split()
+    add = [word for word in words if not word.startswith("-")]
+    remove = [word[1:] for word in words if word.startswith("-")]
+    for run in runs:
+        set_tags(ws, run.id, add=add, remove=remove)
+    return f"tags of {_name(runs)} changed" if words else ""
+
+
+def _group(ws: Workspace, runs: list[Run], text: str) -> str:
+    from rmtui.operations.runs import set_group
+
+    for run in runs:
+        set_group(ws, run.id, text)
+    return f"{_name(runs)}: group {text.strip()}" if text.strip() else f"{_name(runs)}: no group"
+
+
+def _tags_question(runs: list[Run]) -> str:
+    present = ", ".join(sorted({tag for run in runs for tag in run.tags})) or "none"
+    return f"Tags of {_name(runs)} (now: {present})"
+
+
+EDITS = {
+    "name": Edit(lambda runs: f"New name of {runs[0].name}", lambda run: run.name, "", _rename),
+    "note": Edit(
+        lambda runs: f"Note on {runs[0].name}", lambda run: run.note, "what was tried, what was learned", _note
+    ),
+    "tags": Edit(_tags_question, lambda run: "", "good -old", _tag),
+    "group": Edit(lambda runs: f"Group of {_name(runs)}", lambda run: run.group, "empty: no group", _group),
+}

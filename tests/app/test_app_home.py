@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from rmtui.app.app import RmtuiApp
 from rmtui.app.chrome import KeyLine
-from rmtui.app.filterline import FilterLine
+from rmtui.app.presentation.run_list import FilterLine
 from rmtui.app.presentation.run_panel import Charts
 from rmtui.app.screens.dialogs import Ask, Confirm
 from rmtui.index.index import Index
@@ -58,7 +58,7 @@ async def test_moving_shows_the_figures_of_the_run_under_the_cursor_and_then_its
         await sees(pilot, "✓ helpful-B-4   finished")
         chosen = table(pilot).selected.id
         charts = pilot.app.screen.query_one(Charts)
-        await until(pilot, lambda: pilot.app.screen._wanted.runs[0].run_id == chosen)
+        await until(pilot, lambda: pilot.app.screen.panel.wanted.runs[0].run_id == chosen)
         await until(pilot, lambda: any(chosen in curve.key for curve in charts.query_one("#loss")._curves))
 
 
@@ -278,12 +278,12 @@ async def test_the_head_of_a_failed_run_keeps_progress_beside_a_long_reason(ws):
 async def test_marks_overlay_curves_with_colours_of_their_own(runs):
     async with opened(runs.root, WIDE) as pilot:
         await pilot.press("space", "space")
-        await until(pilot, lambda: len(pilot.app.screen._wanted.runs) == 3)
-        slots = {one.run_id: one.slot for one in pilot.app.screen._wanted.runs}
+        await until(pilot, lambda: len(pilot.app.screen.panel.wanted.runs) == 3)
+        slots = {one.run_id: one.slot for one in pilot.app.screen.panel.wanted.runs}
         assert len(set(slots.values())) == 3
         await pilot.press("j")
-        await until(pilot, lambda: len(pilot.app.screen._wanted.runs) == 3)
-        for one in pilot.app.screen._wanted.runs:
+        await until(pilot, lambda: len(pilot.app.screen.panel.wanted.runs) == 3)
+        for one in pilot.app.screen.panel.wanted.runs:
             if one.run_id in table(pilot).marked:
                 assert one.slot == slots[one.run_id], "a marked run keeps its colour"
 

@@ -16,9 +16,9 @@ from rmtui.app import actions
 from rmtui.app.app import RmtuiApp
 from rmtui.app.base import Done
 from rmtui.app.chrome import KeyLine, TopBar
-from rmtui.app.filterline import FilterLine
 from rmtui.app.jobs.jobs import still_wanted
 from rmtui.app.presentation.hanging_indent import laid, row
+from rmtui.app.presentation.run_list import FilterLine
 from rmtui.app.presentation.run_panel import Charts
 from rmtui.app.screens import (
     advice,

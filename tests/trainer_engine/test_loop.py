@@ -223,21 +223,30 @@ def test_gradient_checkpointing_changes_no_loss(bench, tmp_path):
 
 
 def test_early_stopping_best_and_kept_checkpoints(bench, tmp_path):
+    """The validation pairs are training pairs the wrong way round: the more is learnt, the higher val_loss, from the
+    first epoch on and on any processor."""
+    rows = [json.loads(line) for line in bench.train.read_text().splitlines()]
+    turned = [row | {"chosen": row["rejected"], "rejected": row["chosen"]} for row in rows]
+    write_rows(tmp_path / "turned.jsonl", turned)
     config = bench.options(
-        num_epochs=6, early_stopping_patience=2, best_metric="val_loss", learning_rate=0.3, keep_checkpoints=1
+        num_epochs=6,
+        early_stopping_patience=2,
+        best_metric="val_loss",
+        learning_rate=5e-3,
+        keep_checkpoints=1,
+        data__val=str(tmp_path / "turned.jsonl"),
     )
-    world = train(tmp_path, config, 1, quick_end)
+    world = train(tmp_path / "run", config, 1, quick_end)
     assert world.codes == [0], world.log()
-    figures = [event.metrics["val_loss"] for event in world.of("eval")]
-    best = min(range(len(figures)), key=figures.__getitem__)
-    assert len(figures) == best + 3 < 6
+    losses = [event.metrics["val_loss"] for event in world.of("eval")]
+    assert len(losses) == 3 and losses == sorted(losses)
     assert world.result["reason"].startswith("early stopping")
-    pointer = manifest.best(tmp_path)
-    assert pointer.value == figures[best]
-    kept = [checkpoint.folder for checkpoint in manifest.checkpoints(tmp_path)]
-    assert kept == sorted({pointer.folder, tmp_path / f"checkpoints/step-{7 * len(figures):06d}"})
+    pointer = manifest.best(world.run)
+    assert pointer.value == losses[0]
+    kept = [checkpoint.folder for checkpoint in manifest.checkpoints(world.run)]
+    assert kept == sorted({pointer.folder, world.run / "checkpoints/step-000021"})
     weights = "adapter_model.safetensors"
-    assert (tmp_path / "model" / weights).read_bytes() == (pointer.folder / weights).read_bytes()
+    assert (world.run / "model" / weights).read_bytes() == (pointer.folder / weights).read_bytes()
 
 
 def test_dropout_is_what_the_configuration_says_in_every_step(bench, tmp_path):

@@ -158,7 +158,7 @@ def ln2_words(config: TrainConfig) -> str:
     """What to do about a loss that stays at ln 2."""
     lora = f", LoRA alpha / r = {config.lora.alpha / config.lora.r:g}" if config.method == "lora" else ""
     return (
-        "train_loss and val_loss stand at ln 2 = 0.693: the model tells the two sides of a pair not apart so far. "
+        "train_loss and val_loss are at ln 2 = 0.693: the model cannot yet tell the two answers of a pair apart. "
         f"learning_rate = {config.learning_rate:g}{lora}; the effective step grows with learning_rate × alpha / r, "
         "so raise one of them, or train on more pairs or for more epochs"
     )

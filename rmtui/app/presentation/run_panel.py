@@ -8,18 +8,26 @@ from typing import Any
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical, VerticalScroll
+from textual.timer import Timer
 
+from rmtui.app.base import Base
 from rmtui.app.chrome import Words
-from rmtui.app.jobs.curves import CurvesLoaded, band
-from rmtui.app.jobs.log import LogOpened
+from rmtui.app.feed import Failed, Job
+from rmtui.app.jobs.curves import CurvesLoaded, Kept, Wanted, band, load_curves
+from rmtui.app.jobs.log import LogOpened, open_log
 from rmtui.app.presentation import run_header
 from rmtui.app.presentation.hanging_indent import Hung, Row
+from rmtui.app.presentation.summary import Summarised, summarise
 from rmtui.app.widgets.chart.chart import Chart
 from rmtui.app.widgets.chart.curve import Band, Curve, View
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.log.view import LogView
 from rmtui.app.widgets.palette import palette_of
+from rmtui.errors import UserError
 from rmtui.runs.model import Run
+
+READ_SECONDS = 0.25
+"""After this rest of the cursor the guide reads the run."""
 
 
 class Charts(Container):
@@ -94,9 +102,18 @@ class Charts(Container):
 class RunPanel(Vertical):
     """Head, charts, summary and log; which of them are seen on a small screen is the screen's choice."""
 
-    _told: Run | None = None
-    has_log = False
-    """Whether the log on screen is one: a run that starts gets its log a moment later."""
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.wanted: Wanted | None = None
+        """The curves that were asked for last; None before the first."""
+        self._told: Run | None = None
+        self._run: Run | None = None
+        self._kept: Kept = {}
+        self._log_of = ""
+        self._has_log = False
+        """Whether the log on screen is one: a run that starts gets its log a moment later."""
+        self._reader: Timer | None = None
+        self._read: object = None
 
     def compose(self) -> ComposeResult:
         yield Words(id="head")
@@ -143,5 +160,79 @@ class RunPanel(Vertical):
         self.query_one("#says", Hung).say_rows(rows)
 
     def open_log(self, opened: LogOpened) -> None:
-        self.has_log = opened.ranks
+        self._has_log = opened.ranks
         self.log_view.open(opened.index, opened.title)
+
+    # Following a run
+
+    @property
+    def _base(self) -> Base:
+        assert isinstance(self.screen, Base)
+        return self.screen
+
+    def clear(self) -> None:
+        """No run is followed."""
+        self._run = None
+        self.charts.clear("")
+        self.say(())
+        self.log_view.open(None)
+
+    def forget_curves(self) -> None:
+        """The index has something new: read the curves again."""
+        self._kept = {}
+
+    def forget_reading(self) -> None:
+        """Have the guide read the run again the next time it is followed."""
+        self._read = None
+
+    def follow(self, run: Run, wanted: Wanted, at_once: bool) -> None:
+        """Fetch curves, readings and log of a run in threads; with `at_once` its curves are here on return."""
+        self._run, self.wanted = run, wanted
+        feed, kept = self._base.feed, self._kept
+        if at_once:
+            try:
+                self._curves_loaded(load_curves(feed.index, wanted, kept=kept))
+            except UserError as error:
+                self._base.complain(error)
+        else:
+            self._ask("curves", lambda: load_curves(feed.index, wanted, kept=kept))
+        if self._log_of != run.id:
+            self._log_of = run.id
+            self._has_log = False
+        if not self._has_log:
+            self._ask("log", lambda: open_log(run.id, run.folder))
+        if self._reader is not None:
+            self._reader.stop()
+        self._reader = self.set_timer(READ_SECONDS, self._read_metrics)
+
+    def _ask(self, name: str, job: Job) -> None:
+        self._base.ask(name, job, group=name, target=self)
+
+    def _read_metrics(self) -> None:
+        """Have the guide read the run, when it has something new to read: an epoch, a state, another language."""
+        run, ws, lang = self._run, self._base.ws, self._base.rmtui.lang
+        subject = (run.id, run.state, run.epochs, lang) if run else None
+        if run is not None and subject != self._read:
+            self._read = subject
+            feed, glyphs, palette = self._base.feed, glyphs_of(self), palette_of(self)
+            self._ask("summary", lambda: summarise(ws, feed.index, run, glyphs, palette, lang))
+
+    @on(CurvesLoaded)
+    def _curves_loaded(self, message: CurvesLoaded) -> None:
+        if message.wanted == self.wanted:
+            self.charts.show(message)
+
+    @on(Summarised)
+    def _summarised(self, message: Summarised) -> None:
+        if self._run is not None and message.run.id == self._run.id:
+            self.say(message.rows)
+            self.charts.expect(message.run, message.bands)
+
+    @on(LogOpened)
+    def _log_opened(self, message: LogOpened) -> None:
+        if message.run_id == self._log_of:
+            self.open_log(message)
+
+    def on_failed(self, message: Failed) -> None:
+        message.stop()
+        self._base.on_failed(message)

@@ -2,68 +2,68 @@
 
 from __future__ import annotations
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Container, Vertical
+from textual.containers import Container
 from textual.timer import Timer
 
 from rmtui.app import actions
 from rmtui.app.base import breakpoints
 from rmtui.app.chrome import KeyLine, TopBar, short_path
-from rmtui.app.filterline import FilterLine
-from rmtui.app.jobs.curves import MOST_RUNS, CurvesLoaded, Kept, Wanted, load_curves, overlay
-from rmtui.app.jobs.log import LogOpened, open_log
-from rmtui.app.listkeys import ListKeys
+from rmtui.app.jobs.curves import MOST_RUNS, Wanted, overlay
+from rmtui.app.presentation.run_list import RunList
 from rmtui.app.presentation.run_panel import RunPanel
-from rmtui.app.presentation.summary import Summarised, summarise
-from rmtui.app.terminal.first_paint import Curtain
+from rmtui.app.run_commands import RunCommands
 from rmtui.app.widgets.chart.chart import Chart
-from rmtui.app.widgets.glyphs import glyphs_of
-from rmtui.app.widgets.palette import palette_of
 from rmtui.app.widgets.table.run_table import RunTable
 from rmtui.errors import UserError
 from rmtui.runs.model import Run
 
 SETTLE_SECONDS = 0.05
 """A cursor that moves on within this time draws no curves: the figures come first, the curves follow."""
-READ_SECONDS = 0.25
-"""After this rest of the cursor the guide reads the run."""
-PANELS = ("curves", "log", "summary")
+FIRST_FRAME_SECONDS = 0.25
+"""The first frame waits for its curves this long at most."""
+PANELS = {"curves": "#loss", "log": "#log", "summary": "#summary"}
+"""What each pane gives the focus to."""
 
 
-class HomeScreen(Curtain, ListKeys):
+class HomeScreen(RunCommands):
     """List and panel side by side; one above the other below 110 columns; one at a time below 20 rows."""
 
     BINDINGS = actions.bindings("home")
     AUTO_FOCUS = "RunTable"
     is_list = True
 
+    is_painted = False
+    """Whether the first frame was drawn: all of it at once, when its curves are there, rather than in four pieces."""
+
     def __init__(self) -> None:
         super().__init__()
-        self._wanted: Wanted | None = None
-        self._kept: Kept = {}
-        self._log_of = ""
         self._settle: Timer | None = None
         self._awaited = ""
-        self._reader: Timer | None = None
-        self._read: object = None
         self._followed: list[Run | None] = []
 
     def compose(self) -> ComposeResult:
-        self._show_panel(self.memory.panel if self.memory.panel in PANELS else PANELS[0])
+        self._show_panel(self.memory.panel if self.memory.panel in PANELS else "curves")
         self.set_class(self.memory.alone, "-alone")
         self.add_class(*breakpoints(self.app))  # before there are widgets that would have to be styled anew
         yield TopBar()
         with Container(id="body"):
-            with Vertical(id="list"):
-                yield FilterLine()
-                yield RunTable(id="runs")
+            yield RunList(id="list")
             yield RunPanel(id="panel")
         yield KeyLine()
 
     @property
     def panel(self) -> RunPanel:
         return self.query_one(RunPanel)
+
+    @property
+    def run_list(self) -> RunList:
+        return self.query_one(RunList)
+
+    @property
+    def table(self) -> RunTable:
+        return self.query_one(RunTable)
 
     def current(self) -> Run | None:
         return self.table.selected
@@ -84,11 +84,12 @@ class HomeScreen(Curtain, ListKeys):
     # Opening and live updates
 
     def on_mount(self) -> None:
+        self.set_timer(FIRST_FRAME_SECONDS, self.paint)
         self.table.placed = False  # while the list is read in for the first time
-        self.query_one(FilterLine).fill(self.memory.query)
-        if not self._show_rows():
-            self._filter("")
-        self._tell_landmarks()
+        self.run_list.filter_line.fill(self.memory.query)
+        if not self.run_list.show_rows():
+            self.run_list.filter_by("")
+        self.run_list.show_landmarks()
         self.table.set_marked(self.memory.marked)
         if self.rmtui.awaited:
             self.await_run(self.rmtui.awaited)
@@ -98,17 +99,17 @@ class HomeScreen(Curtain, ListKeys):
         if self.feed.index.trouble:
             self.complain(self.feed.index.trouble)
         if self.current() is None:
-            self.lift()
+            self.paint()
 
     def synced(self) -> None:
         self._tell_top()
-        self._tell_landmarks()
-        self._show_rows()
+        self.run_list.show_landmarks()
+        self.run_list.show_rows()
         self.table.placed = True
         if self._awaited and self.table.select(self._awaited):
             self._awaited = ""
         crowded = not set(self.rmtui.counts.changed).isdisjoint(self.table.marked[MOST_RUNS:])
-        self._kept = {}
+        self.panel.forget_curves()
         if crowded or self._facts() != self._followed:
             self._show_current()
             self._follow()
@@ -123,11 +124,11 @@ class HomeScreen(Curtain, ListKeys):
         self.table.focus()
 
     def on_screen_resume(self) -> None:
-        self._read = None  # something may have been silenced meanwhile
+        self.panel.forget_reading()  # something may have been silenced meanwhile
 
     def write_again(self) -> None:
         super().write_again()
-        self._read = None
+        self.panel.forget_reading()
         self._show_current()
         self._follow()
 
@@ -147,7 +148,7 @@ class HomeScreen(Curtain, ListKeys):
         self._show_current()
         if self._settle is not None:
             self._settle.stop()
-        if self.is_down:
+        if not self.is_painted:
             self._follow()
         else:
             self._settle = self.set_timer(SETTLE_SECONDS, self._follow)
@@ -168,74 +169,43 @@ class HomeScreen(Curtain, ListKeys):
         self._follow()
 
     def _follow(self) -> None:
-        """Fetch curves, words and log of the run under the cursor."""
+        """Have the panel show curves, readings and log of the run under the cursor."""
         self._followed = self._facts()
         run = self.current()
         if run is None:
-            self.panel.charts.clear("")
-            self.panel.say(())
-            self.panel.log_view.open(None)
+            self.panel.clear()
             self.table.set_slots({})
             return
         shown = overlay(run, self._marked_runs(MOST_RUNS))
         self.table.set_slots({one.run_id: one.slot for one in shown})
         charts = self.panel.charts
-        wanted = self._wanted = Wanted(shown, charts.view, charts.columns, self._crowd(run))
-        self._fetch_curves(wanted)
-        if self._log_of != run.id:
-            self._log_of = run.id
-            self.panel.has_log = False
-        if not self.panel.has_log:
-            self.ask("log", lambda: open_log(run.id, run.folder), group="log")
-        if self._reader is not None:
-            self._reader.stop()
-        self._reader = self.set_timer(READ_SECONDS, self._read_figures)
-
-    def _crowd(self, run: Run) -> tuple[str, ...]:
-        """Marked runs beyond those with a colour."""
-        return tuple(run_id for run_id in self.table.marked[MOST_RUNS:] if run_id != run.id)
-
-    def _fetch_curves(self, wanted: Wanted) -> None:
-        """In a thread; those of the first frame here and now, since all else waits for them."""
-        feed, kept = self.feed, self._kept
-        if not self.is_down:
-            self.ask("curves", lambda: load_curves(feed.index, wanted, kept=kept), group="curves")
-            return
-        try:
-            self._curves_loaded(load_curves(feed.index, wanted, kept=kept))
-        except UserError as error:
-            self.complain(error)
-        self.lift()
-
-    def _read_figures(self) -> None:
-        """Have the guide read the run, when it has something new to read: an epoch, a state, another language."""
-        run, ws, lang = self.current(), self.ws, self.rmtui.lang
-        subject = (run.id, run.state, run.epochs, lang) if run else None
-        if run is not None and subject != self._read:
-            self._read = subject
-            feed, glyphs, palette = self.feed, glyphs_of(self), palette_of(self)
-            self.ask("summary", lambda: summarise(ws, feed.index, run, glyphs, palette, lang), group="summary")
-
-    @on(CurvesLoaded)
-    def _curves_loaded(self, message: CurvesLoaded) -> None:
-        if message.wanted == self._wanted:
-            self.panel.charts.show(message)
-
-    @on(Summarised)
-    def _summarised(self, message: Summarised) -> None:
-        if message.run.id == self.memory.cursor:
-            self.panel.say(message.rows)
-            self.panel.charts.expect(message.run, message.bands)
-
-    @on(LogOpened)
-    def _log_opened(self, message: LogOpened) -> None:
-        if message.run_id == self._log_of:
-            self.panel.open_log(message)
+        crowd = tuple(run_id for run_id in self.table.marked[MOST_RUNS:] if run_id != run.id)
+        self.panel.follow(run, Wanted(shown, charts.view, charts.columns, crowd), at_once=not self.is_painted)
+        self.paint()
 
     @on(Chart.ViewChanged)
     def _view_changed(self, message: Chart.ViewChanged) -> None:
-        if self._wanted is not None and message.view != self._wanted.view:
+        if self.panel.wanted is not None and message.view != self.panel.wanted.view:
             self._follow()
+
+    # The first frame
+
+    def paint(self) -> None:
+        """Draw now, and whatever changes from now on."""
+        if not self.is_painted:
+            self.is_painted = True
+            self._repaint_required = False  # laying out draws all that was held back: once is enough
+            self.refresh(repaint=False, layout=True)
+            self.call_later(self._on_timer_update)  # at once, not at the next beat of sixty in a second
+
+    @on(events.ScreenResume)
+    def _styles_stand(self, event: events.ScreenResume) -> None:
+        if not self.is_painted:
+            event.refresh_styles = False  # every widget has just got its styles
+
+    def _compositor_refresh(self) -> None:
+        if self.is_painted:
+            super()._compositor_refresh()
 
     # Panes
 
@@ -253,21 +223,37 @@ class HomeScreen(Curtain, ListKeys):
         self.set_class(self.memory.alone, "-alone")
         self.action_list()
 
-    def action_curves(self) -> None:
-        self._go("curves", "#loss")
-
-    def action_log(self) -> None:
-        self._go("log", "#log")
-
-    def action_summary(self) -> None:
-        self._go("summary", "#summary")
-
-    def _go(self, panel: str, target: str) -> None:
+    def action_pane(self, panel: str) -> None:
         self._show_panel(panel)
         self.memory.alone = False
         self.remove_class("-alone")
         self.add_class("-away")
-        self.query_one(target).focus()
+        self.query_one(PANELS[panel]).focus()
+
+    # The list
+
+    def action_filter(self) -> None:
+        self.run_list.filter_line.open()
+
+    def action_clear(self) -> None:
+        self.run_list.clear()
+
+    def action_sort_by(self, direction: int) -> None:
+        self.run_list.sort_by(direction)
+
+    def action_turn(self) -> None:
+        self.run_list.reverse()
+
+    def action_baseline(self) -> None:
+        run = self.current()
+        if run is None:
+            return
+        if run.val_acc is None:
+            self.say(f"{run.name} has no val_acc to measure from")
+            return
+        self.memory.baseline = "" if self.memory.baseline == run.id else run.id
+        self.run_list.show_landmarks()
+        self.say(f"differences are measured from {run.name if self.memory.baseline else 'no run'}")
 
     # Other screens
 
