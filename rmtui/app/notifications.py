@@ -8,7 +8,7 @@ from typing import Literal
 
 from textual.message import Message
 
-from rmtui.app.widgets import formats
+from rmtui import text
 from rmtui.errors import UserError
 from rmtui.index.index import Index
 from rmtui.runs.model import Run, State
@@ -40,9 +40,9 @@ def endings(index: Index, before: Mapping[str, Run], now: Mapping[str, Run]) -> 
 def _ending(run: Run) -> News:
     words = f"{run.name} {run.state.value}"
     if run.reason:
-        words += f": {formats.clean(run.reason)}"
+        words += f": {text.clean(run.reason)}"
     elif run.best is not None and run.best.val_acc is not None:
-        words += f": best val_acc {formats.percent(run.best.val_acc)}"
+        words += f": best val_acc {text.percent(run.best.val_acc)}"
     return News(words, "error" if run.state in BAD else "information")
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from rmtui import __version__
 from rmtui.cli import messages
-from rmtui.cli.streams import neutral, neutral_output
+from rmtui.cli.streams import neutral_output
 from rmtui.errors import UserError
 from rmtui.runs import lock_notice
+from rmtui.text import harmless_output
 
 if TYPE_CHECKING:
     import argparse
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None, *, interruptible: bool = False) -> i
         with _interruptible() if interruptible else nullcontext():
             return _run(sys.argv[1:] if argv is None else argv)
     except UserError as error:
-        print(neutral(f"rmtui: {error}"), file=sys.stderr)
+        print(harmless_output(f"rmtui: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

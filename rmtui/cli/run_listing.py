@@ -12,6 +12,7 @@ from rmtui.cli.verb import print_json
 from rmtui.presets import Preset, spellings
 from rmtui.runs.model import Run, State
 from rmtui.runs.state import duration
+from rmtui.text import clean
 from trainer import config as table
 
 _RUN_COLUMNS = (
@@ -99,7 +100,7 @@ def loss(value: float | None) -> str:
 def run(document: Mapping[str, Any]) -> None:
     """One run: what it is, how it stands, its epochs, its configuration."""
     for label, text in _head(document):
-        print(f"{label:<11}{text}")
+        print(f"{label:<11}{clean(text)}")
     epochs = document["epochs"]
     if epochs:
         print()
@@ -127,7 +128,8 @@ def run(document: Mapping[str, Any]) -> None:
         print(margins_line(document["margins"], "en"))
     print()
     for key, value in table.flatten(document["config"]).items():
-        print(f"{key:<32}{json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value}")
+        written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        print(f"{key:<32}{clean(written)}")
 
 
 def _head(document: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO, cast
 
-_OBEYED = re.compile(
-    "\x1b(?!\\[[0-9;]*[mK])(?:\\[[0-?]*[ -/]*[@-~]|[\\]PX^_][^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?|[ -/]*[0-~]?)"
-    "|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]"
-)
-"""Escape sequences but colours and the clearing of a line, which verbs use themselves; control characters."""
-
-
-def neutral(text: str) -> str:
-    """Text without what a terminal would obey; line ends, tabs and colours stay."""
-    return text if text.isprintable() else _OBEYED.sub("", text)
+from rmtui.text import harmless_output
 
 
 class _Neutral:
@@ -25,9 +15,10 @@ class _Neutral:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._own = stream.isatty()
 
     def write(self, text: str) -> int:
-        self._stream.write(neutral(text))
+        self._stream.write(harmless_output(text, self._own))
         return len(text)
 
     def __getattr__(self, name: str) -> object:

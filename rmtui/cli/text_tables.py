@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from rmtui.text import fit, width
 
 COLOURS = {"good": "32", "bad": "31", "live": "36", "quiet": "2"}
 """What a colour says → its SGR number."""
@@ -41,22 +42,22 @@ def show(columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]]) -> Non
         for row in cells:
             print("\t".join(" ".join(cell.text.split()) for cell in row))
         return
-    width = shutil.get_terminal_size().columns
+    room = shutil.get_terminal_size().columns
     colours = "NO_COLOR" not in os.environ
-    for line in layout(columns, cells, width, colours):
+    for line in layout(columns, cells, room, colours):
         print(line)
 
 
-def layout(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int, colours: bool = False) -> list[str]:
-    """The lines of a table, none of them wider than `width`."""
+def layout(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], room: int, colours: bool = False) -> list[str]:
+    """The lines of a table, none of them wider than `room`."""
     widths = [
-        min(column.widest, max([cells_of(column.title), *(cells_of(row[n].text) for row in rows)]))
+        min(column.widest, max([width(column.title), *(width(row[n].text) for row in rows)]))
         for n, column in enumerate(columns)
     ]
     kept = list(range(len(columns)))
-    while sum(widths[n] + 2 for n in kept) - 2 > width and any(columns[n].worth for n in kept):
+    while sum(widths[n] + 2 for n in kept) - 2 > room and any(columns[n].worth for n in kept):
         kept.remove(max(kept, key=lambda n: columns[n].worth))
-    over = sum(widths[n] + 2 for n in kept) - 2 - width
+    over = sum(widths[n] + 2 for n in kept) - 2 - room
     if over > 0:
         widest = max(kept, key=lambda n: widths[n])
         widths[widest] = max(4, widths[widest] - over)
@@ -66,31 +67,7 @@ def layout(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int
 
 def _line(cells: Sequence[tuple[Cell, int, bool]], colours: bool) -> str:
     parts = []
-    for cell, width, right in cells:
-        text = fit(cell.text, width, right)
+    for cell, wide, right in cells:
+        text = fit(cell.text, wide, right)
         parts.append(f"\x1b[{COLOURS[cell.colour]}m{text}\x1b[0m" if colours and cell.colour else text)
     return "  ".join(parts).rstrip()
-
-
-def fit(text: str, width: int, right: bool = False) -> str:
-    """Exactly `width` cells: padded, or cut with an ellipsis; wide characters count two, control characters go."""
-    text = "".join(letter for letter in text if letter.isprintable())
-    if cells_of(text) > width:
-        while text and cells_of(text) > width - 1:
-            text = text[:-1]
-        text += "…"
-    pad = " " * (width - cells_of(text))
-    return pad + text if right else text + pad
-
-
-def cells_of(text: str) -> int:
-    """Columns that a terminal gives a text."""
-    if text.isascii():
-        return len(text)
-    return sum(_cells(letter) for letter in text)
-
-
-def _cells(letter: str) -> int:
-    if unicodedata.combining(letter) or unicodedata.category(letter) in ("Cf", "Me", "Mn"):
-        return 0
-    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1

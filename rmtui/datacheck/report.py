@@ -10,8 +10,8 @@ from rmtui.datacheck.kinds import KINDS
 from rmtui.datacheck.line_checks import Pair, examine
 from rmtui.datacheck.model import FileReport, Finding, Report
 from rmtui.datacheck.scan import BOM, LINE
-from rmtui.guide.text_report import clean
 from rmtui.i18n import say
+from rmtui.text import harmless
 
 LINES_NAMED = 12
 MARKS = {"error": "✗", "warning": "▲"}
@@ -50,7 +50,7 @@ def _kind(kind: str, findings: Sequence[Finding], count: int, lang: str) -> Iter
         where = " " + say("report.at_line" if count == 1 else "report.at_lines", lang, lines=named)
     yield f"  {MARKS[known.severity]} {say(f'word.{known.severity}', lang)}: {known.title(lang)}{where}"
     example = say("report.on_line", lang, line=findings[0].line) if count > 1 and numbers else ""
-    yield f"      {example}{clean(findings[0].said(lang))}"
+    yield f"      {example}{harmless(findings[0].said(lang))}"
     yield f"      → {known.meaning(lang)}"
 
 
@@ -64,7 +64,7 @@ def figures_of(file: FileReport, lang: str) -> Iterator[str]:
     for name in ("languages", "sources"):
         shown = list(figures[name])[:3]
         if shown:
-            yield say(f"report.{name}", lang, names=", ".join(map(clean, shown)))
+            yield say(f"report.{name}", lang, names=", ".join(map(harmless, shown)))
     if tokens := figures["tokens"]:
         key = "report.tokens_all" if tokens["step"] == 1 else "report.tokens_sample"
         yield say(key, lang, counted=tokens["pairs"], step=tokens["step"])
@@ -104,7 +104,7 @@ class Summary:
     def said(self, lang: str = "en") -> str:
         """`kind: message (and 3 more lines)`, without file and line."""
         more = say("report.more_lines", lang, n=self.count - 1) if self.count > 1 else ""
-        return f"{KINDS[self.kind].title(lang)}: {clean(self.first.said(lang))}{more}"
+        return f"{KINDS[self.kind].title(lang)}: {harmless(self.first.said(lang))}{more}"
 
 
 def summaries(file: FileReport) -> list[Summary]:
@@ -124,11 +124,11 @@ def head(path: Path, count: int, lang: str = "en") -> Iterator[str]:
                 return
             pair, findings = examine(raw.removeprefix(BOM), line)
             yield say("report.head_line", lang, line=line)
-            yield from _pair(pair) if pair else (f"  ✗ {clean(finding.said(lang))}" for finding in findings)
+            yield from _pair(pair) if pair else (f"  ✗ {harmless(finding.said(lang))}" for finding in findings)
 
 
 def _pair(pair: Pair) -> Iterator[str]:
     for name, text in (("prompt", pair.prompt), ("chosen", pair.chosen), ("rejected", pair.rejected)):
         first, *others = text.strip().splitlines() or [""]
-        yield f"  {name:<9}{clean(first)}"
-        yield from (f"  {'':9}{clean(other)}" for other in others if other.strip())
+        yield f"  {name:<9}{harmless(first)}"
+        yield from (f"  {'':9}{harmless(other)}" for other in others if other.strip())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rmtui.guide.comparison import OTHER_SET
 from rmtui.guide.published_figures import METRICS
 from rmtui.i18n import metric_text, say, signed_percent, signed_points, value_text
+from rmtui.text import width
 
 Document = Mapping[str, Any]
 
@@ -108,13 +108,6 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
         cells += [" " * (wide - width(cell)) + cell for cell, wide in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
-
-
-def width(text: str) -> int:
-    """Columns of a terminal that a text takes."""
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
-    )
 
 
 def markdown(document: Document, lang: str = "en") -> str:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rmtui.guide.comparison_tables import width
 from rmtui.i18n import bound_text, say, title, value_text
+from rmtui.text import harmless, width
 
 GLYPHS = {"error": "✗", "warning": "▲", "info": "·", "good": "✓"}
 PATH_GLYPHS = {"done": "✓", "here": "▶", "ahead": "○", "skipped": "–"}
@@ -27,7 +27,7 @@ def advice_text(document: Mapping[str, Any], lang: str) -> str:
         _block(say("heading.forecasts", lang), _forecasts(document)),
         _block(
             say("heading.silenced", lang),
-            [f"  {silenced_text(row, lang)} [{clean(row['id'])}]" for row in document["silenced"]],
+            [f"  {silenced_text(row, lang)} [{harmless(row['id'])}]" for row in document["silenced"]],
         ),
     ]
     return "\n\n".join(block for block in blocks if block)
@@ -35,12 +35,12 @@ def advice_text(document: Mapping[str, Any], lang: str) -> str:
 
 def silenced_text(row: Mapping[str, Any], lang: str) -> str:
     """`train_loss fell (this run, 2026-11-22, anna)`: what is silenced, for what, since when and by whom."""
-    name = title(clean(row["id"]), lang)
+    name = title(harmless(row["id"]), lang)
     scope = say(f"silence.{row['scope']}", lang)
     if row["t"] is None:
         return f"{name} ({scope})"
     when = time.strftime("%Y-%m-%d", time.localtime(row["t"]))
-    return f"{name} ({say('silence.by', lang, scope=scope, when=when, by=clean(row['by']) or '?')})"
+    return f"{name} ({say('silence.by', lang, scope=scope, when=when, by=harmless(row['by']) or '?')})"
 
 
 def _block(heading: str, lines: Iterator[str] | Sequence[str]) -> str:
@@ -97,10 +97,10 @@ def groups_text(document: Mapping[str, Any], lang: str) -> str:
     blocks = []
     for run in document["runs"]:
         widest = max((width(group["label"]) for group in run["groups"]), default=0)
-        lines = [say("pairs.by", lang, run=run["name"], field=clean(document["by"]))]
+        lines = [say("pairs.by", lang, run=run["name"], field=harmless(document["by"]))]
         for group in run["groups"]:
             low, high = (f"{100 * end:.1f}" for end in group["interval"])
-            label = clean(group["label"]) + " " * (widest - width(group["label"]))
+            label = harmless(group["label"]) + " " * (widest - width(group["label"]))
             share = f"{100 * group['accuracy']:.1f} %"
             hits = say("pairs.of", lang, right=group["right"], pairs=group["pairs"])
             lines.append(f"  {label}  {share:>7}  ({low:>5} … {high:>5} %), {hits}")
@@ -124,7 +124,7 @@ def margins_lines(runs: Sequence[Mapping[str, Any]], lang: str, ascii_only: bool
     if len(runs) == 1:
         return margins_line(runs[0]["margins"], lang, ascii_only)
     widest = max(width(run["name"]) for run in runs)
-    names = [clean(run["name"]) + " " * (widest - width(run["name"])) for run in runs]
+    names = [harmless(run["name"]) + " " * (widest - width(run["name"])) for run in runs]
     lines = [margins_line(run["margins"], lang, ascii_only) for run in runs]
     return "\n".join(f"{name}  {line}" for name, line in zip(names, lines, strict=True))
 
@@ -142,16 +142,16 @@ def pairs_text(document: Mapping[str, Any], lang: str) -> str:
 
 def _pair(pair: Mapping[str, Any], names: Sequence[str], lang: str) -> str:
     margins = [f"{name} {sides['margin']:+.3f}" for name, sides in zip(names, pair["rewards"], strict=True) if sides]
-    lines = [f"{clean(pair['id'])}  {say('pairs.margin', lang)} {', '.join(margins)}"]
+    lines = [f"{harmless(pair['id'])}  {say('pairs.margin', lang)} {', '.join(margins)}"]
     if pair["words"]:
-        lines += _folded("prompt", clean(pair["prompt"]))
+        lines += _folded("prompt", harmless(pair["prompt"]))
         for side in ("chosen", "rejected"):
             lines += _folded(side, _marked(pair["words"][side]))
     return "\n".join(lines)
 
 
 def _marked(words: Sequence[Sequence[Any]]) -> str:
-    return "".join(f"[{clean(piece)}]" if differs and piece.strip() else clean(piece) for piece, differs in words)
+    return "".join(f"[{harmless(piece)}]" if differs and piece.strip() else harmless(piece) for piece, differs in words)
 
 
 def _folded(name: str, text: str) -> list[str]:
@@ -159,8 +159,3 @@ def _folded(name: str, text: str) -> list[str]:
     if len(text) > _LONGEST:
         text = text[:_LONGEST] + " …"
     return textwrap.wrap(text, 100, initial_indent=f"  {name:<9}", subsequent_indent=" " * 11) or [f"  {name:<9}"]
-
-
-def clean(text: str) -> str:
-    """Control and escape characters become blanks: a terminal is not written to by data."""
-    return "".join(char if char.isprintable() or char == "\n" else " " for char in text)

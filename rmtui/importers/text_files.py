@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rmtui.errors import UserError
-from rmtui.runs.log_text import harmless
+from rmtui.text import log_line
 
 MAX_LINE = 1 << 16
 """Longer lines are cut: no figure stands beyond this column."""
@@ -43,7 +43,7 @@ def lines(path: Path) -> Iterator[str]:
 
 
 def _clean(line: bytes) -> str:
-    return harmless(line[:MAX_LINE].decode("utf-8", "replace"))
+    return log_line(line[:MAX_LINE].decode("utf-8", "replace"))
 
 
 def chunks(path: Path) -> Iterator[bytes]:
@@ -97,7 +97,7 @@ def identity(*paths: Path) -> str:
 def spoken(value: Any) -> Any:
     """What a foreign document says, without anything a terminal would obey: texts, keys, and all that lies inside."""
     if isinstance(value, str):
-        return value if value.isprintable() else "\n".join(harmless(line) for line in value.split("\n"))
+        return value if value.isprintable() else "\n".join(log_line(line) for line in value.split("\n"))
     if isinstance(value, Mapping):
         return {spoken(key): spoken(inner) for key, inner in value.items()}
     return [spoken(inner) for inner in value] if isinstance(value, (list, tuple)) else value

@@ -11,6 +11,7 @@ from typing import Any
 
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import State
+from rmtui.text import log_line
 
 _TORCHELASTIC = re.compile(rb"failed \(exitcode: (-?\d+)\) local_rank: (\d+) \(pid: (\d+)\)")
 _CLOSING = re.compile(rb"Sending process \d+ closing signal")
@@ -182,13 +183,8 @@ def tail(path: Path) -> list[str]:
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []
-    lines = [_printable(line.rpartition("\r")[2]) for line in text.split("\n")]
+    lines = [log_line(line).rstrip() for line in text.split("\n")]
     return [line for line in lines if line.strip()][-_TAIL_LINES:]
-
-
-def _printable(line: str) -> str:
-    line = re.sub(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)", "", line)
-    return "".join(letter if letter.isprintable() else " " for letter in line).rstrip()
 
 
 def oom_kills() -> int:

@@ -11,8 +11,8 @@ from rmtui.errors import UserError
 from rmtui.runs import state
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.log_index import LogIndex
-from rmtui.runs.log_text import harmless
 from rmtui.runs.model import State
+from rmtui.text import log_line
 
 PERIOD = 0.2
 """Seconds between two looks while following."""
@@ -60,7 +60,7 @@ def _last_lines(path: Path, n: int | None) -> list[str]:
         while not index.complete and (n is None or index.line_count < n):
             index.grow(1.0)
         first = 0 if n is None else max(0, index.line_count - n)
-        return [harmless(line) for line in index.lines(first, index.line_count - first)]
+        return [log_line(line) for line in index.lines(first, index.line_count - first)]
     finally:
         index.close()
 
@@ -105,5 +105,5 @@ def _whole_lines(path: Path, sent: dict[Path, int], to_the_end: bool) -> Iterato
             if not line.endswith(b"\n") and not to_the_end:
                 break
             position += len(line)
-            yield harmless(line.decode("utf-8", "replace"))
+            yield log_line(line.decode("utf-8", "replace"))
     sent[path] = position

@@ -12,7 +12,8 @@ import pytest
 from support import START, make_run_folder, make_runs, training, wait_until
 
 from rmtui.cli import main
-from rmtui.cli.text_tables import Cell, Column, cells_of, layout
+from rmtui.cli.text_tables import Cell, Column, layout
+from rmtui.text import width as cells_of
 from rmtui.workspace import Workspace
 from trainer.events import Event
 

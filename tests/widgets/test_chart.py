@@ -8,7 +8,7 @@ import re
 import pytest
 from widgets_support import Stage, lines, page
 
-from rmtui.app.widgets import formats
+from rmtui import text as formats
 from rmtui.app.widgets.chart.chart import Chart
 from rmtui.app.widgets.chart.curve import Axis, Band, Curve, View, Window
 from rmtui.app.widgets.chart.plot import dots, smoothed

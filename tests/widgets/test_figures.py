@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from rmtui.app.widgets import formats
+from rmtui import text as formats
+from rmtui.app.widgets.cells import fit
 
 
 @given(
@@ -19,13 +20,13 @@ from rmtui.app.widgets import formats
 )
 def test_fitted_text_is_exactly_as_wide_as_asked(text, width):
     for right in (False, True):
-        assert cell_len(formats.fit(text, width, right)) == width
+        assert cell_len(fit(text, width, right)) == width
 
 
 def test_wide_characters_are_never_halved():
-    assert formats.fit("中文模型", 5) == "中文…"
-    assert formats.fit("中文模型", 6) == "中文 …"
-    assert formats.fit("中文", 6, right=True) == "  中文"
+    assert fit("中文模型", 5) == "中文…"
+    assert fit("中文模型", 6) == "中文 …"
+    assert fit("中文", 6, right=True) == "  中文"
 
 
 @pytest.mark.parametrize(

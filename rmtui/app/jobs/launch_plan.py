@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
-from rmtui.app.widgets import formats
+from rmtui import text
 from rmtui.index.index import Index
 from rmtui.presets import Preset
 from rmtui.runs.model import Run
@@ -79,17 +79,17 @@ def derived_lines(plan: Plan, index: Index) -> dict[str, str]:
     derived, sizes = plan.derived, plan.sizes
     config = plan.spec.get("config", {})
     if derived is not None:
-        count = formats.count
+        count = text.count
         lines["pairs"] = count(derived.train_pairs)
         lines["steps"] = f"{count(derived.total_steps)} ({count(derived.steps_per_epoch)} an epoch)"
         lines["warm-up"] = f"{count(derived.warmup_steps)} steps"
         factors = (config.get("batch_size"), config.get("gradient_accumulation_steps"), derived.world_size)
         lines["effective batch"] = f"{derived.effective_batch} = {' × '.join(map(str, factors))}"
     if sizes is not None:
-        lines["trainable"] = f"{formats.short(sizes.trainable)} of {formats.short(sizes.parameters)}"
-        lines["memory"] = f"~{formats.size(sizes.total_bytes)} a process"
+        lines["trainable"] = f"{text.short(sizes.trainable)} of {text.short(sizes.parameters)}"
+        lines["memory"] = f"~{text.size(sizes.total_bytes)} a process"
     if (past := past_time(index, plan.derived, plan.spec)) is not None:
-        lines["about"] = f"{formats.span(past.seconds)}, from {past.runs} past run{'s' if past.runs > 1 else ''}"
+        lines["about"] = f"{text.span(past.seconds)}, from {past.runs} past run{'s' if past.runs > 1 else ''}"
     return lines
 
 

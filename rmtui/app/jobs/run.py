@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
-from rmtui.app.widgets import formats
+from rmtui import text
 from rmtui.app.widgets.chart.curve import Curve, View
 from rmtui.index.index import Index
 from rmtui.runs.model import Attempt, Run
@@ -67,6 +67,6 @@ def speeds(latest: Sequence[tuple[str, float]]) -> list[str]:
         "learning_rate": lambda value: f"learning rate {rate_text(float(f'{value:.3g}'))}",
         "grad_norm": lambda value: f"gradient norm {value:.3g}",
         "pairs_per_s": lambda value: f"{value:.3g} pairs/s",
-        "tokens_per_s": lambda value: f"{formats.short(value)} tokens/s",
+        "tokens_per_s": lambda value: f"{text.short(value)} tokens/s",
     }
     return [says[metric](value) for metric, value in latest]

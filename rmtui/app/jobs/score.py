@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from textual.worker import get_current_worker
 
-from rmtui.app.widgets import formats
+from rmtui import text
 from rmtui.errors import UserError
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
@@ -36,12 +36,10 @@ def score_now(ws: Workspace, run: Run, tell: Callable[[str], object]) -> str:
     code, out, errors = _finished(command, tell)
     if code:
         last = errors[-1:] or [f"exit code {code}"]
-        raise UserError(
-            f"{run.name} was not evaluated", formats.clean(last[0].removeprefix("rmtui: ")), "rmtui doctor", 1
-        )
+        raise UserError(f"{run.name} was not evaluated", text.clean(last[0].removeprefix("rmtui: ")), "rmtui doctor", 1)
     said = json.loads(out)
-    low, high = (formats.percent(end) for end in said["interval"])
-    return f"{run.name}: val_acc {formats.percent(said['accuracy'])} ({low}–{high}) of {said['pairs']} pairs"
+    low, high = (text.percent(end) for end in said["interval"])
+    return f"{run.name}: val_acc {text.percent(said['accuracy'])} ({low}–{high}) of {said['pairs']} pairs"
 
 
 def _finished(command: Sequence[str], tell: Callable[[str], object]) -> tuple[int, str, list[str]]:

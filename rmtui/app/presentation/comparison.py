@@ -8,8 +8,9 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
+from rmtui import text as formats
 from rmtui.app.presentation.hanging_indent import Row, row
-from rmtui.app.widgets import formats
+from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.chart.legend import shortened
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
@@ -89,7 +90,7 @@ class Comparison:
         for slot, run in enumerate(self._runs):
             star = f" {self._glyphs.best}" if best and best["run"] == run["id"] else ""
             mark = self._glyphs.curves[slot % 6]
-            name = formats.fit(f"{mark}{star} {run['name']}", self._cell - 1, ellipsis=self._glyphs.ellipsis)
+            name = fit(f"{mark}{star} {run['name']}", self._cell - 1, ellipsis=self._glyphs.ellipsis)
             self.text.append(f"{name} ", self._palette.run(slot))
         self.text.append(self._glyphs.delta if len(self._runs) == 2 else "", self._palette.quiet)
         self.text.append("\n")
@@ -101,11 +102,11 @@ class Comparison:
         return key if len(key) < self._label - FIRST else _BRIEF.get(key, key.rpartition(".")[2])
 
     def _row(self, first: str, label: str, cells: Sequence[str], tone: str = "text", after: Text | None = None) -> None:
-        self.text.append(formats.fit(f" {first}", FIRST), self._palette.quiet)
-        self.text.append(formats.fit(label, self._label - FIRST - 1, ellipsis=self._glyphs.ellipsis) + " ")
+        self.text.append(fit(f" {first}", FIRST), self._palette.quiet)
+        self.text.append(fit(label, self._label - FIRST - 1, ellipsis=self._glyphs.ellipsis) + " ")
         for cell in cells:
             (shown,) = shortened([cell], self._cell - 1, self._glyphs.ellipsis)
-            self.text.append(formats.fit(shown, self._cell), self._palette.tone(tone))
+            self.text.append(fit(shown, self._cell), self._palette.tone(tone))
         if after is not None:
             self.text.append_text(after)
         self.text.append("\n")
@@ -121,7 +122,7 @@ class Comparison:
             for number, (key, value) in enumerate(same.items()):
                 self._row(same_word if number == 0 else "", self._key(key), [self._value(key, value)], "quiet")
         elif same:
-            self.text.append(formats.fit(f" {same_word}", FIRST) + f"{self._folded(same)}\n", self._palette.quiet)
+            self.text.append(fit(f" {same_word}", FIRST) + f"{self._folded(same)}\n", self._palette.quiet)
         self.text.append("\n")
 
     def _value(self, key: str, value: Any) -> str:
@@ -173,8 +174,8 @@ class Comparison:
             yield _figure(metric, value) + half
 
     def _deltas(self, metric: str, changes: Sequence[dict[str, Any] | None]) -> None:
-        self.text.append(formats.fit("", FIRST)).append(
-            formats.fit(f"{self._glyphs.delta} {self._said('to_first')}", self._label - FIRST), self._palette.quiet
+        self.text.append(fit("", FIRST)).append(
+            fit(f"{self._glyphs.delta} {self._said('to_first')}", self._label - FIRST), self._palette.quiet
         )
         for change in changes[: len(self._runs)]:
             text = self._change(metric, change, short=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
+from rmtui import text as formats
 from rmtui.app.presentation import run_header
-from rmtui.app.widgets import formats
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.runs.model import Attempt, Run

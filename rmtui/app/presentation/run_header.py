@@ -9,7 +9,8 @@ from typing import NamedTuple
 from rich.cells import cell_len
 from rich.text import Text
 
-from rmtui.app.widgets import formats
+from rmtui import text as formats
+from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.app.widgets.table.columns import done, ends_at
@@ -36,7 +37,7 @@ def head(run: Run, glyphs: Glyphs, palette: Palette, width: int) -> Text:
     line.append(f"{glyphs.states[run.state]} ", palette.state(run.state))
     room = width - 2
     name = formats.clean(run.name or run.id)
-    name = formats.fit(name, min(cell_len(name), max(8, room)), ellipsis=glyphs.ellipsis)
+    name = fit(name, min(cell_len(name), max(8, room)), ellipsis=glyphs.ellipsis)
     line.append(name, "bold")
     for part in _fitting(run, glyphs, now, room - cell_len(name)):
         line.append("   ").append(part.words, palette.tone(part.tone))
@@ -51,7 +52,7 @@ def _fitting(run: Run, glyphs: Glyphs, now: float, room: int) -> list[_Part]:
             return parts
     if len(state.words) > LEAST_REASON:
         least = max(LEAST_REASON, room - 3 - _length(parts[1:]))
-        parts[0] = state._replace(words=formats.fit(state.words, least, ellipsis=glyphs.ellipsis).rstrip())
+        parts[0] = state._replace(words=fit(state.words, least, ellipsis=glyphs.ellipsis).rstrip())
     while parts and _length(parts) > room:
         parts.remove(max(parts, key=lambda part: part.worth))
     return parts

@@ -8,9 +8,9 @@ from typing import Any
 from rich.text import Text
 from textual.message import Message
 
+from rmtui import text as formats
 from rmtui.app.presentation import run_header
 from rmtui.app.presentation.hanging_indent import Row, row
-from rmtui.app.widgets import formats
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.index.index import Index

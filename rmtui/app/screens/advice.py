@@ -12,13 +12,13 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.widgets.option_list import Option
 
+from rmtui import text as formats
 from rmtui.app import actions
 from rmtui.app.base import Done
 from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.presentation.summary import SIGNS
 from rmtui.app.routes import AgainForm, Data
 from rmtui.app.run_commands import RunCommands
-from rmtui.app.widgets import formats as figures
 from rmtui.app.widgets.choices import Choices, hanging
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
@@ -118,11 +118,11 @@ class AdviceScreen(RunCommands):
 
     def _step(self, step: dict[str, Any]) -> Table:
         palette, glyphs = palette_of(self), glyphs_of(self)
-        words = Text(overflow="fold").append(f"{figures.clean(step['text'])}\n", "bold")
-        words.append(figures.clean(step["why"]))
+        words = Text(overflow="fold").append(f"{formats.clean(step['text'])}\n", "bold")
+        words.append(formats.clean(step["why"]))
         words.append("\n")
         if step["because_titles"]:
-            said = " · ".join(map(figures.clean, step["because_titles"]))
+            said = " · ".join(map(formats.clean, step["because_titles"]))
             words.append(f"{self._said('because', readings=said)}\n", palette.quiet)
         for change in step["difference"]:
             key = change["key"]
@@ -140,7 +140,7 @@ class AdviceScreen(RunCommands):
     def _reading(self, reading: dict[str, Any]) -> Table:
         sign, tone = SIGNS[reading["severity"]]
         lead = Text(f"{getattr(glyphs_of(self), sign)} ", palette_of(self).tone(tone))
-        words = Text(figures.clean(reading["text"]))
+        words = Text(formats.clean(reading["text"]))
         if reading["own"]:
             words.append(f" ({say('word.own', self.rmtui.lang)})")
         return hanging((lead, words))
@@ -153,7 +153,7 @@ class AdviceScreen(RunCommands):
         record = self._document["forecast_record"]
         lines += [record["text"]] if record else []
         for line in lines or [self._said("nothing_expected")]:
-            yield Option(hanging((Text("  "), Text(figures.clean(line), palette_of(self).quiet))), disabled=True)
+            yield Option(hanging((Text("  "), Text(formats.clean(line), palette_of(self).quiet))), disabled=True)
 
     def _path_line(self, step: dict[str, Any]) -> Table:
         glyphs, palette = glyphs_of(self), palette_of(self)

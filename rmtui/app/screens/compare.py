@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.message import Message
 
+from rmtui import text as formats
 from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, TopBar
@@ -18,7 +19,6 @@ from rmtui.app.jobs.curves import CurvesLoaded, Shown, Wanted, load_curves
 from rmtui.app.presentation.comparison import Comparison
 from rmtui.app.presentation.hanging_indent import Hung
 from rmtui.app.presentation.run_panel import Charts
-from rmtui.app.widgets import formats
 from rmtui.app.widgets.chart.chart import Chart
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of

@@ -15,10 +15,10 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.widgets.option_list import Option
 
+from rmtui import text as formats
 from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, TopBar, Words
-from rmtui.app.widgets import formats as figures
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
@@ -175,7 +175,7 @@ class DataScreen(Base):
         text.append(f"  {KINDS[kind].meaning(lang)}\n", palette.quiet)
         for finding in found[:LINES_A_KIND]:
             line = self._words("on_line", line=finding.line) if finding.line else self._words("whole_file")
-            text.append(f"      {line}{figures.clean(finding.said(lang))}\n")
+            text.append(f"      {line}{formats.clean(finding.said(lang))}\n")
         if count > LINES_A_KIND:
             more = self._words("more_findings", n=count - min(len(found), LINES_A_KIND))
             text.append(f"      {more}\n", palette.quiet)

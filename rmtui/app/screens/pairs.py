@@ -16,11 +16,11 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.widgets.option_list import Option
 
+from rmtui import text as formats
 from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, TopBar, Words
 from rmtui.app.feed import Failed
 from rmtui.app.run_commands import RunCommands
-from rmtui.app.widgets import formats as figures
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.app.widgets.palette import palette_of
@@ -118,10 +118,10 @@ class PairsScreen(RunCommands):
 
     def _line(self, pair: dict[str, Any]) -> Text:
         margins = [rewards["margin"] if rewards else None for rewards in pair["rewards"]]
-        said = " ".join(figures.fixed(margin, 2, sign=True) for margin in margins)
+        said = " ".join(formats.fixed(margin, 2, sign=True) for margin in margins)
         prompt = pair["prompt"] or pair["chosen"] or pair["id"]
         text = Text().append(f"{said}  ", palette_of(self).quiet)
-        return text.append(figures.clean(" ".join(prompt.split())[-80:]))
+        return text.append(formats.clean(" ".join(prompt.split())[-80:]))
 
     @on(Choices.OptionHighlighted)
     def _highlighted(self, message: Choices.OptionHighlighted) -> None:
@@ -135,7 +135,7 @@ class PairsScreen(RunCommands):
         text.append(f"{place}\n", palette.quiet)
         for run, rewards in zip(self._document["runs"], pair["rewards"], strict=True):
             if rewards:
-                shown = {key: figures.fixed(rewards[key], 3, sign=True) for key in ("chosen", "rejected", "margin")}
+                shown = {key: formats.fixed(rewards[key], 3, sign=True) for key in ("chosen", "rejected", "margin")}
                 text.append(f"{self._said('rewards', run=run['name'], **shown)}\n", palette.quiet)
         if pair["chosen"] is None:
             return text.append(f"\n{self._said('texts_gone')}")
@@ -176,4 +176,4 @@ def _mark(text: Text, pieces: Sequence[Sequence[Any]], style: Style) -> None:
 
 
 def _safe(text: str) -> str:
-    return "\n".join(figures.clean(line) for line in text.split("\n"))
+    return "\n".join(formats.clean(line) for line in text.split("\n"))

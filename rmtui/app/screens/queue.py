@@ -12,11 +12,12 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.widgets.option_list import Option
 
+from rmtui import text as formats
 from rmtui.app import actions
 from rmtui.app.base import Done
 from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.run_commands import RunCommands
-from rmtui.app.widgets import formats
+from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
@@ -83,7 +84,7 @@ class QueueScreen(RunCommands):
         palette, glyphs = palette_of(self), glyphs_of(self)
         items.clear_options()
         for run in message.alive:
-            name = formats.fit(run.name, 26, ellipsis=glyphs.ellipsis)
+            name = fit(run.name, 26, ellipsis=glyphs.ellipsis)
             text = Text(f"  {glyphs.states[run.state]}  {name}  ", palette.state(run.state))
             items.add_option(Option(text.append(_under_way(run), palette.quiet), disabled=True))
         items.add_options([Option(self._line(place), id=place.id) for place in message.places])
@@ -96,7 +97,7 @@ class QueueScreen(RunCommands):
 
     def _line(self, place: Place) -> Text:
         palette = palette_of(self)
-        text = Text(f"{place.place:>3}  {formats.fit(place.name, 26)}  ")
+        text = Text(f"{place.place:>3}  {fit(place.name, 26)}  ")
         since = f"since {formats.clock(place.since, time.time())}"
         if place.attended:
             return text.append(f"waits for {place.needs}  ").append(since, palette.quiet)

@@ -9,7 +9,8 @@ from rich.segment import Segment
 from textual.strip import Strip
 from textual.widget import Widget
 
-from rmtui.app.widgets import formats
+from rmtui import text as formats
+from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 
@@ -65,7 +66,7 @@ class DeviceLoad(Widget):
         full = round(BAR * min(1.0, device.load or 0.0))
         load = f"{100 * device.load:3.0f} %" if device.load is not None else f"  {glyphs.dash}  "
         segments = [
-            Segment(f" {formats.fit(device.name, 6)} ", palette.quiet),
+            Segment(f" {fit(device.name, 6)} ", palette.quiet),
             Segment(glyphs.block * full, palette.live),
             Segment(glyphs.block_empty * (BAR - full), palette.quiet),
             Segment(f" {load}  ", palette.text),

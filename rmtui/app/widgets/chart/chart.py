@@ -13,8 +13,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from rmtui import text as formats
 from rmtui.app import actions
-from rmtui.app.widgets import formats
 from rmtui.app.widgets.chart.curve import Axis, Band, Curve, View, Window, finite, value_at
 from rmtui.app.widgets.chart.legend import Entry, laid
 from rmtui.app.widgets.chart.picture import Picture, Scene

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from rmtui.app.widgets import formats
+from rmtui import text as formats
 
 LONGEST = 24
 """Cells of a name at most."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from rmtui.app.widgets import formats
+from rmtui import text as formats
 from rmtui.app.widgets.chart.curve import Axis
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)

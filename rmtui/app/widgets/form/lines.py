@@ -11,12 +11,13 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.form.fields import Fields
-from rmtui.app.widgets.formats import clean, fit
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.line_edit import LineEdit
 from rmtui.app.widgets.palette import Palette
 from rmtui.i18n import value_text
+from rmtui.text import clean
 from trainer.config import Option, Problem, range_text
 
 NAME, VALUE = 32, 16

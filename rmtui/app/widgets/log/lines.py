@@ -9,7 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from rmtui.app.widgets import formats
+from rmtui import text as formats
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.line_edit import LineEdit
 from rmtui.app.widgets.log.page import LogPage, Row, compiled

@@ -6,7 +6,7 @@ import re
 
 from rich.cells import cell_len, chop_cells
 
-from rmtui.runs.log_text import harmless
+from rmtui.text import log_line
 
 _TIME = re.compile(r"^\[?(?:\d{4}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s+(?=\S)")
 _STEP = re.compile(r"\bstep[ =:/]*(\d+)", re.IGNORECASE)
@@ -25,7 +25,7 @@ def shown(raw: str, times: bool = True) -> str:
     text = raw.rstrip("\r\n")
     if len(text) > LONGEST:
         text = f"{text[:LONGEST]} … {len(text) - LONGEST} characters more"
-    text = harmless(text, "·").expandtabs(4)
+    text = log_line(text, "·").expandtabs(4)
     return text if times else _TIME.sub("", text, count=1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from rmtui.app.widgets import formats
+from rmtui import text as formats
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.runs.model import NOTHING, Landmarks, Run, State
 

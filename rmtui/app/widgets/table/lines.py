@@ -9,7 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from rmtui.app.widgets.formats import fit
+from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.palette import Palette
 from rmtui.app.widgets.table.columns import COLUMNS, GAP, Column, Setting, layout
 from rmtui.runs.model import Run, State

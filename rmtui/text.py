@@ -1,32 +1,94 @@
-"""Figures as people read them: as many digits as they mean, times as clocks, texts fitted to cells."""
+"""Text as it may be shown: harmless to a terminal, fitted to cells, numbers with as many digits as they mean, times as
+clocks. The ground floor: no files, no screen."""
 
 from __future__ import annotations
 
 import math
 import re
 import time
+import unicodedata
+from collections.abc import Callable
 
-from rich.cells import cell_len, set_cell_size
-
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_OWN = re.compile("(\x1b\\[[0-9;]*[mK])")
+"""Colours and the clearing of a line: what verbs themselves write."""
+_ESCAPE = re.compile(
+    "\x1b\\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    "|\x1b[\\]PX^_][^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?"  # OSC, DCS, SOS, PM, APC up to their end
+    "|\x1b[ -/]*[0-~]?"
+    "|\x9b[0-?]*[ -/]*[@-~]"
+)
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line end, DEL, C1
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction: marks, embeddings, overrides, isolates
+    "\u200b-\u200d\u2060-\u2064\ufeff\u2028\u2029]"  # zero-width signs; line ends that a terminal does not count
+)
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
+def harmless(text: str, sign: str = "") -> str:
+    """Text without anything that a terminal obeys or that hides what is there; tabs and line ends stay.
+
+    Escape sequences go whole: ECMA-48 CSI, OSC, DCS and their kin. `sign` stands for each control character that
+    belongs to no sequence.
+    """
+    return text if text.isprintable() else _OBEYED.sub(sign, _ESCAPE.sub("", text))
+
+
+def harmless_output(text: str, own: bool = True) -> str:
+    """`harmless` for a whole stream. With `own`, on a terminal, colours, the clearing of a line and carriage returns
+    stay, since verbs write them; a pipe gets none."""
+    if text.isprintable():
+        return text
+    if not own:
+        return "\r\n".join(map(harmless, text.split("\r\n")))
+    parts = _OWN.split(text)
+    cleaned = ["\r".join(map(harmless, part.split("\r"))) for part in parts[::2]]
+    return "".join(one for pair in zip(cleaned, [*parts[1::2], ""], strict=True) for one in pair)
+
+
+def log_line(line: str, sign: str = "") -> str:
+    """One line of a log, harmless; of a progress bar's states the last one that says anything stays."""
+    line = line.rstrip("\r\n")
+    if "\r" in line:
+        line = next((part for part in reversed(line.split("\r")) if part.strip()), "")
+    return harmless(line, sign).replace("\n", sign)
+
+
 def clean(text: str) -> str:
-    """Without control characters and direction marks, which could move the terminal's cursor."""
-    return _CONTROLS.sub(" ", text) if _CONTROLS.search(text) else text
+    """`harmless` on one line: line ends and tabs become a blank."""
+    return text if text.isprintable() else harmless(re.sub(r"[\t\n\v\f\r]+", " ", text))
 
 
-def fit(text: str, width: int, right: bool = False, ellipsis: str = "…") -> str:
-    """Exactly `width` cells: padded, or cut with an ellipsis; wide characters count two."""
+def width(text: str) -> int:
+    """Cells of a terminal that a text takes: wide characters two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_cells, text))
+
+
+def _cells(letter: str) -> int:
+    if (
+        unicodedata.category(letter) in ("Cf", "Me", "Mn", "Mc") or "\u1160" <= letter <= "\u11ff"
+    ):  # Jamo join the first
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def fit(text: str, cells: int, right: bool = False, ellipsis: str = "…", measure: Callable[[str], int] = width) -> str:
+    """Exactly so many cells: padded, or cut with an ellipsis. `measure` gives the cells of a text, where a screen
+    draws by a table of its own."""
     text = clean(text)
-    length = cell_len(text)
-    if length > width:
-        if width <= 0:
+    used = measure(text)
+    if used > cells:
+        if cells <= 0:
             return ""
-        return set_cell_size(text, width - 1) + ellipsis
-    pad = " " * (width - length)
+        kept, room = 0, cells - 1
+        while kept < len(text) and measure(text[kept]) <= room:
+            room -= measure(text[kept])
+            kept += 1
+        return text[:kept] + " " * room + ellipsis
+    pad = " " * (cells - used)
     return pad + text if right else text + pad
 
 
