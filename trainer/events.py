@@ -21,7 +21,7 @@ VERSION = 1
 
 KINDS = (
     "start",  # data: world_size, versions, device, resumed_from_step, exact_resume
-    "derived",  # data: everything computed before the first step, see trainer.loop.train.Derived
+    "derived",  # data: everything computed before the first step, see trainer.estimate.Derived
     "sample",  # data: one tokenised pair, decoded
     "step",  # metrics: loss, learning_rate, grad_norm, tokens_per_s, pairs_per_s, accuracy, margin
     "eval",  # metrics: val_loss, val_acc, val_pairs, val_ties, reward_margin, …; data.set names an extra set

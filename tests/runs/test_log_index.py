@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rmtui.runs import log_index as logindex
 from rmtui.runs import log_search
 from rmtui.runs.log_index import LogIndex
-from rmtui.runs.log_text import harmless
+from rmtui.text import log_line
 
 
 def everything(index: LogIndex) -> list[str]:
@@ -271,4 +271,4 @@ def test_a_large_log_opens_at_its_end_in_little_memory(tmp_path: Path) -> None:
     ],
 )
 def test_log_text_is_harmless(raw: str, shown: str) -> None:
-    assert harmless(raw) == shown
+    assert log_line(raw) == shown
