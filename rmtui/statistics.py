@@ -223,7 +223,7 @@ def pair_loss(margin: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Regression:
     """A least-squares line through its centre (mean_x, mean_y), with what a prediction interval needs."""
 
     slope: float
@@ -244,7 +244,7 @@ class Line:
         return Interval(value, value - half, value + half, level)
 
 
-def fit_line(points: Sequence[tuple[float, float]]) -> Line:
+def fit_line(points: Sequence[tuple[float, float]]) -> Regression:
     """Ordinary least squares through three points at least; ValueError where all x are equal.
 
     Centred first, and every sum by math.fsum, which rounds once: no digits are lost to the size of x or y.
@@ -257,4 +257,4 @@ def fit_line(points: Sequence[tuple[float, float]]) -> Line:
         raise ValueError("a line with an error needs three points at different places")
     slope = math.fsum(dx * dy for dx, dy in centred) / spread
     squares = math.fsum((dy - slope * dx) ** 2 for dx, dy in centred)
-    return Line(slope, mean_x, mean_y, math.sqrt(squares / (n - 2)), n, spread)
+    return Regression(slope, mean_x, mean_y, math.sqrt(squares / (n - 2)), n, spread)

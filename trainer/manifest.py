@@ -39,7 +39,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Best:
+class BestCheckpoint:
     """The `best` pointer: which checkpoint, by which figure."""
 
     folder: Path
@@ -88,12 +88,12 @@ def newest(run: Path) -> Checkpoint | None:
     return None
 
 
-def best(run: Path) -> Best | None:
+def best(run: Path) -> BestCheckpoint | None:
     """The `best` pointer; None while nothing was evaluated, or when its checkpoint is gone."""
     try:
         row = json.loads((run / "checkpoints" / BEST).read_bytes())
         folder = run / "checkpoints" / Path(str(row["checkpoint"])).name
-        found = Best(folder, str(row["metric"]), float(row["value"]), int(row["step"]))
+        found = BestCheckpoint(folder, str(row["metric"]), float(row["value"]), int(row["step"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if folder.is_dir() else None
@@ -160,7 +160,7 @@ def publish(temporary: Path, final: Path) -> None:
     _sync(final.parent)
 
 
-def point_best(run: Path, pointer: Best) -> None:
+def point_best(run: Path, pointer: BestCheckpoint) -> None:
     """Replace the `best` pointer by rename."""
     row = {
         "checkpoint": pointer.folder.name,

@@ -13,7 +13,7 @@ from textual.binding import Binding
 from textual.screen import Screen
 
 from rmtui.app import actions, keys, remembered, routes, themes
-from rmtui.app.feed import ALIVE, ALIVE_SECONDS, IDLE_SECONDS, Failed, Reading, Synced
+from rmtui.app.feed import ALIVE, ALIVE_SECONDS, IDLE_SECONDS, Failed, ReadingFolders, Synced
 from rmtui.app.host import WorkspaceApp, WorkspaceScreen
 from rmtui.app.jobs.jobs import JobProgress
 from rmtui.app.widgets.glyphs import ASCII_CLASS
@@ -51,7 +51,7 @@ def _data(app: WorkspaceApp, route: routes.Data) -> Screen[None]:
     return DataScreen()
 
 
-def _advice(app: WorkspaceApp, route: routes.Advice) -> Screen[None]:
+def _advice(app: WorkspaceApp, route: routes.AdviceOf) -> Screen[None]:
     from rmtui.app.screens.advice import AdviceScreen
 
     return AdviceScreen(route.run)
@@ -63,7 +63,7 @@ def _again(app: WorkspaceApp, route: routes.AgainForm) -> Screen[None]:
     return FormScreen.again(route.run, app.ws, route.changes)
 
 
-def _pairs(app: WorkspaceApp, route: routes.Pairs) -> Screen[None]:
+def _pairs(app: WorkspaceApp, route: routes.PairsOf) -> Screen[None]:
     from rmtui.app.screens.pairs import PairsScreen
 
     return PairsScreen(list(route.runs))
@@ -75,9 +75,9 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
     screens: ClassVar[Mapping[type[routes.Route], Callable[[WorkspaceApp, Any], Screen[None]]]] = {
         routes.Home: _home,
         routes.Data: _data,
-        routes.Advice: _advice,
+        routes.AdviceOf: _advice,
         routes.AgainForm: _again,
-        routes.Pairs: _pairs,
+        routes.PairsOf: _pairs,
     }
 
     TITLE = "rmtui"
@@ -159,7 +159,7 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
             self._renew()
         self.feed.rest(ALIVE_SECONDS if message.alive or message.queued else IDLE_SECONDS)
 
-    def on_reading(self, message: Reading) -> None:
+    def on_reading_folders(self, message: ReadingFolders) -> None:
         """A first look at thousands of run folders: the list grows, and the top line says how far it is."""
         self.remark = message.words
         self._renew()

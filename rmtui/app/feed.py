@@ -51,7 +51,7 @@ class Synced(Message):
 
 
 @dataclass
-class Reading(Message):
+class ReadingFolders(Message):
     """Many new run folders are being read into the index: so many of so many."""
 
     done: int
@@ -152,14 +152,14 @@ class Feed:
         )
 
     def _progress(self) -> Callable[[int, int], None]:
-        """Posts Reading every second, from the second second on."""
+        """Posts ReadingFolders every second, from the second second on."""
         last = time.monotonic()
 
         def said(done: int, of: int) -> None:
             nonlocal last
             if time.monotonic() - last >= READING_SECONDS and self._app.is_running:
                 last = time.monotonic()
-                self._app.post_message(Reading(done, of))
+                self._app.post_message(ReadingFolders(done, of))
 
         return said
 

@@ -16,7 +16,7 @@ class Data(NamedTuple):
     """The check of the workspace's data sets."""
 
 
-class Advice(NamedTuple):
+class AdviceOf(NamedTuple):
     """What a run's metrics mean, and what to try next."""
 
     run: Run
@@ -29,10 +29,10 @@ class AgainForm(NamedTuple):
     changes: Mapping[str, Any]
 
 
-class Pairs(NamedTuple):
+class PairsOf(NamedTuple):
     """The validation pairs of one run, or of two side by side."""
 
     runs: Sequence[Run]
 
 
-Route = Home | Data | Advice | AgainForm | Pairs
+Route = Home | Data | AdviceOf | AgainForm | PairsOf

@@ -11,7 +11,7 @@ from textual.message import Message
 
 from rmtui.app.base import Base, Done
 from rmtui.app.jobs.jobs import JobProgress, still_wanted
-from rmtui.app.routes import Advice, AgainForm, Pairs
+from rmtui.app.routes import AdviceOf, AgainForm, PairsOf
 from rmtui.runs.model import Run, State
 from rmtui.workspace import Workspace
 
@@ -117,12 +117,12 @@ class RunCommands(Base):
     def action_advise(self) -> None:
         run = self.current()
         if run is not None:
-            self.go(Advice(run))
+            self.go(AdviceOf(run))
 
     def action_pairs(self) -> None:
         runs = self.chosen()[:2]
         if runs:
-            self.go(Pairs(runs))
+            self.go(PairsOf(runs))
 
     def action_evaluate(self) -> None:
         run = self.current()

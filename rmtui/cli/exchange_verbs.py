@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
 
 if TYPE_CHECKING:
-    from rmtui.operations.exchange import Imported
+    from rmtui.operations.exchange import ImportedRun
 
 
 def _build_import(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def _hint(paths: list[Path]) -> str:
     return ""
 
 
-def _say_imported(run: Imported) -> None:
+def _say_imported(run: ImportedRun) -> None:
     print(f"{run.id}  {run.name}  {'from' if run.new else 'was there already, from'} {run.source}", flush=True)
     for note in run.notes:
         print(f"  {note}")

@@ -28,7 +28,7 @@ SOURCES = 200
 
 
 @dataclass(slots=True)
-class Spread:
+class Distribution:
     """Counts over the pairs of one file; memory does not grow with it."""
 
     pairs: int = 0
@@ -79,7 +79,7 @@ class Spread:
         return None
 
 
-def alone(spread: Spread, validation: bool) -> Iterator[Finding]:
+def alone(spread: Distribution, validation: bool) -> Iterator[Finding]:
     """What one file's distribution has wrong."""
     for name, count in (("longer", spread.chosen_longer), ("shorter", spread.rejected_longer)):
         if spread.pairs >= FEW and count > BIAS * spread.pairs:
@@ -89,7 +89,7 @@ def alone(spread: Spread, validation: bool) -> Iterator[Finding]:
         yield from _too_few(spread)
 
 
-def _too_few(spread: Spread) -> Iterator[Finding]:
+def _too_few(spread: Distribution) -> Iterator[Finding]:
     gap = spread.shows()
     if gap is None:
         key = "too_few_pairs_one" if spread.pairs == 1 else "too_few_pairs_none"
@@ -98,7 +98,7 @@ def _too_few(spread: Spread) -> Iterator[Finding]:
         yield found(None, "too_few_pairs", pairs=spread.pairs, gap=gap)
 
 
-def between(train: Spread, val: Spread, against: str) -> Iterator[Finding]:
+def between(train: Distribution, val: Distribution, against: str) -> Iterator[Finding]:
     """How validation differs in kind from training."""
     if min(train.pairs, val.pairs) < FEW:
         return

@@ -82,7 +82,7 @@ def copied(path: Path, kept: int, dropped: int, lang: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class CheckSummary:
     """All findings of one kind in one file: the first, and how many there are."""
 
     path: Path
@@ -107,12 +107,12 @@ class Summary:
         return f"{KINDS[self.kind].title(lang)}: {harmless(self.first.said(lang))}{more}"
 
 
-def summaries(file: FileReport) -> list[Summary]:
+def summaries(file: FileReport) -> list[CheckSummary]:
     """One a kind, worst first: what a launch shows."""
     first: dict[str, Finding] = {}
     for finding in file.findings:
         first.setdefault(finding.kind, finding)
-    return [Summary(file.path, first[kind], count) for kind, count in file.counts.items()]
+    return [CheckSummary(file.path, first[kind], count) for kind, count in file.counts.items()]
 
 
 def head(path: Path, count: int, lang: str = "en") -> Iterator[str]:

@@ -35,7 +35,7 @@ class FileScan:
         self.path = path
         self.validation = validation
         self.verdicts = bytearray()
-        self.spread = distribution.Spread()
+        self.spread = distribution.Distribution()
         self.counted: Counted | None = None
         self.size = 0
         self.counts: Counter[str] = Counter()

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from rmtui import __version__
-from rmtui.exporters.svg import COLOURS, Line, chart
+from rmtui.exporters.svg import COLOURS, SvgLine, chart
 from trainer.config import figure, flatten
 from trainer.events import number
 
@@ -48,7 +48,7 @@ def _section(document: Mapping[str, Any]) -> Iterator[str]:
 def _charts(document: Mapping[str, Any]) -> Iterator[str]:
     metrics = document.get("metrics", {})
     losses = [
-        Line(name, _points(metrics[key]), colour, dashed)
+        SvgLine(name, _points(metrics[key]), colour, dashed)
         for key, name, colour, dashed in (
             ("loss", "train, each step", COLOURS[4], False),
             ("train_loss", "train, epoch mean", COLOURS[0], False),
@@ -58,14 +58,16 @@ def _charts(document: Mapping[str, Any]) -> Iterator[str]:
     ]
     yield chart("Loss", "optimizer step", losses)
     if metrics.get("val_acc"):
-        yield chart("Validation accuracy", "optimizer step", [Line("val_acc", _points(metrics["val_acc"]), COLOURS[2])])
+        yield chart(
+            "Validation accuracy", "optimizer step", [SvgLine("val_acc", _points(metrics["val_acc"]), COLOURS[2])]
+        )
 
 
 def _overlays(documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """By epoch: steps of runs with different batches are no common measure."""
     for metric, title in (("val_loss", "Validation loss"), ("val_acc", "Validation accuracy")):
         lines = [
-            Line(str(document["name"]), points, COLOURS[index % len(COLOURS)])
+            SvgLine(str(document["name"]), points, COLOURS[index % len(COLOURS)])
             for index, document in enumerate(documents)
             if (
                 points := [

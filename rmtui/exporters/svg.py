@@ -16,7 +16,7 @@ _LARGEST = 1e100
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SvgLine:
     """One curve: (x, y) in order of x; y may be NaN, which is a gap."""
 
     name: str
@@ -25,7 +25,7 @@ class Line:
     dashed: bool = False
 
 
-def chart(title: str, x_label: str, lines: Sequence[Line]) -> str:
+def chart(title: str, x_label: str, lines: Sequence[SvgLine]) -> str:
     """An `<svg>` element; an empty string where no line has a finite point."""
     finite = [point for line in lines for point in line.points if _drawn(point)]
     if not finite:
@@ -94,7 +94,7 @@ def _axes(scale: _Scale, x_label: str) -> Iterator[str]:
     yield f'<text x="{right}" y="{HEIGHT - 8}" class="tick end">{escape(x_label)}</text>'
 
 
-def _curve(line: Line, scale: _Scale) -> str:
+def _curve(line: SvgLine, scale: _Scale) -> str:
     dash = ' stroke-dasharray="6 4"' if line.dashed else ""
     pieces = []
     for piece in _pieces(thin(line.points, _MOST_POINTS)):
@@ -138,7 +138,7 @@ def _height(point: tuple[float, float]) -> float:
     return point[1]
 
 
-def _legend(lines: Sequence[Line]) -> Iterator[str]:
+def _legend(lines: Sequence[SvgLine]) -> Iterator[str]:
     x = float(_LEFT)
     for line in lines:
         dash = ' stroke-dasharray="6 4"' if line.dashed else ""

@@ -26,7 +26,7 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True)
-class Band:
+class ExpectedBand:
     """The expected range of a metric at one epoch."""
 
     metric: str
@@ -40,7 +40,7 @@ class Band:
 class Judgement:
     """Where a figure lies: `place` is in, above or below; `better` says whether outside is the good side."""
 
-    band: Band
+    band: ExpectedBand
     value: float
     place: str
     better: bool | None
@@ -75,7 +75,7 @@ def is_guides_own(subject: Subject, limits: Thresholds = DEFAULT) -> bool:
     return bool(limits.guide_model) and model == limits.guide_model
 
 
-def bands(wanted: Expectation, subject: Subject, limits: Thresholds = DEFAULT) -> list[Band]:
+def bands(wanted: Expectation, subject: Subject, limits: Thresholds = DEFAULT) -> list[ExpectedBand]:
     """The band of every epoch and metric that can be said; none where the run's first epoch is needed and not known."""
     absolute = not wanted.guides or is_guides_own(subject, limits)
     last = subject.run.num_epochs or subject.value("num_epochs") or 0
@@ -84,11 +84,11 @@ def bands(wanted: Expectation, subject: Subject, limits: Thresholds = DEFAULT) -
         ranges = _ranges(wanted, metric, last, limits)
         anchor = None if absolute else _anchor(wanted, subject, metric)
         if absolute:
-            found += [Band(metric, epoch, low, high, True) for epoch, (low, high) in ranges.items()]
+            found += [ExpectedBand(metric, epoch, low, high, True) for epoch, (low, high) in ranges.items()]
         elif anchor:
             first, own, expected = anchor
             moved = {epoch: _move(metric, ends, own, expected) for epoch, ends in ranges.items() if epoch > first}
-            found += [Band(metric, epoch, low, high, False) for epoch, (low, high) in moved.items()]
+            found += [ExpectedBand(metric, epoch, low, high, False) for epoch, (low, high) in moved.items()]
     return found
 
 
@@ -139,7 +139,7 @@ def judge(wanted: Expectation, subject: Subject, limits: Thresholds = DEFAULT) -
     return found
 
 
-def _judge(band: Band, value: float, last: bool) -> Judgement:
+def _judge(band: ExpectedBand, value: float, last: bool) -> Judgement:
     if value > band.high:
         return Judgement(band, value, "above", better(band.metric, 1.0), last)
     if value < band.low:

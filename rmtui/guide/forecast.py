@@ -35,7 +35,7 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ForecastRecord:
     """How well forecasts did whose evaluation has come."""
 
     count: int
@@ -138,10 +138,10 @@ def outcomes(said: Iterable[Forecast], subject: Subject) -> list[tuple[Forecast,
     return [(item, came[item.metric][item.epoch]) for item in said if item.epoch in came.get(item.metric, {})]
 
 
-def record(pairs: Iterable[tuple[Forecast, float]]) -> Record | None:
+def record(pairs: Iterable[tuple[Forecast, float]]) -> ForecastRecord | None:
     """Hits and mean error; None while no forecast has come true or false."""
     found = list(pairs)
     if not found:
         return None
     hits = sum(item.low <= actual <= item.high for item, actual in found)
-    return Record(len(found), hits, fmean(abs(item.value - actual) for item, actual in found))
+    return ForecastRecord(len(found), hits, fmean(abs(item.value - actual) for item, actual in found))

@@ -32,7 +32,7 @@ def margin(rewards: tuple[float, float]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class MarginSpread:
     """How many reward margins lie in each of `BINS` equal bins from −reach to +reach."""
 
     reach: float
@@ -40,12 +40,12 @@ class Spread:
     median: float
 
 
-def spreads(runs: Sequence[Rewards]) -> list[Spread]:
+def spreads(runs: Sequence[Rewards]) -> list[MarginSpread]:
     """The margins of each run, all on the scale of the widest, as the trainer's own bins are where it is one run."""
     margins = [sorted(map(margin, rewards.values())) for rewards in runs]
     widest = max((abs(end) for found in margins for end in (found[0], found[-1])), default=0.0)
     reach = max(math.ceil(10 * widest) / 10, 0.1)
-    return [Spread(reach, _counts(found, reach), median(found)) for found in margins]
+    return [MarginSpread(reach, _counts(found, reach), median(found)) for found in margins]
 
 
 def _counts(margins: Sequence[float], reach: float) -> list[int]:

@@ -65,7 +65,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """What a line says. `epoch` is as written, `2`, `1.3`; None where it speaks of none."""
 
     figures: tuple[Figure, ...]
@@ -104,13 +104,13 @@ def rank_of(text: str) -> int | None:
     return int(found.group(1) or found.group(2)) if found else None
 
 
-def parse(text: str) -> Line:
+def parse(text: str) -> LogLine:
     """A line of a log, without its end."""
     text = " ".join(text.translate(_WIDE).split())  # single spaces: what follows is linear in the line's length
     step = _STEP.search(text)
     figures = tuple(_settled(list(_figures(text)), text, step is not None))
     number, total, quoted = _epoch(text, bool(figures))
-    return Line(
+    return LogLine(
         figures=figures,
         epoch=number,
         quoted=quoted,

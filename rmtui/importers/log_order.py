@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from rmtui.importers.log_lines import Line
+from rmtui.importers.log_lines import LogLine
 
 
-class Order(Enum):
+class LineOrder(Enum):
     """Where the figures of an epoch stand."""
 
     AFTER = "after its line"
@@ -34,7 +34,7 @@ class _Head:
 
 
 @dataclass(slots=True)
-class Layout:
+class LogLayout:
     """What stands where in a log, gathered line by line."""
 
     before: int = 0
@@ -43,7 +43,7 @@ class Layout:
     _heads: list[_Head] = field(default_factory=list)
     _over: bool = False
 
-    def watch(self, lines: Iterable[Line]) -> Iterator[Line]:
+    def watch(self, lines: Iterable[LogLine]) -> Iterator[LogLine]:
         """The lines, each looked at on its way."""
         for line in lines:
             self._over |= line.over
@@ -54,7 +54,7 @@ class Layout:
                 (self._heads[-1].after if self._heads else self._front).update(line.of_epoch)
             yield line
 
-    def _head(self, line: Line, place: float) -> None:
+    def _head(self, line: LogLine, place: float) -> None:
         last = self._heads[-1] if self._heads else None
         if last is not None and place == last.place:
             last.names |= last.after | line.of_epoch
@@ -63,15 +63,17 @@ class Layout:
         elif last is None or place > last.place or last.after or line.of_epoch:  # else it only looks back
             self._heads.append(_Head(place, set(line.of_epoch), line.said))
 
-    def order(self) -> Order:
+    def order(self) -> LineOrder:
         """Each epoch has the same figures; those of the last may still be to come."""
         if not self._heads or not self._front:
-            return Order.AFTER
+            return LineOrder.AFTER
         before, after = self._fits_before(), self._fits_after()
         if before != after:
-            return Order.BEFORE if before else Order.AFTER
+            return LineOrder.BEFORE if before else LineOrder.AFTER
         said = {head.said for head in self._heads}
-        return {"ends": Order.BEFORE, "begins": Order.AFTER}.get(said.pop() if len(said) == 1 else "", Order.UNCLEAR)
+        return {"ends": LineOrder.BEFORE, "begins": LineOrder.AFTER}.get(
+            said.pop() if len(said) == 1 else "", LineOrder.UNCLEAR
+        )
 
     def _fits_before(self) -> bool:
         groups = [self._front, *(head.after for head in self._heads)]

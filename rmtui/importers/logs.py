@@ -14,8 +14,8 @@ from pathlib import Path
 
 from rmtui.errors import UserError
 from rmtui.importers.epochs import mean_losses
-from rmtui.importers.log_lines import EPOCH_FIGURES, Figure, Line, parse, rank_of
-from rmtui.importers.log_order import Layout, Order
+from rmtui.importers.log_lines import EPOCH_FIGURES, Figure, LogLine, parse, rank_of
+from rmtui.importers.log_order import LineOrder, LogLayout
 from rmtui.importers.log_tables import untabled
 from rmtui.importers.model import Foreign, Point, fraction
 from rmtui.importers.text_files import identity, lines
@@ -73,9 +73,9 @@ def _age(path: Path) -> float:
 
 def read_logs(parts: Sequence[Path]) -> list[Foreign]:
     """Every run in one log, given as its rotated parts, oldest first. UserError where its figures cannot be placed."""
-    layout = Layout()
-    segments, notes = _segments(layout.watch(_spoken(parts)), Order.AFTER)
-    if (order := layout.order()) is not Order.AFTER:
+    layout = LogLayout()
+    segments, notes = _segments(layout.watch(_spoken(parts)), LineOrder.AFTER)
+    if (order := layout.order()) is not LineOrder.AFTER:
         segments, notes = _segments(_spoken(parts), order)
     elif segments and layout.before:
         notes.append(f"{_figures(layout.before)} left out: they stand before the first line of an epoch")
@@ -122,22 +122,22 @@ def _data_set(path: Path, base: str) -> str | None:
     return match.group(1) or match.group(2)
 
 
-def _spoken(parts: Sequence[Path]) -> Iterator[Line]:
+def _spoken(parts: Sequence[Path]) -> Iterator[LogLine]:
     """What the log says, line by line."""
     return map(parse, _of_one_rank(untabled(line for path in parts for line in lines(path))))
 
 
-def _segments(said: Iterable[Line], order: Order) -> tuple[list[_Segment], list[str]]:
+def _segments(said: Iterable[LogLine], order: LineOrder) -> tuple[list[_Segment], list[str]]:
     """A first epoch after later ones begins a new run; any other repeat is a resume, and its figures count."""
     segments = [_Segment()]
     unread = lost = 0
     waiting: dict[str, Figure] = {}
     for line in said:
-        if order is not Order.AFTER and line.epoch is None and line.step is None:
+        if order is not LineOrder.AFTER and line.epoch is None and line.step is None:
             waiting |= {figure.written: figure for figure in line.figures}
             line = replace(line, figures=())
         elif waiting and line.epoch is not None and not line.best:
-            sure = order is Order.BEFORE or segments[-1].place == float(line.epoch)
+            sure = order is LineOrder.BEFORE or segments[-1].place == float(line.epoch)
             line = replace(line, figures=(*(waiting.values() if sure else ()), *line.figures))
             lost, waiting = lost + (0 if sure else _count(waiting.values())), {}
         if line.epoch is not None and not _enter(segments, line, line.epoch):
@@ -154,10 +154,10 @@ def _count(figures: Iterable[Figure]) -> int:
     return sum(figure.name in EPOCH_FIGURES for figure in figures)
 
 
-def _notes(unread: int, lost: int, order: Order) -> Iterator[str]:
+def _notes(unread: int, lost: int, order: LineOrder) -> Iterator[str]:
     if unread:
         yield f"{_figures(unread)} left out: given as an accuracy, and outside 0–1"
-    if lost and order is Order.BEFORE:
+    if lost and order is LineOrder.BEFORE:
         yield f"{_figures(lost)} left out: after the last line of an epoch, and in this log they stand before it"
     elif lost:
         yield f"{_figures(lost)} left out: nothing says whether their epoch stands before or after them"
@@ -177,7 +177,7 @@ def _of_one_rank(text: Iterable[str]) -> Iterator[str]:
             yield line
 
 
-def _enter(segments: list[_Segment], line: Line, text: str) -> bool:
+def _enter(segments: list[_Segment], line: LogLine, text: str) -> bool:
     """Go to the epoch that a line announces; False where it only looks back."""
     last = segments[-1]
     from_zero = last.from_zero or (text == "0" and (not line.quoted or line.summary))
@@ -210,9 +210,9 @@ def _repeats(known: dict[str, float], figures: Iterable[Figure]) -> bool:
     return any(said.name in known and known[said.name] != said.value for said in figures if not said.loose)
 
 
-def _note(segment: _Segment, line: Line, order: Order) -> int:
+def _note(segment: _Segment, line: LogLine, order: LineOrder) -> int:
     """Put a line's figures where they belong; returns how many accuracies made no sense."""
-    within = order is not Order.AFTER and line.epoch is None  # the epoch that a step lies in has no line yet
+    within = order is not LineOrder.AFTER and line.epoch is None  # the epoch that a step lies in has no line yet
     bad = 0
     for said in line.figures:
         value: float | None = said.value

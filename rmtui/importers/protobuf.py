@@ -14,7 +14,7 @@ Value = int | bytes
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
-class Damaged(ValueError):
+class BadProtobuf(ValueError):
     """The bytes are no protobuf message, or are cut off."""
 
 
@@ -36,12 +36,12 @@ def fields(message: bytes) -> Iterator[tuple[int, Value]]:
             yield number, int.from_bytes(_slice(message, position, size), "little")
             position += size
         else:
-            raise Damaged(f"wire type {kind}")
+            raise BadProtobuf(f"wire type {kind}")
 
 
 def _slice(message: bytes, position: int, size: int) -> bytes:
     if position + size > len(message):
-        raise Damaged("a field is longer than its message")
+        raise BadProtobuf("a field is longer than its message")
     return message[position : position + size]
 
 
@@ -50,14 +50,14 @@ def varint(message: bytes, position: int) -> tuple[int, int]:
     value = shift = 0
     while shift < 70:
         if position >= len(message):
-            raise Damaged("a number is cut off")
+            raise BadProtobuf("a number is cut off")
         byte = message[position]
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, position
         shift += 7
-    raise Damaged("a number has more than ten bytes")
+    raise BadProtobuf("a number has more than ten bytes")
 
 
 def text(value: Value) -> str:
@@ -67,24 +67,24 @@ def text(value: Value) -> str:
 def float32(value: Value) -> float:
     """A fixed32 field as the float it holds."""
     if not isinstance(value, int):
-        raise Damaged("a float32 was expected")
+        raise BadProtobuf("a float32 was expected")
     return float(struct.unpack("<f", (value & 0xFFFFFFFF).to_bytes(4, "little"))[0])
 
 
 def float64(value: Value) -> float:
     if not isinstance(value, int):
-        raise Damaged("a float64 was expected")
+        raise BadProtobuf("a float64 was expected")
     return float(struct.unpack("<d", (value & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little"))[0])
 
 
 def signed(value: Value) -> int:
     """A varint field as the int64 it holds."""
     if not isinstance(value, int):
-        raise Damaged("a number was expected")
+        raise BadProtobuf("a number was expected")
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
 def submessage(value: Value) -> bytes:
     if not isinstance(value, bytes):
-        raise Damaged("a message was expected")
+        raise BadProtobuf("a message was expected")
     return value

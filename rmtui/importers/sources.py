@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
-class Found:
+class FoundSource:
     """Files by the importer that reads them."""
 
     logs: list[Path]
@@ -44,7 +44,7 @@ class Harvest:
 
 def gather(paths: Sequence[Path]) -> Harvest:
     """Read everything below these files and folders. UserError where a path does not exist."""
-    found = Found([], [], [], [], [], [], [])
+    found = FoundSource([], [], [], [], [], [], [])
     for path in paths:
         if not path.exists():
             raise UserError(f"cannot import {path}", "it does not exist", "check the path")
@@ -84,7 +84,7 @@ def _files(path: Path) -> Iterator[Path]:
                 yield file
 
 
-def _sort(found: Found, file: Path, named: bool) -> None:
+def _sort(found: FoundSource, file: Path, named: bool) -> None:
     if tensorboard.is_event_file(file):
         found.events.append(file)
     elif wandb.is_wandb_file(file):
@@ -101,14 +101,14 @@ def _sort(found: Found, file: Path, named: bool) -> None:
         found.logs.append(file)
 
 
-def _newest_states_only(found: Found) -> None:
+def _newest_states_only(found: FoundSource) -> None:
     """A Trainer writes its whole history into every checkpoint: of one output folder the newest is enough."""
     roots = {path.parent.parent if path.parent.name.startswith("checkpoint-") else path.parent for path in found.states}
     newest = {trainer_state.find(root) for root in roots}
     found.states = [path for path in found.states if path in newest]
 
 
-def _read(found: Found) -> tuple[list[Foreign], dict[str, Mapping[str, Any]], list[str]]:
+def _read(found: FoundSource) -> tuple[list[Foreign], dict[str, Mapping[str, Any]], list[str]]:
     runs: list[Foreign] = []
     documents: dict[str, Mapping[str, Any]] = {}
     unread: list[str] = []
@@ -129,7 +129,7 @@ def _read(found: Found) -> tuple[list[Foreign], dict[str, Mapping[str, Any]], li
 _Read = Callable[[], Iterable[tuple[Foreign, Mapping[str, Any] | None]]]
 
 
-def _jobs(found: Found) -> Iterator[_Read]:
+def _jobs(found: FoundSource) -> Iterator[_Read]:
     """One reading each, so that a damaged file takes nothing else along."""
     for path in found.wandb:
         yield partial(_one, wandb.read_run, path)

@@ -42,7 +42,7 @@ def read_events(paths: Sequence[Path]) -> Foreign:
             try:
                 for tag, point in _scalars(record):
                     told.setdefault(tag, []).append(point)
-            except protobuf.Damaged:
+            except protobuf.BadProtobuf:
                 damaged += 1
     series = renamed(told)
     times = [point[2] for points in series.values() for point in points if point[2]]

@@ -45,7 +45,7 @@ def read_run(path: Path) -> Foreign:
     for record in _records(path):
         try:
             _take(run, record)
-        except (protobuf.Damaged, ValueError, RecursionError):
+        except (protobuf.BadProtobuf, ValueError, RecursionError):
             run.damaged += 1
     series = renamed(run.series)
     times = [point[2] for points in run.series.values() for point in points if point[2]]

@@ -14,7 +14,7 @@ from typing import Any
 from rmtui.index import settings as documents
 from rmtui.index.read_events import LARGEST, Figures, load_figures, read_attempts
 from rmtui.index.sqlite import Connection, bound_log, faults, open_database, write
-from rmtui.index.write_curves import Summary, read_summaries
+from rmtui.index.write_curves import MetricSummary, read_summaries
 from rmtui.runs import state
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Attempt, State, Status
@@ -223,7 +223,7 @@ def _best(connection: Connection, run: int) -> dict[str, Any]:
     as the trainer chooses; by loss alone where accuracy is not known."""
     names = dict(connection.execute("SELECT name, id FROM metric_names WHERE name IN ('val_acc', 'val_loss')"))
     summaries = read_summaries(connection, run)
-    accuracy, loss = (summaries.get(names.get(name, 0), Summary()) for name in ("val_acc", "val_loss"))
+    accuracy, loss = (summaries.get(names.get(name, 0), MetricSummary()) for name in ("val_acc", "val_loss"))
     if accuracy.high is not None:
         step, value = _lowest_loss(connection, run, names, accuracy), accuracy.high
     elif loss.low is not None:
@@ -241,7 +241,7 @@ def _best(connection: Connection, run: int) -> dict[str, Any]:
     }
 
 
-def _lowest_loss(connection: Connection, run: int, names: Mapping[str, int], accuracy: Summary) -> int:
+def _lowest_loss(connection: Connection, run: int, names: Mapping[str, int], accuracy: MetricSummary) -> int:
     """The step of the highest validation accuracy; of several, that with the lowest loss."""
     found = connection.execute(
         """SELECT here.step FROM points AS here LEFT JOIN points AS loss

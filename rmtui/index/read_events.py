@@ -27,7 +27,7 @@ EPOCH_FIGURES = ("train_loss", "val_loss", "val_acc", "val_pairs", "reward_margi
 
 
 @dataclass(slots=True)
-class Progress:
+class ReadPosition:
     """How far an attempt has been read. `position` is a byte offset."""
 
     n: int
@@ -88,7 +88,7 @@ def _size(path: Path) -> int:
 
 def _read_batch(connection: Connection, run: int, n: int, path: Path) -> int:
     attempts = _attempts(connection, run)
-    progress = attempts.setdefault(n, Progress(n))
+    progress = attempts.setdefault(n, ReadPosition(n))
     from trainer.events import read_from  # lists and curves are read without it
 
     events, position, bad = read_from(path, progress.position, BATCH)
@@ -103,17 +103,19 @@ def _read_batch(connection: Connection, run: int, n: int, path: Path) -> int:
     return position
 
 
-def _attempts(connection: Connection, run: int) -> dict[int, Progress]:
+def _attempts(connection: Connection, run: int) -> dict[int, ReadPosition]:
     rows = connection.execute(
         "SELECT n, position, bad_lines, resumed, cut, clock, seconds, tokens FROM progress WHERE run = ?", (run,)
     )
-    return {row[0]: Progress(*row) for row in rows}
+    return {row[0]: ReadPosition(*row) for row in rows}
 
 
 class _Batch:
     """Some events of one attempt on their way into the index."""
 
-    def __init__(self, connection: Connection, run: int, progress: Progress, attempts: Mapping[int, Progress]) -> None:
+    def __init__(
+        self, connection: Connection, run: int, progress: ReadPosition, attempts: Mapping[int, ReadPosition]
+    ) -> None:
         self._connection, self._run, self._progress = connection, run, progress
         self._curves = CurveWriter(connection, run)
         self.figures = load_figures(connection, run)
@@ -210,7 +212,7 @@ class _Batch:
         )
 
 
-def _values(record: Progress | Figures) -> dict[str, Any]:
+def _values(record: ReadPosition | Figures) -> dict[str, Any]:
     """What `dataclasses.asdict` gives, without copying what is inside."""
     return {name: getattr(record, name) for name in record.__slots__}
 

@@ -27,7 +27,7 @@ _MERGE = """INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT D
 
 
 @dataclass(slots=True)
-class Summary:
+class MetricSummary:
     """A metric of a run in one row. `low` and `high` are of finite values; None while there is none."""
 
     count: int = 0
@@ -101,7 +101,7 @@ class CurveWriter:
         self._new, self._steps = {}, []
 
     def _write(self, metric: int, steps: list[int], values: list[float]) -> None:
-        summary = self.summaries.setdefault(metric, Summary())
+        summary = self.summaries.setdefault(metric, MetricSummary())
         ordered = steps[0] > summary.last_step and all(map(lt, steps, steps[1:]))
         if not ordered:
             steps, values, ordered = _told_once(summary, steps, values)
@@ -197,7 +197,7 @@ class CurveWriter:
     def _count_again(self, metric: int) -> None:
         """Points came out of order, or one was replaced: derive everything from the points."""
         self._connection.execute("DELETE FROM rollups WHERE run = ? AND metric = ?", (self._run, metric))
-        self.summaries[metric] = Summary()
+        self.summaries[metric] = MetricSummary()
         for steps, values in self._stored(metric, 0):
             self._fold(metric, steps, values)
 
@@ -221,17 +221,17 @@ class CurveWriter:
         )
 
 
-def read_summaries(connection: Connection, run: int) -> dict[int, Summary]:
+def read_summaries(connection: Connection, run: int) -> dict[int, MetricSummary]:
     """Metric number → summary."""
     rows = connection.execute(
         """SELECT metric, count, first_step, first, last_step, last, low_step, low, high_step, high
         FROM summaries WHERE run = ?""",
         (run,),
     )
-    return {metric: Summary(*values) for metric, *values in rows}
+    return {metric: MetricSummary(*values) for metric, *values in rows}
 
 
-def _told_once(summary: Summary, steps: list[int], values: list[float]) -> tuple[list[int], list[float], bool]:
+def _told_once(summary: MetricSummary, steps: list[int], values: list[float]) -> tuple[list[int], list[float], bool]:
     """Without points that say the same of the same step once more; and whether they are in order then."""
     last_step, last, ordered = summary.last_step, summary.last, True
     kept: Points = ([], [])

@@ -17,7 +17,7 @@ PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Orphan:
     """A living process of a training, and why nobody accounts for it; "" where somebody does."""
 
     process: Tagged
@@ -25,7 +25,7 @@ class Found:
     supervised: bool
 
 
-def look(ws: Workspace | None) -> list[Found]:
+def look(ws: Workspace | None) -> list[Orphan]:
     """The tagged processes of a workspace; without one, all of this user's on this machine."""
     found = [(process, _current_folder(process)) for process in proc.tagged() if _ours(process)]
     return [_judge(ws, process, here) for process, here in found if ws is None or _belongs(ws, process, here)]
@@ -51,14 +51,14 @@ def _belongs(ws: Workspace, process: Tagged, here: Path) -> bool:
     return (ws.runs / process.run).exists() or here.is_relative_to(ws.root.resolve())
 
 
-def _judge(ws: Workspace | None, process: Tagged, here: Path) -> Found:
+def _judge(ws: Workspace | None, process: Tagged, here: Path) -> Orphan:
     run = _folder(ws, process, here)
     if run is None:
-        return Found(process, f"the folder of its run {process.run} is gone", False)
+        return Orphan(process, f"the folder of its run {process.run} is gone", False)
     last = next((attempt for attempt in run.attempts() if attempt.n == process.attempt), None)
     now = state.attempt_status(run, last) if last else state.status(run)
     why = f"its run {process.run} is {now.state}" if now.state.final else ""
-    return Found(process, why, now.supervised)
+    return Orphan(process, why, now.supervised)
 
 
 def _folder(ws: Workspace | None, process: Tagged, here: Path) -> RunFolder | None:

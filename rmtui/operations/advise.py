@@ -10,7 +10,7 @@ from rmtui.errors import UserError
 from rmtui.guide import advice, expectations, forecast, path, readings
 from rmtui.guide.comparison import reading_document
 from rmtui.guide.expectations import Judgement
-from rmtui.guide.forecast import Forecast, Record
+from rmtui.guide.forecast import Forecast, ForecastRecord
 from rmtui.guide.model import Advice, Reading, Subject
 from rmtui.guide.sentences import reason, text, titled
 from rmtui.guide.thresholds import Thresholds
@@ -179,5 +179,5 @@ def _ends(item: Forecast) -> dict[str, float]:
     return {"value": item.value, "low": item.low, "high": item.high}
 
 
-def _record(record: Record, lang: str) -> dict[str, Any]:
+def _record(record: ForecastRecord, lang: str) -> dict[str, Any]:
     return {**asdict(record), "text": say("forecast.record", lang, **asdict(record))}

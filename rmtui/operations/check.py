@@ -15,7 +15,7 @@ from rmtui.datacheck.kinds import KINDS
 from rmtui.datacheck.kinds import found as finding_of
 from rmtui.datacheck.model import Cancelled, FileReport, Finding, Report
 from rmtui.datacheck.near_duplicates import near
-from rmtui.datacheck.report import Summary
+from rmtui.datacheck.report import CheckSummary
 from rmtui.datacheck.scan import scan
 from rmtui.datacheck.token_lengths import Tokens
 from rmtui.errors import UserError
@@ -150,7 +150,7 @@ def _copies(paths: Sequence[Path], out: Path) -> list[Path]:
 
 def before_launch(
     train: Path, val: Path, *, model: Path | None = None, max_length: int = 512, store: Path | None = None
-) -> list[Summary]:
+) -> list[CheckSummary]:
     """The exact checks of a launch's two files, worst first: one summary a kind and file.
 
     Errors stop a launch, warnings ask. Files that have not changed are not checked again: not by this process, and
@@ -162,7 +162,9 @@ def before_launch(
 
 
 @functools.lru_cache(maxsize=16)
-def _before_launch(question: Question, _times: tuple[tuple[int, ...], ...], store: Path | None) -> tuple[Summary, ...]:
+def _before_launch(
+    question: Question, _times: tuple[tuple[int, ...], ...], store: Path | None
+) -> tuple[CheckSummary, ...]:
     known = check_cache.recall(store, question)
     if known is None:
         times = check_cache.times_of(question)
@@ -170,6 +172,6 @@ def _before_launch(question: Question, _times: tuple[tuple[int, ...], ...], stor
         known = [one for file in report.files for one in words.summaries(file)]
         if len(question.files) == 1:
             same = finding_of(None, "validation_is_training", "validation_is_training_file")
-            known.append(Summary(question.files[0], same, 1))
+            known.append(CheckSummary(question.files[0], same, 1))
         check_cache.remember(store, question, times, known)
     return tuple(sorted(known, key=lambda one: -KINDS[one.kind].harm))

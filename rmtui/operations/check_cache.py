@@ -18,7 +18,7 @@ import rmtui.datacheck
 import trainer.pairs
 import trainer.rows
 from rmtui.datacheck.model import Finding
-from rmtui.datacheck.report import Summary
+from rmtui.datacheck.report import CheckSummary
 from rmtui.runs.files import atomic_write
 
 FILE = "checks.json"
@@ -41,7 +41,7 @@ class Question:
         return [_version(), [str(path) for path in self.files], counted, self.max_length]
 
 
-def recall(store: Path | None, question: Question) -> list[Summary] | None:
+def recall(store: Path | None, question: Question) -> list[CheckSummary] | None:
     """What was found of just these files; None where that is not known."""
     entries = _read(store)
     times = [_times(path) for path in question.files]
@@ -49,12 +49,12 @@ def recall(store: Path | None, question: Question) -> list[Summary] | None:
         if entry["how"] != question.how() or [size for size, *_ in entry["times"]] != [size for size, *_ in times]:
             continue
         if entry["times"] == times or entry["content"] == [_content(path) for path in question.files]:
-            found: list[Summary] = entry["found"]
+            found: list[CheckSummary] = entry["found"]
             return found
     return None
 
 
-def remember(store: Path | None, question: Question, times: Sequence[list[int]], found: Sequence[Summary]) -> None:
+def remember(store: Path | None, question: Question, times: Sequence[list[int]], found: Sequence[CheckSummary]) -> None:
     """Keep an answer. `times` are those from before the check: a file that changed during it is not vouched for."""
     if store is None or [_times(path) for path in question.files] != list(times):
         return
@@ -110,11 +110,11 @@ def _entry(how: list[Any], times: list[list[int]], content: list[str], found: li
     return {"how": how, "times": times, "content": content, "found": [_summary(row) for row in found]}
 
 
-def _row(one: Summary) -> dict[str, Any]:
+def _row(one: CheckSummary) -> dict[str, Any]:
     return {"path": str(one.path), "first": dataclasses.asdict(one.first), "count": one.count}
 
 
-def _summary(row: dict[str, Any]) -> Summary:
+def _summary(row: dict[str, Any]) -> CheckSummary:
     first = dict(row["first"])
     first["related"] = tuple(first["related"]) if first["related"] else None
-    return Summary(Path(row["path"]), Finding(**first), row["count"])
+    return CheckSummary(Path(row["path"]), Finding(**first), row["count"])

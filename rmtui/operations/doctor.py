@@ -23,7 +23,7 @@ SQLITE_RESET_BUG = ((3, 7, 0), (3, 51, 2))
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One thing that was looked at."""
 
     topic: str
@@ -33,7 +33,7 @@ class Finding:
     remedy: str = ""
 
 
-def examine(ws: Workspace | None, *, deep: bool = True) -> list[Finding]:
+def examine(ws: Workspace | None, *, deep: bool = True) -> list[Diagnosis]:
     """Look at everything; `deep` also starts two ranks to see accelerate's real world size (some seconds)."""
     found = [*_python(), *_packages(), *_gpus(), *_sqlite(), *_login(), *_orphans(ws)]
     if ws is not None:
@@ -48,25 +48,25 @@ def end_orphans(ws: Workspace | None) -> list[int]:
     return orphans.end(ws)
 
 
-def _python() -> Iterator[Finding]:
+def _python() -> Iterator[Diagnosis]:
     words = f"{sys.version.split()[0]} at {sys.executable}"
     if sys.version_info < (3, 11):  # noqa: UP036  (whoever runs an older one is told here)
-        yield Finding("Python", "error", words, "make the environment with Python 3.11 or newer")
+        yield Diagnosis("Python", "error", words, "make the environment with Python 3.11 or newer")
     else:
-        yield Finding("Python", "ok", words)
+        yield Diagnosis("Python", "ok", words)
 
 
-def _packages() -> Iterator[Finding]:
+def _packages() -> Iterator[Diagnosis]:
     here = provenance.versions()
     missing = [name for name in FLOORS if name not in here]
     old = [f"{name} {here[name]}" for name, floor in FLOORS.items() if name in here and _numbers(here[name]) < floor]
     if missing:
-        yield Finding("packages", "error", f"{', '.join(missing)} not installed", install("train"))
+        yield Diagnosis("packages", "error", f"{', '.join(missing)} not installed", install("train"))
     if old:
         wanted = ", ".join(f"{name}>={'.'.join(map(str, floor))}" for name, floor in FLOORS.items())
-        yield Finding("packages", "error", f"{', '.join(old)} too old", f"pip install '{wanted}'")
+        yield Diagnosis("packages", "error", f"{', '.join(old)} too old", f"pip install '{wanted}'")
     if not missing and not old:
-        yield Finding("packages", "ok", ", ".join(f"{name} {here[name]}" for name in FLOORS))
+        yield Diagnosis("packages", "ok", ", ".join(f"{name} {here[name]}" for name in FLOORS))
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -74,88 +74,92 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts if part.isdigit())
 
 
-def _gpus() -> Iterator[Finding]:
+def _gpus() -> Iterator[Diagnosis]:
     gpus = machine.gpus()
     seen = {gpu.uuid for gpu in machine.visible(gpus)}
     if not gpus:
-        yield Finding("GPUs", "note", "none: trainings run on the CPU", "with an NVIDIA GPU, install its driver")
+        yield Diagnosis("GPUs", "note", "none: trainings run on the CPU", "with an NVIDIA GPU, install its driver")
     for gpu in gpus:
         words = f"GPU {gpu.index} {gpu.name}, {gpu.memory / (1 << 30):.0f} GiB"
         if gpu.uuid not in seen:
-            yield Finding("GPUs", "note", f"{words}: hidden by CUDA_VISIBLE_DEVICES or the scheduler")
+            yield Diagnosis("GPUs", "note", f"{words}: hidden by CUDA_VISIBLE_DEVICES or the scheduler")
         elif gpu.pids:
             pids = ", ".join(map(str, gpu.pids))
-            yield Finding("GPUs", "note", f"{words}: busy (pid {pids})", "a launch that needs it waits in the queue")
+            yield Diagnosis("GPUs", "note", f"{words}: busy (pid {pids})", "a launch that needs it waits in the queue")
         else:
-            yield Finding("GPUs", "ok", f"{words}: free")
+            yield Diagnosis("GPUs", "ok", f"{words}: free")
 
 
-def _sqlite() -> Iterator[Finding]:
+def _sqlite() -> Iterator[Diagnosis]:
     from rmtui.index.sqlite import LIBRARY_VERSION
 
     low, high = SQLITE_RESET_BUG
     if low <= _numbers(LIBRARY_VERSION) <= high:
         words = f"{LIBRARY_VERSION} can corrupt the index when a WAL is reset; the run folders are safe"
-        yield Finding("SQLite", "warning", words, "pip install pysqlite3, or SQLite 3.51.3 or newer")
+        yield Diagnosis("SQLite", "warning", words, "pip install pysqlite3, or SQLite 3.51.3 or newer")
     else:
-        yield Finding("SQLite", "ok", LIBRARY_VERSION)
+        yield Diagnosis("SQLite", "ok", LIBRARY_VERSION)
 
 
-def _login() -> Iterator[Finding]:
+def _login() -> Iterator[Diagnosis]:
     if login.kills_on_logout() and not login.lingers():
         words = "logind ends your processes when you log out (KillUserProcesses), trainings too"
-        yield Finding("logout", "warning", words, "loginctl enable-linger")
+        yield Diagnosis("logout", "warning", words, "loginctl enable-linger")
     else:
-        yield Finding("logout", "ok", "trainings go on after you log out")
+        yield Diagnosis("logout", "ok", "trainings go on after you log out")
 
 
-def _orphans(ws: Workspace | None) -> Iterator[Finding]:
+def _orphans(ws: Workspace | None) -> Iterator[Diagnosis]:
     found = orphans.look(ws)
     lost = [each for each in found if each.why]
     for each in lost:
         words = f"pid {each.process.proc.pid} trains on: {each.why}"
-        yield Finding("orphans", "error", words, "end it: rmtui doctor --end-orphans")
+        yield Diagnosis("orphans", "error", words, "end it: rmtui doctor --end-orphans")
     for run in sorted({each.process.run for each in found if not each.why and not each.supervised}):
         words = f"{run} trains without a supervisor"
-        yield Finding("orphans", "warning", words, f"open rmtui in its workspace, or: rmtui stop {run}")
+        yield Diagnosis("orphans", "warning", words, f"open rmtui in its workspace, or: rmtui stop {run}")
     if not lost:
-        yield Finding("orphans", "ok", f"none; {len(found)} processes of trainings are accounted for")
+        yield Diagnosis("orphans", "ok", f"none; {len(found)} processes of trainings are accounted for")
 
 
-def _disk(ws: Workspace) -> Iterator[Finding]:
+def _disk(ws: Workspace) -> Iterator[Diagnosis]:
     free = shutil.disk_usage(ws.root).free
     words = f"{free / (1 << 30):.1f} GiB free in {ws.root}"
     level = "error" if free < NO_DISK else "warning" if free < LITTLE_DISK else "ok"
-    yield Finding("disk", level, words, "" if level == "ok" else "free some space, or lower keep_checkpoints")
+    yield Diagnosis("disk", level, words, "" if level == "ok" else "free some space, or lower keep_checkpoints")
 
 
-def _files(ws: Workspace) -> Iterator[Finding]:
+def _files(ws: Workspace) -> Iterator[Diagnosis]:
     kind = file_system(ws.root) or "unknown"
     if not os.access(ws.root, os.W_OK):
-        yield Finding("workspace", "error", f"{ws.root} cannot be written", "mount it writable, or use another folder")
+        yield Diagnosis(
+            "workspace", "error", f"{ws.root} cannot be written", "mount it writable, or use another folder"
+        )
     elif on_network(ws.root):
         words = f"on a network file system ({kind}); the index is kept at {ws.database}"
-        yield Finding("workspace", "note", words, "launch from one machine at a time")
+        yield Diagnosis("workspace", "note", words, "launch from one machine at a time")
     else:
-        yield Finding("workspace", "ok", f"{ws.root} on {kind}")
+        yield Diagnosis("workspace", "ok", f"{ws.root} on {kind}")
 
 
-def _queue(ws: Workspace) -> Iterator[Finding]:
+def _queue(ws: Workspace) -> Iterator[Diagnosis]:
     waiting = queue.places(ws)
     left = [place.id for place in waiting if not place.attended]
     if left:
-        yield Finding("queue", "warning", f"{len(left)} runs wait for a person", "rmtui queue --start")
+        yield Diagnosis("queue", "warning", f"{len(left)} runs wait for a person", "rmtui queue --start")
     else:
-        yield Finding("queue", "ok", f"{len(waiting)} runs wait")
+        yield Diagnosis("queue", "ok", f"{len(waiting)} runs wait")
 
 
-def _world_size() -> Iterator[Finding]:
+def _world_size() -> Iterator[Diagnosis]:
     free = [gpu.uuid for gpu in machine.visible(machine.gpus()) if not gpu.pids][: probe.RANKS]
     on_gpu = len(free) == probe.RANKS
     met, said = probe.world_size("gpu" if on_gpu else "cpu", tuple(free) if on_gpu else ())
     where = "GPU" if on_gpu else "CPU"
     if met == probe.RANKS:
-        yield Finding("world size", "ok", f"accelerate starts {met} {where} ranks, and they meet")
+        yield Diagnosis("world size", "ok", f"accelerate starts {met} {where} ranks, and they meet")
     else:
         words = f"accelerate was asked for {probe.RANKS} {where} ranks, {met} met: {said}"
-        yield Finding("world size", "error", words, "reinstall the training stack; see that loopback connections work")
+        yield Diagnosis(
+            "world size", "error", words, "reinstall the training stack; see that loopback connections work"
+        )

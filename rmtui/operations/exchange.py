@@ -37,7 +37,7 @@ _BY_ENDING = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html"
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedRun:
     """One run that an import found."""
 
     id: str
@@ -52,15 +52,17 @@ class Imported:
 class ImportReport:
     """What an import did; `unread` is what it could not read, in words."""
 
-    runs: tuple[Imported, ...]
+    runs: tuple[ImportedRun, ...]
     unread: tuple[str, ...]
 
 
-def import_paths(ws: Workspace, paths: Sequence[Path], said: Callable[[Imported], None] | None = None) -> ImportReport:
+def import_paths(
+    ws: Workspace, paths: Sequence[Path], said: Callable[[ImportedRun], None] | None = None
+) -> ImportReport:
     """Every run below these paths; importing the same again adds nothing. UserError where a path does not exist."""
     archives = [path for path in paths if bundle.is_bundle(path) and path.is_file()]
     harvest = gather([path for path in paths if path not in archives])
-    done: list[Imported] = []
+    done: list[ImportedRun] = []
     for imported in _imports(ws, archives, harvest):
         done.append(imported)
         if said:
@@ -68,7 +70,7 @@ def import_paths(ws: Workspace, paths: Sequence[Path], said: Callable[[Imported]
     return ImportReport(tuple(done), harvest.unread)
 
 
-def _imports(ws: Workspace, archives: Sequence[Path], harvest: Harvest) -> Iterator[Imported]:
+def _imports(ws: Workspace, archives: Sequence[Path], harvest: Harvest) -> Iterator[ImportedRun]:
     for path in archives:
         yield _import_bundle(ws, path)
     before = imported_before(ws)
@@ -76,19 +78,19 @@ def _imports(ws: Workspace, archives: Sequence[Path], harvest: Harvest) -> Itera
         yield _import_run(ws, run, harvest.documents.get(run.identity), before)
 
 
-def _import_run(ws: Workspace, run: Foreign, document: Mapping[str, Any] | None, sources: Sources) -> Imported:
+def _import_run(ws: Workspace, run: Foreign, document: Mapping[str, Any] | None, sources: Sources) -> ImportedRun:
     before = {path.name for path in ws.runs.iterdir()}
     if document is None and (grown := _grown(sources, run)):
         more = len(extend(ws, grown.id, run.epochs, run.series))
         notes = (f"went on since it was imported: {more} events added",) if more else ()
-        return Imported(grown.id, run.name, run.origin, False, (*run.notes, *notes))
+        return ImportedRun(grown.id, run.name, run.origin, False, (*run.notes, *notes))
     run_id = place(ws, run, run.identity, document or {})
     new = run_id not in before
     folder = RunFolder(ws.runs / run_id)
     if document is not None and not folder.origin.exists():  # written last: an interrupted import is taken up again
         _carry_words(folder, document)
         write_json(folder.origin, document)
-    return Imported(run_id, run.name, run.origin, new, run.notes)
+    return ImportedRun(run_id, run.name, run.origin, new, run.notes)
 
 
 Sources = Mapping[tuple[str, str], Sequence[RunFolder]]
@@ -147,16 +149,16 @@ def _carry_words(folder: RunFolder, document: Mapping[str, Any]) -> None:
         folder.set_meta(**words)
 
 
-def _import_bundle(ws: Workspace, path: Path) -> Imported:
+def _import_bundle(ws: Workspace, path: Path) -> ImportedRun:
     digest = identity(path)
     for folder in run_folders(ws.runs):
         if (read_json(folder.origin) or {}).get("bundle") == digest:
-            return Imported(folder.id, folder.name(), path, False, ())
+            return ImportedRun(folder.id, folder.name(), path, False, ())
     placed = RunFolder(bundle.unpack(path, ws.runs))
     write_json(placed.origin, {"bundle": digest, "source": str(path)})
     with reading(ws):
         pass
-    return Imported(placed.id, placed.name(), path, True, ())
+    return ImportedRun(placed.id, placed.name(), path, True, ())
 
 
 _EXPECTED = re.compile(r"\n(?:#[^\n]*\n)*\[expect\]\n(?:[^\[\n][^\n]*\n?|\n)*")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rmtui.guide.forecast import Forecast, Record, outcomes, record
+from rmtui.guide.forecast import Forecast, ForecastRecord, outcomes, record
 from rmtui.guide.model import Subject
 
 FILE = "forecasts.jsonl"
@@ -63,6 +63,6 @@ def _ends_whole(path: Path) -> bool:
         return True
 
 
-def history(subjects: Iterable[Subject]) -> Record | None:
+def history(subjects: Iterable[Subject]) -> ForecastRecord | None:
     """How well the forecasts for these runs did; None while none has met its evaluation."""
     return record(pair for subject in subjects for pair in outcomes(said(subject.run.folder), subject))

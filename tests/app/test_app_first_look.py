@@ -7,13 +7,13 @@ from app_pilot import opened, sees, shown, until
 
 from rmtui.app import feed
 from rmtui.app.app import RmtuiApp
-from rmtui.app.feed import Reading
+from rmtui.app.feed import ReadingFolders
 
 
 async def test_a_long_first_reading_is_told_as_it_goes(ws, monkeypatch):
     support.make_runs(ws, 40)
     monkeypatch.setattr(feed, "READING_SECONDS", 0.0)
-    heard: list[Reading] = []
+    heard: list[ReadingFolders] = []
     monkeypatch.setattr(RmtuiApp, "on_reading", lambda self, message: heard.append(message))
     async with opened(ws.root):
         assert len(heard) >= 2 and [word.done for word in heard] == sorted(word.done for word in heard)
@@ -23,7 +23,7 @@ async def test_a_long_first_reading_is_told_as_it_goes(ws, monkeypatch):
 async def test_the_top_line_says_how_far_it_is_until_it_is_done(ws):
     support.make_runs(ws, 2)
     async with opened(ws.root) as pilot:
-        pilot.app.post_message(Reading(1500, 2000))
+        pilot.app.post_message(ReadingFolders(1500, 2000))
         await sees(pilot, "reading 1,500 of 2,000 run folders")
         pilot.app.feed.sync()
         await until(pilot, lambda: "reading" not in shown(pilot).split("\n")[0])

@@ -154,7 +154,7 @@ def test_any_json_is_read_or_refused_in_words(
 @SETTINGS
 @given(points=st.lists(st.tuples(st.floats(), st.floats()), max_size=8))
 def test_any_figures_are_drawn_or_left_out(points: list[tuple[float, float]]) -> None:
-    drawn = svg.chart("loss", "optimizer step", [svg.Line("run", points, "#000")])
+    drawn = svg.chart("loss", "optimizer step", [svg.SvgLine("run", points, "#000")])
     assert "nan" not in drawn and "inf" not in drawn
 
 

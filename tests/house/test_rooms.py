@@ -135,6 +135,16 @@ def test_no_class_has_more_methods_than_a_reader_can_hold() -> None:
     assert {name: count for name, count in whole.items() if count > ALL_METHODS} == {}
 
 
+def test_a_class_name_means_one_thing() -> None:
+    """Messages that stand inside their widget are told apart by it: `FilterLine.Changed`."""
+    names = defaultdict(list)
+    for module, tree in modules().items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                names[node.name].append(module)
+    assert {name: found for name, found in names.items() if len(found) > 1} == {}
+
+
 def test_a_mixin_has_at_least_two_users() -> None:
     """A mixin stands beside another base; one that a single class takes is a part of that class."""
     users: dict[Key, set[Key]] = defaultdict(set)

@@ -317,12 +317,12 @@ def test_the_unnamed_set_alone_chooses_the_best(bench, tmp_path):
 def test_the_newest_k_checkpoints_and_the_best_are_kept(bench, tmp_path):
     def worse_each_time(rank):
         quick_end(rank)
-        score = trainer.loop.milestones.Landmarks.score_sets
+        score = trainer.loop.milestones.Milestones.score_sets
 
         def scored(self, ends_epoch):
             return score(self, ends_epoch) | {"val_acc": 1.0 - self.progress.step / 1000}
 
-        trainer.loop.milestones.Landmarks.score_sets = scored
+        trainer.loop.milestones.Milestones.score_sets = scored
 
     world = train(tmp_path, bench.options(num_epochs=4, save_steps=3, keep_checkpoints=3), 1, worse_each_time)
     assert world.codes == [0], world.log()

@@ -134,12 +134,12 @@ def test_a_best_checkpoint_of_another_machine_is_scored_anew(bench, tmp_path):
             return [(chosen + 1e-5, rejected) for chosen, rejected in score(*given)]
 
         trainer.loop.checkpoint.score_probe = rounded_otherwise
-        evaluate = trainer.loop.milestones.Landmarks.score_sets
+        evaluate = trainer.loop.milestones.Milestones.score_sets
 
         def first_is_best(self, ends_epoch):
             return evaluate(self, ends_epoch) | {"val_acc": 10.0 - self.progress.step}
 
-        trainer.loop.milestones.Landmarks.score_sets = first_is_best
+        trainer.loop.milestones.Milestones.score_sets = first_is_best
 
     first = train(tmp_path, bench.options(num_epochs=2), 1, elsewhere)
     assert first.codes == [0], first.log()

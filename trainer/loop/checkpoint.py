@@ -135,7 +135,9 @@ def mark_best(session: Session, folder: Path) -> None:
     progress, metric = session.progress, session.config.best_metric
     assert progress.best_value is not None
     if session.rank == 0:
-        manifest.point_best(session.request.run, manifest.Best(folder, metric, progress.best_value, progress.step))
+        manifest.point_best(
+            session.request.run, manifest.BestCheckpoint(folder, metric, progress.best_value, progress.step)
+        )
     session.reporter.say("best", progress.step, folder=folder.name, metric=metric, value=progress.best_value)
 
 

@@ -25,7 +25,7 @@ AT_LN2 = 0.005
 """A mean loss this near to ln 2 is that of a model that tells nothing apart."""
 
 
-class Landmarks:
+class Milestones:
     """Called by the loop after every optimizer step."""
 
     def __init__(self, session: Session) -> None:

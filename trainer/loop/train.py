@@ -1,4 +1,4 @@
-"""The training loop: micro batches → optimizer steps, landmarks between them, and how it ends."""
+"""The training loop: micro batches → optimizer steps, milestones between them, and how it ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch.distributed as dist
 from trainer.data.batches import collate, epoch_batches
 from trainer.loop import checkpoint, round_trip, schedule
 from trainer.loop.loss import pair_loss
-from trainer.loop.milestones import Landmarks
+from trainer.loop.milestones import Milestones
 from trainer.loop.optimizer_step import NotFinite, Sums, every_rank
 from trainer.loop.progress import forward_seed
 from trainer.loop.session import Session
@@ -30,16 +30,16 @@ class Training:
         self.session = session
         self.config = session.config
         self.progress = session.progress
-        self.landmarks = Landmarks(session)
+        self.milestones = Milestones(session)
 
     def run(self) -> Outcome:
         """Train to the end, or to where the ranks agree to stop."""
-        if self.progress.evaluation_due and not self.landmarks.settle():
+        if self.progress.evaluation_due and not self.milestones.settle():
             return self.stopped()
         while not self.progress.done:
             epoch, batches = self.progress.epoch, self.batches()
             while self.progress.epoch == epoch and not self.progress.done:
-                if not self.step(batches[self.progress.position]) or not self.landmarks.settle():
+                if not self.step(batches[self.progress.position]) or not self.milestones.settle():
                     return self.stopped()
         return self.finished()
 
@@ -57,7 +57,7 @@ class Training:
         if any(stop for _, stop in everyone):
             return False
         step_pairs = int(sum(pairs for pairs, _ in everyone))
-        session.moment.step, session.moment.epoch = progress.step + 1, self.landmarks.epochs
+        session.moment.step, session.moment.epoch = progress.step + 1, self.milestones.epochs
         session.stepper.model.train()
         rate = self.rate(progress.step + 1)
         session.stepper.begin(rate)
@@ -132,7 +132,7 @@ class Training:
             "tokens_per_s": total.tokens / seconds,
             "pairs_per_s": total.pairs / seconds,
         }
-        reporter.say("step", progress.step, self.landmarks.epochs, metrics)
+        reporter.say("step", progress.step, self.milestones.epochs, metrics)
         reporter.line(
             f"step {progress.step}/{self.session.derived.total_steps} | loss={metrics['loss']:.4f} | lr={rate:.3e} | "
             f"grad_norm={norm:.3f} | {metrics['pairs_per_s']:.1f} pairs/s"
@@ -141,9 +141,9 @@ class Training:
     def stopped(self) -> Outcome:
         """Save where the ranks agreed to stop."""
         progress, reporter, signal = self.progress, self.session.reporter, self.session.stop.signal
-        reporter.say("stopping", progress.step, self.landmarks.epochs, signal=signal)
+        reporter.say("stopping", progress.step, self.milestones.epochs, signal=signal)
         reporter.line(f"asked to stop ({signal or 'on another rank'}); the checkpoint is of step {progress.step}")
-        self.landmarks.save_unless_saved("stop")
+        self.milestones.save_unless_saved("stop")
         return self.ended("stopped", f"asked to stop, at step {progress.step} of {self.session.derived.total_steps}")
 
     def finished(self) -> Outcome:
@@ -154,13 +154,13 @@ class Training:
         folder = checkpoint.write_model(self.session)
         difference = round_trip.check(self.session, folder)
         self.session.reporter.say(
-            "round_trip", self.progress.step, self.landmarks.epochs, max_difference=difference, passed=True
+            "round_trip", self.progress.step, self.milestones.epochs, max_difference=difference, passed=True
         )
         return self.ended("finished", self.progress.done, round_trip=difference)
 
     def ended(self, outcome: str, reason: str, **facts: object) -> Outcome:
         """The last event; rank 0 then writes result.json."""
-        progress, epochs, reporter = self.progress, self.landmarks.epochs, self.session.reporter
+        progress, epochs, reporter = self.progress, self.milestones.epochs, self.session.reporter
         reporter.say("end", progress.step, epochs, outcome=outcome, reason=reason)
         reporter.line(f"{outcome}: {reason}")
         if reporter.main:

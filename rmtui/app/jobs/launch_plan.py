@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class LaunchOrder:
     """A training as a person asks for it: a preset (a past run counts as one) and what was changed."""
 
     preset: Preset
@@ -54,7 +54,7 @@ class Order:
 class Planned(Message):
     """A plan for the form as it was when it was asked for."""
 
-    order: Order
+    order: LaunchOrder
     plan: Plan
     derived: Mapping[str, str]
 
@@ -66,7 +66,7 @@ class Launched(Message):
     run_ids: tuple[str, ...]
 
 
-def work_out(ws: Workspace, index: Index, order: Order, check_data: bool = False) -> Planned:
+def work_out(ws: Workspace, index: Index, order: LaunchOrder, check_data: bool = False) -> Planned:
     plan = order.plan(ws, check_data)
     return Planned(order, plan, derived_lines(plan, index))
 
@@ -107,7 +107,7 @@ def as_preset(run: Run) -> Preset:
     return Preset(run.preset or "", run.name, "", run.folder / "spec.toml", run.config, {}, "")
 
 
-def launch(ws: Workspace, orders: Sequence[Order]) -> Launched:
+def launch(ws: Workspace, orders: Sequence[LaunchOrder]) -> Launched:
     """Start or queue every order; UserError of the first that is wrong, before any starts."""
     from rmtui.operations.launch import start
 
@@ -115,7 +115,7 @@ def launch(ws: Workspace, orders: Sequence[Order]) -> Launched:
     return Launched(tuple(start(ws, plan) for plan in plans))
 
 
-def with_seeds(order: Order, seeds: Sequence[int]) -> list[Order]:
+def with_seeds(order: LaunchOrder, seeds: Sequence[int]) -> list[LaunchOrder]:
     """The same training once a seed."""
     return [
         replace(

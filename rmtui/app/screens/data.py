@@ -37,14 +37,14 @@ class Checked(Message):
 
 
 @dataclass
-class Progress(Message):
+class CheckProgress(Message):
     """How far a check is."""
 
     name: str
     share: float
 
     def can_replace(self, message: Message) -> bool:
-        return isinstance(message, Progress)
+        return isinstance(message, CheckProgress)
 
 
 class DataScreen(Base):
@@ -116,10 +116,10 @@ class DataScreen(Base):
         self.ask("check", job)
 
     def _tell(self, name: str, share: float) -> None:
-        self.post_message(Progress(name, share))
+        self.post_message(CheckProgress(name, share))
 
-    @on(Progress)
-    def _progress(self, message: Progress) -> None:
+    @on(CheckProgress)
+    def _progress(self, message: CheckProgress) -> None:
         if self._busy:
             name = self._words("pass_lines" if message.name == "lines" else "pass_near")
             self.query_one("#progress", Words).say(self._words("progress", name=name, share=message.share))

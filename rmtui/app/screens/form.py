@@ -15,7 +15,7 @@ from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, TopBar, Words
 from rmtui.app.jobs.launch_plan import (
     Launched,
-    Order,
+    LaunchOrder,
     Planned,
     as_preset,
     launch,
@@ -140,13 +140,13 @@ class FormScreen(Base):
             self._timer.stop()
         self._timer = self.set_timer(TYPING_SECONDS, self._work_out)
 
-    def order(self) -> Order:
+    def order(self) -> LaunchOrder:
         """What would be launched now."""
         changes = self.form.changes()
         if self._preset is not None:
-            return Order(self._preset, changes, usual=self._data)
+            return LaunchOrder(self._preset, changes, usual=self._data)
         assert self._run is not None
-        return Order(as_preset(self._run), changes, usual=self._data, procs=self._run.processes)
+        return LaunchOrder(as_preset(self._run), changes, usual=self._data, procs=self._run.processes)
 
     def _work_out(self) -> None:
         if any(problem.severity == "error" for problem in self.form.problems()):
@@ -257,7 +257,7 @@ class FormScreen(Base):
 
             self.app.push_screen(LaunchScreen(self.order()), self._start)
 
-    def _start(self, order: Order | None) -> None:
+    def _start(self, order: LaunchOrder | None) -> None:
         if order is not None:
             self.ask("launch", lambda: launch(self.ws, [order]))
 

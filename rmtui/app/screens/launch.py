@@ -16,19 +16,19 @@ from rmtui.app import actions
 from rmtui.app.chrome import Words
 from rmtui.app.feed import Failed
 from rmtui.app.host import WorkspaceApp
-from rmtui.app.jobs.launch_plan import Order, Planned, data_sets, work_out
+from rmtui.app.jobs.launch_plan import LaunchOrder, Planned, data_sets, work_out
 from rmtui.app.widgets.palette import palette_of
 
 FIELDS = (("name", "name"), ("data", "data set"), ("procs", "processes"), ("tags", "tags"))
 
 
-class LaunchScreen(ModalScreen[Order | None]):
+class LaunchScreen(ModalScreen[LaunchOrder | None]):
     """Enter starts it, when nothing is wrong; tab goes through the fields; escape leaves."""
 
     CSS_PATH = "launch.tcss"
     BINDINGS = actions.bindings("launch")
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: LaunchOrder) -> None:
         super().__init__()
         self._order = order
         self._planned: Planned | None = None
@@ -66,7 +66,7 @@ class LaunchScreen(ModalScreen[Order | None]):
             self._timer.stop()
         self._timer = self.set_timer(0.2, self._work_out)
 
-    def order(self) -> Order:
+    def order(self) -> LaunchOrder:
         """The order with what the fields say."""
         text = {key: self.query_one(f"#{key}", Input).value.strip() for key, _ in FIELDS}
         procs = int(text["procs"]) if text["procs"].isdigit() else None

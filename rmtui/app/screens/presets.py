@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, TopBar, short_path
-from rmtui.app.jobs.launch_plan import Launched, Order, launch, usual_data
+from rmtui.app.jobs.launch_plan import Launched, LaunchOrder, launch, usual_data
 from rmtui.app.presentation.preset_line import brief, expectation
 from rmtui.app.widgets.choices import Choices, hanging
 from rmtui.app.widgets.palette import palette_of
@@ -136,7 +136,7 @@ class PresetsScreen(Base):
         if yes:
             newest = next(iter(self.feed.index.runs("", limit=1)), None)
             data = usual_data(self.ws, newest)
-            orders = [Order(preset, usual=data) for preset in self._presets]
+            orders = [LaunchOrder(preset, usual=data) for preset in self._presets]
             self.ask("launch", lambda: launch(self.ws, orders))
 
     @on(Launched)

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from rmtui import text as formats
 from rmtui.app import actions
 from rmtui.app.widgets.chart.curve import Axis, Band, Curve, View, Window, finite, value_at
-from rmtui.app.widgets.chart.legend import Entry, laid
+from rmtui.app.widgets.chart.legend import LegendEntry, laid
 from rmtui.app.widgets.chart.picture import Picture, Scene
 from rmtui.app.widgets.chart.scale import Scale, x_value
 from rmtui.app.widgets.glyphs import Glyphs, glyphs_of
@@ -275,11 +275,11 @@ class Chart(Widget, can_focus=True):
                 target = self._figure(self._band.target)
                 yield Segment(f"target {target} {glyphs.target}{glyphs.target}  ", palette.quiet)
 
-    def _entry(self, curve: Curve, value: float | None, palette: Palette, glyphs: Glyphs) -> Entry:
+    def _entry(self, curve: Curve, value: float | None, palette: Palette, glyphs: Glyphs) -> LegendEntry:
         line = glyphs.target * 2 if curve.dashed else glyphs.horizontal * 2
         what = "" if curve.label == self.chart_title else curve.label
         sign, style = glyphs.curves[curve.slot % 6], palette.run(curve.slot)
-        return Entry(sign, line, curve.run, what, self._figure(value), style, palette.text)
+        return LegendEntry(sign, line, curve.run, what, self._figure(value), style, palette.text)
 
     def _figure(self, value: float | None) -> str:
         if self.percent:

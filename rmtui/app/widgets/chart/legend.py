@@ -25,7 +25,7 @@ _SHARED = re.compile(r"^.*[-_./ :]")
 """What names begin with alike, as far as its last whole word."""
 
 
-class Entry(NamedTuple):
+class LegendEntry(NamedTuple):
     """A curve as the legend tells it. `run` is the name that may be shortened, `what` (train, val) is short already."""
 
     sign: str
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
     text: Style
 
 
-class Form(NamedTuple):
+class LegendForm(NamedTuple):
     """How much an entry says: cells for its run's name, a piece of its line, its value."""
 
     name: int
@@ -45,14 +45,25 @@ class Form(NamedTuple):
     value: bool = True
 
 
-FULL = (Form(LONGEST, line=True), Form(12, line=True), Form(12), Form(8), Form(6))
+FULL = (LegendForm(LONGEST, line=True), LegendForm(12, line=True), LegendForm(12), LegendForm(8), LegendForm(6))
 """From the fullest to the shortest; where none fits into the last line either:"""
-NAMED = (Form(12, value=False), Form(8, value=False), Form(6, value=False), Form(4, value=False))
-READ = (Form(4), Form(0))
+NAMED = (
+    LegendForm(12, value=False),
+    LegendForm(8, value=False),
+    LegendForm(6, value=False),
+    LegendForm(4, value=False),
+)
+READ = (LegendForm(4), LegendForm(0))
 
 
 def laid(
-    entries: Sequence[Entry], first: int, width: int, most: int, quiet: Style, ellipsis: str, reading: bool = False
+    entries: Sequence[LegendEntry],
+    first: int,
+    width: int,
+    most: int,
+    quiet: Style,
+    ellipsis: str,
+    reading: bool = False,
 ) -> list[list[Segment]]:
     """The entries in lines of `width` cells, the first one of `first`: in as few lines as short names allow.
 
@@ -112,7 +123,7 @@ def _within(text: str, cells: int) -> str:
     return next(text[:end] for end in range(len(text), -1, -1) if cell_len(text[:end]) <= cells)
 
 
-def _written(entry: Entry, name: str, form: Form) -> list[Segment]:
+def _written(entry: LegendEntry, name: str, form: LegendForm) -> list[Segment]:
     words = " ".join(filter(None, (name, entry.what)))
     value = entry.value if form.value else ""
     return [

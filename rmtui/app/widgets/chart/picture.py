@@ -37,7 +37,7 @@ class Scene(NamedTuple):
 
 
 @dataclass(slots=True)
-class Cell:
+class ChartCell:
     sign: str = " "
     style: Style | None = None
     bits: int = 0
@@ -57,7 +57,7 @@ class Picture:
         self.y = y_scale(self._values(), up * self.rows, max(2, min(7, self.rows // 2)), scene.view.log)
         self._across, self._up = across, up
         self._found: dict[int, Dots] = {}
-        self._cells = [[Cell() for _ in range(self.columns)] for _ in range(self.rows)]
+        self._cells = [[ChartCell() for _ in range(self.columns)] for _ in range(self.rows)]
         self._lay()
 
     @property
@@ -110,7 +110,7 @@ class Picture:
                 continue
             bottom, top = self._row(self.y.dot(low)), self._row(self.y.dot(high))
             for row in range(top, bottom + 1):
-                self._cells[row][column] = Cell(self.glyphs.band, self.palette.band)
+                self._cells[row][column] = ChartCell(self.glyphs.band, self.palette.band)
 
     def _lay_quiet(self) -> None:
         behind = [curve for curve in self.curves if curve.quiet]
@@ -154,7 +154,7 @@ class Picture:
         for cells, line in zip(self._cells, lines, strict=False):
             for column, sign in enumerate(line[: self.columns]):
                 if sign != " ":
-                    cells[column] = Cell(sign, style)
+                    cells[column] = ChartCell(sign, style)
 
     def _lay_level(self) -> None:
         band = self.scene.band
@@ -163,7 +163,7 @@ class Picture:
         row = self._row(self.y.dot(band.target))
         for column, cell in enumerate(self._cells[row]):
             if not cell.bits and column % 2 == 0:
-                self._cells[row][column] = Cell(self.glyphs.target, self.palette.quiet)
+                self._cells[row][column] = ChartCell(self.glyphs.target, self.palette.quiet)
 
     def _lay_marks(self, curve: Curve) -> None:
         style = self.palette.run(curve.slot)
@@ -191,19 +191,19 @@ class Picture:
                 self._put(x, y, self.glyphs.curves[slot % 6], style)
                 due = x + every
 
-    def _with_cursor(self, cells: list[Cell], column: int | None) -> list[Cell]:
+    def _with_cursor(self, cells: list[ChartCell], column: int | None) -> list[ChartCell]:
         if column is None:
             return cells
         cell = cells[column]
         if cell.bits or cell.sign not in (" ", self.glyphs.band, self.glyphs.target):
-            here = Cell(cell.sign, (cell.style or self.palette.text) + Style(reverse=True))
+            here = ChartCell(cell.sign, (cell.style or self.palette.text) + Style(reverse=True))
         else:
-            here = Cell(self.glyphs.cursor, self.palette.accent)
+            here = ChartCell(self.glyphs.cursor, self.palette.accent)
         return [*cells[:column], here, *cells[column + 1 :]]
 
     def _put(self, x: int, y: int, sign: str, style: Style) -> None:
         row, column = self._row(y), min(self.columns - 1, x // self._across)
-        self._cells[row][column] = Cell(sign, style + Style(bold=True))
+        self._cells[row][column] = ChartCell(sign, style + Style(bold=True))
 
     def _row(self, dot: int) -> int:
         return max(0, min(self.rows - 1, self.rows - 1 - dot // self._up))
@@ -256,7 +256,7 @@ class _Label(NamedTuple):
     label: str
 
 
-def _runs(cells: Sequence[Cell]) -> list[Segment]:
+def _runs(cells: Sequence[ChartCell]) -> list[Segment]:
     """Neighbours of one style in one segment."""
     segments: list[Segment] = []
     text, style = "", cells[0].style if cells else None

@@ -12,7 +12,7 @@ from textual.strip import Strip
 from rmtui import text as formats
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.line_edit import LineEdit
-from rmtui.app.widgets.log.page import LogPage, Row, compiled
+from rmtui.app.widgets.log.page import LogPage, LogRow, compiled
 from rmtui.app.widgets.log.text import tone
 from rmtui.app.widgets.palette import Palette
 
@@ -29,11 +29,11 @@ class LogLines:
         """A line that is no row of the log."""
         return Strip([Segment(f"  {text}", self.palette.quiet)])
 
-    def row(self, row: Row, aside: int, pattern: str, hit: Style) -> Strip:
+    def row(self, row: LogRow, aside: int, pattern: str, hit: Style) -> Strip:
         """Text in its tone from column `aside` on, hits of the pattern marked."""
         return Strip.join([Strip([Segment(" ")]), Strip(self._segments(row, pattern, hit)).crop(aside)])
 
-    def _segments(self, row: Row, pattern: str, hit: Style) -> list[Segment]:
+    def _segments(self, row: LogRow, pattern: str, hit: Style) -> list[Segment]:
         style = self.palette.tone(tone(row.whole))
         if not pattern:
             return [Segment(row.text, style)]

@@ -18,7 +18,7 @@ MOST_NEW, MOST_BYTES = 1500, 1 << 17
 """New lines, and their bytes, that a filter reads at a time: some 2 ms, so that a key need not wait for the rest."""
 
 
-class Row(NamedTuple):
+class LogRow(NamedTuple):
     """A row on screen: which line of the view it belongs to, its text, whether it is the line's first row."""
 
     place: int
@@ -28,21 +28,21 @@ class Row(NamedTuple):
     first: bool = True
 
 
-class Picture(NamedTuple):
+class LogPicture(NamedTuple):
     """What stands on screen: the rows, the place of the cursor (None: not shown), and what all rows are drawn with."""
 
-    rows: Sequence[Row]
+    rows: Sequence[LogRow]
     cursor: int | None
     drawn_with: tuple[object, ...]
 
-    def changed(self, before: Picture | None) -> Sequence[int]:
+    def changed(self, before: LogPicture | None) -> Sequence[int]:
         """Numbers of rows that are not as they were before."""
         if before is None or before.drawn_with != self.drawn_with or not (before.rows and self.rows):
             return range(max(len(self.rows), len(before.rows) if before else 0, 2))
         pairs = enumerate(zip_longest(before._marked(), self._marked()))
         return [y for y, (old, new) in pairs if old != new]
 
-    def _marked(self) -> Iterator[tuple[Row, bool]]:
+    def _marked(self) -> Iterator[tuple[LogRow, bool]]:
         return ((row, row.place == self.cursor) for row in self.rows)
 
 
@@ -160,7 +160,7 @@ class LogPage:
             raw = [line for number in self.matches[first:last] for line in self.source.lines(number, 1)]
         return [shown(line, self.times) for line in raw]
 
-    def rows(self, width: int, height: int) -> list[Row]:
+    def rows(self, width: int, height: int) -> list[LogRow]:
         """The rows on screen. When following, the last line is the last row."""
         if self.following:
             self.top = max(0, self.count - height)
@@ -172,10 +172,10 @@ class LogPage:
     def _numbered(self, height: int) -> list[tuple[int, str]]:
         return list(enumerate(self.texts(self.top, height), self.top))
 
-    def _split(self, place: int, text: str, width: int) -> list[Row]:
+    def _split(self, place: int, text: str, width: int) -> list[LogRow]:
         if not self.wrap:
-            return [Row(place, text, text)]
-        return [Row(place, part, text, n == 0) for n, part in enumerate(wrapped(text, width))]
+            return [LogRow(place, text, text)]
+        return [LogRow(place, part, text, n == 0) for n, part in enumerate(wrapped(text, width))]
 
     # Moves
 

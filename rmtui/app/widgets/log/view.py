@@ -14,7 +14,7 @@ from rmtui.app import actions
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.line_edit import LineEdit
 from rmtui.app.widgets.log.lines import LogLines
-from rmtui.app.widgets.log.page import LogPage, Picture
+from rmtui.app.widgets.log.page import LogPage, LogPicture
 from rmtui.app.widgets.log.search import LogSeeker, counted
 from rmtui.app.widgets.log.text import step_in
 from rmtui.app.widgets.ordered_keys import OrderedKeys
@@ -55,7 +55,7 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
         self._prompt: tuple[str, LineEdit] | None = None
         self._idle = 0
         self._paint: tuple[LogLines, Style]
-        self._picture: Picture | None = None
+        self._picture: LogPicture | None = None
 
     # What the screen tells and asks
 
@@ -206,12 +206,12 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
         width, last = self.size.width, self.size.height - 1
         self.refresh(*(Region(0, y, width, 1) for y in (*self._picture.changed(before), last)))
 
-    def _pictured(self) -> Picture:
+    def _pictured(self) -> LogPicture:
         page, drawn_with = self._page, (self._pattern, self._aside, self.size)
         if page is None or not self.size:
-            return Picture((), None, drawn_with)
+            return LogPicture((), None, drawn_with)
         rows = page.rows(self.size.width - 1, self._height)
-        return Picture(rows, None if page.following else page.cursor, drawn_with)
+        return LogPicture(rows, None if page.following else page.cursor, drawn_with)
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """What all lines share is worked out once."""
@@ -227,12 +227,12 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
             strip = self._line(lines, picture, y) if y < len(picture.rows) else lines.words(self._empty(picture, y))
         return strip.adjust_cell_length(self.size.width).apply_style(base)
 
-    def _empty(self, picture: Picture, y: int) -> str:
+    def _empty(self, picture: LogPicture, y: int) -> str:
         if y != 1 or picture.rows:
             return ""
         return "no log yet" if self._page is None else "nothing was written to this log"
 
-    def _line(self, lines: LogLines, picture: Picture, y: int) -> Strip:
+    def _line(self, lines: LogLines, picture: LogPicture, y: int) -> Strip:
         row = picture.rows[y]
         strip = lines.row(row, self._aside, self._pattern, self.get_component_rich_style("log-view--hit"))
         if row.place != picture.cursor:

@@ -29,29 +29,29 @@ class Setting(NamedTuple):
     """The state has a column of its own; else its word stands before what the last column says of it."""
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """Text with a tone of the palette."""
 
     text: str
     tone: str = "text"
 
 
-class Column(NamedTuple):
+class RunColumn(NamedTuple):
     """`worth`: the smaller it is, the later the column gives way. `grow`: how many cells more it may take."""
 
     key: str
     title: str
     width: int
     worth: int
-    say: Callable[[Run, Setting], Cell]
+    say: Callable[[Run, Setting], TableCell]
     right: bool = False
     grow: int = 0
 
 
-def layout(width: int, columns: Sequence[Column], sort: str = "") -> list[tuple[Column, int]]:
+def layout(width: int, columns: Sequence[RunColumn], sort: str = "") -> list[tuple[RunColumn, int]]:
     """The columns that fit in `width` cells, in their order, each with its width. Spare cells go to those that grow,
     each by its share; columns of little worth come in only where those have room, but that of `sort` always."""
-    kept: list[Column] = []
+    kept: list[RunColumn] = []
     left = width + GAP
     for column in sorted(columns, key=lambda column: (column.key not in (NAME, sort), column.worth)):
         wanted = sum(other.grow for other in kept) // 3 if column.worth > DEAR and column.key != sort else 0
@@ -104,41 +104,41 @@ def done(run: Run) -> float | None:
     return min(1.0, run.step / run.total_steps) if run.total_steps else None
 
 
-def _name(run: Run, setting: Setting) -> Cell:
-    return Cell(run.name or run.id, "quiet" if run.archived else "text")
+def _name(run: Run, setting: Setting) -> TableCell:
+    return TableCell(run.name or run.id, "quiet" if run.archived else "text")
 
 
-def _state(run: Run, setting: Setting) -> Cell:
-    return Cell(run.state.value, f"state:{run.state.value}")
+def _state(run: Run, setting: Setting) -> TableCell:
+    return TableCell(run.state.value, f"state:{run.state.value}")
 
 
-def _words(run: Run, setting: Setting) -> Cell:
+def _words(run: Run, setting: Setting) -> TableCell:
     bad = run.state in (State.FAILED, State.KILLED)
-    return Cell(
+    return TableCell(
         state_words(run, setting.now, not setting.spells_state),
         "bad" if bad else "live" if run.state.alive else "quiet",
     )
 
 
-def _epochs(run: Run, setting: Setting) -> Cell:
+def _epochs(run: Run, setting: Setting) -> TableCell:
     if run.num_epochs is None:
-        return Cell(f"{run.epochs_done:g}" if run.epochs_done else setting.glyphs.dash, "quiet")
+        return TableCell(f"{run.epochs_done:g}" if run.epochs_done else setting.glyphs.dash, "quiet")
     if run.state is State.FINISHED and run.epochs_done >= run.num_epochs:
-        return Cell(str(run.num_epochs))
-    return Cell(f"{int(run.epochs_done)}/{run.num_epochs}")
+        return TableCell(str(run.num_epochs))
+    return TableCell(f"{int(run.epochs_done)}/{run.num_epochs}")
 
 
-def _progress(run: Run, setting: Setting) -> Cell:
+def _progress(run: Run, setting: Setting) -> TableCell:
     share = done(run)
     if share is None or run.state is State.FINISHED:
-        return Cell("")
-    return Cell(f"{int(100 * share)} %", "live" if run.state.alive else "quiet")
+        return TableCell("")
+    return TableCell(f"{int(100 * share)} %", "live" if run.state.alive else "quiet")
 
 
-def _val_acc(run: Run, setting: Setting) -> Cell:
+def _val_acc(run: Run, setting: Setting) -> TableCell:
     text = formats.percent(run.val_acc, setting.glyphs.dash)
     sign = setting.glyphs.best if run.id in setting.landmarks.best else _trend(run, setting.glyphs)
-    return Cell(f"{text} {sign}", "text" if run.val_acc is not None else "quiet")
+    return TableCell(f"{text} {sign}", "text" if run.val_acc is not None else "quiet")
 
 
 def _trend(run: Run, glyphs: Glyphs) -> str:
@@ -148,28 +148,28 @@ def _trend(run: Run, glyphs: Glyphs) -> str:
     return glyphs.up if known[-1] > known[-2] else glyphs.down
 
 
-def _spread(run: Run, setting: Setting) -> Cell:
+def _spread(run: Run, setting: Setting) -> TableCell:
     """Half of the 95 % interval, in points."""
     if run.val_acc is None or not run.val_pairs:
-        return Cell("")
+        return TableCell("")
     from rmtui.statistics import wilson
 
     half = wilson(round(run.val_acc * run.val_pairs), run.val_pairs).half
-    return Cell(f"{setting.glyphs.plus_minus}{100 * half:.1f}", "quiet")
+    return TableCell(f"{setting.glyphs.plus_minus}{100 * half:.1f}", "quiet")
 
 
-def _best(run: Run, setting: Setting) -> Cell:
+def _best(run: Run, setting: Setting) -> TableCell:
     return _figure(formats.percent(run.best.val_acc if run.best else None, setting.glyphs.dash))
 
 
-def _delta(run: Run, setting: Setting) -> Cell:
+def _delta(run: Run, setting: Setting) -> TableCell:
     base = setting.baseline
     if base is not None and base.id == run.id:
-        return Cell("base", "quiet")
+        return TableCell("base", "quiet")
     if base is None or not _comparable(base, run) or run.val_acc is None or base.val_acc is None:
-        return Cell("", "quiet")
+        return TableCell("", "quiet")
     points = 100 * (run.val_acc - base.val_acc)
-    return Cell(formats.fixed(points, 1, sign=True, minus=setting.glyphs.minus), "good" if points > 0 else "warn")
+    return TableCell(formats.fixed(points, 1, sign=True, minus=setting.glyphs.minus), "good" if points > 0 else "warn")
 
 
 def _comparable(one: Run, other: Run) -> bool:
@@ -179,33 +179,39 @@ def _comparable(one: Run, other: Run) -> bool:
     return bool(one.data) and one.data == other.data
 
 
-def _figure(text: str) -> Cell:
-    return Cell(text, "text" if text[:1].isdigit() else "quiet")
+def _figure(text: str) -> TableCell:
+    return TableCell(text, "text" if text[:1].isdigit() else "quiet")
 
 
-def _took(run: Run, setting: Setting) -> Cell:
+def _took(run: Run, setting: Setting) -> TableCell:
     if run.started is None:
-        return Cell(setting.glyphs.dash, "quiet")
+        return TableCell(setting.glyphs.dash, "quiet")
     end = run.ended or (setting.now if run.state.alive else run.last_event)
-    return Cell(formats.span(end - run.started) if end else setting.glyphs.dash, "quiet")
+    return TableCell(formats.span(end - run.started) if end else setting.glyphs.dash, "quiet")
 
 
 COLUMNS = (
-    Column(NAME, "run", 13, 0, _name, grow=14),
-    Column("state", "state", 11, 6, _state),
-    Column(
-        "preset", "preset", 6, 5, lambda run, s: Cell(run.preset or s.glyphs.dash, "text" if run.preset else "quiet")
+    RunColumn(NAME, "run", 13, 0, _name, grow=14),
+    RunColumn("state", "state", 11, 6, _state),
+    RunColumn(
+        "preset",
+        "preset",
+        6,
+        5,
+        lambda run, s: TableCell(run.preset or s.glyphs.dash, "text" if run.preset else "quiet"),
     ),
-    Column("epochs", "epochs", 6, 2, _epochs, right=True),
-    Column("progress", "done", 5, 13, _progress, right=True),
-    Column("val_acc", "val_acc", 7, 1, _val_acc, right=True),
-    Column("spread", "±", 5, 8, _spread),
-    Column("best", "best", 5, 12, _best, right=True),
-    Column("val_loss", "val_loss", 8, 3, lambda run, s: _figure(formats.loss(run.val_loss, s.glyphs.dash)), right=True),
-    Column(
+    RunColumn("epochs", "epochs", 6, 2, _epochs, right=True),
+    RunColumn("progress", "done", 5, 13, _progress, right=True),
+    RunColumn("val_acc", "val_acc", 7, 1, _val_acc, right=True),
+    RunColumn("spread", "±", 5, 8, _spread),
+    RunColumn("best", "best", 5, 12, _best, right=True),
+    RunColumn(
+        "val_loss", "val_loss", 8, 3, lambda run, s: _figure(formats.loss(run.val_loss, s.glyphs.dash)), right=True
+    ),
+    RunColumn(
         "train_loss", "train", 6, 9, lambda run, s: _figure(formats.loss(run.train_loss, s.glyphs.dash)), right=True
     ),
-    Column(
+    RunColumn(
         "gap",
         "gap",
         6,
@@ -213,10 +219,10 @@ COLUMNS = (
         lambda run, s: _figure(formats.fixed(run.gap, 3, s.glyphs.dash, minus=s.glyphs.minus)),
         right=True,
     ),
-    Column("delta", "Δ", 5, 5, _delta, right=True),
-    Column("group", "group", 8, 7, lambda run, s: Cell(run.group, "quiet")),
-    Column("data", "data", 9, 11, lambda run, s: Cell(run.data or s.glyphs.dash, "quiet"), grow=6),
-    Column("tags", "tags", 8, 14, lambda run, s: Cell(" ".join(run.tags), "quiet"), grow=12),
-    Column("duration", "took", 8, 15, _took, right=True),
-    Column("created", "when", 12, 4, _words, grow=28),
+    RunColumn("delta", "Δ", 5, 5, _delta, right=True),
+    RunColumn("group", "group", 8, 7, lambda run, s: TableCell(run.group, "quiet")),
+    RunColumn("data", "data", 9, 11, lambda run, s: TableCell(run.data or s.glyphs.dash, "quiet"), grow=6),
+    RunColumn("tags", "tags", 8, 14, lambda run, s: TableCell(" ".join(run.tags), "quiet"), grow=12),
+    RunColumn("duration", "took", 8, 15, _took, right=True),
+    RunColumn("created", "when", 12, 4, _words, grow=28),
 )

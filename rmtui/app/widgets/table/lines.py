@@ -11,23 +11,23 @@ from textual.strip import Strip
 
 from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.palette import Palette
-from rmtui.app.widgets.table.columns import COLUMNS, GAP, Column, Setting, layout
+from rmtui.app.widgets.table.columns import COLUMNS, GAP, RunColumn, Setting, layout
 from rmtui.runs.model import Run, State
 
 LEAD = 5
 """Cells before the first column: mark, sign of the curve, pin, sign of the state, blank."""
 
-Layout = Sequence[tuple[Column, int]]
+Layout = Sequence[tuple[RunColumn, int]]
 
 
-def useful(setting: Setting) -> list[Column]:
+def useful(setting: Setting) -> list[RunColumn]:
     """Every column that could say something now, left to right."""
     useless = {"delta"} if setting.baseline is None else set()
     useless |= set() if setting.landmarks.grouped else {"group"}
     return [column for column in COLUMNS if column.key not in useless]
 
 
-def laid_out(width: int, setting: Setting, sort: str = "") -> list[tuple[Column, int]]:
+def laid_out(width: int, setting: Setting, sort: str = "") -> list[tuple[RunColumn, int]]:
     """The columns that a table of this width shows."""
     return layout(width - LEAD, useful(setting), sort)
 

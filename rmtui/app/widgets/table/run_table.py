@@ -18,7 +18,7 @@ from textual.strip import Strip
 from rmtui.app import actions
 from rmtui.app.widgets.glyphs import UNICODE, glyphs_of
 from rmtui.app.widgets.palette import palette_of
-from rmtui.app.widgets.table.columns import Column, Setting
+from rmtui.app.widgets.table.columns import RunColumn, Setting
 from rmtui.app.widgets.table.lines import Layout, RunLines, laid_out, useful
 from rmtui.runs.model import Landmarks, Run
 
@@ -272,7 +272,7 @@ class RunTable(ScrollView, can_focus=True):
 
     # Drawing
 
-    def _layout(self) -> list[tuple[Column, int]]:
+    def _layout(self) -> list[tuple[RunColumn, int]]:
         return laid_out(self.size.width, self._setting, self._sort[0])
 
     def render_lines(self, crop: Region) -> list[Strip]:
