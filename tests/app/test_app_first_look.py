@@ -14,7 +14,7 @@ async def test_a_long_first_reading_is_told_as_it_goes(ws, monkeypatch):
     support.make_runs(ws, 40)
     monkeypatch.setattr(feed, "READING_SECONDS", 0.0)
     heard: list[ReadingFolders] = []
-    monkeypatch.setattr(RmtuiApp, "on_reading", lambda self, message: heard.append(message))
+    monkeypatch.setattr(RmtuiApp, "on_reading_folders", lambda self, message: heard.append(message))
     async with opened(ws.root):
         assert len(heard) >= 2 and [word.done for word in heard] == sorted(word.done for word in heard)
         assert heard[-1].done == heard[-1].of == 40
