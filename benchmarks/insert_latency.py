@@ -83,7 +83,7 @@ def supervise(ws, run, end, logs):
 
 
 def timed_write(spans):
-    """`records.sqlite.write` with a clock around it."""
+    """`rmtui.index.sqlite.write` with a clock around it."""
     plain = sqlite.write
 
     @contextmanager

@@ -1,6 +1,6 @@
 """What screens know of the app they stand in: workspace, feed, memory, language, running jobs, and the way to others.
 
-No screen is imported here: `screens` is filled in by `app.app`.
+No screen is imported here: `screens` is filled in by `rmtui.app.app`.
 """
 
 from __future__ import annotations

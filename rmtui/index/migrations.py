@@ -1,6 +1,6 @@
 """The index's schema, as numbered steps that are never edited once released. Runs in a process of its own.
 
-sqlite-utils loads numpy where that is installed, so no other module imports this one: `records.sqlite` starts it.
+sqlite-utils loads numpy where that is installed, so no other module imports this one: `rmtui.index.sqlite` starts it.
 """
 
 from __future__ import annotations

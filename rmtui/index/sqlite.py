@@ -32,7 +32,7 @@ Row = sqlite3.Row
 LIBRARY_VERSION: str = sqlite3.sqlite_version
 
 SCHEMA = 5
-"""Number of migrations in `records.migrations`."""
+"""Number of migrations in `rmtui.index.migrations`."""
 
 PATIENCE = 5.0
 """Seconds that a process waits for the write lock of one index, all its transactions together, before it says so."""

@@ -1,6 +1,6 @@
 """Writing curves into the index: points, their min/max roll-ups, a summary a metric, what lies beside each step.
 
-Everything here happens inside the caller's transaction. Reading is `records.series`.
+Everything here happens inside the caller's transaction. Reading is `rmtui.index.read_curves`.
 """
 
 from __future__ import annotations

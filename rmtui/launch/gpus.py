@@ -1,7 +1,7 @@
 """The GPUs of this machine as a launch sees them: which are visible here, and which are busy with whose processes.
 
 A GPU that is cut into MIG devices counts as these. CUDA shows a process only one of them, and NCCL joins none of them
-with another: a run of one process may take one, a run of several may not (`operations.plan` says so).
+with another: a run of one process may take one, a run of several may not (`rmtui.operations.plan` says so).
 """
 
 from __future__ import annotations

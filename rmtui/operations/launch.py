@@ -1,4 +1,4 @@
-"""Launching: a plan (`operations.plan`) becomes a run folder, a place in the queue and a waiting supervisor."""
+"""Launching: a plan (`rmtui.operations.plan`) becomes a run folder, a place in the queue and a waiting supervisor."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Run folders: what stands on disk of a run, read and written safely. The layout is in docs/DESIGN.md.
 
-Nothing here judges a state (`records.state`) or looks at processes (`records.proc`).
+Nothing here judges a state (`rmtui.runs.state`) or looks at processes (`rmtui.runs.proc`).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ NOTHING: Mapping[str, Any] = {}
 
 
 class State(StrEnum):
-    """Where a run stands. Derived from files and processes by `records.state`, never only stored."""
+    """Where a run stands. Derived from files and processes by `rmtui.runs.state`, never only stored."""
 
     QUEUED = "queued"
     STARTING = "starting"
