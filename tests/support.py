@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import time
@@ -27,6 +28,22 @@ START = 1_760_000_000.0
 def make_workspace(path: Path) -> Workspace:
     """A workspace without runs."""
     return create(path)
+
+
+def resolves(name: str) -> bool:
+    """Whether a dotted name is that of a module, or of something in one: a field without a default counts."""
+    parts = name.split(".")
+    for place in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:place]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[place:]:
+            if not hasattr(found, part) and part not in getattr(found, "__annotations__", {}):
+                return False
+            found = getattr(found, part, None)
+        return True
+    return False
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE, every: float = 0.02) -> Any:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import REPO
+from support import REPO, resolves
 
 PAGE = (REPO / "docs" / "guide.md").read_text(encoding="utf-8")
 
@@ -47,23 +46,10 @@ def test_every_reading_advice_preset_step_and_path_has_its_row():
 def test_a_row_names_code_and_tests_that_exist(statement, code, tests):
     assert code and tests, statement
     for name in code:
-        _resolve(name)
+        assert resolves(name), f"{name} is nowhere"
     for name in tests:
         module, _, function = name.partition(".")
         tree = ast.parse((REPO / "tests" / Path(module).with_suffix(".py")).read_text(encoding="utf-8"))
         assert function in {
             node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         }
-
-
-def _resolve(name: str) -> object:
-    parts = name.split(".")
-    for place in range(len(parts), 0, -1):
-        try:
-            found: object = importlib.import_module(".".join(parts[:place]))
-        except ModuleNotFoundError:
-            continue
-        for part in parts[place:]:
-            found = getattr(found, part)
-        return found
-    raise AssertionError(f"{name} is nowhere")

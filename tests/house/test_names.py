@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
 
 import pytest
-from support import REPO
+from support import REPO, resolves
 
 NAMED = re.compile(r"`((?:rmtui|trainer)(?:\.\w+)+)`|\bsee ((?:rmtui|trainer)(?:\.\w+)+)")
 PLACED = re.compile(r"`((?:rmtui|trainer)/[\w/]+\.(?:py|toml|css|yaml))`")
@@ -16,21 +15,6 @@ TEXTS = [
     for folder, ending in (("rmtui", "*.py"), ("trainer", "*.py"), ("docs", "*.md"), ("benchmarks", "*.md"))
     for path in sorted((REPO / folder).rglob(ending))
 ]
-
-
-def resolves(name: str) -> bool:
-    parts = name.split(".")
-    for place in range(len(parts), 0, -1):
-        try:
-            found: object = importlib.import_module(".".join(parts[:place]))
-        except ModuleNotFoundError:
-            continue
-        for part in parts[place:]:
-            if not hasattr(found, part) and part not in getattr(found, "__annotations__", {}):
-                return False
-            found = getattr(found, part, None)
-        return True
-    return False
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(REPO)))
