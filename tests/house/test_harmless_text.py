@@ -34,6 +34,24 @@ def test_every_way_out_gives_the_same_text(exit_of: Callable[[str], str]) -> Non
         assert exit_of(HOSTILE) == SHOWN
 
 
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("x\x1b]8;;http://a\x1b\\link\x1b]8;;\x1b\\y", "xlinky"),
+        ("a\x1b[?1049hb", "ab"),
+        ("p\x1b(0q", "pq"),
+        ("a\x9d0;t\x9cb", "ab"),
+        ("a\x9dunfinished", "aunfinished"),
+        ("a\x85b\u2028c\xadd", "abcd"),
+        ("a\x1b[", "a"),
+        ("e\U000e0041\u180ef", "ef"),
+        ("有用：ok", "有用：ok"),
+    ],
+)
+def test_sequences_go_whole_and_text_stays(raw: str, shown: str) -> None:
+    assert text.harmless(raw) == shown
+
+
 @pytest.mark.parametrize("sample", ["plain", "有用 ok", "e\u0301", "가나", "🙂 x", "ｆｕｌｌ", "…–−→"])
 def test_a_text_is_as_wide_as_the_screen_draws_it(sample: str) -> None:
     assert text.width(sample) == cell_len(sample)
