@@ -66,7 +66,7 @@ def train(root, run, seconds, queue):
     with EventWriter(run / "attempt-1" / "events.jsonl") as writer:
         while time.monotonic() - start < seconds:
             written += 1
-            writer.say("step", written, written / 1000, {"loss": 0.6, "learning_rate": 1e-5, "grad_norm": 1.0})
+            writer.record("step", written, written / 1000, {"loss": 0.6, "learning_rate": 1e-5, "grad_norm": 1.0})
             time.sleep(max(0.0, start + written / RATE - time.monotonic()))
     end.set()
     beside.join()

@@ -13,7 +13,7 @@ from textual.keys import format_key
 from rmtui.app.actions import PANES, of_pane
 from rmtui.cli import parser
 from rmtui.cli.verb import Verb
-from trainer.config import OPTIONS, Option, figure, range_text
+from trainer.config import OPTIONS, Option, format_number, range_text
 
 DOCS = Path(__file__).resolve().parent
 _HEAD = "<!-- Written by docs/generate.py; change the source it names, then run it. -->\n"
@@ -46,8 +46,12 @@ _GROUPS = ["model", "data", "training", "lora", "evaluation", "checkpoints", "lo
 
 
 def _row(option: Option) -> str:
-    usual = f" (usual {figure(option.meta.usual[0])} … {figure(option.meta.usual[1])})" if option.meta.usual else ""
-    default = figure(option.default) if option.type in ("int", "float") else str(option.default).lower()
+    usual = (
+        f" (usual {format_number(option.meta.usual[0])} … {format_number(option.meta.usual[1])})"
+        if option.meta.usual
+        else ""
+    )
+    default = format_number(option.default) if option.type in ("int", "float") else str(option.default).lower()
     shown = f"`{default}`" if option.default not in ("", [], {}) else "–"
     return f"| `{option.key}` | {shown} | {range_text(option)}{usual} | {option.meta.unit} | {option.meta.help} |"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import tomli
 
-from trainer.config import figure
+from trainer.config import format_number
 
 LANGS = ("en", "zh")
 
@@ -43,7 +43,7 @@ def default_lang(wanted: str = "") -> str:
     return "zh" if named.lower().startswith(("zh", "chinese")) else "en"
 
 
-def say(key: str, lang: str = "en", /, **figures: Any) -> str:
+def translate(key: str, lang: str = "en", /, **figures: Any) -> str:
     """A sentence of the catalogue with its figures; `why_` before the name: an advice's reason, or a kind's harm."""
     section, name = key.split(".", 1)
     field = lang
@@ -52,7 +52,7 @@ def say(key: str, lang: str = "en", /, **figures: Any) -> str:
     return _FORMAT.vformat(_read(_FILES.get(section, _MAIN))[f"{section}.{name}"][field], (), figures)
 
 
-def title_figures(name: str, lang: str = "en", /, **figures: Any) -> str:
+def title_numbers(name: str, lang: str = "en", /, **figures: Any) -> str:
     """The numbers that stand behind the title of a reading; empty where it has none."""
     return _FORMAT.vformat(_read(_FILES["title"])[f"title.{name}"]["figures"], (), figures).strip()
 
@@ -75,7 +75,7 @@ def value_text(key: str, value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return figure(value)
+        return format_number(value)
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     if isinstance(value, Mapping):
@@ -85,7 +85,7 @@ def value_text(key: str, value: Any) -> str:
 
 def rate_text(value: float) -> str:
     """1.5e-5 and 1.5e-4, as people write them: one spelling everywhere."""
-    return figure(value)
+    return format_number(value)
 
 
 def metric_text(metric: str, value: float | None) -> str:

@@ -30,8 +30,8 @@ __all__ = [
     "check",
     "check_inputs",
     "check_value",
-    "figure",
     "flatten",
+    "format_number",
     "nest",
     "options",
     "parse_text",
@@ -171,12 +171,12 @@ def _check_range(option: Option, number: float, shown: Any, source: str) -> list
     if not math.isfinite(number) or below or above:
         return [Problem(option.key, f"{shown} is out of range", f"use {range_text(option)}", source)]
     if meta.usual and not meta.usual[0] <= number <= meta.usual[1]:
-        low, high = (figure(bound) for bound in meta.usual)
+        low, high = (format_number(bound) for bound in meta.usual)
         return [Problem(option.key, f"{shown} is unusual", f"usual values are {low} … {high}", source, "warning")]
     return []
 
 
-def figure(value: float) -> str:
+def format_number(value: float) -> str:
     """A bound or rate as people write it: `32`, `1048576`, `1.5e-4`, `0.1`."""
     if not math.isfinite(value):
         return str(value)
@@ -204,7 +204,7 @@ def range_text(option: Option) -> str:
 
 def _bound(value: float) -> str:
     """From five digits on in groups of three: `1 048 576`."""
-    return f"{value:,.0f}".replace(",", " ") if value == int(value) and abs(value) >= 10_000 else figure(value)
+    return f"{value:,.0f}".replace(",", " ") if value == int(value) and abs(value) >= 10_000 else format_number(value)
 
 
 def parse_text(option: Option, text: str) -> Any:

@@ -63,7 +63,7 @@ class EventWriter:
         while line:
             line = line[os.write(self._fd, line) :]
 
-    def say(
+    def record(
         self,
         kind: str,
         step: int = 0,

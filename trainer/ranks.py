@@ -80,13 +80,13 @@ def failures(attempt: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: float(row["t"]))
 
 
-def say_failure(attempt: Path, failure: Mapping[str, Any], reason: str) -> None:
+def write_failure_events(attempt: Path, failure: Mapping[str, Any], reason: str) -> None:
     """The last two events of a failed attempt."""
     step, epoch = int(failure["step"]), float(failure["epoch"])
     told = {key: failure[key] for key in ("type", "text", "rank", "pair_ids", "grad_norm", "suggest") if key in failure}
     with events.EventWriter(attempt / "events.jsonl") as writer:
-        writer.say("failure", step, epoch, **told)
-        writer.say("end", step, epoch, outcome="failed", reason=reason)
+        writer.record("failure", step, epoch, **told)
+        writer.record("end", step, epoch, outcome="failed", reason=reason)
 
 
 def write_result(attempt: Path, outcome: str, reason: str, **facts: Any) -> None:

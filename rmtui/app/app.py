@@ -150,18 +150,18 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
 
     def on_synced(self, message: Synced) -> None:
         if (message.alive, message.queued) != (self.counts.alive, self.counts.queued) or not self._alive:
-            self._tell_news()
+            self._notify_ended()
         before, self.counts = self.counts, message
         version_before, self._version = self._version, self.feed.index.version()
         self.remark = message.remark
-        self._tell_trouble(message.trouble if self.feed.index.trouble is None else None)
+        self._notify_trouble(message.trouble if self.feed.index.trouble is None else None)
         if message.changed or before != message or version_before != self._version:
             self._renew()
         self.feed.rest(ALIVE_SECONDS if message.alive or message.queued else IDLE_SECONDS)
 
     def on_reading_folders(self, message: ReadingFolders) -> None:
         """A first look at thousands of run folders: the list grows, and the top line says how far it is."""
-        self.remark = message.words
+        self.remark = message.label
         self._renew()
 
     def _renew(self) -> None:
@@ -169,14 +169,14 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
             if isinstance(screen, WorkspaceScreen):
                 screen.synced()
 
-    def _tell_trouble(self, trouble: UserError | None) -> None:
+    def _notify_trouble(self, trouble: UserError | None) -> None:
         """Once, until it is another one or over."""
         said = str(trouble or "")
         if said and said != self._trouble_told:
             self.notify(said, severity="error", timeout=15, markup=False)
         self._trouble_told = said
 
-    def _tell_news(self) -> None:
+    def _notify_ended(self) -> None:
         """A toast for each run that ended, the bell where the workspace wants it; devices are counted anew."""
         from rmtui.app import notifications
 
@@ -197,7 +197,7 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
             self.end_job(message.job)
             self.notify(str(message.error), severity="error", timeout=12, markup=False)
             return
-        self._tell_trouble(message.error)
+        self._notify_trouble(message.error)
         self.feed.rest(RETRY_SECONDS)
 
     # Actions of every pane

@@ -61,7 +61,7 @@ class Base(WorkspaceScreen):
         """A named background job that answers this screen with one message."""
         self.feed.ask(target or self, name, job, group)
 
-    def work(self, name: str, job: Job) -> None:
+    def run_job(self, name: str, job: Job) -> None:
         """A long job: its name stands in the top line of home while it lasts, and ctrl+g ends it."""
         self.rmtui.begin(name, self.feed.ask(self, name, job))
 
@@ -74,7 +74,7 @@ class Base(WorkspaceScreen):
         if message.work:
             self.rmtui.end_job(message.work)
         if message.words:
-            self.say(message.words)
+            self.toast(message.words)
         self.feed.sync()
 
     def go(self, route: Route) -> None:
@@ -92,7 +92,7 @@ class Base(WorkspaceScreen):
         words = "\n".join(filter(None, (error.why, error.remedy and f"→ {error.remedy}")))
         self.notify(words or error.what, title=error.what if words else "", severity="error", timeout=12, markup=False)
 
-    def say(self, words: str, title: str = "") -> None:
+    def toast(self, words: str, title: str = "") -> None:
         self.notify(words, title=title, timeout=5, markup=False)
 
     def action_leave(self) -> None:
@@ -107,7 +107,7 @@ class Base(WorkspaceScreen):
 
     def jobs_changed(self) -> None:
         for bar in self.query(TopBar):
-            bar.tell_jobs(self.rmtui.jobs.words)
+            bar.show_jobs(self.rmtui.jobs.summary)
 
     def write_again(self) -> None:
         for bar in self.query(TopBar):

@@ -16,14 +16,14 @@ from rmtui.app.widgets.glyphs import ASCII_CLASS, glyphs_of
 from rmtui.app.widgets.palette import palette_of
 
 
-class Words(Static):
+class Label(Static):
     """Text that is repainted only when it says something else."""
 
     def __init__(self, text: str | Text = "", *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(_as_text(text), id=id, classes=classes)
         self._said = _as_text(text)
 
-    def say(self, text: str | Text) -> None:
+    def show_text(self, text: str | Text) -> None:
         """Show this text; nothing happens when it is there already."""
         fresh = _as_text(text)
         if self.app.has_class(ASCII_CLASS):
@@ -33,7 +33,7 @@ class Words(Static):
             self.update(fresh, layout=self.styles.auto_dimensions)
 
     @property
-    def said(self) -> str:
+    def plain(self) -> str:
         """What stands there, without colours."""
         return self._said.plain
 
@@ -61,7 +61,7 @@ def _as_text(text: str | Text) -> Text:
     return text if isinstance(text, Text) else Text(text)
 
 
-class TopBar(Words):
+class TopBar(Label):
     """Where we are on the left, counts in the middle, devices on the right; long paths give way first, counts last.
 
     While something works in the background, that stands on the right, and everything else gives way to it.
@@ -77,19 +77,19 @@ class TopBar(Words):
 
     def on_mount(self) -> None:
         if isinstance(self.app, WorkspaceApp):
-            self.tell_jobs(self.app.jobs.words)
+            self.show_jobs(self.app.jobs.summary)
 
-    def tell(self, left: str, middle: str = "", right: str = "") -> None:
+    def show_parts(self, left: str, middle: str = "", right: str = "") -> None:
         self._parts = (left, middle, right)
         self.renew()
 
-    def tell_text(self, text: Text) -> None:
+    def show_line(self, text: Text) -> None:
         """One line that was laid out already."""
         self._parts = ("", "", "")
         self._whole = text
         self.renew()
 
-    def tell_jobs(self, words: str) -> None:
+    def show_jobs(self, words: str) -> None:
         """What works in the background; empty: nothing."""
         if words != self._works:
             self._works = words
@@ -109,7 +109,7 @@ class TopBar(Words):
         if self._works:
             line.truncate(max(0, width - cell_len(self._works) - 3), overflow="ellipsis", pad=True)
             line.append(f"  {self._works}", palette_of(self).accent)
-        self.say(line)
+        self.show_text(line)
 
     def _in_parts(self, width: int, right: str) -> Text:
         left, middle, _ = self._parts
@@ -160,12 +160,12 @@ class KeyLine(Widget):
         self.renew()
 
     def renew(self) -> None:
-        fresh = self._written()
+        fresh = self._render_keys()
         if fresh != self._line:
             self._line = fresh
             self.refresh()
 
-    def _written(self) -> Text:
+    def _render_keys(self) -> Text:
         """As many keys as fit; the way back and `? help` always do."""
         palette = palette_of(self)
         entries = self._entries()
@@ -198,7 +198,7 @@ class KeyLine(Widget):
         return self._line
 
     @property
-    def said(self) -> str:
+    def plain(self) -> str:
         return self._line.plain
 
 

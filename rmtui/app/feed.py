@@ -58,7 +58,7 @@ class ReadingFolders(Message):
     of: int
 
     @property
-    def words(self) -> str:
+    def label(self) -> str:
         return f"reading {self.done:,} of {self.of:,} run folders"
 
 

@@ -110,17 +110,17 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
     def begin(self, name: str, worker: Worker[None]) -> None:
         self.jobs.begin(name, worker)
         self.notify(f"{name} …  ctrl+g cancels", timeout=3, markup=False)
-        self._tell_jobs()
+        self._show_jobs()
 
     def on_job_progress(self, message: JobProgress) -> None:
-        self.jobs.tell(message.name, message.words)
-        self._tell_jobs()
+        self.jobs.report(message.name, message.words)
+        self._show_jobs()
 
     def end_job(self, name: str) -> None:
         self.jobs.end(name)
-        self._tell_jobs()
+        self._show_jobs()
 
-    def _tell_jobs(self) -> None:
+    def _show_jobs(self) -> None:
         for screen in self.screen_stack:
             if isinstance(screen, WorkspaceScreen):
                 screen.jobs_changed()
@@ -128,4 +128,4 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
     def action_cancel(self) -> None:
         names = self.jobs.cancel()
         self.notify(f"cancelled: {', '.join(names)}" if names else "no jobs running", markup=False)
-        self._tell_jobs()
+        self._show_jobs()

@@ -61,14 +61,16 @@ class RunCommands(Base):
     def action_stop(self) -> None:
         run = self.current()
         if run is None or not (run.state.alive or run.state is State.QUEUED):
-            self.say("only a running or queued run can be stopped")
+            self.toast("only a running or queued run can be stopped")
             return
         from rmtui.app.screens.dialogs import Confirm
 
         at_once = run.state is State.STOPPING
         plain = f"Take {run.name} out of the queue?" if run.state is State.QUEUED else f"Stop {run.name}?"
         question = f"Kill {run.name} at once?" if at_once else plain
-        words = "It is stopping already; what came after its last checkpoint is lost." if at_once else _stop_words(run)
+        words = (
+            "It is stopping already; what came after its last checkpoint is lost." if at_once else _stop_message(run)
+        )
         self.app.push_screen(Confirm(question, words), lambda yes: self._stop(run, at_once) if yes else None)
 
     def _stop(self, run: Run, now: bool) -> None:
@@ -85,7 +87,7 @@ class RunCommands(Base):
         if run is None:
             return
         if run.state.alive:
-            self.say(f"{run.name} is running")
+            self.toast(f"{run.name} is running")
             return
 
         self.ask("resume", lambda: resumed(self.ws, run))
@@ -140,13 +142,13 @@ class RunCommands(Base):
             def tell(words: str) -> None:
                 app.post_message(JobProgress(name, words))
 
-            self.work(name, job)
+            self.run_job(name, job)
 
     def action_copy(self) -> None:
         run = self.current()
         if run is not None:
             self.app.copy_to_clipboard(str(run.folder))
-            self.say(str(run.folder), "copied")
+            self.toast(str(run.folder), "copied")
 
     # What a person sets on runs
 
@@ -215,10 +217,10 @@ class RunCommands(Base):
             return Done(f"{_name(runs)} deleted", name)
 
         name = f"deleting {_name(runs)}"
-        self.work(name, job)
+        self.run_job(name, job)
 
 
-def _stop_words(run: Run) -> str:
+def _stop_message(run: Run) -> str:
     if run.state is State.QUEUED:
         return "It has not started; its settings stay in the list."
     return "It saves a checkpoint first and can be resumed later."

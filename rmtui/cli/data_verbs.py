@@ -21,16 +21,16 @@ def _run_demo(args: argparse.Namespace) -> int:
     from rmtui.operations import demo
 
     root = Path(args.dir or args.workspace or "demo")
-    made = demo.demo(root, _say)
-    _say(f"{'Training' if made.fresh else 'Showing'} preset A on two processes: run {made.run_id}")
+    made = demo.demo(root, _print_error)
+    _print_error(f"{'Training' if made.fresh else 'Showing'} preset A on two processes: run {made.run_id}")
     if not args.no_app:
         from rmtui.app import run_app
 
         return run_app(str(made.root), made.run_id)
     for epoch in demo.follow(made.root, made.run_id):
-        _say(_epoch_line(epoch.epoch, epoch.train_loss, epoch.val_loss, epoch.val_acc, epoch.val_pairs))
+        _print_error(_epoch_line(epoch.epoch, epoch.train_loss, epoch.val_loss, epoch.val_acc, epoch.val_pairs))
     finished, words = demo.outcome(made.root, made.run_id)
-    _say(f"{words[0].upper()}{words[1:]}. Look at it with: rmtui -C {root}")
+    _print_error(f"{words[0].upper()}{words[1:]}. Look at it with: rmtui -C {root}")
     return 0 if finished else 1
 
 
@@ -42,7 +42,7 @@ def _epoch_line(
     return f"  epoch {epoch}   {'   '.join(losses)}   {accuracy}"
 
 
-def _say(line: str) -> None:
+def _print_error(line: str) -> None:
     print(line, flush=True)
 
 

@@ -27,7 +27,7 @@ def _import(args: argparse.Namespace) -> int:
     ws = open_workspace(workspace_folder(args))
     if args.as_preset:
         return _import_preset(args)
-    report = exchange.import_paths(ws, args.paths, None if args.json else _say_imported)
+    report = exchange.import_paths(ws, args.paths, None if args.json else _print_imported)
     for words in report.unread:
         print(f"not read: {words}", file=sys.stderr)
     if args.json:
@@ -49,7 +49,7 @@ def _hint(paths: list[Path]) -> str:
     return ""
 
 
-def _say_imported(run: ImportedRun) -> None:
+def _print_imported(run: ImportedRun) -> None:
     print(f"{run.id}  {run.name}  {'from' if run.new else 'was there already, from'} {run.source}", flush=True)
     for note in run.notes:
         print(f"  {note}")

@@ -93,7 +93,7 @@ def _pairs(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from rmtui.guide.text_report import groups_text, pairs_text
-    from rmtui.i18n import say
+    from rmtui.i18n import translate
     from rmtui.operations.pairs import accuracy_by, export, pairs
 
     ws, lang = _open(args)
@@ -107,7 +107,7 @@ def _pairs(args: argparse.Namespace) -> int:
     if args.json:
         print_json(document)
     elif args.export:
-        print(say("pairs.written", lang, count=document["exported"], path=args.export))
+        print(translate("pairs.written", lang, count=document["exported"], path=args.export))
     else:
         print(pairs_text(document, lang))
     return 0

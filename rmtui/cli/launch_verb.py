@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from rmtui.cli.messages import ended_code, run_document, say
+from rmtui.cli.messages import ended_code, print_status, run_document
 from rmtui.cli.verb import add_json, print_json, workspace_folder
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run_launch(args: argparse.Namespace) -> int:
         if not args.json:
             print(ids[-1], flush=True)
     try:
-        ended = [launch.wait(ws, run, say) for run in ids] if args.wait else []
+        ended = [launch.wait(ws, run, print_status) for run in ids] if args.wait else []
     except KeyboardInterrupt:
         print("no longer waiting; what was launched goes on (rmtui stop ends it)", file=sys.stderr)
         raise

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from rmtui.cli.launch_verb import build_launch, run_launch
-from rmtui.cli.messages import countdown, end_line, ended_code, run_document, say
+from rmtui.cli.messages import countdown, end_line, ended_code, print_status, run_document
 from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _stop(args: argparse.Namespace) -> int:
         print_json(run_document(ws, run))
     else:
         end_line()
-        say(status)
+        print_status(status)
     return 0
 
 
@@ -58,7 +58,7 @@ def _resume(args: argparse.Namespace) -> int:
         print(run, flush=True)
         begins = f"starts with the weights of {done.weights}" if done.weights else "starts from the beginning"
         print(f"goes on from step {step}" if step else begins, file=sys.stderr)
-    ended = [launch.wait(ws, run, say)] if args.wait else []
+    ended = [launch.wait(ws, run, print_status)] if args.wait else []
     if args.json:
         print_json(run_document(ws, run) | {"resumed_from_step": step or None})
     return ended_code(ended)

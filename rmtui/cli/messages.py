@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from rmtui.workspace import Workspace
 
 
-def say(status: Status) -> None:
+def print_status(status: Status) -> None:
     """A state with its reason, a line on stderr."""
-    print(words(status), file=sys.stderr, flush=True)
+    print(format_status(status), file=sys.stderr, flush=True)
 
 
-def words(status: Status) -> str:
+def format_status(status: Status) -> str:
     return f"{status.state}{f': {status.reason}' if status.reason else ''}"
 
 
@@ -29,9 +29,9 @@ def countdown() -> Callable[[Status], None]:
     def said(status: Status) -> None:
         nonlocal last
         if sys.stderr.isatty():
-            print(f"\r\x1b[K{words(status)}", end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[K{format_status(status)}", end="", file=sys.stderr, flush=True)
         elif status.state != last:
-            say(status)
+            print_status(status)
         last = status.state
 
     return said

@@ -174,17 +174,17 @@ def _evaluation_row(found: Mapping[str, Any]) -> list[str]:
     return [
         loss(found["val_loss"]),
         percent(found["val_acc"]),
-        _said(found, "{val_pairs:.0f}"),
-        _said(found, "{val_ties:.0f}"),
-        _said(found, "{reward_margin:.3f}"),
-        _said(found, "{reward_mean:.2f} ± {reward_std:.2f}"),
-        _said(found, "{calibration_error:.3f}"),
-        _said(found, "{val_acc_chosen_shorter:.1%} of {pairs_chosen_shorter:.0f}"),
-        _said(found, "{length_correlation:+.2f}"),
+        _format_or_dash(found, "{val_pairs:.0f}"),
+        _format_or_dash(found, "{val_ties:.0f}"),
+        _format_or_dash(found, "{reward_margin:.3f}"),
+        _format_or_dash(found, "{reward_mean:.2f} ± {reward_std:.2f}"),
+        _format_or_dash(found, "{calibration_error:.3f}"),
+        _format_or_dash(found, "{val_acc_chosen_shorter:.1%} of {pairs_chosen_shorter:.0f}"),
+        _format_or_dash(found, "{length_correlation:+.2f}"),
     ]
 
 
-def _said(found: Mapping[str, Any], form: str) -> str:
+def _format_or_dash(found: Mapping[str, Any], form: str) -> str:
     """Figures in a form; a dash where one of them is not known."""
     try:
         return form.format(**found)

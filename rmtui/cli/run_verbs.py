@@ -16,7 +16,7 @@ def _open(args: argparse.Namespace) -> Any:
     return open_workspace(workspace_folder(args))
 
 
-def _say(index: Any) -> None:
+def _print_trouble(index: Any) -> None:
     """The index's trouble on stderr; the figures below it are right all the same, or as they were last known."""
     if index.trouble is not None:
         print(f"rmtui: {index.trouble}", file=sys.stderr)
@@ -83,7 +83,7 @@ def _ls(args: argparse.Namespace) -> int:
     with reading(_open(args), reading_folders()) as index:
         runs = index.runs(args.filter, args.sort, descending ^ args.reverse, args.limit, archived=args.all)
         print_json([as_document(run) for run in runs]) if args.json else run_listing.runs(runs)
-        _say(index)
+        _print_trouble(index)
     return 0
 
 
@@ -103,7 +103,7 @@ def _show(args: argparse.Namespace) -> int:
     with reading(_open(args), reading_folders()) as index:
         document = show(index, args.run)
         print_json(document) if args.json else run_listing.run(document)
-        _say(index)
+        _print_trouble(index)
     return 0
 
 
@@ -153,7 +153,7 @@ def _plot(args: argparse.Namespace) -> int:
     colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     with reading(_open(args), reading_folders()) as index:
         print(plot(index, args.runs, args.metric, args.x, width, args.height, colours))
-        _say(index)
+        _print_trouble(index)
     return 0
 
 

@@ -73,7 +73,7 @@ def _dropped(line: int, row: bytes, reasons: Sequence[Finding], lang: str) -> by
     document: dict[str, Any] = {
         "line": line,
         "kinds": [finding.kind for finding in reasons],
-        "messages": [finding.said(lang) for finding in reasons],
+        "messages": [finding.render(lang) for finding in reasons],
         "text": row.decode("utf-8", "backslashreplace"),
     }
     return json.dumps(document, ensure_ascii=True).encode() + b"\n"

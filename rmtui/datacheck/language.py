@@ -38,10 +38,10 @@ def guess(text: str) -> str:
             share = len(script.findall(text)) / letters
             if share > (0.1 if language == "ja" else 0.3):
                 return language
-    return _by_words(text.casefold().split())
+    return _by_common_words(text.casefold().split())
 
 
-def _by_words(words: Iterable[str]) -> str:
+def _by_common_words(words: Iterable[str]) -> str:
     said = set(words)
     counts = {language: len(common & said) for language, common in _WORDS.items()}
     best = max(counts, key=lambda language: counts[language])

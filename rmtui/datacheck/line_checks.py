@@ -190,7 +190,7 @@ def _thorough(raw: bytes, line: int) -> tuple[Pair | None, Sequence[Finding]]:
     if isinstance(row, pairs.BadLine):
         return None, [_bad(raw, row)]
     source = row.fields.get("source")
-    said = (_said(row.prompt), _said(row.chosen), _said(row.rejected))
+    said = (_side_text(row.prompt), _side_text(row.chosen), _side_text(row.rejected))
     pair = Pair(line, *said, row.id, _text(source))
     return _kept(
         pair,
@@ -208,7 +208,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _said(side: pairs.Side) -> str:
+def _side_text(side: pairs.Side) -> str:
     return side if isinstance(side, str) else "\n\n".join(message["content"] for message in side)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rmtui.i18n import say
+from rmtui.i18n import translate
 
 
 class Cancelled(Exception):
@@ -27,11 +27,11 @@ class Kind:
     """`--fix` leaves such a row out."""
 
     def title(self, lang: str = "en") -> str:
-        return say(f"kind.{self.name}", lang)
+        return translate(f"kind.{self.name}", lang)
 
     def meaning(self, lang: str = "en") -> str:
         """What it does to a training, one sentence."""
-        return say(f"kind.why_{self.name}", lang)
+        return translate(f"kind.why_{self.name}", lang)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +49,17 @@ class Finding:
     related: tuple[str, int] | None = None
     """File and line that this one repeats, contradicts or leaks from."""
 
-    def said(self, lang: str = "en") -> str:
+    def render(self, lang: str = "en") -> str:
         made = dict(self.figures)
         if "path" in made:
-            made["where"] = say("check.of_file", lang, path=made["path"]) if made["path"] else ""
+            made["where"] = translate("check.of_file", lang, path=made["path"]) if made["path"] else ""
         if "found" in made:
-            made["type"] = say(f"check.type_{made['found']}", lang)
-        return say(f"check.{self.key}", lang, **made)
+            made["type"] = translate(f"check.type_{made['found']}", lang)
+        return translate(f"check.{self.key}", lang, **made)
 
     @property
     def message(self) -> str:
-        return self.said()
+        return self.render()
 
 
 @dataclass(frozen=True, slots=True)

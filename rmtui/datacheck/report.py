@@ -10,7 +10,7 @@ from rmtui.datacheck.kinds import KINDS
 from rmtui.datacheck.line_checks import Pair, examine
 from rmtui.datacheck.model import FileReport, Finding, Report
 from rmtui.datacheck.scan import BOM, LINE
-from rmtui.i18n import say
+from rmtui.i18n import translate
 from rmtui.text import harmless
 
 LINES_NAMED = 12
@@ -22,22 +22,22 @@ def lines(report: Report, lang: str = "en") -> Iterator[str]:
     for file in report.files:
         yield from _file(file, lang)
     if not report.near_done:
-        yield say("report.near_unfinished", lang)
+        yield translate("report.near_unfinished", lang)
 
 
 def counted(noun: str, number: int, lang: str) -> str:
     """`1 line`, `5 lines`: a noun of the catalogue in its right number."""
-    return say(f"report.{noun}" if number == 1 else f"report.{noun}s", lang, n=number)
+    return translate(f"report.{noun}" if number == 1 else f"report.{noun}s", lang, n=number)
 
 
 def _file(file: FileReport, lang: str) -> Iterator[str]:
     yield f"{file.path}   {counted('line', file.lines, lang)}, {counted('good_pair', file.good, lang)}"
-    if figures := "   ".join(figures_of(file, lang)):
+    if figures := "   ".join(summarise_file(file, lang)):
         yield f"  {figures}"
     for kind in file.counts:
         yield from _kind(kind, [finding for finding in file.findings if finding.kind == kind], file.counts[kind], lang)
     if not file.counts:
-        yield f"  ✓ {say('report.nothing', lang)}"
+        yield f"  ✓ {translate('report.nothing', lang)}"
 
 
 def _kind(kind: str, findings: Sequence[Finding], count: int, lang: str) -> Iterator[str]:
@@ -45,40 +45,40 @@ def _kind(kind: str, findings: Sequence[Finding], count: int, lang: str) -> Iter
     numbers = [str(finding.line) for finding in findings if finding.line is not None]
     where = ""
     if numbers:
-        more = say("report.more", lang, n=count - LINES_NAMED) if count > LINES_NAMED else ""
+        more = translate("report.more", lang, n=count - LINES_NAMED) if count > LINES_NAMED else ""
         named = ", ".join(numbers[:LINES_NAMED]) + more
-        where = " " + say("report.at_line" if count == 1 else "report.at_lines", lang, lines=named)
-    yield f"  {MARKS[known.severity]} {say(f'word.{known.severity}', lang)}: {known.title(lang)}{where}"
-    example = say("report.on_line", lang, line=findings[0].line) if count > 1 and numbers else ""
-    yield f"      {example}{harmless(findings[0].said(lang))}"
+        where = " " + translate("report.at_line" if count == 1 else "report.at_lines", lang, lines=named)
+    yield f"  {MARKS[known.severity]} {translate(f'word.{known.severity}', lang)}: {known.title(lang)}{where}"
+    example = translate("report.on_line", lang, line=findings[0].line) if count > 1 and numbers else ""
+    yield f"      {example}{harmless(findings[0].render(lang))}"
     yield f"      → {known.meaning(lang)}"
 
 
-def figures_of(file: FileReport, lang: str) -> Iterator[str]:
+def summarise_file(file: FileReport, lang: str) -> Iterator[str]:
     """What the pairs of a file are like, in a few phrases."""
     figures = file.figures
     if not figures.get("pairs"):
         return
-    yield say("report.chosen_longer", lang, share=figures["chosen_longer"])
-    yield say("report.characters", lang, n=figures["characters"]["median"])
+    yield translate("report.chosen_longer", lang, share=figures["chosen_longer"])
+    yield translate("report.characters", lang, n=figures["characters"]["median"])
     for name in ("languages", "sources"):
         shown = list(figures[name])[:3]
         if shown:
-            yield say(f"report.{name}", lang, names=", ".join(map(harmless, shown)))
+            yield translate(f"report.{name}", lang, names=", ".join(map(harmless, shown)))
     if tokens := figures["tokens"]:
         key = "report.tokens_all" if tokens["step"] == 1 else "report.tokens_sample"
-        yield say(key, lang, counted=tokens["pairs"], step=tokens["step"])
+        yield translate(key, lang, counted=tokens["pairs"], step=tokens["step"])
 
 
 def progress(bar: str, near: bool, lang: str) -> str:
     """One line of progress: the pass, its bar, and what Ctrl-C does now."""
-    passing = say("report.pass_near" if near else "report.pass_lines", lang)
-    return f"{passing:<15} {bar}  {say('report.skips' if near else 'report.cancels', lang)}"
+    passing = translate("report.pass_near" if near else "report.pass_lines", lang)
+    return f"{passing:<15} {bar}  {translate('report.skips' if near else 'report.cancels', lang)}"
 
 
 def copied(path: Path, kept: int, dropped: int, lang: str) -> str:
     """What became of a file that was cleaned."""
-    return say("report.copied", lang, path=path, kept=kept, dropped=dropped)
+    return translate("report.copied", lang, path=path, kept=kept, dropped=dropped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,10 @@ class CheckSummary:
     def line(self) -> int | None:
         return self.first.line
 
-    def said(self, lang: str = "en") -> str:
+    def message(self, lang: str = "en") -> str:
         """`kind: message (and 3 more lines)`, without file and line."""
-        more = say("report.more_lines", lang, n=self.count - 1) if self.count > 1 else ""
-        return f"{KINDS[self.kind].title(lang)}: {harmless(self.first.said(lang))}{more}"
+        more = translate("report.more_lines", lang, n=self.count - 1) if self.count > 1 else ""
+        return f"{KINDS[self.kind].title(lang)}: {harmless(self.first.render(lang))}{more}"
 
 
 def summaries(file: FileReport) -> list[CheckSummary]:
@@ -123,8 +123,8 @@ def head(path: Path, count: int, lang: str = "en") -> Iterator[str]:
             if not raw:
                 return
             pair, findings = examine(raw.removeprefix(BOM), line)
-            yield say("report.head_line", lang, line=line)
-            yield from _pair(pair) if pair else (f"  ✗ {harmless(finding.said(lang))}" for finding in findings)
+            yield translate("report.head_line", lang, line=line)
+            yield from _pair(pair) if pair else (f"  ✗ {harmless(finding.render(lang))}" for finding in findings)
 
 
 def _pair(pair: Pair) -> Iterator[str]:

@@ -101,16 +101,16 @@ _TRAINING = {"train", "training"}
 
 def is_validation(path: Path) -> bool:
     """Whether a path names validation data (`val/…`, `dev.jsonl`): such a file is held against the others."""
-    words = _words(path)
+    words = _name_parts(path)
     return bool(words & _VALIDATION) and not words & _TRAINING
 
 
 def _held_against(path: Path, number: int) -> bool:
     """Named validation, or a further file that is not named training."""
-    return is_validation(path) or (number > 0 and not _words(path) & _TRAINING)
+    return is_validation(path) or (number > 0 and not _name_parts(path) & _TRAINING)
 
 
-def _words(path: Path) -> set[str]:
+def _name_parts(path: Path) -> set[str]:
     """The words of a file's name; of its folder's the whole, where the file's own say nothing."""
     words = set(re.split(r"[\W_]+", path.stem.lower()))
     return words if words & (_VALIDATION | _TRAINING) else words | {path.absolute().parent.name.lower()}

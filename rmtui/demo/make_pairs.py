@@ -158,7 +158,7 @@ def _helpful(pattern: str, topic: Topic) -> str:
 
 def _flawed(flaw: str, like: str, topic: Topic, others: list[Topic], chance: random.Random) -> str:
     """An answer with this flaw; longer than the helpful one in about half of the cases."""
-    candidates = sorted(_elsewhere(topic, others) if flaw == ELSEWHERE else _spoken(flaw, topic))
+    candidates = sorted(_elsewhere(topic, others) if flaw == ELSEWHERE else _openings(flaw, topic))
     longer = chance.random() < LONGER
     fitting = [text for text in candidates if (len(text) > len(like)) == longer]
     return chance.choice(fitting or candidates)
@@ -168,7 +168,7 @@ def _elsewhere(topic: Topic, others: list[Topic]) -> set[str]:
     return {_helpful(pattern, other) for pattern in HELPFUL for other in others if other is not topic}
 
 
-def _spoken(flaw: str, topic: Topic) -> set[str]:
+def _openings(flaw: str, topic: Topic) -> set[str]:
     """Every opening, alone or followed by one or two of the flaw's endings."""
     openings, endings = FLAWS[flaw]
     tails = itertools.chain([()], itertools.permutations(endings, 1), itertools.permutations(endings, 2))

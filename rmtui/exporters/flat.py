@@ -46,13 +46,13 @@ def _row(document: Mapping[str, Any], epoch: Mapping[str, Any]) -> list[str]:
     return [
         str(document["name"]),
         str(document["state"]),
-        _figure(epoch.get("epoch"), "{}"),
-        _figure(epoch.get("train_loss"), "{:.4f}"),
-        _figure(epoch.get("val_loss"), "{:.4f}"),
-        _figure(epoch.get("val_acc"), "{:.1%}"),
-        _figure(epoch.get("val_pairs"), "{}"),
+        _format_value(epoch.get("epoch"), "{}"),
+        _format_value(epoch.get("train_loss"), "{:.4f}"),
+        _format_value(epoch.get("val_loss"), "{:.4f}"),
+        _format_value(epoch.get("val_acc"), "{:.1%}"),
+        _format_value(epoch.get("val_pairs"), "{}"),
     ]
 
 
-def _figure(value: Any, form: str) -> str:
+def _format_value(value: Any, form: str) -> str:
     return "–" if value is None else value if isinstance(value, str) else form.format(value)

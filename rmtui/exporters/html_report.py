@@ -9,7 +9,7 @@ from typing import Any
 
 from rmtui import __version__
 from rmtui.exporters.svg import COLOURS, SvgLine, chart
-from trainer.config import figure, flatten
+from trainer.config import flatten, format_number
 from trainer.events import number
 
 _STYLE = files("rmtui.exporters").joinpath("report.css").read_text()
@@ -109,7 +109,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return figure(float(f"{value:.4g}"))
+        return format_number(float(f"{value:.4g}"))
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "–"
     if isinstance(value, Mapping):

@@ -85,7 +85,7 @@ def _changed(subject: Subject, wanted: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in wanted.items() if subject.value(key) != value}
 
 
-def mend_numbers(case: Situation) -> Iterator[Advice]:
+def fix_numbers(case: Situation) -> Iterator[Advice]:
     """Own: NaN, or a loss that comes apart, wants a lower rate and a clipped gradient before anything else."""
     if because := case.has(*BROKEN):
         rate = rates.current(case.subject)
@@ -259,7 +259,7 @@ def _learning(case: Situation) -> tuple[str, ...]:
 
 
 RULES = (
-    mend_numbers,
+    fix_numbers,
     confirm_val_acc,
     leave_ln2,
     against_overfitting,

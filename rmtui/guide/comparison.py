@@ -9,13 +9,13 @@ from itertools import groupby
 from typing import Any
 
 from rmtui.guide import paired_test as verdict
-from rmtui.guide.model import Change, Reading, Subject, common_epoch, figure
+from rmtui.guide.model import Change, Reading, Subject, common_epoch, metric_of
 from rmtui.guide.paired_test import Rewards
 from rmtui.guide.published_figures import METRICS, better
 from rmtui.guide.readings import read
 from rmtui.guide.sentences import text
 from rmtui.guide.thresholds import DEFAULT, Thresholds
-from rmtui.i18n import metric_text, say
+from rmtui.i18n import metric_text, translate
 from rmtui.runs.model import Run
 from rmtui.statistics import wilson
 from trainer.config import flatten
@@ -88,7 +88,10 @@ def epoch_table(subjects: Sequence[Subject]) -> list[dict[str, Any]]:
     epochs = sorted({epoch for rows in by_epoch for epoch in rows})
     return [
         {"epoch": epoch}
-        | {metric: [figure(rows[epoch], metric) if epoch in rows else None for rows in by_epoch] for metric in METRICS}
+        | {
+            metric: [metric_of(rows[epoch], metric) if epoch in rows else None for rows in by_epoch]
+            for metric in METRICS
+        }
         for epoch in epochs
     ]
 
@@ -178,7 +181,7 @@ def best(subjects: Sequence[Subject], lang: str) -> dict[str, Any] | None:
             continue
         top = max(known) if better(metric, 1.0) else min(known)
         run = subjects[values.index(top)].run
-        said = say(sentence, lang, run=run.name, metric=metric, value=metric_text(metric, top))
+        said = translate(sentence, lang, run=run.name, metric=metric, value=metric_text(metric, top))
         return {"run": run.id, "name": run.name, "by": metric, "value": top, "text": said}
     return None
 
@@ -188,12 +191,16 @@ def _paired(first: Entry, other: Entry, limits: Thresholds, lang: str) -> dict[s
     names = {"a": first.subject.run.name, "b": other.subject.run.name}
     same = same_set([first.subject, other.subject])
     if same is False:
-        return {**names, "verdict": None, "texts": [say("verdict.other_set", lang, **names)]}
+        return {**names, "verdict": None, "texts": [translate("verdict.other_set", lang, **names)]}
     missing = [entry.subject.run.name for entry in (first, other) if not entry.rewards]
     found = None if missing else verdict.compare_pairs(first.rewards or {}, other.rewards or {}, limits)
     if found is None or same is None:
         missing = missing or list(names.values())
-        return {**names, "verdict": None, "texts": [say("verdict.no_pairs", lang, **names, missing=", ".join(missing))]}
+        return {
+            **names,
+            "verdict": None,
+            "texts": [translate("verdict.no_pairs", lang, **names, missing=", ".join(missing))],
+        }
     said = verdict.texts(found, _at(first), _at(other), lang, limits)
     return {**names, "verdict": verdict.document(found), "texts": said}
 
@@ -243,7 +250,9 @@ def _spread(group: Sequence[Subject], spread: verdict.Spread, lang: str) -> dict
             ("high", high),
         )
     }
-    said = say("verdict.seeds", lang, group=run.preset or run.name, count=spread.count, metric=spread.metric, **shown)
+    said = translate(
+        "verdict.seeds", lang, group=run.preset or run.name, count=spread.count, metric=spread.metric, **shown
+    )
     return {
         "runs": [subject.run.id for subject in group],
         "metric": spread.metric,
@@ -264,9 +273,9 @@ def warnings(subjects: Sequence[Subject], lang: str) -> list[str]:
         names = {"a": first.run.name, "b": other.run.name}
         same = same_set([first, other])
         if same is False:
-            found.append(say("verdict.other_set", lang, **names))
+            found.append(translate("verdict.other_set", lang, **names))
         elif same is None:
-            found.append(say("verdict.set_unknown", lang, **names))
+            found.append(translate("verdict.set_unknown", lang, **names))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rmtui.guide.comparison import OTHER_SET
 from rmtui.guide.published_figures import METRICS
-from rmtui.i18n import metric_text, say, signed_percent, signed_points, value_text
+from rmtui.i18n import metric_text, signed_percent, signed_points, translate, value_text
 from rmtui.text import width
 
 Document = Mapping[str, Any]
@@ -29,7 +29,7 @@ def _epochs(document: Document, lang: str) -> Iterator[list[str]]:
     for metric in METRICS:
         for row in document["epochs"]:
             if any(value is not None for value in row[metric]):
-                label = f"{metric} {say('table.epoch_of', lang, epoch=row['epoch'])}"
+                label = f"{metric} {translate('table.epoch_of', lang, epoch=row['epoch'])}"
                 yield [label, *(_known(metric, value) for value in row[metric])]
 
 
@@ -38,8 +38,8 @@ def _figures(document: Document, lang: str) -> Iterator[list[str]]:
         summary = document["summary"][metric]
         intervals = summary.get("interval") or [None] * len(summary["last"])
         last = [_with_half(metric, *pair) for pair in zip(summary["last"], intervals, strict=True)]
-        yield [f"{metric} {say('table.last', lang)}", *last]
-        yield [f"{metric} {say('table.best', lang)}", *(_best(metric, *pair, lang) for pair in _tops(summary))]
+        yield [f"{metric} {translate('table.last', lang)}", *last]
+        yield [f"{metric} {translate('table.best', lang)}", *(_best(metric, *pair, lang) for pair in _tops(summary))]
         yield [f"{metric} Δ", "", *(change_text(metric, change, lang) for change in summary["change"][1:])]
 
 
@@ -48,7 +48,7 @@ def _tops(summary: Mapping[str, Any]) -> Iterator[tuple[float | None, int | None
 
 
 def _best(metric: str, value: float | None, epoch: int | None, lang: str) -> str:
-    return "?" if value is None else f"{metric_text(metric, value)} ({say('table.epoch_of', lang, epoch=epoch)})"
+    return "?" if value is None else f"{metric_text(metric, value)} ({translate('table.epoch_of', lang, epoch=epoch)})"
 
 
 def _known(metric: str, value: float | None) -> str:
@@ -65,13 +65,13 @@ def change_text(metric: str, change: Mapping[str, Any] | None, lang: str = "en")
     if change is None:
         return "?"
     if metric == "val_acc":
-        shown = say("table.points", lang, change=signed_points(change["delta"]))
+        shown = translate("table.points", lang, change=signed_points(change["delta"]))
     else:
         shown = signed_percent(change["percent"])
     if change["verdict"] == OTHER_SET:
         return shown
     word = {True: "table.better", False: "table.worse", None: "table.equal"}[change["better"]]
-    return say("table.chance" if change["delta"] and change["verdict"] == "same" else word, lang, change=shown)
+    return translate("table.chance" if change["delta"] and change["verdict"] == "same" else word, lang, change=shown)
 
 
 def said(document: Document) -> list[str]:
@@ -94,8 +94,8 @@ def plain(document: Document, all_keys: bool = False, lang: str = "en") -> str:
     """For a terminal: aligned columns, wide characters counted as two."""
     blocks = [_aligned(rows) for _, rows in sections(document, lang)]
     if same := same_text(document):
-        count = say("table.same_count", lang, count=len(document["config"]["same"]))
-        blocks.insert(min(1, len(blocks)), say("table.same", lang, settings=same) if all_keys else count)
+        count = translate("table.same_count", lang, count=len(document["config"]["same"]))
+        blocks.insert(min(1, len(blocks)), translate("table.same", lang, settings=same) if all_keys else count)
     blocks.append("\n".join(said(document)))
     return "\n\n".join(block for block in blocks if block)
 
@@ -116,12 +116,12 @@ def markdown(document: Document, lang: str = "en") -> str:
     parts = [f"### {names}"]
     tables = dict(sections(document, lang))
     if "differs" in tables:
-        parts.append(pipes(tables["differs"], say("table.differs", lang)))
-    parts.append(pipes(tables["figures"], say("table.figure", lang)))
+        parts.append(pipes(tables["differs"], translate("table.differs", lang)))
+    parts.append(pipes(tables["figures"], translate("table.figure", lang)))
     parts.append("\n".join(f"- {_escaped(line)}" for line in said(document)))
-    parts.append(_folded(say("table.every_epoch", lang), pipes(tables["epochs"], say("table.epoch", lang))))
+    parts.append(_folded(translate("table.every_epoch", lang), pipes(tables["epochs"], translate("table.epoch", lang))))
     if same := same_text(document):
-        parts.append(_folded(say("table.equal_settings", lang), _escaped(same)))
+        parts.append(_folded(translate("table.equal_settings", lang), _escaped(same)))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

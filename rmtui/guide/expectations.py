@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rmtui.guide.model import Subject, figure
+from rmtui.guide.model import Subject, metric_of
 from rmtui.guide.published_figures import AFTER, BEFORE, IDEAL, METRICS, PRESET_A, RATE_RAISED, Point, Range, better
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 from rmtui.runs.model import State
@@ -133,7 +133,7 @@ def judge(wanted: Expectation, subject: Subject, limits: Thresholds = DEFAULT) -
     for row in rows:
         last = row is rows[-1] and subject.run.state.final
         for metric in METRICS:
-            value, band = figure(row, metric), by_place.get((row.epoch, metric))
+            value, band = metric_of(row, metric), by_place.get((row.epoch, metric))
             if band is not None and value is not None:
                 found.append(_judge(band, value, last))
     return found

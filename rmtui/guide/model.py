@@ -56,9 +56,9 @@ class Subject:
 
     def known(self, metric: str) -> list[tuple[int, float]]:
         """(epoch, value) of every epoch whose figure is known and finite; the run's own figure where no epoch is."""
-        pairs = [(row.epoch, figure(row, metric)) for row in self.run.epochs]
+        pairs = [(row.epoch, metric_of(row, metric)) for row in self.run.epochs]
         found = [(epoch, value) for epoch, value in pairs if value is not None and math.isfinite(value)]
-        alone = figure(self.run, metric)
+        alone = metric_of(self.run, metric)
         if not self.run.epochs and alone is not None and math.isfinite(alone):
             return [(self.last_epoch, alone)]
         return found
@@ -80,11 +80,11 @@ class Subject:
         """The figure of the run's last epoch itself; None where that epoch lacks it, whatever earlier ones have."""
         if not self.run.epochs:
             return self.last(metric)
-        value = figure(self.run.epochs[-1], metric)
+        value = metric_of(self.run.epochs[-1], metric)
         return value if value is not None and math.isfinite(value) else None
 
 
-def figure(row: Epoch | Run, metric: str) -> float | None:
+def metric_of(row: Epoch | Run, metric: str) -> float | None:
     """One of the guide's three metrics of an epoch or a run."""
     return {"train_loss": row.train_loss, "val_loss": row.val_loss, "val_acc": row.val_acc}[metric]
 

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from rmtui.guide.thresholds import DEFAULT, Thresholds
-from rmtui.i18n import say
+from rmtui.i18n import translate
 from rmtui.statistics import (
     Interval,
     mcnemar_exact,
@@ -113,10 +113,10 @@ def texts(paired: Paired, a: str, b: str, lang: str, limits: Thresholds = DEFAUL
     """The verdict in words: accuracy, the pairs that would show it when these do not, loss."""
     accuracy = paired.accuracy
     names = {"a": a, "b": b, "n": accuracy.n}
-    said = [say(f"verdict.accuracy_{accuracy.word}", lang, **names, **_ends(accuracy.difference), p=accuracy.p)]
+    said = [translate(f"verdict.accuracy_{accuracy.word}", lang, **names, **_ends(accuracy.difference), p=accuracy.p)]
     if accuracy.word == "same" and accuracy.needed:
-        said.append(say("verdict.needed", lang, needed=accuracy.needed, power=limits.power))
-    return [*said, say(f"verdict.loss_{paired.loss_word}", lang, **names, **_ends(paired.loss))]
+        said.append(translate("verdict.needed", lang, needed=accuracy.needed, power=limits.power))
+    return [*said, translate(f"verdict.loss_{paired.loss_word}", lang, **names, **_ends(paired.loss))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Standing:
     former_rate: Subject | None
 
 
-def stand(
+def locate(
     subject: Subject,
     runs: Sequence[Subject],
     before: Subject | None,
@@ -58,22 +58,22 @@ def stand(
     """Where the user stands with this run, given every run of its data set (oldest first); `paired` as in `read`."""
     ids = {reading.id for reading in read(subject, before, limits)}
     everyone = [*runs] if any(item.run.id == subject.run.id for item in runs) else [*runs, subject]
-    first = next((item for item in reversed(everyone) if is_preset_a(item) and has_figures(item)), None)
+    first = next((item for item in reversed(everyone) if is_preset_a(item) and has_metrics(item)), None)
     return Standing(
         subject=subject,
         before=before,
-        losses=has_figures(subject),
+        losses=has_metrics(subject),
         overfit=_overfit(ids),
         known=subject.newest("val_acc") is not None,
         rose=_rose(subject, before, limits),
         doubtful=_doubtful(subject, paired or {}),
         preset_a=first,
         enough=_enough(first, limits),
-        former_rate=next((item for item in everyone if is_former_rate(item, first) and has_figures(item)), None),
+        former_rate=next((item for item in everyone if is_former_rate(item, first) and has_metrics(item)), None),
     )
 
 
-def has_figures(subject: Subject) -> bool:
+def has_metrics(subject: Subject) -> bool:
     return subject.last("train_loss") is not None or subject.last("val_loss") is not None
 
 
@@ -139,11 +139,11 @@ def steps(at: Standing) -> list[Step]:
     acted = at.preset_a is not None or at.former_rate is not None
     questions: list[tuple[str, bool, str, str | None, Mapping[str, Any]]] = [
         ("read_losses", at.losses, "read" if at.losses else "unknown", name, _course(at.subject)),
-        ("look_overfitting", at.overfit is not None, _word(at.overfit), name, {}),
-        ("confirm_val_acc", at.known, _word(at.rose), name, acc),
-        ("after_val_acc", at.known and at.rose is not None and acted, _word(at.rose), name, acc),
+        ("look_overfitting", at.overfit is not None, _yes_or_no(at.overfit), name, {}),
+        ("confirm_val_acc", at.known, _yes_or_no(at.rose), name, acc),
+        ("after_val_acc", at.known and at.rose is not None and acted, _yes_or_no(at.rose), name, acc),
         ("try_a", at.preset_a is not None, "tried" if tried_a else "unknown", tried_a, {}),
-        ("judge_a", at.enough is not None, _word(at.enough), tried_a, {}),
+        ("judge_a", at.enough is not None, _yes_or_no(at.enough), tried_a, {}),
         ("b_rate", at.former_rate is not None, "tried" if tried_b else "unknown", tried_b, {}),
     ]
     found: list[Step] = []
@@ -164,5 +164,5 @@ def _course(subject: Subject) -> dict[str, list[float]]:
     return {metric: [*values[:1], *values[1:][-1:]] for metric, values in known.items() if values}
 
 
-def _word(value: bool | None) -> str:
+def _yes_or_no(value: bool | None) -> str:
     return "unknown" if value is None else "yes" if value else "no"

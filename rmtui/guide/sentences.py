@@ -6,43 +6,43 @@ from collections.abc import Mapping
 from typing import Any
 
 from rmtui.guide.model import Advice, Reading
-from rmtui.i18n import changes_text, say, title, title_figures
+from rmtui.i18n import changes_text, title, title_numbers, translate
 
 
 def text(item: Reading | Advice, lang: str = "en") -> str:
     """What a reading says, or what an advice tells to do."""
     if isinstance(item, Advice):
         changes = changes_text(item.changes)
-        then = say("word.then", lang, changes=changes) if changes else ""
-        return say(f"advice.{item.id}", lang, **item.figures, changes=changes, then=then)
-    return say(f"reading.{item.id}", lang, **_composed(item.figures, lang))
+        then = translate("word.then", lang, changes=changes) if changes else ""
+        return translate(f"advice.{item.id}", lang, **item.figures, changes=changes, then=then)
+    return translate(f"reading.{item.id}", lang, **_composed(item.figures, lang))
 
 
 def titled(item: Reading, lang: str = "en") -> str:
     """The title of a reading with the figures that it rests on: `val_acc fell (against A-1 73.1 % → 70.2 %)`."""
-    figures = title_figures(item.id, lang, **_composed(item.figures, lang))
+    figures = title_numbers(item.id, lang, **_composed(item.figures, lang))
     name = title(item.id, lang)
-    return say("phrase.title_figures", lang, title=name, figures=figures) if figures else name
+    return translate("phrase.title_figures", lang, title=name, figures=figures) if figures else name
 
 
 def reason(item: Advice, lang: str = "en") -> str:
     """Why an advice is given."""
-    why = say(f"advice.why_{item.id}", lang, **item.figures)
-    return f"{why} ({say('word.own', lang)})" if item.own else why
+    why = translate(f"advice.why_{item.id}", lang, **item.figures)
+    return f"{why} ({translate('word.own', lang)})" if item.own else why
 
 
 def _composed(figures: Mapping[str, Any], lang: str) -> dict[str, Any]:
     """Figures with the small phrases that sentences are built of."""
     made = dict(figures)
     if "before" in made and "key" in made:
-        made["was"] = say("word.before", lang, **figures) if made["before"] is not None else ""
+        made["was"] = translate("word.before", lang, **figures) if made["before"] is not None else ""
     if "scope" in made:
         place = "_at_epoch" if made.get("at_epoch") is not None else ""
-        made["scope"] = say(f"scope.{made['scope']}{place}", lang, **figures)
+        made["scope"] = translate(f"scope.{made['scope']}{place}", lang, **figures)
     if "val_pairs" in made:
-        made["interval"] = say("word.interval", lang, **figures) if made.get("half") is not None else ""
+        made["interval"] = translate("word.interval", lang, **figures) if made.get("half") is not None else ""
     if "lesson" in made:
-        made["lesson"] = say(f"lesson.{made['lesson']}", lang)
+        made["lesson"] = translate(f"lesson.{made['lesson']}", lang)
     if "step" in made or "epoch" in made:
         made["place"] = _place(made, lang)
     return made
@@ -51,5 +51,5 @@ def _composed(figures: Mapping[str, Any], lang: str) -> dict[str, Any]:
 def _place(figures: Mapping[str, Any], lang: str) -> str:
     for name in ("step", "epoch"):
         if figures.get(name) is not None:
-            return say(f"word.at_{name}", lang, **{name: figures[name]})
+            return translate(f"word.at_{name}", lang, **{name: figures[name]})
     return ""

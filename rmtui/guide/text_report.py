@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rmtui.i18n import bound_text, say, title, value_text
+from rmtui.i18n import bound_text, title, translate, value_text
 from rmtui.text import harmless, width
 
 GLYPHS = {"error": "✗", "warning": "▲", "info": "·", "good": "✓"}
@@ -20,13 +20,13 @@ _LONGEST = 600
 def advice_text(document: Mapping[str, Any], lang: str) -> str:
     """What `rmtui advise` prints."""
     blocks = [
-        _block(say("heading.readings", lang), _readings(document, lang)),
-        _block(say("heading.advice", lang), _advice(document, lang)),
-        _block(say("heading.path", lang), _path(document)),
-        _block(say("heading.expectations", lang), _expectations(document)),
-        _block(say("heading.forecasts", lang), _forecasts(document)),
+        _block(translate("heading.readings", lang), _readings(document, lang)),
+        _block(translate("heading.advice", lang), _advice(document, lang)),
+        _block(translate("heading.path", lang), _path(document)),
+        _block(translate("heading.expectations", lang), _expectations(document)),
+        _block(translate("heading.forecasts", lang), _forecasts(document)),
         _block(
-            say("heading.silenced", lang),
+            translate("heading.silenced", lang),
             [f"  {silenced_text(row, lang)} [{harmless(row['id'])}]" for row in document["silenced"]],
         ),
     ]
@@ -36,11 +36,11 @@ def advice_text(document: Mapping[str, Any], lang: str) -> str:
 def silenced_text(row: Mapping[str, Any], lang: str) -> str:
     """`train_loss fell (this run, 2026-11-22, anna)`: what is silenced, for what, since when and by whom."""
     name = title(harmless(row["id"]), lang)
-    scope = say(f"silence.{row['scope']}", lang)
+    scope = translate(f"silence.{row['scope']}", lang)
     if row["t"] is None:
         return f"{name} ({scope})"
     when = time.strftime("%Y-%m-%d", time.localtime(row["t"]))
-    return f"{name} ({say('silence.by', lang, scope=scope, when=when, by=harmless(row['by']) or '?')})"
+    return f"{name} ({translate('silence.by', lang, scope=scope, when=when, by=harmless(row['by']) or '?')})"
 
 
 def _block(heading: str, lines: Iterator[str] | Sequence[str]) -> str:
@@ -50,8 +50,8 @@ def _block(heading: str, lines: Iterator[str] | Sequence[str]) -> str:
 
 def _readings(document: Mapping[str, Any], lang: str) -> Iterator[str]:
     for row in document["readings"]:
-        word = say(f"word.{row['severity']}", lang)
-        own = f" ({say('word.own', lang)})" if row["own"] else ""
+        word = translate(f"word.{row['severity']}", lang)
+        own = f" ({translate('word.own', lang)})" if row["own"] else ""
         yield f"  {GLYPHS[row['severity']]} {word}: {row['text']}{own} [{row['id']}]"
 
 
@@ -67,9 +67,9 @@ def _advice(document: Mapping[str, Any], lang: str) -> Iterator[str]:
                 f"{metric} {bound_text(metric, low)} … {bound_text(metric, high)}"
                 for metric, (low, high) in row["expected"].items()
             )
-            yield f"     {say('heading.expected', lang)}: {ranges}"
+            yield f"     {translate('heading.expected', lang)}: {ranges}"
         if row["because_titles"]:
-            yield f"     {say('heading.because', lang)}: {' · '.join(row['because_titles'])}"
+            yield f"     {translate('heading.because', lang)}: {' · '.join(row['because_titles'])}"
 
 
 def _path(document: Mapping[str, Any]) -> Iterator[str]:
@@ -97,12 +97,12 @@ def groups_text(document: Mapping[str, Any], lang: str) -> str:
     blocks = []
     for run in document["runs"]:
         widest = max((width(group["label"]) for group in run["groups"]), default=0)
-        lines = [say("pairs.by", lang, run=run["name"], field=harmless(document["by"]))]
+        lines = [translate("pairs.by", lang, run=run["name"], field=harmless(document["by"]))]
         for group in run["groups"]:
             low, high = (f"{100 * end:.1f}" for end in group["interval"])
             label = harmless(group["label"]) + " " * (widest - width(group["label"]))
             share = f"{100 * group['accuracy']:.1f} %"
-            hits = say("pairs.of", lang, right=group["right"], pairs=group["pairs"])
+            hits = translate("pairs.of", lang, right=group["right"], pairs=group["pairs"])
             lines.append(f"  {label}  {share:>7}  ({low:>5} … {high:>5} %), {hits}")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + (f"\n\n! {document['note']}" if document["note"] else "")
@@ -116,7 +116,7 @@ def margins_line(spread: Mapping[str, Any], lang: str, ascii_only: bool = False)
     drawn = "".join(signs[: len(signs) // 2]) + zero + "".join(signs[len(signs) // 2 :])
     ends = {"low": f"−{spread['reach']:.1f}", "high": f"+{spread['reach']:.1f}"}
     median = f"{spread['median']:+.2f}".replace("-", "−")
-    return say("pairs.margins", lang, bars=drawn, median=median, **ends)
+    return translate("pairs.margins", lang, bars=drawn, median=median, **ends)
 
 
 def margins_lines(runs: Sequence[Mapping[str, Any]], lang: str, ascii_only: bool = False) -> str:
@@ -132,8 +132,10 @@ def margins_lines(runs: Sequence[Mapping[str, Any]], lang: str, ascii_only: bool
 def pairs_text(document: Mapping[str, Any], lang: str) -> str:
     """What `rmtui pairs` prints: each pair with its margins, its texts, and the words that differ in brackets."""
     names = [run["name"] for run in document["runs"]]
-    kind = say(f"pairs.{document['kind']}", lang)
-    head = say("pairs.head", lang, kind=kind, count=document["count"], scored=document["pairs_scored"], names=names)
+    kind = translate(f"pairs.{document['kind']}", lang)
+    head = translate(
+        "pairs.head", lang, kind=kind, count=document["count"], scored=document["pairs_scored"], names=names
+    )
     blocks = [head, margins_lines(document["runs"], lang), *(_pair(pair, names, lang) for pair in document["pairs"])]
     if document["note"]:
         blocks.append(f"! {document['note']}")
@@ -142,7 +144,7 @@ def pairs_text(document: Mapping[str, Any], lang: str) -> str:
 
 def _pair(pair: Mapping[str, Any], names: Sequence[str], lang: str) -> str:
     margins = [f"{name} {sides['margin']:+.3f}" for name, sides in zip(names, pair["rewards"], strict=True) if sides]
-    lines = [f"{harmless(pair['id'])}  {say('pairs.margin', lang)} {', '.join(margins)}"]
+    lines = [f"{harmless(pair['id'])}  {translate('pairs.margin', lang)} {', '.join(margins)}"]
     if pair["words"]:
         lines += _folded("prompt", harmless(pair["prompt"]))
         for side in ("chosen", "rejected"):

@@ -74,9 +74,9 @@ def _age(path: Path) -> float:
 def read_logs(parts: Sequence[Path]) -> list[Foreign]:
     """Every run in one log, given as its rotated parts, oldest first. UserError where its figures cannot be placed."""
     layout = LogLayout()
-    segments, notes = _segments(layout.watch(_spoken(parts)), LineOrder.AFTER)
+    segments, notes = _segments(layout.watch(_parse_lines(parts)), LineOrder.AFTER)
     if (order := layout.order()) is not LineOrder.AFTER:
-        segments, notes = _segments(_spoken(parts), order)
+        segments, notes = _segments(_parse_lines(parts), order)
     elif segments and layout.before:
         notes.append(f"{_figures(layout.before)} left out: they stand before the first line of an epoch")
     if not segments and notes:
@@ -97,13 +97,13 @@ def read_logs(parts: Sequence[Path]) -> list[Foreign]:
             created=changed,
             ended=changed,
             notes=tuple(notes),
-            last_word="another one follows in the log" if number < len(segments) else _last_word(segment),
+            last_word="another one follows in the log" if number < len(segments) else _finished_because(segment),
         )
         for number, segment in enumerate(segments, 1)
     ]
 
 
-def _last_word(segment: _Segment) -> str:
+def _finished_because(segment: _Segment) -> str:
     """Of epochs that were announced as so many, the last one is there, with all figures that the one before it has."""
     if segment.said_over:
         return "the log says so"
@@ -122,7 +122,7 @@ def _data_set(path: Path, base: str) -> str | None:
     return match.group(1) or match.group(2)
 
 
-def _spoken(parts: Sequence[Path]) -> Iterator[LogLine]:
+def _parse_lines(parts: Sequence[Path]) -> Iterator[LogLine]:
     """What the log says, line by line."""
     return map(parse, _of_one_rank(untabled(line for path in parts for line in lines(path))))
 

@@ -22,7 +22,7 @@ def read_export(path: Path) -> list[tuple[Foreign, Mapping[str, Any]]]:
     try:
         document = json.loads(whole(path, _LIMIT))
         rows = document if isinstance(document, list) else [document]
-        return [(_foreign(path, row), _words(row)) for row in rows]
+        return [(_foreign(path, row), _settings(row)) for row in rows]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UserError(f"cannot read {path}", "it is no export of rmtui", "make it with rmtui export") from None
 
@@ -30,7 +30,7 @@ def read_export(path: Path) -> list[tuple[Foreign, Mapping[str, Any]]]:
 _KINDS: Mapping[str, type] = {"best": dict, "tags": list, "attempts": list, "note": str, "state": str, "reason": str}
 
 
-def _words(row: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(row: Mapping[str, Any]) -> dict[str, Any]:
     """What the document says besides its figures; a value of a kind that no export has is left out."""
     kept = {key: value for key, value in row.items() if key != "metrics"}
     return {key: value for key, value in kept.items() if value is None or isinstance(value, _KINDS.get(key, object))}
@@ -52,17 +52,17 @@ def _foreign(path: Path, row: Mapping[str, Any]) -> Foreign:
 
 
 def _epoch(row: Mapping[str, Any]) -> Epoch:
-    def figure(name: str) -> float | None:
+    def metric(name: str) -> float | None:
         return None if row.get(name) is None else number(row[name])
 
     pairs = row.get("val_pairs")
     return Epoch(
         int(row["epoch"]),
-        train_loss=figure("train_loss"),
-        val_loss=figure("val_loss"),
-        val_acc=figure("val_acc"),
+        train_loss=metric("train_loss"),
+        val_loss=metric("val_loss"),
+        val_acc=metric("val_acc"),
         val_pairs=None if pairs is None else int(pairs),
-        reward_margin=figure("reward_margin"),
+        reward_margin=metric("reward_margin"),
     )
 
 

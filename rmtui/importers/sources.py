@@ -13,7 +13,7 @@ from rmtui.errors import UserError
 from rmtui.importers import logs, own, tensorboard, trainer_state, wandb, yaml_config
 from rmtui.importers import table_files as tables
 from rmtui.importers.model import Foreign
-from rmtui.importers.text_files import one_line, spoken
+from rmtui.importers.text_files import harmless_document, one_line
 
 _MOST_FILES = 100_000
 _T = TypeVar("_T")
@@ -52,7 +52,7 @@ def gather(paths: Sequence[Path]) -> Harvest:
             _sort(found, file, named=file == path)
     _newest_states_only(found)
     runs, documents, unread = _read(found)
-    told = {identity: spoken(document) for identity, document in documents.items()}
+    told = {identity: harmless_document(document) for identity, document in documents.items()}
     return Harvest(tuple(map(_neutral, _with_yaml(runs, found.yamls))), told, tuple(unread))
 
 
@@ -61,10 +61,10 @@ def _neutral(run: Foreign) -> Foreign:
     return replace(
         run,
         name=one_line(run.name),
-        data=spoken(run.data),
-        config=spoken(run.config),
+        data=harmless_document(run.data),
+        config=harmless_document(run.config),
         series={one_line(name): points for name, points in run.series.items()},
-        notes=tuple(spoken(run.notes)),
+        notes=tuple(harmless_document(run.notes)),
     )
 
 

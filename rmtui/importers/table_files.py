@@ -86,12 +86,12 @@ def _gather(rows: list[dict[str, str]]) -> tuple[dict[str, list[Point]], dict[in
             by_epoch[int(epoch)] = {
                 known.get(name, name): share
                 for name, value in figures.items()
-                if (share := _figure(known.get(name, name), value)) is not None
+                if (share := _as_metric(known.get(name, name), value)) is not None
             }
     return renamed(series), by_epoch, unread
 
 
-def _figure(name: str, value: float) -> float | None:
+def _as_metric(name: str, value: float) -> float | None:
     return fraction(value) if name == "val_acc" else value
 
 

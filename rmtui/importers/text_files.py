@@ -94,15 +94,15 @@ def identity(*paths: Path) -> str:
     return digest.hexdigest()
 
 
-def spoken(value: Any) -> Any:
+def harmless_document(value: Any) -> Any:
     """What a foreign document says, without anything a terminal would obey: texts, keys, and all that lies inside."""
     if isinstance(value, str):
         return value if value.isprintable() else "\n".join(log_line(line) for line in value.split("\n"))
     if isinstance(value, Mapping):
-        return {spoken(key): spoken(inner) for key, inner in value.items()}
-    return [spoken(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+        return {harmless_document(key): harmless_document(inner) for key, inner in value.items()}
+    return [harmless_document(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def one_line(name: str) -> str:
     """A name that other programs gave, as it may stand in a list."""
-    return str(spoken(name if name.isprintable() else " ".join(name.split())))[:100]
+    return str(harmless_document(name if name.isprintable() else " ".join(name.split())))[:100]

@@ -46,11 +46,11 @@ def read_state(path: Path) -> Foreign:
         series=series,
         created=changed,
         ended=changed,
-        last_word=_last_word(state),
+        last_word=_finished_because(state),
     )
 
 
-def _last_word(state: Mapping[str, Any]) -> str:
+def _finished_because(state: Mapping[str, Any]) -> str:
     step, last = state.get("global_step"), state.get("max_steps")
     over = _is_number(step) and _is_number(last) and 0 < last <= step
     return f"step {step} of {last}" if over else ""

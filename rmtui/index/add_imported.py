@@ -86,8 +86,8 @@ def extend(ws: Workspace, run_id: str, epochs: Sequence[Epoch], series: Mapping[
     """Append to an imported run what its source says by now and did not say before; returns the new events."""
     folder = RunFolder(ws.runs / run_id)
     path = folder.path / "events.jsonl"
-    known = set(map(_said, read_all(path)))
-    new = [event for event in _events(epochs, series, time.time()) if _said(event) not in known]
+    known = set(map(_event_key, read_all(path)))
+    new = [event for event in _events(epochs, series, time.time()) if _event_key(event) not in known]
     with EventWriter(path) as writer:
         for event in new:
             writer.write(event)
@@ -98,11 +98,11 @@ def extend(ws: Workspace, run_id: str, epochs: Sequence[Epoch], series: Mapping[
 
 def went_on(folder: RunFolder, epochs: Sequence[Epoch], series: Mapping[str, Points]) -> bool:
     """Whether a source still says all that it said when the run was imported, and may say more."""
-    told = set(map(_said, _events(epochs, series, 0.0)))
-    return all(_said(event) in told for event in read_all(folder.path / "events.jsonl"))
+    told = set(map(_event_key, _events(epochs, series, 0.0)))
+    return all(_event_key(event) in told for event in read_all(folder.path / "events.jsonl"))
 
 
-def _said(event: Event) -> tuple[str, float, str]:
+def _event_key(event: Event) -> tuple[str, float, str]:
     """What an event says, wherever its epoch's end is taken to be while the log still grows."""
     return event.kind, event.epoch if event.kind == "epoch" else event.step, repr(dict(event.metrics))
 

@@ -14,7 +14,7 @@ from rmtui.index import read_curves as series
 from rmtui.index import references
 from rmtui.index.listing import Listing
 from rmtui.index.read_curves import Axis, Series
-from rmtui.index.read_events import Figures, epoch_facts, load_figures
+from rmtui.index.read_events import RunTotals, epoch_facts, load_totals
 from rmtui.index.sqlite import Connection, DatabaseError, bound_log, check, faults, open_database
 from rmtui.runs.model import Attempt, Best, Epoch, Landmarks, Run, State
 from rmtui.workspace import Workspace
@@ -218,12 +218,12 @@ class Index:
     def epochs(self, run_id: str) -> list[Epoch]:
         """Figures of every epoch that ended, attempts joined."""
         with faults(self._path):
-            return list(epoch_facts(load_figures(self._connection, self._number(run_id))))
+            return list(epoch_facts(load_totals(self._connection, self._number(run_id))))
 
     def epoch_ends(self, run_id: str) -> list[tuple[int, int]]:
         """(step, epoch) of every epoch that ended."""
         with faults(self._path):
-            rows = load_figures(self._connection, self._number(run_id)).epochs
+            rows = load_totals(self._connection, self._number(run_id)).epochs
             return sorted((row["step"], row["epoch"]) for row in rows)
 
     def metrics(self, run_id: str) -> list[str]:
@@ -273,7 +273,7 @@ def _run_of(folders: Path, row: tuple[Any, ...]) -> Run:
     for name in ("resumable", "pinned", "archived"):
         values[name] = bool(values[name])
     values |= {"state": State(values["state"]), "folder": folders / values["id"]}
-    read = Figures(**json.loads(figures)) if figures else Figures()
+    read = RunTotals(**json.loads(figures)) if figures else RunTotals()
     return Run(
         **values,
         best=None if best_epoch is None else Best(best_epoch, best_acc, best_loss),

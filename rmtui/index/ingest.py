@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtui.index import settings as documents
-from rmtui.index.read_events import LARGEST, Figures, load_figures, read_attempts
+from rmtui.index.read_events import LARGEST, RunTotals, load_totals, read_attempts
 from rmtui.index.sqlite import Connection, bound_log, faults, open_database, write
 from rmtui.index.write_curves import MetricSummary, read_summaries
 from rmtui.runs import state
@@ -100,7 +100,7 @@ def _number(connection: Connection, run_id: str) -> int:
 
 
 def _store(connection: Connection, run: int, run_id: str, seen: _Seen) -> bool:
-    figures = load_figures(connection, run)
+    figures = load_totals(connection, run)
     row = _row(connection, run, run_id, seen, figures)
     names = ", ".join(row)
     old = connection.execute(f"SELECT {names} FROM runs WHERE n = ?", (run,)).fetchone()
@@ -119,7 +119,7 @@ def _store(connection: Connection, run: int, run_id: str, seen: _Seen) -> bool:
     return True
 
 
-def _row(connection: Connection, run: int, run_id: str, seen: _Seen, figures: Figures) -> dict[str, Any]:
+def _row(connection: Connection, run: int, run_id: str, seen: _Seen, figures: RunTotals) -> dict[str, Any]:
     spec, meta, status = seen.spec, seen.meta, seen.status
     origin = documents.table(spec, "origin")
     last = figures.epochs[-1] if figures.epochs else {}
@@ -190,13 +190,13 @@ def _moment(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and abs(value) < LARGEST else None
 
 
-def _started(seen: _Seen, figures: Figures) -> float | None:
+def _started(seen: _Seen, figures: RunTotals) -> float | None:
     if seen.status.state == State.IMPORTED:
         return _moment(documents.table(seen.spec, "origin").get("started"))
     return next((a.started for a in seen.attempts if a.started is not None), figures.first_event)
 
 
-def _ended(seen: _Seen, figures: Figures) -> float | None:
+def _ended(seen: _Seen, figures: RunTotals) -> float | None:
     if seen.status.state == State.IMPORTED:
         return _moment(documents.table(seen.spec, "origin").get("ended"))
     if not seen.status.state.final:
@@ -204,14 +204,14 @@ def _ended(seen: _Seen, figures: Figures) -> float | None:
     return seen.attempts[-1].ended or figures.last_event if seen.attempts else None
 
 
-def _settled(seen: _Seen, figures: Figures) -> bool:
+def _settled(seen: _Seen, figures: RunTotals) -> bool:
     if seen.status.state == State.INTERRUPTED:
         signs = [seen.folder_time / 1e9, figures.last_event or 0.0, *(a.started or 0.0 for a in seen.attempts)]
         return time.time() - max(signs) > SETTLES_AFTER
     return seen.status.state.final
 
 
-def _pace(figures: Figures) -> float | None:
+def _pace(figures: RunTotals) -> float | None:
     """Median seconds a step, over the latest steps."""
     pairs = zip(figures.recent, figures.recent[1:], strict=False)
     paces = [(t - before) / (step - earlier) for (earlier, before), (step, t) in pairs if step > earlier]

@@ -45,7 +45,7 @@ class ReadPosition:
 
 
 @dataclass(slots=True)
-class Figures:
+class RunTotals:
     """What the events say about a run as a whole."""
 
     step: int = 0
@@ -118,7 +118,7 @@ class _Batch:
     ) -> None:
         self._connection, self._run, self._progress = connection, run, progress
         self._curves = CurveWriter(connection, run)
-        self.figures = load_figures(connection, run)
+        self.figures = load_totals(connection, run)
         later = [other.cut for other in attempts.values() if other.n > progress.n and other.cut is not None]
         self._ceiling = min(later) if later else None
         self._earlier = any(other.n < progress.n for other in attempts.values())
@@ -137,7 +137,7 @@ class _Batch:
         elif event.kind == "derived":
             self._derived(event.data)
         elif event.metrics and event.kind in ("step", "eval", "epoch"):
-            self._figures(event)
+            self._take_totals(event)
 
     def _derived(self, data: Mapping[str, Any]) -> None:
         known = {key: value for key, value in data.items() if isinstance(value, int) and 0 < value < LARGEST}
@@ -162,7 +162,7 @@ class _Batch:
         self._progress.seconds, self._progress.tokens = row or (0.0, None)
         self.figures.recent = []
 
-    def _figures(self, event: Event) -> None:
+    def _take_totals(self, event: Event) -> None:
         if self._ceiling is not None and event.step > self._ceiling:
             return
         if self._progress.cut is None:
@@ -212,7 +212,7 @@ class _Batch:
         )
 
 
-def _values(record: ReadPosition | Figures) -> dict[str, Any]:
+def _values(record: ReadPosition | RunTotals) -> dict[str, Any]:
     """What `dataclasses.asdict` gives, without copying what is inside."""
     return {name: getattr(record, name) for name in record.__slots__}
 
@@ -228,13 +228,13 @@ def _tokens(event: Event, batch: Mapping[str, int]) -> float | None:
     )
 
 
-def load_figures(connection: Connection, run: int) -> Figures:
+def load_totals(connection: Connection, run: int) -> RunTotals:
     """What the events read so far say; empty for a run that said nothing."""
     row = connection.execute("SELECT figures FROM documents WHERE run = ?", (run,)).fetchone()
-    return Figures(**json.loads(row[0])) if row and row[0] else Figures()
+    return RunTotals(**json.loads(row[0])) if row and row[0] else RunTotals()
 
 
-def epoch_facts(figures: Figures) -> tuple[Epoch, ...]:
+def epoch_facts(figures: RunTotals) -> tuple[Epoch, ...]:
     """The epochs as the rest of the program knows them."""
     return tuple(_epoch_fact(row) for row in figures.epochs)
 

@@ -33,11 +33,14 @@ def store(connection: Connection, run: int, spec: Mapping[str, Any], meta: Mappi
     connection.executemany("INSERT INTO tags VALUES (?, ?)", [(tag, run) for tag in {tag.casefold() for tag in tags}])
     connection.execute("DELETE FROM settings WHERE run = ?", (run,))
     known = dict(connection.execute("SELECT key, id FROM setting_keys"))
-    rows = [(known.get(key) or _new_setting(connection, key), run, *_said(value)) for key, value in _flat(config, "")]
+    rows = [
+        (known.get(key) or _new_setting(connection, key), run, *_number_and_text(value))
+        for key, value in _flat(config, "")
+    ]
     connection.executemany("INSERT INTO settings VALUES (?, ?, ?, ?)", rows)
 
 
-def _said(value: Any) -> tuple[float | None, str]:
+def _number_and_text(value: Any) -> tuple[float | None, str]:
     """A value as a number, where it is one, and as a text."""
     number = float(value) if isinstance(value, (int, float)) and abs(value) < 1e300 else None
     text = str(value).lower() if isinstance(value, bool) else str(value)

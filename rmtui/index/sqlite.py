@@ -179,7 +179,7 @@ def _begin(connection: Connection) -> None:
     until = started + max(_AT_LEAST, PATIENCE - before)
     try:
         while not _got_lock(connection, until):
-            lock_notice.tell(f"the index {connection.path}, which another program holds")
+            lock_notice.notify(f"the index {connection.path}, which another program holds")
     finally:
         now = time.monotonic()
         if now - started >= _AT_LEAST:

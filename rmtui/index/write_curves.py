@@ -104,7 +104,7 @@ class CurveWriter:
         summary = self.summaries.setdefault(metric, MetricSummary())
         ordered = steps[0] > summary.last_step and all(map(lt, steps, steps[1:]))
         if not ordered:
-            steps, values, ordered = _told_once(summary, steps, values)
+            steps, values, ordered = _drop_repeats(summary, steps, values)
         if not steps:
             return
         self._connection.executemany(
@@ -141,7 +141,7 @@ class CurveWriter:
                 "DELETE FROM rollups WHERE run = ? AND metric = ? AND level = ? AND bucket >= ?",
                 (*key, level, (step + 1) >> level),
             )
-        self._mend(metric, step + 1)
+        self._rebuild_cut_buckets(metric, step + 1)
         summary = self.summaries[metric]
         if summary.count == gone:
             self._drop(metric)
@@ -155,7 +155,7 @@ class CurveWriter:
         if summary.high_step > step:
             summary.high_step, summary.high = self._extreme(metric, "high", "DESC")
 
-    def _mend(self, metric: int, end: int) -> None:
+    def _rebuild_cut_buckets(self, metric: int, end: int) -> None:
         """Make the buckets anew that a cut before `end` went through, each from the finer ones below it."""
         for finer, level in zip((0, *LEVELS), LEVELS, strict=False):
             number = end >> level
@@ -231,7 +231,7 @@ def read_summaries(connection: Connection, run: int) -> dict[int, MetricSummary]
     return {metric: MetricSummary(*values) for metric, *values in rows}
 
 
-def _told_once(summary: MetricSummary, steps: list[int], values: list[float]) -> tuple[list[int], list[float], bool]:
+def _drop_repeats(summary: MetricSummary, steps: list[int], values: list[float]) -> tuple[list[int], list[float], bool]:
     """Without points that say the same of the same step once more; and whether they are in order then."""
     last_step, last, ordered = summary.last_step, summary.last, True
     kept: Points = ([], [])

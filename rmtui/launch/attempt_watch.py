@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from rmtui.launch import hooks, process
-from rmtui.launch.verdict import Observed, ends_others, exit_words, first_exit, oom_kills
+from rmtui.launch.verdict import Observed, describe_exit, ends_others, first_exit, oom_kills
 from rmtui.launch.waker import Waker
 from rmtui.runs import proc, state
 from rmtui.runs.files import atomic_write
@@ -129,23 +129,23 @@ class Watch:
         self._killing_since = self._killing_since or time.monotonic()
         self._kill(living)
         if time.monotonic() - self._killing_since > STUCK_AFTER:
-            self._tell_stuck(living)
+            self._note_stuck(living)
 
     def _kill(self, living: list[proc.Tagged]) -> None:
         """The launcher gets a moment after its ranks: only it can say how they ended."""
         patient = not self._at_once and time.monotonic() < (self._killing_since or 0.0) + LEFTOVER_GRACE
         process.kill(each for each in living if not (patient and process.is_launcher(each)))
 
-    def _tell_stuck(self, living: list[proc.Tagged]) -> None:
+    def _note_stuck(self, living: list[proc.Tagged]) -> None:
         """Leave word for readers; the devices stay taken, since this process goes on holding their locks."""
-        pids = ", ".join(f"pid {each.proc.pid} ({_kernel_words(each)})" for each in living)
+        pids = ", ".join(f"pid {each.proc.pid} ({_kernel_state(each)})" for each in living)
         where = f" on {', '.join(self._launch.get('devices', []))}" if self._launch.get("devices") else ""
         words = f"the kernel does not let it die: {pids}{where}; its devices stay taken"
         if words != self._stuck:
             self._stuck = words
-            self._tell("stuck", words)
+            self._write_note("stuck", words)
 
-    def _tell(self, name: str, words: str) -> None:
+    def _write_note(self, name: str, words: str) -> None:
         """A note for readers; without room on the disk it stands in the log only."""
         print(words, file=sys.stderr, flush=True)
         try:
@@ -176,12 +176,12 @@ class Watch:
         self._log_size = size
         if words := self._failed_rank():
             self._deadline = time.monotonic() + self._grace()
-            self._tell("ending", f"{words}; the others are ending")
+            self._write_note("ending", f"{words}; the others are ending")
 
     def _failed_rank(self) -> str:
         code, rank = first_exit(self._attempt, None)
         if code is not None and rank is not None:
-            return f"rank {rank} {exit_words(code)}"
+            return f"rank {rank} {describe_exit(code)}"
         if not ends_others(self._attempt):
             return ""
         gone = set(range(int(self._launch.get("processes", 1)))) - {each.rank for each in self._living()}
@@ -197,6 +197,6 @@ class Watch:
         self._stalled = bool(words)
 
 
-def _kernel_words(each: proc.Tagged) -> str:
+def _kernel_state(each: proc.Tagged) -> str:
     rank = f"rank {each.rank}, " if each.rank is not None else ""
     return f"{rank}waits in the kernel" if each.state == "D" else f"{rank}state {each.state}"

@@ -19,7 +19,7 @@ class Ingester:
         self._ws, self._run = ws, run
         self._end = threading.Event()
         self._said = ""
-        self._thread = threading.Thread(target=self._work, name="ingest", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name="ingest", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -29,7 +29,7 @@ class Ingester:
         self._end.set()
         self._thread.join(seconds)
 
-    def _work(self) -> None:
+    def _loop(self) -> None:
         while not self._end.wait(PERIOD):
             self._round()
         self._round()
@@ -40,11 +40,11 @@ class Ingester:
         try:
             ingest.catch_up(self._ws, self._run)
         except UserError as error:
-            self._say(str(error))
+            self._log(str(error))
         except Exception as error:
-            self._say(f"{type(error).__name__}: {error}")
+            self._log(f"{type(error).__name__}: {error}")
 
-    def _say(self, text: str) -> None:
+    def _log(self, text: str) -> None:
         if text != self._said:
             self._said = text
             print(f"index: {text}", file=sys.stderr, flush=True)

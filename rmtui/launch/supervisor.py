@@ -54,11 +54,11 @@ def _workspace(root: Path) -> Workspace:
     try:
         return open_workspace(root)
     except UserError as error:  # settings broken by hand must not end a training
-        _say(str(error))
+        _log(str(error))
         return Workspace(root)
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     try:
         print(f"{time.strftime('%F %T')} {text}", file=sys.stderr, flush=True)
     except OSError:
@@ -71,10 +71,10 @@ def _wait_and_supervise(ws: Workspace, run: RunFolder, n: int, lock: int, waker:
         try:
             started = _try_turn(ws, run, ticket)
         except FileExistsError as error:
-            _say(f"{error} is there already")
+            _log(f"{error} is there already")
             return
         except OSError as error:  # a full disk, say: go on waiting
-            _say(f"turn: {error}")
+            _log(f"turn: {error}")
             started = None
         if started is not None:
             os.close(lock)
@@ -129,12 +129,12 @@ def _supervise(
     try:
         launch, launcher = _start(run, attempt, ticket, taken)
     except (OSError, UserError, ValueError) as error:
-        _say(f"start: {error}")
+        _log(f"start: {error}")
         verdict = Verdict(State.FAILED, f"could not be started: {error}")
-        _last_word(attempt, verdict, None)
+        _write_exit(attempt, verdict, None)
     else:
         seen = Watch(ws, run, attempt, launch, launcher, waker).until_empty()
-        _last_word(attempt, judge(attempt, seen), seen)
+        _write_exit(attempt, judge(attempt, seen), seen)
     taken.release()
     _afterwards(ws, run, attempt, ingester)
 
@@ -204,11 +204,11 @@ def _adopt(ws: Workspace, run: RunFolder, n: int, waker: Waker) -> None:
         return
     launch = attempt.launch()
     held = slots.hold(ws, launch.get("slots", []))
-    _say(f"adopted attempt {n}{'' if held is not None else '; its devices could not be locked again'}")
+    _log(f"adopted attempt {n}{'' if held is not None else '; its devices could not be locked again'}")
     ingester = Ingester(ws, run)
     ingester.start()
     seen = Watch(ws, run, attempt, launch, None, waker).until_empty()
-    _last_word(attempt, judge(attempt, seen), seen)
+    _write_exit(attempt, judge(attempt, seen), seen)
     for fd in held or ():
         os.close(fd)
     _afterwards(ws, run, attempt, ingester)
@@ -238,7 +238,7 @@ def _lock(path: Path, waker: Waker) -> int | None:
     return None
 
 
-def _last_word(attempt: AttemptFolder, verdict: Verdict, seen: Observed | None) -> None:
+def _write_exit(attempt: AttemptFolder, verdict: Verdict, seen: Observed | None) -> None:
     document = {
         "outcome": verdict.outcome,
         "reason": verdict.reason,
@@ -247,7 +247,7 @@ def _last_word(attempt: AttemptFolder, verdict: Verdict, seen: Observed | None) 
         **verdict.details,
     }
     _write_stubbornly(attempt.path / "exit.json", document)
-    _say(f"attempt {attempt.n}: {verdict.outcome} {verdict.reason}")
+    _log(f"attempt {attempt.n}: {verdict.outcome} {verdict.reason}")
 
 
 def _afterwards(ws: Workspace, run: RunFolder, attempt: AttemptFolder, ingester: Ingester) -> None:
@@ -271,7 +271,7 @@ def _write_stubbornly(path: Path, document: dict[str, Any]) -> None:
             return
         except OSError as error:
             if time.monotonic() > until:
-                _say(f"{path} could not be written: {error}")
+                _log(f"{path} could not be written: {error}")
                 return
             time.sleep(1)
 

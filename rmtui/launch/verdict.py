@@ -93,14 +93,14 @@ def _failed(attempt: AttemptFolder, failure: Mapping[str, Any], step: int | None
         details["suggest"] = suggest
     if "OutOfMemory" in kind or suggest:
         config = RunFolder(attempt.path.parent).spec().get("config", {})
-        words = f"out of memory on rank {rank}{_at(step)}{suggestion_words(suggest, config)}"
+        words = f"out of memory on rank {rank}{_at(step)}{format_suggestion(suggest, config)}"
         return Verdict(State.FAILED, words, details)
     first = text.splitlines()[0] if text else ""
     words = f"{kind}: {first}" if first else kind
     return Verdict(State.FAILED, f"{words} (rank {rank}){_at(step)}", details)
 
 
-def suggestion_words(suggest: Any, config: Mapping[str, Any]) -> str:
+def format_suggestion(suggest: Any, config: Mapping[str, Any]) -> str:
     """`: try batch size 2 × accumulation 4`; what stays as it was is left out."""
     if not isinstance(suggest, Mapping):
         return ""
@@ -112,7 +112,7 @@ def suggestion_words(suggest: Any, config: Mapping[str, Any]) -> str:
     return f": try {words}" if words else ""
 
 
-def exit_words(code: int) -> str:
+def describe_exit(code: int) -> str:
     """`exited with code 3`, `was killed (SIGKILL)`, `crashed (SIGSEGV)`."""
     if code >= 0:
         return f"exited with code {code}"
@@ -126,7 +126,7 @@ def _killed(code: int, rank: int | None, seen: Observed, step: int | None) -> Ve
     if code == -signal.SIGKILL and seen.out_of_memory:
         return Verdict(State.KILLED, f"out of memory, {who}{_at(step)}", details)
     outcome = State.KILLED if code == -signal.SIGKILL else State.FAILED
-    return Verdict(outcome, f"{who} {exit_words(code)}{_at(step)}", details)
+    return Verdict(outcome, f"{who} {describe_exit(code)}{_at(step)}", details)
 
 
 def _exited(attempt: AttemptFolder, code: int | None, rank: int | None, step: int | None) -> Verdict:
@@ -139,7 +139,7 @@ def _exited(attempt: AttemptFolder, code: int | None, rank: int | None, step: in
     said = f": {lines[-1]}" if lines else ""
     if code == 0:
         return Verdict(State.FAILED, f"{who} ended without a result{_at(step)}{said}", details)
-    return Verdict(State.FAILED, f"{who} {exit_words(code)}{_at(step)}{said}", details)
+    return Verdict(State.FAILED, f"{who} {describe_exit(code)}{_at(step)}{said}", details)
 
 
 def first_exit(attempt: AttemptFolder, launcher: int | None) -> tuple[int | None, int | None]:

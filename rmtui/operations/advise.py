@@ -14,7 +14,7 @@ from rmtui.guide.forecast import Forecast, ForecastRecord
 from rmtui.guide.model import Advice, Reading, Subject
 from rmtui.guide.sentences import reason, text, titled
 from rmtui.guide.thresholds import Thresholds
-from rmtui.i18n import bound_text, metric_text, say
+from rmtui.i18n import bound_text, metric_text, translate
 from rmtui.index.index import Index
 from rmtui.operations import forecasts, load_subjects, mute
 from rmtui.presets import find
@@ -44,12 +44,12 @@ def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | No
     subject = load_subjects.subject(index, run)
     before = load_subjects.subject(index, other) if other else None
     others = [Subject(item) for item in family if item.id != run.id]
-    told = {item.run.id for item in others if forecasts.any_said(item.run.folder)}
+    told = {item.run.id for item in others if forecasts.any_recorded(item.run.folder)}
     past = _past(index, subject, others, told, limits)
     quiet = mute.silenced(ws, run.id)
     tested = load_subjects.paired(run, other, limits)
     said = readings.read(subject, before, limits, {row["id"] for row in quiet}, tested)
-    at = path.stand(subject, [*past, subject], before, limits, tested)
+    at = path.locate(subject, [*past, subject], before, limits, tested)
     steps = advice.advise(at, said, limits, {row["id"] for row in quiet})
     return {
         "run": {"id": run.id, "name": run.name},
@@ -91,9 +91,9 @@ def _advice(item: Advice, subject: Subject, said: Sequence[Reading], lang: str) 
 def _step(step: path.Step, lang: str) -> dict[str, Any]:
     return {
         "id": step.id,
-        "text": say(f"path.{step.id}", lang),
+        "text": translate(f"path.{step.id}", lang),
         "state": step.state,
-        "state_text": say(f"word.{step.state}", lang),
+        "state_text": translate(f"word.{step.state}", lang),
         "outcome": step.outcome,
         "outcome_text": _outcome(step, lang),
         "doubtful": step.doubtful,
@@ -104,8 +104,8 @@ def _step(step: path.Step, lang: str) -> dict[str, Any]:
 def _outcome(step: path.Step, lang: str) -> str:
     """What was found, in a word or in figures."""
     if step.outcome != "read":
-        word = say(f"word.{step.outcome}", lang)
-        return say("word.doubtful", lang, outcome=word) if step.doubtful else word
+        word = translate(f"word.{step.outcome}", lang)
+        return translate("word.doubtful", lang, outcome=word) if step.doubtful else word
     ends = {metric: [metric_text(metric, value) for value in values] for metric, values in step.figures.items()}
     return ", ".join(f"{metric} {' → '.join(shown)}" for metric, shown in ends.items())
 
@@ -119,7 +119,7 @@ def expected(ws: Workspace, subject: Subject, limits: Thresholds, lang: str) -> 
     absolute = not wanted.guides or expectations.is_guides_own(subject, limits)
     return {
         "absolute": absolute,
-        "text": say("band.absolute" if absolute else "band.relative", lang),
+        "text": translate("band.absolute" if absolute else "band.relative", lang),
         "bands": [asdict(band) for band in found],
         "epochs": [_judgement(item, lang) for item in expectations.judge(wanted, subject, limits)],
     }
@@ -138,9 +138,9 @@ def _judgement(item: Judgement, lang: str) -> dict[str, Any]:
     shown = {"value": item.value, "low": band.low, "high": band.high}
     figures = {name: bound_text(band.metric, value) for name, value in shown.items()}
     figures["value"] = metric_text(band.metric, item.value)
-    place = say(f"word.{item.place}", lang)
+    place = translate(f"word.{item.place}", lang)
     if item.better is not None:
-        place += f" ({say('word.better' if item.better else 'word.worse', lang)})"
+        place += f" ({translate('word.better' if item.better else 'word.worse', lang)})"
     return {
         "epoch": band.epoch,
         "metric": band.metric,
@@ -148,7 +148,7 @@ def _judgement(item: Judgement, lang: str) -> dict[str, Any]:
         "place": item.place,
         "better": item.better,
         "last": item.last,
-        "text": say("band.figure", lang, epoch=band.epoch, metric=band.metric, place=place, **figures),
+        "text": translate("band.figure", lang, epoch=band.epoch, metric=band.metric, place=place, **figures),
     }
 
 
@@ -168,8 +168,8 @@ def _forecasts(
 
 def _forecast(item: Forecast, limits: Thresholds, lang: str) -> dict[str, Any]:
     shown = {name: metric_text(item.metric, value) for name, value in _ends(item).items()}
-    method = say(f"forecast.{item.method}", lang, n=item.n)
-    said = say(
+    method = translate(f"forecast.{item.method}", lang, n=item.n)
+    said = translate(
         "forecast.figure", lang, metric=item.metric, epoch=item.epoch, level=limits.level, method=method, **shown
     )
     return {**asdict(item), "forecast": True, "text": said}
@@ -180,4 +180,4 @@ def _ends(item: Forecast) -> dict[str, float]:
 
 
 def _record(record: ForecastRecord, lang: str) -> dict[str, Any]:
-    return {**asdict(record), "text": say("forecast.record", lang, **asdict(record))}
+    return {**asdict(record), "text": translate("forecast.record", lang, **asdict(record))}

@@ -109,7 +109,7 @@ def _finding_document(finding: Finding, lang: str) -> dict[str, Any]:
         "line": finding.line,
         "kind": finding.kind,
         "severity": finding.severity,
-        "message": finding.said(lang),
+        "message": finding.render(lang),
     }
     if finding.related:
         document["related"] = {"path": finding.related[0], "line": finding.related[1]}
@@ -124,7 +124,7 @@ def fix(report: Report, out: Path, lang: str = "en") -> dict[Path, tuple[int, in
     checked; the inputs are never written.
     """
     if whole := [file for file in report.files if "unreadable_file" in file.counts]:
-        why = whole[0].findings[0].said(lang)
+        why = whole[0].findings[0].render(lang)
         raise UserError(f"{whole[0].path} cannot be cleaned line by line", why, "do that first, then check again")
     copies = _copies([file.path for file in report.files], out)
     for copy in copies:

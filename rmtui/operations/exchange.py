@@ -29,7 +29,7 @@ from rmtui.runs.files import read_json, write_json
 from rmtui.runs.folder import RunFolder, run_folders
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
-from trainer.config import figure, flatten
+from trainer.config import flatten, format_number
 
 FORMATS = ("json", "csv", "markdown", "html", "tensorboard", "tar")
 STEPWISE = ("csv", "tensorboard")
@@ -88,7 +88,7 @@ def _import_run(ws: Workspace, run: Foreign, document: Mapping[str, Any] | None,
     new = run_id not in before
     folder = RunFolder(ws.runs / run_id)
     if document is not None and not folder.origin.exists():  # written last: an interrupted import is taken up again
-        _carry_words(folder, document)
+        _carry_notes(folder, document)
         write_json(folder.origin, document)
     return ImportedRun(run_id, run.name, run.origin, new, run.notes)
 
@@ -142,7 +142,7 @@ def _short_text(value: Any) -> str | None:
     return value if isinstance(value, str) and len(value) <= 40 else None
 
 
-def _carry_words(folder: RunFolder, document: Mapping[str, Any]) -> None:
+def _carry_notes(folder: RunFolder, document: Mapping[str, Any]) -> None:
     """What a person had said of the run there."""
     words = {key: document[key] for key in ("tags", "note") if document.get(key)}
     if words:
@@ -183,7 +183,7 @@ def _as_typed(value: Any) -> str:
         return ", ".join(map(str, value))
     if isinstance(value, bool):
         return str(value).lower()
-    return figure(value) if isinstance(value, (int, float)) else str(value)
+    return format_number(value) if isinstance(value, (int, float)) else str(value)
 
 
 def document(index: Index, run: Run) -> dict[str, Any]:

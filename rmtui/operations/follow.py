@@ -47,7 +47,7 @@ def follow(ws: Workspace, path: Path, until: Until = UNTIL_OVER) -> Iterator[str
         now = _signature(path)
         if now != seen:
             seen, changed = now, time.monotonic()
-            runs = _told(path)
+            runs = _read_source(path)
             for run in runs:
                 yield from _update(ws, path, run, ids)
         if until.once:
@@ -71,7 +71,7 @@ def _over(runs: Sequence[Foreign]) -> str:
     return f"{last.name}  is over: {last.last_word}{others}"
 
 
-def _told(path: Path) -> Sequence[Foreign]:
+def _read_source(path: Path) -> Sequence[Foreign]:
     return gather([path]).runs
 
 
@@ -90,9 +90,9 @@ def _update(ws: Workspace, path: Path, run: Foreign, ids: dict[str, str]) -> Ite
         yield f"{ids[run.name]}  {run.name}  follows {run.origin}"
     for event in extend(ws, ids[run.name], run.epochs, run.series):
         if event.kind == "epoch":
-            yield _words(run, event)
+            yield _format_event(run, event)
 
 
-def _words(run: Foreign, event: Event) -> str:
+def _format_event(run: Foreign, event: Event) -> str:
     figures = " | ".join(f"{name}={value:.4f}" for name, value in event.metrics.items())
     return f"{run.name}  Epoch {event.epoch:g} | {figures}"

@@ -14,12 +14,12 @@ from rmtui.guide.model import Subject
 FILE = "forecasts.jsonl"
 
 
-def any_said(folder: Path) -> bool:
+def any_recorded(folder: Path) -> bool:
     """Whether forecasts were made for a run. Asked of hundreds of folders at a time."""
     return os.path.exists(f"{folder}/{FILE}")  # noqa: PTH110  (three times faster)
 
 
-def said(folder: Path) -> list[Forecast]:
+def recorded(folder: Path) -> list[Forecast]:
     """The forecasts that were made for a run, oldest first; torn lines are left out."""
     try:
         lines = (folder / FILE).read_text(encoding="utf-8", errors="replace").splitlines()
@@ -37,7 +37,7 @@ def _parse(line: str) -> Forecast | None:
 
 def keep(folder: Path, made: Sequence[Forecast]) -> bool:
     """Add those not said before; False where the folder cannot be written (the forecast is shown all the same)."""
-    known = {(item.metric, item.at, item.epoch) for item in said(folder)}
+    known = {(item.metric, item.at, item.epoch) for item in recorded(folder)}
     fresh = [item for item in made if (item.metric, item.at, item.epoch) not in known]
     if not fresh:
         return True
@@ -65,4 +65,4 @@ def _ends_whole(path: Path) -> bool:
 
 def history(subjects: Iterable[Subject]) -> ForecastRecord | None:
     """How well the forecasts for these runs did; None while none has met its evaluation."""
-    return record(pair for subject in subjects for pair in outcomes(said(subject.run.folder), subject))
+    return record(pair for subject in subjects for pair in outcomes(recorded(subject.run.folder), subject))

@@ -123,7 +123,7 @@ def run_before(run: Run, runs: Sequence[Run]) -> Run | None:
         other
         for other in runs
         if (other.created, other.id) < (run.created, run.id)
-        and has_figures(other)
+        and has_metrics(other)
         and (other.config.get("seed") == run.config.get("seed") or seedless(other) != own)
     ]
     same = [other for other in earlier if other.val_fingerprint == run.val_fingerprint]
@@ -131,7 +131,7 @@ def run_before(run: Run, runs: Sequence[Run]) -> Run | None:
     return found[-1] if found else None
 
 
-def has_figures(run: Run) -> bool:
+def has_metrics(run: Run) -> bool:
     return bool(run.epochs) or run.train_loss is not None or run.val_loss is not None
 
 

@@ -12,7 +12,7 @@ from rmtui.errors import UserError
 from rmtui.guide import pairs as guide
 from rmtui.guide.kinds import KINDS
 from rmtui.guide.paired_test import Rewards
-from rmtui.i18n import say
+from rmtui.i18n import translate
 from rmtui.index.index import Index
 from rmtui.operations import load_subjects
 from rmtui.runs.files import atomic_write
@@ -135,9 +135,9 @@ def _rows(ws: Workspace, runs: Sequence[Run], lang: str) -> tuple[dict[str, Row]
         if path is not None and path.is_file():
             rows = distinct_ids(row for row in read_rows(path) if isinstance(row, Row))
             changed = run.val_fingerprint is not None and fingerprint(path) != run.val_fingerprint
-            note = say("pairs.changed", lang, path=path) if changed else ""
+            note = translate("pairs.changed", lang, path=path) if changed else ""
             return {row.id: row for row in rows}, path, note
-    return {}, None, say("pairs.gone", lang)
+    return {}, None, translate("pairs.gone", lang)
 
 
 def _pair(key: str, loaded: Loaded) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def _labels(rows: Mapping[str, Row], field: str, lang: str) -> dict[str, str]:
         return {key: labels[key] for key in sorted(labels, key=lambda key: longest[key])}
     if field == "longer":
         names = {-1: "rejected", 0: "none", 1: "chosen"}
-        words = {sign: say(f"pairs.longer_{name}", lang) for sign, name in names.items()}
+        words = {sign: translate(f"pairs.longer_{name}", lang) for sign, name in names.items()}
         return {key: words[(chosen > rejected) - (chosen < rejected)] for key, (chosen, rejected) in sizes.items()}
     return {key: str(row.fields[field]) for key, row in rows.items() if field in row.fields}
 

@@ -249,7 +249,7 @@ def _check_data(draft: _Draft, built: TrainConfig, train: Path, val: Path) -> No
     )
     for one in found:
         key = "data.val" if one.path == val else "data.train"
-        what = one.said() if one.line is None else f"line {one.line}: {one.said()}"
+        what = one.message() if one.line is None else f"line {one.line}: {one.message()}"
         draft.problems.append(Problem(key, what, f"see rmtui check {train} {val}", severity=one.severity))
 
 

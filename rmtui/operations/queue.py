@@ -37,7 +37,7 @@ def _place(ws: Workspace, ticket: queue_tickets.Ticket, number: int) -> Place:
     run = RunFolder(ws.runs / ticket.run)
     attended = queue_tickets.attended(ws.queue, ticket)
     reason = state.status(run).reason
-    return Place(run.id, run.name(), number, state.needs_words(ticket.needs), ticket.t, attended, reason)
+    return Place(run.id, run.name(), number, state.format_needs(ticket.needs), ticket.t, attended, reason)
 
 
 def _waiting(ws: Workspace) -> list[queue_tickets.Ticket]:

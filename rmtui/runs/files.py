@@ -103,7 +103,7 @@ def _lock(fd: int, patience: float | None, what: str) -> None:
         if time.monotonic() > began + patience:
             raise TimeoutError
         if time.monotonic() > began + lock_notice.SILENT:
-            lock_notice.tell(what)
+            lock_notice.notify(what)
         time.sleep(0.02)
 
 

@@ -16,7 +16,7 @@ def listen(hears: Callable[[str], None] | None) -> None:
     _hears = hears
 
 
-def tell(words: str) -> None:
+def notify(words: str) -> None:
     """Something is waited for."""
     global _hears
     hears, _hears = _hears, None

@@ -63,14 +63,14 @@ def host() -> str:
 
 def _stat(pid: int) -> tuple[str, int, int] | None:
     """(state letter, parent, start ticks); None when there is no such process."""
-    words = _words(Path(f"/proc/{pid}/stat"))
+    words = _stat_fields(Path(f"/proc/{pid}/stat"))
     if len(words) < 20:
         return None
     ended = words[0] in "ZX" and int(words[17]) > 1
     return _letter_of_threads(pid) if ended else words[0], int(words[1]), int(words[19])
 
 
-def _words(path: Path) -> list[str]:
+def _stat_fields(path: Path) -> list[str]:
     """A stat file from its state letter on; empty when it is gone."""
     try:
         text = path.read_text(errors="replace")
@@ -81,7 +81,7 @@ def _words(path: Path) -> list[str]:
 
 def _letter_of_threads(pid: int) -> str:
     """The state letter of a process whose first thread has ended: that of one which has not."""
-    letters = [words[0] for tid in _threads(pid) if (words := _words(Path(f"/proc/{pid}/task/{tid}/stat")))]
+    letters = [words[0] for tid in _threads(pid) if (words := _stat_fields(Path(f"/proc/{pid}/task/{tid}/stat")))]
     return next((letter for letter in letters if letter not in "ZX"), "Z")
 
 

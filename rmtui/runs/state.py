@@ -125,7 +125,7 @@ def _queue(folder: RunFolder) -> Path:
 def _queued(folder: RunFolder, ticket: queue_tickets.Ticket) -> Status:
     if queue_tickets.attended(_queue(folder), ticket):
         place = 1 + sum(other.order < ticket.order for other in queue_tickets.tickets(_queue(folder)))
-        return Status(State.QUEUED, f"place {place}, waits for {needs_words(ticket.needs)}")
+        return Status(State.QUEUED, f"place {place}, waits for {format_needs(ticket.needs)}")
     if ticket.host != proc.host():
         return Status(State.QUEUED, f"waits on {ticket.host}, if that machine is up")
     if ticket.boot_id != proc.boot_id():
@@ -135,7 +135,7 @@ def _queued(folder: RunFolder, ticket: queue_tickets.Ticket) -> Status:
     return Status(State.QUEUED, f"{since}; start it again with: rmtui queue --start", supervised=False)
 
 
-def needs_words(needs: queue_tickets.Needs) -> str:
+def format_needs(needs: queue_tickets.Needs) -> str:
     """`GPU 0, 3`, `2 GPUs`, `the CPU`."""
     if needs.kind == "cpu":
         return "the CPU"

@@ -121,7 +121,7 @@ async def test_a_filter_that_cannot_be_read_says_why_beside_it(runs):
         await pilot.press("slash")
         await type_text(pilot, "val_acc>abc")
         line = await until(pilot, lambda: pilot.app.screen.query_one(".-wrong", FilterLine))
-        assert "abc" in line.query_one("#count").said
+        assert "abc" in line.query_one("#count").plain
         await pilot.press("escape")
         await sees(pilot, "helpful-C-5")
 
@@ -251,8 +251,8 @@ async def test_the_footer_offers_what_applies_to_the_run_under_the_cursor(ws, mo
     support.make_runs(ws, 2)
     async with opened(ws.root, NARROW) as pilot:
         keys = pilot.app.screen.query_one(KeyLine)
-        await until(pilot, lambda: "b again" in keys.said)
-        assert "stop" not in keys.said and "resume" not in keys.said
+        await until(pilot, lambda: "b again" in keys.plain)
+        assert "stop" not in keys.plain and "resume" not in keys.plain
         current = pilot.app.screen.current()
         for state, resumable, offered in (
             (State.RUNNING, False, "x stop"),
@@ -262,8 +262,8 @@ async def test_the_footer_offers_what_applies_to_the_run_under_the_cursor(ws, mo
             run = current._replace(state=state, resumable=resumable)
             monkeypatch.setattr(pilot.app.screen, "current", lambda run=run: run)
             pilot.app.screen._show_current()
-            assert offered in keys.said and "again" not in keys.said
-            assert ("x stop" in keys.said) != ("r resume" in keys.said)
+            assert offered in keys.plain and "again" not in keys.plain
+            assert ("x stop" in keys.plain) != ("r resume" in keys.plain)
 
 
 async def test_the_head_of_a_failed_run_keeps_progress_beside_a_long_reason(ws):
@@ -271,8 +271,8 @@ async def test_the_head_of_a_failed_run_keeps_progress_beside_a_long_reason(ws):
     support.make_run_folder(ws, name="broken", events=support.training()[:32], outcome="failed", reason=reason)
     for size in (NARROW, WIDE):
         async with opened(ws.root, size) as pilot:
-            await until(pilot, lambda: "46 %" in pilot.app.screen.query_one("#head").said)  # 28 of 60
-            assert "failed: RoundTripFailed" in pilot.app.screen.query_one("#head").said
+            await until(pilot, lambda: "46 %" in pilot.app.screen.query_one("#head").plain)  # 28 of 60
+            assert "failed: RoundTripFailed" in pilot.app.screen.query_one("#head").plain
 
 
 async def test_marks_overlay_curves_with_colours_of_their_own(runs):

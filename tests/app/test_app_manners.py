@@ -250,8 +250,8 @@ async def test_the_app_opens_on_the_run_it_was_opened_for(runs):
 async def test_the_summary_begins_with_the_next_step_and_hangs(runs):
     async with opened(runs.root, WIDE) as pilot:
         says = pilot.app.screen.query_one("#says")
-        await until(pilot, lambda: says.said)
-        first = says.said.split("\n")
+        await until(pilot, lambda: says.plain)
+        first = says.plain.split("\n")
         assert first[0].startswith("→ ")
         assert all(line[:2] in ("→ ", "▲ ", "✗ ", "▸ ", "✓ ", "  ", "ep") for line in first)
 
@@ -261,7 +261,7 @@ async def test_a_comparison_begins_with_its_verdict(runs):
         await pilot.press("space", "G", "space", "c")
         await until(pilot, lambda: isinstance(pilot.app.screen, compare.CompareScreen))
         bar = pilot.app.screen.query_one(TopBar)
-        await until(pilot, lambda: "★ helpful-C-5: best val_acc 64.5" in bar.said)
+        await until(pilot, lambda: "★ helpful-C-5: best val_acc 64.5" in bar.plain)
         assert "no paired test" in "".join(lines(pilot)[1:4])
 
 
@@ -271,10 +271,10 @@ async def test_six_runs_fit_side_by_side_on_a_small_screen(runs, size):
         await pilot.press(*["space"] * 6, "c")
         await until(pilot, lambda: isinstance(pilot.app.screen, compare.CompareScreen))
         text = pilot.app.screen.query_one("#text")
-        await until(pilot, lambda: "val_loss" in text.said)
-        rows = [line for line in text.said.split("\n") if "epoch 3" in line]
+        await until(pilot, lambda: "val_loss" in text.plain)
+        rows = [line for line in text.plain.split("\n") if "epoch 3" in line]
         assert rows and all(len(row.split()[-6:]) == 6 and row.split()[-1][0].isdigit() for row in rows)
-        assert max(map(cell_len, text.said.split("\n"))) < size[0]
+        assert max(map(cell_len, text.plain.split("\n"))) < size[0]
 
 
 # Forms
@@ -343,17 +343,17 @@ async def test_long_work_is_named_while_it_lasts_and_ctrl_g_ends_it(runs, ended)
 
     async with opened(runs.root, NARROW) as pilot:
         bar = pilot.app.screen.query_one(TopBar)
-        pilot.app.screen.work("counting sheep", job)
+        pilot.app.screen.run_job("counting sheep", job)
         if ended:
             await told(pilot, "counted")
         else:
-            await until(pilot, lambda: "counting sheep · ^g cancels" in bar.said)
+            await until(pilot, lambda: "counting sheep · ^g cancels" in bar.plain)
             await pilot.press("ctrl+g")
             await told(pilot, "cancelled: counting sheep")
             await until(
                 pilot, lambda: all(worker.is_finished for worker in pilot.app.workers if "sheep" in worker.name)
             )
-        await until(pilot, lambda: "sheep" not in bar.said)
+        await until(pilot, lambda: "sheep" not in bar.plain)
         assert not any("JobCancelled" in note.message for note in pilot.app._notifications)
 
 
@@ -381,7 +381,7 @@ async def test_the_footer_keeps_the_way_back_and_help_however_short_it_is(runs):
     async with opened(runs.root, (40, 10)) as pilot:
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, RunScreen))
-        await until(pilot, lambda: pilot.app.screen.query_one(KeyLine).said.endswith("esc back   ? help"))
+        await until(pilot, lambda: pilot.app.screen.query_one(KeyLine).plain.endswith("esc back   ? help"))
         assert "esc back   ? help" in shown(pilot)
 
 

@@ -14,7 +14,7 @@ from textual.widgets import Input
 
 from rmtui.app import themes
 from rmtui.app.actions import ACTIONS, PANES
-from rmtui.app.chrome import Words
+from rmtui.app.chrome import Label
 from rmtui.app.jobs.devices import Loads, look
 from rmtui.app.screens.advice import AdviceScreen
 from rmtui.app.screens.compare import CompareScreen
@@ -153,9 +153,9 @@ async def test_another_theme_leaves_no_word_in_the_colours_of_the_one_before(run
 async def test_readings_change_their_language_and_wide_signs_keep_the_lines_straight(runs):
     async with opened(runs.root, WIDE) as pilot:
         says = pilot.app.screen.query_one("#says")
-        await until(pilot, lambda: "train_loss fell" in says.said)
+        await until(pilot, lambda: "train_loss fell" in says.plain)
         await pilot.press("ctrl+l")
-        await until(pilot, lambda: "下降" in says.said)
+        await until(pilot, lambda: "下降" in says.plain)
         assert {cell_len(line) for line in lines(pilot)} == {WIDE[0]}
 
 
@@ -490,7 +490,7 @@ async def test_pairs_show_texts_with_their_differing_words(ready):
         await sees(pilot, "closest")
         await pilot.press("escape", "enter")
         await screen_of(pilot, RunScreen)
-        await until(pilot, lambda: "margins −2.5 █" in pilot.app.screen.query_one("#says", Words).said)
+        await until(pilot, lambda: "margins −2.5 █" in pilot.app.screen.query_one("#says", Label).plain)
 
 
 async def test_what_failed_is_told_once(runs):

@@ -162,7 +162,7 @@ def test_before_a_launch_one_finding_a_kind_names_file_and_line(tmp_path):
     found = check.before_launch(train, val)
     assert [(each.kind, each.severity) for each in found] == [("identical_answers", "error"), ("duplicate", "warning")]
     assert (found[0].path, found[0].line, found[0].count) == (train, 2, 2)
-    assert "1 more line" in found[0].said() and "相同" in found[0].said("zh")
+    assert "1 more line" in found[0].message() and "相同" in found[0].message("zh")
     write(tmp_path / "train.jsonl", distinct(300)[290:])
     assert check.before_launch(train, val) == []
 
@@ -188,7 +188,7 @@ def test_the_same_data_is_not_checked_twice(tmp_path, checks):
     found, read = checks(train, val, tmp_path)
     assert read == 1 and len(found) > 2
     assert checks(train, val, tmp_path) == (found, 0)
-    assert [one.said("zh") for one in checks(train, val, tmp_path)[0]] == [one.said("zh") for one in found]
+    assert [one.message("zh") for one in checks(train, val, tmp_path)[0]] == [one.message("zh") for one in found]
     assert (tmp_path / "checks.json").stat().st_mode & 0o077 == 0
     train.touch()  # other times, the same bytes
     assert checks(train, val, tmp_path) == (found, 0)

@@ -247,7 +247,7 @@ def test_what_was_found_is_said_in_both_languages(name):
     wrong = WRONG[name][0]
     raw = wrong if isinstance(wrong, bytes) else (wrong if isinstance(wrong, str) else json.dumps(wrong)).encode()
     for finding in examine(raw, 1)[1]:
-        english, chinese = finding.said("en"), finding.said("zh")
+        english, chinese = finding.render("en"), finding.render("zh")
         assert re.search("[\u4e00-\u9fff]", re.sub("'[^']*'", "", chinese)), chinese
         assert english != chinese and "{" not in re.sub("'[^']*'|\"[^\"]*\"", "", english)
 

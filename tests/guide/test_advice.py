@@ -22,7 +22,7 @@ A = {**AFTER, "num_epochs": 3, "learning_rate": 1.5e-5}
 
 
 def advise(item, runs=(), before=BEFORE, **more):
-    at = path.stand(item, [*runs, item], before)
+    at = path.locate(item, [*runs, item], before)
     return advice.advise(at, read(item, before), **more)
 
 
@@ -31,7 +31,7 @@ def ids(*args, **more):
 
 
 def states(item, runs=(), before=BEFORE):
-    return {step.id: (step.state, step.outcome) for step in path.steps(path.stand(item, [*runs, item], before))}
+    return {step.id: (step.state, step.outcome) for step in path.steps(path.locate(item, [*runs, item], before))}
 
 
 def after(acc, val=0.605, config=AFTER, **more):

@@ -113,9 +113,9 @@ def test_the_workspaces_language_counts_unless_another_is_asked_for(ws, capsys):
     make_run_folder(ws, "one")
     (ws.root / "workspace.toml").write_text('lang = "zh"\n')
     assert main(["-C", str(ws.root), "advise", "one"]) == 0
-    assert i18n.say("heading.readings", "zh") in capsys.readouterr().out
+    assert i18n.translate("heading.readings", "zh") in capsys.readouterr().out
     assert main(["-C", str(ws.root), "advise", "one", "--lang", "en"]) == 0
-    assert i18n.say("heading.readings", "en") in capsys.readouterr().out
+    assert i18n.translate("heading.readings", "en") in capsys.readouterr().out
 
 
 def test_thresholds_of_the_workspace_count(ws, capsys):

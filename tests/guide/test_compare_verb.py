@@ -229,7 +229,7 @@ def test_the_apps_table_is_chinese_too_and_calls_no_chance_better(right, said):
     ]
     laid = Comparison(
         comparison.compare(runs, lang="zh"), Workspace(Path("/")), UNICODE, PALETTE, 120, True, "zh"
-    ).written()
+    ).rows()
     lines = [f"{lead}{words}" for lead, words in laid]
     assert said in next(line for line in lines if "最后" in line)
     assert not {"differs", "same", "last", "best", "epoch", "better"} & set(re.findall("[a-z]+", "\n".join(lines)))

@@ -114,10 +114,10 @@ def test_forecasts_are_kept_once_and_survive_a_torn_line(tmp_path):
     assert forecasts.keep(tmp_path, said) and forecasts.keep(tmp_path, said)
     with (tmp_path / forecasts.FILE).open("a") as file:
         file.write('{"metric": "val_l')
-    assert forecasts.said(tmp_path) == said
+    assert forecasts.recorded(tmp_path) == said
     later = dataclasses.replace(said[0], at=2.0, epoch=3.0)
     forecasts.keep(tmp_path, [later])
-    assert forecasts.said(tmp_path) == [*said, later]
+    assert forecasts.recorded(tmp_path) == [*said, later]
 
 
 def test_a_folder_that_cannot_be_written_keeps_nothing_and_says_so(tmp_path):

@@ -82,7 +82,7 @@ def test_the_guides_own_first_run_informs_of_its_gap_and_does_not_warn():
 
 
 def test_confirming_val_acc_comes_first_then_a_then_the_guides_advice_with_its_figures():
-    found = advice.advise(path.stand(AFTER, [BEFORE, AFTER], BEFORE), read(AFTER, BEFORE))
+    found = advice.advise(path.locate(AFTER, [BEFORE, AFTER], BEFORE), read(AFTER, BEFORE))
     by_id = {item.id: item for item in found}
     assert [item.id for item in found][:4] == ["confirm_val_acc", "preset_a", "more_epochs", "higher_rate"]
     assert by_id["confirm_val_acc"].action == "evaluate"
@@ -96,7 +96,7 @@ def test_confirming_val_acc_comes_first_then_a_then_the_guides_advice_with_its_f
 
 
 def test_the_path_stands_at_confirming_val_acc():
-    steps = path.steps(path.stand(AFTER, [BEFORE, AFTER], BEFORE))
+    steps = path.steps(path.locate(AFTER, [BEFORE, AFTER], BEFORE))
     assert [(step.id, step.state) for step in steps if step.state == "here"] == [("confirm_val_acc", "here")]
     assert next(step for step in steps if step.id == "look_overfitting").outcome == "no"
 

@@ -154,7 +154,7 @@ class Training:
 
     def say(self, kind: str, **what: object) -> None:
         if self.events:
-            self.events.say(kind, self.step, self.step / 10, **what)
+            self.events.record(kind, self.step, self.step / 10, **what)
 
     def beat(self) -> None:
         path = self.attempt / "ranks" / f"rank{RANK}"

@@ -36,7 +36,7 @@ def run(spec: Spec, request: Request) -> int:
     )
     moment = Moment()
     if request.world_size > 1:
-        say = last_words if request.rank == 0 else None
+        say = write_failed_result if request.rank == 0 else None
         ranks.leave_when_another_fails(attempt, request.rank, say)
     try:
         from trainer.loop import setup, train
@@ -93,15 +93,15 @@ def _failed(attempt: Path, request: Request, config: TrainConfig, error: BaseExc
         facts["grad_norm"] = moment.grad_norm
     if out_of_memory(error):
         facts["suggest"] = smaller(config)
-        error = MemoryError(_memory_words(error, config, facts["suggest"]))
+        error = MemoryError(_memory_message(error, config, facts["suggest"]))
         print(error, file=sys.stderr, flush=True)
     ranks.write_failure(attempt, request.rank, error, facts)
     if request.rank == 0:
-        last_words(attempt)
+        write_failed_result(attempt)
     return 1
 
 
-def last_words(attempt: Path) -> None:
+def write_failed_result(attempt: Path) -> None:
     """Rank 0's result.json and events of a failed attempt, told by the rank that failed first."""
     deadline = time.monotonic() + ECHO_SECONDS
     while (first := ranks.failures(attempt)[0])["rank"] == 0 and _is_echo(first) and time.monotonic() < deadline:
@@ -111,7 +111,7 @@ def last_words(attempt: Path) -> None:
     if _is_echo(first):
         words = f"another rank died without a word, killed perhaps: {words}"
     facts = {key: first[key] for key in ("step", "epoch", "rank", "pair_ids", "grad_norm", "suggest") if key in first}
-    ranks.say_failure(attempt, first, f"{first['type']}: {words}")
+    ranks.write_failure_events(attempt, first, f"{first['type']}: {words}")
     ranks.write_result(attempt, "failed", f"{words} ({where})", **facts)
 
 
@@ -144,7 +144,7 @@ def smaller(config: TrainConfig) -> dict[str, int]:
     }
 
 
-def _memory_words(error: BaseException, config: TrainConfig, suggest: Mapping[str, int]) -> str:
+def _memory_message(error: BaseException, config: TrainConfig, suggest: Mapping[str, int]) -> str:
     cause = str(error).splitlines()[0] if str(error) else type(error).__name__
     return (
         f"out of memory with batch_size {config.batch_size}, gradient_accumulation_steps "

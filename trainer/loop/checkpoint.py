@@ -138,7 +138,7 @@ def mark_best(session: Session, folder: Path) -> None:
         manifest.point_best(
             session.request.run, manifest.BestCheckpoint(folder, metric, progress.best_value, progress.step)
         )
-    session.reporter.say("best", progress.step, folder=folder.name, metric=metric, value=progress.best_value)
+    session.reporter.report("best", progress.step, folder=folder.name, metric=metric, value=progress.best_value)
 
 
 def prune(session: Session) -> None:

@@ -72,7 +72,7 @@ class Milestones:
         if ends_epoch:
             self.report_epoch(figures)
         if near_ln2(progress.train_loss) and near_ln2(figures["val_loss"]):
-            self.reporter.warn("loss_at_ln2", ln2_words(config), progress.step, self.epochs)
+            self.reporter.warn("loss_at_ln2", ln2_remedy(config), progress.step, self.epochs)
         if progress.done:
             self.reporter.line(
                 f"early stopping: {progress.stale} evaluations without a better {config.best_metric} "
@@ -94,7 +94,7 @@ class Milestones:
         if self.session.rank == 0:
             found.write(self.session.request.run / "validation" / file)
         named = {"set": name} if name else {}
-        self.reporter.say(
+        self.reporter.report(
             "eval", self.progress.step, self.epochs, found.metrics, file=file, margins=asdict(found.margins), **named
         )
         self.reporter.line(evaluation_line(name, self.progress.step, found))
@@ -121,7 +121,7 @@ class Milestones:
         progress = self.progress
         kept = ("val_loss", "val_acc", "val_pairs", "reward_margin")
         metrics = {"train_loss": progress.train_loss, **{key: figures[key] for key in kept}}
-        self.reporter.say(
+        self.reporter.report(
             "epoch", progress.step, float(progress.epoch + 1), metrics, peak_bytes=peak_bytes(self.session.device)
         )
         self.reporter.line(
@@ -138,7 +138,7 @@ class Milestones:
         """A checkpoint of this moment; all ranks take part."""
         folder = checkpoint.save(self.session, reason)
         self.saved_step = self.progress.step
-        self.reporter.say("checkpoint", self.progress.step, self.epochs, folder=folder.name, reason=reason)
+        self.reporter.report("checkpoint", self.progress.step, self.epochs, folder=folder.name, reason=reason)
         if improved:
             checkpoint.mark_best(self.session, folder)
         checkpoint.prune(self.session)
@@ -154,7 +154,7 @@ def near_ln2(loss: float) -> bool:
     return abs(loss - LN2) < AT_LN2
 
 
-def ln2_words(config: TrainConfig) -> str:
+def ln2_remedy(config: TrainConfig) -> str:
     """What to do about a loss that stays at ln 2."""
     lora = f", LoRA alpha / r = {config.lora.alpha / config.lora.r:g}" if config.method == "lora" else ""
     return (

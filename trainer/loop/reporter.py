@@ -20,14 +20,14 @@ class Reporter:
         self._writer = EventWriter(attempt / "events.jsonl") if main else None
         self._troubled = False
 
-    def say(
+    def report(
         self, kind: str, step: int = 0, epoch: float = 0.0, metrics: Mapping[str, float] | None = None, **data: Any
     ) -> None:
         """One event. A full disk is said once and does not stop the training."""
         if self._writer is None:
             return
         try:
-            self._writer.say(kind, step, epoch, metrics, **data)
+            self._writer.record(kind, step, epoch, metrics, **data)
         except OSError as error:
             if not self._troubled:
                 print(f"events.jsonl cannot be written: {error.strerror}; training goes on", file=sys.stderr)
@@ -43,4 +43,4 @@ class Reporter:
     def warn(self, identity: str, text: str, step: int = 0, epoch: float = 0.0) -> None:
         """A warning, to both."""
         self.line(f"warning: {text}")
-        self.say("warning", step, epoch, id=identity, text=text)
+        self.report("warning", step, epoch, id=identity, text=text)

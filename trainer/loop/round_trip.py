@@ -55,7 +55,7 @@ def check(session: Session, folder: Path) -> float:
     )
     session.reporter.line(f"round trip: {len(probe)} pairs, largest difference of a reward {difference:.1e}")
     if not difference <= TOLERANCE:
-        session.reporter.say("round_trip", session.progress.step, max_difference=difference, passed=False)
+        session.reporter.report("round_trip", session.progress.step, max_difference=difference, passed=False)
         raise RoundTripFailed(
             f"{folder} loads with other rewards than were trained: they differ by {difference:.3g}, "
             f"more than {TOLERANCE}{because(session.facts, found['facts'])}"

@@ -148,7 +148,7 @@ def begin(session: Session, counts: tuple[int, int]) -> None:
             f"weights from {session.request.init_from}; the schedule starts anew: {session.derived.total_steps} steps, "
             f"{session.derived.warmup_steps} of warm-up, a fresh optimizer"
         )
-    session.reporter.say(
+    session.reporter.report(
         "start",
         session.progress.step,
         world_size=session.world_size,

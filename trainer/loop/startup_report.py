@@ -19,7 +19,7 @@ def report(session: Session, counts: tuple[int, int]) -> None:
     trained, parameters = counts
     sets = {name or "val": pairs.report.facts() for name, pairs in session.validation.items()}
     leaks = {name or "val": asdict(pairset.overlap(session.train, pairs)) for name, pairs in session.validation.items()}
-    session.reporter.say(
+    session.reporter.report(
         "derived",
         session.progress.step,
         **asdict(session.derived),
@@ -84,7 +84,7 @@ def warn_of_leak(session: Session, name: str, leak: dict[str, Any]) -> None:
 def show_samples(session: Session) -> None:
     """Three pairs, decoded: what was cut, the template, the scored token."""
     for sample in pairset.samples(session.train.pairs, session.tokenizer, SAMPLES):
-        session.reporter.say("sample", **sample)
+        session.reporter.report("sample", **sample)
         session.reporter.line(
             f"pair {sample['id']}: {sample['cut']} prompt tokens cut, {sample['shared']} shared, "
             f"{sample['chosen_tokens']} and {sample['rejected_tokens']} tokens, "

@@ -132,7 +132,7 @@ class Training:
             "tokens_per_s": total.tokens / seconds,
             "pairs_per_s": total.pairs / seconds,
         }
-        reporter.say("step", progress.step, self.milestones.epochs, metrics)
+        reporter.report("step", progress.step, self.milestones.epochs, metrics)
         reporter.line(
             f"step {progress.step}/{self.session.derived.total_steps} | loss={metrics['loss']:.4f} | lr={rate:.3e} | "
             f"grad_norm={norm:.3f} | {metrics['pairs_per_s']:.1f} pairs/s"
@@ -141,7 +141,7 @@ class Training:
     def stopped(self) -> Outcome:
         """Save where the ranks agreed to stop."""
         progress, reporter, signal = self.progress, self.session.reporter, self.session.stop.signal
-        reporter.say("stopping", progress.step, self.milestones.epochs, signal=signal)
+        reporter.report("stopping", progress.step, self.milestones.epochs, signal=signal)
         reporter.line(f"asked to stop ({signal or 'on another rank'}); the checkpoint is of step {progress.step}")
         self.milestones.save_unless_saved("stop")
         return self.ended("stopped", f"asked to stop, at step {progress.step} of {self.session.derived.total_steps}")
@@ -153,7 +153,7 @@ class Training:
         self.session.beat("writing the model")
         folder = checkpoint.write_model(self.session)
         difference = round_trip.check(self.session, folder)
-        self.session.reporter.say(
+        self.session.reporter.report(
             "round_trip", self.progress.step, self.milestones.epochs, max_difference=difference, passed=True
         )
         return self.ended("finished", self.progress.done, round_trip=difference)
@@ -161,7 +161,7 @@ class Training:
     def ended(self, outcome: str, reason: str, **facts: object) -> Outcome:
         """The last event; rank 0 then writes result.json."""
         progress, epochs, reporter = self.progress, self.milestones.epochs, self.session.reporter
-        reporter.say("end", progress.step, epochs, outcome=outcome, reason=reason)
+        reporter.report("end", progress.step, epochs, outcome=outcome, reason=reason)
         reporter.line(f"{outcome}: {reason}")
         if reporter.main:
             self.session.beat("ending")

@@ -44,11 +44,11 @@ def text(origin: Origin, family: str) -> str:
     base = f"base_model: {config.model}\n" if config and not config.model.startswith("/") else ""
     name = f" {origin.name or origin.run}" if origin.name or origin.run else ""
     place = "first token, [CLS]" if family == "bert" else "last token"
-    parts = [_HEAD.format(base=base, name=name), _USE.format(place=place), _figures(origin), _data(origin)]
+    parts = [_HEAD.format(base=base, name=name), _USE.format(place=place), _validation_lines(origin), _data(origin)]
     return "".join(parts) + _configuration(origin)
 
 
-def _figures(origin: Origin) -> str:
+def _validation_lines(origin: Origin) -> str:
     if origin.pairs is None or origin.correct is None or origin.loss is None:
         return ""
     low, high = wilson(origin.correct, origin.pairs)

@@ -15,7 +15,7 @@ PARTS = 10
 
 
 @dataclass(slots=True)
-class Telling:
+class ProgressBar:
     """Hears how many of `of` are done; `how` is one of CHOICES, `what` the plural of what is counted."""
 
     how: str
@@ -23,7 +23,7 @@ class Telling:
     of: int
     _parts: int = 0
 
-    def tell(self, done: int) -> None:
+    def update(self, done: int) -> None:
         """So many are scored by now."""
         if self.how == "events":
             sys.stderr.buffer.write(encode(Event("progress", time.time(), data={"done": done, "of": self.of})))
@@ -37,14 +37,14 @@ class Telling:
         full = BAR * done // self.of
         bar = "━" * full + "─" * (BAR - full)
         print(
-            f"\r\x1b[K{bar} {self._words(done)}" if done < self.of else "\r\x1b[K", end="", file=sys.stderr, flush=True
+            f"\r\x1b[K{bar} {self._label(done)}" if done < self.of else "\r\x1b[K", end="", file=sys.stderr, flush=True
         )
 
     def _write(self, done: int) -> None:
         parts = PARTS * done // self.of
         if parts > self._parts:
             self._parts = parts
-            print(f"scored {self._words(done)}", file=sys.stderr, flush=True)
+            print(f"scored {self._label(done)}", file=sys.stderr, flush=True)
 
-    def _words(self, done: int) -> str:
+    def _label(self, done: int) -> str:
         return f"{done:,} of {self.of:,} {self.what} ({100 * done // self.of} %)"

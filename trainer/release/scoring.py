@@ -26,7 +26,7 @@ from trainer.model.reward import RewardModel
 from trainer.pairs import BadLine, Response, Row
 from trainer.release import progress_bar
 from trainer.release.origin import find_origin, mean_loss, wilson
-from trainer.release.progress_bar import Telling
+from trainer.release.progress_bar import ProgressBar
 
 LONGEST = 2048
 """Tokens a side for a model whose training is not known."""
@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
         config = replace(config, max_length=args.max_length)
     reward_model, tokenizer = model.load_trained(folder, config)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    told = Telling(_progress(args), "responses" if responses else "pairs", len(responses or rows))
-    scorer = Scorer(reward_model.to(device), tokenizer, config, args.batch_size, told.tell)
+    told = ProgressBar(_progress(args), "responses" if responses else "pairs", len(responses or rows))
+    scorer = Scorer(reward_model.to(device), tokenizer, config, args.batch_size, told.update)
     if responses:
         return _report_responses(scorer, responses, args)
     return _report_pairs(scorer, rows, args)
@@ -164,24 +164,24 @@ def _report_pairs(scorer: Scorer, rows: Sequence[Row], args: argparse.Namespace)
         None,
     )
     report = pair_report(rows, found)
-    print(json.dumps(report, ensure_ascii=False) if args.json else words(report))
+    print(json.dumps(report, ensure_ascii=False) if args.json else format_report(report))
     return 0
 
 
 def pair_report(rows: Sequence[Row], found: Sequence[tuple[float, float]]) -> dict[str, Any]:
     """{pairs, accuracy, interval, ties, loss}, and the same by `subset` where the rows have that field."""
     gaps = [chosen - rejected for chosen, rejected in found]
-    report = _figures(gaps)
+    report = _score_metrics(gaps)
     by_subset: dict[str, list[float]] = defaultdict(list)
     for row, gap in zip(rows, gaps, strict=True):
         if isinstance(row.fields.get("subset"), str):
             by_subset[row.fields["subset"]].append(gap)
     if by_subset:
-        report["subsets"] = {name: _figures(held) for name, held in sorted(by_subset.items())}
+        report["subsets"] = {name: _score_metrics(held) for name, held in sorted(by_subset.items())}
     return report
 
 
-def _figures(gaps: Sequence[float]) -> dict[str, Any]:
+def _score_metrics(gaps: Sequence[float]) -> dict[str, Any]:
     correct = sum(gap > 0 for gap in gaps)
     return {
         "pairs": len(gaps),
@@ -192,14 +192,14 @@ def _figures(gaps: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def words(report: dict[str, Any]) -> str:
+def format_report(report: dict[str, Any]) -> str:
     """A report for people."""
-    lines = [_words("", report)]
-    lines += [_words(f"  {name}: ", held) for name, held in report.get("subsets", {}).items()]
+    lines = [_format_line("", report)]
+    lines += [_format_line(f"  {name}: ", held) for name, held in report.get("subsets", {}).items()]
     return "\n".join(lines)
 
 
-def _words(before: str, held: dict[str, Any]) -> str:
+def _format_line(before: str, held: dict[str, Any]) -> str:
     low, high = held["interval"]
     return (
         f"{before}accuracy {held['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}) "

@@ -31,7 +31,7 @@ class Jobs:
         self._told.pop(name, None)
         self._workers[name] = worker
 
-    def tell(self, name: str, words: str) -> None:
+    def report(self, name: str, words: str) -> None:
         self._told[name] = words
 
     @property
@@ -40,7 +40,7 @@ class Jobs:
         return [name for name, worker in self._workers.items() if not worker.is_finished]
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """`importing run 3 · ^g cancels`; empty when nothing is under way."""
         said = [" ".join(filter(None, (name, self._told.get(name)))) for name in self.names]
         return " · ".join([*said, "^g cancels"]) if said else ""

@@ -14,7 +14,7 @@ from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.chart.legend import shortened
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
-from rmtui.i18n import say, value_text
+from rmtui.i18n import translate, value_text
 from rmtui.workspace import Workspace
 
 FIRST = 12
@@ -71,12 +71,12 @@ class Comparison:
                 break
         self.text = Text()
 
-    def _said(self, key: str, /, **values: Any) -> str:
-        return say(f"table.{key}", self._lang, **values)
+    def _sentence(self, key: str, /, **values: Any) -> str:
+        return translate(f"table.{key}", self._lang, **values)
 
-    def written(self) -> list[Row]:
+    def rows(self) -> list[Row]:
         """Everything, top to bottom: what the test says of two, the figures, what else was found."""
-        verdict, rest = self._words()
+        verdict, rest = self._verdict_and_rest()
         self._heads()
         self._config()
         for metric in METRICS:
@@ -112,11 +112,11 @@ class Comparison:
         self.text.append("\n")
 
     def _config(self) -> None:
-        config, differs, same_word = self._document["config"], self._said("differs"), self._said("same_word")
+        config, differs, same_word = self._document["config"], self._sentence("differs"), self._sentence("same_word")
         for number, (key, values) in enumerate(config["differs"].items()):
             self._row(differs if number == 0 else "", self._key(key), [self._value(key, value) for value in values])
         if not config["differs"]:
-            self._row(differs, self._said("nothing_known"), [])
+            self._row(differs, self._sentence("nothing_known"), [])
         same = config["same"]
         if self._unfold:
             for number, (key, value) in enumerate(same.items()):
@@ -131,14 +131,14 @@ class Comparison:
     def _folded(self, same: Mapping[str, Any]) -> str:
         """As many equal values as a line holds, short ones; the number of the others."""
         shown: list[str] = []
-        room = self._width - FIRST - cell_len(self._said("more_settings", count=99)) - 2
+        room = self._width - FIRST - cell_len(self._sentence("more_settings", count=99)) - 2
         for key, value in same.items():
             said = f"{self._key(key)} {self._value(key, value)}"
             if len(said) > LONG or cell_len(" · ".join([*shown, said])) > room:
                 continue
             shown.append(said)
         hidden = len(same) - len(shown)
-        return " · ".join(shown) + (f"  {self._said('more_settings', count=hidden)}" if hidden else "")
+        return " · ".join(shown) + (f"  {self._sentence('more_settings', count=hidden)}" if hidden else "")
 
     def _metric(self, metric: str) -> None:
         summary = self._document["summary"][metric]
@@ -147,21 +147,21 @@ class Comparison:
             if any(value is not None for value in epoch[metric]):
                 self._row(
                     label,
-                    self._said("epoch_row", epoch=epoch["epoch"]),
-                    [_figure(metric, value) for value in epoch[metric]],
+                    self._sentence("epoch_row", epoch=epoch["epoch"]),
+                    [_format_metric(metric, value) for value in epoch[metric]],
                 )
                 label = ""
         if not any(value is not None for value in summary["last"]):
             return
         change = self._change(metric, summary["change"][1], self._short) if len(self._runs) == 2 else None
-        self._row(label, self._said("last"), list(self._last(metric, summary)), "text", change)
+        self._row(label, self._sentence("last"), list(self._last(metric, summary)), "text", change)
         best = [
-            f"{_figure(metric, value)}{f' (e{at})' if self._cell > 11 else ''}"
+            f"{_format_metric(metric, value)}{f' (e{at})' if self._cell > 11 else ''}"
             if value is not None
             else self._glyphs.dash
             for value, at in zip(summary["best"], summary["best_epoch"], strict=True)
         ]
-        self._row("", self._said("best"), best, "quiet")
+        self._row("", self._sentence("best"), best, "quiet")
         if len(self._runs) > 2:
             self._deltas(metric, summary["change"])
         self.text.append("\n")
@@ -171,11 +171,11 @@ class Comparison:
         for value, interval in zip(summary["last"], intervals, strict=True):
             half = f" {self._glyphs.plus_minus}{50 * (interval[1] - interval[0]):.1f}" if interval else ""
             half = half if self._cell > 10 else ""
-            yield _figure(metric, value) + half
+            yield _format_metric(metric, value) + half
 
     def _deltas(self, metric: str, changes: Sequence[dict[str, Any] | None]) -> None:
         self.text.append(fit("", FIRST)).append(
-            fit(f"{self._glyphs.delta} {self._said('to_first')}", self._label - FIRST), self._palette.quiet
+            fit(f"{self._glyphs.delta} {self._sentence('to_first')}", self._label - FIRST), self._palette.quiet
         )
         for change in changes[: len(self._runs)]:
             text = self._change(metric, change, short=True)
@@ -194,30 +194,30 @@ class Comparison:
             words += f"  {share} %"
         good, chance = change["better"], change["verdict"] == "same"
         if good is not None and not short:
-            words = f"{words}  {self._said('chance_word' if chance else 'better_word' if good else 'worse_word')}"
+            words = f"{words}  {self._sentence('chance_word' if chance else 'better_word' if good else 'worse_word')}"
         tone = "text" if good is None or chance else "good" if good else "warn"
         return Text(words, self._palette.tone(tone))
 
-    def _words(self) -> tuple[list[Row], list[Row]]:
+    def _verdict_and_rest(self) -> tuple[list[Row], list[Row]]:
         """The verdict, which comes first, and what else was found."""
         document = self._document
-        verdict = [self._sentence(self._glyphs.best_up, "warn", warning) for warning in document["warnings"]]
+        verdict = [self._sentence_row(self._glyphs.best_up, "warn", warning) for warning in document["warnings"]]
         rest: list[Row] = []
         for pair in document["paired"]:
-            found = [self._sentence(self._glyphs.pointer, "quiet", words) for words in pair["texts"]]
+            found = [self._sentence_row(self._glyphs.pointer, "quiet", words) for words in pair["texts"]]
             told = 1 if len(self._runs) == 2 else 0
             verdict += found[:told]
             rest += found[told:]
         for seed in document["seeds"]:
             rest.append(
-                self._sentence(self._glyphs.pointer, "quiet", seed["text"] if isinstance(seed, dict) else str(seed))
+                self._sentence_row(self._glyphs.pointer, "quiet", seed["text"] if isinstance(seed, dict) else str(seed))
             )
         return verdict, rest
 
-    def _sentence(self, sign: str, tone: str, words: Any) -> Row:
+    def _sentence_row(self, sign: str, tone: str, words: Any) -> Row:
         said = words["text"] if isinstance(words, dict) else str(words)
         return row(Text(f" {sign} ", self._palette.tone(tone)), formats.clean(said))
 
 
-def _figure(metric: str, value: float | None) -> str:
+def _format_metric(metric: str, value: float | None) -> str:
     return formats.percent(value) if metric == "val_acc" else formats.loss(value)

@@ -15,7 +15,7 @@ from rmtui.runs.model import Attempt, Run
 from rmtui.workspace import Workspace
 
 
-def written(run: Run, ws: Workspace, attempts: Sequence[Attempt], glyphs: Glyphs, palette: Palette) -> Text:
+def render_details(run: Run, ws: Workspace, attempts: Sequence[Attempt], glyphs: Glyphs, palette: Palette) -> Text:
     """Every section that has something to say."""
     text = Text()
     sections = (

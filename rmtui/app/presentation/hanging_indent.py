@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from rmtui.app.chrome import Words
+from rmtui.app.chrome import Label
 
 Row = tuple[Text, Text]
 """What stands in front, and the words that hang from it."""
@@ -55,14 +55,14 @@ def _text(said: str | Text) -> Text:
     return said if isinstance(said, Text) else Text(said)
 
 
-class Hung(Words):
+class HangingRows(Label):
     """Rows of (lead, words), one below the other."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._rows: tuple[Row, ...] = ()
 
-    def say_rows(self, rows: Sequence[Row]) -> None:
+    def show_rows(self, rows: Sequence[Row]) -> None:
         """Show these rows."""
         self._rows = tuple(rows)
         self._lay()
@@ -72,4 +72,4 @@ class Hung(Words):
 
     def _lay(self) -> None:
         width = self.size.width or self.app.size.width
-        self.say(laid(self._rows, width, self.app.console))
+        self.show_text(laid(self._rows, width, self.app.console))

@@ -45,7 +45,7 @@ def head(run: Run, glyphs: Glyphs, palette: Palette, width: int) -> Text:
 
 
 def _fitting(run: Run, glyphs: Glyphs, now: float, room: int) -> list[_Part]:
-    state = _Part(_state_words(run), _state_tone(run), 0)
+    state = _Part(_state_label(run), _state_tone(run), 0)
     for bar in BARS:
         parts = [state, *_head_parts(run, glyphs, now, bar)]
         if _length(parts) <= room:
@@ -62,7 +62,7 @@ def _length(parts: Sequence[_Part]) -> int:
     return sum(cell_len(part.words) + 3 for part in parts)
 
 
-def _state_words(run: Run) -> str:
+def _state_label(run: Run) -> str:
     return f"{run.state.value}: {formats.clean(run.reason)}" if run.reason else run.state.value
 
 

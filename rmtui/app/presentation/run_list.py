@@ -13,7 +13,7 @@ from textual.widgets import Input
 
 from rmtui.app import actions
 from rmtui.app.base import Base
-from rmtui.app.chrome import Words
+from rmtui.app.chrome import Label
 from rmtui.app.jobs.list_rows import IndexRows
 from rmtui.app.widgets.table.run_table import RunTable
 from rmtui.errors import UserError
@@ -54,11 +54,11 @@ class FilterLine(Horizontal):
         keep: bool
 
     def compose(self) -> ComposeResult:
-        yield Words("/", id="slash")
+        yield Label("/", id="slash")
         yield Input(
             id="query", placeholder="words, state:failed, tag:x -tag:y, val_acc>0.7, since:2d, a|b", compact=True
         )
-        yield Words(id="count")
+        yield Label(id="count")
 
     @property
     def _input(self) -> Input:
@@ -75,9 +75,9 @@ class FilterLine(Horizontal):
             self._input.value = query
         self.set_class(bool(query), "-used")
 
-    def tell(self, words: str, wrong: bool = False) -> None:
+    def show_result(self, words: str, wrong: bool = False) -> None:
         """The live count, or why the filter cannot be read."""
-        self.query_one("#count", Words).say(words)
+        self.query_one("#count", Label).show_text(words)
         self.set_class(wrong, "-wrong")
 
     @on(Input.Changed)
@@ -124,9 +124,9 @@ class RunList(Vertical):
         try:
             shown = rows.count()
         except UserError as error:
-            self.filter_line.tell(error.why or error.what, wrong=True)
+            self.filter_line.show_result(error.why or error.what, wrong=True)
             return False
-        self.filter_line.tell(f"{shown} of {index.count('')}" if memory.query else "")
+        self.filter_line.show_result(f"{shown} of {index.count('')}" if memory.query else "")
         self.table.empty_text = NO_MATCH if memory.query else WAYS
         self.table.set_source(rows)
         self.table.set_sort(memory.sort, memory.descending)

@@ -11,12 +11,12 @@ from textual.containers import Container, Vertical, VerticalScroll
 from textual.timer import Timer
 
 from rmtui.app.base import Base
-from rmtui.app.chrome import Words
+from rmtui.app.chrome import Label
 from rmtui.app.feed import Failed, Job
 from rmtui.app.jobs.curves import CurvesLoaded, Kept, Wanted, band, load_curves
 from rmtui.app.jobs.log import LogOpened, open_log
 from rmtui.app.presentation import run_header
-from rmtui.app.presentation.hanging_indent import Hung, Row
+from rmtui.app.presentation.hanging_indent import HangingRows, Row
 from rmtui.app.presentation.summary import Summarised, summarise
 from rmtui.app.widgets.chart.chart import Chart
 from rmtui.app.widgets.chart.curve import Band, Curve, View
@@ -116,11 +116,11 @@ class RunPanel(Vertical):
         self._read: object = None
 
     def compose(self) -> ComposeResult:
-        yield Words(id="head")
-        yield Words(id="pulse", classes="quiet")
+        yield Label(id="head")
+        yield Label(id="pulse", classes="quiet")
         yield Charts(id="charts")
         with VerticalScroll(id="summary", can_focus=True):
-            yield Hung(id="says")
+            yield HangingRows(id="says")
         yield LogView(id="log")
 
     @property
@@ -135,29 +135,29 @@ class RunPanel(Vertical):
         """What is known at once: the figures come first, curves and readings follow."""
         if run is None:
             self._told = None
-            self.query_one("#head", Words).say("")
-            self.query_one("#pulse", Words).say("")
-            self.say(())
+            self.query_one("#head", Label).show_text("")
+            self.query_one("#pulse", Label).show_text("")
+            self.show_summary(())
             return
         self._told = run
-        self._tell()
+        self._show_header()
 
     def on_resize(self) -> None:
         if self._told is not None:
-            self._tell()
+            self._show_header()
 
-    def _tell(self) -> None:
+    def _show_header(self) -> None:
         """The two lines that are known at once, as wide as the panel."""
         assert self._told is not None
         run, width = self._told, self.query_one("#head").size.width or self.size.width or 80
-        self.query_one("#head", Words).say(run_header.head(run, glyphs_of(self), palette_of(self), width))
-        self.query_one("#pulse", Words).say(
+        self.query_one("#head", Label).show_text(run_header.head(run, glyphs_of(self), palette_of(self), width))
+        self.query_one("#pulse", Label).show_text(
             run_header.run_on([*run_header.pulse(run), *filter(None, [run.note])], width)
         )
 
-    def say(self, rows: Sequence[Row]) -> None:
+    def show_summary(self, rows: Sequence[Row]) -> None:
         """The summary below the curves."""
-        self.query_one("#says", Hung).say_rows(rows)
+        self.query_one("#says", HangingRows).show_rows(rows)
 
     def open_log(self, opened: LogOpened) -> None:
         self._has_log = opened.ranks
@@ -174,7 +174,7 @@ class RunPanel(Vertical):
         """No run is followed."""
         self._run = None
         self.charts.clear("")
-        self.say(())
+        self.show_summary(())
         self.log_view.open(None)
 
     def forget_curves(self) -> None:
@@ -225,7 +225,7 @@ class RunPanel(Vertical):
     @on(Summarised)
     def _summarised(self, message: Summarised) -> None:
         if self._run is not None and message.run.id == self._run.id:
-            self.say(message.rows)
+            self.show_summary(message.rows)
             self.charts.expect(message.run, message.bands)
 
     @on(LogOpened)

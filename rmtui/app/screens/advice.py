@@ -23,7 +23,7 @@ from rmtui.app.widgets.choices import Choices, hanging
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.guide.text_report import silenced_text
-from rmtui.i18n import bound_text, say, title, value_text
+from rmtui.i18n import bound_text, title, translate, value_text
 from rmtui.runs.model import Run
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ class AdviceScreen(RunCommands):
         super().write_again()
         self._fetch()
 
-    def _said(self, key: str, /, **figures: Any) -> str:
-        return say(f"screen.{key}", self.rmtui.lang, **figures)
+    def _sentence(self, key: str, /, **figures: Any) -> str:
+        return translate(f"screen.{key}", self.rmtui.lang, **figures)
 
     def _fetch(self) -> None:
         ws, run, lang = self.ws, self._run, self.rmtui.lang
         preset = f"preset {run.preset}" if run.preset else ""
-        self.query_one(TopBar).tell(self._said("advice_of", run=run.name), "", preset)
+        self.query_one(TopBar).show_parts(self._sentence("advice_of", run=run.name), "", preset)
 
         def job() -> Advised:
             from rmtui.operations.advise import advise
@@ -114,7 +114,7 @@ class AdviceScreen(RunCommands):
             yield Option(hanging((Text("  "), line)), id=f"silenced-{row['id']}-{row['scope']}")
 
     def _title(self, key: str) -> Option:
-        return Option(Text(self._said(key), palette_of(self).accent), disabled=True)
+        return Option(Text(self._sentence(key), palette_of(self).accent), disabled=True)
 
     def _step(self, step: dict[str, Any]) -> Table:
         palette, glyphs = palette_of(self), glyphs_of(self)
@@ -123,7 +123,7 @@ class AdviceScreen(RunCommands):
         words.append("\n")
         if step["because_titles"]:
             said = " · ".join(map(formats.clean, step["because_titles"]))
-            words.append(f"{self._said('because', readings=said)}\n", palette.quiet)
+            words.append(f"{self._sentence('because', readings=said)}\n", palette.quiet)
         for change in step["difference"]:
             key = change["key"]
             said = f"{value_text(key, change['from'])} {glyphs.arrow} {value_text(key, change['to'])}"
@@ -133,7 +133,7 @@ class AdviceScreen(RunCommands):
                 f"{metric} {bound_text(metric, ends[0])}–{bound_text(metric, ends[1])}"
                 for metric, ends in step["expected"].items()
             ]
-            words.append(f"{self._said('expected_values', ranges=' · '.join(ranges))}\n", palette.quiet)
+            words.append(f"{self._sentence('expected_values', ranges=' · '.join(ranges))}\n", palette.quiet)
         words.rstrip()
         return hanging((Text(f"{glyphs.arrow} ", palette.accent), words))
 
@@ -142,7 +142,7 @@ class AdviceScreen(RunCommands):
         lead = Text(f"{getattr(glyphs_of(self), sign)} ", palette_of(self).tone(tone))
         words = Text(formats.clean(reading["text"]))
         if reading["own"]:
-            words.append(f" ({say('word.own', self.rmtui.lang)})")
+            words.append(f" ({translate('word.own', self.rmtui.lang)})")
         return hanging((lead, words))
 
     def _expectations(self) -> Iterator[Option]:
@@ -152,7 +152,7 @@ class AdviceScreen(RunCommands):
         lines += [item["text"] for item in self._document["forecasts"]]
         record = self._document["forecast_record"]
         lines += [record["text"]] if record else []
-        for line in lines or [self._said("nothing_expected")]:
+        for line in lines or [self._sentence("nothing_expected")]:
             yield Option(hanging((Text("  "), Text(formats.clean(line), palette_of(self).quiet))), disabled=True)
 
     def _path_line(self, step: dict[str, Any]) -> Table:
@@ -193,7 +193,7 @@ class AdviceScreen(RunCommands):
     def action_take(self) -> None:
         kind, name = self._chosen()
         if kind == "silenced":
-            self._say_again(name)
+            self._unmute(name)
         elif kind == "reading":
             self.action_why()
         elif kind == "advice":
@@ -210,7 +210,7 @@ class AdviceScreen(RunCommands):
         elif step["action"] == "evaluate":
             self.action_evaluate()
         else:
-            self.say(step["text"])
+            self.toast(step["text"])
 
     def action_why(self) -> None:
         """From an advice to the readings that it rests on, one after the other, and back to it."""
@@ -221,7 +221,7 @@ class AdviceScreen(RunCommands):
         if kind == "reading" and name not in rests.get(self._asked, ()):
             self._asked = next((step for step, ids in rests.items() if name in ids), "")
             if not self._asked:
-                self.say(self._said("rests_on_none"))
+                self.toast(self._sentence("rests_on_none"))
                 return
             self._go_to(f"advice-{self._asked}")
             return
@@ -254,7 +254,7 @@ class AdviceScreen(RunCommands):
             return
         run = self._run
         item = title(name, self.rmtui.lang)
-        said = self._said("silenced_always" if always else "silenced_run", item=item, run=run.name)
+        said = self._sentence("silenced_always" if always else "silenced_run", item=item, run=run.name)
 
         def job() -> str:
             from rmtui.operations.mute import silence
@@ -264,8 +264,8 @@ class AdviceScreen(RunCommands):
 
         self.do("silence", job)
 
-    def _say_again(self, name: str) -> None:
-        run, said = self._run, self._said("said_again", item=title(name, self.rmtui.lang))
+    def _unmute(self, name: str) -> None:
+        run, said = self._run, self._sentence("said_again", item=title(name, self.rmtui.lang))
 
         def job() -> str:
             from rmtui.operations.mute import unsilence

@@ -17,7 +17,7 @@ from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.jobs.curves import CurvesLoaded, Shown, Wanted, load_curves
 from rmtui.app.presentation.comparison import Comparison
-from rmtui.app.presentation.hanging_indent import Hung
+from rmtui.app.presentation.hanging_indent import HangingRows
 from rmtui.app.presentation.run_panel import Charts
 from rmtui.app.widgets.chart.chart import Chart
 from rmtui.app.widgets.glyphs import glyphs_of
@@ -52,7 +52,7 @@ class CompareScreen(Base):
         yield TopBar()
         with Container(id="body"):
             with VerticalScroll(id="table", can_focus=True):
-                yield Hung(id="text")
+                yield HangingRows(id="text")
             yield Charts(id="charts")
         yield KeyLine()
 
@@ -62,7 +62,7 @@ class CompareScreen(Base):
         self._fetch()
 
     def _title(self, verdict: str) -> None:
-        self.query_one(TopBar).tell(f"comparison of {len(self._run_ids)} runs", verdict)
+        self.query_one(TopBar).show_parts(f"comparison of {len(self._run_ids)} runs", verdict)
 
     def synced(self) -> None:
         before, self._runs = self._runs, self._read()
@@ -105,7 +105,7 @@ class CompareScreen(Base):
             width = self.query_one("#table").size.width - 1
             look = (glyphs_of(self), palette_of(self))
             laid = Comparison(self._document, self.ws, *look, width, self._unfold, self.rmtui.lang)
-            self.query_one("#text", Hung).say_rows(laid.written())
+            self.query_one("#text", HangingRows).show_rows(laid.rows())
 
     def _draw(self) -> None:
         assert self._document is not None
@@ -139,7 +139,7 @@ class CompareScreen(Base):
 
         if self._document is not None:
             self.app.copy_to_clipboard(comparison_tables.markdown(self._document, self.rmtui.lang))
-            self.say("the comparison is in the clipboard, as Markdown")
+            self.toast("the comparison is in the clipboard, as Markdown")
 
 
 def _by(best: Mapping[str, Any]) -> str:

@@ -18,13 +18,13 @@ from textual.widgets.option_list import Option
 from rmtui import text as formats
 from rmtui.app import actions
 from rmtui.app.base import Base
-from rmtui.app.chrome import KeyLine, TopBar, Words
+from rmtui.app.chrome import KeyLine, Label, TopBar
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.datacheck.model import Cancelled, FileReport, Finding, Report
-from rmtui.datacheck.report import counted, figures_of
-from rmtui.i18n import say
+from rmtui.datacheck.report import counted, summarise_file
+from rmtui.i18n import translate
 
 LINES_A_KIND = 8
 """Findings of one kind that are spelled out; the verb lists all."""
@@ -66,29 +66,29 @@ class DataScreen(Base):
         with Container(id="body"):
             yield Choices(id="sets", classes="-lines", markup=False)
             with VerticalScroll(id="report", can_focus=True):
-                yield Words(id="progress", classes="quiet")
+                yield Label(id="progress", classes="quiet")
                 yield Static(id="findings")
         yield KeyLine()
 
     def on_mount(self) -> None:
-        self.query_one(TopBar).tell(self._words("screen"), "", str(self.ws.data))
+        self.query_one(TopBar).show_parts(self._sentence("screen"), "", str(self.ws.data))
         self._sets = data_files(self.ws.data)
         items = self.query_one(Choices)
-        items.add_options([Option(" + ".join(self._path_words(path) for path in paths)) for paths in self._sets])
+        items.add_options([Option(" + ".join(self._path_label(path) for path in paths)) for paths in self._sets])
         if self._sets:
             items.highlighted = 0
         else:
-            self.query_one("#progress", Words).say(self._words("no_files", path=self.ws.data))
+            self.query_one("#progress", Label).show_text(self._sentence("no_files", path=self.ws.data))
 
-    def _words(self, key: str, /, **figures: Any) -> str:
-        return say(f"report.{key}", self.rmtui.lang, **figures)
+    def _sentence(self, key: str, /, **figures: Any) -> str:
+        return translate(f"report.{key}", self.rmtui.lang, **figures)
 
     def write_again(self) -> None:
         super().write_again()
         if self._report is not None:
             self._show(self._report)
 
-    def _path_words(self, path: Path) -> str:
+    def _path_label(self, path: Path) -> str:
         return str(path.relative_to(self.ws.data))
 
     @on(Choices.OptionSelected)
@@ -106,23 +106,23 @@ class DataScreen(Base):
             from rmtui.operations.check import check
 
             try:
-                return Checked(check(paths, progress=self._tell, cancelled=cancel.is_set))
+                return Checked(check(paths, progress=self._post_progress, cancelled=cancel.is_set))
             except Cancelled:
                 return Checked(None)
 
         self._report = None
         self.query_one("#findings", Static).update("")
-        self.query_one("#progress", Words).say(self._words("checking"))
+        self.query_one("#progress", Label).show_text(self._sentence("checking"))
         self.ask("check", job)
 
-    def _tell(self, name: str, share: float) -> None:
+    def _post_progress(self, name: str, share: float) -> None:
         self.post_message(CheckProgress(name, share))
 
     @on(CheckProgress)
     def _progress(self, message: CheckProgress) -> None:
         if self._busy:
-            name = self._words("pass_lines" if message.name == "lines" else "pass_near")
-            self.query_one("#progress", Words).say(self._words("progress", name=name, share=message.share))
+            name = self._sentence("pass_lines" if message.name == "lines" else "pass_near")
+            self.query_one("#progress", Label).show_text(self._sentence("progress", name=name, share=message.share))
 
     def action_cancel(self) -> None:
         self._cancel.set()
@@ -138,31 +138,31 @@ class DataScreen(Base):
         self._busy = False
         self._report = message.report
         if message.report is None:
-            self.query_one("#progress", Words).say(self._words("cancelled"))
+            self.query_one("#progress", Label).show_text(self._sentence("cancelled"))
         else:
             self._show(message.report)
             self.query_one("#report").focus()
 
     def _show(self, report: Report) -> None:
-        self.query_one("#progress", Words).say("" if report.near_done else self._words("near_unfinished"))
+        self.query_one("#progress", Label).show_text("" if report.near_done else self._sentence("near_unfinished"))
         text = Text()
         for file in report.files:
-            text.append_text(self._written(file))
+            text.append_text(self._render_file(file))
         self.query_one("#findings", Static).update(text)
 
-    def _written(self, file: FileReport) -> Text:
+    def _render_file(self, file: FileReport) -> Text:
         palette, glyphs = palette_of(self), glyphs_of(self)
-        text = Text().append(self._path_words(file.path), palette.accent)
+        text = Text().append(self._path_label(file.path), palette.accent)
         lang = self.rmtui.lang
         text.append(f"   {counted('line', file.lines, lang)}, {counted('good_pair', file.good, lang)}, ")
         worst = f"{counted('error', file.errors, lang)}, {counted('warning', file.warnings, lang)}\n"
         text.append(worst, palette.bad if file.errors else palette.good)
-        text.append(f"  {'   '.join(figures_of(file, lang))}\n", palette.quiet)
+        text.append(f"  {'   '.join(summarise_file(file, lang))}\n", palette.quiet)
         for kind in file.counts:
             found = [finding for finding in file.findings if finding.kind == kind]
             text.append_text(self._kind(kind, file.counts[kind], found))
         if not file.counts:
-            text.append(f"  {glyphs.ok} {self._words('nothing')}\n", palette.good)
+            text.append(f"  {glyphs.ok} {self._sentence('nothing')}\n", palette.good)
         return text.append("\n")
 
     def _kind(self, kind: str, count: int, found: list[Finding]) -> Text:
@@ -174,10 +174,10 @@ class DataScreen(Base):
         text.append(f"{KINDS[kind].title(lang)} {glyphs.times}{count}", "bold")
         text.append(f"  {KINDS[kind].meaning(lang)}\n", palette.quiet)
         for finding in found[:LINES_A_KIND]:
-            line = self._words("on_line", line=finding.line) if finding.line else self._words("whole_file")
-            text.append(f"      {line}{formats.clean(finding.said(lang))}\n")
+            line = self._sentence("on_line", line=finding.line) if finding.line else self._sentence("whole_file")
+            text.append(f"      {line}{formats.clean(finding.render(lang))}\n")
         if count > LINES_A_KIND:
-            more = self._words("more_findings", n=count - min(len(found), LINES_A_KIND))
+            more = self._sentence("more_findings", n=count - min(len(found), LINES_A_KIND))
             text.append(f"      {more}\n", palette.quiet)
         return text
 

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from rmtui.app import actions
 from rmtui.app.base import Base
-from rmtui.app.chrome import KeyLine, TopBar, Words, short_path
+from rmtui.app.chrome import KeyLine, Label, TopBar, short_path
 from rmtui.app.feed import Failed, in_thread
 from rmtui.app.widgets.choices import hanging
 from rmtui.app.widgets.palette import palette_of
@@ -35,7 +35,7 @@ WAYS = (
 
 
 @dataclass
-class Said(Message):
+class DemoProgress(Message):
     """The demo tells what it does."""
 
     words: str
@@ -62,16 +62,18 @@ class EmptyScreen(Base):
     def compose(self) -> ComposeResult:
         yield TopBar()
         with Vertical(id="welcome"):
-            yield Words(id="words")
+            yield Label(id="words")
             yield Static(id="ways")
-            yield Words(id="progress")
+            yield Label(id="progress")
         yield KeyLine()
 
     def on_mount(self) -> None:
         folder = self.rmtui.folder
-        self.query_one(TopBar).tell("rmtui", "", short_path(folder))
+        self.query_one(TopBar).show_parts("rmtui", "", short_path(folder))
         text = Text().append("Tune reward models from this terminal.\n\n", "bold")
-        self.query_one("#words", Words).say(text.append(f"{short_path(folder)} is no workspace yet. Three ways on:\n"))
+        self.query_one("#words", Label).show_text(
+            text.append(f"{short_path(folder)} is no workspace yet. Three ways on:\n")
+        )
         self._write()
 
     def write_again(self) -> None:
@@ -92,11 +94,11 @@ class EmptyScreen(Base):
     def _demo(self) -> Ready:
         from rmtui.operations.demo import demo
 
-        made = demo(self.rmtui.folder, self._tell)
+        made = demo(self.rmtui.folder, self._post_progress)
         return Ready(open_workspace(made.root), "", made.run_id)
 
-    def _tell(self, words: str) -> None:
-        self.post_message(Said(words))
+    def _post_progress(self, words: str) -> None:
+        self.post_message(DemoProgress(words))
 
     def action_new(self) -> None:
         self._make("new workspace", lambda: Ready(create(self.rmtui.folder), "presets"))
@@ -108,16 +110,16 @@ class EmptyScreen(Base):
         if self._busy:
             return
         self._busy = True
-        self.query_one("#progress", Words).say(f"{name} …")
+        self.query_one("#progress", Label).show_text(f"{name} …")
         in_thread(self.app, self, name, job)  # type: ignore[arg-type]
 
-    @on(Said)
-    def _said(self, message: Said) -> None:
-        self.query_one("#progress", Words).say(message.words)
+    @on(DemoProgress)
+    def _demo_progress(self, message: DemoProgress) -> None:
+        self.query_one("#progress", Label).show_text(message.words)
 
     def on_failed(self, message: Failed) -> None:
         self._busy = False
-        self.query_one("#progress", Words).say("")
+        self.query_one("#progress", Label).show_text("")
 
     @on(Ready)
     async def _ready(self, message: Ready) -> None:

@@ -12,7 +12,7 @@ from textual.timer import Timer
 
 from rmtui.app import actions
 from rmtui.app.base import Base
-from rmtui.app.chrome import KeyLine, TopBar, Words
+from rmtui.app.chrome import KeyLine, Label, TopBar
 from rmtui.app.jobs.launch_plan import (
     Launched,
     LaunchOrder,
@@ -71,9 +71,9 @@ class FormScreen(Base):
     def compose(self) -> ComposeResult:
         yield TopBar()
         yield Form(id="form")
-        yield Words(id="problems")
-        yield Words(id="expected", classes="quiet -none")
-        yield Words(id="line", classes="quiet")
+        yield Label(id="problems")
+        yield Label(id="expected", classes="quiet -none")
+        yield Label(id="line", classes="quiet")
         yield KeyLine()
 
     @property
@@ -93,7 +93,7 @@ class FormScreen(Base):
         for key, text in self._given.items():
             self.form.set_text(key, text)
         if self._preset is not None and (words := expectation(self._preset)):
-            self.query_one("#expected", Words).say(f"expected: {words}")
+            self.query_one("#expected", Label).show_text(f"expected: {words}")
             self.query_one("#expected").remove_class("-none")
         self.set_interval(WATCH_SECONDS, self._watch_file)
         self.form.focus()
@@ -107,7 +107,7 @@ class FormScreen(Base):
         elif self._run is not None:
             texts = texts_of(self._run.config, self.ws)
             self.form.load(texts, (Reference(self._run.name, texts), *self._runs_beside()))
-        self._tell_top()
+        self._show_top()
 
     def _runs_beside(self, last: Run | None = None) -> list[Reference]:
         """The last run of the preset, and the run that was chosen as baseline in the list."""
@@ -120,7 +120,7 @@ class FormScreen(Base):
             runs.pop(self._run.id, None)
         return [Reference(run.name, texts_of(run.config, self.ws)) for run in runs.values()]
 
-    def _tell_top(self) -> None:
+    def _show_top(self) -> None:
         changes = len(self.form.changes())
         if self._preset is not None:
             left, right = f"preset {self._preset.name} · {self._preset.title}", str(self._preset.path.name)
@@ -129,13 +129,13 @@ class FormScreen(Base):
             name = self._run.name if self._run else ""
             left, right = f"{name} again, but …", ""
             middle = f"differs from {name}: {changes}" if changes else f"as {name}"
-        self.query_one(TopBar).tell(left, middle, right)
+        self.query_one(TopBar).show_parts(left, middle, right)
 
     # While one types
 
     @on(Form.Changed)
     def _changed(self, message: Form.Changed) -> None:
-        self._tell_top()
+        self._show_top()
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(TYPING_SECONDS, self._work_out)
@@ -159,7 +159,7 @@ class FormScreen(Base):
     def _worked_out(self, message: Planned) -> None:
         self._planned = message
         self.form.set_derived(message.derived)
-        self.query_one("#line", Words).say(short_line(message.plan))
+        self.query_one("#line", Label).show_text(short_line(message.plan))
         self._show_problems()
 
     def _show_problems(self) -> None:
@@ -172,7 +172,7 @@ class FormScreen(Base):
             tone = palette.bad if problem.severity == "error" else palette.warn
             text.append(f"{problem}\n", tone)
         text.rstrip()
-        self.query_one("#problems", Words).say(text)
+        self.query_one("#problems", Label).show_text(text)
         self.query_one("#problems").set_class(not text.plain, "-none")
 
     def write_again(self) -> None:
@@ -195,7 +195,7 @@ class FormScreen(Base):
         if self._preset is None:
             self.action_save_as()
         elif not self.form.changes():
-            self.say("nothing to save: the form is as the file")
+            self.toast("nothing to save: the form is as the file")
         else:
             self._saved(lambda preset: save(preset, self.form.changes()))
 
@@ -207,7 +207,7 @@ class FormScreen(Base):
             return
         assert self._preset is not None
         self._load()
-        self.say(f"saved in {self._preset.path.name}")
+        self.toast(f"saved in {self._preset.path.name}")
 
     def action_save_as(self) -> None:
         from rmtui.app.screens.dialogs import Ask
@@ -273,7 +273,7 @@ class FormScreen(Base):
     @on(Launched)
     def _launched(self, message: Launched) -> None:
         self.rmtui.memory.cursor = message.run_ids[0]
-        self.say(f"{len(message.run_ids)} runs queued" if len(message.run_ids) > 1 else "started; it is in the list")
+        self.toast(f"{len(message.run_ids)} runs queued" if len(message.run_ids) > 1 else "started; it is in the list")
         self.feed.sync()
         self.rmtui.go_home(message.run_ids[0])
 

@@ -15,7 +15,7 @@ from textual.screen import ModalScreen, Screen
 
 from rmtui.app import actions
 from rmtui.app.actions import PANES
-from rmtui.app.presentation.hanging_indent import Hung, Row, row
+from rmtui.app.presentation.hanging_indent import HangingRows, Row, row
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.runs.model import State
@@ -58,10 +58,10 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog help", can_focus=True):
-            yield Hung(id="keys-help")
+            yield HangingRows(id="keys-help")
 
     def on_mount(self) -> None:
-        self.query_one(Hung).say_rows(self._rows())
+        self.query_one(HangingRows).show_rows(self._rows())
 
     def _rows(self) -> list[Row]:
         """States, then what each key does: the pane that has the focus, its screen, everything; signs at the end."""

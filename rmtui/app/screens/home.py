@@ -95,14 +95,14 @@ class HomeScreen(RunCommands):
             self.await_run(self.rmtui.awaited)
         elif self.memory.cursor:
             self.table.select(self.memory.cursor)
-        self._tell_top()
+        self._show_top()
         if self.feed.index.trouble:
             self.complain(self.feed.index.trouble)
         if self.current() is None:
             self.paint()
 
     def synced(self) -> None:
-        self._tell_top()
+        self._show_top()
         self.run_list.show_landmarks()
         self.run_list.show_rows()
         self.table.placed = True
@@ -132,13 +132,13 @@ class HomeScreen(RunCommands):
         self._show_current()
         self._follow()
 
-    def _tell_top(self) -> None:
+    def _show_top(self) -> None:
         counts = self.rmtui.counts
         parts = [f"{counts.alive} running"] if counts.alive else []
         parts += [f"{counts.queued} queued"] if counts.queued else []
         total = self.feed.index.count("")
         middle = " · ".join([*parts, f"{total} run{'' if total == 1 else 's'}", *filter(None, [self.rmtui.remark])])
-        self.query_one(TopBar).tell(f"rmtui  {short_path(self.ws.root)}", middle, self.rmtui.devices)
+        self.query_one(TopBar).show_parts(f"rmtui  {short_path(self.ws.root)}", middle, self.rmtui.devices)
 
     # The run under the cursor
 
@@ -199,7 +199,7 @@ class HomeScreen(RunCommands):
             self.call_later(self._on_timer_update)  # at once, not at the next beat of sixty in a second
 
     @on(events.ScreenResume)
-    def _styles_stand(self, event: events.ScreenResume) -> None:
+    def _keep_styles(self, event: events.ScreenResume) -> None:
         if not self.is_painted:
             event.refresh_styles = False  # every widget has just got its styles
 
@@ -249,11 +249,11 @@ class HomeScreen(RunCommands):
         if run is None:
             return
         if run.val_acc is None:
-            self.say(f"{run.name} has no val_acc to measure from")
+            self.toast(f"{run.name} has no val_acc to measure from")
             return
         self.memory.baseline = "" if self.memory.baseline == run.id else run.id
         self.run_list.show_landmarks()
-        self.say(f"differences are measured from {run.name if self.memory.baseline else 'no run'}")
+        self.toast(f"differences are measured from {run.name if self.memory.baseline else 'no run'}")
 
     # Other screens
 
@@ -268,7 +268,7 @@ class HomeScreen(RunCommands):
         if len(runs) == 1 and current is not None and current.id != runs[0].id:
             runs.append(current)
         if not 2 <= len(runs) <= 6:
-            self.say("mark two to six runs with space, then press c")
+            self.toast("mark two to six runs with space, then press c")
             return
         from rmtui.app.screens.compare import CompareScreen
 

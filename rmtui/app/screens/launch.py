@@ -13,7 +13,7 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from rmtui.app import actions
-from rmtui.app.chrome import Words
+from rmtui.app.chrome import Label
 from rmtui.app.feed import Failed
 from rmtui.app.host import WorkspaceApp
 from rmtui.app.jobs.launch_plan import LaunchOrder, Planned, data_sets, work_out
@@ -52,9 +52,9 @@ class LaunchScreen(ModalScreen[LaunchOrder | None]):
                     yield Static(label, classes="label")
                     yield Input(texts[key], placeholder=hints[key], id=key, compact=True, select_on_focus=False)
             with VerticalScroll(id="plan", can_focus=False):
-                yield Words(id="wrong")
-                yield Words("working it out …", id="command")
-                yield Words(id="figures", classes="quiet")
+                yield Label(id="wrong")
+                yield Label("working it out …", id="command")
+                yield Label(id="figures", classes="quiet")
             yield Static("enter start   tab next field   pgdn more   esc back", markup=False, classes="answers")
 
     def on_mount(self) -> None:
@@ -82,20 +82,22 @@ class LaunchScreen(ModalScreen[LaunchOrder | None]):
         self._planned = message
         palette = palette_of(self)
         self.query_one("#data", Input).placeholder = str(message.plan.spec["data"])
-        self.query_one("#figures", Words).say(" · ".join(f"{name} {text}" for name, text in message.derived.items()))
+        self.query_one("#figures", Label).show_text(
+            " · ".join(f"{name} {text}" for name, text in message.derived.items())
+        )
         wrong = Text()
         for problem in message.plan.problems:
             wrong.append(f"{problem}\n", palette.bad if problem.severity == "error" else palette.warn)
         wrong.rstrip()
-        self.query_one("#wrong", Words).say(wrong)
+        self.query_one("#wrong", Label).show_text(wrong)
         self.query_one("#wrong").display = bool(wrong.plain)
-        self.query_one("#command", Words).say(message.plan.line)
+        self.query_one("#command", Label).show_text(message.plan.line)
 
     @on(Failed)
     def _failed(self, message: Failed) -> None:
         message.stop()
         self._planned = None
-        self.query_one("#wrong", Words).say(Text(str(message.error), palette_of(self).bad))
+        self.query_one("#wrong", Label).show_text(Text(str(message.error), palette_of(self).bad))
         self.query_one("#wrong").display = True
 
     @on(Input.Submitted)

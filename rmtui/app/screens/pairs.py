@@ -18,14 +18,14 @@ from textual.widgets.option_list import Option
 
 from rmtui import text as formats
 from rmtui.app import actions
-from rmtui.app.chrome import KeyLine, TopBar, Words
+from rmtui.app.chrome import KeyLine, Label, TopBar
 from rmtui.app.feed import Failed
 from rmtui.app.run_commands import RunCommands
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.app.widgets.palette import palette_of
 from rmtui.guide.text_report import margins_lines
-from rmtui.i18n import say
+from rmtui.i18n import translate
 from rmtui.runs.model import Run
 
 SHOWN = 200
@@ -57,8 +57,8 @@ class PairsScreen(RunCommands):
 
     def compose(self) -> ComposeResult:
         yield TopBar()
-        yield Words(id="note", classes="quiet")
-        yield Words(id="margins", classes="quiet")
+        yield Label(id="note", classes="quiet")
+        yield Label(id="margins", classes="quiet")
         with Container(id="body"):
             yield Choices(id="list", classes="-lines", markup=False)
             with VerticalScroll(id="reader", can_focus=True):
@@ -85,13 +85,13 @@ class PairsScreen(RunCommands):
         super().write_again()
         self._fetch()
 
-    def _said(self, key: str, /, **figures: Any) -> str:
-        return say(f"pairs.{key}", self.rmtui.lang, **figures)
+    def _sentence(self, key: str, /, **figures: Any) -> str:
+        return translate(f"pairs.{key}", self.rmtui.lang, **figures)
 
     def on_failed(self, message: Failed) -> None:
         """Why there are no pairs stays where they would be."""
         if message.job == "pairs":
-            self.query_one(TopBar).tell(" → ".join(run.name for run in self._runs))
+            self.query_one(TopBar).show_parts(" → ".join(run.name for run in self._runs))
             why = "\n".join(filter(None, (message.error.what, message.error.why, message.error.remedy)))
             self.query_one("#pair", Static).update(Text(why))
 
@@ -99,21 +99,21 @@ class PairsScreen(RunCommands):
     def _loaded(self, message: PairsLoaded) -> None:
         document = self._document = message.document
         names = " → ".join(run["name"] for run in document["runs"])
-        kind = self._said(self._kind)
-        words = self._said("count", count=document["count"], kind=kind, scored=document["pairs_scored"])
-        self.query_one(TopBar).tell(names, words, document["runs"][0]["evaluation"])
-        self._tell("#note", document["note"])
-        self._tell("#margins", margins_lines(document["runs"], self.rmtui.lang, self.app.has_class(ASCII_CLASS)))
+        kind = self._sentence(self._kind)
+        words = self._sentence("count", count=document["count"], kind=kind, scored=document["pairs_scored"])
+        self.query_one(TopBar).show_parts(names, words, document["runs"][0]["evaluation"])
+        self._show_line("#note", document["note"])
+        self._show_line("#margins", margins_lines(document["runs"], self.rmtui.lang, self.app.has_class(ASCII_CLASS)))
         items = self.query_one("#list", Choices)
         items.clear_options()
         items.add_options([Option(self._line(pair)) for pair in document["pairs"]])
         items.highlighted = 0 if document["pairs"] else None
         if not document["pairs"]:
-            self.query_one("#pair", Static).update(self._said("none", kind=kind))
+            self.query_one("#pair", Static).update(self._sentence("none", kind=kind))
 
-    def _tell(self, place: str, words: str) -> None:
+    def _show_line(self, place: str, words: str) -> None:
         """A line that is there while it says something."""
-        self.query_one(place, Words).say(words)
+        self.query_one(place, Label).show_text(words)
         self.query_one(place).display = bool(words)
 
     def _line(self, pair: dict[str, Any]) -> Text:
@@ -125,20 +125,20 @@ class PairsScreen(RunCommands):
 
     @on(Choices.OptionHighlighted)
     def _highlighted(self, message: Choices.OptionHighlighted) -> None:
-        self.query_one("#pair", Static).update(self._written(self._document["pairs"][message.option_index]))
+        self.query_one("#pair", Static).update(self._render_pair(self._document["pairs"][message.option_index]))
         self.query_one("#reader").scroll_home(animate=False)
 
-    def _written(self, pair: dict[str, Any]) -> Text:
+    def _render_pair(self, pair: dict[str, Any]) -> Text:
         palette = palette_of(self)
         text = Text().append(pair["id"], palette.quiet)
-        place = f"  {self._said('on_line', line=pair['line'])}" if pair.get("line") else ""
+        place = f"  {self._sentence('on_line', line=pair['line'])}" if pair.get("line") else ""
         text.append(f"{place}\n", palette.quiet)
         for run, rewards in zip(self._document["runs"], pair["rewards"], strict=True):
             if rewards:
                 shown = {key: formats.fixed(rewards[key], 3, sign=True) for key in ("chosen", "rejected", "margin")}
-                text.append(f"{self._said('rewards', run=run['name'], **shown)}\n", palette.quiet)
+                text.append(f"{self._sentence('rewards', run=run['name'], **shown)}\n", palette.quiet)
         if pair["chosen"] is None:
-            return text.append(f"\n{self._said('texts_gone')}")
+            return text.append(f"\n{self._sentence('texts_gone')}")
         text.append("\nprompt\n", palette.accent).append(f"{_safe(pair['prompt'])}\n")
         text.append("\nchosen\n", palette.good)
         _mark(text, pair["words"]["chosen"], palette.good)
@@ -154,7 +154,7 @@ class PairsScreen(RunCommands):
         from rmtui.app.screens.dialogs import Ask
 
         name = f"{self._kind}-pairs.jsonl"
-        self.app.push_screen(Ask(self._said("ask_file"), name), self._export)
+        self.app.push_screen(Ask(self._sentence("ask_file"), name), self._export)
 
     def _export(self, name: str | None) -> None:
         if not name:
@@ -164,7 +164,7 @@ class PairsScreen(RunCommands):
         def job() -> str:
             from rmtui.operations.pairs import export
 
-            return say("pairs.written", lang, count=export(document, path), path=path)
+            return translate("pairs.written", lang, count=export(document, path), path=path)
 
         self.do("export", job)
 

@@ -47,7 +47,7 @@ class PresetsScreen(Base):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        self.query_one(TopBar).tell("which preset?", "", short_path(self.ws.presets))
+        self.query_one(TopBar).show_parts("which preset?", "", short_path(self.ws.presets))
         self._fetch()
 
     def write_again(self) -> None:
@@ -65,12 +65,12 @@ class PresetsScreen(Base):
         choice = self.query_one(Choices)
         choice.clear_options()
         for preset in message.presets:
-            choice.add_option(Option(self._told(preset), id=str(preset.path)))
+            choice.add_option(Option(self._describe(preset), id=str(preset.path)))
             choice.add_option(Option("", disabled=True))
         self._go(self._wanted if self._wanted in self._names() else next(iter(self._names()), ""))
         choice.focus()
 
-    def _told(self, preset: Preset) -> Table:
+    def _describe(self, preset: Preset) -> Table:
         palette = palette_of(self)
         words = Text().append(f"{preset.title}\n", "bold").append(f"{preset.purpose}\n")
         words.append(brief(preset), palette.quiet)
@@ -141,6 +141,6 @@ class PresetsScreen(Base):
 
     @on(Launched)
     def _launched(self, message: Launched) -> None:
-        self.say(f"{len(message.run_ids)} runs queued")
+        self.toast(f"{len(message.run_ids)} runs queued")
         self.feed.sync()
         self.app.pop_screen()

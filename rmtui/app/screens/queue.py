@@ -54,7 +54,7 @@ class QueueScreen(RunCommands):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        self.query_one(TopBar).tell("queue")
+        self.query_one(TopBar).show_parts("queue")
         self._fetch()
 
     def synced(self) -> None:
@@ -93,7 +93,7 @@ class QueueScreen(RunCommands):
         ids = [place.id for place in message.places]
         if ids:
             items.highlighted = len(message.alive) + (ids.index(chosen) if chosen in ids else 0)
-        self.query_one(TopBar).tell("queue", f"{len(message.alive)} running · {len(ids)} waiting")
+        self.query_one(TopBar).show_parts("queue", f"{len(message.alive)} running · {len(ids)} waiting")
 
     def _line(self, place: Place) -> Text:
         palette = palette_of(self)

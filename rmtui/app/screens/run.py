@@ -8,13 +8,13 @@ from textual.containers import Container, VerticalScroll
 from textual.widgets import ContentSwitcher
 
 from rmtui.app import actions
-from rmtui.app.chrome import KeyLine, TopBar, Words
+from rmtui.app.chrome import KeyLine, Label, TopBar
 from rmtui.app.jobs.curves import CurvesLoaded, Shown, Wanted, load_curves
 from rmtui.app.jobs.devices import Loads, look
 from rmtui.app.jobs.log import LogOpened, open_log
 from rmtui.app.jobs.run import EXTRA, ExtraLoaded, RunLoaded, load_extra, load_run, speeds
 from rmtui.app.presentation import details, run_header
-from rmtui.app.presentation.hanging_indent import Hung
+from rmtui.app.presentation.hanging_indent import HangingRows
 from rmtui.app.presentation.run_panel import Charts
 from rmtui.app.presentation.summary import Summarised, summarise
 from rmtui.app.run_commands import RunCommands
@@ -53,7 +53,7 @@ class RunScreen(RunCommands):
 
     def compose(self) -> ComposeResult:
         yield TopBar()
-        yield Words(id="pulse", classes="quiet")
+        yield Label(id="pulse", classes="quiet")
         with ContentSwitcher(initial="overview"):
             with Container(id="overview"):
                 with Container(id="grid"):
@@ -62,13 +62,13 @@ class RunScreen(RunCommands):
                         for metric in EXTRA:
                             yield Chart(metric.replace("_", " "), id=metric)
                 with VerticalScroll(id="summary", can_focus=True):
-                    yield Hung(id="says")
+                    yield HangingRows(id="says")
                 yield DeviceLoad(id="devices")
             with Container(id="logpane"):
                 yield LogView(id="log")
             with VerticalScroll(id="details", can_focus=True):
                 yield DeviceLoad()
-                yield Words(id="facts")
+                yield Label(id="facts")
         yield KeyLine()
 
     def current(self) -> Run | None:
@@ -109,14 +109,16 @@ class RunScreen(RunCommands):
             self._look()
         glyphs, palette = glyphs_of(self), palette_of(self)
         line = run_header.head(run, glyphs, palette, self.size.width - 2)
-        self.query_one(TopBar).tell_text(line)
+        self.query_one(TopBar).show_line(line)
         self.query_one(KeyLine).renew()
         self._pulse = [
             *run_header.pulse(run),
             *(speeds(message.latest) if run.state.alive else filter(None, [run.note])),
         ]
-        self._tell_pulse()
-        self.query_one("#facts", Words).say(details.written(run, self.ws, message.attempts, glyphs, palette))
+        self._show_heartbeat()
+        self.query_one("#facts", Label).show_text(
+            details.render_details(run, self.ws, message.attempts, glyphs, palette)
+        )
         self._draw(run)
         feed, ws, lang = self.feed, self.ws, self.rmtui.lang
         self.ask("summary", lambda: summarise(ws, feed.index, run, glyphs, palette, lang), group="run-summary")
@@ -128,15 +130,15 @@ class RunScreen(RunCommands):
         self.ask("curves", lambda: load_curves(feed.index, wanted), group="run-curves")
         self.ask("extra", lambda: load_extra(feed.index, run.id, wanted.view, wanted.columns), group="run-extra")
 
-    def _tell_pulse(self) -> None:
+    def _show_heartbeat(self) -> None:
         """Two lines where one is too short for what a running run has to say, and there is height for them."""
-        pulse = self.query_one("#pulse", Words)
-        pulse.say(
+        pulse = self.query_one("#pulse", Label)
+        pulse.show_text(
             run_header.run_on(self._pulse, pulse.size.width or self.size.width - 2, 1 if self.size.height < 20 else 2)
         )
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._tell_pulse)
+        self.call_after_refresh(self._show_heartbeat)
 
     @on(CurvesLoaded)
     def _curves_loaded(self, message: CurvesLoaded) -> None:
@@ -149,7 +151,7 @@ class RunScreen(RunCommands):
 
     @on(Summarised)
     def _summarised(self, message: Summarised) -> None:
-        self.query_one("#says", Hung).say_rows(message.rows)
+        self.query_one("#says", HangingRows).show_rows(message.rows)
         self.query_one(Charts).expect(message.run, message.bands)
 
     @on(Chart.ViewChanged)
@@ -200,7 +202,7 @@ class RunScreen(RunCommands):
     @on(LogView.SearchDone)
     def _searched(self, message: LogView.SearchDone) -> None:
         if message.line is None:
-            self.say(f"{message.pattern!r} is not in this log")
+            self.toast(f"{message.pattern!r} is not in this log")
 
     def action_first_error(self) -> None:
         self.action_log()
@@ -223,7 +225,7 @@ class RunScreen(RunCommands):
             return round(x)
         if axis is Axis.EPOCH and run and run.total_steps and run.num_epochs:
             return round(x * run.total_steps / run.num_epochs)
-        self.say("choose step or epoch as the axis first")
+        self.toast("choose step or epoch as the axis first")
         return None
 
     @on(LogView.StepWanted)
@@ -254,7 +256,7 @@ class RunScreen(RunCommands):
     def action_stacks(self) -> None:
         run = self._run
         if run is None or not run.state.alive:
-            self.say("only the ranks of a running run can tell what they do")
+            self.toast("only the ranks of a running run can tell what they do")
             return
 
         def job() -> str:

@@ -272,16 +272,16 @@ class Chart(Widget, can_focus=True):
             if self._has_room() and self._has_values() and self._painted(palette, glyphs).shows_band:
                 yield Segment(f"{self._band.label} {glyphs.band}  ", palette.quiet)
             if self._band.target is not None:
-                target = self._figure(self._band.target)
+                target = self._format_value(self._band.target)
                 yield Segment(f"target {target} {glyphs.target}{glyphs.target}  ", palette.quiet)
 
     def _entry(self, curve: Curve, value: float | None, palette: Palette, glyphs: Glyphs) -> LegendEntry:
         line = glyphs.target * 2 if curve.dashed else glyphs.horizontal * 2
         what = "" if curve.label == self.chart_title else curve.label
         sign, style = glyphs.curves[curve.slot % 6], palette.run(curve.slot)
-        return LegendEntry(sign, line, curve.run, what, self._figure(value), style, palette.text)
+        return LegendEntry(sign, line, curve.run, what, self._format_value(value), style, palette.text)
 
-    def _figure(self, value: float | None) -> str:
+    def _format_value(self, value: float | None) -> str:
         if self.percent:
             return formats.percent(value)
         return "0" if value == 0 else formats.loss(value)

@@ -76,7 +76,7 @@ def laid(
     lines: list[list[list[Segment]]] = [[]]
     for rows, form in tries:
         names = shortened(runs, form.name, ellipsis)
-        lines = _packed(map(_written, entries, names, repeat(form)), first, width)
+        lines = _packed(map(_render_entry, entries, names, repeat(form)), first, width)
         if len(lines) <= rows and (not form.name or len(set(names)) == len(set(runs))):
             break
     left = sum(map(len, lines[most:]))
@@ -123,7 +123,7 @@ def _within(text: str, cells: int) -> str:
     return next(text[:end] for end in range(len(text), -1, -1) if cell_len(text[:end]) <= cells)
 
 
-def _written(entry: LegendEntry, name: str, form: LegendForm) -> list[Segment]:
+def _render_entry(entry: LegendEntry, name: str, form: LegendForm) -> list[Segment]:
     words = " ".join(filter(None, (name, entry.what)))
     value = entry.value if form.value else ""
     return [

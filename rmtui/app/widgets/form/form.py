@@ -94,7 +94,7 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
     def set_text(self, key: str, text: str) -> None:
         """Change a field from outside (an advice); can be undone."""
         if self.fields.set(key, text):
-            self._say(key)
+            self._post_change(key)
 
     def set_derived(self, lines: Mapping[str, str]) -> None:
         """Derived figures to show beside the fields: name → text."""
@@ -192,7 +192,7 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
     def _moved_to(self, key: str | None) -> None:
         if key is not None:
             self.focus_key(key)
-            self._say(key)
+            self._post_change(key)
 
     def _choices(self) -> tuple[str, ...]:
         option = self._option
@@ -212,12 +212,12 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
         if event.key == "escape":
             self.fields.typed(self.key, self._before)
             self._edit = None
-            self._say(self.key)
+            self._post_change(self.key)
             return True
         if not self._edit.key(event.key, event.character):
             return False
         self.fields.typed(self.key, self._edit.text)
-        self._say(self.key)
+        self._post_change(self.key)
         return True
 
     def on_paste(self, event: events.Paste) -> None:
@@ -226,7 +226,7 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
         edit = self._edit or self._begin_edit(LineEdit())
         edit.insert(event.text)
         self.fields.typed(self.key, edit.text)
-        self._say(self.key)
+        self._post_change(self.key)
         event.stop()
 
     def _begin_edit(self, edit: LineEdit) -> LineEdit:
@@ -243,7 +243,7 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
         self._end_edit()
         self.refresh()
 
-    def _say(self, key: str) -> None:
+    def _post_change(self, key: str) -> None:
         value, problems = self.fields.read(key)
         self.post_message(self.Changed(key, self.fields.text(key), value, tuple(problems)))
         self.refresh()

@@ -25,7 +25,7 @@ class LogLines:
     glyphs: Glyphs
     width: int
 
-    def words(self, text: str) -> Strip:
+    def notice(self, text: str) -> Strip:
         """A line that is no row of the log."""
         return Strip([Segment(f"  {text}", self.palette.quiet)])
 

@@ -224,7 +224,7 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
             strip = lines.prompt(*self._prompt) if self._prompt else lines.status(page, self._title, self._said)
         else:
             picture = self._picture = self._picture or self._pictured()
-            strip = self._line(lines, picture, y) if y < len(picture.rows) else lines.words(self._empty(picture, y))
+            strip = self._line(lines, picture, y) if y < len(picture.rows) else lines.notice(self._empty(picture, y))
         return strip.adjust_cell_length(self.size.width).apply_style(base)
 
     def _empty(self, picture: LogPicture, y: int) -> str:

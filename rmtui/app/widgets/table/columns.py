@@ -74,7 +74,7 @@ WEEKDAY = 9
 """Cells of `Fri 02:10`: before a longer time, a shorter word."""
 
 
-def state_words(run: Run, now: float, spelled: bool = False) -> str:
+def state_label(run: Run, now: float, spelled: bool = False) -> str:
     """What matters of a run's state now: when it ends, or what it does instead of steps, why it ended, how long ago;
     `spelled`: after its word."""
     if run.state is State.RUNNING and run.reason:
@@ -112,10 +112,10 @@ def _state(run: Run, setting: Setting) -> TableCell:
     return TableCell(run.state.value, f"state:{run.state.value}")
 
 
-def _words(run: Run, setting: Setting) -> TableCell:
+def _state_now(run: Run, setting: Setting) -> TableCell:
     bad = run.state in (State.FAILED, State.KILLED)
     return TableCell(
-        state_words(run, setting.now, not setting.spells_state),
+        state_label(run, setting.now, not setting.spells_state),
         "bad" if bad else "live" if run.state.alive else "quiet",
     )
 
@@ -159,7 +159,7 @@ def _spread(run: Run, setting: Setting) -> TableCell:
 
 
 def _best(run: Run, setting: Setting) -> TableCell:
-    return _figure(formats.percent(run.best.val_acc if run.best else None, setting.glyphs.dash))
+    return _number(formats.percent(run.best.val_acc if run.best else None, setting.glyphs.dash))
 
 
 def _delta(run: Run, setting: Setting) -> TableCell:
@@ -179,7 +179,7 @@ def _comparable(one: Run, other: Run) -> bool:
     return bool(one.data) and one.data == other.data
 
 
-def _figure(text: str) -> TableCell:
+def _number(text: str) -> TableCell:
     return TableCell(text, "text" if text[:1].isdigit() else "quiet")
 
 
@@ -206,17 +206,17 @@ COLUMNS = (
     RunColumn("spread", "±", 5, 8, _spread),
     RunColumn("best", "best", 5, 12, _best, right=True),
     RunColumn(
-        "val_loss", "val_loss", 8, 3, lambda run, s: _figure(formats.loss(run.val_loss, s.glyphs.dash)), right=True
+        "val_loss", "val_loss", 8, 3, lambda run, s: _number(formats.loss(run.val_loss, s.glyphs.dash)), right=True
     ),
     RunColumn(
-        "train_loss", "train", 6, 9, lambda run, s: _figure(formats.loss(run.train_loss, s.glyphs.dash)), right=True
+        "train_loss", "train", 6, 9, lambda run, s: _number(formats.loss(run.train_loss, s.glyphs.dash)), right=True
     ),
     RunColumn(
         "gap",
         "gap",
         6,
         10,
-        lambda run, s: _figure(formats.fixed(run.gap, 3, s.glyphs.dash, minus=s.glyphs.minus)),
+        lambda run, s: _number(formats.fixed(run.gap, 3, s.glyphs.dash, minus=s.glyphs.minus)),
         right=True,
     ),
     RunColumn("delta", "Δ", 5, 5, _delta, right=True),
@@ -224,5 +224,5 @@ COLUMNS = (
     RunColumn("data", "data", 9, 11, lambda run, s: TableCell(run.data or s.glyphs.dash, "quiet"), grow=6),
     RunColumn("tags", "tags", 8, 14, lambda run, s: TableCell(" ".join(run.tags), "quiet"), grow=12),
     RunColumn("duration", "took", 8, 15, _took, right=True),
-    RunColumn("created", "when", 12, 4, _words, grow=28),
+    RunColumn("created", "when", 12, 4, _state_now, grow=28),
 )

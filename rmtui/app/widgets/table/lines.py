@@ -53,7 +53,7 @@ class RunLines:
             segments.append(Segment(fit(title, width, column.right, glyphs.ellipsis) + " " * GAP, style))
         return Strip(segments)
 
-    def words(self, text: str) -> Strip:
+    def notice(self, text: str) -> Strip:
         """A line that is no row."""
         return Strip([Segment(" " * LEAD + text, self.palette.quiet)])
 

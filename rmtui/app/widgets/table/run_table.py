@@ -292,7 +292,7 @@ class RunTable(ScrollView, can_focus=True):
         row = self._row(place)
         if row is None:
             said = self.empty_text.split("\n") if self._count == 0 else []
-            return lines.words(said[y - 2] if 0 <= y - 2 < len(said) else "")
+            return lines.notice(said[y - 2] if 0 <= y - 2 < len(said) else "")
         strip = lines.run(row, columns, row.id in self._marks)
         if place != self._cursor:
             return strip
