@@ -15,8 +15,8 @@ class UserError(Exception):
         """1: the run or check failed; 2: wrong usage, configuration or file."""
 
     def __str__(self) -> str:
-        said = f"{self.what}: {self.why}" if self.why else self.what
-        return f"{said}\n  → {self.remedy}" if self.remedy else said
+        text = f"{self.what}: {self.why}" if self.why else self.what
+        return f"{text}\n  → {self.remedy}" if self.remedy else text
 
 
 def install(extra: str) -> str:

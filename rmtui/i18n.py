@@ -43,18 +43,18 @@ def default_lang(wanted: str = "") -> str:
     return "zh" if named.lower().startswith(("zh", "chinese")) else "en"
 
 
-def translate(key: str, lang: str = "en", /, **figures: Any) -> str:
+def translate(key: str, lang: str = "en", /, **values: Any) -> str:
     """A sentence of the catalogue with its figures; `why_` before the name: an advice's reason, or a kind's harm."""
     section, name = key.split(".", 1)
     field = lang
     if name.startswith("why_"):
         name, field = name.removeprefix("why_"), f"why_{lang}"
-    return _FORMAT.vformat(_read(_FILES.get(section, _MAIN))[f"{section}.{name}"][field], (), figures)
+    return _FORMAT.vformat(_read(_FILES.get(section, _MAIN))[f"{section}.{name}"][field], (), values)
 
 
-def title_numbers(name: str, lang: str = "en", /, **figures: Any) -> str:
+def title_numbers(name: str, lang: str = "en", /, **values: Any) -> str:
     """The numbers that stand behind the title of a reading; empty where it has none."""
-    return _FORMAT.vformat(_read(_FILES["title"])[f"title.{name}"]["figures"], (), figures).strip()
+    return _FORMAT.vformat(_read(_FILES["title"])[f"title.{name}"]["figures"], (), values).strip()
 
 
 def title(name: str, lang: str = "en") -> str:

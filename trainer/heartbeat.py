@@ -45,18 +45,18 @@ class Heartbeat:
         else:
             self._last = Beat(step, now, now, 0, done, of, doing)
         since, beats = self._last.since, self._last.beats
-        figures = f"{step:>10} {micro_step:>10} {now:>17.6f} {since:>17.6f} {beats:>10} {done:>10} {of:>10} "
-        os.pwrite(self._descriptor, figures.encode() + doing.encode()[:WORDS_BYTES].ljust(WORDS_BYTES) + b"\n", 0)
+        line = f"{step:>10} {micro_step:>10} {now:>17.6f} {since:>17.6f} {beats:>10} {done:>10} {of:>10} "
+        os.pwrite(self._descriptor, line.encode() + doing.encode()[:WORDS_BYTES].ljust(WORDS_BYTES) + b"\n", 0)
 
 
 def read(line: bytes) -> Beat | None:
     """A beat as written, by an older trainer (three figures) too; None where it is none."""
-    words = line.split(None, 7)
+    fields = line.split(None, 7)
     try:
-        step, t = int(words[0]), float(words[2])
-        if len(words) < 7:
+        step, t = int(fields[0]), float(fields[2])
+        if len(fields) < 7:
             return Beat(step, t, t)
-        doing = words[7].decode("utf-8", "ignore").strip() if len(words) > 7 else ""
-        return Beat(step, t, float(words[3]), int(words[4]), int(words[5]), int(words[6]), doing)
+        doing = fields[7].decode("utf-8", "ignore").strip() if len(fields) > 7 else ""
+        return Beat(step, t, float(fields[3]), int(fields[4]), int(fields[5]), int(fields[6]), doing)
     except (ValueError, IndexError):
         return None

@@ -83,9 +83,11 @@ def failures(attempt: Path) -> list[dict[str, Any]]:
 def write_failure_events(attempt: Path, failure: Mapping[str, Any], reason: str) -> None:
     """The last two events of a failed attempt."""
     step, epoch = int(failure["step"]), float(failure["epoch"])
-    told = {key: failure[key] for key in ("type", "text", "rank", "pair_ids", "grad_norm", "suggest") if key in failure}
+    details = {
+        key: failure[key] for key in ("type", "text", "rank", "pair_ids", "grad_norm", "suggest") if key in failure
+    }
     with events.EventWriter(attempt / "events.jsonl") as writer:
-        writer.record("failure", step, epoch, **told)
+        writer.record("failure", step, epoch, **details)
         writer.record("end", step, epoch, outcome="failed", reason=reason)
 
 

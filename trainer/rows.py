@@ -69,14 +69,14 @@ def content_hash(row: Row) -> str:
 
 def prompt_hash(row: Row) -> str:
     """16 hex digits of the prompt; case and spacing do not count."""
-    said = " ".join(plain_text(row.prompt).casefold().split())
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+    text = " ".join(plain_text(row.prompt).casefold().split())
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def digest(row: Row) -> bytes:
     """SHA-256 of what the pair says."""
-    said = [row.prompt, row.chosen, row.rejected, row.margin]
-    return hashlib.sha256(json.dumps(said, ensure_ascii=True, sort_keys=True).encode()).digest()
+    texts = [row.prompt, row.chosen, row.rejected, row.margin]
+    return hashlib.sha256(json.dumps(texts, ensure_ascii=True, sort_keys=True).encode()).digest()
 
 
 def distinct_ids(rows: Iterable[Row]) -> list[Row]:

@@ -171,10 +171,10 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
 
     def _notify_trouble(self, trouble: UserError | None) -> None:
         """Once, until it is another one or over."""
-        said = str(trouble or "")
-        if said and said != self._trouble_told:
-            self.notify(said, severity="error", timeout=15, markup=False)
-        self._trouble_told = said
+        text = str(trouble or "")
+        if text and text != self._trouble_told:
+            self.notify(text, severity="error", timeout=15, markup=False)
+        self._trouble_told = text
 
     def _notify_ended(self) -> None:
         """A toast for each run that ended, the bell where the workspace wants it; devices are counted anew."""
@@ -219,8 +219,8 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
             if binding.action in seen or not active.enabled or not actions.in_palette(binding):
                 continue
             seen.add(binding.action)
-            words = f"{binding.description}  ({self.get_key_display(binding)})"
-            yield SystemCommand(words, binding.tooltip, partial(self.run_action, binding.action, active.node))
+            text = f"{binding.description}  ({self.get_key_display(binding)})"
+            yield SystemCommand(text, binding.tooltip, partial(self.run_action, binding.action, active.node))
         for name in themes.NAMES:
             yield SystemCommand(f"theme: {name}", "Change the colours", partial(self.use_theme, name))
 

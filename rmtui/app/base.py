@@ -89,11 +89,11 @@ class Base(WorkspaceScreen):
 
     def complain(self, error: UserError) -> None:
         """A toast: what failed, why, what to do. It stays long enough to be read."""
-        words = "\n".join(filter(None, (error.why, error.remedy and f"→ {error.remedy}")))
-        self.notify(words or error.what, title=error.what if words else "", severity="error", timeout=12, markup=False)
+        text = "\n".join(filter(None, (error.why, error.remedy and f"→ {error.remedy}")))
+        self.notify(text or error.what, title=error.what if text else "", severity="error", timeout=12, markup=False)
 
-    def toast(self, words: str, title: str = "") -> None:
-        self.notify(words, title=title, timeout=5, markup=False)
+    def toast(self, text: str, title: str = "") -> None:
+        self.notify(text, title=title, timeout=5, markup=False)
 
     def action_leave(self) -> None:
         self.app.pop_screen()
@@ -102,8 +102,8 @@ class Base(WorkspaceScreen):
         """A palette colour as text, for Rich."""
         return str(palette_of(self).tone(name))
 
-    def heading(self, words: str) -> Text:
-        return Text(words, palette_of(self).accent)
+    def heading(self, text: str) -> Text:
+        return Text(text, palette_of(self).accent)
 
     def jobs_changed(self) -> None:
         for bar in self.query(TopBar):

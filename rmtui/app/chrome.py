@@ -89,10 +89,10 @@ class TopBar(Label):
         self._whole = text
         self.renew()
 
-    def show_jobs(self, words: str) -> None:
+    def show_jobs(self, text: str) -> None:
         """What works in the background; empty: nothing."""
-        if words != self._works:
-            self._works = words
+        if text != self._works:
+            self._works = text
             self.renew()
 
     def on_resize(self) -> None:

@@ -155,13 +155,13 @@ class Feed:
         """Posts ReadingFolders every second, from the second second on."""
         last = time.monotonic()
 
-        def said(done: int, of: int) -> None:
+        def report(done: int, of: int) -> None:
             nonlocal last
             if time.monotonic() - last >= READING_SECONDS and self._app.is_running:
                 last = time.monotonic()
                 self._app.post_message(ReadingFolders(done, of))
 
-        return said
+        return report
 
     def _others_wrote(self) -> bool:
         """Whether another connection has written since this thread asked last; True when it never did."""

@@ -46,7 +46,7 @@ def read(root: Path, known: Mapping[str, object] = BY_ID) -> UserKeys:
             troubles.append(f"{path}: {name}: no key is called {strange[0].strip()!r}; write x, ctrl+x, f2, space, ...")
         else:
             keymap[name] = ",".join(key.strip() for key in keys.split(","))
-    troubles += [f"{path}: {words}" for words in clashes(keymap)]
+    troubles += [f"{path}: {text}" for text in clashes(keymap)]
     return UserKeys(keymap, tuple(troubles))
 
 

@@ -68,10 +68,10 @@ class RunCommands(Base):
         at_once = run.state is State.STOPPING
         plain = f"Take {run.name} out of the queue?" if run.state is State.QUEUED else f"Stop {run.name}?"
         question = f"Kill {run.name} at once?" if at_once else plain
-        words = (
+        text = (
             "It is stopping already; what came after its last checkpoint is lost." if at_once else _stop_message(run)
         )
-        self.app.push_screen(Confirm(question, words), lambda yes: self._stop(run, at_once) if yes else None)
+        self.app.push_screen(Confirm(question, text), lambda yes: self._stop(run, at_once) if yes else None)
 
     def _stop(self, run: Run, now: bool) -> None:
         def job() -> str:
@@ -139,8 +139,8 @@ class RunCommands(Base):
 
             app = self.app
 
-            def tell(words: str) -> None:
-                app.post_message(JobProgress(name, words))
+            def tell(text: str) -> None:
+                app.post_message(JobProgress(name, text))
 
             self.run_job(name, job)
 
@@ -204,8 +204,8 @@ class RunCommands(Base):
             return
         from rmtui.app.screens.dialogs import Confirm
 
-        words = f"{_listed(runs)}\nThe folder with checkpoints, logs and figures is deleted. This cannot be undone."
-        self.app.push_screen(Confirm(f"Delete {_name(runs)}?", words), lambda yes: self._delete(runs) if yes else None)
+        text = f"{_listed(runs)}\nThe folder with checkpoints, logs and figures is deleted. This cannot be undone."
+        self.app.push_screen(Confirm(f"Delete {_name(runs)}?", text), lambda yes: self._delete(runs) if yes else None)
 
     def _delete(self, runs: list[Run]) -> None:
         def job() -> Done:

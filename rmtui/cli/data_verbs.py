@@ -87,8 +87,8 @@ def _run_check(args: argparse.Namespace) -> int:
         _print_check(args.files, args.head, lang, words.lines(report, lang))
     if args.fix:
         for copy, (kept, dropped) in check.fix(report, args.fix, lang).items():
-            said = words.copied(copy, kept, dropped, lang)
-            print(said, file=sys.stderr if args.json else sys.stdout)
+            text = words.copied(copy, kept, dropped, lang)
+            print(text, file=sys.stderr if args.json else sys.stdout)
     return 1 if report.failed else 0
 
 

@@ -28,8 +28,8 @@ def _import(args: argparse.Namespace) -> int:
     if args.as_preset:
         return _import_preset(args)
     report = exchange.import_paths(ws, args.paths, None if args.json else _print_imported)
-    for words in report.unread:
-        print(f"not read: {words}", file=sys.stderr)
+    for text in report.unread:
+        print(f"not read: {text}", file=sys.stderr)
     if args.json:
         rows = [
             {"id": run.id, "name": run.name, "source": str(run.source), "new": run.new, "notes": list(run.notes)}
@@ -95,8 +95,8 @@ def _watch(args: argparse.Namespace) -> int:
     ws = open_workspace(workspace_folder(args))
     idle = None if args.until_idle is None else 60 * args.until_idle
     until = watch.Until(over=not args.stay, idle=idle, once=args.once)
-    for words in watch.follow(ws, args.path, until):
-        print(words, flush=True)
+    for text in watch.follow(ws, args.path, until):
+        print(text, flush=True)
     return 0
 
 

@@ -26,7 +26,7 @@ def countdown() -> Callable[[Status], None]:
     """Says a stop's progress: counting on one line of a terminal, elsewhere one line a state."""
     last = ""
 
-    def said(status: Status) -> None:
+    def report(status: Status) -> None:
         nonlocal last
         if sys.stderr.isatty():
             print(f"\r\x1b[K{format_status(status)}", end="", file=sys.stderr, flush=True)
@@ -34,7 +34,7 @@ def countdown() -> Callable[[Status], None]:
             print_status(status)
         last = status.state
 
-    return said
+    return report
 
 
 def end_line() -> None:
@@ -51,20 +51,20 @@ def wait(what: str) -> None:
 def reading_folders() -> Callable[[int, int], None]:
     """Says on a terminal, from the second second on, how far a long reading of run folders has come."""
     began = time.monotonic()
-    told = 0.0
+    reported_at = 0.0
 
-    def said(done: int, of: int) -> None:
-        nonlocal told
+    def report(done: int, of: int) -> None:
+        nonlocal reported_at
         now = time.monotonic()
         if not sys.stderr.isatty() or now - began < 1.0:
             return
         if done == of:
             end_line()
-        elif now - told > 0.2:
-            told = now
+        elif now - reported_at > 0.2:
+            reported_at = now
             print(f"\r\x1b[Kreading run folders: {done:,} of {of:,}", end="", file=sys.stderr, flush=True)
 
-    return said
+    return report
 
 
 def run_document(ws: Workspace, run_id: str) -> dict[str, Any]:

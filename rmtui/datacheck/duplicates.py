@@ -156,8 +156,8 @@ def normal(text: str) -> int:
 
     Signs of arithmetic and code do count. A text of nothing else counts whole.
     """
-    said = text if text.isascii() else _plain(text)
-    return hash(said.encode("utf-8", "surrogatepass").translate(_LOWER, _NO_MATTER).rstrip(b".") or text)
+    folded = text if text.isascii() else _plain(text)
+    return hash(folded.encode("utf-8", "surrogatepass").translate(_LOWER, _NO_MATTER).rstrip(b".") or text)
 
 
 def _plain(text: str) -> str:

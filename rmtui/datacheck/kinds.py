@@ -89,10 +89,10 @@ OF_BAD_LINE = {
 """Kinds of trainer.pairs.BadLine → ours."""
 
 
-def found(line: int | None, kind: str, key: str = "", /, **figures: Any) -> Finding:
+def found(line: int | None, kind: str, key: str = "", /, **values: Any) -> Finding:
     """A finding with the severity of its kind; `key` names its sentence where that is not the kind's own.
 
     `related`, a file and a line, is no figure but the finding's own.
     """
-    related = figures.pop("related", None)
-    return Finding(line, kind, KINDS[kind].severity, key or kind, figures, related)
+    related = values.pop("related", None)
+    return Finding(line, kind, KINDS[kind].severity, key or kind, values, related)

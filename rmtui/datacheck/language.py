@@ -42,7 +42,7 @@ def guess(text: str) -> str:
 
 
 def _by_common_words(words: Iterable[str]) -> str:
-    said = set(words)
-    counts = {language: len(common & said) for language, common in _WORDS.items()}
+    present = set(words)
+    counts = {language: len(common & present) for language, common in _WORDS.items()}
     best = max(counts, key=lambda language: counts[language])
     return best if counts[best] else "?"

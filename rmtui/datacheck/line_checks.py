@@ -190,8 +190,8 @@ def _thorough(raw: bytes, line: int) -> tuple[Pair | None, Sequence[Finding]]:
     if isinstance(row, pairs.BadLine):
         return None, [_bad(raw, row)]
     source = row.fields.get("source")
-    said = (_side_text(row.prompt), _side_text(row.chosen), _side_text(row.rejected))
-    pair = Pair(line, *said, row.id, _text(source))
+    texts = (_side_text(row.prompt), _side_text(row.chosen), _side_text(row.rejected))
+    pair = Pair(line, *texts, row.id, _text(source))
     return _kept(
         pair,
         [

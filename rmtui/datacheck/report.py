@@ -32,8 +32,8 @@ def counted(noun: str, number: int, lang: str) -> str:
 
 def _file(file: FileReport, lang: str) -> Iterator[str]:
     yield f"{file.path}   {counted('line', file.lines, lang)}, {counted('good_pair', file.good, lang)}"
-    if figures := "   ".join(summarise_file(file, lang)):
-        yield f"  {figures}"
+    if values := "   ".join(summarise_file(file, lang)):
+        yield f"  {values}"
     for kind in file.counts:
         yield from _kind(kind, [finding for finding in file.findings if finding.kind == kind], file.counts[kind], lang)
     if not file.counts:
@@ -56,16 +56,16 @@ def _kind(kind: str, findings: Sequence[Finding], count: int, lang: str) -> Iter
 
 def summarise_file(file: FileReport, lang: str) -> Iterator[str]:
     """What the pairs of a file are like, in a few phrases."""
-    figures = file.figures
-    if not figures.get("pairs"):
+    values = file.figures
+    if not values.get("pairs"):
         return
-    yield translate("report.chosen_longer", lang, share=figures["chosen_longer"])
-    yield translate("report.characters", lang, n=figures["characters"]["median"])
+    yield translate("report.chosen_longer", lang, share=values["chosen_longer"])
+    yield translate("report.characters", lang, n=values["characters"]["median"])
     for name in ("languages", "sources"):
-        shown = list(figures[name])[:3]
+        shown = list(values[name])[:3]
         if shown:
             yield translate(f"report.{name}", lang, names=", ".join(map(harmless, shown)))
-    if tokens := figures["tokens"]:
+    if tokens := values["tokens"]:
         key = "report.tokens_all" if tokens["step"] == 1 else "report.tokens_sample"
         yield translate(key, lang, counted=tokens["pairs"], step=tokens["step"])
 

@@ -185,16 +185,16 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 def _relate(scans: list[FileScan], relations: Relations, cancelled: Callable[[], bool]) -> list[set[int]]:
     """Note what lines say about each other; returns, a file each, the good pairs that turned out wrong."""
     wrong: list[set[int]] = [set() for _ in scans]
-    said: set[tuple[int, int]] = set()
+    reported: set[tuple[int, int]] = set()
     held: list[Relation] = []
     for relation in relations.found(cancelled):
-        if relation.kind in ("leaked_prompt", "duplicate_id") and relation.place in said:
+        if relation.kind in ("leaked_prompt", "duplicate_id") and relation.place in reported:
             continue
         if relation.kind.startswith("leaked_") and not scans[relation.place[0]].validation:
             if relation.kind == "leaked_prompt":
                 continue
             relation = dataclasses.replace(relation, kind="duplicate")
-        said.add(relation.place)
+        reported.add(relation.place)
         held.append(relation)
     deliberate = {number for number, one in enumerate(scans) if _mostly_leaked(number, one, held)}
     for number in deliberate:

@@ -136,10 +136,10 @@ def turn_inside(text: str) -> str:
     """The mark of another turn inside a text; "" if there is none."""
     if not _TURN.search(text) and not all(turn in text for turn in _DIALOGUE):
         return ""
-    said = _QUOTED.sub("", text)
-    if marker := _TURN.search(said):
+    unquoted = _QUOTED.sub("", text)
+    if marker := _TURN.search(unquoted):
         return marker[0].strip()
-    return _DIALOGUE[0].strip() if all(turn in said for turn in _DIALOGUE) else ""
+    return _DIALOGUE[0].strip() if all(turn in unquoted for turn in _DIALOGUE) else ""
 
 
 def mojibake(text: str) -> tuple[str, str] | None:

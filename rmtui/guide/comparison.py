@@ -250,7 +250,7 @@ def _spread(group: Sequence[Subject], spread: verdict.Spread, lang: str) -> dict
             ("high", high),
         )
     }
-    said = translate(
+    sentence = translate(
         "verdict.seeds", lang, group=run.preset or run.name, count=spread.count, metric=spread.metric, **shown
     )
     return {
@@ -261,7 +261,7 @@ def _spread(group: Sequence[Subject], spread: verdict.Spread, lang: str) -> dict
         "deviation": spread.deviation,
         "low": low,
         "high": high,
-        "text": said,
+        "text": sentence,
     }
 
 

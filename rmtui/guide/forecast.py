@@ -132,10 +132,10 @@ def _made(metric: str, at: float, epoch: float, around: Interval, method: str, n
     return Forecast(metric, at, epoch, value, low, high, method, n)
 
 
-def outcomes(said: Iterable[Forecast], subject: Subject) -> list[tuple[Forecast, float]]:
+def outcomes(forecasts: Iterable[Forecast], subject: Subject) -> list[tuple[Forecast, float]]:
     """The forecasts whose evaluation has come, each with the figure that came."""
     came = {metric: {round(x, 6): y for x, y in curve(subject, metric)} for metric in METRICS}
-    return [(item, came[item.metric][item.epoch]) for item in said if item.epoch in came.get(item.metric, {})]
+    return [(item, came[item.metric][item.epoch]) for item in forecasts if item.epoch in came.get(item.metric, {})]
 
 
 def record(pairs: Iterable[tuple[Forecast, float]]) -> ForecastRecord | None:

@@ -148,13 +148,13 @@ def steps(at: Standing) -> list[Step]:
     ]
     found: list[Step] = []
     here = False
-    for key, done, outcome, run, figures in questions:
+    for key, done, outcome, run, values in questions:
         state = DONE if done else AHEAD if here else HERE
         if key == "b_rate" and at.enough and not done:
             state = SKIPPED
         here = here or state == HERE
         doubtful = at.doubtful and at.rose is not None and key in ("confirm_val_acc", "after_val_acc")
-        found.append(Step(key, state, outcome, run if done or state == HERE else None, figures, doubtful))
+        found.append(Step(key, state, outcome, run if done or state == HERE else None, values, doubtful))
     return found
 
 

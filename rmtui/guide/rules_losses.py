@@ -53,36 +53,36 @@ def train_loss(case: Case) -> Iterator[Reading]:
     """1. train_loss fell: the model is learning; more training helps, unless it is over-fitting."""
     lesson = "overfitting" if (overfits(case) or "").startswith("overfitting") else "learning"
     for scope, change in case.scopes("train_loss"):
-        figures = scope | change.figures() | {"lesson": lesson}
+        values = scope | change.figures() | {"lesson": lesson}
         if abs(change.share) <= case.limits.flat_loss:
-            yield Reading("train_loss_flat", "warning", figures, 1)
+            yield Reading("train_loss_flat", "warning", values, 1)
         elif change.delta < 0:
-            yield Reading("train_loss_fell", "good", figures, 1)
+            yield Reading("train_loss_fell", "good", values, 1)
         else:
-            yield Reading("train_loss_rose", "warning", figures, 1)
+            yield Reading("train_loss_rose", "warning", values, 1)
 
 
 def val_loss(case: Case) -> Iterator[Reading]:
     """2. val_loss fell, stood, rose a little (four causes), or rose."""
     for scope, change in case.scopes("val_loss"):
-        figures = scope | change.figures()
+        values = scope | change.figures()
         if abs(change.share) <= case.limits.flat_loss:
-            yield Reading("val_loss_flat", "info", figures, 2)
+            yield Reading("val_loss_flat", "info", values, 2)
         elif change.delta < 0:
-            yield Reading("val_loss_fell", "good", figures, 2)
+            yield Reading("val_loss_fell", "good", values, 2)
         elif change.share <= case.limits.small_rise:
-            yield Reading("val_loss_rose_little", "info", figures, 2)
+            yield Reading("val_loss_rose_little", "info", values, 2)
         else:
-            yield Reading("val_loss_rose", "warning", figures, 2)
+            yield Reading("val_loss_rose", "warning", values, 2)
 
 
 def train_above_val(case: Case) -> Iterator[Reading]:
     """3. train_loss above val_loss: early or an easier validation set; under-trained, not over-fitting."""
     gap = case.gap
-    figures = _losses(case)
-    if gap is not None and _fell(figures["train_loss"], figures["val_loss"], case.limits):
-        figures |= {"gap": gap, "verdict": "under-trained"}
-        yield Reading("train_above_val", "info", figures, 3)
+    values = _losses(case)
+    if gap is not None and _fell(values["train_loss"], values["val_loss"], case.limits):
+        values |= {"gap": gap, "verdict": "under-trained"}
+        yield Reading("train_above_val", "info", values, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,8 @@ def _fell(before: float, after: float, limits: Thresholds) -> bool:
 def turned(case: Case) -> Iterator[Reading]:
     """The turn of val_loss with its epoch, over-fitting or not."""
     if turn := turn_of(case.subject, case.limits):
-        figures = {"epoch": turn.epoch, "first": turn.lowest, "last": turn.last, "change": turn.share}
-        yield Reading("val_loss_turned", "info", figures, 4)
+        values = {"epoch": turn.epoch, "first": turn.lowest, "last": turn.last, "change": turn.share}
+        yield Reading("val_loss_turned", "info", values, 4)
 
 
 def overfits(case: Case) -> str | None:
@@ -148,18 +148,18 @@ def overfits(case: Case) -> str | None:
 def overfitting(case: Case) -> Iterator[Reading]:
     """4. train_loss falls on while val_loss turns up, or lies far below it; never while train_loss is the higher."""
     found = overfits(case)
-    figures: dict[str, Any] = _losses(case) | {"gap": case.gap}
+    values: dict[str, Any] = _losses(case) | {"gap": case.gap}
     turn = turn_of(case.subject, case.limits)
     if found == "overfitting_turn" and turn is not None:
-        yield Reading("overfitting_turn", "warning", figures | {"epoch": turn.epoch, "change": turn.share}, 4)
+        yield Reading("overfitting_turn", "warning", values | {"epoch": turn.epoch, "change": turn.share}, 4)
     elif found == "overfitting_turn_alone" and turn is not None:
         yield Reading("overfitting_turn_alone", "warning", {"epoch": turn.epoch, "change": turn.share}, 4)
     elif found == "no_turn":
         yield Reading("no_turn", "good", {}, 4)
     elif found == "overfitting_gap":
-        yield Reading("overfitting_gap", "warning", figures, 4)
+        yield Reading("overfitting_gap", "warning", values, 4)
     elif found:
-        yield Reading("no_overfitting", "good", figures, 4)
+        yield Reading("no_overfitting", "good", values, 4)
 
 
 def come_apart(subject: Subject, limits: Thresholds) -> tuple[tuple[int, float], tuple[int, float]] | None:
@@ -181,13 +181,13 @@ def gap_size(case: Case) -> Iterator[Reading]:
         if case.beside_loss and None not in _losses(case).values():
             yield Reading("gap_unknown", "info", _losses(case) | {"options": list(case.beside_loss)})
         return
-    figures = _losses(case) | {"gap": gap, "limit": limit}
+    values = _losses(case) | {"gap": gap, "limit": limit}
     if gap > limit:
-        yield Reading("gap_warning", "warning", figures, 5)
+        yield Reading("gap_warning", "warning", values, 5)
     elif -gap > limit:
-        yield Reading("gap_train_above", "info", figures, 5)
+        yield Reading("gap_train_above", "info", values, 5)
     else:
-        yield Reading("gap_small", "info", figures, 5)
+        yield Reading("gap_small", "info", values, 5)
 
 
 def val_acc(case: Case) -> Iterator[Reading]:
@@ -204,20 +204,20 @@ def val_acc(case: Case) -> Iterator[Reading]:
 
 
 def _accuracy(case: Case, scope: dict[str, Any], change: Change, loss: Change | None) -> Reading:
-    figures = scope | change.figures()
+    values = scope | change.figures()
     if abs(change.delta) <= case.limits.flat_accuracy:
-        return Reading("val_acc_flat", "info", figures, 6)
+        return Reading("val_acc_flat", "info", values, 6)
     turned = case.paired.get(scope["scope"])
     if turned is not None and turned.word == "same":
         ends = {"low": turned.difference.low, "high": turned.difference.high}
         about = {"p": turned.p, "n": turned.n, "needed": turned.needed} | ends
-        return Reading("val_acc_unproven", "info", figures | about, 6)
+        return Reading("val_acc_unproven", "info", values | about, 6)
     if change.delta < 0:
-        return Reading("val_acc_fell", "warning", figures, 6)
+        return Reading("val_acc_fell", "warning", values, 6)
     if loss is not None and loss.share > case.limits.flat_loss:
-        figures |= {"val_loss_first": loss.first, "val_loss_last": loss.last, "val_loss_change": loss.share}
-        return Reading("val_acc_rose_though_loss", "good", figures, 6)
-    return Reading("val_acc_rose", "good", figures, 6)
+        values |= {"val_loss_first": loss.first, "val_loss_last": loss.last, "val_loss_change": loss.share}
+        return Reading("val_acc_rose_though_loss", "good", values, 6)
+    return Reading("val_acc_rose", "good", values, 6)
 
 
 def with_interval(case: Case, share: float) -> dict[str, Any]:
@@ -276,13 +276,13 @@ def _val_starts(known: list[tuple[int, float]], limits: Thresholds) -> Reading:
 def _acc_climbs(known: list[tuple[int, float]], limits: Thresholds, turned: Turned | None) -> Reading:
     """No sentence says more than the test: a climb that the pairs do not bear out is told as such."""
     falls = [epoch for (_, before), (epoch, value) in pairwise(known) if before - value > limits.flat_accuracy]
-    figures = {"first": known[0][1], "last": known[-1][1], "epochs": len(known)}
+    values = {"first": known[0][1], "last": known[-1][1], "epochs": len(known)}
     if known[-1][1] - known[0][1] > limits.flat_accuracy:
         if turned is not None and turned.word == "same":
-            return Reading("val_acc_climbs_unproven", "info", figures | {"falls": falls, "n": turned.n}, 7)
+            return Reading("val_acc_climbs_unproven", "info", values | {"falls": falls, "n": turned.n}, 7)
         name = "val_acc_climbs" if not falls else "val_acc_climbs_with_falls"
-        return Reading(name, "good" if not falls else "info", figures | {"falls": falls}, 7)
-    return Reading("val_acc_not_climbing", "info", figures | {"falls": falls}, 7)
+        return Reading(name, "good" if not falls else "info", values | {"falls": falls}, 7)
+    return Reading("val_acc_not_climbing", "info", values | {"falls": falls}, 7)
 
 
 def _losses(case: Case) -> dict[str, Any]:

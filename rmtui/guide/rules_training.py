@@ -22,8 +22,8 @@ def stuck_at_ln2(case: Case) -> Iterator[Reading]:
     if case.before is not None and _passing(case, case.before):
         return
     rate, alpha, r = (case.subject.value(key) for key in ("learning_rate", "lora.alpha", "lora.r"))
-    figures = {"train_loss": last, "ln2": LN2, "val_acc": accuracy, "learning_rate": rate, "alpha": alpha, "r": r}
-    yield Reading("stuck_at_ln2", "warning", figures)
+    values = {"train_loss": last, "ln2": LN2, "val_acc": accuracy, "learning_rate": rate, "alpha": alpha, "r": r}
+    yield Reading("stuck_at_ln2", "warning", values)
 
 
 def _passing(case: Case, before: Subject) -> bool:
@@ -60,8 +60,8 @@ def rewards_drift(case: Case) -> Iterator[Reading]:
     moved = abs(last.mean - first.mean) / last.spread
     grew = len(rewards) > 1 and moved > case.limits.drift_growth and abs(last.mean) > abs(first.mean)
     if far > case.limits.drift_spread or grew:
-        figures = {"mean": last.mean, "spread": last.spread, "first": first.mean, "epoch": last.epoch, "far": far}
-        yield Reading("rewards_drift", "warning", figures)
+        values = {"mean": last.mean, "spread": last.spread, "first": first.mean, "epoch": last.epoch, "far": far}
+        yield Reading("rewards_drift", "warning", values)
 
 
 def non_finite(case: Case) -> Iterator[Reading]:
@@ -74,8 +74,8 @@ def non_finite(case: Case) -> Iterator[Reading]:
         if value is not None and not math.isfinite(value)
     ]
     if steps and (case.subject.run.total_steps or not rows):
-        figures = {"metric": steps[0].metric, "step": steps[0].step, "count": len(steps)}
-        yield Reading("non_finite", "error", figures)
+        values = {"metric": steps[0].metric, "step": steps[0].step, "count": len(steps)}
+        yield Reading("non_finite", "error", values)
     elif rows:
         yield Reading("non_finite", "error", rows[0])
 
@@ -86,11 +86,11 @@ def val_noisy(case: Case) -> Iterator[Reading]:
     if len(known) < 2:
         return
     (_, before), (epoch, last) = known[-2], known[-1]
-    figures = with_interval(case, last)
-    half, n = figures["half"], figures["val_pairs"]
+    values = with_interval(case, last)
+    half, n = values["half"], values["val_pairs"]
     change = Change("val_acc", before, last)
     if half is not None and n < case.limits.few_val_pairs and 0 < abs(change.delta) < half:
-        yield Reading("val_noisy", "info", figures | {"epoch": epoch, "delta": change.delta})
+        yield Reading("val_noisy", "info", values | {"epoch": epoch, "delta": change.delta})
 
 
 def alpha_fixed(case: Case) -> Iterator[Reading]:
@@ -107,8 +107,8 @@ def alpha_fixed(case: Case) -> Iterator[Reading]:
         return
     scale, old = alpha / r, old_alpha / old_r
     if max(scale / old, old / scale) > case.limits.alpha_over_r:
-        figures = {"scale": scale, "before": old, "r": r, "before_r": old_r, "factor": scale / old}
-        yield Reading("alpha_fixed", "warning", figures)
+        values = {"scale": scale, "before": old, "r": r, "before_r": old_r, "factor": scale / old}
+        yield Reading("alpha_fixed", "warning", values)
 
 
 def val_sets_differ(case: Case) -> Iterator[Reading]:
@@ -116,11 +116,11 @@ def val_sets_differ(case: Case) -> Iterator[Reading]:
     if case.before is None:
         return
     mine, other = case.subject.run.val_fingerprint, case.before.run.val_fingerprint
-    figures = {"before": case.before.run.name, "run": case.subject.run.name}
+    values = {"before": case.before.run.name, "run": case.subject.run.name}
     if mine and other and mine != other:
-        yield Reading("val_sets_differ", "warning", figures)
+        yield Reading("val_sets_differ", "warning", values)
     elif not (mine and other) and changes(case.before, case.subject):
-        yield Reading("val_sets_unknown", "warning" if mine or other else "info", figures)
+        yield Reading("val_sets_unknown", "warning" if mine or other else "info", values)
 
 
 RULES = (non_finite, loss_came_apart, stuck_at_ln2, late_warmup, rewards_drift, val_noisy, alpha_fixed, val_sets_differ)

@@ -20,9 +20,9 @@ def text(item: Reading | Advice, lang: str = "en") -> str:
 
 def titled(item: Reading, lang: str = "en") -> str:
     """The title of a reading with the figures that it rests on: `val_acc fell (against A-1 73.1 % → 70.2 %)`."""
-    figures = title_numbers(item.id, lang, **_composed(item.figures, lang))
+    values = title_numbers(item.id, lang, **_composed(item.figures, lang))
     name = title(item.id, lang)
-    return translate("phrase.title_figures", lang, title=name, figures=figures) if figures else name
+    return translate("phrase.title_figures", lang, title=name, figures=values) if values else name
 
 
 def reason(item: Advice, lang: str = "en") -> str:
@@ -31,16 +31,16 @@ def reason(item: Advice, lang: str = "en") -> str:
     return f"{why} ({translate('word.own', lang)})" if item.own else why
 
 
-def _composed(figures: Mapping[str, Any], lang: str) -> dict[str, Any]:
+def _composed(values: Mapping[str, Any], lang: str) -> dict[str, Any]:
     """Figures with the small phrases that sentences are built of."""
-    made = dict(figures)
+    made = dict(values)
     if "before" in made and "key" in made:
-        made["was"] = translate("word.before", lang, **figures) if made["before"] is not None else ""
+        made["was"] = translate("word.before", lang, **values) if made["before"] is not None else ""
     if "scope" in made:
         place = "_at_epoch" if made.get("at_epoch") is not None else ""
-        made["scope"] = translate(f"scope.{made['scope']}{place}", lang, **figures)
+        made["scope"] = translate(f"scope.{made['scope']}{place}", lang, **values)
     if "val_pairs" in made:
-        made["interval"] = translate("word.interval", lang, **figures) if made.get("half") is not None else ""
+        made["interval"] = translate("word.interval", lang, **values) if made.get("half") is not None else ""
     if "lesson" in made:
         made["lesson"] = translate(f"lesson.{made['lesson']}", lang)
     if "step" in made or "epoch" in made:
@@ -48,8 +48,8 @@ def _composed(figures: Mapping[str, Any], lang: str) -> dict[str, Any]:
     return made
 
 
-def _place(figures: Mapping[str, Any], lang: str) -> str:
+def _place(values: Mapping[str, Any], lang: str) -> str:
     for name in ("step", "epoch"):
-        if figures.get(name) is not None:
-            return translate(f"word.at_{name}", lang, **{name: figures[name]})
+        if values.get(name) is not None:
+            return translate(f"word.at_{name}", lang, **{name: values[name]})
     return ""

@@ -70,9 +70,9 @@ class LogLayout:
         before, after = self._fits_before(), self._fits_after()
         if before != after:
             return LineOrder.BEFORE if before else LineOrder.AFTER
-        said = {head.said for head in self._heads}
+        labels = {head.said for head in self._heads}
         return {"ends": LineOrder.BEFORE, "begins": LineOrder.AFTER}.get(
-            said.pop() if len(said) == 1 else "", LineOrder.UNCLEAR
+            labels.pop() if len(labels) == 1 else "", LineOrder.UNCLEAR
         )
 
     def _fits_before(self) -> bool:

@@ -127,12 +127,12 @@ def _parse_lines(parts: Sequence[Path]) -> Iterator[LogLine]:
     return map(parse, _of_one_rank(untabled(line for path in parts for line in lines(path))))
 
 
-def _segments(said: Iterable[LogLine], order: LineOrder) -> tuple[list[_Segment], list[str]]:
+def _segments(lines: Iterable[LogLine], order: LineOrder) -> tuple[list[_Segment], list[str]]:
     """A first epoch after later ones begins a new run; any other repeat is a resume, and its figures count."""
     segments = [_Segment()]
     unread = lost = 0
     waiting: dict[str, Figure] = {}
-    for line in said:
+    for line in lines:
         if order is not LineOrder.AFTER and line.epoch is None and line.step is None:
             waiting |= {figure.written: figure for figure in line.figures}
             line = replace(line, figures=())
@@ -207,26 +207,26 @@ def _epoch_number(epoch: float, from_zero: bool, quoted: bool) -> int:
 
 def _repeats(known: dict[str, float], figures: Iterable[Figure]) -> bool:
     """The line says again, with another value, what this epoch already has."""
-    return any(said.name in known and known[said.name] != said.value for said in figures if not said.loose)
+    return any(metric.name in known and known[metric.name] != metric.value for metric in figures if not metric.loose)
 
 
 def _note(segment: _Segment, line: LogLine, order: LineOrder) -> int:
     """Put a line's figures where they belong; returns how many accuracies made no sense."""
     within = order is not LineOrder.AFTER and line.epoch is None  # the epoch that a step lies in has no line yet
     bad = 0
-    for said in line.figures:
-        value: float | None = said.value
-        if said.name == "val_acc":
-            value = fraction(said.value, said.percent)
-        of_step = line.step is not None and (said.loose or within)
+    for metric in line.figures:
+        value: float | None = metric.value
+        if metric.name == "val_acc":
+            value = fraction(metric.value, metric.percent)
+        of_step = line.step is not None and (metric.loose or within)
         if value is None:
             bad += 1
-        elif said.name in EPOCH_FIGURES and segment.current is not None and not of_step:
-            _set(segment, segment.current, said.name, value, said.loose)
+        elif metric.name in EPOCH_FIGURES and segment.current is not None and not of_step:
+            _set(segment, segment.current, metric.name, value, metric.loose)
         elif line.step is not None:
-            shown = said.written if of_step else said.name
+            shown = metric.written if of_step else metric.name
             segment.series.setdefault(shown, []).append((float(line.step), value, None))
-        elif said.name == "loss" and line.quoted and segment.place is not None:
+        elif metric.name == "loss" and line.quoted and segment.place is not None:
             segment.logged.append((segment.place, value))
     return bad
 

@@ -52,8 +52,8 @@ def gather(paths: Sequence[Path]) -> Harvest:
             _sort(found, file, named=file == path)
     _newest_states_only(found)
     runs, documents, unread = _read(found)
-    told = {identity: harmless_document(document) for identity, document in documents.items()}
-    return Harvest(tuple(map(_neutral, _with_yaml(runs, found.yamls))), told, tuple(unread))
+    harmless_documents = {identity: harmless_document(document) for identity, document in documents.items()}
+    return Harvest(tuple(map(_neutral, _with_yaml(runs, found.yamls))), harmless_documents, tuple(unread))
 
 
 def _neutral(run: Foreign) -> Foreign:

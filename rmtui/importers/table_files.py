@@ -39,9 +39,9 @@ def _by_run(rows: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
     """Rows under the name of their run, without the columns that say it."""
     runs: dict[str, list[dict[str, str]]] = {}
     for row in rows:
-        said = next((text for column, text in row.items() if column.strip().lower() in _RUNS), "")
+        name = next((text for column, text in row.items() if column.strip().lower() in _RUNS), "")
         own = {column: text for column, text in row.items() if column.strip().lower() not in _RUNS}
-        runs.setdefault(said.strip(), []).append(own)
+        runs.setdefault(name.strip(), []).append(own)
     return runs
 
 

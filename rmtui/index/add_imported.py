@@ -98,8 +98,8 @@ def extend(ws: Workspace, run_id: str, epochs: Sequence[Epoch], series: Mapping[
 
 def went_on(folder: RunFolder, epochs: Sequence[Epoch], series: Mapping[str, Points]) -> bool:
     """Whether a source still says all that it said when the run was imported, and may say more."""
-    told = set(map(_event_key, _events(epochs, series, 0.0)))
-    return all(_event_key(event) in told for event in read_all(folder.path / "events.jsonl"))
+    keys = set(map(_event_key, _events(epochs, series, 0.0)))
+    return all(_event_key(event) in keys for event in read_all(folder.path / "events.jsonl"))
 
 
 def _event_key(event: Event) -> tuple[str, float, str]:
@@ -131,17 +131,17 @@ def _end(epoch: Epoch, series: Mapping[str, Points], last_step: int, last_epoch:
 
 def _by_step(series: Mapping[str, Points]) -> tuple[dict[int, dict[str, dict[str, float]]], dict[int, float]]:
     """step → kind of event → metrics, and step → time."""
-    figures: dict[int, dict[str, dict[str, float]]] = {}
+    metrics: dict[int, dict[str, dict[str, float]]] = {}
     times: dict[int, float] = {}
     for metric, points in series.items():
         kind = "eval" if metric.startswith("val_") or metric in EPOCH_FIGURES else "step"
         for at, value, *when in points:
             step = int(at or 0)
             if value is not None:
-                figures.setdefault(step, {}).setdefault(kind, {})[metric] = float(value)
+                metrics.setdefault(step, {}).setdefault(kind, {})[metric] = float(value)
             if when and when[0] is not None:
                 times[step] = when[0]
-    return figures, times
+    return metrics, times
 
 
 def _known(epoch: Epoch) -> dict[str, float]:

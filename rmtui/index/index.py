@@ -213,7 +213,7 @@ class Index:
                 WHERE run = ? ORDER BY n""",
                 (self._number(run_id),),
             )
-            return [Attempt(n, State(said), *rest) for n, said, *rest in rows]
+            return [Attempt(n, State(state), *rest) for n, state, *rest in rows]
 
     def epochs(self, run_id: str) -> list[Epoch]:
         """Figures of every epoch that ended, attempts joined."""

@@ -100,8 +100,8 @@ def _number(connection: Connection, run_id: str) -> int:
 
 
 def _store(connection: Connection, run: int, run_id: str, seen: _Seen) -> bool:
-    figures = load_totals(connection, run)
-    row = _row(connection, run, run_id, seen, figures)
+    totals = load_totals(connection, run)
+    row = _row(connection, run, run_id, seen, totals)
     names = ", ".join(row)
     old = connection.execute(f"SELECT {names} FROM runs WHERE n = ?", (run,)).fetchone()
     attempts = [
@@ -119,13 +119,13 @@ def _store(connection: Connection, run: int, run_id: str, seen: _Seen) -> bool:
     return True
 
 
-def _row(connection: Connection, run: int, run_id: str, seen: _Seen, figures: RunTotals) -> dict[str, Any]:
+def _row(connection: Connection, run: int, run_id: str, seen: _Seen, totals: RunTotals) -> dict[str, Any]:
     spec, meta, status = seen.spec, seen.meta, seen.status
     origin = documents.table(spec, "origin")
-    last = figures.epochs[-1] if figures.epochs else {}
-    started = _started(seen, figures)
-    ended = _ended(seen, figures)
-    until = ended if ended is not None else figures.last_event
+    last = totals.epochs[-1] if totals.epochs else {}
+    started = _started(seen, totals)
+    ended = _ended(seen, totals)
+    until = ended if ended is not None else totals.last_event
     row: dict[str, Any] = {
         "name": str(meta.get("name") or spec.get("name") or run_id),
         "state": str(status.state),
@@ -138,9 +138,9 @@ def _row(connection: Connection, run: int, run_id: str, seen: _Seen, figures: Ru
         "ended": ended,
         "host": seen.host or str(documents.table(spec, "launch").get("host", "")),
         "processes": _whole(documents.table(spec, "launch").get("processes")),
-        "step": figures.step,
-        "total_steps": figures.total_steps,
-        "epochs_done": figures.epochs_done,
+        "step": totals.step,
+        "total_steps": totals.total_steps,
+        "epochs_done": totals.epochs_done,
         "num_epochs": _whole(documents.table(spec, "config").get("num_epochs")),
         "train_loss": last.get("train_loss"),
         "val_loss": last.get("val_loss"),
@@ -148,21 +148,21 @@ def _row(connection: Connection, run: int, run_id: str, seen: _Seen, figures: Ru
         "val_pairs": _whole(last.get("val_pairs")),
         "gap": _difference(last.get("val_loss"), last.get("train_loss")),
         "duration": None if started is None or until is None else max(0.0, until - started),
-        "last_event": None if status.state == State.IMPORTED else figures.last_event,
-        "seconds_per_step": _pace(figures),
+        "last_event": None if status.state == State.IMPORTED else totals.last_event,
+        "seconds_per_step": _pace(totals),
         "note": str(meta.get("note", "")),
         "pinned": int(bool(meta.get("pinned"))),
         "archived": int(bool(meta.get("archived"))),
         "group_name": str(meta.get("group", "")),
         "val_fingerprint": _text(documents.table(spec, "fingerprints").get("val")),
         "origin": _text(origin.get("digest")),
-        "settled": int(_settled(seen, figures)),
+        "settled": int(_settled(seen, totals)),
         "folder_time": seen.folder_time,
         "meta_time": seen.meta_time,
     }
     row |= _best(connection, run)
-    words = (row["name"], run_id, row["preset"], row["data"], row["note"], row["group_name"], row["state"])
-    row["words"] = " ".join(filter(None, (*words, status.reason, *documents.tags_of(spec, meta)))).casefold()
+    text = (row["name"], run_id, row["preset"], row["data"], row["note"], row["group_name"], row["state"])
+    row["words"] = " ".join(filter(None, (*text, status.reason, *documents.tags_of(spec, meta)))).casefold()
     return {name: None if value != value else value for name, value in row.items()}
 
 
@@ -190,30 +190,30 @@ def _moment(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and abs(value) < LARGEST else None
 
 
-def _started(seen: _Seen, figures: RunTotals) -> float | None:
+def _started(seen: _Seen, totals: RunTotals) -> float | None:
     if seen.status.state == State.IMPORTED:
         return _moment(documents.table(seen.spec, "origin").get("started"))
-    return next((a.started for a in seen.attempts if a.started is not None), figures.first_event)
+    return next((a.started for a in seen.attempts if a.started is not None), totals.first_event)
 
 
-def _ended(seen: _Seen, figures: RunTotals) -> float | None:
+def _ended(seen: _Seen, totals: RunTotals) -> float | None:
     if seen.status.state == State.IMPORTED:
         return _moment(documents.table(seen.spec, "origin").get("ended"))
     if not seen.status.state.final:
         return None
-    return seen.attempts[-1].ended or figures.last_event if seen.attempts else None
+    return seen.attempts[-1].ended or totals.last_event if seen.attempts else None
 
 
-def _settled(seen: _Seen, figures: RunTotals) -> bool:
+def _settled(seen: _Seen, totals: RunTotals) -> bool:
     if seen.status.state == State.INTERRUPTED:
-        signs = [seen.folder_time / 1e9, figures.last_event or 0.0, *(a.started or 0.0 for a in seen.attempts)]
+        signs = [seen.folder_time / 1e9, totals.last_event or 0.0, *(a.started or 0.0 for a in seen.attempts)]
         return time.time() - max(signs) > SETTLES_AFTER
     return seen.status.state.final
 
 
-def _pace(figures: RunTotals) -> float | None:
+def _pace(totals: RunTotals) -> float | None:
     """Median seconds a step, over the latest steps."""
-    pairs = zip(figures.recent, figures.recent[1:], strict=False)
+    pairs = zip(totals.recent, totals.recent[1:], strict=False)
     paces = [(t - before) / (step - earlier) for (earlier, before), (step, t) in pairs if step > earlier]
     return statistics.median(paces) if paces else None
 

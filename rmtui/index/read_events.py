@@ -128,10 +128,10 @@ class _Batch:
             self._progress.bad_lines += 1
             return
         self._wind_clock(event)
-        figures = self.figures
-        figures.last_event = max(event.t, figures.last_event or 0.0)
-        if figures.first_event is None:
-            figures.first_event = event.t
+        totals = self.figures
+        totals.last_event = max(event.t, totals.last_event or 0.0)
+        if totals.first_event is None:
+            totals.first_event = event.t
         if event.kind == "start":
             self._start(event)
         elif event.kind == "derived":
@@ -170,8 +170,8 @@ class _Batch:
         prefix = f"{name}/" if (name := event.data.get("set")) else ""
         metrics = {prefix + metric: value for metric, value in event.metrics.items()} if prefix else event.metrics
         self._curves.add(event.step, metrics)
-        figures = self.figures
-        figures.step, figures.epochs_done = event.step, event.epoch
+        totals = self.figures
+        totals.step, totals.epochs_done = event.step, event.epoch
         if event.kind == "step":
             self._step(event)
         elif event.kind == "epoch" and not prefix:
@@ -234,9 +234,9 @@ def load_totals(connection: Connection, run: int) -> RunTotals:
     return RunTotals(**json.loads(row[0])) if row and row[0] else RunTotals()
 
 
-def epoch_facts(figures: RunTotals) -> tuple[Epoch, ...]:
+def epoch_facts(totals: RunTotals) -> tuple[Epoch, ...]:
     """The epochs as the rest of the program knows them."""
-    return tuple(_epoch_fact(row) for row in figures.epochs)
+    return tuple(_epoch_fact(row) for row in totals.epochs)
 
 
 def _epoch_fact(row: Mapping[str, Any]) -> Epoch:

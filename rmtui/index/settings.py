@@ -24,11 +24,11 @@ def tags_of(spec: Mapping[str, Any], meta: Mapping[str, Any]) -> list[str]:
 def store(connection: Connection, run: int, spec: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
     """Write configuration and tags of a run, whole and one by one, where they changed."""
     config, tags = dict(table(spec, "config")), tags_of(spec, meta)
-    said = json.dumps(config, default=str)
+    text = json.dumps(config, default=str)
     old = connection.execute("SELECT config, tags FROM documents WHERE run = ?", (run,)).fetchone()
-    if old == (said, json.dumps(tags)):
+    if old == (text, json.dumps(tags)):
         return
-    connection.execute("UPDATE documents SET config = ?, tags = ? WHERE run = ?", (said, json.dumps(tags), run))
+    connection.execute("UPDATE documents SET config = ?, tags = ? WHERE run = ?", (text, json.dumps(tags), run))
     connection.execute("DELETE FROM tags WHERE run = ?", (run,))
     connection.executemany("INSERT INTO tags VALUES (?, ?)", [(tag, run) for tag in {tag.casefold() for tag in tags}])
     connection.execute("DELETE FROM settings WHERE run = ?", (run,))

@@ -88,18 +88,18 @@ def faults(path: Path) -> Iterator[None]:
 
 
 def _explained(path: Path, error: sqlite3.Error) -> DatabaseError:
-    said = str(error)
+    text = str(error)
     safe = "the runs themselves are safe in their folders, and trainings go on"
-    if "locked" in said or "busy" in said:
+    if "locked" in text or "busy" in text:
         return DatabaseError(f"the index {path} is locked by another program", safe, "end that program, or try again")
-    if "full" in said or ("I/O" in said and _room(path) < 1 << 20):
+    if "full" in text or ("I/O" in text and _room(path) < 1 << 20):
         return DatabaseError(f"the disk that holds the index {path} is full", safe, "free some space and try again")
-    if "readonly" in said or "unable to open" in said:
-        return DatabaseError(f"the index {path} cannot be written", f"{said}; {safe}", "make file and folder writable")
-    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in said or "not a database" in said):
-        return Damaged(f"the index {path} is damaged ({said})", safe, "make it anew with: rmtui rebuild")
+    if "readonly" in text or "unable to open" in text:
+        return DatabaseError(f"the index {path} cannot be written", f"{text}; {safe}", "make file and folder writable")
+    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
+        return Damaged(f"the index {path} is damaged ({text})", safe, "make it anew with: rmtui rebuild")
     return DatabaseError(
-        f"the index {path} cannot be used ({said})", safe, "see to its disk, then make it anew with: rmtui rebuild"
+        f"the index {path} cannot be used ({text})", safe, "see to its disk, then make it anew with: rmtui rebuild"
     )
 
 
@@ -214,9 +214,9 @@ def bound_log(connection: Connection, path: Path) -> None:
 
 def check(connection: Connection, path: Path) -> None:
     """Raises Damaged where SQLite finds the file's structure broken."""
-    (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if said != "ok":
-        raise Damaged(f"the index {path} is damaged ({said})", "the runs themselves are safe in their folders")
+    (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if answer != "ok":
+        raise Damaged(f"the index {path} is damaged ({answer})", "the runs themselves are safe in their folders")
 
 
 def set_aside(path: Path) -> Path:
@@ -269,10 +269,10 @@ def _run_migrations(path: Path) -> None:
     command = [sys.executable, "-P", "-m", "rmtui.index.migrations", str(path)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
+        cause = done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
         raise DatabaseError(
             f"the index {path} could not be brought to this version",
-            f"{said}; the runs themselves are safe in their folders",
+            f"{cause}; the runs themselves are safe in their folders",
             "free some space, or make it anew with: rmtui rebuild",
         )
 

@@ -140,16 +140,16 @@ class Watch:
         """Leave word for readers; the devices stay taken, since this process goes on holding their locks."""
         pids = ", ".join(f"pid {each.proc.pid} ({_kernel_state(each)})" for each in living)
         where = f" on {', '.join(self._launch.get('devices', []))}" if self._launch.get("devices") else ""
-        words = f"the kernel does not let it die: {pids}{where}; its devices stay taken"
-        if words != self._stuck:
-            self._stuck = words
-            self._write_note("stuck", words)
+        text = f"the kernel does not let it die: {pids}{where}; its devices stay taken"
+        if text != self._stuck:
+            self._stuck = text
+            self._write_note("stuck", text)
 
-    def _write_note(self, name: str, words: str) -> None:
+    def _write_note(self, name: str, text: str) -> None:
         """A note for readers; without room on the disk it stands in the log only."""
-        print(words, file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
         try:
-            atomic_write(self._attempt.path / f"{name}.txt", words.encode())
+            atomic_write(self._attempt.path / f"{name}.txt", text.encode())
         except OSError as error:
             print(f"{name}.txt: {error}", file=sys.stderr, flush=True)
 
@@ -174,9 +174,9 @@ class Watch:
         if size == self._log_size or self._deadline is not None:
             return
         self._log_size = size
-        if words := self._failed_rank():
+        if text := self._failed_rank():
             self._deadline = time.monotonic() + self._grace()
-            self._write_note("ending", f"{words}; the others are ending")
+            self._write_note("ending", f"{text}; the others are ending")
 
     def _failed_rank(self) -> str:
         code, rank = first_exit(self._attempt, None)
@@ -191,10 +191,10 @@ class Watch:
         if time.monotonic() < self._stall_look:
             return
         self._stall_look = time.monotonic() + STALL_LOOK
-        words = state.stall(self._attempt)
-        if words and not self._stalled:
-            hooks.stalled(self._ws, self._run, Status(State.RUNNING, words))
-        self._stalled = bool(words)
+        text = state.stall(self._attempt)
+        if text and not self._stalled:
+            hooks.stalled(self._ws, self._run, Status(State.RUNNING, text))
+        self._stalled = bool(text)
 
 
 def _kernel_state(each: proc.Tagged) -> str:

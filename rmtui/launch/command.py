@@ -122,9 +122,9 @@ def environment(job: Job) -> dict[str, str]:
 
 def threads(processes: int) -> int:
     """Threads a rank: what the caller's OMP_NUM_THREADS says, else the cores of this process shared evenly."""
-    said = os.environ.get("OMP_NUM_THREADS", "")
-    if said.isdigit() and int(said) > 0:
-        return int(said)
+    setting = os.environ.get("OMP_NUM_THREADS", "")
+    if setting.isdigit() and int(setting) > 0:
+        return int(setting)
     return max(1, len(os.sched_getaffinity(0)) // max(1, processes))
 
 

@@ -87,16 +87,16 @@ def _gpu(nvml: Any, handle: Any, index: str) -> Gpu:
     return Gpu(index, nvml.nvmlDeviceGetUUID(handle), nvml.nvmlDeviceGetName(handle), memory, pids)
 
 
-def visible(machine: Sequence[Gpu], said: str | None = None) -> list[Gpu]:
+def visible(machine: Sequence[Gpu], listed: str | None = None) -> list[Gpu]:
     """Those that CUDA_VISIBLE_DEVICES leaves (a scheduler's allocation sets it too, or SLURM_STEP_GPUS names it)."""
-    if said is None:
-        said = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if said is None:
-        said = os.environ.get("SLURM_STEP_GPUS") or os.environ.get("SLURM_JOB_GPUS")
-    if said is None:
+    if listed is None:
+        listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        listed = os.environ.get("SLURM_STEP_GPUS") or os.environ.get("SLURM_JOB_GPUS")
+    if listed is None:
         return list(machine)
     found = []
-    for word in filter(None, (part.strip() for part in said.split(","))):
+    for word in filter(None, (part.strip() for part in listed.split(","))):
         fitting = [gpu for gpu in machine if named(gpu, word)]
         if not fitting:
             break  # CUDA ignores what follows an unknown device

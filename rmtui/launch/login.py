@@ -14,7 +14,7 @@ def kills_on_logout(places: tuple[str, ...] = PLACES) -> bool:
     files: list[Path] = []
     for place in places:
         files += [Path(place) / "logind.conf", *sorted((Path(place) / "logind.conf.d").glob("*.conf"))]
-    said = "no"
+    setting = "no"
     for file in files:
         try:
             lines = file.read_text(errors="replace").splitlines()
@@ -22,8 +22,8 @@ def kills_on_logout(places: tuple[str, ...] = PLACES) -> bool:
             continue
         for line in lines:
             key, _, value = line.partition("=")
-            said = value.strip().lower() if key.strip() == "KillUserProcesses" else said
-    return said in ("yes", "true", "1", "on")
+            setting = value.strip().lower() if key.strip() == "KillUserProcesses" else setting
+    return setting in ("yes", "true", "1", "on")
 
 
 def lingers() -> bool:

@@ -34,6 +34,6 @@ def world_size(kind: str, devices: tuple[str, ...] = ()) -> tuple[int, str]:
             )
         except (OSError, subprocess.SubprocessError) as error:
             return 0, f"{type(error).__name__}: {error}"
-    said = [text.split()[1] for text in done.stdout.splitlines() if text.startswith("world ")]
-    met = len(said) if set(said) == {str(len(said))} else 0
+    sizes = [text.split()[1] for text in done.stdout.splitlines() if text.startswith("world ")]
+    met = len(sizes) if set(sizes) == {str(len(sizes))} else 0
     return met, "" if met == RANKS else (done.stderr.strip().splitlines() or [f"{sys.executable} said nothing"])[-1]

@@ -106,10 +106,10 @@ def format_suggestion(suggest: Any, config: Mapping[str, Any]) -> str:
         return ""
     suggest = {key: value for key, value in suggest.items() if key != "max_length" or config.get(key) != value}
     batch, groups = suggest.get("batch_size"), suggest.get("gradient_accumulation_steps")
-    words = f"batch size {batch} × accumulation {groups}" if batch and groups else ""
+    text = f"batch size {batch} × accumulation {groups}" if batch and groups else ""
     if length := suggest.get("max_length"):
-        words += f"{', ' if words else ''}length {length}"
-    return f": try {words}" if words else ""
+        text += f"{', ' if text else ''}length {length}"
+    return f": try {text}" if text else ""
 
 
 def describe_exit(code: int) -> str:
@@ -192,10 +192,10 @@ def oom_kills() -> int:
     total = 0
     for path in (Path("/proc/vmstat"), _cgroup() / "memory.events"):
         try:
-            words = [line.split() for line in path.read_text().splitlines()]
+            fields = [line.split() for line in path.read_text().splitlines()]
         except OSError:
             continue
-        total += sum(int(word[1]) for word in words if word[0] == "oom_kill")
+        total += sum(int(word[1]) for word in fields if word[0] == "oom_kill")
     return total
 
 

@@ -44,31 +44,31 @@ def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | No
     subject = load_subjects.subject(index, run)
     before = load_subjects.subject(index, other) if other else None
     others = [Subject(item) for item in family if item.id != run.id]
-    told = {item.run.id for item in others if forecasts.any_recorded(item.run.folder)}
-    past = _past(index, subject, others, told, limits)
+    recorded = {item.run.id for item in others if forecasts.any_recorded(item.run.folder)}
+    past = _past(index, subject, others, recorded, limits)
     quiet = mute.silenced(ws, run.id)
     tested = load_subjects.paired(run, other, limits)
-    said = readings.read(subject, before, limits, {row["id"] for row in quiet}, tested)
+    found = readings.read(subject, before, limits, {row["id"] for row in quiet}, tested)
     at = path.locate(subject, [*past, subject], before, limits, tested)
-    steps = advice.advise(at, said, limits, {row["id"] for row in quiet})
+    steps = advice.advise(at, found, limits, {row["id"] for row in quiet})
     return {
         "run": {"id": run.id, "name": run.name},
         "before": {"id": other.id, "name": other.name} if other else None,
-        "readings": [reading_document(item, lang) for item in said],
-        "advice": [_advice(item, subject, said, lang) for item in steps],
+        "readings": [reading_document(item, lang) for item in found],
+        "advice": [_advice(item, subject, found, lang) for item in steps],
         "path": [_step(step, lang) for step in path.steps(at)],
         "expectations": expected(ws, subject, limits, lang),
-        **_forecasts(subject, past, told, limits, lang),
+        **_forecasts(subject, past, recorded, limits, lang),
         "silenced": quiet,
     }
 
 
 def _past(
-    index: Index, subject: Subject, others: Sequence[Subject], told: Collection[str], limits: Thresholds
+    index: Index, subject: Subject, others: Sequence[Subject], recorded: Collection[str], limits: Thresholds
 ) -> list[Subject]:
     """The other runs; with evaluations between epochs where a forecast, or its record, rests on them."""
     alike = [] if subject.run.state.final else [item for item in others if forecast.comparable(subject, item, limits)]
-    deep = {item.run.id for item in alike[-COMPARABLE:]}.union(told)
+    deep = {item.run.id for item in alike[-COMPARABLE:]}.union(recorded)
     return [load_subjects.subject(index, item.run) if item.run.id in deep else item for item in others]
 
 
@@ -136,8 +136,8 @@ def _ranges(ws: Workspace, run: Run) -> dict[str, Any]:
 def _judgement(item: Judgement, lang: str) -> dict[str, Any]:
     band = item.band
     shown = {"value": item.value, "low": band.low, "high": band.high}
-    figures = {name: bound_text(band.metric, value) for name, value in shown.items()}
-    figures["value"] = metric_text(band.metric, item.value)
+    values = {name: bound_text(band.metric, value) for name, value in shown.items()}
+    values["value"] = metric_text(band.metric, item.value)
     place = translate(f"word.{item.place}", lang)
     if item.better is not None:
         place += f" ({translate('word.better' if item.better else 'word.worse', lang)})"
@@ -148,18 +148,18 @@ def _judgement(item: Judgement, lang: str) -> dict[str, Any]:
         "place": item.place,
         "better": item.better,
         "last": item.last,
-        "text": translate("band.figure", lang, epoch=band.epoch, metric=band.metric, place=place, **figures),
+        "text": translate("band.figure", lang, epoch=band.epoch, metric=band.metric, place=place, **values),
     }
 
 
 def _forecasts(
-    subject: Subject, past: Sequence[Subject], told: Collection[str], limits: Thresholds, lang: str
+    subject: Subject, past: Sequence[Subject], recorded: Collection[str], limits: Thresholds, lang: str
 ) -> dict[str, Any]:
     """Forecasts of the next evaluations, kept as they are made, and how well earlier ones did (of the runs `told`)."""
     made = forecast.forecast(subject, past, limits)
     if made:
         forecasts.keep(subject.run.folder, made)
-    record = forecasts.history([subject, *(item for item in past if item.run.id in told)])
+    record = forecasts.history([subject, *(item for item in past if item.run.id in recorded)])
     return {
         "forecasts": [_forecast(item, limits, lang) for item in made],
         "forecast_record": _record(record, lang) if record else None,
@@ -169,10 +169,10 @@ def _forecasts(
 def _forecast(item: Forecast, limits: Thresholds, lang: str) -> dict[str, Any]:
     shown = {name: metric_text(item.metric, value) for name, value in _ends(item).items()}
     method = translate(f"forecast.{item.method}", lang, n=item.n)
-    said = translate(
+    sentence = translate(
         "forecast.figure", lang, metric=item.metric, epoch=item.epoch, level=limits.level, method=method, **shown
     )
-    return {**asdict(item), "forecast": True, "text": said}
+    return {**asdict(item), "forecast": True, "text": sentence}
 
 
 def _ends(item: Forecast) -> dict[str, float]:

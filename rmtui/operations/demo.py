@@ -66,12 +66,12 @@ def demo(root: Path, say: Callable[[str], None]) -> Demo:
 def follow(root: Path, run_id: str) -> Iterator[Epoch]:
     """The epochs of a run as they end, until it does."""
     run = RunFolder(workspace.open_workspace(root).runs / run_id)
-    told = 0
+    reported = 0
     while True:
         over = not _under_way(run)
         epochs = list(_epochs(run))
-        yield from epochs[told:]
-        told = len(epochs)
+        yield from epochs[reported:]
+        reported = len(epochs)
         if over:
             return
         time.sleep(0.2)
@@ -80,8 +80,8 @@ def follow(root: Path, run_id: str) -> Iterator[Epoch]:
 def outcome(root: Path, run_id: str) -> tuple[bool, str]:
     """Whether the run finished, and how it ended in words."""
     found = status(RunFolder(workspace.open_workspace(root).runs / run_id))
-    words = f"{found.state.value}: {found.reason}" if found.reason else found.state.value
-    return found.state is State.FINISHED, words
+    text = f"{found.state.value}: {found.reason}" if found.reason else found.state.value
+    return found.state is State.FINISHED, text
 
 
 def _refuse_foreign(root: Path) -> None:

@@ -49,11 +49,11 @@ def end_orphans(ws: Workspace | None) -> list[int]:
 
 
 def _python() -> Iterator[Diagnosis]:
-    words = f"{sys.version.split()[0]} at {sys.executable}"
+    text = f"{sys.version.split()[0]} at {sys.executable}"
     if sys.version_info < (3, 11):  # noqa: UP036  (whoever runs an older one is told here)
-        yield Diagnosis("Python", "error", words, "make the environment with Python 3.11 or newer")
+        yield Diagnosis("Python", "error", text, "make the environment with Python 3.11 or newer")
     else:
-        yield Diagnosis("Python", "ok", words)
+        yield Diagnosis("Python", "ok", text)
 
 
 def _packages() -> Iterator[Diagnosis]:
@@ -80,14 +80,14 @@ def _gpus() -> Iterator[Diagnosis]:
     if not gpus:
         yield Diagnosis("GPUs", "note", "none: trainings run on the CPU", "with an NVIDIA GPU, install its driver")
     for gpu in gpus:
-        words = f"GPU {gpu.index} {gpu.name}, {gpu.memory / (1 << 30):.0f} GiB"
+        text = f"GPU {gpu.index} {gpu.name}, {gpu.memory / (1 << 30):.0f} GiB"
         if gpu.uuid not in seen:
-            yield Diagnosis("GPUs", "note", f"{words}: hidden by CUDA_VISIBLE_DEVICES or the scheduler")
+            yield Diagnosis("GPUs", "note", f"{text}: hidden by CUDA_VISIBLE_DEVICES or the scheduler")
         elif gpu.pids:
             pids = ", ".join(map(str, gpu.pids))
-            yield Diagnosis("GPUs", "note", f"{words}: busy (pid {pids})", "a launch that needs it waits in the queue")
+            yield Diagnosis("GPUs", "note", f"{text}: busy (pid {pids})", "a launch that needs it waits in the queue")
         else:
-            yield Diagnosis("GPUs", "ok", f"{words}: free")
+            yield Diagnosis("GPUs", "ok", f"{text}: free")
 
 
 def _sqlite() -> Iterator[Diagnosis]:
@@ -95,16 +95,16 @@ def _sqlite() -> Iterator[Diagnosis]:
 
     low, high = SQLITE_RESET_BUG
     if low <= _numbers(LIBRARY_VERSION) <= high:
-        words = f"{LIBRARY_VERSION} can corrupt the index when a WAL is reset; the run folders are safe"
-        yield Diagnosis("SQLite", "warning", words, "pip install pysqlite3, or SQLite 3.51.3 or newer")
+        text = f"{LIBRARY_VERSION} can corrupt the index when a WAL is reset; the run folders are safe"
+        yield Diagnosis("SQLite", "warning", text, "pip install pysqlite3, or SQLite 3.51.3 or newer")
     else:
         yield Diagnosis("SQLite", "ok", LIBRARY_VERSION)
 
 
 def _login() -> Iterator[Diagnosis]:
     if login.kills_on_logout() and not login.lingers():
-        words = "logind ends your processes when you log out (KillUserProcesses), trainings too"
-        yield Diagnosis("logout", "warning", words, "loginctl enable-linger")
+        text = "logind ends your processes when you log out (KillUserProcesses), trainings too"
+        yield Diagnosis("logout", "warning", text, "loginctl enable-linger")
     else:
         yield Diagnosis("logout", "ok", "trainings go on after you log out")
 
@@ -113,20 +113,20 @@ def _orphans(ws: Workspace | None) -> Iterator[Diagnosis]:
     found = orphans.look(ws)
     lost = [each for each in found if each.why]
     for each in lost:
-        words = f"pid {each.process.proc.pid} trains on: {each.why}"
-        yield Diagnosis("orphans", "error", words, "end it: rmtui doctor --end-orphans")
+        text = f"pid {each.process.proc.pid} trains on: {each.why}"
+        yield Diagnosis("orphans", "error", text, "end it: rmtui doctor --end-orphans")
     for run in sorted({each.process.run for each in found if not each.why and not each.supervised}):
-        words = f"{run} trains without a supervisor"
-        yield Diagnosis("orphans", "warning", words, f"open rmtui in its workspace, or: rmtui stop {run}")
+        text = f"{run} trains without a supervisor"
+        yield Diagnosis("orphans", "warning", text, f"open rmtui in its workspace, or: rmtui stop {run}")
     if not lost:
         yield Diagnosis("orphans", "ok", f"none; {len(found)} processes of trainings are accounted for")
 
 
 def _disk(ws: Workspace) -> Iterator[Diagnosis]:
     free = shutil.disk_usage(ws.root).free
-    words = f"{free / (1 << 30):.1f} GiB free in {ws.root}"
+    text = f"{free / (1 << 30):.1f} GiB free in {ws.root}"
     level = "error" if free < NO_DISK else "warning" if free < LITTLE_DISK else "ok"
-    yield Diagnosis("disk", level, words, "" if level == "ok" else "free some space, or lower keep_checkpoints")
+    yield Diagnosis("disk", level, text, "" if level == "ok" else "free some space, or lower keep_checkpoints")
 
 
 def _files(ws: Workspace) -> Iterator[Diagnosis]:
@@ -136,8 +136,8 @@ def _files(ws: Workspace) -> Iterator[Diagnosis]:
             "workspace", "error", f"{ws.root} cannot be written", "mount it writable, or use another folder"
         )
     elif on_network(ws.root):
-        words = f"on a network file system ({kind}); the index is kept at {ws.database}"
-        yield Diagnosis("workspace", "note", words, "launch from one machine at a time")
+        text = f"on a network file system ({kind}); the index is kept at {ws.database}"
+        yield Diagnosis("workspace", "note", text, "launch from one machine at a time")
     else:
         yield Diagnosis("workspace", "ok", f"{ws.root} on {kind}")
 
@@ -154,12 +154,12 @@ def _queue(ws: Workspace) -> Iterator[Diagnosis]:
 def _world_size() -> Iterator[Diagnosis]:
     free = [gpu.uuid for gpu in machine.visible(machine.gpus()) if not gpu.pids][: probe.RANKS]
     on_gpu = len(free) == probe.RANKS
-    met, said = probe.world_size("gpu" if on_gpu else "cpu", tuple(free) if on_gpu else ())
+    met, answer = probe.world_size("gpu" if on_gpu else "cpu", tuple(free) if on_gpu else ())
     where = "GPU" if on_gpu else "CPU"
     if met == probe.RANKS:
         yield Diagnosis("world size", "ok", f"accelerate starts {met} {where} ranks, and they meet")
     else:
-        words = f"accelerate was asked for {probe.RANKS} {where} ranks, {met} met: {said}"
+        text = f"accelerate was asked for {probe.RANKS} {where} ranks, {met} met: {answer}"
         yield Diagnosis(
-            "world size", "error", words, "reinstall the training stack; see that loopback connections work"
+            "world size", "error", text, "reinstall the training stack; see that loopback connections work"
         )

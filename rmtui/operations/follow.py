@@ -52,8 +52,8 @@ def follow(ws: Workspace, path: Path, until: Until = UNTIL_OVER) -> Iterator[str
                 yield from _update(ws, path, run, ids)
         if until.once:
             return
-        if until.over and (words := _over(runs)):
-            yield words
+        if until.over and (text := _over(runs)):
+            yield text
             return
         if until.idle is not None and time.monotonic() - changed >= until.idle:
             yield f"nothing new for {until.idle / 60:g} min"
@@ -94,5 +94,5 @@ def _update(ws: Workspace, path: Path, run: Foreign, ids: dict[str, str]) -> Ite
 
 
 def _format_event(run: Foreign, event: Event) -> str:
-    figures = " | ".join(f"{name}={value:.4f}" for name, value in event.metrics.items())
-    return f"{run.name}  Epoch {event.epoch:g} | {figures}"
+    metrics = " | ".join(f"{name}={value:.4f}" for name, value in event.metrics.items())
+    return f"{run.name}  Epoch {event.epoch:g} | {metrics}"

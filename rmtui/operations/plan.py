@@ -223,9 +223,9 @@ def _build(draft: _Draft) -> TrainConfig:
 
 
 def _check_inputs(draft: _Draft, built: TrainConfig, processes: int, check_data: bool) -> Derived | None:
-    told = _told(draft)
+    covered = _told(draft)
     for problem in options.check_inputs(built, draft.source):
-        if problem.key not in told:
+        if problem.key not in covered:
             draft.problems.append(dataclasses.replace(problem, source=draft.sources.get(problem.key, draft.source)))
     train, val = Path(built.data.train), Path(built.data.val)
     if not train.is_file() or not val.is_file():

@@ -60,20 +60,20 @@ def resume(ws: Workspace, run_id: str, *, force: bool = False, epochs: int | Non
 
 def _refuse(run: RunFolder, force: bool) -> None:
     now = state.status(run)
-    words = f"it is {now.state}" + (f": {now.reason}" if now.reason else "")
+    text = f"it is {now.state}" + (f": {now.reason}" if now.reason else "")
     if now.state.alive:
-        raise UserError(f"{run.id} cannot be resumed", words, f"stop it first: rmtui stop {run.id}")
+        raise UserError(f"{run.id} cannot be resumed", text, f"stop it first: rmtui stop {run.id}")
     if now.state == State.QUEUED:
-        raise UserError(f"{run.id} waits already", words, "see: rmtui queue")
+        raise UserError(f"{run.id} waits already", text, "see: rmtui queue")
     if now.state == State.IMPORTED or not run.spec():
-        raise UserError(f"{run.id} cannot be resumed", words, "launch a preset instead")
+        raise UserError(f"{run.id} cannot be resumed", text, "launch a preset instead")
     if now.state == State.FINISHED:
         raise UserError(
             f"{run.id} has finished", "nothing is left to train", f"extend it: rmtui resume {run.id} --epochs N"
         )
     if now.state == State.UNKNOWN and not force:
         raise UserError(
-            f"{run.id} cannot be resumed from here", words, "make sure it is dead, then resume with --force"
+            f"{run.id} cannot be resumed from here", text, "make sure it is dead, then resume with --force"
         )
 
 

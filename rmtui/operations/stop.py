@@ -50,11 +50,11 @@ def _leave_queue(ws: Workspace, run: RunFolder) -> None:
             queue_tickets.remove(ws.queue, run.id)
 
 
-def _until_ended(ws: Workspace, run: RunFolder, said: Callable[[Status], None] | None) -> Status:
+def _until_ended(ws: Workspace, run: RunFolder, report: Callable[[Status], None] | None) -> Status:
     last = None
     while (now := state.status(run)).state.alive:
-        if said is not None and now != last:
-            said(now)
+        if report is not None and now != last:
+            report(now)
         last = now
         if not now.supervised:
             adopt(ws, run.id)

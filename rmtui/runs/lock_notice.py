@@ -16,9 +16,9 @@ def listen(hears: Callable[[str], None] | None) -> None:
     _hears = hears
 
 
-def notify(words: str) -> None:
+def notify(text: str) -> None:
     """Something is waited for."""
     global _hears
     hears, _hears = _hears, None
     if hears is not None:
-        hears(words)
+        hears(text)

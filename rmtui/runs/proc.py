@@ -63,11 +63,11 @@ def host() -> str:
 
 def _stat(pid: int) -> tuple[str, int, int] | None:
     """(state letter, parent, start ticks); None when there is no such process."""
-    words = _stat_fields(Path(f"/proc/{pid}/stat"))
-    if len(words) < 20:
+    fields = _stat_fields(Path(f"/proc/{pid}/stat"))
+    if len(fields) < 20:
         return None
-    ended = words[0] in "ZX" and int(words[17]) > 1
-    return _letter_of_threads(pid) if ended else words[0], int(words[1]), int(words[19])
+    ended = fields[0] in "ZX" and int(fields[17]) > 1
+    return _letter_of_threads(pid) if ended else fields[0], int(fields[1]), int(fields[19])
 
 
 def _stat_fields(path: Path) -> list[str]:
@@ -81,7 +81,7 @@ def _stat_fields(path: Path) -> list[str]:
 
 def _letter_of_threads(pid: int) -> str:
     """The state letter of a process whose first thread has ended: that of one which has not."""
-    letters = [words[0] for tid in _threads(pid) if (words := _stat_fields(Path(f"/proc/{pid}/task/{tid}/stat")))]
+    letters = [fields[0] for tid in _threads(pid) if (fields := _stat_fields(Path(f"/proc/{pid}/task/{tid}/stat")))]
     return next((letter for letter in letters if letter not in "ZX"), "Z")
 
 
@@ -153,17 +153,17 @@ def _environment_of_threads(pid: str) -> bytes:
 def _tagged(pid: int, block: bytes) -> Tagged | None:
     stat = _stat(pid)
     env = dict(part.split("=", 1) for part in block.decode(errors="replace").split("\0") if "=" in part)
-    words = env.get(TAG, "").split(":")
-    if stat is None or stat[0] in "ZX" or len(words) != 3 or not words[1].isdigit():
+    fields = env.get(TAG, "").split(":")
+    if stat is None or stat[0] in "ZX" or len(fields) != 3 or not fields[1].isdigit():
         return None
     rank = env.get("RANK", "")
     return Tagged(
         Proc(pid, stat[2]),
         stat[1],
         stat[0],
-        words[0],
-        int(words[1]),
-        words[2],
+        fields[0],
+        int(fields[1]),
+        fields[2],
         int(rank) if rank.isdigit() else None,
         tuple(name for name in env.get(SLOTS, "").split(",") if name),
     )

@@ -46,8 +46,8 @@ def fingerprint(tokenizer: Any) -> str:
     """SHA-256 of the tokenizer's whole definition, special tokens and chat template."""
     inner = getattr(tokenizer, "backend_tokenizer", None)
     definition = inner.to_str() if inner is not None else repr(sorted(tokenizer.get_vocab().items()))
-    said = [definition, str(tokenizer.chat_template), str(tokenizer.special_tokens_map), type(tokenizer).__name__]
-    return hashlib.sha256("\0".join(said).encode("utf-8", "surrogatepass")).hexdigest()
+    parts = [definition, str(tokenizer.chat_template), str(tokenizer.special_tokens_map), type(tokenizer).__name__]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def read(name: str) -> list[Entry] | None:

@@ -107,12 +107,12 @@ def write_failed_result(attempt: Path) -> None:
     while (first := ranks.failures(attempt)[0])["rank"] == 0 and _is_echo(first) and time.monotonic() < deadline:
         time.sleep(0.05)
     where = f"rank {first['rank']}, step {first['step']}"
-    words = str(first["text"]).splitlines()[0]
+    text = str(first["text"]).splitlines()[0]
     if _is_echo(first):
-        words = f"another rank died without a word, killed perhaps: {words}"
+        text = f"another rank died without a word, killed perhaps: {text}"
     facts = {key: first[key] for key in ("step", "epoch", "rank", "pair_ids", "grad_norm", "suggest") if key in first}
-    ranks.write_failure_events(attempt, first, f"{first['type']}: {words}")
-    ranks.write_result(attempt, "failed", f"{words} ({where})", **facts)
+    ranks.write_failure_events(attempt, first, f"{first['type']}: {text}")
+    ranks.write_result(attempt, "failed", f"{text} ({where})", **facts)
 
 
 def _is_echo(failure: Mapping[str, Any]) -> bool:

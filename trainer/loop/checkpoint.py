@@ -175,8 +175,8 @@ def resume(session: Session) -> Differences:
     assert found is not None, "the folder was found whole before its weights were loaded"
     differences = compare(found.facts, session.facts)
     if differences.changed and not session.request.force:
-        told = "\n".join(f"  {one}" for one in differences.changed)
-        raise Refused(f"resuming {folder} would not be exact:\n{told}\nresume with --force to go on all the same")
+        changed = "\n".join(f"  {one}" for one in differences.changed)
+        raise Refused(f"resuming {folder} would not be exact:\n{changed}\nresume with --force to go on all the same")
     for one in (*differences.changed, *differences.noted):
         session.reporter.warn("resume_not_exact", f"the resume is not exact: {one}", found.step)
     load_optimizer(session, folder)
@@ -197,8 +197,8 @@ def whole(folder: Path) -> manifest.Checkpoint:
     problems = manifest.verify(folder)
     found = manifest.read(folder)
     if problems or found is None:
-        told = "; ".join(problems) or "its manifest cannot be read"
-        raise Refused(f"{folder} is damaged: {told}; resume from another checkpoint")
+        why = "; ".join(problems) or "its manifest cannot be read"
+        raise Refused(f"{folder} is damaged: {why}; resume from another checkpoint")
     return found
 
 

@@ -136,7 +136,7 @@ def summary(records: Sequence[Record]) -> dict[str, float]:
     margin = chosen - rejected
     both = np.concatenate([chosen, rejected])
     lengths = np.concatenate([chosen_tokens, rejected_tokens]).astype(np.float64)
-    figures = {
+    metrics = {
         "val_loss": float(np.mean(np.logaddexp(0.0, -margin))),
         "val_acc": float(np.mean(margin > 0)),
         "val_pairs": float(len(records)),
@@ -148,11 +148,11 @@ def summary(records: Sequence[Record]) -> dict[str, float]:
     }
     shorter = chosen_tokens < rejected_tokens
     if shorter.any():
-        figures["val_acc_chosen_shorter"] = float(np.mean(margin[shorter] > 0))
-    figures["pairs_chosen_shorter"] = float(shorter.sum())
+        metrics["val_acc_chosen_shorter"] = float(np.mean(margin[shorter] > 0))
+    metrics["pairs_chosen_shorter"] = float(shorter.sum())
     if np.std(both) > 0 and np.std(lengths) > 0:
-        figures["length_correlation"] = float(np.corrcoef(both, lengths)[0, 1])
-    return figures
+        metrics["length_correlation"] = float(np.corrcoef(both, lengths)[0, 1])
+    return metrics
 
 
 def calibration_error(margin: Floats) -> float:

@@ -67,11 +67,11 @@ class Milestones:
     def evaluate(self, ends_epoch: bool) -> bool:
         """Score every validation set, say the figures; true when the deciding one is the best so far."""
         progress, config = self.progress, self.config
-        figures = self.score_sets(ends_epoch)
-        improved = progress.judge(figures, config.best_metric, config.early_stopping_patience)
+        metrics = self.score_sets(ends_epoch)
+        improved = progress.judge(metrics, config.best_metric, config.early_stopping_patience)
         if ends_epoch:
-            self.report_epoch(figures)
-        if near_ln2(progress.train_loss) and near_ln2(figures["val_loss"]):
+            self.report_epoch(metrics)
+        if near_ln2(progress.train_loss) and near_ln2(metrics["val_loss"]):
             self.reporter.warn("loss_at_ln2", ln2_remedy(config), progress.step, self.epochs)
         if progress.done:
             self.reporter.line(
@@ -84,8 +84,8 @@ class Milestones:
         """Evaluate every set, write its records and events; the figures of the set that decides."""
         progress = self.progress
         place = f"epoch-{progress.epoch + 1}" if ends_epoch else f"step-{progress.step:06d}"
-        figures = {name: self.score_set(name, pairs, place) for name, pairs in self.session.validation.items()}
-        return figures[""]
+        metrics = {name: self.score_set(name, pairs, place) for name, pairs in self.session.validation.items()}
+        return metrics[""]
 
     def score_set(self, name: str, pairs: PairSet, place: str) -> dict[str, float]:
         """One set's records into validation/, its event and line."""
@@ -166,13 +166,13 @@ def ln2_remedy(config: TrainConfig) -> str:
 
 def evaluation_line(name: str, step: int, found: Evaluation) -> str:
     """An evaluation in words: counts, not only shares."""
-    figures = found.metrics
-    pairs, ties = int(figures["val_pairs"]), int(figures["val_ties"])
-    right = round(figures["val_acc"] * pairs)
+    metrics = found.metrics
+    pairs, ties = int(metrics["val_pairs"]), int(metrics["val_ties"])
+    right = round(metrics["val_acc"] * pairs)
     tied = f", {ties} ties" if ties else ""
     return (
-        f"evaluation{f' of {name}' if name else ''} at step {step}: val_loss={figures['val_loss']:.4f}, "
-        f"{right} of {pairs} right{tied}, margin {figures['reward_margin']:.3f}"
+        f"evaluation{f' of {name}' if name else ''} at step {step}: val_loss={metrics['val_loss']:.4f}, "
+        f"{right} of {pairs} right{tied}, margin {metrics['reward_margin']:.3f}"
     )
 
 

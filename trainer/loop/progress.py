@@ -58,13 +58,13 @@ class Progress:
         if self.epoch >= num_epochs and not self.done:
             self.done = f"all {num_epochs} epochs are done" if num_epochs > 1 else "the epoch is done"
 
-    def judge(self, figures: Mapping[str, float], metric: str, patience: int) -> bool:
+    def judge(self, metrics: Mapping[str, float], metric: str, patience: int) -> bool:
         """Take in an evaluation; true when it is the best so far.
 
         Higher val_acc is better, or lower val_loss, whichever `metric` names. Evaluations of one val_acc are common on
         few pairs: then the lower val_loss is better, and of equal ones the earlier.
         """
-        value, loss = figures[metric], figures["val_loss"]
+        value, loss = metrics[metric], metrics["val_loss"]
         ranks = _ranks(value, loss, metric)
         if self.best_value is None or ranks > _ranks(self.best_value, self.best_loss, metric):
             self.best_value, self.best_loss, self.best_step, self.stale = value, loss, self.step, 0

@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
         config = replace(config, max_length=args.max_length)
     reward_model, tokenizer = model.load_trained(folder, config)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    told = ProgressBar(_progress(args), "responses" if responses else "pairs", len(responses or rows))
-    scorer = Scorer(reward_model.to(device), tokenizer, config, args.batch_size, told.update)
+    bar = ProgressBar(_progress(args), "responses" if responses else "pairs", len(responses or rows))
+    scorer = Scorer(reward_model.to(device), tokenizer, config, args.batch_size, bar.update)
     if responses:
         return _report_responses(scorer, responses, args)
     return _report_pairs(scorer, rows, args)

@@ -33,10 +33,10 @@ def import_paths(ws: Workspace, folder: Path, text: str, tell: Callable[[str], o
     )
     numbers = itertools.count(1)
 
-    def said(_: object) -> None:
+    def report(_: object) -> None:
         still_wanted()
         tell(f"run {next(numbers)}")
 
-    done = exchange.import_paths(ws, paths, said)
+    done = exchange.import_paths(ws, paths, report)
     lines = [f"{len(done.runs)} run{'' if len(done.runs) == 1 else 's'} read"]
     return Imported("\n".join([*lines, *done.unread[:5]]))

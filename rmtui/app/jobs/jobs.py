@@ -31,8 +31,8 @@ class Jobs:
         self._told.pop(name, None)
         self._workers[name] = worker
 
-    def report(self, name: str, words: str) -> None:
-        self._told[name] = words
+    def report(self, name: str, text: str) -> None:
+        self._told[name] = text
 
     @property
     def names(self) -> list[str]:
@@ -42,8 +42,8 @@ class Jobs:
     @property
     def summary(self) -> str:
         """`importing run 3 · ^g cancels`; empty when nothing is under way."""
-        said = [" ".join(filter(None, (name, self._told.get(name)))) for name in self.names]
-        return " · ".join([*said, "^g cancels"]) if said else ""
+        lines = [" ".join(filter(None, (name, self._told.get(name)))) for name in self.names]
+        return " · ".join([*lines, "^g cancels"]) if lines else ""
 
     def end(self, name: str) -> None:
         """Its answer has arrived; the worker itself ends a moment later."""

@@ -37,9 +37,9 @@ def score_now(ws: Workspace, run: Run, tell: Callable[[str], object]) -> str:
     if code:
         last = errors[-1:] or [f"exit code {code}"]
         raise UserError(f"{run.name} was not evaluated", text.clean(last[0].removeprefix("rmtui: ")), "rmtui doctor", 1)
-    said = json.loads(out)
-    low, high = (text.percent(end) for end in said["interval"])
-    return f"{run.name}: val_acc {text.percent(said['accuracy'])} ({low}–{high}) of {said['pairs']} pairs"
+    report = json.loads(out)
+    low, high = (text.percent(end) for end in report["interval"])
+    return f"{run.name}: val_acc {text.percent(report['accuracy'])} ({low}–{high}) of {report['pairs']} pairs"
 
 
 def _finished(command: Sequence[str], tell: Callable[[str], object]) -> tuple[int, str, list[str]]:

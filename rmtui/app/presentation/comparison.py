@@ -133,10 +133,10 @@ class Comparison:
         shown: list[str] = []
         room = self._width - FIRST - cell_len(self._sentence("more_settings", count=99)) - 2
         for key, value in same.items():
-            said = f"{self._key(key)} {self._value(key, value)}"
-            if len(said) > LONG or cell_len(" · ".join([*shown, said])) > room:
+            text = f"{self._key(key)} {self._value(key, value)}"
+            if len(text) > LONG or cell_len(" · ".join([*shown, text])) > room:
                 continue
-            shown.append(said)
+            shown.append(text)
         hidden = len(same) - len(shown)
         return " · ".join(shown) + (f"  {self._sentence('more_settings', count=hidden)}" if hidden else "")
 
@@ -188,15 +188,15 @@ class Comparison:
         if change is None or not change["delta"]:
             return Text("" if change is None else "=", self._palette.quiet)
         scale, digits = (100, 1) if metric == "val_acc" else (1, 3)
-        words = formats.fixed(change["delta"] * scale, digits, sign=True, minus=self._glyphs.minus)
+        text = formats.fixed(change["delta"] * scale, digits, sign=True, minus=self._glyphs.minus)
         if not short and metric != "val_acc":
             share = formats.fixed(100 * change["percent"], 1, sign=True, minus=self._glyphs.minus)
-            words += f"  {share} %"
+            text += f"  {share} %"
         good, chance = change["better"], change["verdict"] == "same"
         if good is not None and not short:
-            words = f"{words}  {self._sentence('chance_word' if chance else 'better_word' if good else 'worse_word')}"
+            text = f"{text}  {self._sentence('chance_word' if chance else 'better_word' if good else 'worse_word')}"
         tone = "text" if good is None or chance else "good" if good else "warn"
-        return Text(words, self._palette.tone(tone))
+        return Text(text, self._palette.tone(tone))
 
     def _verdict_and_rest(self) -> tuple[list[Row], list[Row]]:
         """The verdict, which comes first, and what else was found."""
@@ -204,10 +204,10 @@ class Comparison:
         verdict = [self._sentence_row(self._glyphs.best_up, "warn", warning) for warning in document["warnings"]]
         rest: list[Row] = []
         for pair in document["paired"]:
-            found = [self._sentence_row(self._glyphs.pointer, "quiet", words) for words in pair["texts"]]
-            told = 1 if len(self._runs) == 2 else 0
-            verdict += found[:told]
-            rest += found[told:]
+            found = [self._sentence_row(self._glyphs.pointer, "quiet", text) for text in pair["texts"]]
+            first = 1 if len(self._runs) == 2 else 0
+            verdict += found[:first]
+            rest += found[first:]
         for seed in document["seeds"]:
             rest.append(
                 self._sentence_row(self._glyphs.pointer, "quiet", seed["text"] if isinstance(seed, dict) else str(seed))
@@ -215,8 +215,8 @@ class Comparison:
         return verdict, rest
 
     def _sentence_row(self, sign: str, tone: str, words: Any) -> Row:
-        said = words["text"] if isinstance(words, dict) else str(words)
-        return row(Text(f" {sign} ", self._palette.tone(tone)), formats.clean(said))
+        text = words["text"] if isinstance(words, dict) else str(words)
+        return row(Text(f" {sign} ", self._palette.tone(tone)), formats.clean(text))
 
 
 def _format_metric(metric: str, value: float | None) -> str:

@@ -19,40 +19,40 @@ LEAST = 16
 """Cells that words keep; a lead that leaves less stands alone above them."""
 
 
-def row(lead: str | Text, words: str | Text) -> Row:
+def row(lead: str | Text, text: str | Text) -> Row:
     """A row of plain texts."""
-    return (_text(lead), _text(words))
+    return (_text(lead), _text(text))
 
 
 def laid(rows: Iterable[Row], width: int, console: Console) -> Text:
     """The rows as one text of lines of at most `width` cells."""
     lines: list[Text] = []
-    for lead, words in rows:
-        lines += _lines(lead, words, width, console)
+    for lead, text in rows:
+        lines += _lines(lead, text, width, console)
     return Text("\n").join(lines)
 
 
-def _lines(lead: Text, words: Text, width: int, console: Console) -> list[Text]:
+def _lines(lead: Text, text: Text, width: int, console: Console) -> list[Text]:
     indent = cell_len(lead.plain)
     room = width - indent
     if room < LEAST and indent > len(BELOW):
-        return [lead, *_lines(Text(BELOW), words, width, console)]
-    wrapped = _wrapped(words, max(1, room), console) if words.plain else [Text()]
+        return [lead, *_lines(Text(BELOW), text, width, console)]
+    wrapped = _wrapped(text, max(1, room), console) if text.plain else [Text()]
     return [Text.assemble(lead if number == 0 else " " * indent, line) for number, line in enumerate(wrapped)]
 
 
-def _wrapped(words: Text, width: int, console: Console) -> list[Text]:
+def _wrapped(text: Text, width: int, console: Console) -> list[Text]:
     """A hard space holds together what stands beside it; Rich takes it for a place to break."""
-    kept = words.copy()
-    kept.plain = words.plain.replace("\xa0", _HARD)
+    kept = text.copy()
+    kept.plain = text.plain.replace("\xa0", _HARD)
     lines = list(kept.wrap(console, width))
     for line in lines:
         line.plain = line.plain.replace(_HARD, " ")
     return lines
 
 
-def _text(said: str | Text) -> Text:
-    return said if isinstance(said, Text) else Text(said)
+def _text(value: str | Text) -> Text:
+    return value if isinstance(value, Text) else Text(value)
 
 
 class HangingRows(Label):

@@ -75,9 +75,9 @@ class FilterLine(Horizontal):
             self._input.value = query
         self.set_class(bool(query), "-used")
 
-    def show_result(self, words: str, wrong: bool = False) -> None:
+    def show_result(self, text: str, wrong: bool = False) -> None:
         """The live count, or why the filter cannot be read."""
-        self.query_one("#count", Label).show_text(words)
+        self.query_one("#count", Label).show_text(text)
         self.set_class(wrong, "-wrong")
 
     @on(Input.Changed)

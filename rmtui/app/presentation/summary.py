@@ -43,7 +43,7 @@ def summarise(ws: Workspace, index: Index, run: Run, glyphs: Glyphs, palette: Pa
     from rmtui.operations.advise import document
     from rmtui.operations.load_subjects import margins
 
-    table = [row("", words) for words in run_header.epoch_table(run, glyphs, palette, EPOCHS)]
+    table = [row("", text) for text in run_header.epoch_table(run, glyphs, palette, EPOCHS)]
     if not run.epochs and not run.state.final:
         return Summarised(run, ())
     says = document(ws, index, run, lang)
@@ -58,8 +58,8 @@ def steps(document: dict[str, Any], glyphs: Glyphs, palette: Palette, most: int 
     """What to try next."""
     found = []
     for step in document["advice"][:most]:
-        words = Text(formats.clean(step["text"]), palette.accent).append("   a: more", palette.quiet)
-        found.append(row(Text(f"{glyphs.arrow} ", palette.accent), words))
+        text = Text(formats.clean(step["text"]), palette.accent).append("   a: more", palette.quiet)
+        found.append(row(Text(f"{glyphs.arrow} ", palette.accent), text))
     return found
 
 

@@ -66,8 +66,8 @@ class AdviceScreen(RunCommands):
         super().write_again()
         self._fetch()
 
-    def _sentence(self, key: str, /, **figures: Any) -> str:
-        return translate(f"screen.{key}", self.rmtui.lang, **figures)
+    def _sentence(self, key: str, /, **values: Any) -> str:
+        return translate(f"screen.{key}", self.rmtui.lang, **values)
 
     def _fetch(self) -> None:
         ws, run, lang = self.ws, self._run, self.rmtui.lang
@@ -122,12 +122,12 @@ class AdviceScreen(RunCommands):
         words.append(formats.clean(step["why"]))
         words.append("\n")
         if step["because_titles"]:
-            said = " · ".join(map(formats.clean, step["because_titles"]))
-            words.append(f"{self._sentence('because', readings=said)}\n", palette.quiet)
+            text = " · ".join(map(formats.clean, step["because_titles"]))
+            words.append(f"{self._sentence('because', readings=text)}\n", palette.quiet)
         for change in step["difference"]:
             key = change["key"]
-            said = f"{value_text(key, change['from'])} {glyphs.arrow} {value_text(key, change['to'])}"
-            words.append(f"{key}: {said}\n", palette.good)
+            text = f"{value_text(key, change['from'])} {glyphs.arrow} {value_text(key, change['to'])}"
+            words.append(f"{key}: {text}\n", palette.good)
         if step["expected"]:
             ranges = [
                 f"{metric} {bound_text(metric, ends[0])}–{bound_text(metric, ends[1])}"
@@ -140,10 +140,10 @@ class AdviceScreen(RunCommands):
     def _reading(self, reading: dict[str, Any]) -> Table:
         sign, tone = SIGNS[reading["severity"]]
         lead = Text(f"{getattr(glyphs_of(self), sign)} ", palette_of(self).tone(tone))
-        words = Text(formats.clean(reading["text"]))
+        text = Text(formats.clean(reading["text"]))
         if reading["own"]:
-            words.append(f" ({translate('word.own', self.rmtui.lang)})")
-        return hanging((lead, words))
+            text.append(f" ({translate('word.own', self.rmtui.lang)})")
+        return hanging((lead, text))
 
     def _expectations(self) -> Iterator[Option]:
         expected = self._document["expectations"]
@@ -161,9 +161,9 @@ class AdviceScreen(RunCommands):
         sign = glyphs.ok if done else glyphs.pointer if here else " "
         outcome = f"  {step['outcome_text']}" if done else ""
         run = f"  ({step['run']})" if step["run"] else ""
-        words = Text().append(step["text"], "bold" if here else "")
-        words.append(f"{outcome}{run}  {'' if done else step['state_text']}".rstrip(), palette.quiet)
-        return hanging((Text(f"{sign} "), words))
+        text = Text().append(step["text"], "bold" if here else "")
+        text.append(f"{outcome}{run}  {'' if done else step['state_text']}".rstrip(), palette.quiet)
+        return hanging((Text(f"{sign} "), text))
 
     # Actions
 
@@ -254,24 +254,24 @@ class AdviceScreen(RunCommands):
             return
         run = self._run
         item = title(name, self.rmtui.lang)
-        said = self._sentence("silenced_always" if always else "silenced_run", item=item, run=run.name)
+        message = self._sentence("silenced_always" if always else "silenced_run", item=item, run=run.name)
 
         def job() -> str:
             from rmtui.operations.mute import silence
 
             silence(self.ws, run.id, name, always)
-            return said
+            return message
 
         self.do("silence", job)
 
     def _unmute(self, name: str) -> None:
-        run, said = self._run, self._sentence("said_again", item=title(name, self.rmtui.lang))
+        run, message = self._run, self._sentence("said_again", item=title(name, self.rmtui.lang))
 
         def job() -> str:
             from rmtui.operations.mute import unsilence
 
             unsilence(self.ws, run.id, name)
-            return said
+            return message
 
         self.do("silence", job)
 

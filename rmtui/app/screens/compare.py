@@ -145,5 +145,5 @@ class CompareScreen(Base):
 def _by(best: Mapping[str, Any]) -> str:
     """By what the best run is the best: `val_acc 75.0`."""
     value = best["value"]
-    said = formats.percent(value) if best["by"] == "val_acc" else formats.loss(value)
-    return f"{best['by']} {said}"
+    text = formats.percent(value) if best["by"] == "val_acc" else formats.loss(value)
+    return f"{best['by']} {text}"

@@ -80,8 +80,8 @@ class DataScreen(Base):
         else:
             self.query_one("#progress", Label).show_text(self._sentence("no_files", path=self.ws.data))
 
-    def _sentence(self, key: str, /, **figures: Any) -> str:
-        return translate(f"report.{key}", self.rmtui.lang, **figures)
+    def _sentence(self, key: str, /, **values: Any) -> str:
+        return translate(f"report.{key}", self.rmtui.lang, **values)
 
     def write_again(self) -> None:
         super().write_again()

@@ -97,8 +97,8 @@ class EmptyScreen(Base):
         made = demo(self.rmtui.folder, self._post_progress)
         return Ready(open_workspace(made.root), "", made.run_id)
 
-    def _post_progress(self, words: str) -> None:
-        self.post_message(DemoProgress(words))
+    def _post_progress(self, text: str) -> None:
+        self.post_message(DemoProgress(text))
 
     def action_new(self) -> None:
         self._make("new workspace", lambda: Ready(create(self.rmtui.folder), "presets"))

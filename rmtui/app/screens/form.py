@@ -86,7 +86,7 @@ class FormScreen(Base):
         usual = usual_files(self.ws, self._data) if self._data else {}
         if self.ws.settings.model:
             usual["model"] = (self.ws.settings.model, "workspace.toml")
-        self.form.fields.fallbacks = {key: Fallback(*said) for key, said in usual.items()}
+        self.form.fields.fallbacks = {key: Fallback(*usual_value) for key, usual_value in usual.items()}
         self._load()
         if self._preset is not None and (model := usual_model(self.ws, self._preset, newest)):
             self._given.setdefault("model", model)

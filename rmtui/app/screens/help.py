@@ -77,11 +77,11 @@ class HelpScreen(ModalScreen[None]):
     def _keys(self, rows: Rows) -> list[Row]:
         """What explains itself runs on in a line; the others have one each."""
         palette = palette_of(self)
-        told = [one for one in rows if one[2]]
-        width = min(14, max((cell_len(keys) for keys, _, _ in told), default=0))
-        names = max((cell_len(word) for _, word, _ in told), default=0)
+        shown = [one for one in rows if one[2]]
+        width = min(14, max((cell_len(keys) for keys, _, _ in shown), default=0))
+        names = max((cell_len(word) for _, word, _ in shown), default=0)
         found = []
-        for keys, word, explanation in told:
+        for keys, word, explanation in shown:
             lead = Text(f"  {keys:<{width}}  ", "bold").append(f"{word:<{names}}  ", Style(bold=False))
             found.append(row(lead, Text(explanation, palette.quiet)))
         moves = Text("   ").join(

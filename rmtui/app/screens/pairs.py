@@ -85,8 +85,8 @@ class PairsScreen(RunCommands):
         super().write_again()
         self._fetch()
 
-    def _sentence(self, key: str, /, **figures: Any) -> str:
-        return translate(f"pairs.{key}", self.rmtui.lang, **figures)
+    def _sentence(self, key: str, /, **values: Any) -> str:
+        return translate(f"pairs.{key}", self.rmtui.lang, **values)
 
     def on_failed(self, message: Failed) -> None:
         """Why there are no pairs stays where they would be."""
@@ -100,8 +100,8 @@ class PairsScreen(RunCommands):
         document = self._document = message.document
         names = " → ".join(run["name"] for run in document["runs"])
         kind = self._sentence(self._kind)
-        words = self._sentence("count", count=document["count"], kind=kind, scored=document["pairs_scored"])
-        self.query_one(TopBar).show_parts(names, words, document["runs"][0]["evaluation"])
+        text = self._sentence("count", count=document["count"], kind=kind, scored=document["pairs_scored"])
+        self.query_one(TopBar).show_parts(names, text, document["runs"][0]["evaluation"])
         self._show_line("#note", document["note"])
         self._show_line("#margins", margins_lines(document["runs"], self.rmtui.lang, self.app.has_class(ASCII_CLASS)))
         items = self.query_one("#list", Choices)
@@ -111,10 +111,10 @@ class PairsScreen(RunCommands):
         if not document["pairs"]:
             self.query_one("#pair", Static).update(self._sentence("none", kind=kind))
 
-    def _show_line(self, place: str, words: str) -> None:
+    def _show_line(self, place: str, text: str) -> None:
         """A line that is there while it says something."""
-        self.query_one(place, Label).show_text(words)
-        self.query_one(place).display = bool(words)
+        self.query_one(place, Label).show_text(text)
+        self.query_one(place).display = bool(text)
 
     def _line(self, pair: dict[str, Any]) -> Text:
         margins = [rewards["margin"] if rewards else None for rewards in pair["rewards"]]

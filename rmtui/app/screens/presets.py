@@ -72,11 +72,11 @@ class PresetsScreen(Base):
 
     def _describe(self, preset: Preset) -> Table:
         palette = palette_of(self)
-        words = Text().append(f"{preset.title}\n", "bold").append(f"{preset.purpose}\n")
-        words.append(brief(preset), palette.quiet)
+        text = Text().append(f"{preset.title}\n", "bold").append(f"{preset.purpose}\n")
+        text.append(brief(preset), palette.quiet)
         if expected := expectation(preset):
-            words.append(f"\nexpected: {expected}", palette.quiet)
-        return hanging((Text(f"{preset.name}  ", palette.accent), words))
+            text.append(f"\nexpected: {expected}", palette.quiet)
+        return hanging((Text(f"{preset.name}  ", palette.accent), text))
 
     def _names(self) -> list[str]:
         return [preset.name for preset in self._presets]

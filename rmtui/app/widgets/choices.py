@@ -65,6 +65,6 @@ def hanging(*rows: tuple[Text, Text]) -> Table:
     table = Table.grid(expand=True)
     table.add_column(no_wrap=True)
     table.add_column(ratio=1)
-    for lead, words in rows:
-        table.add_row(lead, words)
+    for lead, text in rows:
+        table.add_row(lead, text)
     return table

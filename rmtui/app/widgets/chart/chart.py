@@ -69,9 +69,9 @@ class Chart(Widget, can_focus=True):
 
     def show(self, curves: Sequence[Curve], band: Band | None = None, note: str = "") -> None:
         """Draw these curves; nothing is redrawn when they equal those on screen. `note` explains an empty chart."""
-        told = (tuple(curves), band, note)
-        if told != (self._curves, self._band, self._note):
-            self._curves, self._band, self._note = told
+        content = (tuple(curves), band, note)
+        if content != (self._curves, self._band, self._note):
+            self._curves, self._band, self._note = content
             self._extent = self._seen()
             self.refresh()
 

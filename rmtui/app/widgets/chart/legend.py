@@ -124,11 +124,11 @@ def _within(text: str, cells: int) -> str:
 
 
 def _render_entry(entry: LegendEntry, name: str, form: LegendForm) -> list[Segment]:
-    words = " ".join(filter(None, (name, entry.what)))
+    text = " ".join(filter(None, (name, entry.what)))
     value = entry.value if form.value else ""
     return [
         Segment(f"{entry.sign}{entry.line if form.line else ''} ", entry.style),
-        Segment(f"{words} " if words and value else words, entry.text),
+        Segment(f"{text} " if text and value else text, entry.text),
         Segment(f"{value}{' ' * GAP}", entry.text + Style(bold=True)),
     ]
 

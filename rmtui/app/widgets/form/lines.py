@@ -121,18 +121,18 @@ class FormLines:
             return [
                 Segment(fit(text, room, ellipsis=self.glyphs.ellipsis), self.palette.bad if bad else self.palette.warn)
             ]
-        said: list[Segment] = []
+        segments: list[Segment] = []
         if fallback := self.fields.fallback(option.key):
             source = f"from {fallback.source}  "
-            said = [Segment(fit(source, min(room, cell_len(source)), ellipsis=self.glyphs.ellipsis), quiet)]
+            segments = [Segment(fit(source, min(room, cell_len(source)), ellipsis=self.glyphs.ellipsis), quiet)]
             differs = [(name, text) for name, text in differs if text not in ("", fallback.text)]
-            room -= sum(segment.cell_length for segment in said)
+            room -= sum(segment.cell_length for segment in segments)
         if differs and room > 6:
             arrow = "<-" if self.glyphs.curves.isascii() else "←"
             words = "   ".join(f"{name} {self._end_of(text, room - cell_len(name) - 3)}" for name, text in differs)
-            said.append(Segment(fit(f"{arrow} {words}", room, ellipsis=self.glyphs.ellipsis), self.palette.accent))
-        if said:
-            return said
+            segments.append(Segment(fit(f"{arrow} {words}", room, ellipsis=self.glyphs.ellipsis), self.palette.accent))
+        if segments:
+            return segments
         unit = "" if option.meta.choices else option.meta.unit
         text = " ".join(part for part in (range_text(option), unit) if part)
         return [Segment(fit(text, room, ellipsis=self.glyphs.ellipsis), quiet)] if room > 6 else []
@@ -182,9 +182,9 @@ class FormLines:
         """A rule, what the field means, and (narrow screens) the derived figures above."""
         usual = option.meta.usual
         more = [f"usual {value_text(option.key, usual[0])} … {value_text(option.key, usual[1])}"] if usual else []
-        said = "  ·  ".join([f"{option.key}: {option.meta.help}", *more])
+        text = "  ·  ".join([f"{option.key}: {option.meta.help}", *more])
         rule = Strip([Segment(self.glyphs.horizontal * self.width, self.palette.quiet)])
-        rows = textwrap.wrap(said, self.width - 2)[:2] if self.width < NARROW else [said]
+        rows = textwrap.wrap(text, self.width - 2)[:2] if self.width < NARROW else [text]
         rows += [""] * (2 - len(rows)) if self.width < NARROW else []
         words = [Strip([Segment(fit(f" {row}", self.width), self.palette.text)]) for row in rows]
         return [rule, *self.derived_below(), *words]

@@ -58,14 +58,14 @@ class LogLines:
             ]
         )
 
-    def status(self, page: LogPage | None, title: str, said: str) -> Strip:
+    def status(self, page: LogPage | None, title: str, notice: str) -> Strip:
         """Which log, how many lines came while paused, what was last said; to the right, where the cursor is."""
         quiet = self.palette.quiet
         left = [Segment(f" {title}  ", quiet)]
         if page is not None and page.unseen:
             left.append(Segment(f"{self.glyphs.more} {formats.count(page.unseen)} new  ", self.palette.accent))
         following = page is not None and page.following
-        left.append(Segment(said or ("following" if following else ""), quiet))
+        left.append(Segment(notice or ("following" if following else ""), quiet))
         right = self._position(page) if page is not None else ""
         used = sum(cell_len(segment.text) for segment in left)
         gap = " " * max(1, self.width - used - cell_len(right) - 1)

@@ -95,9 +95,9 @@ class LogSeeker(Widget):
 
     # Threads
 
-    def _seek(self, said: str, find: Callable[[LogIndex], int | None]) -> None:
+    def _seek(self, notice: str, find: Callable[[LogIndex], int | None]) -> None:
         if self._page is not None:
-            self._say(said)
+            self._say(notice)
             self._thread(partial(self._find, self._page, find), "log search")
 
     def _thread(self, work: Callable[[], None], name: str) -> None:
