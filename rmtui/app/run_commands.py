@@ -68,9 +68,7 @@ class RunCommands(Base):
         at_once = run.state is State.STOPPING
         plain = f"Take {run.name} out of the queue?" if run.state is State.QUEUED else f"Stop {run.name}?"
         question = f"Kill {run.name} at once?" if at_once else plain
-        text = (
-            "It is stopping already; what came after its last checkpoint is lost." if at_once else _stop_message(run)
-        )
+        text = "It is stopping already; what came after its last checkpoint is lost." if at_once else _stop_message(run)
         self.app.push_screen(Confirm(question, text), lambda yes: self._stop(run, at_once) if yes else None)
 
     def _stop(self, run: Run, now: bool) -> None:

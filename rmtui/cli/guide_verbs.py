@@ -94,7 +94,7 @@ def _pairs(args: argparse.Namespace) -> int:
 
     from rmtui.guide.text_report import groups_text, pairs_text
     from rmtui.i18n import translate
-    from rmtui.operations.pairs import accuracy_by, export, pairs
+    from rmtui.operations.pair_report import accuracy_by, export, pairs
 
     ws, lang = _open(args)
     if args.by:

@@ -160,6 +160,4 @@ def _world_size() -> Iterator[Diagnosis]:
         yield Diagnosis("world size", "ok", f"accelerate starts {met} {where} ranks, and they meet")
     else:
         text = f"accelerate was asked for {probe.RANKS} {where} ranks, {met} met: {answer}"
-        yield Diagnosis(
-            "world size", "error", text, "reinstall the training stack; see that loopback connections work"
-        )
+        yield Diagnosis("world size", "error", text, "reinstall the training stack; see that loopback connections work")

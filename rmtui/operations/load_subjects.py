@@ -15,8 +15,8 @@ from rmtui.errors import UserError
 from rmtui.guide import thresholds
 from rmtui.guide.comparison import seedless
 from rmtui.guide.model import BadValue, RewardSummary, Subject, common_epoch
+from rmtui.guide.pair_changes import spreads
 from rmtui.guide.paired_test import Turned, compare_accuracy
-from rmtui.guide.pairs import spreads
 from rmtui.guide.thresholds import Thresholds
 from rmtui.index.index import Index
 from rmtui.index.read_curves import Series

@@ -72,9 +72,7 @@ def _refuse(run: RunFolder, force: bool) -> None:
             f"{run.id} has finished", "nothing is left to train", f"extend it: rmtui resume {run.id} --epochs N"
         )
     if now.state == State.UNKNOWN and not force:
-        raise UserError(
-            f"{run.id} cannot be resumed from here", text, "make sure it is dead, then resume with --force"
-        )
+        raise UserError(f"{run.id} cannot be resumed from here", text, "make sure it is dead, then resume with --force")
 
 
 def _differences(spec: Mapping[str, Any]) -> list[str]:

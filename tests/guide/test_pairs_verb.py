@@ -9,7 +9,7 @@ import pytest
 from support import START, config, make_run_folder, training
 
 from rmtui.cli import main
-from rmtui.guide import pairs
+from rmtui.guide import pair_changes
 from trainer.pairs import Row, fingerprint, read_rows
 
 
@@ -94,7 +94,7 @@ def test_the_closest_pairs_first():
         "nearer": (1.0, 0.99),
         "tie": (1.0, 1.0),
     }
-    assert pairs.closest(rewards) == ["nearer", "near"]
+    assert pair_changes.closest(rewards) == ["nearer", "near"]
 
 
 @pytest.mark.parametrize(("wrong_in", "doubted"), [(1, False), (2, True), (3, True)])
@@ -103,12 +103,12 @@ def test_a_label_is_doubted_from_two_confident_runs_on(wrong_in, doubted):
         {"x": (0.0, 9.0) if n < wrong_in else (1.0, 0.0), "a": (9.5, 0), **dict.fromkeys("bcdef", (1, 0))}
         for n in range(3)
     ]
-    assert ("x" in pairs.suspects(runs)) is doubted
+    assert ("x" in pair_changes.suspects(runs)) is doubted
 
 
 def test_a_hesitant_mistake_is_not_held_against_the_label():
     runs = [{"x": (0.0, 0.1), "a": (9, 0), "b": (8, 0), "c": (7, 0)}] * 3
-    assert pairs.suspects(runs) == {}
+    assert pair_changes.suspects(runs) == {}
 
 
 def test_accuracy_by_field_length_and_which_is_longer(trained, capsys):
@@ -193,7 +193,7 @@ def test_the_page_neutralises_what_data_says_to_a_terminal(trained, capsys):
     ],
 )
 def test_differing_words(chosen, rejected, same, other):
-    left, right = pairs.differing(chosen, rejected)
+    left, right = pair_changes.differing(chosen, rejected)
     assert "".join(piece for piece, _ in left) == chosen and "".join(piece for piece, _ in right) == rejected
     assert "".join(piece for piece, differs in left if not differs) == same
     assert "".join(piece for piece, differs in left if differs) == other
@@ -201,7 +201,7 @@ def test_differing_words(chosen, rejected, same, other):
 
 def test_very_long_answers_are_compared_by_their_ends():
     start, end = "a b " * 2000, " y z" * 2000
-    left, right = pairs.differing(start + "one" + end, start + "two" + end)
+    left, right = pair_changes.differing(start + "one" + end, start + "two" + end)
     assert [piece for piece, differs in left if differs] == ["one"]
     assert [piece for piece, differs in right if differs] == ["two"]
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.multiprocessing as processes
 
-from rmtui.guide.pairs import spreads
+from rmtui.guide.pair_changes import spreads
 from trainer.data import batches
 from trainer.loop import evaluate
 from trainer.loop.evaluate import Record

@@ -12,7 +12,7 @@ from textual import events
 from textual.strip import Strip
 from widgets_support import Stage, lines, page
 
-from rmtui.app.widgets.log.text import shown, step_in, tone, wrapped
+from rmtui.app.widgets.log.spans import shown, step_in, tone, wrapped
 from rmtui.app.widgets.log.view import LogView
 from rmtui.runs import log_index as logindex
 from rmtui.runs.log_index import LogIndex

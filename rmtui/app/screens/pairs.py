@@ -75,7 +75,7 @@ class PairsScreen(RunCommands):
         ws, refs, kind, lang = self.ws, [run.id for run in self._runs], self._kind, self.rmtui.lang
 
         def job() -> PairsLoaded:
-            from rmtui.operations.pairs import pairs
+            from rmtui.operations.pair_report import pairs
 
             return PairsLoaded(pairs(ws, refs, kind, limit=SHOWN, lang=lang))
 
@@ -162,7 +162,7 @@ class PairsScreen(RunCommands):
         document, path, lang = self._document, self.ws.root / Path(name).expanduser(), self.rmtui.lang
 
         def job() -> str:
-            from rmtui.operations.pairs import export
+            from rmtui.operations.pair_report import export
 
             return translate("pairs.written", lang, count=export(document, path), path=path)
 

@@ -14,9 +14,9 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from rmtui.app import actions
+from rmtui.app.widgets.form.field_lines import FormLines, Heading, arranged
 from rmtui.app.widgets.form.fields import Fields
 from rmtui.app.widgets.form.fields import Reference as Reference
-from rmtui.app.widgets.form.lines import FormLines, Heading, arranged
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.line_edit import LineEdit
 from rmtui.app.widgets.ordered_keys import OrderedKeys

@@ -13,7 +13,7 @@ from rmtui import text as formats
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.line_edit import LineEdit
 from rmtui.app.widgets.log.page import LogPage, LogRow, compiled
-from rmtui.app.widgets.log.text import tone
+from rmtui.app.widgets.log.spans import tone
 from rmtui.app.widgets.palette import Palette
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import NamedTuple
 
-from rmtui.app.widgets.log.text import shown, wrapped
+from rmtui.app.widgets.log.spans import shown, wrapped
 from rmtui.runs.log_index import LogIndex
 
 MOST_MATCHES = 5000

@@ -13,7 +13,7 @@ from textual.worker import Worker, WorkerState, get_current_worker
 
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.log.page import MOST_MATCHES, LogPage
-from rmtui.app.widgets.log.text import ERROR
+from rmtui.app.widgets.log.spans import ERROR
 from rmtui.runs.log_index import LogIndex
 
 

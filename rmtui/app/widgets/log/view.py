@@ -16,7 +16,7 @@ from rmtui.app.widgets.line_edit import LineEdit
 from rmtui.app.widgets.log.lines import LogLines
 from rmtui.app.widgets.log.page import LogPage, LogPicture
 from rmtui.app.widgets.log.search import LogSeeker, counted
-from rmtui.app.widgets.log.text import step_in
+from rmtui.app.widgets.log.spans import step_in
 from rmtui.app.widgets.ordered_keys import OrderedKeys
 from rmtui.app.widgets.palette import palette_of
 from rmtui.runs.log_index import LogIndex

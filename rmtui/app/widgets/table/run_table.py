@@ -19,7 +19,7 @@ from rmtui.app import actions
 from rmtui.app.widgets.glyphs import UNICODE, glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.app.widgets.table.columns import RunColumn, Setting
-from rmtui.app.widgets.table.lines import Layout, RunLines, laid_out, useful
+from rmtui.app.widgets.table.row_lines import Layout, RunLines, laid_out, useful
 from rmtui.runs.model import Landmarks, Run
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtui.errors import UserError
-from rmtui.guide import pairs as guide
+from rmtui.guide import pair_changes as guide
 from rmtui.guide.kinds import KINDS
 from rmtui.guide.paired_test import Rewards
 from rmtui.i18n import translate
