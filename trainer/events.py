@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from trainer.plain_files import open_plain
+
 VERSION = 1
 
 KINDS = (
@@ -141,7 +143,7 @@ def plain(value: Any) -> Any:
 
 def read_from(path: Path, offset: int = 0, limit: int = 1 << 22) -> tuple[list[Event], int, int]:
     """Whole lines from `offset` on, at most about `limit` bytes: (events, next offset, lines that were no event)."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         file.seek(offset)
         block = file.read(limit)
         if block and not block.endswith(b"\n"):

@@ -15,10 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trainer.plain_files import open_plain, read_plain
+
 MANIFEST = "manifest.json"
 BEST = "best"
 TEMPORARY = ".tmp-"
 VERSION = 1
+LARGEST = 1 << 26
+"""Bytes of a manifest that are read: half a million files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def checkpoints(run: Path) -> list[Checkpoint]:
 def read(folder: Path) -> Checkpoint | None:
     """The manifest of one checkpoint; None when there is none or it is torn."""
     try:
-        row = json.loads((folder / MANIFEST).read_bytes())
+        row = json.loads(read_plain(folder / MANIFEST, LARGEST))
         return Checkpoint(
             folder=folder,
             step=int(row["step"]),
@@ -76,7 +80,7 @@ def read(folder: Path) -> Checkpoint | None:
             world_size=int(row["world_size"]),
             facts=dict(row["facts"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
@@ -91,10 +95,10 @@ def newest(run: Path) -> Checkpoint | None:
 def best(run: Path) -> BestCheckpoint | None:
     """The `best` pointer; None while nothing was evaluated, or when its checkpoint is gone."""
     try:
-        row = json.loads((run / "checkpoints" / BEST).read_bytes())
+        row = json.loads(read_plain(run / "checkpoints" / BEST, LARGEST))
         folder = run / "checkpoints" / Path(str(row["checkpoint"])).name
         found = BestCheckpoint(folder, str(row["metric"]), float(row["value"]), int(row["step"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     return found if folder.is_dir() else None
 
@@ -111,11 +115,11 @@ def chosen(run: Path) -> Path | None:
 def verify(folder: Path) -> list[str]:
     """What is wrong with a checkpoint's files, in words; empty when every file has its size and SHA-256."""
     try:
-        files = json.loads((folder / MANIFEST).read_bytes())["files"]
+        files = json.loads(read_plain(folder / MANIFEST, LARGEST))["files"]
         wanted = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()}
     except FileNotFoundError:
         return [f"{folder} has no {MANIFEST}: it is no checkpoint, or its save was cut off"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         return [f"{folder / MANIFEST} cannot be read: {error}"]
     return [problem for name, entry in wanted.items() if (problem := _file_problem(folder / name, *entry))]
 
@@ -129,7 +133,7 @@ def _file_problem(path: Path, size: int, digest: str) -> str:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -1,20 +1,39 @@
-"""A run as a tarball, out and in. Of a foreign archive only plain files with expected names are taken, up to a size."""
+"""A run as a tarball, out and in. Of a foreign archive only plain files with expected names and readable documents are
+taken, up to a size; requests to a supervisor stay behind on both sides."""
 
 from __future__ import annotations
 
+import fcntl
+import gzip
+import io
 import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, cast
 
 from rmtui.errors import UserError
+from rmtui.runs import documents, state
+from rmtui.runs.files import write_json
+from rmtui.runs.folder import RunFolder, may_be_run
+from trainer.plain_files import open_plain
 
 MAX_FILES = 20_000
 MAX_BYTES = 64 << 30
+RATIO, RATIO_FROM = 200, 256 << 20
+"""An archive that unfolds to more than so many times its size, beyond so many bytes, is none of a training's."""
+SPARE = 256 << 20
+"""Bytes that an import leaves free on the disk."""
+_HEADER = 1 << 20
+"""Bytes that are read at once: no name in an archive of ours is longer."""
 _WEIGHTS = ("checkpoints", "model")
-_TOP = {"spec.toml", "meta.toml", "events.jsonl", "forecasts.jsonl", "control", "validation", *_WEIGHTS}
+_TOP = {"spec.toml", "meta.toml", "events.jsonl", "forecasts.jsonl", "validation", *_WEIGHTS}
+_CONTROL = "control"
+_STAGING = ".import-"
 
 
 def is_bundle(path: Path) -> bool:
@@ -50,7 +69,9 @@ def _files(folder: Path, weights: bool) -> Iterator[Path]:
 def _has_place(parts: tuple[str, ...]) -> bool:
     """Whether a file belongs to the run itself; mirrors of other programs (trackers/, wandb/) stay behind."""
     top = parts[0]
-    return (top in _TOP or top.startswith("attempt-") or top.endswith(".json")) and "wandb" not in parts
+    n = documents.number_of(top, "attempt-")
+    attempt = bool(n) and top == f"attempt-{n}"
+    return (top in _TOP or attempt or top.endswith(".json")) and "wandb" not in parts
 
 
 def _nameless(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -60,37 +81,109 @@ def _nameless(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def unpack(archive: Path, runs: Path) -> Path:
-    """Place an archive's run into `runs`; returns its folder. UserError if it is hostile, damaged or there already."""
-    staging = Path(tempfile.mkdtemp(prefix=".import-", dir=runs))
+def unpack(archive: Path, runs: Path, known: Mapping[str, str], origin: Mapping[str, Any]) -> Path:
+    """Place an archive's run into `runs`, with `origin` as its origin.json; returns its folder.
+
+    `known` are ids of runs that are there already, and where. UserError if the archive is hostile, damaged, holds a run
+    of a known id or documents that are unreadable, or does not fit on the disk. It is read whole before anything of it
+    can be seen in `runs`; what a killed import left is removed by the next one.
+    """
+    _sweep(runs)
+    with _staging(runs) as staging:
+        try:
+            name = _extract(archive, staging)
+            where = known.get(name) or (f"is in {runs} already" if (runs / name).exists() else "")
+            if where:
+                raise UserError(f"cannot import {archive}", f"run {name} {where}", f"remove it first: rmtui rm {name}")
+            _check_documents(archive, RunFolder(staging / name))
+            write_json(staging / name / "origin.json", origin)
+            (staging / name).replace(runs / name)
+            return runs / name
+        except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, zlib.error) as error:
+            raise UserError(f"cannot import {archive}", str(error), "is it a whole export of rmtui?") from None
+
+
+@contextmanager
+def _staging(runs: Path) -> Iterator[Path]:
+    """A folder aside, with a lock that says that somebody works in it."""
+    folder = Path(tempfile.mkdtemp(prefix=_STAGING, dir=runs))
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        name = _extract(archive, staging)
-        target = runs / name
-        if target.exists():
-            raise UserError(
-                f"cannot import {archive}", f"run {name} is there already", f"remove it first: rmtui rm {name}"
-            )
-        (staging / name).replace(target)
-        return target
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise UserError(f"cannot import {archive}", str(error), "is it a whole export of rmtui?") from None
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield folder
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(fd)
+
+
+def _sweep(runs: Path) -> None:
+    """Remove what killed imports left; a folder whose lock is held is in use."""
+    for folder in runs.glob(f"{_STAGING}*"):
+        with suppress(OSError):
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(fd)
+
+
+def _check_documents(archive: Path, run: RunFolder) -> None:
+    attempts = run.attempts()
+    found = state.unreadable(run, None) if not attempts else []
+    found += [words for attempt in attempts for words in state.unreadable(run, attempt)]
+    if not run.spec() and not found:
+        found = ["spec.toml is empty"]
+    if found:
+        raise UserError(f"cannot import {archive}", found[0], "nothing was written; export the run again")
+
+
+class _Bounded(io.RawIOBase):
+    """What an archive unfolds to, counted: no endless stream, and no header that fills the memory."""
+
+    def __init__(self, packed: BinaryIO, size: int) -> None:
+        magic = packed.read(2)
+        packed.seek(0)
+        self._stream = cast(BinaryIO, gzip.GzipFile(fileobj=packed)) if magic == b"\x1f\x8b" else packed
+        self._most = max(RATIO_FROM, RATIO * size)
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _HEADER:
+            raise tarfile.TarError("a header of it is longer than any of rmtui's")
+        if self._stream.tell() > self._most:
+            raise tarfile.TarError(f"it unfolds to more than {RATIO} times its size")
+        return self._stream.read(size)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_SET and position > self._most:
+            raise tarfile.TarError(f"it unfolds to more than {RATIO} times its size")
+        return self._stream.seek(position, whence)
 
 
 def _extract(archive: Path, staging: Path) -> str:
     names: set[str] = set()
     total = 0
-    with tarfile.open(archive, "r:*") as source:
-        for count, member in enumerate(source, 1):
-            total += member.size
-            if count > MAX_FILES or total > MAX_BYTES:
-                raise UserError(f"cannot import {archive}", "it unfolds without end", "it is no export of rmtui")
-            if member.isdir():
-                continue
-            parts = _checked(archive, member)
-            names.add(parts[0])
-            _write(source, member, staging.joinpath(*parts))
+    room = shutil.disk_usage(staging).free - SPARE
+    with open_plain(archive) as packed:
+        bounded = _Bounded(packed, os.fstat(packed.fileno()).st_size)
+        with tarfile.open(fileobj=cast(BinaryIO, bounded), mode="r:") as source:
+            for count, member in enumerate(source, 1):
+                total += member.size
+                if count > MAX_FILES or total > MAX_BYTES:
+                    raise UserError(f"cannot import {archive}", "it unfolds without end", "it is no export of rmtui")
+                if total > room:
+                    words = f"it needs more than the {max(0, room) >> 20:,} MiB that the disk has for it"
+                    raise UserError(f"cannot import {archive}", words, "make room and import it again", exit_code=1)
+                if member.isdir():
+                    continue
+                parts = _checked(archive, member)
+                names.add(parts[0])
+                if parts[1] != _CONTROL:
+                    _write(source, member, staging.joinpath(*parts))
     if len(names) != 1 or not (staging / (name := names.pop()) / "spec.toml").is_file():
         raise UserError(
             f"cannot import {archive}", "it does not hold one run", "make it with rmtui export --format tar"
@@ -103,11 +196,12 @@ def _checked(archive: Path, member: tarfile.TarInfo) -> tuple[str, ...]:
     parts = PurePosixPath(member.name).parts
     strange = (
         not member.isfile()
+        or member.issparse()
         or len(parts) < 2
         or member.name.startswith("/")
         or any(part in ("..", ".") or "\\" in part or "\0" in part for part in parts)
-        or not _has_place(parts[1:])
-        or parts[0].startswith(".")
+        or not (_has_place(parts[1:]) or parts[1] == _CONTROL)
+        or not may_be_run(parts[0])
     )
     if strange:
         raise UserError(
@@ -122,5 +216,5 @@ def _write(source: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> No
         raise tarfile.TarError(f"{member.name} cannot be read")
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with stream, os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        shutil.copyfileobj(stream, file)
+        shutil.copyfileobj(stream, file, 1 << 16)
     os.utime(target, (member.mtime, member.mtime))

@@ -253,7 +253,7 @@ def _lowest_loss(connection: Connection, run: int, names: Mapping[str, int], acc
     return int(found[0]) if found else accuracy.high_step
 
 
-def unreadable(connection: Connection, run_id: str, error: OSError) -> bool:
+def unreadable(connection: Connection, run_id: str, error: Exception) -> bool:
     """List a run whose folder cannot be read, and say so; whether that is new."""
     run, reason = _number(connection, run_id), f"its folder cannot be read: {error}"
     if connection.execute("SELECT reason FROM runs WHERE n = ?", (run,)).fetchone() == (reason,):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rmtui.index import ingest
 from rmtui.index.sqlite import Connection, write
-from rmtui.runs.folder import RunFolder
+from rmtui.runs.folder import RunFolder, may_be_run
 
 SLICE = 2000
 """Settled runs whose folder times one round looks at; the next round goes on where this one stopped."""
@@ -17,6 +17,8 @@ AT_ONCE = 0.03
 """Seconds of reading new run folders in one transaction: long enough to be fast, short enough for other writers."""
 Progress = Callable[[int, int], None]
 """Hears how many of how many new run folders are read, after every transaction."""
+UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What files that somebody else wrote may lead to, whatever is checked before."""
 _COARSE = 2_000_000_000
 """Nanoseconds within which two changes of a folder may carry the same time."""
 
@@ -75,7 +77,7 @@ class Sync:
             return {run_id}
         try:
             return {run_id} if ingest.refresh(self._connection, folder) else set()
-        except OSError as error:  # one folder that cannot be read must not hide the others
+        except UNREADABLE as error:  # one folder that cannot be read must not hide the others
             return {run_id} if ingest.unreadable(self._connection, run_id, error) else set()
 
     def _new_and_gone(self, progress: Progress | None) -> set[str]:
@@ -108,6 +110,6 @@ class Sync:
 def run_ids(runs: Path) -> list[str]:
     """Names of the run folders. No entry is looked at more closely: there may be a hundred thousand."""
     try:
-        return [name for name in os.listdir(runs) if not name.startswith(".")]  # noqa: PTH208  (five times faster)
+        return [name for name in os.listdir(runs) if may_be_run(name)]  # noqa: PTH208  (five times faster)
     except FileNotFoundError:
         return []

@@ -12,11 +12,14 @@ from typing import Any
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import State
 from rmtui.text import log_line
+from trainer.plain_files import read_tail
 
 _TORCHELASTIC = re.compile(rb"failed \(exitcode: (-?\d+)\) local_rank: (\d+) \(pid: (\d+)\)")
 _CLOSING = re.compile(rb"Sending process \d+ closing signal")
 _ONE_PROCESS = re.compile(rb"(?:returned non-zero exit status (\d+)|died with <Signals\.\w+: (\d+)>)")
 _TAIL_LINES = 6
+LAUNCHER_TAIL = 1 << 20
+"""Bytes of the launcher's log in which its last words are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,7 @@ def ends_others(attempt: AttemptFolder) -> bool:
 
 def _launcher_log(attempt: AttemptFolder) -> bytes:
     try:
-        return (attempt.logs / "launch.log").read_bytes()
+        return read_tail(attempt.logs / "launch.log", LAUNCHER_TAIL)
     except OSError:
         return b""
 
@@ -178,9 +181,7 @@ def _at(step: int | None) -> str:
 def tail(path: Path) -> list[str]:
     """The last lines of a log that say something, without escape sequences."""
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - 8192))
-            text = file.read().decode("utf-8", "replace")
+        text = read_tail(path, 8192).decode("utf-8", "replace")
     except OSError:
         return []
     lines = [log_line(line).rstrip() for line in text.split("\n")]

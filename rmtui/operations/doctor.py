@@ -12,6 +12,7 @@ from rmtui.errors import install
 from rmtui.launch import gpus as machine
 from rmtui.launch import login, orphans, probe, provenance
 from rmtui.operations import queue
+from rmtui.runs.folder import may_be_run
 from rmtui.workspace import Workspace, file_system, on_network
 
 GLYPHS = {"ok": "✓", "note": "·", "warning": "▲", "error": "✗"}
@@ -37,7 +38,7 @@ def examine(ws: Workspace | None, *, deep: bool = True) -> list[Diagnosis]:
     """Look at everything; `deep` also starts two ranks to see accelerate's real world size (some seconds)."""
     found = [*_python(), *_packages(), *_gpus(), *_sqlite(), *_login(), *_orphans(ws)]
     if ws is not None:
-        found += [*_disk(ws), *_files(ws), *_queue(ws)]
+        found += [*_disk(ws), *_files(ws), *_runs(ws), *_queue(ws)]
     if deep and not any(finding.topic == "packages" and finding.level == "error" for finding in found):
         found += _world_size()
     return found
@@ -140,6 +141,13 @@ def _files(ws: Workspace) -> Iterator[Diagnosis]:
         yield Diagnosis("workspace", "note", text, "launch from one machine at a time")
     else:
         yield Diagnosis("workspace", "ok", f"{ws.root} on {kind}")
+
+
+def _runs(ws: Workspace) -> Iterator[Diagnosis]:
+    names = [entry.name for entry in os.scandir(ws.runs) if entry.is_dir() and not entry.name.startswith(".")]
+    for name in sorted(name for name in names if not may_be_run(name)):
+        words = f"{os.fsencode(name)!r} in {ws.runs} is not listed: its name cannot be printed"
+        yield Diagnosis("runs", "warning", words, "rename it")
 
 
 def _queue(ws: Workspace) -> Iterator[Diagnosis]:

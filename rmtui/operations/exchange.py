@@ -25,7 +25,8 @@ from rmtui.index.index import Index
 from rmtui.operations.compare import compare
 from rmtui.operations.runs import reading, show
 from rmtui.presets import Preset
-from rmtui.runs.files import read_json, write_json
+from rmtui.runs import proc, queue_tickets
+from rmtui.runs.files import write_json
 from rmtui.runs.folder import RunFolder, run_folders
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
@@ -152,13 +153,19 @@ def _carry_notes(folder: RunFolder, document: Mapping[str, Any]) -> None:
 def _import_bundle(ws: Workspace, path: Path) -> ImportedRun:
     digest = identity(path)
     for folder in run_folders(ws.runs):
-        if (read_json(folder.origin) or {}).get("bundle") == digest:
+        if folder.origin_facts().get("bundle") == digest:
             return ImportedRun(folder.id, folder.name(), path, False, ())
-    placed = RunFolder(bundle.unpack(path, ws.runs))
-    write_json(placed.origin, {"bundle": digest, "source": str(path)})
+    placed = RunFolder(bundle.unpack(path, ws.runs, _known(ws), {"bundle": digest, "source": str(path)}))
     with reading(ws):
         pass
     return ImportedRun(placed.id, placed.name(), path, True, ())
+
+
+def _known(ws: Workspace) -> dict[str, str]:
+    """Ids that no bundle may bring, and where they are: of a training on this machine, whatever its workspace, or of a
+    run that waits here."""
+    waiting = {ticket.run: "waits in the queue" for ticket in queue_tickets.tickets(ws.queue)}
+    return waiting | {process.run: "is training on this machine" for process in proc.tagged()}
 
 
 _EXPECTED = re.compile(r"\n(?:#[^\n]*\n)*\[expect\]\n(?:[^\[\n][^\n]*\n?|\n)*")
@@ -189,7 +196,7 @@ def _as_typed(value: Any) -> str:
 def document(index: Index, run: Run) -> dict[str, Any]:
     """A run as `export --format json` writes it: what `show --json` says, less the folder, and every metric in full."""
     found = show(index, run.id)
-    origin = read_json(RunFolder(run.folder).origin) or {}
+    origin = RunFolder(run.folder).origin_facts()
     if "epochs" in origin:
         found |= {**origin, **{key: found[key] for key in ("name", "tags", "note")}}
     found = {key: value for key, value in found.items() if key != "folder"}

@@ -10,8 +10,11 @@ from pathlib import Path
 
 from rmtui.guide.forecast import Forecast, ForecastRecord, outcomes, record
 from rmtui.guide.model import Subject
+from trainer.plain_files import read_tail
 
 FILE = "forecasts.jsonl"
+MOST = 1 << 20
+"""Bytes of it that are read."""
 
 
 def any_recorded(folder: Path) -> bool:
@@ -22,7 +25,7 @@ def any_recorded(folder: Path) -> bool:
 def recorded(folder: Path) -> list[Forecast]:
     """The forecasts that were made for a run, oldest first; torn lines are left out."""
     try:
-        lines = (folder / FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_tail(folder / FILE, MOST).decode("utf-8", "replace").splitlines()
     except OSError:
         return []
     return [found for line in lines if (found := _parse(line))]
@@ -30,9 +33,12 @@ def recorded(folder: Path) -> list[Forecast]:
 
 def _parse(line: str) -> Forecast | None:
     try:
-        return Forecast(**json.loads(line))
-    except (ValueError, TypeError):
+        found = Forecast(**json.loads(line))
+    except (ValueError, TypeError, RecursionError):
         return None
+    figures = (found.at, found.epoch, found.value, found.low, found.high, found.n)
+    typed = all(type(figure) in (int, float) and abs(figure) < 1e300 for figure in figures)
+    return found if typed and isinstance(found.metric, str) and isinstance(found.method, str) else None
 
 
 def keep(folder: Path, made: Sequence[Forecast]) -> bool:
@@ -58,7 +64,7 @@ def keep(folder: Path, made: Sequence[Forecast]) -> bool:
 
 def _ends_whole(path: Path) -> bool:
     try:
-        return path.read_bytes()[-1:] in (b"", b"\n")
+        return read_tail(path, 1) in (b"", b"\n")
     except FileNotFoundError:
         return True
 

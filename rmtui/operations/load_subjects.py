@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from rmtui.index.index import Index
 from rmtui.index.read_curves import Series
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
+from trainer.plain_files import open_plain
 
 FAMILY = 300
 """Runs of a data set that the guide looks back on: more would cost time and say nothing new."""
@@ -166,15 +168,15 @@ def at_epoch(run: Run, epoch: int | None) -> Path | None:
 def read_rewards(path: Path) -> dict[str, tuple[float, float]]:
     """Pair id → (chosen, rejected); lines that are torn or not finite are left out."""
     found = {}
-    with path.open(encoding="utf-8", errors="replace") as lines:
+    with suppress(OSError), open_plain(path) as lines:
         for line in lines:
             try:
                 row = json.loads(line)
-                sides = float(row["chosen"]), float(row["rejected"])
-            except (ValueError, KeyError, TypeError):
+                pair, sides = str(row["id"]), (float(row["chosen"]), float(row["rejected"]))
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
                 continue
             if all(map(math.isfinite, sides)):
-                found[str(row["id"])] = sides
+                found[pair] = sides
     return found
 
 

@@ -13,6 +13,7 @@ from rmtui.runs.folder import RunFolder
 from rmtui.runs.log_index import LogIndex
 from rmtui.runs.model import State
 from rmtui.text import log_line
+from trainer.plain_files import open_plain
 
 PERIOD = 0.2
 """Seconds between two looks while following."""
@@ -99,7 +100,7 @@ def _starts(files: list[Path], tail: int | None) -> dict[Path, int]:
 
 def _whole_lines(path: Path, sent: dict[Path, int], to_the_end: bool) -> Iterator[str]:
     position = sent.get(path, 0)
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         file.seek(position)
         for line in file:
             if not line.endswith(b"\n") and not to_the_end:

@@ -217,7 +217,7 @@ def remove(ws: Workspace, ref: str) -> str:
     """Delete a run's folder with all that is in it; returns its id. UserError while it is queued or alive."""
     folder = folder_of(ws, ref)
     now = state.status(folder)
-    elsewhere = now.state == State.UNKNOWN and folder.attempts()
+    elsewhere = now.state == State.UNKNOWN and folder.attempts() and not state.unreadable(folder, folder.last_attempt())
     if now.state.alive or now.state == State.QUEUED or elsewhere:
         raise UserError(
             f"{folder.name()} was not deleted",

@@ -51,15 +51,6 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     atomic_write(path, json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8", "replace") + b"\n")
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None when the file is missing, torn or something else."""
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
-
-
 def read_toml(path: Path) -> dict[str, Any] | None:
     """A TOML document; None when the file is missing or broken."""
     try:

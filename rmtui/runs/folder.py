@@ -5,8 +5,10 @@ Nothing here judges a state (`rmtui.runs.state`) or looks at processes (`rmtui.r
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -15,13 +17,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmtui.errors import UserError
-from rmtui.runs.files import atomic_write, fsync_folder, locked, read_json, read_toml, write_json, write_toml
+from rmtui.runs import documents
+from rmtui.runs.documents import Read, number_of
+from rmtui.runs.files import atomic_write, fsync_folder, locked, write_json, write_toml
+from trainer.plain_files import read_plain
 
 if TYPE_CHECKING:
     from trainer.heartbeat import Beat
 
 SPEC_SCHEMA = 1
 """Version of spec.toml; a newer one is shown, never changed."""
+MOST_REQUESTS = 1000
+"""Requests of a kind that are read of a run."""
+LARGEST_BEAT = 4096
+"""Bytes of a rank's sign of life."""
 ROOM = 1 << 18
 """Bytes that must be free for an attempt to begin: for what is written before the training writes anything."""
 
@@ -34,7 +43,7 @@ class AttemptFolder:
 
     @property
     def n(self) -> int:
-        return int(self.path.name.rpartition("-")[2])
+        return number_of(self.path.name, "attempt-") or 0
 
     @property
     def events(self) -> Path:
@@ -52,25 +61,37 @@ class AttemptFolder:
     def lock(self) -> Path:
         return self.path / "supervisor.lock"
 
+    def read_launch(self) -> Read:
+        """launch.json, or why it is unreadable."""
+        return documents.read(self.path / "launch.json", documents.LAUNCH)
+
     def launch(self) -> dict[str, Any]:
-        """launch.json; empty while the supervisor has not written it."""
-        return read_json(self.path / "launch.json") or {}
+        """launch.json; empty while the supervisor has not written it, or where it is unreadable."""
+        return self.read_launch().document or {}
+
+    def read_result(self) -> Read:
+        """result.json, or why it is unreadable."""
+        return documents.read(self.path / "result.json", documents.RESULT)
 
     def result(self) -> dict[str, Any] | None:
         """The trainer's last word: {outcome, reason, step, epoch, round_trip}."""
-        return read_json(self.path / "result.json")
+        return self.read_result().document
+
+    def read_exit(self) -> Read:
+        """exit.json, or why it is unreadable."""
+        return documents.read(self.path / "exit.json", documents.EXIT)
 
     def exit(self) -> dict[str, Any] | None:
         """The supervisor's last word: {outcome, reason, exit_code, ended, resumable, step}."""
-        return read_json(self.path / "exit.json")
+        return self.read_exit().document
 
     def failures(self) -> list[dict[str, Any]]:
         """failure-rankN.json of every rank that wrote one, in order of time, `rank` filled in."""
         found = []
         for path in self.path.glob("failure-rank*.json"):
-            if (document := read_json(path)) is not None:
-                rank = path.stem.removeprefix("failure-rank")
-                found.append({"rank": int(rank) if rank.isdigit() else 0, "t": path.stat().st_mtime, **document})
+            if (document := documents.read(path, documents.FAILURE).document) is not None:
+                rank = number_of(path.stem, "failure-rank") or 0
+                found.append({"rank": rank, "t": path.stat().st_mtime, **document})
         return sorted(found, key=lambda failure: failure["t"])
 
     def beats(self) -> dict[int, Beat]:
@@ -79,9 +100,10 @@ class AttemptFolder:
 
         found = {}
         for path in self.ranks.glob("rank*"):
-            name = path.name.removeprefix("rank")
-            if name.isdigit() and path.is_file() and (beat := heartbeat.read(path.read_bytes())):
-                found[int(name)] = beat
+            rank = number_of(path.name, "rank")
+            with contextlib.suppress(OSError):
+                if rank is not None and (beat := heartbeat.read(read_plain(path, LARGEST_BEAT))):
+                    found[rank] = beat
         return found
 
     def rank_steps(self) -> dict[int, tuple[int, float]]:
@@ -129,22 +151,41 @@ class RunFolder:
 
     def spec(self) -> dict[str, Any]:
         """spec.toml; empty when it is missing or broken (such a folder is listed, and says so)."""
-        return read_toml(self.path / "spec.toml") or {}
+        return self.read_spec().document or {}
+
+    def read_spec(self) -> Read:
+        """spec.toml, or why it is unreadable."""
+        return documents.read(self.path / "spec.toml", documents.SPEC)
 
     def meta(self) -> dict[str, Any]:
         """meta.toml: name, note, tags, pinned, archived, group, silenced; empty when nobody set anything."""
-        return read_toml(self.path / "meta.toml") or {}
+        return self.read_meta().document or {}
+
+    def read_meta(self) -> Read:
+        """meta.toml, or why it is unreadable."""
+        return documents.read(self.path / "meta.toml", documents.META)
 
     def set_meta(self, **changes: Any) -> None:
-        """Change what a person set; None removes a key. Two at once follow each other."""
+        """Change what a person set; None removes a key. Two at once follow each other.
+
+        UserError where meta.toml is unreadable: what it holds would be lost.
+        """
         self.control.mkdir(mode=0o700, exist_ok=True)
         with locked(self.control / "meta.lock"):
-            write_toml(self.path / "meta.toml", {**self.meta(), **changes})
+            before = self.read_meta()
+            if before.why:
+                path = self.path / "meta.toml"
+                raise UserError(f"{path} was not changed", f"it is unreadable: {before.why}", "correct or remove it")
+            write_toml(self.path / "meta.toml", {**(before.document or {}), **changes})
 
     @property
     def origin(self) -> Path:
         """What an import came with; a run that has it was trained elsewhere, and its command is never run here."""
         return self.path / "origin.json"
+
+    def origin_facts(self) -> dict[str, Any]:
+        """origin.json; empty for a run that was launched here."""
+        return documents.read(self.origin, documents.ORIGIN).document or {}
 
     def name(self) -> str:
         """The name a person gave, else the one it was launched with, else the id."""
@@ -155,7 +196,7 @@ class RunFolder:
         found = [
             AttemptFolder(path)
             for path in self.path.glob("attempt-*")
-            if path.name.removeprefix("attempt-").isdigit() and path.is_dir()
+            if (n := number_of(path.name, "attempt-")) and path.name == f"attempt-{n}" and path.is_dir()
         ]
         return sorted(found, key=lambda attempt: attempt.n)
 
@@ -206,9 +247,10 @@ class RunFolder:
 
     def requests(self, kind: str, attempt: int) -> list[dict[str, Any]]:
         """What was asked of an attempt, oldest first; kind: stop or stacks."""
-        found = [read_json(path) for path in self.control.glob(f"{kind}-*.json")]
+        paths = itertools.islice(self.control.glob(f"{kind}-*.json"), MOST_REQUESTS)
+        found = [documents.read(path, documents.REQUEST).document for path in paths]
         fitting = [document for document in found if document is not None and document.get("attempt") == attempt]
-        return sorted(fitting, key=lambda document: float(document.get("t", 0)))
+        return sorted(fitting, key=lambda document: float(document.get("t") or 0))
 
     def _request(self, kind: str, document: Mapping[str, Any]) -> Path:
         self.control.mkdir(mode=0o700, exist_ok=True)
@@ -221,9 +263,9 @@ class RunFolder:
         found = [
             path
             for path in (self.path / "checkpoints").glob("step-*")
-            if path.name.removeprefix("step-").isdigit() and path.is_dir()
+            if number_of(path.name, "step-") is not None and path.is_dir()
         ]
-        return sorted(found, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+        return sorted(found, key=lambda path: number_of(path.name, "step-") or 0, reverse=True)
 
 
 def _fill(temp: Path, document: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
@@ -250,11 +292,16 @@ def _discard(temp: Path) -> None:
 def run_folders(runs: Path) -> Iterator[RunFolder]:
     """Every run folder, oldest id first; folders that begin with a dot are not runs."""
     try:
-        names = sorted(entry.name for entry in os.scandir(runs) if entry.is_dir() and not entry.name.startswith("."))
+        names = sorted(entry.name for entry in os.scandir(runs) if may_be_run(entry.name) and entry.is_dir())
     except FileNotFoundError:
         return
     for name in names:
         yield RunFolder(runs / name)
+
+
+def may_be_run(name: str) -> bool:
+    """Whether a folder of this name can be a run: it begins with no dot, and every program can print the name."""
+    return not name.startswith(".") and name.isprintable()
 
 
 def checked_name(text: str) -> str:

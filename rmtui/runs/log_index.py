@@ -14,6 +14,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from rmtui.runs.log_search import Finder, finder
+from trainer.plain_files import open_plain
 
 BLOCK = 1 << 18
 TAIL = 1 << 22
@@ -35,7 +36,7 @@ class LogIndex:
         """Lines that were found in front since the file was opened."""
         self.behind = False
         """Whether the file holds more than `refresh` has counted: it is to be called again soon."""
-        self._file = path.open("rb", buffering=0)
+        self._file = open_plain(path)
         self._reset()
 
     def _reset(self) -> None:
@@ -112,7 +113,7 @@ class LogIndex:
         here = os.fstat(self._file.fileno())
         if (there.st_ino, there.st_dev) != (here.st_ino, here.st_dev) or there.st_size < self._size:
             self._file.close()
-            self._file = self.path.open("rb", buffering=0)
+            self._file = open_plain(self.path)
             self._reset()
             self.behind = False
             return True

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rmtui.runs import proc
-from rmtui.runs.files import lock_held, locked, read_json, write_json
+from rmtui.runs import documents, proc
+from rmtui.runs.files import lock_held, locked, write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,12 @@ def waiter_lock(queue: Path, run: str) -> Path:
 
 def read(queue: Path, run: str) -> Ticket | None:
     """The ticket of a run; None when it has none, or a broken one."""
-    document = read_json(path_of(queue, run))
-    if document is None:
+    document = documents.read(path_of(queue, run), documents.TICKET).document
+    if document is None or document.get("run") != run:
         return None
     try:
-        needs = _needs(**document.pop("needs"))
-        return Ticket(needs=needs, **document)
-    except (TypeError, KeyError, AttributeError):
+        return Ticket(**{**document, "needs": _needs(**document["needs"])})
+    except (TypeError, KeyError):
         return None
 
 

@@ -13,6 +13,7 @@ from rmtui.runs import proc, queue_tickets
 from rmtui.runs.files import lock_held
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import Attempt, State, Status
+from trainer.plain_files import open_plain, read_tail
 
 if TYPE_CHECKING:
     from trainer.heartbeat import Beat
@@ -25,10 +26,29 @@ SILENT_FLOOR = 300.0
 """The same for work that has no measure of its own: a first step or batch, a checkpoint, the check of the model."""
 _FINAL = {State.FINISHED, State.STOPPED, State.FAILED, State.KILLED, State.INTERRUPTED}
 _TAIL = 1 << 16
+LARGEST_NOTE = 4096
 
 
 def status(folder: RunFolder) -> Status:
-    """The state of a run with its reason in words."""
+    """The state of a run with its reason in words; what of it is unreadable is said first."""
+    now, found = _status(folder), unreadable(folder, folder.last_attempt())
+    if not found:
+        return now
+    words = "; ".join([*found, *filter(None, [now.reason])])
+    return now._replace(reason=words, resumable=now.resumable and bool(folder.spec()))
+
+
+def unreadable(folder: RunFolder, last: AttemptFolder | None) -> list[str]:
+    """`attempt-1/exit.json is unreadable: outcome is a list, not text` for each such document of a run and of one of
+    its attempts."""
+    found = {"spec.toml": folder.read_spec(), "meta.toml": folder.read_meta()}
+    if last is not None:
+        reads = {"launch.json": last.read_launch, "result.json": last.read_result, "exit.json": last.read_exit}
+        found |= {f"{last.path.name}/{name}": read() for name, read in reads.items()}
+    return [f"{name} is unreadable: {read.why}" for name, read in found.items() if read.why]
+
+
+def _status(folder: RunFolder) -> Status:
     ticket = queue_tickets.read(_queue(folder), folder.id)
     last = folder.last_attempt()
     if ticket is not None and (last is None or last.n < ticket.attempt):
@@ -43,7 +63,10 @@ def attempt_status(folder: RunFolder, attempt: AttemptFolder) -> Status:
     ended = attempt.exit()
     if ended is not None and ended.get("outcome") in _FINAL:
         return _final(State(ended["outcome"]), str(ended.get("reason", "")))
-    launch = attempt.launch()
+    read = attempt.read_launch()
+    if read.why:
+        return Status(State.UNKNOWN, "where and when it was started is not known")
+    launch = read.document or {}
     return LIVENESS.get(str(launch.get("kind", "local")), local_liveness)(folder, attempt, launch)
 
 
@@ -83,7 +106,7 @@ def _supervised(folder: RunFolder, attempt: AttemptFolder, launch: dict[str, Any
 def launch_note(attempt: AttemptFolder, name: str) -> str:
     """A word that the supervisor left for readers: `stuck`, processes that the kernel will not let die, or `ending`."""
     try:
-        return (attempt.path / f"{name}.txt").read_text("utf-8", "replace").strip()
+        return read_tail(attempt.path / f"{name}.txt", LARGEST_NOTE).decode("utf-8", "replace").strip()
     except OSError:
         return ""
 
@@ -227,7 +250,7 @@ def _event_times(attempt: AttemptFolder, kind: str, from_end: bool = True) -> li
     from trainer.events import decode
 
     try:
-        with attempt.events.open("rb") as file:
+        with open_plain(attempt.events) as file:
             if from_end:
                 file.seek(max(0, file.seek(0, 2) - _TAIL))
             lines = file.read(_TAIL).split(b"\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -114,7 +115,7 @@ READERS: dict[str, tuple[Callable[[Path], object], st.SearchStrategy[bytes]]] = 
         lambda path: tensorboard.read_events([path]),
         st.lists(MESSAGE, max_size=6).map(lambda held: b"".join(map(event_record, held))),
     ),
-    "a.tar.gz": (lambda path: bundle.unpack(path, path.parent / "runs"), st.binary(max_size=400)),
+    "a.tar.gz": (lambda path: bundle.unpack(path, path.parent / "runs", {}, {}), st.binary(max_size=400)),
 }
 
 
@@ -197,7 +198,7 @@ def test_a_hostile_member_is_refused_and_nothing_is_written(tmp_path: Path, memb
         [(tarfile.TarInfo("run/spec.toml"), b"schema = 1\n"), (member, b"x" if member.isfile() else b"")],
     )
     with pytest.raises(UserError):
-        bundle.unpack(path, runs)
+        bundle.unpack(path, runs, {}, {})
     assert list(runs.iterdir()) == []
     assert not (tmp_path / "outside").exists() and not (tmp_path / "ws" / "outside").exists()
 
@@ -208,8 +209,95 @@ def test_an_archive_that_unfolds_without_end_is_refused(tmp_path: Path, monkeypa
     runs.mkdir()
     path = archive(tmp_path / "x.tar.gz", [(tarfile.TarInfo("run/spec.toml"), b"0" * 2000)])
     with pytest.raises(UserError, match="without end"):
-        bundle.unpack(path, runs)
+        bundle.unpack(path, runs, {}, {})
     assert list(runs.iterdir()) == []
+
+
+def test_a_gzip_bomb_is_refused_long_before_it_fills_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "RATIO_FROM", 1 << 20)
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    spec, zeros = (tarfile.TarInfo("run/spec.toml"), b"schema = 1\n"), tarfile.TarInfo("run/model/weights")
+    path = archive(tmp_path / "x.tar.gz", [spec, (zeros, b"\0" * (32 << 20))])
+    with pytest.raises(UserError, match="times its size"):
+        bundle.unpack(path, runs, {}, {})
+    assert list(runs.iterdir()) == []
+
+
+def test_a_header_as_large_as_the_memory_is_refused(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    header = tarfile.TarInfo("run/spec.toml")
+    header.type, header.size = tarfile.XHDTYPE, 1 << 32
+    (tmp_path / "x.tar").write_bytes(header.tobuf(tarfile.USTAR_FORMAT))
+    with pytest.raises(UserError, match="header"):
+        bundle.unpack(tmp_path / "x.tar", runs, {}, {})
+    assert list(runs.iterdir()) == []
+
+
+def test_a_bundle_that_does_not_fit_on_the_disk_is_refused_before_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    monkeypatch.setattr(bundle.shutil, "disk_usage", lambda _: type("Usage", (), {"free": bundle.SPARE + 1000}))
+    members = [(tarfile.TarInfo("run/spec.toml"), b"schema = 1\n"), (tarfile.TarInfo("run/events.jsonl"), b"x" * 2000)]
+    with pytest.raises(UserError, match="disk"):
+        bundle.unpack(archive(tmp_path / "x.tar.gz", members), runs, {}, {})
+    assert list(runs.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("attempt-1/exit.json", b'{"outcome": []}'),
+        ("attempt-1/exit.json", b'{"ended": "x"}'),
+        ("attempt-1/launch.json", b'{"t": "x"}'),
+        ("meta.toml", b"tags = 3"),
+        ("spec.toml", b"launch = 3"),
+    ],
+)
+def test_a_bundle_with_an_unreadable_document_never_lands(
+    tmp_path: Path, name: str, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ws = make_workspace(tmp_path / "ws")
+    files = {"spec.toml": b'name = "x"\n', "attempt-1/launch.json": b"{}", name: content}
+    path = archive(tmp_path / "x.tar.gz", [(tarfile.TarInfo(f"run/{at}"), data) for at, data in files.items()])
+    assert main(["-C", str(ws.root), "import", str(path)]) == 2
+    assert f"{name} is unreadable" in capsys.readouterr().err
+    assert list(ws.runs.iterdir()) == []
+
+
+def test_a_bundle_brings_no_requests_and_no_id_of_a_training_that_lives_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ws = make_workspace(tmp_path / "ws")
+    run = "20260101-000000-abcd"
+    files = {
+        "spec.toml": b'name = "x"\n',
+        "control/stop-1.json": b'{"now": true, "attempt": 1}',
+        "attempt-1/launch.json": b"{}",
+    }
+    path = archive(tmp_path / "x.tar.gz", [(tarfile.TarInfo(f"{run}/{at}"), data) for at, data in files.items()])
+    sleeper = subprocess.Popen(["sleep", "60"], env=os.environ | {"RMTUI_RUN": f"{run}:1:ff"})
+    try:
+        assert main(["-C", str(ws.root), "import", str(path)]) == 2
+        assert "is training on this machine" in capsys.readouterr().err
+        assert list(ws.runs.iterdir()) == []
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert main(["-C", str(ws.root), "import", str(path)]) == 0
+    assert not (ws.runs / run / "control").exists()
+
+
+def test_what_a_killed_import_left_is_gone_after_the_next_one(tmp_path: Path) -> None:
+    ws = make_workspace(tmp_path / "ws")
+    left = ws.runs / ".import-killed"
+    (left / "run").mkdir(parents=True)
+    path = archive(tmp_path / "x.tar.gz", [(tarfile.TarInfo("run/spec.toml"), b'name = "x"\n')])
+    assert main(["-C", str(ws.root), "import", str(path)]) == 0
+    assert [each.name for each in ws.runs.iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize(

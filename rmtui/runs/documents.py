@@ -1,0 +1,181 @@
+"""The JSON and TOML documents of a run, each read with its types: a value of another type, or a file that is none,
+makes the document unreadable, and why is said. Nobody else reads these files.
+
+A bundle, a copy or a damaged disk may leave anything in a file's place; whoever uses a document relies on its types.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from trainer.plain_files import read_plain
+
+LARGEST_FILE = 1 << 24
+"""Bytes of a document; a longer file is unreadable."""
+DEEPEST = 64
+"""Levels of tables and lists in a document."""
+LARGEST_NUMBER = 2**53
+"""Steps, times and pids are below it; whole numbers elsewhere fit 64 bits."""
+
+Check = Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a value has to be, in words too."""
+
+    words: str
+    fits: Check
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
+
+
+def _number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) and abs(value) < LARGEST_NUMBER
+
+
+TEXT = Kind("text", lambda value: isinstance(value, str))
+WHOLE = Kind("a whole number", _whole)
+COUNT = Kind("a whole number from 1 to a million", lambda value: _whole(value) and 1 <= value <= 1_000_000)
+NUMBER = Kind("a finite number", _number)
+FLAG = Kind("true or false", lambda value: isinstance(value, bool))
+TABLE = Kind("a table", lambda value: isinstance(value, dict))
+TEXTS = Kind("a list of texts", lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value))
+LIST = Kind("a list", lambda value: isinstance(value, list))
+
+Shape = Mapping[str, Kind]
+"""Key → what its value has to be where it is there; `table.key` looks into a table. Further keys are kept."""
+
+LAUNCH: Shape = {
+    **dict.fromkeys(("kind", "host", "boot_id", "tag", "nonce", "pid_namespace", "workspace", "resumed_from"), TEXT),
+    **dict.fromkeys(("pid", "started", "oom_kills", "resumed_from_step"), WHOLE),
+    **dict.fromkeys(("argv", "devices", "slots"), TEXTS),
+    "t": NUMBER,
+    "grace": NUMBER,
+    "processes": COUNT,
+}
+EXIT: Shape = {
+    "outcome": TEXT, "reason": TEXT, "exit_code": WHOLE, "ended": NUMBER, "step": WHOLE, "rank": WHOLE, "tail": TEXTS,
+    "suggest": TABLE,
+}  # fmt: skip
+RESULT: Shape = {"outcome": TEXT, "reason": TEXT, "step": WHOLE}
+FAILURE: Shape = {
+    "type": TEXT, "text": TEXT, "traceback": TEXT, "rank": WHOLE, "t": NUMBER, "step": WHOLE, "suggest": TABLE,
+}  # fmt: skip
+REQUEST: Shape = {"t": NUMBER, "now": FLAG, "by": TEXT, "attempt": WHOLE}
+SPEC: Shape = {
+    **dict.fromkeys(("id", "name", "preset", "data", "extends", "relaunch_of"), TEXT),
+    **dict.fromkeys(("config", "trainer", "launch", "versions", "git", "fingerprints", "origin"), TABLE),
+    "schema": WHOLE,
+    "tags": TEXTS,
+    "trainer.command": TEXTS,
+    "trainer.argv": TEXTS,
+    "trainer.launcher": TEXT,
+    "launch.kind": TEXT,
+    "launch.device": TEXT,
+    "launch.host": TEXT,
+    "launch.processes": COUNT,
+    "launch.grace": NUMBER,
+    "launch.devices": TEXTS,
+    "launch.allowed": TEXTS,
+    "launch.init_from": TEXT,
+}
+META: Shape = {
+    "name": TEXT, "note": TEXT, "group": TEXT, "tags": TEXTS, "pinned": FLAG, "archived": FLAG, "silenced": LIST,
+}  # fmt: skip
+TICKET: Shape = {
+    **dict.fromkeys(("run", "host", "boot_id", "resume", "needs.kind"), TEXT),
+    "attempt": COUNT,
+    "order": NUMBER,
+    "t": NUMBER,
+    "force": FLAG,
+    "needs": TABLE,
+    "needs.count": COUNT,
+    "needs.names": TEXTS,
+    "needs.allowed": TEXTS,
+}
+ORIGIN: Shape = {"bundle": TEXT, "source": TEXT}
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a file holds: `document`, or None where it is missing or unreadable; `why` says the latter, else empty."""
+
+    document: dict[str, Any] | None
+    why: str = ""
+
+
+def read(path: Path, shape: Shape) -> Read:
+    """A document of this shape. JSON, or TOML by its ending."""
+    try:
+        data = read_plain(path, LARGEST_FILE)
+    except FileNotFoundError:
+        return Read(None)
+    except OSError as error:
+        return Read(None, error.strerror or str(error))
+    try:
+        document = _clean(tomli.loads(data.decode("utf-8")) if path.suffix == ".toml" else json.loads(data), DEEPEST)
+    except UnicodeDecodeError:
+        return Read(None, "it is not UTF-8 text")
+    except ValueError as error:
+        return Read(None, str(error).split("\n", 1)[0] if data else "it is empty")
+    except RecursionError:
+        return Read(None, "it is nested too deeply")
+    if not isinstance(document, dict):
+        return Read(None, f"it is {_kind_of(document)}, not a table")
+    wrong = next((words for key, kind in shape.items() if (words := _problem(document, key, kind))), "")
+    return Read(None, wrong) if wrong else Read(document)
+
+
+def _problem(document: dict[str, Any], key: str, kind: Kind) -> str:
+    """What is wrong with the value of a key; a null is as good as no value, and taken out."""
+    table, _, inner = key.rpartition(".")
+    place = document.get(table, {}) if table else document
+    if inner not in place:
+        return ""
+    if place[inner] is None:
+        del place[inner]
+        return ""
+    return "" if kind.fits(place[inner]) else f"{key} is {_kind_of(place[inner])}, not {kind.words}"
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, (bool, int, float)):
+        return str(value).lower()[:20]
+    if isinstance(value, str):
+        return "text"
+    return {dict: "a table", list: "a list", type(None): "null"}.get(type(value), "a time")
+
+
+def _clean(value: Any, depth: int) -> Any:
+    """The same without what no file, database or terminal takes: halves of characters, numbers of any size."""
+    if depth == 0:
+        raise ValueError("it is nested too deeply")
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_clean(key, depth): _clean(inner, depth - 1) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_clean(inner, depth - 1) for inner in value]
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("a whole number does not fit 64 bits")
+    return value
+
+
+def number_of(name: str, prefix: str) -> int | None:
+    """The number of `attempt-3`, `rank0` or `step-000120`; None for any other name."""
+    rest = name.removeprefix(prefix)
+    if rest == name or not rest.isascii() or not rest.isdigit() or len(rest) > 9:
+        return None
+    return int(rest)
