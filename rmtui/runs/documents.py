@@ -28,7 +28,7 @@ Check = Callable[[Any], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ValueKind:
     """What a value has to be, in words too."""
 
     words: str
@@ -45,16 +45,18 @@ def _number(value: Any) -> bool:
     return math.isfinite(value) and abs(value) < LARGEST_NUMBER
 
 
-TEXT = Kind("text", lambda value: isinstance(value, str))
-WHOLE = Kind("a whole number", _whole)
-COUNT = Kind("a whole number from 1 to a million", lambda value: _whole(value) and 1 <= value <= 1_000_000)
-NUMBER = Kind("a finite number", _number)
-FLAG = Kind("true or false", lambda value: isinstance(value, bool))
-TABLE = Kind("a table", lambda value: isinstance(value, dict))
-TEXTS = Kind("a list of texts", lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value))
-LIST = Kind("a list", lambda value: isinstance(value, list))
+TEXT = ValueKind("text", lambda value: isinstance(value, str))
+WHOLE = ValueKind("a whole number", _whole)
+COUNT = ValueKind("a whole number from 1 to a million", lambda value: _whole(value) and 1 <= value <= 1_000_000)
+NUMBER = ValueKind("a finite number", _number)
+FLAG = ValueKind("true or false", lambda value: isinstance(value, bool))
+TABLE = ValueKind("a table", lambda value: isinstance(value, dict))
+TEXTS = ValueKind(
+    "a list of texts", lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value)
+)
+LIST = ValueKind("a list", lambda value: isinstance(value, list))
 
-Shape = Mapping[str, Kind]
+Shape = Mapping[str, ValueKind]
 """Key → what its value has to be where it is there; `table.key` looks into a table. Further keys are kept."""
 
 LAUNCH: Shape = {
@@ -138,7 +140,7 @@ def read(path: Path, shape: Shape) -> Read:
     return Read(None, wrong) if wrong else Read(document)
 
 
-def _problem(document: dict[str, Any], key: str, kind: Kind) -> str:
+def _problem(document: dict[str, Any], key: str, kind: ValueKind) -> str:
     """What is wrong with the value of a key; a null is as good as no value, and taken out."""
     table, _, inner = key.rpartition(".")
     place = document.get(table, {}) if table else document
