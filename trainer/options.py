@@ -111,6 +111,12 @@ class TrainConfig:
     lr_scheduler: str = _option("linear", "shape of the rate after warm-up", choices=("linear", "cosine", "constant"))
     lora: Lora = field(default_factory=Lora)
     method: str = _option("lora", "train a LoRA adapter, or all weights", choices=("lora", "full"), group="model")
+    fresh_head: bool = _option(
+        False,
+        "put a new head on the model's body, also where it has one (a classifier with several labels, say)",
+        group="model",
+        advanced=True,
+    )
     max_length: int = _option(
         512,
         "tokens a side; longer prompts lose their left end",

@@ -9,7 +9,7 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from trainer.data import batches as packing
 from trainer.loop.loss import pair_loss
-from trainer.model import fused_lora, fused_norm
+from trainer.model import fused_lora, fused_norm, pretrained
 from trainer.model import reward as model
 
 PAIRS = worlds.token_pairs(9)
@@ -93,7 +93,7 @@ def test_a_model_with_a_sliding_window_is_scored_as_transformers_does(models, tm
         num_key_value_heads=2, sliding_window=6, initializer_range=0.2,
     )  # fmt: skip
     MistralForCausalLM(settings).save_pretrained(tmp_path)
-    model.load_tokenizer(str(models / "decoder")).save_pretrained(tmp_path)
+    pretrained.load_tokenizer(str(models / "decoder")).save_pretrained(tmp_path)
     reward_model, _ = worlds.load(tmp_path)
     reward_model.eval()
     with torch.no_grad():
@@ -260,7 +260,7 @@ def test_saved_adapter_and_head_load_with_transformers_and_peft_alone(models, ki
 
 
 def test_the_pad_token_is_never_the_end_token(models):
-    tokenizer = model.load_tokenizer(str(models / "decoder"))
+    tokenizer = pretrained.load_tokenizer(str(models / "decoder"))
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
 
 

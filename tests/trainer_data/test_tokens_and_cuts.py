@@ -6,7 +6,7 @@ import pytest
 
 from trainer.data import pairset, texts
 from trainer.data.truncate import Edges, Encoded, truncate
-from trainer.model import reward
+from trainer.model import pretrained
 
 NO_EDGES = Edges(frozenset(), frozenset())
 CHAT = {
@@ -26,7 +26,7 @@ def encoded(prompt, chosen, rejected):
 
 def load(folder, rows, path, **changes):
     config = worlds.config(folder, **changes)
-    tokenizer = reward.load_tokenizer(str(folder))
+    tokenizer = pretrained.load_tokenizer(str(folder))
     return pairset.load_pairs(worlds.write_rows(path, rows), tokenizer, config), tokenizer
 
 
@@ -75,7 +75,7 @@ def test_everything_lost_is_counted(models, tmp_path):
     same_before = good[3] | {"id": "twin", "rejected": good[3]["chosen"]}
     path = worlds.write_rows(tmp_path / "x.jsonl", [*good, long_prompt, long_answer, same_after, same_before])
     path.write_text(path.read_text() + "\n\n")
-    tokenizer = reward.load_tokenizer(str(models / "decoder"))
+    tokenizer = pretrained.load_tokenizer(str(models / "decoder"))
     report = pairset.load_pairs(path, tokenizer, worlds.config(models / "decoder", max_length=100)).report
     assert (report.rows, report.pairs, report.blank_lines) == (10, 8, 2)
     assert report.identical_dropped == 2
@@ -87,7 +87,7 @@ def test_everything_lost_is_counted(models, tmp_path):
 def test_a_file_with_unreadable_lines_is_refused_with_their_numbers(models, tmp_path):
     path = worlds.write_rows(tmp_path / "x.jsonl", worlds.rows(3))
     path.write_text(path.read_text() + '{"prompt": "x"}\nnonsense\n')
-    tokenizer = reward.load_tokenizer(str(models / "decoder"))
+    tokenizer = pretrained.load_tokenizer(str(models / "decoder"))
     with pytest.raises(pairset.DataError, match=r"(?s)2 lines.*line 4.*'chosen' is missing.*line 5"):
         pairset.load_pairs(path, tokenizer, worlds.config(models / "decoder"))
 
@@ -110,7 +110,7 @@ DATES = {
 
 @pytest.mark.parametrize("dated", DATES.values(), ids=DATES)
 def test_a_template_that_prints_today_gives_the_same_tokens_on_any_day(models, tmp_path, dated):
-    tokenizer = reward.load_tokenizer(str(models / "decoder"))
+    tokenizer = pretrained.load_tokenizer(str(models / "decoder"))
     tokenizer.chat_template = dated + tokenizer.chat_template
     text = texts.render(CHAT["prompt"], CHAT["chosen"], tokenizer, True)
     assert text.startswith("01 January 2025 user: stone?")

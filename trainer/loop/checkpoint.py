@@ -19,7 +19,9 @@ from trainer import config as options
 from trainer import manifest
 from trainer.data.pairset import TokenPair
 from trainer.loop import environment, evaluate, progress, sharded
+from trainer.model import pretrained
 from trainer.model import reward as model
+from trainer.model.lora import refuse_incomplete
 from trainer.spec import Refused
 
 if TYPE_CHECKING:
@@ -206,9 +208,12 @@ def load_weights(reward_model: model.RewardModel, folder: Path) -> None:
     """Put a checkpoint's weights into a model of the same shape, bit by bit."""
     inner = reward_model.inner
     if isinstance(inner, PeftModel):
+        refuse_incomplete(inner, folder)
         set_peft_model_state_dict(inner, load_file(folder / "adapter_model.safetensors"))
-    else:
-        inner.load_state_dict(model.load_classifier(str(folder), model.load_tokenizer(str(folder))).state_dict())
+        return
+    saved, report = pretrained.load_classifier(str(folder), pretrained.load_tokenizer(str(folder)))
+    pretrained.refuse_new(report, str(folder))
+    inner.load_state_dict(saved.state_dict())
 
 
 def load_optimizer(session: Session, folder: Path) -> None:

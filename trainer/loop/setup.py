@@ -106,6 +106,8 @@ def load_model(config: TrainConfig) -> tuple[model.RewardModel, Any]:
     """Model and tokenizer; what a person can mend becomes Refused."""
     try:
         return model.load(config)
+    except Refused:
+        raise
     except (OSError, ValueError) as error:
         raise Refused(f"model: {config.model} cannot be loaded: {error}") from error
 

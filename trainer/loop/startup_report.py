@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from trainer.data import pairset
+from trainer.model.pretrained import shown as shown_names
 
 if TYPE_CHECKING:
     from trainer.loop.session import Session
@@ -48,6 +49,7 @@ def lines(session: Session, trained: int, parameters: int) -> list[str]:
     )
     return [
         f"model: {config.model}, {trained:,} of {parameters:,} parameters are trained ({config.method})",
+        *head_lines(session),
         *(
             file_line(name or "validation", pairs)
             for name, pairs in {"training": session.train, **session.validation}.items()
@@ -59,6 +61,16 @@ def lines(session: Session, trained: int, parameters: int) -> list[str]:
         f"evaluations: {derived.evaluations}, checkpoints: {derived.checkpoints}; "
         f"weight decay {config.weight_decay:g} on matrices, none on biases and norms",
     ]
+
+
+def head_lines(session: Session) -> list[str]:
+    """What the base did not hold and is drawn at random, and what of it is left out."""
+    model, found = session.model, []
+    if model.new_parts:
+        found.append(f"new, drawn at random, trained whole and saved: {shown_names(model.new_parts)}")
+    if model.unused:
+        found.append(f"in the base's files and not used: {shown_names(model.unused)}")
+    return found
 
 
 def file_line(name: str, pairs: pairset.PairSet) -> str:

@@ -6,9 +6,12 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
+from safetensors import safe_open
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import logging
@@ -16,22 +19,68 @@ from transformers.utils import logging
 from trainer.config import TrainConfig
 from trainer.estimate import PROJECTIONS
 from trainer.model import fused_lora, fused_norm
+from trainer.spec import Refused
+
+PEFT_HEADS = ("classifier", "score")
+"""Endings of the modules that peft's task type SEQ_CLS trains and saves by itself."""
+PEFT_PREFIX = "base_model.model."
 
 
-def add_lora(classifier: PreTrainedModel, config: TrainConfig) -> PeftModel:
-    """An adapter on the target modules; the head is trained and saved whole (task type SEQ_CLS)."""
+def add_lora(classifier: PreTrainedModel, config: TrainConfig, parts: tuple[str, ...]) -> PeftModel:
+    """An adapter on the target modules. The head is trained and saved whole: what task type SEQ_CLS names (score,
+    classifier), and the `parts` that are new beside it (a pooler, dense, classification_head …)."""
+    saved = [part for part in parts if not part.endswith(PEFT_HEADS)]
+    _refuse_ambiguous(classifier, saved)
     settings = LoraConfig(
         r=config.lora.r,
         lora_alpha=config.lora.alpha,  # type: ignore[arg-type]  # peft only multiplies by it
         lora_dropout=config.lora.dropout,
         target_modules=target_modules(classifier, config.lora.target_modules),
         task_type=TaskType.SEQ_CLS,
+        modules_to_save=saved or None,
     )
     with quiet():
         made = get_peft_model(classifier, settings)
     assert isinstance(made, PeftModel)
     fuse(made, config, config.mixed_precision)
     return made
+
+
+def _refuse_ambiguous(classifier: PreTrainedModel, saved: list[str]) -> None:
+    """peft takes every module whose name ends alike. Raises Refused where that is more than the head."""
+    for part in saved:
+        hit = [name for name, _ in classifier.named_modules() if name.endswith(part) and name != part]
+        if hit:
+            raise Refused(
+                f"model: the new part {part} of its head cannot be saved with an adapter: peft takes {hit[0]} for it, "
+                "too; train with method = full"
+            )
+
+
+def adapter_weights(folder: Path) -> set[str]:
+    """Names, as the classifier knows them, of what an adapter folder holds beside its LoRA matrices: the head."""
+    return {name.removeprefix(PEFT_PREFIX) for name in _stored(folder)}
+
+
+def refuse_incomplete(model: PeftModel, folder: Path) -> None:
+    """Raises Refused where a weight of the adapter or its head is not in the folder, or lies there unused."""
+    wanted, there = set(get_peft_model_state_dict(model)), _stored(folder)
+    if wanted != there:
+        lost, left = sorted(wanted - there), sorted(there - wanted)
+        what = f"it has no {', '.join(lost[:3])}" if lost else f"nothing takes its {', '.join(left[:3])}"
+        raise Refused(
+            f"{folder} does not fit this model: {what} ({len(lost)} weights missing, {len(left)} unused). It was "
+            "trained on another base model or with other target modules; name what it was trained with"
+        )
+
+
+def _stored(folder: Path) -> set[str]:
+    file = folder / "adapter_model.safetensors"
+    if file.is_file():
+        with safe_open(file, "pt") as opened:  # type: ignore[no-untyped-call]
+            return set(opened.keys())
+    old = folder / "adapter_model.bin"
+    return set(torch.load(old, map_location="cpu", weights_only=True)) if old.is_file() else set()
 
 
 def fuse(model: PeftModel, config: TrainConfig, precision: str = "no") -> None:

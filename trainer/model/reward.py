@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 
 from trainer.config import TrainConfig
 from trainer.data.batches import Batch, Layout, collate
 from trainer.data.pairset import TokenPair
-from trainer.data.texts import fixed_date
 from trainer.model import attention, last_layer, malloc
-from trainer.model.lora import add_lora, fuse, gathers_by_module, quiet
+from trainer.model.lora import adapter_weights, add_lora, fuse, gathers_by_module, refuse_incomplete
+from trainer.model.pretrained import load_classifier, load_tokenizer, new_parts, pad_id, refuse_new
 
 AGREE = 1e-4
 """Layouts whose rewards are nearer than this compute the same thing."""
@@ -38,6 +38,10 @@ class RewardModel(nn.Module):
         super().__init__()
         self.inner = inner
         self.layout = layout
+        self.new_parts: tuple[str, ...] = ()
+        """Modules whose weights the base did not hold: trained whole and saved."""
+        self.unused: tuple[str, ...] = ()
+        """Weights of the base that this model has no place for: a language model's head, say."""
 
     @property
     def classifier(self) -> PreTrainedModel:
@@ -97,13 +101,16 @@ def load(config: TrainConfig) -> tuple[RewardModel, Any]:
     tokenizer = load_tokenizer(config.model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        classifier = load_classifier(config.model, tokenizer)
+        classifier, report = load_classifier(config.model, tokenizer)
+        parts = new_parts(classifier, report, config.model, config.fresh_head)
         layout = layout_for(classifier, tokenizer, config)
-        inner: nn.Module = add_lora(classifier, config) if config.method == "lora" else classifier
+        inner: nn.Module = add_lora(classifier, config, parts) if config.method == "lora" else classifier
     if config.gradient_checkpointing:
         enable: Any = classifier.gradient_checkpointing_enable
         enable({"use_reentrant": False})
-    return finished(inner, layout, config), tokenizer
+    made = finished(inner, layout, config)
+    made.new_parts, made.unused = parts, report.unexpected
+    return made, tokenizer
 
 
 def finished(inner: nn.Module, layout: Layout, config: TrainConfig) -> RewardModel:
@@ -115,59 +122,6 @@ def finished(inner: nn.Module, layout: Layout, config: TrainConfig) -> RewardMod
         if not same_rewards(plain, probed(made, layout)):
             undo()
     return made
-
-
-def load_tokenizer(name: str) -> Any:
-    """The tokenizer, with a pad token that is no end token.
-
-    transformers finds the scored token by looking for the last one that is not the pad token; with pad == eos that
-    is the token before the end, while training and scoring here read the reward at the end itself.
-    """
-    tokenizer: Any = AutoTokenizer.from_pretrained(name, **_gguf(name))
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
-        special = [str(token) for _, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special]
-        used = {tokenizer.eos_token, tokenizer.bos_token, tokenizer.sep_token, tokenizer.cls_token}
-        tokenizer.pad_token = next((token for token in special if token not in used), tokenizer.eos_token)
-    if isinstance(tokenizer.chat_template, str):
-        tokenizer.chat_template = fixed_date(tokenizer.chat_template)
-    return tokenizer
-
-
-def load_classifier(name: str, tokenizer: Any) -> PreTrainedModel:
-    """AutoModelForSequenceClassification with one output, float32, own dropout off."""
-    with quiet():
-        model = AutoModelForSequenceClassification.from_pretrained(
-            name, num_labels=1, dtype=torch.float32, **_gguf(name)
-        )
-        if _gguf(name):
-            model = rebuilt(model)
-    assert isinstance(model, PreTrainedModel)
-    model.config.pad_token_id = pad_id(tokenizer)
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    return model
-
-
-def rebuilt(model: Any) -> Any:
-    """The same weights in a model that does not call itself quantized, which could not be saved."""
-    settings = {key: value for key, value in model.config.to_dict().items() if key != "quantization_config"}
-    fresh = type(model)(type(model.config)(**settings))
-    fresh.load_state_dict(model.state_dict())
-    return fresh
-
-
-def _gguf(name: str) -> dict[str, str]:
-    """A folder with a GGUF file and no config.json is loaded from that file."""
-    folder = Path(name)
-    found = sorted(folder.glob("*.gguf")) if folder.is_dir() and not (folder / "config.json").exists() else []
-    return {"gguf_file": found[0].name} if found else {}
-
-
-def pad_id(tokenizer: Any) -> int:
-    """What fills padded rows; masks decide, so any token does."""
-    candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, 0)
-    return int(next(one for one in candidates if one is not None))
 
 
 def layout_for(classifier: PreTrainedModel, tokenizer: Any, config: TrainConfig) -> Layout:
@@ -238,11 +192,13 @@ def load_trained(folder: Path, config: TrainConfig) -> tuple[RewardModel, Any]:
     tokenizer = load_tokenizer(str(folder))
     settings = folder / "adapter_config.json"
     base = str(json.loads(settings.read_bytes())["base_model_name_or_path"]) if settings.exists() else str(folder)
-    classifier = load_classifier(base, tokenizer)
+    classifier, report = load_classifier(base, tokenizer)
+    refuse_new(report, str(folder), adapter_weights(folder) if settings.exists() else ())
     layout = layout_for(classifier, tokenizer, config)
     if not settings.exists():
         return finished(classifier, layout, config).eval(), tokenizer
     inner = PeftModel.from_pretrained(classifier, folder)
+    refuse_incomplete(inner, folder)
     fuse(inner, config)
     return finished(inner, layout, config).eval(), tokenizer
 

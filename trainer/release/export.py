@@ -21,6 +21,7 @@ from trainer.model import reward as model
 from trainer.model.reward import RewardModel
 from trainer.release import card, scoring
 from trainer.release.origin import find_origin
+from trainer.spec import Refused
 
 PROBES = 8
 PROBE_TOKENS = 48
@@ -46,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         print(f"rmtui: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
-    except (ExportError, DataError) as error:
+    except (ExportError, DataError, Refused) as error:
         print(f"rmtui: {error}", file=sys.stderr)
         return 2
 

@@ -1,0 +1,228 @@
+"""A pretrained folder → tokenizer and sequence classifier with one output; what transformers reports of the load is
+read, so that no weight is made anew unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+
+from trainer.data.texts import fixed_date
+from trainer.model.lora import quiet
+from trainer.spec import Refused
+
+SHOWN_NAMES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What became of the weights in a folder; names as in the classifier's state dict."""
+
+    missing: tuple[str, ...] = ()
+    """Not in the folder: drawn at random."""
+    mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
+    """(name, shape in the folder, shape in the model): drawn at random too."""
+    unexpected: tuple[str, ...] = ()
+    """In the folder, and not used."""
+
+    @property
+    def new(self) -> tuple[str, ...]:
+        """Every weight that was drawn at random."""
+        return tuple(sorted({*self.missing, *(name for name, _, _ in self.mismatched)}))
+
+
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer, with a pad token that is no end token.
+
+    transformers finds the scored token by looking for the last one that is not the pad token; with pad == eos that
+    is the token before the end, while training and scoring here read the reward at the end itself.
+    """
+    tokenizer: Any = AutoTokenizer.from_pretrained(name, **_gguf(name))
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        special = [str(token) for _, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special]
+        used = {tokenizer.eos_token, tokenizer.bos_token, tokenizer.sep_token, tokenizer.cls_token}
+        tokenizer.pad_token = next((token for token in special if token not in used), tokenizer.eos_token)
+    if isinstance(tokenizer.chat_template, str):
+        tokenizer.chat_template = fixed_date(tokenizer.chat_template)
+    return tokenizer
+
+
+def pad_id(tokenizer: Any) -> int:
+    """What fills padded rows; masks decide, so any token does."""
+    candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, 0)
+    return int(next(one for one in candidates if one is not None))
+
+
+def load_classifier(name: str, tokenizer: Any) -> tuple[PreTrainedModel, LoadReport]:
+    """AutoModelForSequenceClassification with one output, float32, own dropout off, and what became of its weights.
+
+    Which new weights are acceptable is the caller's question: `new_parts` for training, `refuse_new` for all else.
+    """
+    with quiet():
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            name,
+            num_labels=1,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **_gguf(name),
+        )
+        if _gguf(name):
+            model = rebuilt(model)
+    assert isinstance(model, PreTrainedModel)
+    model.config.pad_token_id = pad_id(tokenizer)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    shapes = ((key, tuple(found), tuple(wanted)) for key, found, wanted in info["mismatched_keys"])
+    report = LoadReport(
+        tuple(sorted(info["missing_keys"])), tuple(sorted(shapes)), tuple(sorted(info["unexpected_keys"]))
+    )
+    return model, report
+
+
+def rebuilt(model: Any) -> Any:
+    """The same weights in a model that does not call itself quantized, which could not be saved."""
+    settings = {key: value for key, value in model.config.to_dict().items() if key != "quantization_config"}
+    fresh = type(model)(type(model.config)(**settings))
+    fresh.load_state_dict(model.state_dict())
+    return fresh
+
+
+def _gguf(name: str) -> dict[str, str]:
+    """A folder with a GGUF file and no config.json is loaded from that file."""
+    folder = Path(name)
+    found = sorted(folder.glob("*.gguf")) if folder.is_dir() and not (folder / "config.json").exists() else []
+    return {"gguf_file": found[0].name} if found else {}
+
+
+def new_parts(classifier: PreTrainedModel, report: LoadReport, name: str, fresh_head: bool) -> tuple[str, ...]:
+    """Modules of the head with weights that were drawn at random: what a training has to train whole and save.
+
+    `fresh_head` allows a head of another shape to be replaced, and draws the whole head anew. Raises Refused where
+    anything but the head is new, since a random layer inside a pretrained model is a broken model.
+    """
+    prefix = f"{classifier.base_model_prefix}." if classifier.base_model is not classifier else ""
+    outside = [key for key in report.new if not prefix or not key.startswith(prefix)]
+    _refuse_other_shapes(report, name, fresh_head, {*outside} if prefix else set())
+    found = {key.partition(".")[0] for key in outside}
+    if fresh_head:
+        found |= redraw_head(classifier)
+    if prefix:
+        found |= _new_inside(classifier, report, prefix, name)
+    return tuple(sorted(found))
+
+
+def redraw_head(classifier: PreTrainedModel) -> set[str]:
+    """Draw everything outside the pretrained body anew; returns the names of these parts."""
+    parts = {
+        key: part
+        for key, part in classifier.named_children()
+        if part is not classifier.base_model and any(True for _ in part.parameters())
+    }
+    draw: Any = classifier._init_weights
+    for part in parts.values():
+        for module in part.modules():
+            vars(module).pop("_is_hf_initialized", None)
+            for parameter in module.parameters(recurse=False):
+                vars(parameter).pop("_is_hf_initialized", None)
+            draw(module)
+    return set(parts)
+
+
+def _refuse_other_shapes(report: LoadReport, name: str, fresh_head: bool, of_head: set[str]) -> None:
+    other = [one for one in report.mismatched if one[0] not in of_head]
+    if other:
+        raise Refused(
+            f"model: {name}: its config.json and its weights do not fit together: {_shapes(other)}; "
+            "save the model again with the configuration that it was trained with"
+        )
+    if report.mismatched and not fresh_head:
+        raise Refused(
+            f"model: {name} is a classifier with {report.mismatched[0][1][0]} outputs, and a reward model has one; "
+            f"launch with --fresh-head (fresh_head = true) to put a new head on its body. Its own head is dropped "
+            f"then: {_shapes(report.mismatched)}"
+        )
+
+
+def _shapes(found: Iterable[tuple[str, tuple[int, ...], tuple[int, ...]]]) -> str:
+    return ", ".join(f"{key} is {list(there)}, not {list(wanted)}" for key, there, wanted in found)
+
+
+def _new_inside(classifier: PreTrainedModel, report: LoadReport, prefix: str, name: str) -> set[str]:
+    """New parts of the body that belong to the head all the same: a pooler, which reads what the last layer gives."""
+    inside = [key.removeprefix(prefix) for key in report.new if key.startswith(prefix)]
+    if not inside:
+        return set()
+    parts = {key.partition(".")[0] for key in inside}
+    modules = dict(classifier.base_model.named_children())
+    poolers = {part for part in parts if part in modules and _may_pool(modules[part])}
+    last = poolers - _read_before_the_end(classifier, {f"{prefix}{part}" for part in parts}, prefix)
+    wrong = [key for key in inside if key.partition(".")[0] not in last]
+    if wrong:
+        body = sum(1 for key in classifier.base_model.state_dict())
+        raise Refused(
+            f"model: {name} lacks {len(wrong)} of the {body} weights of its body, which would be random numbers: "
+            f"{shown(prefix + key for key in wrong)}; its files are incomplete or belong to another config.json: "
+            "download or save the model again"
+        )
+    return {prefix + part for part in last}
+
+
+def _may_pool(part: nn.Module) -> bool:
+    """A projection, and no stack of layers or table."""
+    held = list(part.modules())
+    return any(isinstance(one, nn.Linear) for one in held) and not any(
+        isinstance(one, (nn.ModuleList, nn.Embedding)) for one in held
+    )
+
+
+def _read_before_the_end(classifier: PreTrainedModel, new: set[str], prefix: str) -> set[str]:
+    """Parts among `new` that run before the last of the loaded modules does; found by running the body once."""
+    order: list[str] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda _module, _inputs, name=name: order.append(name))
+        for name, module in classifier.base_model.named_modules()
+        if any(True for _ in module.parameters(recurse=False))
+    ]
+    try:
+        with torch.inference_mode():
+            classifier.base_model(input_ids=torch.ones(1, 4, dtype=torch.long))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    names = {part.removeprefix(prefix) for part in new}
+    loaded = [place for place, name in enumerate(order) if name.partition(".")[0] not in names]
+    end = max(loaded, default=-1)
+    return {name.partition(".")[0] for name in order[:end]} & names
+
+
+def refuse_new(report: LoadReport, name: str, held: Iterable[str] = ()) -> None:
+    """Raises Refused where a weight that decides rewards would be drawn at random; `held` are names that come from
+    elsewhere (an adapter's file)."""
+    there = set(held)
+    lost = [key for key in report.new if key not in there]
+    if not lost:
+        return
+    if report.mismatched:
+        raise Refused(
+            f"{name} is no reward model with one output: {_shapes(report.mismatched)}; to train one from it, launch "
+            "with --fresh-head"
+        )
+    raise Refused(
+        f"{name} cannot be scored: it has no {shown(lost)}, which would be random numbers. A pretrained model has to "
+        "be trained first (rmtui launch PRESET --model …); a training that saved only a part of its head has to be "
+        "run again"
+    )
+
+
+def shown(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
+    found = list(names)
+    more = f" and {len(found) - SHOWN_NAMES} more" if len(found) > SHOWN_NAMES else ""
+    return ", ".join(found[:SHOWN_NAMES]) + more
