@@ -27,6 +27,7 @@ def build_launch(parser: argparse.ArgumentParser) -> None:
     add("--procs", type=int, metavar="N", help="processes (default: the workspace's, else the visible GPUs, else 1)")
     add("--devices", default="", metavar="0,3|cpu", help="these GPUs and no others, or the CPU")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one option, dotted: lora.r=16")
+    add("--fresh-head", action="store_true", help="a new head in place of the model's own: --set fresh_head=true")
     add("--seeds", default="", metavar="1,2,3", help="a run a seed")
     add("--name", default="", help="the run's name (default: data, preset and a number, helpful-A-3)")
     add("--tag", action="append", default=[], metavar="T", help="a tag; may be given several times")
@@ -77,6 +78,8 @@ def _plan(ws: Workspace, args: argparse.Namespace, preset: str, seed: str) -> Pl
         if not equals:
             raise UserError(f"--set {text} has no value", remedy=f"write it like --set {key}=VALUE")
         overrides[key.strip()] = value
+    if args.fresh_head:
+        overrides["fresh_head"] = "true"
     if seed:
         overrides["seed"] = seed
     named = dict(text.split("=", 1) for text in args.val if "=" in text)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from trainer.data import pairset
-from trainer.model.pretrained import shown as shown_names
+from trainer.model.pretrained import first_names
 
 if TYPE_CHECKING:
     from trainer.loop.session import Session
@@ -67,9 +67,9 @@ def head_lines(session: Session) -> list[str]:
     """What the base did not hold and is drawn at random, and what of it is left out."""
     model, found = session.model, []
     if model.new_parts:
-        found.append(f"new, drawn at random, trained whole and saved: {shown_names(model.new_parts)}")
+        found.append(f"new, drawn at random, trained whole and saved: {first_names(model.new_parts)}")
     if model.unused:
-        found.append(f"in the base's files and not used: {shown_names(model.unused)}")
+        found.append(f"in the base's files and not used: {first_names(model.unused)}")
     return found
 
 

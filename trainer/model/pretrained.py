@@ -168,7 +168,7 @@ def _new_inside(classifier: PreTrainedModel, report: LoadReport, prefix: str, na
         body = sum(1 for key in classifier.base_model.state_dict())
         raise Refused(
             f"model: {name} lacks {len(wrong)} of the {body} weights of its body, which would be random numbers: "
-            f"{shown(prefix + key for key in wrong)}; its files are incomplete or belong to another config.json: "
+            f"{first_names(prefix + key for key in wrong)}; its files are incomplete or belong to another config.json: "
             "download or save the model again"
         )
     return {prefix + part for part in last}
@@ -215,13 +215,13 @@ def refuse_new(report: LoadReport, name: str, held: Iterable[str] = ()) -> None:
             "with --fresh-head"
         )
     raise Refused(
-        f"{name} cannot be scored: it has no {shown(lost)}, which would be random numbers. A pretrained model has to "
+        f"{name} cannot be scored: it has no {first_names(lost)}, which would be random numbers. A pretrained model has to "
         "be trained first (rmtui launch PRESET --model …); a training that saved only a part of its head has to be "
         "run again"
     )
 
 
-def shown(names: Iterable[str]) -> str:
+def first_names(names: Iterable[str]) -> str:
     """The first few names, and how many more there are."""
     found = list(names)
     more = f" and {len(found) - SHOWN_NAMES} more" if len(found) > SHOWN_NAMES else ""
