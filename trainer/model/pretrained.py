@@ -215,9 +215,9 @@ def refuse_new(report: LoadReport, name: str, held: Iterable[str] = ()) -> None:
             "with --fresh-head"
         )
     raise Refused(
-        f"{name} cannot be scored: it has no {first_names(lost)}, which would be random numbers. A pretrained model has to "
-        "be trained first (rmtui launch PRESET --model …); a training that saved only a part of its head has to be "
-        "run again"
+        f"{name} cannot be scored: it has no {first_names(lost)}, which would be random numbers. A pretrained "
+        "model has to be trained first (rmtui launch PRESET --model …); a training that saved only a part of its head "
+        "has to be run again"
     )
 
 
