@@ -77,7 +77,7 @@ def refuse_incomplete(model: PeftModel, folder: Path) -> None:
 def _stored(folder: Path) -> set[str]:
     file = folder / "adapter_model.safetensors"
     if file.is_file():
-        with safe_open(file, "pt") as opened:  # type: ignore[no-untyped-call]
+        with safe_open(file, "pt") as opened:
             return set(opened.keys())
     old = folder / "adapter_model.bin"
     return set(torch.load(old, map_location="cpu", weights_only=True)) if old.is_file() else set()
