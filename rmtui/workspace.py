@@ -88,12 +88,16 @@ class Workspace:
             return self.state_dir / "runs.sqlite"
         return self.root / "runs.sqlite"
 
+    def state_folder(self) -> Path:
+        """Where `state_dir` is, made or not."""
+        base = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
+        return base / "rmtui" / f"{self.root.name}-{digest}"
+
     @cached_property
     def state_dir(self) -> Path:
         """Local folder (0700) for what belongs to this machine alone: screen state, indexes of remote workspaces."""
-        base = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
-        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
-        folder = base / "rmtui" / f"{self.root.name}-{digest}"
+        folder = self.state_folder()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from trainer.manifest import replace_file
 
 WATCH_SECONDS = 1.0
 GRACE_SECONDS = 5.0
+LOCK_TRIES = 40
 
 
 def redirect(log: Path) -> TextIO:
@@ -31,6 +33,24 @@ def redirect(log: Path) -> TextIO:
     assert isinstance(sys.stdout, io.TextIOWrapper)
     sys.stdout.reconfigure(line_buffering=True)
     return sys.stderr
+
+
+def hold_lock(attempt: Path, rank: int) -> int | None:
+    """Lock this rank's file in `ranks/` for as long as the process lives: whoever looks, from another container too,
+    sees by it that the training lives. None on a file system without locks."""
+    folder = attempt / "ranks"
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / f"rank{rank}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:  # a reader's probe holds it for a moment
+            time.sleep(0.05)
+        except OSError:
+            break
+    os.close(descriptor)
+    return None
 
 
 class Tee(io.TextIOBase):

@@ -36,7 +36,12 @@ def _stop(args: argparse.Namespace) -> int:
 
 def _build_resume(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="id, name, unique beginning, @latest or @best")
-    parser.add_argument("--force", action="store_true", help="also where it is not exact, or ran on another machine")
+    parser.add_argument("--inexact", action="store_true", help="also where data, processes or options changed")
+    parser.add_argument(
+        "--not-running", action="store_true", help="you know that it does not run, though that cannot be seen from here"
+    )
+    parser.add_argument("--own", action="store_true", help="you have seen the command of a run that came by copy")
+    parser.add_argument("--force", action="store_true", help="--inexact and --not-running")
     parser.add_argument("--epochs", type=int, metavar="N", help="extend a finished run to N epochs, as a linked run")
     parser.add_argument("--smaller", action="store_true", help="after out of memory: a new run with a smaller batch")
     parser.add_argument("--wait", action="store_true", help="until the run ends; exit code 1 unless it finished")
@@ -48,9 +53,16 @@ def _resume(args: argparse.Namespace) -> int:
 
     ws, run = _resolve(args)
     if args.smaller:
-        done = resume.Resumed(resume.relaunch_smaller(ws, run), 0)
+        done = resume.Resumed(resume.relaunch_smaller(ws, run, own=args.own or _asked(ws, run)), 0)
     else:
-        done = resume.resume(ws, run, force=args.force, epochs=args.epochs)
+        done = resume.resume(
+            ws,
+            run,
+            inexact=args.inexact or args.force,
+            not_running=args.not_running or args.force,
+            own=args.own or _asked(ws, run),
+            epochs=args.epochs,
+        )
         for warning in done.warnings:
             print(f"warning: {warning}", file=sys.stderr)
     run, step = done.id, done.step
@@ -62,6 +74,26 @@ def _resume(args: argparse.Namespace) -> int:
     if args.json:
         print_json(run_document(ws, run) | {"resumed_from_step": step or None})
     return ended_code(ended)
+
+
+def _asked(ws: Workspace, run_id: str) -> bool:
+    """Whether a person at a terminal has seen the command of a run that came by copy, and wants it run."""
+    from rmtui.operations.resume import command_of
+    from rmtui.runs import identity, ownership
+    from rmtui.runs.folder import RunFolder
+
+    run = RunFolder(ws.runs / run_id)
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()) or run.origin.exists():
+        return False
+    if identity.copied_from(ws.root) or not ownership.foreign(ws.root, run):
+        return False
+    print(
+        f"{run_id} came by copy. It would run:\n  {command_of(run)}\nRun it? [y/N] ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
+    return sys.stdin.readline().strip().casefold() in ("y", "yes")
 
 
 def _build_queue(parser: argparse.ArgumentParser) -> None:
@@ -136,6 +168,23 @@ def _doctor(args: argparse.Namespace) -> int:
     return 1 if any(finding.level == "error" for finding in findings) else 0
 
 
+def _build_workspace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--own", action="store_true", help="make a copy a workspace of its own, and every run in it")
+
+
+def _workspace(args: argparse.Namespace) -> int:
+    from rmtui.runs import identity, ownership
+    from rmtui.workspace import open_workspace
+
+    ws = open_workspace(workspace_folder(args))
+    known = ownership.own(ws.root) if args.own else identity.ensure(ws.root)
+    original = identity.copied_from(ws.root)
+    print(f"{ws.root}  {known.id}")
+    if original:
+        print(f"a copy of {original}: its runs are read-only here until: rmtui workspace --own")
+    return 0
+
+
 def _resolve(args: argparse.Namespace) -> tuple[Workspace, str]:
     from rmtui.workspace import open_workspace
 
@@ -190,6 +239,13 @@ VERBS: tuple[Verb, ...] = (
         _build_queue,
         _queue,
         ("rmtui queue", "rmtui queue --move helpful-B-1 1", "rmtui queue --start"),
+    ),
+    Verb(
+        "workspace",
+        "which workspace this is, and whether it is a copy of another",
+        _build_workspace,
+        _workspace,
+        ("rmtui workspace", "rmtui workspace --own"),
     ),
     Verb(
         "doctor",

@@ -226,6 +226,9 @@ def _switch(args: argparse.Namespace) -> int:
 def _build_rm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--not-running", action="store_true", help="you know that it does not run, though that cannot be seen from here"
+    )
 
 
 def _rm(args: argparse.Namespace) -> int:
@@ -242,7 +245,7 @@ def _rm(args: argparse.Namespace) -> int:
         if answer.strip().casefold() not in ("y", "yes"):
             return 1
     for folder in folders:
-        print(remove(ws, folder.id))
+        print(remove(ws, folder.id, args.not_running))
     return 0
 
 

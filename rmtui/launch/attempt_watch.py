@@ -10,7 +10,7 @@ from typing import Any
 from rmtui.launch import hooks, process
 from rmtui.launch.verdict import Observed, describe_exit, ends_others, first_exit, oom_kills
 from rmtui.launch.waker import Waker
-from rmtui.runs import proc, state
+from rmtui.runs import life, proc, state
 from rmtui.runs.files import atomic_write
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import State, Status
@@ -36,10 +36,11 @@ class Watch:
         attempt: AttemptFolder,
         launch: dict[str, Any],
         launcher: int | None,
+        lock: int | None,
         waker: Waker,
     ) -> None:
         self._ws, self._run, self._attempt, self._launch, self._waker = ws, run, attempt, launch, waker
-        self._launcher = launcher
+        self._launcher, self._lock = launcher, lock
         self._code: int | None = None
         self._asked: set[proc.Proc] = set()
         self._deadline: float | None = None
@@ -57,6 +58,7 @@ class Watch:
     def until_empty(self) -> Observed:
         """Returns when no tagged process is left."""
         while not self._over():
+            self._beat()
             self._heed_requests()
             self._look_for_failed_rank()
             self._look_for_stall()
@@ -69,6 +71,10 @@ class Watch:
             self._waker.terminated,
             oom_kills() > int(self._launch.get("oom_kills", 0)),
         )
+
+    def _beat(self) -> None:
+        if self._lock is not None:
+            life.beat(self._lock)
 
     def _over(self) -> bool:
         self._reap()
@@ -91,7 +97,13 @@ class Watch:
             process.ask_to_stop(living, self._asked)
 
     def _living(self) -> list[proc.Tagged]:
-        return proc.tagged(self._run.id, self._attempt.n, self._launch.get("nonce"))
+        found = life.processes(self._attempt, self._launch)
+        child = None if self._launcher is None or found else proc.find(self._launcher)
+        return found if child is None else [self._untagged(child)]
+
+    def _untagged(self, child: proc.Proc) -> proc.Tagged:
+        """The launcher, where it dropped its tag: this process knows which one it started."""
+        return proc.Tagged(child, os.getpid(), "", self._run.id, self._attempt.n, "", None, ())
 
     def _reap(self) -> None:
         """Collect every child: the launcher, and orphaned ranks that came to this subreaper."""

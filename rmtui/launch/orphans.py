@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rmtui.runs import proc, state
-from rmtui.runs.folder import RunFolder
+from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.proc import Tagged
 from rmtui.workspace import Workspace
 
 PATIENCE = 5.0
+DELETED = " (deleted)"
+"""What the kernel appends to the name of a folder that was removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,12 @@ class Orphan:
 
 
 def look(ws: Workspace | None) -> list[Orphan]:
-    """The tagged processes of a workspace; without one, all of this user's on this machine."""
-    found = [(process, _current_folder(process)) for process in proc.tagged() if _ours(process)]
-    return [_judge(ws, process, here) for process, here in found if ws is None or _belongs(ws, process, here)]
+    """The tagged processes of a workspace; without one, all of this user's on this machine.
+
+    A process belongs to the folder whose device and inode its tag names: a copy of the workspace has none of them.
+    """
+    found = [_judge(ws, process) for process in proc.tagged() if _ours(process)]
+    return [orphan for orphan in found if orphan is not None]
 
 
 def _ours(process: Tagged) -> bool:
@@ -47,25 +52,28 @@ def _current_folder(process: Tagged) -> Path:
         return Path("/")
 
 
-def _belongs(ws: Workspace, process: Tagged, here: Path) -> bool:
-    return (ws.runs / process.run).exists() or here.is_relative_to(ws.root.resolve())
-
-
-def _judge(ws: Workspace | None, process: Tagged, here: Path) -> Orphan:
+def _judge(ws: Workspace | None, process: Tagged) -> Orphan | None:
+    here = _current_folder(process)
     run = _folder(ws, process, here)
     if run is None:
+        inside = ws is None or here.is_relative_to(ws.root.resolve())
+        if not (inside and str(here).endswith(DELETED)):
+            return None  # another workspace's, or nobody here can know
         return Orphan(process, f"the folder of its run {process.run} is gone", False)
-    last = next((attempt for attempt in run.attempts() if attempt.n == process.attempt), None)
-    now = state.attempt_status(run, last) if last else state.status(run)
+    attempt = AttemptFolder(run.path / f"attempt-{process.attempt}")
+    now = state.attempt_status(run, attempt)
     why = f"its run {process.run} is {now.state}" if now.state.final else ""
     return Orphan(process, why, now.supervised)
 
 
 def _folder(ws: Workspace | None, process: Tagged, here: Path) -> RunFolder | None:
-    """The run's folder: in this workspace, else above the process's current folder."""
-    places = [ws.runs / process.run] if ws else []
-    places += [path for path in (here, *here.parents) if path.name == process.run]
-    return next((RunFolder(path) for path in places if (path / "spec.toml").is_file()), None)
+    """The run's folder, in the workspace or above the process's current folder, if the attempt in it is its own."""
+    folders = [ws.runs / process.run] if ws else []
+    folders += [path for path in (here, *here.parents) if ws is None and path.name == process.run]
+    for path in folders:
+        if process.place and proc.place(path / f"attempt-{process.attempt}") == process.place:
+            return RunFolder(path)
+    return None
 
 
 def end(ws: Workspace | None) -> list[int]:

@@ -23,7 +23,7 @@ from rmtui.launch.command import Command, command, full_environment, job_of, thr
 from rmtui.launch.ingester import Ingester
 from rmtui.launch.verdict import Observed, Verdict, judge, oom_kills
 from rmtui.launch.waker import Waker
-from rmtui.runs import proc, queue_tickets, state
+from rmtui.runs import life, proc, queue_tickets, state
 from rmtui.runs.files import lock_held, write_json
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import State
@@ -126,15 +126,16 @@ def _supervise(
     """From the taken devices to exit.json. The next in line gets the devices before the index is brought up to date."""
     ingester = Ingester(ws, run)
     ingester.start()
+    life.beat(lock)
     try:
         launch, launcher = _start(run, attempt, ticket, taken)
     except (OSError, UserError, ValueError) as error:
         _log(f"start: {error}")
         verdict = Verdict(State.FAILED, f"could not be started: {error}")
-        _write_exit(attempt, verdict, None)
+        _write_exit(attempt, verdict, None, lock)
     else:
-        seen = Watch(ws, run, attempt, launch, launcher, waker).until_empty()
-        _write_exit(attempt, judge(attempt, seen), seen)
+        seen = Watch(ws, run, attempt, launch, launcher, lock, waker).until_empty()
+        _write_exit(attempt, judge(attempt, seen), seen, lock)
     taken.release()
     _afterwards(ws, run, attempt, ingester)
 
@@ -146,7 +147,7 @@ def _start(
     spec = run.spec()
     job = job_of(spec, taken.devices)
     line = command(job, str(run.path), str(attempt.path), resume=ticket.resume, force=ticket.force)
-    nonce = os.urandom(6).hex()
+    nonce, place = os.urandom(6).hex(), proc.place(attempt.path)
     me = proc.this_process()
     launch: dict[str, Any] = {
         "kind": "local",
@@ -155,8 +156,11 @@ def _start(
         "boot_id": proc.boot_id(),
         "pid": me.pid,
         "started": me.started,
+        "pid_namespace": proc.pid_namespace(),
+        "place": place,
+        "folder": str(attempt.path.absolute()),
         "nonce": nonce,
-        "tag": f"{run.id}:{attempt.n}:{nonce}",
+        "tag": f"{run.id}:{attempt.n}:{nonce}:{place}",
         "argv": list(line.argv),
         "processes": job.processes,
         "threads": threads(job.processes),
@@ -174,7 +178,9 @@ def _start(
 def _spawn(attempt: AttemptFolder, line: Command, launch: dict[str, Any]) -> int:
     env = full_environment(line, str(launch["tag"]), list(launch["slots"]))
     log = os.open(attempt.logs / "launch.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    held = os.open(attempt.launcher_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        fcntl.flock(held, fcntl.LOCK_EX)  # the launcher inherits it, and holds it as long as it lives
         child = subprocess.Popen(
             line.argv,
             cwd=attempt.path,
@@ -183,8 +189,10 @@ def _spawn(attempt: AttemptFolder, line: Command, launch: dict[str, Any]) -> int
             stdout=log,
             stderr=log,
             start_new_session=True,
+            pass_fds=[held],
         )
     finally:
+        os.close(held)
         os.close(log)
     child.returncode = 0  # reaped by Watch, which waits for every child; Popen must not
     return child.pid
@@ -200,29 +208,21 @@ def _adopt(ws: Workspace, run: RunFolder, n: int, waker: Waker) -> None:
     attempt = AttemptFolder(run.path / f"attempt-{n}")
     if _lock(attempt.path / "adopter.lock", waker) is None or attempt.exit() is not None:
         return
-    if not _supervise_again(attempt, waker):
-        return
     launch = attempt.launch()
+    lives = bool(life.processes(attempt, launch))
+    # With no process left it is only looked at: a dead run must not look alive while its last word is written.
+    lock = _lock(attempt.lock, waker) if lives else None
+    if (lives and lock is None) or (not lives and lock_held(attempt.lock) is not False):
+        return
     held = slots.hold(ws, launch.get("slots", []))
     _log(f"adopted attempt {n}{'' if held is not None else '; its devices could not be locked again'}")
     ingester = Ingester(ws, run)
     ingester.start()
-    seen = Watch(ws, run, attempt, launch, None, waker).until_empty()
-    _write_exit(attempt, judge(attempt, seen), seen)
+    seen = Watch(ws, run, attempt, launch, None, lock, waker).until_empty()
+    _write_exit(attempt, judge(attempt, seen), seen, lock)
     for fd in held or ():
         os.close(fd)
     _afterwards(ws, run, attempt, ingester)
-
-
-def _supervise_again(attempt: AttemptFolder, waker: Waker) -> bool:
-    """Take the attempt's lock, which says that the training lives; False when its supervisor lives after all.
-
-    With no process left it is only looked at: a dead run must not look alive while its last word is written.
-    """
-    n, run = attempt.n, attempt.path.parent.name
-    if proc.tagged(run, n, attempt.launch().get("nonce")):
-        return _lock(attempt.lock, waker) is not None
-    return not lock_held(attempt.lock)
 
 
 def _lock(path: Path, waker: Waker) -> int | None:
@@ -238,7 +238,8 @@ def _lock(path: Path, waker: Waker) -> int | None:
     return None
 
 
-def _write_exit(attempt: AttemptFolder, verdict: Verdict, seen: Observed | None) -> None:
+def _write_exit(attempt: AttemptFolder, verdict: Verdict, seen: Observed | None, lock: int | None) -> None:
+    """exit.json, then the lock is let go of: at once where nothing can be written, since no process is left."""
     document = {
         "outcome": verdict.outcome,
         "reason": verdict.reason,
@@ -246,7 +247,7 @@ def _write_exit(attempt: AttemptFolder, verdict: Verdict, seen: Observed | None)
         "ended": time.time(),
         **verdict.details,
     }
-    _write_stubbornly(attempt.path / "exit.json", document)
+    _write_stubbornly(attempt.path / "exit.json", document, lock)
     _log(f"attempt {attempt.n}: {verdict.outcome} {verdict.reason}")
 
 
@@ -262,14 +263,16 @@ def _exit_code(verdict: Verdict, seen: Observed | None) -> int | None:
     return code if code is None or code >= 0 else 128 - code
 
 
-def _write_stubbornly(path: Path, document: dict[str, Any]) -> None:
-    """A full disk may have room again in a moment. Without exit.json, readers judge by what is there."""
+def _write_stubbornly(path: Path, document: dict[str, Any], lock: int | None) -> None:
+    """A full disk may have room again in a moment. Meanwhile readers judge by what is there: `lock` is let go of."""
     until = time.monotonic() + PATIENCE
     while True:
         try:
             write_json(path, document)
             return
         except OSError as error:
+            if lock is not None:
+                fcntl.flock(lock, fcntl.LOCK_UN)
             if time.monotonic() > until:
                 _log(f"{path} could not be written: {error}")
                 return

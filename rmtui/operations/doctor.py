@@ -7,11 +7,14 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from rmtui.errors import install
+from rmtui.errors import UserError, install
 from rmtui.launch import gpus as machine
 from rmtui.launch import login, orphans, probe, provenance
 from rmtui.operations import queue
+from rmtui.runs import identity
+from rmtui.runs.files import atomic_write, check_locks
 from rmtui.runs.folder import may_be_run
 from rmtui.workspace import Workspace, file_system, on_network
 
@@ -38,7 +41,7 @@ def examine(ws: Workspace | None, *, deep: bool = True) -> list[Diagnosis]:
     """Look at everything; `deep` also starts two ranks to see accelerate's real world size (some seconds)."""
     found = [*_python(), *_packages(), *_gpus(), *_sqlite(), *_login(), *_orphans(ws)]
     if ws is not None:
-        found += [*_disk(ws), *_files(ws), *_runs(ws), *_queue(ws)]
+        found += [*_disk(ws), *_files(ws), *_locks(ws), *_runs(ws), *_queue(ws)]
     if deep and not any(finding.topic == "packages" and finding.level == "error" for finding in found):
         found += _world_size()
     return found
@@ -143,7 +146,34 @@ def _files(ws: Workspace) -> Iterator[Diagnosis]:
         yield Diagnosis("workspace", "ok", f"{ws.root} on {kind}")
 
 
+def _locks(ws: Workspace) -> Iterator[Diagnosis]:
+    """Where locks are held and a supervisor writes: the queue, and the state folder, which holds the GPUs' locks."""
+    for folder in (ws.queue, ws.state_folder()):
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            check_locks(folder)
+            _write_a_megabyte(folder)
+        except UserError as error:
+            yield Diagnosis("locks", "error", f"{error.what}: {error.why}", error.remedy)
+        except OSError as error:
+            words = f"{folder} cannot be written: {error.strerror or error}"
+            yield Diagnosis("locks", "error", words, "make room there, or get the right to write; no launch starts")
+        else:
+            yield Diagnosis("locks", "ok", f"locks and a file of 1 MB work in {folder}")
+
+
+def _write_a_megabyte(folder: Path) -> None:
+    path = folder / f".doctor-{os.getpid()}"
+    try:
+        atomic_write(path, bytes(1 << 20))
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def _runs(ws: Workspace) -> Iterator[Diagnosis]:
+    if original := identity.copied_from(ws.root):
+        words = f"{ws.root} is a copy of {original}: its runs are read-only here"
+        yield Diagnosis("workspace", "warning", words, "make it a workspace of its own: rmtui workspace --own")
     names = [entry.name for entry in os.scandir(ws.runs) if entry.is_dir() and not entry.name.startswith(".")]
     for name in sorted(name for name in names if not may_be_run(name)):
         words = f"{os.fsencode(name)!r} in {ws.runs} is not listed: its name cannot be printed"

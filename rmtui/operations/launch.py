@@ -11,6 +11,7 @@ from rmtui.launch import provenance, spawn
 from rmtui.operations.adopt import adopt
 from rmtui.operations.plan import Plan, fresh_name, plan
 from rmtui.runs import queue_tickets, state
+from rmtui.runs.files import check_locks
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import State, Status
 from rmtui.runs.queue_tickets import Needs
@@ -41,6 +42,7 @@ def prepare(ws: Workspace, plan: Plan) -> RunFolder:
     try:
         if plan.stem:
             spec["name"] = fresh_name(ws, plan.stem)
+        check_locks(ws.queue)
         run = RunFolder.create(ws.runs, spec)
         if plan.tags:
             run.set_meta(tags=list(plan.tags))
@@ -54,6 +56,7 @@ def prepare(ws: Workspace, plan: Plan) -> RunFolder:
 def enqueue(ws: Workspace, run: RunFolder, needs: Needs) -> str:
     """A ticket for a run's first attempt, and the process that waits with it; returns the run's id."""
     try:
+        check_locks(ws.queue)
         with queue_tickets.turn(ws.queue):
             queue_tickets.add(ws.queue, run.id, 1, needs)
     except OSError as error:

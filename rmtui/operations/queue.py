@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rmtui.errors import UserError
 from rmtui.launch import spawn
-from rmtui.runs import proc, queue_tickets, state
+from rmtui.runs import identity, proc, queue_tickets, state
 from rmtui.runs.folder import RunFolder
 from rmtui.workspace import Workspace
 
@@ -52,6 +52,7 @@ def _waiting(ws: Workspace) -> list[queue_tickets.Ticket]:
 
 def move(ws: Workspace, run_id: str, place: int) -> None:
     """Put a waiting run at `place` (1: first; beyond the end: last)."""
+    identity.refuse_copy(ws.root)
     with queue_tickets.turn(ws.queue):
         line = _waiting(ws)
         mine = next((ticket for ticket in line if ticket.run == run_id), None)
@@ -84,6 +85,7 @@ def _between(rest: list[queue_tickets.Ticket], at: int) -> float:
 
 def start_again(ws: Workspace, run_id: str | None = None) -> list[str]:
     """Start the waiting again for runs whose waiting process is gone (all, or one); returns their ids."""
+    identity.refuse_copy(ws.root)
     started = []
     for ticket in _waiting(ws):
         if run_id in (None, ticket.run) and not queue_tickets.attended(ws.queue, ticket):

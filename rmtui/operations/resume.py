@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.launch import provenance, slots
-from rmtui.operations import launch
-from rmtui.runs import queue_tickets, state
+from rmtui.launch.command import command, job_of
+from rmtui.operations import declare, launch
+from rmtui.runs import identity, ownership, queue_tickets, state
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import State
+from rmtui.text import log_line
 from rmtui.workspace import Workspace
 from trainer import manifest
 
@@ -30,35 +33,70 @@ class Resumed:
     """Why it is not exact, and what was passed over."""
 
 
-def resume(ws: Workspace, run_id: str, *, force: bool = False, epochs: int | None = None) -> Resumed:
+def resume(
+    ws: Workspace,
+    run_id: str,
+    *,
+    inexact: bool = False,
+    not_running: bool = False,
+    own: bool = False,
+    force: bool = False,
+    epochs: int | None = None,
+) -> Resumed:
     """Queue a new attempt from the newest valid checkpoint; with `epochs`, extend a finished run as a linked run.
 
-    UserError while the run lives, when it is finished, and, without `force`, when its data changed or it ran elsewhere.
+    `inexact`: also where its data, processes or options changed. `not_running`: the caller knows that a run of which
+    this cannot be told here does not run anywhere. `own`: the caller has seen the command of a run that came by copy.
+    `force`: the first two. UserError while the run lives, when it is finished, and where one of these is needed.
     """
+    inexact, not_running = inexact or force, not_running or force
     run = RunFolder(ws.runs / run_id)
-    if run.origin.exists():
-        raise UserError(
-            f"{run_id} was trained elsewhere", "its command and paths are of another machine", "launch a preset here"
-        )
+    check_owned(ws, run, own)
     if epochs is not None:
         return _extend(ws, run, epochs)
-    _refuse(run, force)
+    _refuse(run, not_running)
     spec = run.spec()
     warnings = _differences(spec)
-    if warnings and not force:
-        raise UserError(f"{run_id} cannot be resumed exactly", "; ".join(warnings), "resume with --force all the same")
+    if warnings and not inexact:
+        raise UserError(
+            f"{run_id} cannot be resumed exactly", "; ".join(warnings), "resume with --inexact all the same"
+        )
+    if state.status(run).state == State.UNKNOWN:
+        declare.not_running(run)
     checkpoint, passed_over = _newest(run)
     folder = str(checkpoint.folder) if checkpoint else ""
     with queue_tickets.turn(ws.queue):
-        _refuse(run, force)  # again: another resume may have come first
+        _refuse(run, not_running)  # again: another resume may have come first
         last = run.last_attempt()
         attempt = last.n + 1 if last else 1
-        queue_tickets.add(ws.queue, run.id, attempt, slots.needs_of(spec), folder, force)
+        queue_tickets.add(ws.queue, run.id, attempt, slots.needs_of(spec), folder, inexact)
     launch.start_waiting(ws, run, attempt)
     return Resumed(run.id, checkpoint.step if checkpoint else 0, warnings=(*warnings, *passed_over))
 
 
-def _refuse(run: RunFolder, force: bool) -> None:
+def check_owned(ws: Workspace, run: RunFolder, own: bool) -> None:
+    """UserError for a run whose command this workspace does not know as its own, and in a copy of a workspace."""
+    if run.origin.exists():
+        raise UserError(
+            f"{run.id} was trained elsewhere", "its command and paths are of another machine", "launch a preset here"
+        )
+    identity.refuse_copy(ws.root)
+    identity.ensure(ws.root)
+    if not ownership.foreign(ws.root, run):
+        return
+    if not own:
+        words = f"it came by copy, and would run: {command_of(run)}"
+        raise UserError(f"{run.id} was not launched here", words, f"if that is right: rmtui resume {run.id} --own")
+    ownership.own_run(ws.root, run)
+
+
+def command_of(run: RunFolder) -> str:
+    """What a resume of the run would execute."""
+    job = job_of(run.spec())
+    return log_line(shlex.join(command(job, str(run.path), str(run.path / "attempt-N")).argv))
+
+
+def _refuse(run: RunFolder, not_running: bool) -> None:
     now = state.status(run)
     text = f"it is {now.state}" + (f": {now.reason}" if now.reason else "")
     if now.state.alive:
@@ -71,8 +109,9 @@ def _refuse(run: RunFolder, force: bool) -> None:
         raise UserError(
             f"{run.id} has finished", "nothing is left to train", f"extend it: rmtui resume {run.id} --epochs N"
         )
-    if now.state == State.UNKNOWN and not force:
-        raise UserError(f"{run.id} cannot be resumed from here", text, "make sure it is dead, then resume with --force")
+    if now.state == State.UNKNOWN and not not_running:
+        remedy = f"if you know that it does not run anywhere: rmtui resume {run.id} --not-running"
+        raise UserError(f"{run.id} cannot be resumed from here", text, remedy)
 
 
 def _differences(spec: Mapping[str, Any]) -> list[str]:
@@ -146,12 +185,13 @@ def _halved(config: Mapping[str, Any]) -> dict[str, int]:
     return {"max_length": max(8, int(config.get("max_length", 512)) // 2)}
 
 
-def relaunch_smaller(ws: Workspace, run_id: str) -> str:
+def relaunch_smaller(ws: Workspace, run_id: str, *, own: bool = False) -> str:
     """A new run with the suggestion after `out of memory`; returns its id."""
     suggest = memory_suggestion(ws, run_id)
     if suggest is None:
         raise UserError(f"{run_id} did not run out of memory", "there is nothing to make smaller", "launch a preset")
     run = RunFolder(ws.runs / run_id)
+    check_owned(ws, run, own)
     spec = run.spec()
     fresh = {
         **{key: value for key, value in spec.items() if key not in ("id", "created", "schema")},

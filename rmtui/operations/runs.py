@@ -17,7 +17,8 @@ from rmtui.index.add_imported import add_imported
 from rmtui.index.index import Index
 from rmtui.index.sqlite import Damaged, DatabaseError, set_aside
 from rmtui.index.sync import Progress
-from rmtui.runs import state
+from rmtui.operations import declare
+from rmtui.runs import identity, state
 from rmtui.runs.folder import RunFolder, checked_name
 from rmtui.runs.model import Attempt, Best, Epoch, Run, State
 from rmtui.workspace import Workspace, create
@@ -40,6 +41,8 @@ def init(path: Path, bare: bool = False) -> Workspace:
 @contextmanager
 def reading(ws: Workspace, progress: Progress | None = None) -> Iterator[Index]:
     """An index that is up to date, or a temporary one in place of a faulty one (`index.trouble` says why)."""
+    with suppress(OSError):  # a workspace that cannot be written
+        identity.ensure(ws.root)
     with Index.open_reading(ws) as index:
         index.sync(progress)
         yield index
@@ -213,16 +216,26 @@ def folder_of(ws: Workspace, ref: str) -> RunFolder:
         return RunFolder(ws.runs / index.resolve(ref))
 
 
-def remove(ws: Workspace, ref: str) -> str:
-    """Delete a run's folder with all that is in it; returns its id. UserError while it is queued or alive."""
+def remove(ws: Workspace, ref: str, not_running: bool = False) -> str:
+    """Delete a run's folder with all that is in it; returns its id. UserError while it is queued or alive.
+
+    `not_running`: the caller knows that a run of which this cannot be told here does not run anywhere.
+    """
+    identity.refuse_copy(ws.root)
     folder = folder_of(ws, ref)
     now = state.status(folder)
-    elsewhere = now.state == State.UNKNOWN and folder.attempts() and not state.unreadable(folder, folder.last_attempt())
+    known = folder.origin.exists() or state.unreadable(folder, folder.last_attempt())
+    elsewhere = now.state == State.UNKNOWN and folder.attempts() and not known
+    if elsewhere and not_running:
+        declare.not_running(folder)
+        elsewhere = False
     if now.state.alive or now.state == State.QUEUED or elsewhere:
         raise UserError(
             f"{folder.name()} was not deleted",
             f"it is {now.state}{f' ({now.reason})' if now.reason else ''}",
-            f"stop it first with: rmtui stop {folder.id}",
+            f"if you know that it does not run anywhere: rmtui rm {folder.id} --not-running"
+            if elsewhere
+            else f"stop it first with: rmtui stop {folder.id}",
         )
     _delete(folder)
     with suppress(DatabaseError), Index.open(ws) as index:
@@ -231,9 +244,13 @@ def remove(ws: Workspace, ref: str) -> str:
 
 
 def _delete(folder: RunFolder) -> None:
-    aside = folder.path.with_name(f".deleted-{folder.id}-{time.time_ns():x}")
+    """Where the folder is a link to another disk, what it leads to goes, and the link with it."""
+    there = folder.path.resolve()
+    aside = there.with_name(f".deleted-{folder.id}-{time.time_ns():x}")
     try:
-        folder.path.rename(aside)  # gone from lists at once, also where deleting takes long or is cut off
+        there.rename(aside)  # gone from lists at once, also where deleting takes long or is cut off
+        if folder.path.is_symlink():
+            folder.path.unlink()
         shutil.rmtree(aside)
     except OSError as error:
         what = "was deleted in part" if aside.exists() else "was not deleted"

@@ -60,7 +60,10 @@ Shape = Mapping[str, ValueKind]
 """Key → what its value has to be where it is there; `table.key` looks into a table. Further keys are kept."""
 
 LAUNCH: Shape = {
-    **dict.fromkeys(("kind", "host", "boot_id", "tag", "nonce", "pid_namespace", "workspace", "resumed_from"), TEXT),
+    **dict.fromkeys(
+        ("kind", "host", "boot_id", "tag", "nonce", "pid_namespace", "place", "folder", "workspace", "resumed_from"),
+        TEXT,
+    ),
     **dict.fromkeys(("pid", "started", "oom_kills", "resumed_from_step"), WHOLE),
     **dict.fromkeys(("argv", "devices", "slots"), TEXTS),
     "t": NUMBER,
@@ -77,7 +80,7 @@ FAILURE: Shape = {
 }  # fmt: skip
 REQUEST: Shape = {"t": NUMBER, "now": FLAG, "by": TEXT, "attempt": WHOLE}
 SPEC: Shape = {
-    **dict.fromkeys(("id", "name", "preset", "data", "extends", "relaunch_of"), TEXT),
+    **dict.fromkeys(("id", "name", "preset", "data", "workspace", "extends", "relaunch_of"), TEXT),
     **dict.fromkeys(("config", "trainer", "launch", "versions", "git", "fingerprints", "origin"), TABLE),
     "schema": WHOLE,
     "tags": TEXTS,
@@ -107,6 +110,7 @@ TICKET: Shape = {
     "needs.names": TEXTS,
     "needs.allowed": TEXTS,
 }
+WORKSPACE: Shape = {"id": TEXT, "path": TEXT, "formerly": TEXTS, "runs": TEXTS}
 ORIGIN: Shape = {"bundle": TEXT, "source": TEXT}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -13,6 +14,7 @@ from typing import Any
 
 import tomli
 
+from rmtui.errors import UserError
 from rmtui.runs import lock_notice
 
 
@@ -106,16 +108,44 @@ def _lock_now(fd: int) -> bool:
     return True
 
 
-def lock_held(path: Path) -> bool:
-    """Whether someone holds the exclusive lock. The probe is a shared one, so that two readers never see each other."""
+def lock_held(path: Path) -> bool | None:
+    """Whether someone holds the exclusive lock; None where that cannot be told (no locks on that file system, no right
+    to look). The probe is a shared one, so that two readers never see each other."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return None
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:
+        return None
     finally:
         os.close(fd)
     return False
+
+
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+
+
+def check_locks(folder: Path) -> None:
+    """UserError where the file system of a folder has no kernel locks: nothing there could be told alive from dead."""
+    path = folder / f".locks-{os.getpid()}-{os.urandom(3).hex()}"
+    try:
+        with locked(path, 1.0):
+            return
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise UserError(
+            f"nothing can be launched in {folder}",
+            f"its file system has no locks ({errno.errorcode.get(error.errno or 0, '')}): "
+            "a training there could not be told alive from dead",
+            "mount it with locks (Lustre: -o flock; NFS: with lockd), or make the workspace on a local disk",
+            exit_code=1,
+        ) from error
+    finally:
+        path.unlink(missing_ok=True)

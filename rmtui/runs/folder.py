@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmtui.errors import UserError
-from rmtui.runs import documents
+from rmtui.runs import documents, identity
 from rmtui.runs.documents import Read, number_of
 from rmtui.runs.files import atomic_write, fsync_folder, locked, write_json, write_toml
 from trainer.plain_files import read_plain
@@ -60,6 +60,15 @@ class AttemptFolder:
     @property
     def lock(self) -> Path:
         return self.path / "supervisor.lock"
+
+    @property
+    def launcher_lock(self) -> Path:
+        """Held by the launcher, and by whatever inherited its descriptor, while it lives."""
+        return self.ranks / "launcher"
+
+    def read_lock(self) -> bytes:
+        """What stands in supervisor.lock: its holder's last beat."""
+        return read_plain(self.lock, LARGEST_BEAT)
 
     def read_launch(self) -> Read:
         """launch.json, or why it is unreadable."""
@@ -119,17 +128,19 @@ class RunFolder:
 
     @classmethod
     def create(cls, runs: Path, spec: Mapping[str, Any], files: Mapping[str, bytes] | None = None) -> RunFolder:
-        """A new folder under `runs` with its spec.toml on disk; `id`, `schema` and `created` are filled in.
+        """A new folder under `runs` with its spec.toml on disk.
 
-        `files` go beside it. It appears under its name only when it is complete, so no reader sees half a run.
+        `id`, `schema`, `created` and `workspace` are filled in, `files` go beside it. It appears under its name only
+        when it is complete, so no reader sees half a run.
         """
         runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        workspace = identity.ensure(runs.parent).id
         while True:
             created = time.time()
             run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(created))}-{os.urandom(2).hex()}"
             temp = runs / f".new-{run_id}-{os.urandom(3).hex()}"
             temp.mkdir(mode=0o700)
-            document = {"schema": SPEC_SCHEMA, **spec, "id": run_id, "created": created}
+            document = {"schema": SPEC_SCHEMA, **spec, "id": run_id, "created": created, "workspace": workspace}
             try:
                 _fill(temp, document, files or {})
                 temp.rename(runs / run_id)

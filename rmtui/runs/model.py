@@ -44,6 +44,10 @@ class Status(NamedTuple):
     resumable: bool = False
     supervised: bool = True
     """False: ranks are alive under no supervisor; app, stop and resume adopt them."""
+    silent: bool = False
+    """The supervisor holds its lock and does not work; a stop replaces it."""
+    reachable: bool = True
+    """False: it lives where no process of this one's can be seen or signalled, under no supervisor."""
 
 
 class Epoch(NamedTuple):

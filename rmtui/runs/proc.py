@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TAG = "RMTUI_RUN"
-"""Environment variable `<run id>:<attempt>:<nonce>` that every process of a training carries."""
+"""Environment variable `<run id>:<attempt>:<nonce>:<place>` that every process of a training carries."""
 SLOTS = "RMTUI_SLOTS"
 """Environment variable: names of the device slots that the training occupies, separated by commas."""
 
@@ -41,6 +41,8 @@ class Tagged:
     nonce: str
     rank: int | None
     slots: tuple[str, ...]
+    place: str = ""
+    """Of its attempt's folder, as `place` gives it; empty where it is not known."""
 
 
 @functools.cache
@@ -59,6 +61,29 @@ def boot_time() -> float:
 
 def host() -> str:
     return socket.gethostname()
+
+
+@functools.cache
+def pid_namespace() -> str:
+    """Whose pids this process sees; "" where the kernel does not say."""
+    try:
+        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115
+    except OSError:
+        return ""
+
+
+def place(path: Path | str) -> str:
+    """Device and inode of a file or folder: a copy has another, a renamed one the same. "" where there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return ""
+    return f"{found.st_dev:x}.{found.st_ino:x}"
+
+
+def pids() -> list[int]:
+    """Every process that is seen here."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
 
 
 def _stat(pid: int) -> tuple[str, int, int] | None:
@@ -85,7 +110,7 @@ def _letter_of_threads(pid: int) -> str:
     return next((letter for letter in letters if letter not in "ZX"), "Z")
 
 
-def _threads(pid: int | str) -> list[str]:
+def _threads(pid: int) -> list[str]:
     try:
         return os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
     except OSError:
@@ -103,6 +128,12 @@ def find(pid: int) -> Proc | None:
     return Proc(pid, stat[2]) if stat and stat[0] not in "ZX" else None
 
 
+def parent(pid: int) -> int:
+    """The parent of a process; 0 when it is gone."""
+    stat = _stat(pid)
+    return stat[1] if stat else 0
+
+
 def alive(proc: Proc) -> bool:
     """Whether this very process lives."""
     return find(proc.pid) == proc
@@ -118,11 +149,9 @@ def tagged(run: str | None = None, attempt: int | None = None, nonce: str | None
     """Every living process of trainings (of one run, attempt or launch), launchers and helpers included."""
     wanted = f"{TAG}=".encode()
     found = []
-    for name in os.listdir("/proc"):  # noqa: PTH208
-        if not name.isdigit():
-            continue
-        block = _environment(name)
-        if wanted in block and (process := _tagged(int(name), block)) is not None:
+    for pid in pids():
+        block = _environment(pid)
+        if wanted in block and (process := _tagged(pid, block)) is not None:
             found.append(process)
     return [
         process
@@ -131,7 +160,7 @@ def tagged(run: str | None = None, attempt: int | None = None, nonce: str | None
     ]
 
 
-def _environment(pid: str) -> bytes:
+def _environment(pid: int) -> bytes:
     """A process's environment, empty where it is not shown. A first thread that has ended has none, the others do."""
     try:
         own = Path(f"/proc/{pid}/environ").read_bytes()
@@ -142,7 +171,7 @@ def _environment(pid: str) -> bytes:
     return own or _environment_of_threads(pid)
 
 
-def _environment_of_threads(pid: str) -> bytes:
+def _environment_of_threads(pid: int) -> bytes:
     for tid in _threads(pid):
         with contextlib.suppress(OSError):
             if block := Path(f"/proc/{pid}/task/{tid}/environ").read_bytes():
@@ -154,8 +183,10 @@ def _tagged(pid: int, block: bytes) -> Tagged | None:
     stat = _stat(pid)
     env = dict(part.split("=", 1) for part in block.decode(errors="replace").split("\0") if "=" in part)
     fields = env.get(TAG, "").split(":")
-    if stat is None or stat[0] in "ZX" or len(fields) != 3 or not fields[1].isdigit():
+    if stat is None or stat[0] in "ZX" or len(fields) not in (3, 4) or not fields[1].isdigit():
         return None
+    # A tag of an older version has no place: there the current folder is the attempt's, unless it went elsewhere.
+    here = fields[3] if len(fields) == 4 else place(f"/proc/{pid}/cwd")
     rank = env.get("RANK", "")
     return Tagged(
         Proc(pid, stat[2]),
@@ -166,6 +197,7 @@ def _tagged(pid: int, block: bytes) -> Tagged | None:
         fields[2],
         int(rank) if rank.isdigit() else None,
         tuple(name for name in env.get(SLOTS, "").split(",") if name),
+        here,
     )
 
 

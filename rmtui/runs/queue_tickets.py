@@ -94,7 +94,7 @@ def remove(queue: Path, run: str) -> None:
 
 def attended(queue: Path, ticket: Ticket) -> bool:
     """Whether a process waits for the ticket's turn."""
-    return lock_held(waiter_lock(queue, ticket.run))
+    return lock_held(waiter_lock(queue, ticket.run)) is True
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rmtui.runs import proc, queue_tickets
+from rmtui.runs import life, proc, queue_tickets
 from rmtui.runs.files import lock_held
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import Attempt, State, Status
@@ -63,26 +63,56 @@ def attempt_status(folder: RunFolder, attempt: AttemptFolder) -> Status:
     ended = attempt.exit()
     if ended is not None and ended.get("outcome") in _FINAL:
         return _final(State(ended["outcome"]), str(ended.get("reason", "")))
+    if folder.origin.exists():
+        return Status(State.UNKNOWN, "it was imported before it ended; how it went on is known where it was trained")
     read = attempt.read_launch()
-    if read.why:
+    if read.why or read.document == {}:
         return Status(State.UNKNOWN, "where and when it was started is not known")
     launch = read.document or {}
     return LIVENESS.get(str(launch.get("kind", "local")), local_liveness)(folder, attempt, launch)
 
 
 def local_liveness(folder: RunFolder, attempt: AttemptFolder, launch: dict[str, Any]) -> Status:
-    """An attempt of this kind of machine, without exit.json: locks and processes decide."""
-    if launch.get("host", proc.host()) != proc.host():
-        return Status(State.UNKNOWN, f"it runs, or ran, on {launch['host']}; look there")
-    if launch.get("boot_id", proc.boot_id()) != proc.boot_id():
-        return _final(State.INTERRUPTED, f"machine restarted at {clock(proc.boot_time())}")
-    if lock_held(attempt.lock):
+    """An attempt of this kind of machine, without exit.json: locks and processes decide, not the host's name."""
+    supervisor = lock_held(attempt.lock)
+    if supervisor:
         return _supervised(folder, attempt, launch)
-    if launch and proc.tagged(folder.id, attempt.n, launch.get("nonce")):
+    if launch and not (launch.get("host") and launch.get("boot_id")):
+        return Status(State.UNKNOWN, "launch.json does not say on which machine it was started")
+    if original := life.original(attempt, launch):
+        return Status(State.UNKNOWN, f"this is a copy of {original}, which trains on; look there")
+    training = life.training_held(attempt)
+    if launch and life.processes(attempt, launch):
         return Status(State.RUNNING, "its supervisor is gone; the training goes on", supervised=False)
+    if training:
+        return Status(State.RUNNING, _out_of_reach(launch), reachable=False)
     # The supervisor may have written its last word between the two looks.
     if (ended := attempt.exit()) is not None and ended.get("outcome") in _FINAL:
         return _final(State(ended["outcome"]), str(ended.get("reason", "")))
+    return _not_seen_alive(attempt, launch, supervisor is None or training is None)
+
+
+def _out_of_reach(launch: dict[str, Any]) -> str:
+    if not launch:
+        return "it was started without rmtui, and its ranks hold their locks"
+    where = "in another container" if launch["boot_id"] == proc.boot_id() else f"on {launch['host']}"
+    return f"it trains {where} (its ranks hold their locks), where its supervisor is gone"
+
+
+def _not_seen_alive(attempt: AttemptFolder, launch: dict[str, Any], no_locks: bool) -> Status:
+    """Nobody is seen to work at it: whether that means that it is dead."""
+    host, here = launch.get("host", proc.host()), proc.host()
+    if launch.get("boot_id", proc.boot_id()) != proc.boot_id():
+        if host != here:
+            return Status(State.UNKNOWN, f"it runs, or ran, on {host}; look there")
+        return _final(State.INTERRUPTED, f"machine restarted at {clock(proc.boot_time())}")
+    if no_locks:
+        words = "its locks cannot be read here (no right, or a file system without locks), and no process of it is seen"
+        return Status(State.UNKNOWN, words)
+    same_pids = launch.get("pid_namespace", proc.pid_namespace()) == proc.pid_namespace()
+    if (host != here or not same_pids) and not life.keeps_locks(attempt):
+        where = host if host != here else "another container"
+        return Status(State.UNKNOWN, f"it runs, or ran, on {where}; look there")
     return _by_result(attempt, launch)
 
 
@@ -91,6 +121,16 @@ LIVENESS: dict[str, Callable[[RunFolder, AttemptFolder, dict[str, Any]], Status]
 
 
 def _supervised(folder: RunFolder, attempt: AttemptFolder, launch: dict[str, Any]) -> Status:
+    """Its supervisor holds its lock; whether it works as well."""
+    now = _under_supervisor(folder, attempt, launch)
+    beat = life.supervisor_beat(attempt)
+    if beat is None or launch.get("boot_id") != proc.boot_id() or beat.silence() < life.SILENT_AFTER:
+        return now
+    words = f"its supervisor (pid {beat.process.pid}) has been silent for {duration(beat.silence())}: stop replaces it"
+    return now._replace(reason="; ".join(filter(None, [words, now.reason])), silent=True)
+
+
+def _under_supervisor(folder: RunFolder, attempt: AttemptFolder, launch: dict[str, Any]) -> Status:
     stuck = launch_note(attempt, "stuck")
     if stuck:
         return Status(State.STOPPING, stuck)
@@ -149,8 +189,9 @@ def _queued(folder: RunFolder, ticket: queue_tickets.Ticket) -> Status:
     if queue_tickets.attended(_queue(folder), ticket):
         place = 1 + sum(other.order < ticket.order for other in queue_tickets.tickets(_queue(folder)))
         return Status(State.QUEUED, f"place {place}, waits for {format_needs(ticket.needs)}")
-    if ticket.host != proc.host():
-        return Status(State.QUEUED, f"waits on {ticket.host}, if that machine is up")
+    if ticket.boot_id != proc.boot_id() and ticket.host != proc.host():
+        text = f"waits on {ticket.host}, if that machine is up; if it is not: rmtui queue --start"
+        return Status(State.QUEUED, text, supervised=False)
     if ticket.boot_id != proc.boot_id():
         since = f"the machine restarted at {clock(proc.boot_time())}"
     else:

@@ -30,7 +30,7 @@ from pathlib import Path
 
 import tomli
 
-from trainer import manifest
+from trainer import manifest, ranks
 from trainer.events import EventWriter
 
 RANK = int(os.environ.get("RANK", "0"))
@@ -48,6 +48,7 @@ class Training:
         self.how = spec.get("stand_in", {})
         self.launcher = spec["trainer"]["launcher"]
         self.run, self.attempt = args.run_dir, args.attempt_dir
+        ranks.hold_lock(self.attempt, RANK)
         self.log = (self.attempt / "logs" / f"rank{RANK}.log").open("a", buffering=1)
         self.stopping = False
         self.began = 0.0

@@ -30,6 +30,7 @@ def run(spec: Spec, request: Request) -> int:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     attempt = request.attempt or _own_attempt(request)
     attempt.mkdir(parents=True, exist_ok=True)
+    ranks.hold_lock(attempt, request.rank)
     log = attempt / "logs" / f"rank{request.rank}.log"
     signals.dump_stacks_on_request(
         ranks.redirect(log) if request.attempt else ranks.tee(log, terminal=request.rank == 0)

@@ -1,0 +1,95 @@
+"""Which workspace this is: `queue/.workspace.json` holds an id, the path it was made at, and which runs are
+of here. A copy has the id of its original, and a run that came by copy has none of it.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rmtui.errors import UserError
+from rmtui.runs import documents, proc
+from rmtui.runs.files import locked, write_json
+
+FILE = ".workspace.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A workspace as it knows itself."""
+
+    id: str
+    path: str
+    """Where it was when it was last written to."""
+    formerly: tuple[str, ...] = ()
+    """Ids that it had before it was owned as a copy: runs of theirs are its own now."""
+    runs: tuple[str, ...] = ()
+    """Runs without an id of a workspace that are its own all the same: of versions before, or owned one by one."""
+
+
+def read(root: Path) -> Identity | None:
+    """The identity of the workspace at `root`; None where it has none yet, or one that is unreadable."""
+    document = documents.read(root / "queue" / FILE, documents.WORKSPACE).document
+    if document is None or not document.get("id"):
+        return None
+    lists = {key: tuple(document.get(key, ())) for key in ("formerly", "runs")}
+    return Identity(document["id"], document.get("path", ""), **lists)
+
+
+def copied_from(root: Path) -> Path | None:
+    """The workspace that this one is a copy of; None for an original, also where it moved or is mounted elsewhere.
+
+    It is called a copy only while the path it was made at still holds the same id, in another folder than this.
+    """
+    here = read(root)
+    if here is None or not here.path:
+        return None
+    there = Path(here.path)
+    first = read(there) if there != root.resolve() else None
+    same = first is not None and first.id == here.id
+    return there if same and proc.place(there / "queue") != proc.place(root / "queue") else None
+
+
+def refuse_copy(root: Path) -> None:
+    """UserError in a copy: what its runs say may be of processes that belong to the original."""
+    if original := copied_from(root):
+        raise UserError(
+            f"{root} is a copy of {original}",
+            "its runs are read-only here, since the original goes on with them",
+            f"work there, or make the copy a workspace of its own: rmtui -C {root} workspace --own",
+        )
+
+
+def ensure(root: Path) -> Identity:
+    """The identity, made where there is none: then the runs that are there already are its own. OSError where the
+    folder cannot be written. A workspace that moved learns its new path."""
+    known = read(root)
+    here = str(root.resolve())
+    if known is not None and (known.path == here or copied_from(root) is not None):
+        return known
+    (root / "queue").mkdir(mode=0o700, parents=True, exist_ok=True)
+    with writing(root):
+        known = read(root)
+        if known is None:
+            known = Identity(os.urandom(8).hex(), here, runs=_present(root))
+        known = replace(known, path=here)
+        write(root, known)
+    return known
+
+
+def write(root: Path, identity: Identity) -> None:
+    write_json(root / "queue" / FILE, asdict(identity))
+
+
+def writing(root: Path) -> AbstractContextManager[None]:
+    """Held while the identity is changed."""
+    return locked(root / "queue" / ".workspace.lock", 10.0, "the workspace's identity")
+
+
+def _present(root: Path) -> tuple[str, ...]:
+    try:
+        return tuple(sorted(name for name in os.listdir(root / "runs") if not name.startswith(".")))  # noqa: PTH208
+    except FileNotFoundError:
+        return ()
