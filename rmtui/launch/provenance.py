@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -36,12 +37,25 @@ def git(root: Path) -> dict[str, Any]:
     commit = _git(root, "rev-parse", "HEAD")
     if not commit:
         return {}
-    return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no"))}
+    status = ("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
+    return {"commit": commit, "dirty": bool(_git(root, *_no_filters(root), *status))}
+
+
+_HARMLESS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+"""A repository's own configuration names commands, and the repository may be somebody else's."""
+
+
+def _no_filters(root: Path) -> list[str]:
+    """Options that switch off the content filters that the repository itself configures: they are commands, too."""
+    found = _git(root, "config", "--local", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process)$")
+    return [option for name in found.split("\n") if name for option in ("-c", f"{name}=")]
 
 
 def _git(root: Path, *words: str) -> str:
+    line = ["git", "-C", str(root), *_HARMLESS, *words]
+    env = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
     try:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=5)
+        done = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=5, env=env)
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -44,7 +44,7 @@ class Taken:
 
 def cpu_names(ws: Workspace) -> list[str]:
     """Names of the workspace's CPU slots on this machine."""
-    return [f"cpu-{proc.host()}-{ws.state_dir.name}-{number}" for number in range(ws.settings.cpu_runs)]
+    return [f"cpu-{proc.host()}-{ws.state_folder().name}-{number}" for number in range(ws.settings.cpu_runs)]
 
 
 def gpu_name(gpu: Gpu) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import subprocess
@@ -27,10 +28,15 @@ from rmtui.runs import life, proc, queue_tickets, state
 from rmtui.runs.files import lock_held, write_json
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import State
+from rmtui.runs.queue_tickets import TROUBLE_BYTES
 from rmtui.workspace import Workspace, open_workspace
 
+TRIES, TRIES_ON_A_FULL_DISK = 20, 2000
+"""Times that a run whose turn it is tries to begin, half a second to two apart."""
 PATIENCE = 10.0
 """Seconds in which the last word is tried again on a full disk."""
+LONGEST_LOG = 1 << 20
+"""Bytes of supervisor.log."""
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -59,23 +65,32 @@ def _workspace(root: Path) -> Workspace:
 
 
 def _log(text: str) -> None:
+    """Into control/supervisor.log, as long as that is short."""
     try:
-        print(f"{time.strftime('%F %T')} {text}", file=sys.stderr, flush=True)
+        if os.fstat(2).st_size < LONGEST_LOG:
+            print(f"{time.strftime('%F %T')} {text}", file=sys.stderr, flush=True)
     except OSError:
         return  # a full disk; nobody else could be told
 
 
 def _wait_and_supervise(ws: Workspace, run: RunFolder, n: int, lock: int, waker: Waker) -> None:
     os.set_inheritable(lock, False)
+    trouble = _Trouble(lock)
+    with contextlib.suppress(Exception):
+        hooks.found_ended(ws)
     while (ticket := queue_tickets.read(ws.queue, run.id)) is not None and ticket.attempt == n:
         try:
             started = _try_turn(ws, run, ticket)
         except FileExistsError as error:
             _log(f"{error} is there already")
             return
-        except OSError as error:  # a full disk, say: go on waiting
-            _log(f"turn: {error}")
+        except OSError as error:  # a full disk, say: go on waiting, for a while
             started = None
+            if trouble.met(error):
+                _give_up(ws, run, n, str(error))
+                return
+        else:
+            trouble.over()
         if started is not None:
             os.close(lock)
             _supervise(ws, run, ticket, *started, waker)
@@ -86,6 +101,43 @@ def _wait_and_supervise(ws: Workspace, run: RunFolder, n: int, lock: int, waker:
     with queue_tickets.turn(ws.queue):
         if queue_tickets.read(ws.queue, run.id) is None:
             queue_tickets.waiter_lock(ws.queue, run.id).unlink(missing_ok=True)
+
+
+class _Trouble:
+    """Why a run whose turn it is cannot begin: said in the waiter's lock file, for its row, until it is given up."""
+
+    def __init__(self, lock: int) -> None:
+        self._lock, self._tries = lock, 0
+        self.over()  # its bytes are there before a disk is full
+
+    def met(self, error: OSError) -> bool:
+        """Another try failed; whether that was the last one. A full disk may have room again, and gets more of them."""
+        self._tries += 1
+        most = TRIES_ON_A_FULL_DISK if error.errno in (errno.ENOSPC, errno.EDQUOT) else TRIES
+        self._write(f"cannot start, try {self._tries} of {most}: {error}")
+        if self._tries == 1:
+            _log(f"turn: {error}")
+        return self._tries >= most
+
+    def over(self) -> None:
+        self._tries = 0
+        self._write("")
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            os.pwrite(self._lock, text.encode()[:TROUBLE_BYTES].ljust(TROUBLE_BYTES), 0)
+
+
+def _give_up(ws: Workspace, run: RunFolder, n: int, why: str) -> None:
+    """The run failed to start, and says so; where that cannot be written, its ticket waits for a person."""
+    _log(f"given up: {why}")
+    try:
+        run.note_failed_start(n, why)
+        queue_tickets.remove(ws.queue, run.id)
+    except OSError as error:
+        _log(f"given up, and not written: {error}")
+        return
+    hooks.failed_to_start(ws, run, state.status(run))
 
 
 def _first(ws: Workspace, ticket: queue_tickets.Ticket) -> bool:
@@ -128,6 +180,8 @@ def _supervise(
     ingester.start()
     life.beat(lock)
     try:
+        with contextlib.suppress(OSError):
+            hooks.expect(ws, run, attempt.n)
         launch, launcher = _start(run, attempt, ticket, taken)
     except (OSError, UserError, ValueError) as error:
         _log(f"start: {error}")
@@ -253,7 +307,7 @@ def _write_exit(attempt: AttemptFolder, verdict: Verdict, seen: Observed | None,
 
 def _afterwards(ws: Workspace, run: RunFolder, attempt: AttemptFolder, ingester: Ingester) -> None:
     ingester.finish(30)
-    hooks.ended(ws, run, state.attempt_status(run, attempt))
+    hooks.ended(ws, run, attempt.n)
 
 
 def _exit_code(verdict: Verdict, seen: Observed | None) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
-from rmtui.launch import spawn
+from rmtui.launch import hooks, spawn
 from rmtui.runs import identity, life, proc, state
 from rmtui.runs.files import lock_held
 from rmtui.runs.folder import RunFolder
@@ -22,6 +22,7 @@ def adopt_all(ws: Workspace) -> list[str]:
     """
     if identity.copied_from(ws.root):
         return []
+    hooks.found_ended(ws)
     return [run for run in sorted({process.run for process in proc.tagged()}) if adopt(ws, run)]
 
 

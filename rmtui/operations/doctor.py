@@ -11,12 +11,12 @@ from pathlib import Path
 
 from rmtui.errors import UserError, install
 from rmtui.launch import gpus as machine
-from rmtui.launch import login, orphans, probe, provenance
+from rmtui.launch import hooks, login, orphans, probe, provenance
 from rmtui.operations import queue
 from rmtui.runs import identity
 from rmtui.runs.files import atomic_write, check_locks
 from rmtui.runs.folder import may_be_run
-from rmtui.workspace import Workspace, file_system, on_network
+from rmtui.workspace import SETTINGS_FILE, Workspace, file_system, on_network
 
 GLYPHS = {"ok": "✓", "note": "·", "warning": "▲", "error": "✗"}
 FLOORS = {"torch": (2, 6), "transformers": (5, 0), "peft": (0, 18), "accelerate": (1, 10)}
@@ -41,7 +41,7 @@ def examine(ws: Workspace | None, *, deep: bool = True) -> list[Diagnosis]:
     """Look at everything; `deep` also starts two ranks to see accelerate's real world size (some seconds)."""
     found = [*_python(), *_packages(), *_gpus(), *_sqlite(), *_login(), *_orphans(ws)]
     if ws is not None:
-        found += [*_disk(ws), *_files(ws), *_locks(ws), *_runs(ws), *_queue(ws)]
+        found += [*_disk(ws), *_files(ws), *_locks(ws), *_commands(ws), *_runs(ws), *_queue(ws)]
     if deep and not any(finding.topic == "packages" and finding.level == "error" for finding in found):
         found += _world_size()
     return found
@@ -144,6 +144,13 @@ def _files(ws: Workspace) -> Iterator[Diagnosis]:
         yield Diagnosis("workspace", "note", text, "launch from one machine at a time")
     else:
         yield Diagnosis("workspace", "ok", f"{ws.root} on {kind}")
+
+
+def _commands(ws: Workspace) -> Iterator[Diagnosis]:
+    settings = ws.settings
+    if any((settings.on_finished, settings.on_failed, settings.on_stalled)) and (why := hooks.not_obeyed(ws)):
+        words = f"the commands of {ws.root / SETTINGS_FILE} are not run, since {why}"
+        yield Diagnosis("commands", "warning", words, "make the file and the folder yours, writable by nobody else")
 
 
 def _locks(ws: Workspace) -> Iterator[Diagnosis]:

@@ -43,9 +43,22 @@ def reading(ws: Workspace, progress: Progress | None = None) -> Iterator[Index]:
     """An index that is up to date, or a temporary one in place of a faulty one (`index.trouble` says why)."""
     with suppress(OSError):  # a workspace that cannot be written
         identity.ensure(ws.root)
+    _announce_ends(ws)
     with Index.open_reading(ws) as index:
         index.sync(progress)
         yield index
+
+
+def _announce_ends(ws: Workspace) -> None:
+    """Ends that nobody saw: their supervisors died, or the machine did."""
+    try:
+        waiting = any((ws.queue / "unannounced").iterdir())
+    except OSError:
+        return
+    if waiting:
+        from rmtui.launch import hooks
+
+        hooks.found_ended(ws)
 
 
 def show(index: Index, ref: str) -> dict[str, Any]:

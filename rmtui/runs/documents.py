@@ -79,6 +79,7 @@ FAILURE: Shape = {
     "type": TEXT, "text": TEXT, "traceback": TEXT, "rank": WHOLE, "t": NUMBER, "step": WHOLE, "suggest": TABLE,
 }  # fmt: skip
 REQUEST: Shape = {"t": NUMBER, "now": FLAG, "by": TEXT, "attempt": WHOLE}
+FAILED_START: Shape = {"t": NUMBER, "attempt": WHOLE, "reason": TEXT}
 SPEC: Shape = {
     **dict.fromkeys(("id", "name", "preset", "data", "workspace", "extends", "relaunch_of"), TEXT),
     **dict.fromkeys(("config", "trainer", "launch", "versions", "git", "fingerprints", "origin"), TABLE),

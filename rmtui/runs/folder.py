@@ -256,6 +256,15 @@ class RunFolder:
         last = self.last_attempt()
         return self._request("stacks", {"by": by, "attempt": last.n if last else 0})
 
+    def note_failed_start(self, attempt: int, why: str) -> None:
+        """Leave word that an attempt was given up before its folder could be made."""
+        self.control.mkdir(mode=0o700, exist_ok=True)
+        write_json(self.control / "failed-start.json", {"t": time.time(), "attempt": attempt, "reason": why})
+
+    def failed_start(self) -> dict[str, Any]:
+        """{t, attempt, reason} of the latest attempt that was given up before its folder could be made, else empty."""
+        return documents.read(self.control / "failed-start.json", documents.FAILED_START).document or {}
+
     def requests(self, kind: str, attempt: int) -> list[dict[str, Any]]:
         """What was asked of an attempt, oldest first; kind: stop or stacks."""
         paths = itertools.islice(self.control.glob(f"{kind}-*.json"), MOST_REQUESTS)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rmtui.runs import documents, proc
 from rmtui.runs.files import lock_held, locked, write_json
+from trainer.plain_files import read_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,18 @@ def add(queue: Path, run: str, attempt: int, needs: Needs, resume: str = "", for
 
 def remove(queue: Path, run: str) -> None:
     path_of(queue, run).unlink(missing_ok=True)
+
+
+TROUBLE_BYTES = 400
+"""Of a waiter's lock file: why its run cannot begin, or blanks."""
+
+
+def trouble(queue: Path, run: str) -> str:
+    """Why a run whose turn it is cannot begin; "" while nothing is wrong."""
+    try:
+        return read_plain(waiter_lock(queue, run), 4096).decode("utf-8", "ignore").strip()
+    except OSError:
+        return ""
 
 
 def attended(queue: Path, ticket: Ticket) -> bool:

@@ -53,6 +53,9 @@ def _status(folder: RunFolder) -> Status:
     last = folder.last_attempt()
     if ticket is not None and (last is None or last.n < ticket.attempt):
         return _queued(folder, ticket)
+    failed = folder.failed_start()
+    if failed.get("attempt", 0) > (last.n if last else 0):
+        return _final(State.FAILED, f"failed to start: {failed.get('reason', '')}")
     if last is not None:
         return attempt_status(folder, last)
     return _without_attempt(folder)
@@ -188,7 +191,8 @@ def _queue(folder: RunFolder) -> Path:
 def _queued(folder: RunFolder, ticket: queue_tickets.Ticket) -> Status:
     if queue_tickets.attended(_queue(folder), ticket):
         place = 1 + sum(other.order < ticket.order for other in queue_tickets.tickets(_queue(folder)))
-        return Status(State.QUEUED, f"place {place}, waits for {format_needs(ticket.needs)}")
+        waits = queue_tickets.trouble(_queue(folder), folder.id) or f"waits for {format_needs(ticket.needs)}"
+        return Status(State.QUEUED, f"place {place}, {waits}")
     if ticket.boot_id != proc.boot_id() and ticket.host != proc.host():
         text = f"waits on {ticket.host}, if that machine is up; if it is not: rmtui queue --start"
         return Status(State.QUEUED, text, supervised=False)

@@ -134,6 +134,27 @@ def launch_wrapped(ws: Workspace, what: str, value: object, **how: Any) -> int:
     return subprocess.run(words, env=env, stdin=subprocess.DEVNULL, check=False).returncode
 
 
+def verb_line(ws: Workspace, *words: str) -> list[str]:
+    return [sys.executable, "-m", "rmtui", "-C", str(ws.root), *words]
+
+
+def verb_environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": REPO}
+
+
+def start_in_a_process(ws: Workspace, before: str, **how: Any) -> RunFolder:
+    """`launch_kit.start` in a process of its own, which first does something to itself."""
+    tests = [str(Path(REPO) / "tests" / name) for name in ("launch", "")]
+    code = (
+        f"import sys, json; from pathlib import Path; sys.path[:0] = {tests!r}\n{before}"
+        "import launch_kit as kit; from rmtui.workspace import open_workspace\n"
+        "print(kit.start(open_workspace(Path(sys.argv[1])), **json.loads(sys.argv[2])).id)"
+    )
+    line = [sys.executable, "-c", code, str(ws.root), json.dumps(how)]
+    done = subprocess.run(line, env=verb_environment(), capture_output=True, text=True, check=True)
+    return RunFolder(ws.runs / done.stdout.strip())
+
+
 def rmtui(ws: Workspace, *words: str, clock: int = 0) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own, its clock so many seconds off."""
     code = (
