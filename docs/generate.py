@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
+import schemas
 from textual.keys import format_key
 
 from rmtui.app.actions import PANES, of_pane
@@ -151,7 +153,12 @@ def _keys(names: str) -> str:
     return " ".join(f"`{'enter' if name == 'enter' else _cell(format_key(name))}`" for name in names.split(","))
 
 
-PAGES = {"configuration.md": configuration, "cli.md": command_line, "keys.md": keys}
+PAGES: dict[str, Callable[[], str]] = {
+    "configuration.md": configuration,
+    "cli.md": command_line,
+    "keys.md": keys,
+    **{f"schema/{name}.json": partial(schemas.page, name) for name in schemas.DOCUMENTS},
+}
 
 
 def main() -> int:
@@ -166,6 +173,10 @@ def main() -> int:
             print(f"docs/{name} is out of date: python docs/generate.py")
         else:
             path.write_text(text)
+    for path in sorted((DOCS / "schema").glob("*.json")):
+        if f"schema/{path.name}" not in PAGES:
+            stale += 1
+            print(f"docs/schema/{path.name} is of no document: remove it")
     return stale if "--check" in sys.argv else 0
 
 

@@ -9,13 +9,16 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomli
 
 from rmtui.errors import UserError
 from rmtui.workspace import Workspace
 from trainer import config as table
+
+if TYPE_CHECKING:
+    from rmtui.documents.launching import PresetDocument
 
 HEADER = ("name", "title", "purpose")
 """Keys of a preset that are no options of the trainer; the table [expect] is the other one."""
@@ -233,8 +236,13 @@ def _write(path: Path, text: str) -> Preset:
     return preset
 
 
-def as_document(preset: Preset) -> dict[str, Any]:
+def as_document(preset: Preset) -> PresetDocument:
     """What `rmtui presets NAME --json` prints."""
-    expect = {key: list(ends) for key, ends in preset.expect.items()}
-    fields = {"name": preset.name, "title": preset.title, "purpose": preset.purpose, "path": preset.path}
-    return fields | {"config": json.loads(json.dumps(preset.config)), "expect": expect}
+    return {
+        "name": preset.name,
+        "title": preset.title,
+        "purpose": preset.purpose,
+        "path": preset.path,
+        "config": json.loads(json.dumps(preset.config)),
+        "expect": {key: list(ends) for key, ends in preset.expect.items()},
+    }

@@ -16,6 +16,7 @@ from typing import Any
 
 from trainer.aliases import ALIASES
 from trainer.options import OPTIONS, SCHEMA_VERSION, DataFiles, Lora, Meta, Option, TrainConfig, options
+from trainer.values import ErrorOrWarning
 
 __all__ = [
     "OPTIONS",
@@ -52,7 +53,7 @@ class Problem:
     remedy: str
     source: str = ""
     """The file or command-line option that the value came from."""
-    severity: str = "error"
+    severity: ErrorOrWarning = "error"
     """error: refused before anything starts; warning: asked about on a terminal."""
 
     def __str__(self) -> str:

@@ -98,8 +98,8 @@ def _pairs(args: argparse.Namespace) -> int:
 
     ws, lang = _open(args)
     if args.by:
-        document = accuracy_by(ws, args.runs, args.by, args.at, lang)
-        print_json(document) if args.json else print(groups_text(document, lang))
+        groups = accuracy_by(ws, args.runs, args.by, args.at, lang)
+        print_json(groups) if args.json else print(groups_text(groups, lang))
         return 0
     document = pairs(ws, args.runs, args.kind, args.at, None if args.export else args.limit or None, lang)
     if args.export:

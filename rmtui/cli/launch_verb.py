@@ -6,15 +6,18 @@ import argparse
 import itertools
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rmtui.cli.messages import ended_code, print_status, run_document
 from rmtui.cli.verb import add_json, print_json, workspace_folder
 
 if TYPE_CHECKING:
+    from rmtui.documents.launching import DerivedDocument, PlanDocument, ProblemDocument, SizesDocument
     from rmtui.operations.estimates import PastTime
     from rmtui.operations.plan import Plan
     from rmtui.workspace import Workspace
+    from trainer.config import Problem
+    from trainer.estimate import Derived, Sizes
 
 
 def build_launch(parser: argparse.ArgumentParser) -> None:
@@ -123,9 +126,7 @@ def _show_plans(ws: Workspace, plans: list[Plan], as_json: bool) -> int:
     return 2 if any(plan.errors for plan in plans) else 0
 
 
-def _plan_document(plan: Plan, time: PastTime | None) -> dict[str, Any]:
-    import dataclasses
-
+def _plan_document(plan: Plan, time: PastTime | None) -> PlanDocument:
     return {
         "name": plan.spec["name"],
         "line": plan.line,
@@ -133,10 +134,46 @@ def _plan_document(plan: Plan, time: PastTime | None) -> dict[str, Any]:
         "environment": dict(plan.command.environment),
         "config": plan.spec["config"],
         "launch": plan.spec["launch"],
-        "derived": dataclasses.asdict(plan.derived) if plan.derived else None,
-        "sizes": {**dataclasses.asdict(plan.sizes), "total_bytes": plan.sizes.total_bytes} if plan.sizes else None,
-        "time": dataclasses.asdict(time) if time else None,
-        "problems": [dataclasses.asdict(problem) for problem in plan.problems],
+        "derived": _derived(plan.derived) if plan.derived else None,
+        "sizes": _sizes(plan.sizes) if plan.sizes else None,
+        "time": {"seconds": time.seconds, "runs": time.runs} if time else None,
+        "problems": [_problem(problem) for problem in plan.problems],
+    }
+
+
+def _derived(derived: Derived) -> DerivedDocument:
+    return {
+        "train_pairs": derived.train_pairs,
+        "world_size": derived.world_size,
+        "effective_batch": derived.effective_batch,
+        "steps_per_epoch": derived.steps_per_epoch,
+        "last_step_pairs": derived.last_step_pairs,
+        "total_steps": derived.total_steps,
+        "warmup_steps": derived.warmup_steps,
+        "evaluations": derived.evaluations,
+        "checkpoints": derived.checkpoints,
+    }
+
+
+def _sizes(sizes: Sizes) -> SizesDocument:
+    return {
+        "parameters": sizes.parameters,
+        "trainable": sizes.trainable,
+        "weights_bytes": sizes.weights_bytes,
+        "gradients_bytes": sizes.gradients_bytes,
+        "optimizer_bytes": sizes.optimizer_bytes,
+        "activations_bytes": sizes.activations_bytes,
+        "total_bytes": sizes.total_bytes,
+    }
+
+
+def _problem(problem: Problem) -> ProblemDocument:
+    return {
+        "key": problem.key,
+        "what": problem.what,
+        "remedy": problem.remedy,
+        "source": problem.source,
+        "severity": problem.severity,
     }
 
 

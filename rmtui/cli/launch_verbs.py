@@ -72,7 +72,7 @@ def _resume(args: argparse.Namespace) -> int:
         print(f"goes on from step {step}" if step else begins, file=sys.stderr)
     ended = [launch.wait(ws, run, print_status)] if args.wait else []
     if args.json:
-        print_json(run_document(ws, run) | {"resumed_from_step": step or None})
+        print_json({**run_document(ws, run), "resumed_from_step": step or None})
     return ended_code(ended)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rmtui.documents.runs import LaunchDocument
     from rmtui.runs.model import Status
     from rmtui.workspace import Workspace
 
@@ -67,7 +68,7 @@ def reading_folders() -> Callable[[int, int], None]:
     return report
 
 
-def run_document(ws: Workspace, run_id: str) -> dict[str, Any]:
+def run_document(ws: Workspace, run_id: str) -> LaunchDocument:
     """id, state, reason and folder, as `launch --json`, `stop --json` and `resume --json` print them."""
     from rmtui.runs import state
     from rmtui.runs.folder import RunFolder

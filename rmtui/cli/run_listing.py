@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rmtui.cli.text_tables import Cell, Column, show
 from rmtui.cli.verb import print_json
@@ -14,6 +14,10 @@ from rmtui.runs.model import Run, State
 from rmtui.runs.state import duration
 from rmtui.text import clean
 from trainer import config as table
+
+if TYPE_CHECKING:
+    from rmtui.documents.launching import OptionDocument
+    from rmtui.documents.runs import EpochDocument, EvaluationDocument, ShowDocument
 
 _RUN_COLUMNS = (
     Column(""),
@@ -97,7 +101,7 @@ def loss(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.4f}"
 
 
-def run(document: Mapping[str, Any]) -> None:
+def run(document: ShowDocument) -> None:
     """One run: what it is, how it stands, its epochs, its configuration."""
     for label, text in _head(document):
         print(f"{label:<11}{clean(text)}")
@@ -132,7 +136,7 @@ def run(document: Mapping[str, Any]) -> None:
         print(f"{key:<32}{clean(written)}")
 
 
-def _head(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _head(document: ShowDocument) -> list[tuple[str, str]]:
     best, reason = document["best"], document["reason"]
     pairs = [
         ("run", f"{document['name']}  ({document['id']})"),
@@ -157,8 +161,8 @@ def _head(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(label, str(value)) for label, value in pairs if value]
 
 
-def _epoch_row(epoch: Mapping[str, Any]) -> list[Cell | str]:
-    pairs, margin = epoch["val_pairs"], epoch["reward_margin"]
+def _epoch_row(epoch: EpochDocument) -> list[Cell | str]:
+    pairs, margin = epoch["val_pairs"], epoch.get("reward_margin")
     return [
         str(epoch["epoch"]),
         loss(epoch["train_loss"]),
@@ -169,7 +173,7 @@ def _epoch_row(epoch: Mapping[str, Any]) -> list[Cell | str]:
     ]
 
 
-def _evaluation_row(found: Mapping[str, Any]) -> list[str]:
+def _evaluation_row(found: EvaluationDocument) -> list[str]:
     """Rewards as mean ± spread; accuracy where the chosen answer is the shorter; correlation of reward and length."""
     return [
         loss(found["val_loss"]),
@@ -184,7 +188,7 @@ def _evaluation_row(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _format_or_dash(found: Mapping[str, Any], form: str) -> str:
+def _format_or_dash(found: EvaluationDocument, form: str) -> str:
     """Figures in a form; a dash where one of them is not known."""
     try:
         return form.format(**found)
@@ -207,7 +211,7 @@ def presets(found: Sequence[Preset]) -> None:
 def options(as_json: bool) -> None:
     """Every key of a preset with type, default and meaning."""
     if as_json:
-        document = [
+        document: list[OptionDocument] = [
             {"key": o.key, "type": o.type, "default": o.default, "range": table.range_text(o), "help": o.meta.help}
             for o in table.options()
         ]

@@ -6,13 +6,16 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rmtui.datacheck import language
 from rmtui.datacheck.kinds import found
 from rmtui.datacheck.line_checks import Pair
 from rmtui.datacheck.model import Finding
 from rmtui.statistics import detectable
+
+if TYPE_CHECKING:
+    from rmtui.documents.data import PairFigures
 
 BIAS = 0.7
 """Share of pairs whose chosen answer is the longer (or shorter) one, above which length alone says too much."""
@@ -53,12 +56,12 @@ class Distribution:
         if self.pairs < 1_000 or self.pairs % 100 == 0:
             self.languages[language.guess(pair.chosen + " " + pair.rejected)] += 1
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> PairFigures:
         """What a report says of the file."""
         return {
             "pairs": self.pairs,
             "chosen_longer": self.chosen_longer / self.pairs if self.pairs else None,
-            "characters": {name: self.quantile(share) for name, share in (("median", 0.5), ("p95", 0.95))},
+            "characters": {"median": self.quantile(0.5), "p95": self.quantile(0.95)},
             "sources": dict(self.sources.most_common(10)),
             "languages": shares(self.languages),
             "shows_difference_of": self.shows(),

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rmtui.i18n import translate
+from trainer.values import ErrorOrWarning
+
+if TYPE_CHECKING:
+    from rmtui.documents.data import FileFigures
 
 
 class Cancelled(Exception):
@@ -19,7 +23,7 @@ class Kind:
     """A sort of finding: how bad it is, what it does to a training, and whether a cleaned file leaves the row out."""
 
     name: str
-    severity: str
+    severity: ErrorOrWarning
     """error: a launch stops; warning: it asks."""
     harm: int
     """Rank of a report; the larger, the worse."""
@@ -41,7 +45,7 @@ class Finding:
     line: int | None
     """From 1, counting \\n only; None: the whole file."""
     kind: str
-    severity: str
+    severity: ErrorOrWarning
     key: str
     """Name of its sentence in the catalogue."""
     figures: Mapping[str, Any] = field(default_factory=dict)
@@ -70,16 +74,16 @@ class FileReport:
     lines: int
     good: int
     """Pairs without an error."""
-    findings: tuple[Finding, ...] = ()
-    errors: int = 0
-    warnings: int = 0
-    counts: Mapping[str, int] = field(default_factory=dict)
+    findings: tuple[Finding, ...]
+    errors: int
+    warnings: int
+    counts: Mapping[str, int]
     """Kind → how often, complete even where `findings` is cut."""
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    figures: FileFigures
     """Shares and medians of the pairs: lengths, chosen longer, sources, languages; in how many tokens were counted."""
-    verdicts: bytes = b""
+    verdicts: bytes
     """A byte a line: 0 fine, 1 with a warning, 2 left out by `--fix`."""
-    size: int = 0
+    size: int
     """Bytes that were read."""
 
 

@@ -12,6 +12,7 @@ from rmtui.datacheck.model import FileReport, Finding, Report
 from rmtui.datacheck.scan import BOM, LINE
 from rmtui.i18n import translate
 from rmtui.text import harmless
+from trainer.values import ErrorOrWarning
 
 LINES_NAMED = 12
 MARKS = {"error": "✗", "warning": "▲"}
@@ -94,7 +95,7 @@ class CheckSummary:
         return self.first.kind
 
     @property
-    def severity(self) -> str:
+    def severity(self) -> ErrorOrWarning:
         return self.first.severity
 
     @property

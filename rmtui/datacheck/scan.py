@@ -6,7 +6,6 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
@@ -65,7 +64,7 @@ class FileScan:
             errors,
             self.counts.total() - errors,
             dict(sorted(self.counts.items(), key=lambda item: -KINDS[item[0]].harm)),
-            {**self.spread.figures(), "tokens": asdict(self.counted) if self.counted else None},
+            {**self.spread.figures(), "tokens": self.counted.document() if self.counted else None},
             bytes(self.verdicts),
             self.size,
         )

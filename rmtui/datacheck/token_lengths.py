@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rmtui.datacheck.kinds import found
 from rmtui.datacheck.line_checks import Pair
 from rmtui.datacheck.model import Finding
 from rmtui.errors import UserError, install
+
+if TYPE_CHECKING:
+    from rmtui.documents.data import TokensDocument
 
 BATCH = 256
 
@@ -22,6 +25,9 @@ class Counted:
     pairs: int
     step: int
     limit: int
+
+    def document(self) -> TokensDocument:
+        return {"pairs": self.pairs, "step": self.step, "limit": self.limit}
 
 
 class Tokens:

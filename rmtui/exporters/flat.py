@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rmtui.guide import comparison_tables
 
+if TYPE_CHECKING:
+    from rmtui.documents.runs import EpochDocument, ExportDocument
 
-def csv_text(documents: Sequence[Mapping[str, Any]]) -> str:
+
+def csv_text(documents: Sequence[ExportDocument]) -> str:
     """Columns: run, step, then every metric of any run; empty where a run has no value at that step. `epoch` is a
     metric like the others."""
     names = sorted({name for document in documents for name in document["metrics"]})
@@ -23,8 +26,8 @@ def csv_text(documents: Sequence[Mapping[str, Any]]) -> str:
     return out.getvalue()
 
 
-def _by_step(metrics: Mapping[str, Sequence[Sequence[Any]]]) -> dict[float, dict[str, Any]]:
-    rows: dict[float, dict[str, Any]] = {}
+def _by_step(metrics: Mapping[str, Sequence[tuple[float, float]]]) -> dict[float, dict[str, float]]:
+    rows: dict[float, dict[str, float]] = {}
     for name, points in metrics.items():
         for step, value in points:
             rows.setdefault(step, {})[name] = value
@@ -35,22 +38,22 @@ def _exact(value: Any) -> str:
     return "" if value is None else repr(value) if isinstance(value, float) else str(value)
 
 
-def markdown_text(documents: Sequence[Mapping[str, Any]]) -> str:
+def markdown_text(documents: Sequence[ExportDocument]) -> str:
     """One table: a row a run and epoch."""
     head = ["run", "state", "epoch", "train_loss", "val_loss", "val_acc", "pairs"]
-    rows = [_row(document, epoch) for document in documents for epoch in document["epochs"] or [{}]]
+    rows = [_row(document, epoch) for document in documents for epoch in (*document["epochs"],) or (None,)]
     return comparison_tables.pipes([head, *rows], head[0]) + "\n"
 
 
-def _row(document: Mapping[str, Any], epoch: Mapping[str, Any]) -> list[str]:
+def _row(document: ExportDocument, epoch: EpochDocument | None) -> list[str]:
     return [
         str(document["name"]),
         str(document["state"]),
-        _format_value(epoch.get("epoch"), "{}"),
-        _format_value(epoch.get("train_loss"), "{:.4f}"),
-        _format_value(epoch.get("val_loss"), "{:.4f}"),
-        _format_value(epoch.get("val_acc"), "{:.1%}"),
-        _format_value(epoch.get("val_pairs"), "{}"),
+        _format_value(epoch and epoch["epoch"], "{}"),
+        _format_value(epoch and epoch.get("train_loss"), "{:.4f}"),
+        _format_value(epoch and epoch.get("val_loss"), "{:.4f}"),
+        _format_value(epoch and epoch.get("val_acc"), "{:.1%}"),
+        _format_value(epoch and epoch.get("val_pairs"), "{}"),
     ]
 
 

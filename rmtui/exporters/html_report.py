@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rmtui import __version__
 from rmtui.exporters.svg import COLOURS, SvgLine, chart
 from trainer.config import flatten, format_number
 from trainer.events import number
 
+if TYPE_CHECKING:
+    from rmtui.documents.runs import ExportDocument
+
 _STYLE = files("rmtui.exporters").joinpath("report.css").read_text()
 
 _EPOCH_COLUMNS = ("epoch", "train_loss", "val_loss", "val_acc", "val_pairs")
 
 
-def html(documents: Sequence[Mapping[str, Any]], title: str = "") -> str:
+def html(documents: Sequence[ExportDocument], title: str = "") -> str:
     """The page. Each document is what `export --format json` writes of a run, `metrics` included."""
     title = title or ", ".join(str(document["name"]) for document in documents)
     parts = [f"<h1>{escape(title)}</h1>"]
@@ -35,7 +38,7 @@ def html(documents: Sequence[Mapping[str, Any]], title: str = "") -> str:
     )
 
 
-def _section(document: Mapping[str, Any]) -> Iterator[str]:
+def _section(document: ExportDocument) -> Iterator[str]:
     yield f"<h2>{escape(str(document['name']))}</h2>"
     words = [document["state"], document.get("reason"), document.get("started"), document.get("note")]
     yield f'<p class="faint">{escape(" · ".join(str(word) for word in words if word))}</p>'
@@ -45,7 +48,7 @@ def _section(document: Mapping[str, Any]) -> Iterator[str]:
     yield _table(("key", "value"), [[key, value] for key, value in sorted(flatten(document["config"]).items())])
 
 
-def _charts(document: Mapping[str, Any]) -> Iterator[str]:
+def _charts(document: ExportDocument) -> Iterator[str]:
     metrics = document.get("metrics", {})
     losses = [
         SvgLine(name, _points(metrics[key]), colour, dashed)
@@ -63,9 +66,11 @@ def _charts(document: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _overlays(documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _overlays(documents: Sequence[ExportDocument]) -> Iterator[str]:
     """By epoch: steps of runs with different batches are no common measure."""
-    for metric, title in (("val_loss", "Validation loss"), ("val_acc", "Validation accuracy")):
+    charts: tuple[tuple[Literal["val_loss", "val_acc"], str], ...]
+    charts = (("val_loss", "Validation loss"), ("val_acc", "Validation accuracy"))
+    for metric, title in charts:
         lines = [
             SvgLine(str(document["name"]), points, COLOURS[index % len(COLOURS)])
             for index, document in enumerate(documents)
@@ -84,11 +89,13 @@ def _points(series: Sequence[Sequence[Any]]) -> list[tuple[float, float]]:
     return [(number(step), number(value)) for step, value in series]
 
 
-def _side_by_side(documents: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+def _side_by_side(documents: Sequence[ExportDocument]) -> tuple[list[str], list[list[Any]]]:
     """The figures, then what is known to differ between the runs."""
-    rows: list[list[Any]] = []
-    for name in ("val_acc", "val_loss"):
-        rows.append([f"best {name}", *((document.get("best") or {}).get(name) for document in documents)])
+    bests = [document.get("best") for document in documents]
+    rows: list[list[Any]] = [
+        ["best val_acc", *(best and best.get("val_acc") for best in bests)],
+        ["best val_loss", *(best and best.get("val_loss") for best in bests)],
+    ]
     flats = [flatten(document["config"]) for document in documents]
     for key in sorted({key for flat in flats for key in flat}):
         values = [flat.get(key) for flat in flats]

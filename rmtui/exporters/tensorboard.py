@@ -6,17 +6,19 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError, install
 from trainer.events import number, plain
 
+if TYPE_CHECKING:
+    from rmtui.documents.runs import ExportDocument
+
 _MARK = re.compile(r"\.rmtui-[0-9a-f]{16}$")
 
 
-def mark(document: Mapping[str, Any]) -> str:
+def mark(document: ExportDocument) -> str:
     """The end of the event file's name: which figures it holds."""
     held = json.dumps(plain(document["metrics"]), sort_keys=True)
     return f".rmtui-{hashlib.sha256(held.encode()).hexdigest()[:16]}"
@@ -27,7 +29,7 @@ def is_ours(path: Path) -> bool:
     return _MARK.search(path.name) is not None
 
 
-def write(document: Mapping[str, Any], folder: Path, suffix: str = "") -> None:
+def write(document: ExportDocument, folder: Path, suffix: str = "") -> None:
     """One run's metrics as scalars (float32, TensorBoard's own precision) under `folder`."""
     try:
         from tensorboard.compat.proto.event_pb2 import Event

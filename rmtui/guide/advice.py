@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rmtui.guide import published_figures, rates
 from rmtui.guide.expectations import is_guides_own
 from rmtui.guide.model import Advice, Reading, Subject
 from rmtui.guide.path import Standing
 from rmtui.guide.thresholds import DEFAULT, Thresholds
+
+if TYPE_CHECKING:
+    from rmtui.documents.guide import Difference
+    from trainer.values import Value
 
 OVERFITTING = ("overfitting_turn", "overfitting_turn_alone", "overfitting_gap")
 BROKEN = ("non_finite", "came_apart")
@@ -76,12 +80,12 @@ def advise(
     return found
 
 
-def difference(item: Advice, subject: Subject) -> list[dict[str, Any]]:
+def difference(item: Advice, subject: Subject) -> list[Difference]:
     """The advice against the run's configuration: key, from (None: not known), to."""
     return [{"key": key, "from": subject.value(key), "to": value} for key, value in item.changes.items()]
 
 
-def _changed(subject: Subject, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def _changed(subject: Subject, wanted: Mapping[str, Value]) -> dict[str, Value]:
     return {key: value for key, value in wanted.items() if subject.value(key) != value}
 
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
-from rmtui.guide import paired_test as verdict
+from rmtui.guide import paired_test
 from rmtui.guide.model import Change, Reading, Subject, common_epoch, metric_of
-from rmtui.guide.paired_test import Rewards
+from rmtui.guide.paired_test import PairedTest, Spread
 from rmtui.guide.published_figures import METRICS, better
 from rmtui.guide.readings import read
 from rmtui.guide.sentences import text
@@ -19,6 +19,23 @@ from rmtui.i18n import metric_text, translate
 from rmtui.runs.model import Run
 from rmtui.statistics import wilson
 from trainer.config import flatten
+
+if TYPE_CHECKING:
+    from rmtui.documents.guide import (
+        BestRun,
+        ChangeDocument,
+        CompareDocument,
+        ComparedReadings,
+        ComparedRun,
+        ConfigComparison,
+        EpochRow,
+        MetricSummary,
+        PairedDocument,
+        ReadingDocument,
+        SeedsDocument,
+    )
+    from rmtui.documents.scalars import Metric
+    from trainer.values import Value
 
 MOST = 6
 OTHER_SET = "other_set"
@@ -29,19 +46,22 @@ PLACES = ("data.train", "data.val", "data.extra_val")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A run in a comparison; `rewards` are those of one evaluation, None where single pairs are not known."""
+    """A run in a comparison, and what the pairs of one of its evaluations say."""
 
     subject: Subject
-    rewards: Rewards | None = None
     evaluation: str = ""
-    """Which evaluation the rewards are of: epoch-3."""
+    """Which evaluation was tested: epoch-3."""
+    scored: bool = False
+    """Are rewards of single pairs known?"""
+    test: PairedTest | None = None
+    """Against the first run; None for that run itself, on other pairs, and where single pairs are not known of both."""
 
 
-def compare(entries: Sequence[Entry], limits: Thresholds = DEFAULT, lang: str = "en") -> dict[str, Any]:
+def compare(entries: Sequence[Entry], limits: Thresholds = DEFAULT, lang: str = "en") -> CompareDocument:
     """The document of `compare --json`. Every Δ is against the first run."""
     subjects = [entry.subject for entry in entries]
     paired = [_paired(entries[0], other, limits, lang) for other in entries[1:]]
-    verdicts = [_words(entries[0], *both) for both in zip(entries[1:], paired, strict=True)]
+    verdicts = [_words(entries[0], other) for other in entries[1:]]
     return {
         "runs": [_run(entry) for entry in entries],
         "config": config_table(subjects),
@@ -55,7 +75,7 @@ def compare(entries: Sequence[Entry], limits: Thresholds = DEFAULT, lang: str = 
     }
 
 
-def _run(entry: Entry) -> dict[str, Any]:
+def _run(entry: Entry) -> ComparedRun:
     run = entry.subject.run
     return {
         "id": run.id,
@@ -68,11 +88,12 @@ def _run(entry: Entry) -> dict[str, Any]:
     }
 
 
-def config_table(subjects: Sequence[Subject]) -> dict[str, Any]:
+def config_table(subjects: Sequence[Subject]) -> ConfigComparison:
     """Keys that differ with each run's value (None: not known), and keys on which all agree."""
     flat = [flatten(subject.run.config) for subject in subjects]
     keys = list(dict.fromkeys(key for document in flat for key in document if key not in PLACES))
-    differs, same = {}, {}
+    differs: dict[str, list[Value]] = {}
+    same: dict[str, Value] = {}
     for key in keys:
         values = [document.get(key) for document in flat]
         if all(value == values[0] for value in values):
@@ -82,26 +103,30 @@ def config_table(subjects: Sequence[Subject]) -> dict[str, Any]:
     return {"differs": differs, "same": same}
 
 
-def epoch_table(subjects: Sequence[Subject]) -> list[dict[str, Any]]:
+def epoch_table(subjects: Sequence[Subject]) -> list[EpochRow]:
     """A row an epoch: each metric as a list, one value a run."""
     by_epoch = [{row.epoch: row for row in subject.run.epochs} for subject in subjects]
-    epochs = sorted({epoch for rows in by_epoch for epoch in rows})
+
+    def values(epoch: int, metric: Metric) -> list[float | None]:
+        return [metric_of(rows[epoch], metric) if epoch in rows else None for rows in by_epoch]
+
     return [
-        {"epoch": epoch}
-        | {
-            metric: [metric_of(rows[epoch], metric) if epoch in rows else None for rows in by_epoch]
-            for metric in METRICS
+        {
+            "epoch": epoch,
+            "train_loss": values(epoch, "train_loss"),
+            "val_loss": values(epoch, "val_loss"),
+            "val_acc": values(epoch, "val_acc"),
         }
-        for epoch in epochs
+        for epoch in sorted({epoch for rows in by_epoch for epoch in rows})
     ]
 
 
 def _summary(
-    subjects: Sequence[Subject], metric: str, limits: Thresholds, verdicts: Sequence[Mapping[str, str]]
-) -> dict[str, Any]:
+    subjects: Sequence[Subject], metric: Metric, limits: Thresholds, verdicts: Sequence[Mapping[str, str]]
+) -> MetricSummary:
     last = [subject.newest(metric) for subject in subjects]
     tops = [_best_of(subject, metric) for subject in subjects]
-    document: dict[str, Any] = {
+    document: MetricSummary = {
         "last": last,
         "best": [value for _, value in tops],
         "best_epoch": [epoch for epoch, _ in tops],
@@ -124,7 +149,7 @@ def _best_of(subject: Subject, metric: str) -> tuple[int | None, float | None]:
     return max(known, key=lambda pair: pair[1] if metric == "val_acc" else -pair[1])
 
 
-def _change(metric: str, first: float | None, last: float | None, verdict: str | None) -> dict[str, Any] | None:
+def _change(metric: str, first: float | None, last: float | None, verdict: str | None) -> ChangeDocument | None:
     """`better` is the sign of the change; `verdict` is what the test of the pairs says of it, None without one."""
     if first is None or last is None:
         return None
@@ -132,15 +157,14 @@ def _change(metric: str, first: float | None, last: float | None, verdict: str |
     return {"delta": change.delta, "percent": change.share, "better": change.better, "verdict": verdict}
 
 
-def _words(first: Entry, other: Entry, paired: Mapping[str, Any]) -> dict[str, str]:
+def _words(first: Entry, other: Entry) -> dict[str, str]:
     """Metric → better, worse or same, where the pairs tested are those of both runs' last epochs; of other pairs,
     other_set."""
     if same_set([first.subject, other.subject]) is False:
         return {"val_acc": OTHER_SET, "val_loss": OTHER_SET}
-    found = paired["verdict"]
-    if found is None or any(entry.evaluation != f"epoch-{entry.subject.last_epoch}" for entry in (first, other)):
+    if other.test is None or any(entry.evaluation != f"epoch-{entry.subject.last_epoch}" for entry in (first, other)):
         return {}
-    return {"val_acc": found["accuracy_verdict"], "val_loss": found["loss_verdict"]}
+    return {"val_acc": other.test.accuracy.word, "val_loss": other.test.loss_word}
 
 
 def _interval(subject: Subject, value: float | None, limits: Thresholds) -> list[float] | None:
@@ -167,14 +191,16 @@ def same_set(subjects: Sequence[Subject]) -> bool | None:
     return True if all(prints) else None
 
 
-def best(subjects: Sequence[Subject], lang: str) -> dict[str, Any] | None:
+def best(subjects: Sequence[Subject], lang: str) -> BestRun | None:
     """Which run is best, and by what: val_acc where all have it, else val_loss alone, with that said.
 
     None on different validation sets, while an unfinished run is at another epoch, and where all are equal.
     """
     if same_set(subjects) is False or not same_stage(subjects):
         return None
-    for metric, sentence in (("val_acc", "verdict.best"), ("val_loss", "verdict.best_by_loss")):
+    by: tuple[tuple[Literal["val_acc", "val_loss"], str], ...]
+    by = (("val_acc", "verdict.best"), ("val_loss", "verdict.best_by_loss"))
+    for metric, sentence in by:
         values = [subject.newest(metric) for subject in subjects]
         known = [value for value in values if value is not None]
         if len(known) < len(values) or len(set(known)) < 2:
@@ -186,23 +212,17 @@ def best(subjects: Sequence[Subject], lang: str) -> dict[str, Any] | None:
     return None
 
 
-def _paired(first: Entry, other: Entry, limits: Thresholds, lang: str) -> dict[str, Any]:
+def _paired(first: Entry, other: Entry, limits: Thresholds, lang: str) -> PairedDocument:
     """The verdict on `other` against the first run, or why there is none."""
-    names = {"a": first.subject.run.name, "b": other.subject.run.name}
-    same = same_set([first.subject, other.subject])
-    if same is False:
-        return {**names, "verdict": None, "texts": [translate("verdict.other_set", lang, **names)]}
-    missing = [entry.subject.run.name for entry in (first, other) if not entry.rewards]
-    found = None if missing else verdict.compare_pairs(first.rewards or {}, other.rewards or {}, limits)
-    if found is None or same is None:
-        missing = missing or list(names.values())
-        return {
-            **names,
-            "verdict": None,
-            "texts": [translate("verdict.no_pairs", lang, **names, missing=", ".join(missing))],
-        }
-    said = verdict.texts(found, _at(first), _at(other), lang, limits)
-    return {**names, "verdict": verdict.document(found), "texts": said}
+    a, b, test = first.subject.run.name, other.subject.run.name, other.test
+    if same_set([first.subject, other.subject]) is False:
+        return {"a": a, "b": b, "verdict": None, "texts": [translate("verdict.other_set", lang, a=a, b=b)]}
+    if test is None:
+        missing = [entry.subject.run.name for entry in (first, other) if not entry.scored] or [a, b]
+        said = translate("verdict.no_pairs", lang, a=a, b=b, missing=", ".join(missing))
+        return {"a": a, "b": b, "verdict": None, "texts": [said]}
+    texts = paired_test.texts(test, _at(first), _at(other), lang, limits)
+    return {"a": a, "b": b, "verdict": paired_test.document(test), "texts": texts}
 
 
 def _at(entry: Entry) -> str:
@@ -212,14 +232,18 @@ def _at(entry: Entry) -> str:
     return f"{run.name} {entry.evaluation}" if went_on else run.name
 
 
-def _seeds(subjects: Sequence[Subject], limits: Thresholds, lang: str) -> list[dict[str, Any]]:
+def _seeds(subjects: Sequence[Subject], limits: Thresholds, lang: str) -> list[SeedsDocument]:
     """Runs that differ in nothing but their seed, summarised with their spread."""
     found = []
     for _, members in groupby(sorted(subjects, key=_seedless), key=_seedless):
         group = list(members)
         for metric in METRICS:
             values = [value for subject in group if (value := subject.newest(metric)) is not None]
-            if len(group) > 1 and same_stage(group) and (spread := verdict.seed_spread(metric, values, limits.level)):
+            if (
+                len(group) > 1
+                and same_stage(group)
+                and (spread := paired_test.seed_spread(metric, values, limits.level))
+            ):
                 found.append(_spread(group, spread, lang))
     return found
 
@@ -236,7 +260,7 @@ def _seedless(subject: Subject) -> str:
     return seedless(subject.run)
 
 
-def _spread(group: Sequence[Subject], spread: verdict.Spread, lang: str) -> dict[str, Any]:
+def _spread(group: Sequence[Subject], spread: Spread, lang: str) -> SeedsDocument:
     run = group[0].run
     # Student's interval knows no bounds: with two seeds it would reach beyond 100 %.
     low, high = max(0.0, spread.mean.low), spread.mean.high
@@ -279,14 +303,12 @@ def warnings(subjects: Sequence[Subject], lang: str) -> list[str]:
     return found
 
 
-def _against(first: Entry, other: Entry, limits: Thresholds, lang: str) -> dict[str, Any]:
+def _against(first: Entry, other: Entry, limits: Thresholds, lang: str) -> ComparedReadings:
     """What the guide reads from one run against the other."""
-    turned = None
     epoch = common_epoch(first.subject, other.subject)
     tested = epoch is None or first.evaluation == other.evaluation == f"epoch-{epoch}"
-    if first.rewards and other.rewards and tested and same_set([first.subject, other.subject]):
-        turned = verdict.compare_accuracy(first.rewards, other.rewards, limits)
-    found = read(other.subject, first.subject, limits, paired={"runs": turned} if turned else None)
+    paired = {"runs": other.test.accuracy} if other.test and tested else None
+    found = read(other.subject, first.subject, limits, paired=paired)
     return {
         "a": first.subject.run.name,
         "b": other.subject.run.name,
@@ -294,7 +316,7 @@ def _against(first: Entry, other: Entry, limits: Thresholds, lang: str) -> dict[
     }
 
 
-def reading_document(item: Reading, lang: str) -> dict[str, Any]:
+def reading_document(item: Reading, lang: str) -> ReadingDocument:
     """A reading as --json holds it."""
     return {
         "id": item.id,

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rmtui.guide.comparison import OTHER_SET
 from rmtui.guide.published_figures import METRICS
 from rmtui.i18n import metric_text, signed_percent, signed_points, translate, value_text
 from rmtui.text import width
 
-Document = Mapping[str, Any]
+if TYPE_CHECKING:
+    from rmtui.documents.guide import ChangeDocument, CompareDocument, MetricSummary
 
 
-def sections(document: Document, lang: str = "en") -> Iterator[tuple[str, list[list[str]]]]:
+def sections(document: CompareDocument, lang: str = "en") -> Iterator[tuple[str, list[list[str]]]]:
     """The tables of a comparison: heading, then rows whose first is the head."""
     names = [run["name"] for run in document["runs"]]
     differs = document["config"]["differs"]
@@ -25,7 +26,7 @@ def sections(document: Document, lang: str = "en") -> Iterator[tuple[str, list[l
     yield "figures", [["", *names], *_figures(document, lang)]
 
 
-def _epochs(document: Document, lang: str) -> Iterator[list[str]]:
+def _epochs(document: CompareDocument, lang: str) -> Iterator[list[str]]:
     for metric in METRICS:
         for row in document["epochs"]:
             if any(value is not None for value in row[metric]):
@@ -33,7 +34,7 @@ def _epochs(document: Document, lang: str) -> Iterator[list[str]]:
                 yield [label, *(_known(metric, value) for value in row[metric])]
 
 
-def _figures(document: Document, lang: str) -> Iterator[list[str]]:
+def _figures(document: CompareDocument, lang: str) -> Iterator[list[str]]:
     for metric in METRICS:
         summary = document["summary"][metric]
         intervals = summary.get("interval") or [None] * len(summary["last"])
@@ -43,7 +44,7 @@ def _figures(document: Document, lang: str) -> Iterator[list[str]]:
         yield [f"{metric} Δ", "", *(change_text(metric, change, lang) for change in summary["change"][1:])]
 
 
-def _tops(summary: Mapping[str, Any]) -> Iterator[tuple[float | None, int | None]]:
+def _tops(summary: MetricSummary) -> Iterator[tuple[float | None, int | None]]:
     yield from zip(summary["best"], summary["best_epoch"], strict=True)
 
 
@@ -60,7 +61,7 @@ def _with_half(metric: str, value: float | None, interval: Sequence[float] | Non
     return f"{shown} ±{50 * (interval[1] - interval[0]):.1f}" if interval else shown
 
 
-def change_text(metric: str, change: Mapping[str, Any] | None, lang: str = "en") -> str:
+def change_text(metric: str, change: ChangeDocument | None, lang: str = "en") -> str:
     """`+2.8 points, better` or `−23 %, better`; ? where a figure is not known, no word where it is of other pairs."""
     if change is None:
         return "?"
@@ -74,7 +75,7 @@ def change_text(metric: str, change: Mapping[str, Any] | None, lang: str = "en")
     return translate("table.chance" if change["delta"] and change["verdict"] == "same" else word, lang, change=shown)
 
 
-def said(document: Document) -> list[str]:
+def said(document: CompareDocument) -> list[str]:
     """The sentences of a comparison: warnings, which is best, verdicts, seeds."""
     lines = [f"! {warning}" for warning in document["warnings"]]
     if document["best"]:
@@ -84,13 +85,13 @@ def said(document: Document) -> list[str]:
     return lines + [row["text"] for row in document["seeds"]]
 
 
-def same_text(document: Document) -> str:
+def same_text(document: CompareDocument) -> str:
     """`num_epochs 3 · lora.r 32 · …`."""
     same = document["config"]["same"]
     return " · ".join(f"{key} {value_text(key, value)}" for key, value in same.items() if value not in ("", [], {}))
 
 
-def plain(document: Document, all_keys: bool = False, lang: str = "en") -> str:
+def plain(document: CompareDocument, all_keys: bool = False, lang: str = "en") -> str:
     """For a terminal: aligned columns, wide characters counted as two."""
     blocks = [_aligned(rows) for _, rows in sections(document, lang)]
     if same := same_text(document):
@@ -110,7 +111,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def markdown(document: Document, lang: str = "en") -> str:
+def markdown(document: CompareDocument, lang: str = "en") -> str:
     """For a pull request: what differs, the figures, the verdicts; epochs and equal settings folded away."""
     names = " vs ".join(_escaped(run["name"]) for run in document["runs"])
     parts = [f"### {names}"]

@@ -6,14 +6,17 @@ first epoch. Figures that a person wrote into a preset of their own are absolute
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 from rmtui.guide.model import Subject, metric_of
 from rmtui.guide.published_figures import AFTER, BEFORE, IDEAL, METRICS, PRESET_A, RATE_RAISED, Point, Range, better
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 from rmtui.runs.model import State
+
+if TYPE_CHECKING:
+    from rmtui.documents.scalars import Config, Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Expectation:
 class ExpectedBand:
     """The expected range of a metric at one epoch."""
 
-    metric: str
+    metric: Metric
     epoch: int
     low: float
     high: float
@@ -42,18 +45,20 @@ class Judgement:
 
     band: ExpectedBand
     value: float
-    place: str
+    place: Literal["in", "above", "below"]
     better: bool | None
     last: bool
     """The run has ended and this was its last epoch."""
 
 
-def expectation(preset: str | None, expect: Mapping[str, Any], config: Mapping[str, Any]) -> Expectation | None:
+def expectation(preset: str | None, expect: Mapping[str, Sequence[float]], config: Config) -> Expectation | None:
     """What the guide, or a person's own preset, expects; None where no figure is given (B, C and free runs).
 
     Preset A follows the path of the raised rate; a run at the guide's 1e-5 follows the path of more epochs.
     """
-    ranges = {metric: (float(ends[0]), float(ends[1])) for metric, ends in expect.items() if metric in METRICS}
+    ranges: dict[str, Range] = {
+        metric: (float(ends[0]), float(ends[1])) for metric, ends in expect.items() if metric in METRICS
+    }
     if ranges and ranges != dict(PRESET_A):
         return Expectation((), ranges, guides=False)
     if ranges or (preset or "").upper() == "A":

@@ -10,25 +10,30 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Literal
 
 from rmtui.guide.model import Subject
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 from rmtui.statistics import Interval, fit_line, t_quantile
 
-METRICS = ("val_loss", "val_acc")
+if TYPE_CHECKING:
+    from rmtui.documents.scalars import Metric
+
+Method = Literal["runs", "curve"]
+METRICS: tuple[Metric, ...] = ("val_loss", "val_acc")
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """A figure that has not come yet, said after `at` (an epoch) for `epoch`."""
 
-    metric: str
+    metric: Metric
     at: float
     epoch: float
     value: float
     low: float
     high: float
-    method: str
+    method: Method
     """runs: from comparable past runs; curve: from the run's own evaluations."""
     n: int
     """Runs or evaluations it rests on."""
@@ -93,7 +98,7 @@ def _next_epochs(subject: Subject, points: Sequence[tuple[float, float]], limits
 def _from_runs(
     subject: Subject,
     past: Sequence[Subject],
-    metric: str,
+    metric: Metric,
     points: Sequence[tuple[float, float]],
     epoch: float,
     limits: Thresholds,
@@ -118,7 +123,7 @@ def around_next(last: float, moves: Sequence[float], level: float) -> Interval:
 
 
 def _from_curve(
-    metric: str, points: Sequence[tuple[float, float]], epoch: float, limits: Thresholds
+    metric: Metric, points: Sequence[tuple[float, float]], epoch: float, limits: Thresholds
 ) -> Forecast | None:
     if len(points) < max(3, limits.forecast_evaluations):
         return None
@@ -126,7 +131,7 @@ def _from_curve(
     return _made(metric, points[-1][0], epoch, line.predict(math.log(epoch), limits.level), "curve", len(points))
 
 
-def _made(metric: str, at: float, epoch: float, around: Interval, method: str, n: int) -> Forecast:
+def _made(metric: Metric, at: float, epoch: float, around: Interval, method: Method, n: int) -> Forecast:
     most = 1.0 if metric == "val_acc" else math.inf
     value, low, high = (min(most, max(0.0, end)) for end in (around.value, around.low, around.high))
     return Forecast(metric, at, epoch, value, low, high, method, n)

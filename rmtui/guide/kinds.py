@@ -1,3 +1,6 @@
 """Kinds of pairs that can be asked for; imported by the command line before anything else is."""
 
-KINDS = ("wrong", "close", "tied", "mended", "broken", "suspect")
+from typing import Literal
+
+Kind = Literal["wrong", "close", "tied", "mended", "broken", "suspect"]
+KINDS: tuple[Kind, ...] = ("wrong", "close", "tied", "mended", "broken", "suspect")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rmtui.guide.published_figures import METRICS, better
 from rmtui.runs.model import Epoch, Run, State
 
-SEVERITIES = ("error", "warning", "info", "good")
+if TYPE_CHECKING:
+    from rmtui.documents.scalars import Severity
+
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info", "good")
 """In the order in which they are shown."""
 
 
@@ -145,7 +148,7 @@ class Reading:
     """What a figure means. `id` names its sentence in the catalogue; `figures` are what it rests on."""
 
     id: str
-    severity: str
+    severity: Severity
     figures: Mapping[str, Any] = field(default_factory=dict)
     statement: int | None = None
     """Number of the guide's reading that it carries; None: rmtui's own."""
@@ -161,7 +164,7 @@ class Advice:
     """Metric → [low, high] where the guide gives figures."""
     because: tuple[str, ...] = ()
     """Ids of the readings behind it."""
-    action: str = "form"
+    action: Literal["form", "evaluate", "check", "launch", "none"] = "form"
     """form: open the preset form with `changes`; evaluate; check; launch; none."""
     own: bool = False
     """The guide does not say it: it is rmtui's own."""

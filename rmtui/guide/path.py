@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from rmtui.guide.expectations import expectation, good_enough
 from rmtui.guide.model import Subject, changes
-from rmtui.guide.paired_test import Turned
+from rmtui.guide.paired_test import AccuracyTest
 from rmtui.guide.published_figures import CONSERVATIVE, FORMER_RATE, FORMER_RATE_EPOCHS, RAISED_RATE
 from rmtui.guide.readings import read
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 
+State = Literal["done", "here", "ahead", "skipped"]
+DONE: State
+HERE: State
+AHEAD: State
+SKIPPED: State
 DONE, HERE, AHEAD, SKIPPED = "done", "here", "ahead", "skipped"
 
 
@@ -22,7 +27,7 @@ class Step:
     """A step of the path. `outcome` names what was found: yes, no or unknown; tried; read, with `figures`."""
 
     id: str
-    state: str
+    state: State
     outcome: str = "unknown"
     run: str | None = None
     """Name of the run it rests on."""
@@ -53,7 +58,7 @@ def locate(
     runs: Sequence[Subject],
     before: Subject | None,
     limits: Thresholds = DEFAULT,
-    paired: Mapping[str, Turned] | None = None,
+    paired: Mapping[str, AccuracyTest] | None = None,
 ) -> Standing:
     """Where the user stands with this run, given every run of its data set (oldest first); `paired` as in `read`."""
     ids = {reading.id for reading in read(subject, before, limits)}
@@ -94,7 +99,7 @@ def _rose(subject: Subject, before: Subject | None, limits: Thresholds) -> bool 
     return None if change is None else change.delta > limits.flat_accuracy
 
 
-def _doubtful(subject: Subject, paired: Mapping[str, Turned]) -> bool:
+def _doubtful(subject: Subject, paired: Mapping[str, AccuracyTest]) -> bool:
     """Is the change that `_rose` looks at within chance? False where single pairs are not known."""
     turned = paired.get("epochs" if len(subject.known("val_acc")) > 1 else "runs")
     return turned is not None and turned.word == "same"

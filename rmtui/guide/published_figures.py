@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-METRICS = ("train_loss", "val_loss", "val_acc")
+if TYPE_CHECKING:
+    from rmtui.documents.scalars import Metric
+
+METRICS: tuple[Metric, ...] = ("train_loss", "val_loss", "val_acc")
 """The guide's metrics of an epoch. val_acc is better when higher, the losses when lower."""
 
 Range = tuple[float, float]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from rmtui.guide import rules_losses, rules_training
 from rmtui.guide.model import SEVERITIES, Reading, Subject
-from rmtui.guide.paired_test import Turned
+from rmtui.guide.paired_test import AccuracyTest
 from rmtui.guide.rules_losses import Case
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 
@@ -20,7 +20,7 @@ def read(
     before: Subject | None = None,
     limits: Thresholds = DEFAULT,
     silenced: Collection[str] = (),
-    paired: Mapping[str, Turned] | None = None,
+    paired: Mapping[str, AccuracyTest] | None = None,
 ) -> list[Reading]:
     """Readings of a run, and of it against the run `before`; without those whose id is silenced.
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from rmtui.guide.model import Change, Reading, Subject, changes, common_epoch
-from rmtui.guide.paired_test import Turned
+from rmtui.guide.paired_test import AccuracyTest
 from rmtui.guide.thresholds import Thresholds
 from rmtui.statistics import LN2, wilson
 
@@ -20,7 +20,7 @@ class Case:
     subject: Subject
     before: Subject | None
     limits: Thresholds
-    paired: Mapping[str, Turned] = field(default_factory=dict)
+    paired: Mapping[str, AccuracyTest] = field(default_factory=dict)
     """Verdicts on val_acc pair by pair where pairs are known: `epochs` within the run, `runs` against `before`."""
 
     def scopes(self, metric: str) -> Iterator[tuple[dict[str, Any], Change]]:
@@ -273,7 +273,7 @@ def _val_starts(known: list[tuple[int, float]], limits: Thresholds) -> Reading:
     return Reading("val_not_falling", "info", {"epochs": len(known)}, 7)
 
 
-def _acc_climbs(known: list[tuple[int, float]], limits: Thresholds, turned: Turned | None) -> Reading:
+def _acc_climbs(known: list[tuple[int, float]], limits: Thresholds, turned: AccuracyTest | None) -> Reading:
     """No sentence says more than the test: a climb that the pairs do not bear out is told as such."""
     falls = [epoch for (_, before), (epoch, value) in pairwise(known) if before - value > limits.flat_accuracy]
     values = {"first": known[0][1], "last": known[-1][1], "epochs": len(known)}

@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 import textwrap
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rmtui.i18n import bound_text, title, translate, value_text
 from rmtui.text import harmless, width
+
+if TYPE_CHECKING:
+    from rmtui.documents.data import GroupsDocument, PairDocument, PairedRun, PairsDocument
+    from rmtui.documents.guide import AdviseDocument, Silence
+    from rmtui.documents.runs import MarginsDocument
 
 GLYPHS = {"error": "✗", "warning": "▲", "info": "·", "good": "✓"}
 PATH_GLYPHS = {"done": "✓", "here": "▶", "ahead": "○", "skipped": "–"}
@@ -17,7 +22,7 @@ BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", ".:-=+*#@"
 _LONGEST = 600
 
 
-def advice_text(document: Mapping[str, Any], lang: str) -> str:
+def advice_text(document: AdviseDocument, lang: str) -> str:
     """What `rmtui advise` prints."""
     blocks = [
         _block(translate("heading.readings", lang), _readings(document, lang)),
@@ -33,7 +38,7 @@ def advice_text(document: Mapping[str, Any], lang: str) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
-def silenced_text(row: Mapping[str, Any], lang: str) -> str:
+def silenced_text(row: Silence, lang: str) -> str:
     """`train_loss fell (this run, 2026-11-22, anna)`: what is silenced, for what, since when and by whom."""
     name = title(harmless(row["id"]), lang)
     scope = translate(f"silence.{row['scope']}", lang)
@@ -48,19 +53,19 @@ def _block(heading: str, lines: Iterator[str] | Sequence[str]) -> str:
     return f"{heading}\n{body}" if body else ""
 
 
-def _readings(document: Mapping[str, Any], lang: str) -> Iterator[str]:
+def _readings(document: AdviseDocument, lang: str) -> Iterator[str]:
     for row in document["readings"]:
         word = translate(f"word.{row['severity']}", lang)
         own = f" ({translate('word.own', lang)})" if row["own"] else ""
         yield f"  {GLYPHS[row['severity']]} {word}: {row['text']}{own} [{row['id']}]"
 
 
-def _advice(document: Mapping[str, Any], lang: str) -> Iterator[str]:
+def _advice(document: AdviseDocument, lang: str) -> Iterator[str]:
     for place, row in enumerate(document["advice"], start=1):
         yield f"  {place}. {row['text']} [{row['id']}]"
         yield f"     {row['why']}"
         for change in row["difference"]:
-            before, after = (value_text(change["key"], change[side]) for side in ("from", "to"))
+            before, after = (value_text(change["key"], value) for value in (change["from"], change["to"]))
             yield f"     {change['key']}: {before} → {after}"
         if row["expected"]:
             ranges = ", ".join(
@@ -72,7 +77,7 @@ def _advice(document: Mapping[str, Any], lang: str) -> Iterator[str]:
             yield f"     {translate('heading.because', lang)}: {' · '.join(row['because_titles'])}"
 
 
-def _path(document: Mapping[str, Any]) -> Iterator[str]:
+def _path(document: AdviseDocument) -> Iterator[str]:
     for step in document["path"]:
         between = " " if step["text"].endswith(("?", "？")) else ": "
         outcome = between + step["outcome_text"] if step["outcome"] != "unknown" else ""
@@ -80,19 +85,19 @@ def _path(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {PATH_GLYPHS[step['state']]} {step['text']}{outcome}{run} · {step['state_text']}"
 
 
-def _expectations(document: Mapping[str, Any]) -> Iterator[str]:
+def _expectations(document: AdviseDocument) -> Iterator[str]:
     if document["expectations"]:
         yield f"  ({document['expectations']['text']})"
         yield from (f"  {row['text']}" for row in document["expectations"]["epochs"])
 
 
-def _forecasts(document: Mapping[str, Any]) -> Iterator[str]:
+def _forecasts(document: AdviseDocument) -> Iterator[str]:
     yield from (f"  {row['text']}" for row in document["forecasts"])
     if document["forecast_record"]:
         yield f"  {document['forecast_record']['text']}"
 
 
-def groups_text(document: Mapping[str, Any], lang: str) -> str:
+def groups_text(document: GroupsDocument, lang: str) -> str:
     """What `rmtui pairs --by` prints: accuracy with its interval, a block a run."""
     blocks = []
     for run in document["runs"]:
@@ -108,7 +113,7 @@ def groups_text(document: Mapping[str, Any], lang: str) -> str:
     return "\n\n".join(blocks) + (f"\n\n! {document['note']}" if document["note"] else "")
 
 
-def margins_line(spread: Mapping[str, Any], lang: str, ascii_only: bool = False) -> str:
+def margins_line(spread: MarginsDocument, lang: str, ascii_only: bool = False) -> str:
     """A spread of reward margins as a line: one sign a bin, taller where more pairs are, a bar at 0."""
     bars, zero = (ASCII_BARS, "|") if ascii_only else (BARS, "│")
     counts, most = spread["counts"], max(spread["counts"])
@@ -119,7 +124,7 @@ def margins_line(spread: Mapping[str, Any], lang: str, ascii_only: bool = False)
     return translate("pairs.margins", lang, bars=drawn, median=median, **ends)
 
 
-def margins_lines(runs: Sequence[Mapping[str, Any]], lang: str, ascii_only: bool = False) -> str:
+def margins_lines(runs: Sequence[PairedRun], lang: str, ascii_only: bool = False) -> str:
     """A line for each run of the document of pairs, one below the other; one run alone needs no name."""
     if len(runs) == 1:
         return margins_line(runs[0]["margins"], lang, ascii_only)
@@ -129,7 +134,7 @@ def margins_lines(runs: Sequence[Mapping[str, Any]], lang: str, ascii_only: bool
     return "\n".join(f"{name}  {line}" for name, line in zip(names, lines, strict=True))
 
 
-def pairs_text(document: Mapping[str, Any], lang: str) -> str:
+def pairs_text(document: PairsDocument, lang: str) -> str:
     """What `rmtui pairs` prints: each pair with its margins, its texts, and the words that differ in brackets."""
     names = [run["name"] for run in document["runs"]]
     kind = translate(f"pairs.{document['kind']}", lang)
@@ -142,17 +147,17 @@ def pairs_text(document: Mapping[str, Any], lang: str) -> str:
     return "\n\n".join(blocks)
 
 
-def _pair(pair: Mapping[str, Any], names: Sequence[str], lang: str) -> str:
+def _pair(pair: PairDocument, names: Sequence[str], lang: str) -> str:
     margins = [f"{name} {sides['margin']:+.3f}" for name, sides in zip(names, pair["rewards"], strict=True) if sides]
     lines = [f"{harmless(pair['id'])}  {translate('pairs.margin', lang)} {', '.join(margins)}"]
     if pair["words"]:
-        lines += _folded("prompt", harmless(pair["prompt"]))
-        for side in ("chosen", "rejected"):
-            lines += _folded(side, _marked(pair["words"][side]))
+        lines += _folded("prompt", harmless(pair["prompt"] or ""))
+        lines += _folded("chosen", _marked(pair["words"]["chosen"]))
+        lines += _folded("rejected", _marked(pair["words"]["rejected"]))
     return "\n".join(lines)
 
 
-def _marked(words: Sequence[Sequence[Any]]) -> str:
+def _marked(words: Sequence[tuple[str, bool]]) -> str:
     return "".join(f"[{harmless(piece)}]" if differs and piece.strip() else harmless(piece) for piece, differs in words)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError
 from rmtui.guide import advice, expectations, forecast, path, readings
 from rmtui.guide.comparison import reading_document
-from rmtui.guide.expectations import Judgement
+from rmtui.guide.expectations import ExpectedBand, Judgement
 from rmtui.guide.forecast import Forecast, ForecastRecord
 from rmtui.guide.model import Advice, Reading, Subject
 from rmtui.guide.sentences import reason, text, titled
@@ -21,11 +21,23 @@ from rmtui.presets import find
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 
+if TYPE_CHECKING:
+    from rmtui.documents.guide import (
+        AdviceDocument,
+        AdviseDocument,
+        BandDocument,
+        ExpectationsDocument,
+        ForecastDocument,
+        ForecastRecordDocument,
+        JudgementDocument,
+        PathStep,
+    )
+
 COMPARABLE = 20
 """Past runs, the newest, that a forecast rests on at most."""
 
 
-def advise(ws: Workspace, ref: str, lang: str = "en", against: str | None = None) -> dict[str, Any]:
+def advise(ws: Workspace, ref: str, lang: str = "en", against: str | None = None) -> AdviseDocument:
     """The document of `advise --json`. `against` names the run to hold it against; else the one before it."""
     index = Index.open_reading(ws)
     try:
@@ -36,7 +48,7 @@ def advise(ws: Workspace, ref: str, lang: str = "en", against: str | None = None
         index.close()
 
 
-def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | None = None) -> dict[str, Any]:
+def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | None = None) -> AdviseDocument:
     """The same out of an index that is up to date: the files are not looked at anew."""
     limits = load_subjects.limits(ws)
     family = load_subjects.siblings(index, run)
@@ -51,6 +63,8 @@ def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | No
     found = readings.read(subject, before, limits, {row["id"] for row in quiet}, tested)
     at = path.locate(subject, [*past, subject], before, limits, tested)
     steps = advice.advise(at, found, limits, {row["id"] for row in quiet})
+    made = _forecasts(subject, past, limits)
+    record = forecasts.history([subject, *(item for item in past if item.run.id in recorded)])
     return {
         "run": {"id": run.id, "name": run.name},
         "before": {"id": other.id, "name": other.name} if other else None,
@@ -58,7 +72,8 @@ def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | No
         "advice": [_advice(item, subject, found, lang) for item in steps],
         "path": [_step(step, lang) for step in path.steps(at)],
         "expectations": expected(ws, subject, limits, lang),
-        **_forecasts(subject, past, recorded, limits, lang),
+        "forecasts": [_forecast(item, limits, lang) for item in made],
+        "forecast_record": _record(record, lang) if record else None,
         "silenced": quiet,
     }
 
@@ -72,7 +87,7 @@ def _past(
     return [load_subjects.subject(index, item.run) if item.run.id in deep else item for item in others]
 
 
-def _advice(item: Advice, subject: Subject, said: Sequence[Reading], lang: str) -> dict[str, Any]:
+def _advice(item: Advice, subject: Subject, said: Sequence[Reading], lang: str) -> AdviceDocument:
     return {
         "id": item.id,
         "text": text(item, lang),
@@ -88,7 +103,7 @@ def _advice(item: Advice, subject: Subject, said: Sequence[Reading], lang: str) 
     }
 
 
-def _step(step: path.Step, lang: str) -> dict[str, Any]:
+def _step(step: path.Step, lang: str) -> PathStep:
     return {
         "id": step.id,
         "text": translate(f"path.{step.id}", lang),
@@ -110,7 +125,7 @@ def _outcome(step: path.Step, lang: str) -> str:
     return ", ".join(f"{metric} {' → '.join(shown)}" for metric, shown in ends.items())
 
 
-def expected(ws: Workspace, subject: Subject, limits: Thresholds, lang: str) -> dict[str, Any] | None:
+def expected(ws: Workspace, subject: Subject, limits: Thresholds, lang: str) -> ExpectationsDocument | None:
     """The run's bands and where its figures lie; None where nothing is expected of it."""
     wanted = expectations.expectation(subject.run.preset, _ranges(ws, subject.run), subject.run.config)
     if wanted is None:
@@ -120,20 +135,30 @@ def expected(ws: Workspace, subject: Subject, limits: Thresholds, lang: str) -> 
     return {
         "absolute": absolute,
         "text": translate("band.absolute" if absolute else "band.relative", lang),
-        "bands": [asdict(band) for band in found],
+        "bands": [_band(band) for band in found],
         "epochs": [_judgement(item, lang) for item in expectations.judge(wanted, subject, limits)],
     }
 
 
-def _ranges(ws: Workspace, run: Run) -> dict[str, Any]:
+def _band(band: ExpectedBand) -> BandDocument:
+    return {
+        "metric": band.metric,
+        "epoch": band.epoch,
+        "low": band.low,
+        "high": band.high,
+        "absolute": band.absolute,
+    }
+
+
+def _ranges(ws: Workspace, run: Run) -> Mapping[str, Sequence[float]]:
     """The [expect] of the run's preset, if the preset is still there."""
     try:
-        return dict(find(ws, run.preset).expect) if run.preset else {}
+        return find(ws, run.preset).expect if run.preset else {}
     except UserError:
         return {}
 
 
-def _judgement(item: Judgement, lang: str) -> dict[str, Any]:
+def _judgement(item: Judgement, lang: str) -> JudgementDocument:
     band = item.band
     shown = {"value": item.value, "low": band.low, "high": band.high}
     values = {name: bound_text(band.metric, value) for name, value in shown.items()}
@@ -144,7 +169,9 @@ def _judgement(item: Judgement, lang: str) -> dict[str, Any]:
     return {
         "epoch": band.epoch,
         "metric": band.metric,
-        **shown,
+        "value": item.value,
+        "low": band.low,
+        "high": band.high,
         "place": item.place,
         "better": item.better,
         "last": item.last,
@@ -152,32 +179,42 @@ def _judgement(item: Judgement, lang: str) -> dict[str, Any]:
     }
 
 
-def _forecasts(
-    subject: Subject, past: Sequence[Subject], recorded: Collection[str], limits: Thresholds, lang: str
-) -> dict[str, Any]:
-    """Forecasts of the next evaluations, kept as they are made, and how well earlier ones did (of the runs `told`)."""
+def _forecasts(subject: Subject, past: Sequence[Subject], limits: Thresholds) -> list[Forecast]:
+    """Forecasts of the next evaluations, kept as they are made."""
     made = forecast.forecast(subject, past, limits)
     if made:
         forecasts.keep(subject.run.folder, made)
-    record = forecasts.history([subject, *(item for item in past if item.run.id in recorded)])
-    return {
-        "forecasts": [_forecast(item, limits, lang) for item in made],
-        "forecast_record": _record(record, lang) if record else None,
-    }
+    return made
 
 
-def _forecast(item: Forecast, limits: Thresholds, lang: str) -> dict[str, Any]:
+def _forecast(item: Forecast, limits: Thresholds, lang: str) -> ForecastDocument:
     shown = {name: metric_text(item.metric, value) for name, value in _ends(item).items()}
     method = translate(f"forecast.{item.method}", lang, n=item.n)
     sentence = translate(
         "forecast.figure", lang, metric=item.metric, epoch=item.epoch, level=limits.level, method=method, **shown
     )
-    return {**asdict(item), "forecast": True, "text": sentence}
+    return {
+        "metric": item.metric,
+        "at": item.at,
+        "epoch": item.epoch,
+        "value": item.value,
+        "low": item.low,
+        "high": item.high,
+        "method": item.method,
+        "n": item.n,
+        "forecast": True,
+        "text": sentence,
+    }
 
 
 def _ends(item: Forecast) -> dict[str, float]:
     return {"value": item.value, "low": item.low, "high": item.high}
 
 
-def _record(record: ForecastRecord, lang: str) -> dict[str, Any]:
-    return {**asdict(record), "text": translate("forecast.record", lang, **asdict(record))}
+def _record(record: ForecastRecord, lang: str) -> ForecastRecordDocument:
+    return {
+        "count": record.count,
+        "hits": record.hits,
+        "mean_error": record.mean_error,
+        "text": translate("forecast.record", lang, **asdict(record)),
+    }

@@ -7,7 +7,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rmtui.datacheck import fix as fixing
 from rmtui.datacheck import report as words
@@ -21,6 +21,9 @@ from rmtui.datacheck.token_lengths import Tokens
 from rmtui.errors import UserError
 from rmtui.operations import check_cache
 from rmtui.operations.check_cache import Question
+
+if TYPE_CHECKING:
+    from rmtui.documents.data import CheckDocument, FileDocument, FindingDocument
 
 Progress = Callable[[str, float], None]
 """Called with the name of the pass and the share done, 0–1."""
@@ -81,7 +84,7 @@ def _joined(file: FileReport, more: Sequence[Finding]) -> FileReport:
     return dataclasses.replace(file, findings=tuple(findings), counts=ranked, warnings=file.warnings + len(more))
 
 
-def document(report: Report, lang: str = "en") -> dict[str, Any]:
+def document(report: Report, lang: str = "en") -> CheckDocument:
     """The document of `check --json`."""
     return {
         "files": [_file_document(file, lang) for file in report.files],
@@ -90,7 +93,7 @@ def document(report: Report, lang: str = "en") -> dict[str, Any]:
     }
 
 
-def _file_document(file: FileReport, lang: str) -> dict[str, Any]:
+def _file_document(file: FileReport, lang: str) -> FileDocument:
     return {
         "path": str(file.path),
         "lines": file.lines,
@@ -100,12 +103,12 @@ def _file_document(file: FileReport, lang: str) -> dict[str, Any]:
         "counts": dict(file.counts),
         "findings": [_finding_document(finding, lang) for finding in file.findings],
         "findings_left_out": sum(file.counts.values()) - len(file.findings),
-        "figures": dict(file.figures),
+        "figures": file.figures,
     }
 
 
-def _finding_document(finding: Finding, lang: str) -> dict[str, Any]:
-    document: dict[str, Any] = {
+def _finding_document(finding: Finding, lang: str) -> FindingDocument:
+    document: FindingDocument = {
         "line": finding.line,
         "kind": finding.kind,
         "severity": finding.severity,

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError
 from rmtui.guide import comparison
-from rmtui.guide.comparison import MOST, Entry
+from rmtui.guide.comparison import MOST, Entry, same_set
 from rmtui.guide.model import Subject, common_epoch
+from rmtui.guide.paired_test import paired_test
+from rmtui.guide.thresholds import Thresholds
 from rmtui.index.index import Index
 from rmtui.operations import load_subjects
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 
+if TYPE_CHECKING:
+    from rmtui.documents.guide import CompareDocument
 
-def compare(ws: Workspace, refs: Sequence[str], lang: str = "en", at: str = "last") -> dict[str, Any]:
+
+def compare(ws: Workspace, refs: Sequence[str], lang: str = "en", at: str = "last") -> CompareDocument:
     """The document of `compare --json` for two to six runs; every difference is against the first.
 
     `at` chooses the evaluation whose pairs are tested: last (while a run is unfinished, the last epoch that all
@@ -29,22 +34,28 @@ def compare(ws: Workspace, refs: Sequence[str], lang: str = "en", at: str = "las
         if not 2 <= len(ids) <= MOST:
             raise UserError(f"a comparison takes 2 to {MOST} runs, not {len(ids)}", remedy="rmtui compare RUN RUN…")
         runs = [index.run(run_id) for run_id in ids]
-        entries = _entries(index, runs, at)
+        subjects = [load_subjects.subject(index, run) for run in runs]
     finally:
         index.close()
-    return comparison.compare(entries, load_subjects.limits(ws), lang)
+    limits = load_subjects.limits(ws)
+    return comparison.compare(_entries(subjects, at, limits), limits, lang)
 
 
-def _entries(index: Index, runs: Sequence[Run], at: str) -> list[Entry]:
-    found = [load_subjects.subject(index, run) for run in runs]
-    epoch = common_epoch(*found) if at == "last" else None
+def _entries(subjects: Sequence[Subject], at: str, limits: Thresholds) -> list[Entry]:
+    """Each run with the test of its pairs against the first one's: the only place where a comparison tests them."""
+    epoch = common_epoch(*subjects) if at == "last" else None
+    paths = [_evaluation(item.run, at, epoch) for item in subjects]
+    rewards = [load_subjects.read_rewards(path) if path else {} for path in paths]
     return [
-        _entry(
-            item, load_subjects.evaluation(item.run, at) if epoch is None else load_subjects.at_epoch(item.run, epoch)
+        Entry(
+            item,
+            path.stem if path else "",
+            bool(scored),
+            paired_test(rewards[0], scored, limits) if place and same_set([subjects[0], item]) else None,
         )
-        for item in found
+        for place, (item, path, scored) in enumerate(zip(subjects, paths, rewards, strict=True))
     ]
 
 
-def _entry(subject: Subject, path: Path | None) -> Entry:
-    return Entry(subject, load_subjects.read_rewards(path), path.stem) if path else Entry(subject)
+def _evaluation(run: Run, at: str, epoch: int | None) -> Path | None:
+    return load_subjects.evaluation(run, at) if epoch is None else load_subjects.at_epoch(run, epoch)

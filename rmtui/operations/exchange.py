@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rmtui import presets
 from rmtui.errors import UserError
@@ -31,6 +31,9 @@ from rmtui.runs.folder import RunFolder, run_folders
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 from trainer.config import flatten, format_number
+
+if TYPE_CHECKING:
+    from rmtui.documents.runs import ExportDocument
 
 FORMATS = ("json", "csv", "markdown", "html", "tensorboard", "tar")
 STEPWISE = ("csv", "tensorboard")
@@ -193,17 +196,18 @@ def _as_typed(value: Any) -> str:
     return format_number(value) if isinstance(value, (int, float)) else str(value)
 
 
-def document(index: Index, run: Run) -> dict[str, Any]:
+def document(index: Index, run: Run) -> ExportDocument:
     """A run as `export --format json` writes it: what `show --json` says, less the folder, and every metric in full."""
-    found = show(index, run.id)
+    found: dict[str, object] = dict(show(index, run.id))
     origin = RunFolder(run.folder).origin_facts()
     if "epochs" in origin:
-        found |= {**origin, **{key: found[key] for key in ("name", "tags", "note")}}
-    found = {key: value for key, value in found.items() if key != "folder"}
-    return {**found, "metrics": {name: index.series_full(run.id, name) for name in index.metrics(run.id)}}
+        found |= {**origin, "name": found["name"], "tags": found["tags"], "note": found["note"]}
+    del found["folder"]
+    metrics = {name: index.series_full(run.id, name) for name in index.metrics(run.id)}
+    return cast("ExportDocument", {**found, "metrics": metrics})  # what an import brought was an export itself
 
 
-def stepwise(index: Index, run: Run) -> dict[str, Any]:
+def stepwise(index: Index, run: Run) -> ExportDocument:
     """The same for formats that know steps only: at the steps at which epochs end, `epoch` says which."""
     found = document(index, run)
     return {**found, "metrics": {"epoch": index.epoch_ends(run.id), **found["metrics"]}}
@@ -247,13 +251,15 @@ def _format_of(out: Path | None) -> str:
     return _BY_ENDING[out.suffix]
 
 
-def _text(form: str, documents: Sequence[Mapping[str, Any]]) -> str:
+def _text(form: str, documents: Sequence[ExportDocument]) -> str:
     if form == "json":
         return _json_text(documents)
-    return {"csv": flat.csv_text, "markdown": flat.markdown_text, "html": html_report.html}[form](documents)
+    if form == "html":
+        return html_report.html(documents)
+    return {"csv": flat.csv_text, "markdown": flat.markdown_text}[form](documents)
 
 
-def _json_text(documents: Sequence[Mapping[str, Any]]) -> str:
+def _json_text(documents: Sequence[ExportDocument]) -> str:
     import json
 
     from trainer.events import plain
@@ -280,14 +286,14 @@ def _export_tar(runs: Sequence[Run], out: Path | None, weights: bool) -> None:
     bundle.pack(runs[0].folder, out, weights)
 
 
-def _export_events(documents: Sequence[Mapping[str, Any]], out: Path | None) -> None:
+def _export_events(documents: Sequence[ExportDocument], out: Path | None) -> None:
     if out is None:
         raise UserError("TensorBoard files need a folder", "no -o was given", "add -o FOLDER")
     for one in documents:
-        _export_run_events(one, out, str(one["id"]))
+        _export_run_events(one, out, one["id"])
 
 
-def _export_run_events(document: Mapping[str, Any], out: Path, name: str) -> None:
+def _export_run_events(document: ExportDocument, out: Path, name: str) -> None:
     """Written aside and moved in when complete, so that TensorBoard never reads a part.
 
     An earlier export is left alone where the run still says the same, and replaced where it says something else.

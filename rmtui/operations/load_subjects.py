@@ -7,23 +7,25 @@ import math
 import re
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError
 from rmtui.guide import thresholds
 from rmtui.guide.comparison import seedless
 from rmtui.guide.model import BadValue, RewardSummary, Subject, common_epoch
-from rmtui.guide.pair_changes import spreads
-from rmtui.guide.paired_test import Turned, compare_accuracy
+from rmtui.guide.pair_changes import MarginSpread, spreads
+from rmtui.guide.paired_test import AccuracyTest, accuracy_test
 from rmtui.guide.thresholds import Thresholds
 from rmtui.index.index import Index
 from rmtui.index.read_curves import Series
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 from trainer.plain_files import open_plain
+
+if TYPE_CHECKING:
+    from rmtui.documents.runs import MarginsDocument
 
 FAMILY = 300
 """Runs of a data set that the guide looks back on: more would cost time and say nothing new."""
@@ -180,22 +182,27 @@ def read_rewards(path: Path) -> dict[str, tuple[float, float]]:
     return found
 
 
-def margins(run: Run) -> dict[str, Any] | None:
+def margins(run: Run) -> MarginsDocument | None:
     """The spread of reward margins in the run's last evaluation; None where there are no rewards of single pairs."""
     path = evaluation(run)
     rewards = read_rewards(path) if path else {}
-    return asdict(spreads([rewards])[0]) if rewards else None
+    return margins_document(spreads([rewards])[0]) if rewards else None
 
 
-def paired(run: Run, before: Run | None, values: Thresholds) -> dict[str, Turned]:
-    """Verdicts on val_acc pair by pair: the run's last epoch against its first, and it against the run before."""
+def margins_document(spread: MarginSpread) -> MarginsDocument:
+    """A spread as documents hold it."""
+    return {"reach": spread.reach, "counts": spread.counts, "median": spread.median}
+
+
+def paired(run: Run, before: Run | None, values: Thresholds) -> dict[str, AccuracyTest]:
+    """Tests of val_acc pair by pair: the run's last epoch against its first, and it against the run before."""
     found: dict[str, tuple[Path | None, Path | None]] = {"epochs": (at_epoch(run, 1), evaluation(run))}
     if before is not None and before.val_fingerprint and before.val_fingerprint == run.val_fingerprint:
         epoch = common_epoch(Subject(before), Subject(run))
         found["runs"] = at_epoch(before, epoch), at_epoch(run, epoch)
-    verdicts = {
-        scope: compare_accuracy(read_rewards(first), read_rewards(last), values)
+    tests = {
+        scope: accuracy_test(read_rewards(first), read_rewards(last), values)
         for scope, (first, last) in found.items()
         if first and last and first != last
     }
-    return {scope: turned for scope, turned in verdicts.items() if turned is not None}
+    return {scope: test for scope, test in tests.items() if test is not None}

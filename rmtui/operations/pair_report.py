@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError
 from rmtui.guide import pair_changes as guide
@@ -19,6 +19,11 @@ from rmtui.runs.files import atomic_write
 from rmtui.runs.model import Run, State
 from rmtui.workspace import Workspace
 from trainer.pairs import Row, distinct_ids, fingerprint, plain_text, read_rows
+
+if TYPE_CHECKING:
+    from rmtui.documents.data import GroupDocument, GroupsDocument, PairDocument, PairsDocument, RewardsDocument
+    from rmtui.documents.scalars import Config
+    from rmtui.guide.kinds import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +46,19 @@ def pairs(
     at: str = "last",
     limit: int | None = 10,
     lang: str = "en",
-) -> dict[str, Any]:
+) -> PairsDocument:
     """The document of `pairs --json`: the pairs of a kind, worst first, with texts, rewards and differing words.
 
     wrong, close and tied look at one run, mended and broken at two, suspect at two or more.
     """
-    kind = kind or ("wrong" if len(refs) == 1 else "broken" if len(refs) == 2 else "suspect")
-    _check_count(kind, len(refs))
+    asked = _kind(kind or ("wrong" if len(refs) == 1 else "broken" if len(refs) == 2 else "suspect"), len(refs))
     loaded = _load(ws, refs, at, lang)
-    found = _choose(kind, loaded, ws)
+    found = _choose(asked, loaded, ws)
     shown = found if limit is None else found[:limit]
     return {
-        "kind": kind,
+        "kind": asked,
         "runs": [
-            {"id": run.id, "name": run.name, "evaluation": name, "margins": asdict(spread)}
+            {"id": run.id, "name": run.name, "evaluation": name, "margins": load_subjects.margins_document(spread)}
             for run, name, spread in zip(loaded.runs, loaded.evaluations, guide.spreads(loaded.rewards), strict=True)
         ],
         "data": str(loaded.file) if loaded.file else None,
@@ -65,18 +69,21 @@ def pairs(
     }
 
 
-def _check_count(kind: str, count: int) -> None:
-    if kind not in KINDS:
-        raise UserError(f"{kind} is no kind of pairs", remedy=f"one of {', '.join(KINDS)}")
+def _kind(name: str, count: int) -> Kind:
+    """The kind of this name, which can be asked for of so many runs."""
+    kind = next((known for known in KINDS if known == name), None)
+    if kind is None:
+        raise UserError(f"{name} is no kind of pairs", remedy=f"one of {', '.join(KINDS)}")
     wanted = {"mended": (2, 2), "broken": (2, 2), "suspect": (2, 99)}.get(kind, (1, 1))
     if not wanted[0] <= count <= wanted[1]:
         many = str(wanted[0]) if wanted[0] == wanted[1] else f"{wanted[0]} or more"
         raise UserError(f"{kind} takes {many} run{'s' * (many != '1')}, not {count}", remedy="rmtui pairs --help")
+    return kind
 
 
-def _choose(kind: str, loaded: Loaded, ws: Workspace) -> list[str]:
+def _choose(kind: Kind, loaded: Loaded, ws: Workspace) -> list[str]:
     limits, first, last = load_subjects.limits(ws), loaded.rewards[0], loaded.rewards[-1]
-    choose = {
+    choose: dict[Kind, Callable[[], list[str]]] = {
         "wrong": lambda: guide.most_wrong(first),
         "close": lambda: guide.closest(first, limits),
         "tied": lambda: guide.tied(first),
@@ -140,31 +147,41 @@ def _rows(ws: Workspace, runs: Sequence[Run], lang: str) -> tuple[dict[str, Row]
     return {}, None, translate("pairs.gone", lang)
 
 
-def _pair(key: str, loaded: Loaded) -> dict[str, Any]:
-    row = loaded.rows.get(key)
-    document: dict[str, Any] = {"id": key, "rewards": [_rewards(rewards, key) for rewards in loaded.rewards]}
+def _pair(key: str, loaded: Loaded) -> PairDocument:
+    row, rewards = loaded.rows.get(key), [_rewards(found, key) for found in loaded.rewards]
     if row is None:
-        return document | {"prompt": None, "chosen": None, "rejected": None, "fields": {}, "words": None}
+        gone: PairDocument = {
+            "id": key,
+            "rewards": rewards,
+            "prompt": None,
+            "chosen": None,
+            "rejected": None,
+            "fields": {},
+            "words": None,
+        }
+        return gone
     chosen, rejected = plain_text(row.chosen), plain_text(row.rejected)
     words = guide.differing(chosen, rejected)
-    return document | {
+    return {
+        "id": key,
+        "rewards": rewards,
         "prompt": plain_text(row.prompt),
         "chosen": chosen,
         "rejected": rejected,
         "fields": dict(row.fields),
         "line": row.line,
-        "words": {"chosen": [list(piece) for piece in words[0]], "rejected": [list(piece) for piece in words[1]]},
+        "words": {"chosen": words[0], "rejected": words[1]},
     }
 
 
-def _rewards(rewards: Rewards, key: str) -> dict[str, float] | None:
+def _rewards(rewards: Rewards, key: str) -> RewardsDocument | None:
     if key not in rewards:
         return None
     chosen, rejected = rewards[key]
     return {"chosen": chosen, "rejected": rejected, "margin": chosen - rejected}
 
 
-def accuracy_by(ws: Workspace, refs: Sequence[str], field: str, at: str = "last", lang: str = "en") -> dict[str, Any]:
+def accuracy_by(ws: Workspace, refs: Sequence[str], field: str, at: str = "last", lang: str = "en") -> GroupsDocument:
     """Accuracy of each run by a field of the data, by `length` (characters of the longer answer), or by `longer`."""
     loaded = _load(ws, refs, at, lang)
     labels = _labels(loaded.rows, field, lang)
@@ -189,7 +206,7 @@ def accuracy_by(ws: Workspace, refs: Sequence[str], field: str, at: str = "last"
     }
 
 
-def _groups(rewards: Rewards, labels: Mapping[str, str], order: Sequence[str], level: float) -> list[dict[str, Any]]:
+def _groups(rewards: Rewards, labels: Mapping[str, str], order: Sequence[str], level: float) -> list[GroupDocument]:
     """Largest group first, or in an order of their own."""
     found = guide.accuracy_by(rewards, labels.get, level)
     if order:
@@ -197,7 +214,7 @@ def _groups(rewards: Rewards, labels: Mapping[str, str], order: Sequence[str], l
     return [_group(group) for group in found]
 
 
-def _group(found: guide.Group) -> dict[str, Any]:
+def _group(found: guide.Group) -> GroupDocument:
     return {
         "label": found.label,
         "pairs": found.n,
@@ -221,7 +238,7 @@ def _labels(rows: Mapping[str, Row], field: str, lang: str) -> dict[str, str]:
     return {key: str(row.fields[field]) for key, row in rows.items() if field in row.fields}
 
 
-def export(document: Mapping[str, Any], path: Path) -> int:
+def export(document: PairsDocument, path: Path) -> int:
     """Write the document's pairs as JSON lines that can be read as data again; returns how many.
 
     UserError when the file is there already: nothing is overwritten.
@@ -239,7 +256,7 @@ def export(document: Mapping[str, Any], path: Path) -> int:
     return len(lines)
 
 
-def _exported(pair: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _exported(pair: PairDocument, names: Sequence[str]) -> Config:
     margins = {name: sides["margin"] for name, sides in zip(names, pair["rewards"], strict=True) if sides}
-    sides = {name: pair[name] for name in ("prompt", "chosen", "rejected")}
+    sides = {"prompt": pair["prompt"], "chosen": pair["chosen"], "rejected": pair["rejected"]}
     return {**pair["fields"], "id": pair["id"], **sides, "margins": margins}

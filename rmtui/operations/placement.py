@@ -12,6 +12,7 @@ from rmtui.launch import gpus as machine
 from rmtui.launch.gpus import Gpu
 from rmtui.workspace import Workspace
 from trainer.config import Problem
+from trainer.values import ErrorOrWarning
 
 
 def choose(
@@ -60,7 +61,7 @@ def choose(
     }, problems
 
 
-def _wrong(key: str, what: str, remedy: str, source: str, severity: str = "error") -> Problem:
+def _wrong(key: str, what: str, remedy: str, source: str, severity: ErrorOrWarning = "error") -> Problem:
     return Problem(key, what, remedy, source, severity)
 
 

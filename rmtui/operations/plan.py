@@ -23,6 +23,7 @@ from trainer import config as options
 from trainer import pairs
 from trainer.config import Problem, TrainConfig
 from trainer.estimate import Derived, Sizes, derive
+from trainer.values import ErrorOrWarning
 
 FILES = ("data.train", "data.val")
 NAMES_LOOKED_AT = 300
@@ -73,7 +74,7 @@ class _Draft:
     sources: dict[str, str] = field(default_factory=dict)
     """Key → where its value came from, where that is not the preset."""
 
-    def wrong(self, key: str, what: str, remedy: str, source: str = "", severity: str = "error") -> None:
+    def wrong(self, key: str, what: str, remedy: str, source: str = "", severity: ErrorOrWarning = "error") -> None:
         self.problems.append(Problem(key, what, remedy, source or self.source, severity))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rmtui.errors import UserError
 from rmtui.guide import published_figures
@@ -22,6 +22,16 @@ from rmtui.runs import identity, state
 from rmtui.runs.folder import RunFolder, checked_name
 from rmtui.runs.model import Attempt, Best, Epoch, Run, State
 from rmtui.workspace import Workspace, create
+
+if TYPE_CHECKING:
+    from rmtui.documents.runs import (
+        AttemptDocument,
+        BestDocument,
+        EpochDocument,
+        EvaluationDocument,
+        RunDocument,
+        ShowDocument,
+    )
 
 _YEAR_9999 = 253_370_764_800
 
@@ -61,39 +71,47 @@ def _announce_ends(ws: Workspace) -> None:
         hooks.found_ended(ws)
 
 
-def show(index: Index, ref: str) -> dict[str, Any]:
+def show(index: Index, ref: str) -> ShowDocument:
     """The document of `show --json`."""
     from rmtui.operations.load_subjects import margins
 
     run = index.run(index.resolve(ref))
-    document = as_document(run)
-    document["attempts"] = [_attempt(attempt) for attempt in index.attempts(run.id)]
-    document["evaluation"] = _last_evaluation(index, run.id)
-    document["margins"] = margins(run)
-    return document
+    return {
+        **as_document(run),
+        "attempts": [_attempt(attempt) for attempt in index.attempts(run.id)],
+        "evaluation": _last_evaluation(index, run.id),
+        "margins": margins(run),
+    }
 
 
-EVALUATED = (
-    *("val_loss", "val_acc", "val_pairs", "val_ties", "reward_margin", "reward_mean", "reward_std"),
-    *("calibration_error", "val_acc_chosen_shorter", "pairs_chosen_shorter", "length_correlation"),
-)
-"""Figures of an evaluation by our own trainer, of which `val_ties` tells it from imported ones."""
-
-
-def _last_evaluation(index: Index, run_id: str) -> dict[str, dict[str, float | None]]:
-    """The newest figures of each validation set, `val` first; a set does not define all (one pair has no spread)."""
+def _last_evaluation(index: Index, run_id: str) -> dict[str, EvaluationDocument]:
+    """By our own trainer, whose `val_ties` tells it from imported ones: the
+    newest figures of each validation set, `val` first; a set does not define all (one pair has no spread)."""
     known = set(index.metrics(run_id))
     prefixes = sorted(name.removesuffix("val_ties") for name in known if name.endswith("val_ties"))
+
+    def newest(name: str) -> float | None:
+        return index.series_full(run_id, name)[-1][1] if name in known else None
+
     return {
         prefix.removesuffix("/") or "val": {
-            name: index.series_full(run_id, prefix + name)[-1][1] if prefix + name in known else None
-            for name in EVALUATED
+            "val_loss": newest(f"{prefix}val_loss"),
+            "val_acc": newest(f"{prefix}val_acc"),
+            "val_pairs": newest(f"{prefix}val_pairs"),
+            "val_ties": newest(f"{prefix}val_ties"),
+            "reward_margin": newest(f"{prefix}reward_margin"),
+            "reward_mean": newest(f"{prefix}reward_mean"),
+            "reward_std": newest(f"{prefix}reward_std"),
+            "calibration_error": newest(f"{prefix}calibration_error"),
+            "val_acc_chosen_shorter": newest(f"{prefix}val_acc_chosen_shorter"),
+            "pairs_chosen_shorter": newest(f"{prefix}pairs_chosen_shorter"),
+            "length_correlation": newest(f"{prefix}length_correlation"),
         }
         for prefix in prefixes
     }
 
 
-def as_document(run: Run) -> dict[str, Any]:
+def as_document(run: Run) -> RunDocument:
     """A run as `ls --json` gives it: times in UTC, accuracies 0–1, null where a figure is not known."""
     best = run.best
     return {
@@ -125,12 +143,12 @@ def as_document(run: Run) -> dict[str, Any]:
     }
 
 
-def _best(best: Best) -> dict[str, Any]:
+def _best(best: Best) -> BestDocument:
     epoch = int(best.epoch) if best.epoch == int(best.epoch) else best.epoch
     return {"epoch": epoch, "val_acc": best.val_acc, "val_loss": best.val_loss}
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
+def _attempt(attempt: Attempt) -> AttemptDocument:
     return {
         "n": attempt.n,
         "state": str(attempt.state),
@@ -142,7 +160,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _epoch(epoch: Epoch) -> dict[str, Any]:
+def _epoch(epoch: Epoch) -> EpochDocument:
     return {
         "epoch": epoch.epoch,
         "train_loss": epoch.train_loss,

@@ -19,7 +19,7 @@ from rmtui.app.widgets.palette import Palette
 from rmtui.cli import main
 from rmtui.guide import comparison, comparison_tables
 from rmtui.guide.comparison import Entry
-from rmtui.guide.paired_test import compare_pairs
+from rmtui.guide.paired_test import paired_test
 from rmtui.index.add_imported import add_imported
 from rmtui.runs.model import Epoch
 from rmtui.workspace import Workspace
@@ -222,8 +222,9 @@ def test_the_apps_table_is_chinese_too_and_calls_no_chance_better(right, said):
     runs = [
         Entry(
             subject([(0.9, 0.60, 0.70), (0.8, 0.58, found / PAIRS)], name=name, val_fingerprint="x"),
-            rewards(found),
             "epoch-2",
+            scored=True,
+            test=paired_test(rewards(240), rewards(found)),
         )
         for name, found in (("a", 240), ("b", right))
     ]
@@ -255,12 +256,12 @@ def test_val_acc_decides_which_is_best_though_its_loss_is_higher():
 def test_ties_are_wrong_on_both_sides():
     a = {"x": (1.0, 1.0), "y": (2.0, 1.0)}
     b = {"x": (2.0, 1.0), "y": (1.0, 1.0)}
-    found = compare_pairs(a, b)
+    found = paired_test(a, b)
     assert (found.accuracy.gained, found.accuracy.lost) == (1, 1)
 
 
 def test_no_difference_at_all_needs_no_number_of_pairs():
-    found = compare_pairs(rewards(200), rewards(200))
+    found = paired_test(rewards(200), rewards(200))
     assert (found.accuracy.p, found.accuracy.needed, found.accuracy.word, found.loss_word) == (
         1.0,
         None,

@@ -10,7 +10,7 @@ from scipy import stats
 
 from rmtui.guide import sentences
 from rmtui.guide.model import BadValue, RewardSummary
-from rmtui.guide.paired_test import compare_accuracy
+from rmtui.guide.paired_test import accuracy_test
 from rmtui.guide.readings import read
 from rmtui.guide.thresholds import Thresholds
 from rmtui.runs.model import State
@@ -190,7 +190,7 @@ def test_val_acc(acc, id):
 def test_a_rise_of_val_acc_that_the_pairs_do_not_bear_out_is_not_called_better(gained, lost, proven):
     first = {f"p{n}": (0.0, 1.0) if n < gained else (1.0, 0.0) for n in range(200)}
     last = {f"p{n}": (0.0, 1.0) if n >= 200 - lost else (1.0, 0.0) for n in range(200)}
-    turned = compare_accuracy(first, last)
+    turned = accuracy_test(first, last)
     assert bool(stats.binomtest(lost, gained + lost).pvalue < 0.05) is proven
     found = read(accs(0.70, 0.70 + (gained - lost) / 200, n=200), paired={"epochs": turned})
     kinds = [row.id for row in found if row.id in ("val_acc_rose", "val_acc_unproven")]
@@ -202,7 +202,7 @@ def test_a_rise_of_val_acc_that_the_pairs_do_not_bear_out_is_not_called_better(g
 
 def test_a_fall_of_val_acc_that_the_pairs_do_not_bear_out_is_not_called_worse():
     first = {f"p{n}": (1.0, 0.0) if n < 5 else (0.0, 1.0) for n in range(9)}
-    turned = compare_accuracy(first, {key: (b, a) for key, (a, b) in first.items()})
+    turned = accuracy_test(first, {key: (b, a) for key, (a, b) in first.items()})
     found = {row.id for row in read(accs(0.70, 0.68, n=200), paired={"epochs": turned})}
     assert "val_acc_unproven" in found and "val_acc_fell" not in found
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from textual.message import Message
 
@@ -12,6 +12,9 @@ from rmtui.app.widgets.chart.curve import Axis, Band, Curve, View, finite
 from rmtui.errors import UserError
 from rmtui.index.index import Index
 from rmtui.runs.model import Run
+
+if TYPE_CHECKING:
+    from rmtui.documents.guide import BandDocument
 
 MOST_RUNS = 6
 """Runs with a colour of their own in one chart; a seventh would not be told apart."""
@@ -117,7 +120,7 @@ def _with_best(curve: Curve) -> Curve:
     return curve._replace(best=(-at, best))
 
 
-def band(bands: Sequence[Mapping[str, Any]], metric: str, run: Run, axis: Axis) -> Band | None:
+def band(bands: Sequence[BandDocument], metric: str, run: Run, axis: Axis) -> Band | None:
     """The guide's expected range of a metric along an axis that epochs can be placed on; None otherwise."""
     steps = run.total_steps / run.num_epochs if run.total_steps and run.num_epochs else None
     width = {Axis.EPOCH: 1.0, Axis.STEP: steps}.get(axis)

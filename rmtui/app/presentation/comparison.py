@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -16,6 +16,11 @@ from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.i18n import translate, value_text
 from rmtui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rmtui.documents.guide import ChangeDocument, CompareDocument, MetricSummary
+    from rmtui.documents.scalars import Config, Metric
+    from trainer.values import Value
 
 FIRST = 12
 """Cells of a section's name."""
@@ -37,7 +42,7 @@ _BRIEF = {
 """Keys too long for their column."""
 LONG = 32
 """Cells of an equal value that are worth a place in the folded line."""
-METRICS = ("val_acc", "val_loss", "train_loss")
+METRICS: tuple[Metric, ...] = ("val_acc", "val_loss", "train_loss")
 
 
 class Comparison:
@@ -45,7 +50,7 @@ class Comparison:
 
     def __init__(
         self,
-        document: dict[str, Any],
+        document: CompareDocument,
         ws: Workspace,
         glyphs: Glyphs,
         palette: Palette,
@@ -55,7 +60,7 @@ class Comparison:
     ) -> None:
         self._document = document
         self._ws = ws
-        self._runs: list[dict[str, Any]] = document["runs"]
+        self._runs = document["runs"]
         self._glyphs = glyphs
         self._palette = palette
         self._unfold = unfold
@@ -125,10 +130,10 @@ class Comparison:
             self.text.append(fit(f" {same_word}", FIRST) + f"{self._folded(same)}\n", self._palette.quiet)
         self.text.append("\n")
 
-    def _value(self, key: str, value: Any) -> str:
+    def _value(self, key: str, value: Value) -> str:
         return self._ws.as_written(value_text(key, value))
 
-    def _folded(self, same: Mapping[str, Any]) -> str:
+    def _folded(self, same: Config) -> str:
         """As many equal values as a line holds, short ones; the number of the others."""
         shown: list[str] = []
         room = self._width - FIRST - cell_len(self._sentence("more_settings", count=99)) - 2
@@ -140,9 +145,9 @@ class Comparison:
         hidden = len(same) - len(shown)
         return " · ".join(shown) + (f"  {self._sentence('more_settings', count=hidden)}" if hidden else "")
 
-    def _metric(self, metric: str) -> None:
+    def _metric(self, metric: Metric) -> None:
         summary = self._document["summary"][metric]
-        label = metric
+        label: str = metric
         for epoch in self._document["epochs"]:
             if any(value is not None for value in epoch[metric]):
                 self._row(
@@ -166,14 +171,14 @@ class Comparison:
             self._deltas(metric, summary["change"])
         self.text.append("\n")
 
-    def _last(self, metric: str, summary: dict[str, Any]) -> Iterator[str]:
+    def _last(self, metric: Metric, summary: MetricSummary) -> Iterator[str]:
         intervals = summary.get("interval") or [None] * len(self._runs)
         for value, interval in zip(summary["last"], intervals, strict=True):
             half = f" {self._glyphs.plus_minus}{50 * (interval[1] - interval[0]):.1f}" if interval else ""
             half = half if self._cell > 10 else ""
             yield _format_metric(metric, value) + half
 
-    def _deltas(self, metric: str, changes: Sequence[dict[str, Any] | None]) -> None:
+    def _deltas(self, metric: Metric, changes: Sequence[ChangeDocument | None]) -> None:
         self.text.append(fit("", FIRST)).append(
             fit(f"{self._glyphs.delta} {self._sentence('to_first')}", self._label - FIRST), self._palette.quiet
         )
@@ -183,7 +188,7 @@ class Comparison:
             self.text.append_text(text)
         self.text.append("\n")
 
-    def _change(self, metric: str, change: dict[str, Any] | None, short: bool = False) -> Text:
+    def _change(self, metric: Metric, change: ChangeDocument | None, short: bool = False) -> Text:
         """`+0.8 better`, `−0.9 % worse`: sign, size, and whether that is good."""
         if change is None or not change["delta"]:
             return Text("" if change is None else "=", self._palette.quiet)
@@ -209,14 +214,11 @@ class Comparison:
             verdict += found[:first]
             rest += found[first:]
         for seed in document["seeds"]:
-            rest.append(
-                self._sentence_row(self._glyphs.pointer, "quiet", seed["text"] if isinstance(seed, dict) else str(seed))
-            )
+            rest.append(self._sentence_row(self._glyphs.pointer, "quiet", seed["text"]))
         return verdict, rest
 
-    def _sentence_row(self, sign: str, tone: str, words: Any) -> Row:
-        text = words["text"] if isinstance(words, dict) else str(words)
-        return row(Text(f" {sign} ", self._palette.tone(tone)), formats.clean(text))
+    def _sentence_row(self, sign: str, tone: str, words: str) -> Row:
+        return row(Text(f" {sign} ", self._palette.tone(tone)), formats.clean(words))
 
 
 def _format_metric(metric: str, value: float | None) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -26,6 +26,9 @@ from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
 from rmtui.runs.model import Run
 
+if TYPE_CHECKING:
+    from rmtui.documents.guide import BandDocument
+
 READ_SECONDS = 0.25
 """After this rest of the cursor the guide reads the run."""
 
@@ -41,7 +44,7 @@ class Charts(Container):
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self._loaded: CurvesLoaded | None = None
-        self._expected: tuple[Run, Sequence[Mapping[str, Any]]] | None = None
+        self._expected: tuple[Run, Sequence[BandDocument]] | None = None
 
     def compose(self) -> ComposeResult:
         yield Chart("loss", id="loss")
@@ -66,7 +69,7 @@ class Charts(Container):
         self._loaded = loaded
         self._draw()
 
-    def expect(self, run: Run, bands: Sequence[Mapping[str, Any]]) -> None:
+    def expect(self, run: Run, bands: Sequence[BandDocument]) -> None:
         """What is expected of a run: a band behind its curves."""
         self._expected = (run, bands)
         self._draw()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.message import Message
@@ -17,7 +17,16 @@ from rmtui.index.index import Index
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 
-SIGNS = {"error": ("gap", "bad"), "warning": ("best_up", "warn"), "info": ("pointer", "quiet"), "good": ("ok", "good")}
+if TYPE_CHECKING:
+    from rmtui.documents.guide import AdviseDocument, BandDocument
+    from rmtui.documents.scalars import Severity
+
+SIGNS: dict[Severity, tuple[str, str]] = {
+    "error": ("gap", "bad"),
+    "warning": ("best_up", "warn"),
+    "info": ("pointer", "quiet"),
+    "good": ("ok", "good"),
+}
 """Severity of a reading → glyph and tone."""
 
 
@@ -33,7 +42,7 @@ class Summarised(Message):
 
     run: Run
     rows: tuple[Row, ...]
-    bands: tuple[dict[str, Any], ...] = ()
+    bands: tuple[BandDocument, ...] = ()
     """What the guide, or the preset, expects of each epoch."""
 
 
@@ -51,10 +60,10 @@ def summarise(ws: Workspace, index: Index, run: Run, glyphs: Glyphs, palette: Pa
         table.append(row("", margins_line(spread, lang, glyphs.curves.isascii())))
     pressing, calm = readings(says, glyphs, palette)
     rows = (*steps(says, glyphs, palette), *pressing, *table, *calm)
-    return Summarised(run, rows, tuple((says["expectations"] or {}).get("bands", ())))
+    return Summarised(run, rows, tuple(says["expectations"]["bands"] if says["expectations"] else ()))
 
 
-def steps(document: dict[str, Any], glyphs: Glyphs, palette: Palette, most: int = 1) -> list[Row]:
+def steps(document: AdviseDocument, glyphs: Glyphs, palette: Palette, most: int = 1) -> list[Row]:
     """What to try next."""
     found = []
     for step in document["advice"][:most]:
@@ -63,7 +72,7 @@ def steps(document: dict[str, Any], glyphs: Glyphs, palette: Palette, most: int 
     return found
 
 
-def readings(document: dict[str, Any], glyphs: Glyphs, palette: Palette) -> tuple[list[Row], list[Row]]:
+def readings(document: AdviseDocument, glyphs: Glyphs, palette: Palette) -> tuple[list[Row], list[Row]]:
     """What has to be read, worst first, with the key figure; and the rest."""
     pressing: list[Row] = []
     calm: list[Row] = []

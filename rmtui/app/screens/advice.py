@@ -29,12 +29,14 @@ from rmtui.runs.model import Run
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from rmtui.documents.guide import AdviceDocument, AdviseDocument, PathStep, ReadingDocument
+
 
 @dataclass
 class Advised(Message):
     """The document of `advise --json`."""
 
-    document: dict[str, Any]
+    document: AdviseDocument
 
 
 class AdviceScreen(RunCommands):
@@ -47,7 +49,7 @@ class AdviceScreen(RunCommands):
     def __init__(self, run: Run) -> None:
         super().__init__()
         self._run = run
-        self._document: dict[str, Any] = {}
+        self._document: AdviseDocument | None = None
         self._asked = ""
         """The advice whose readings the cursor goes through."""
 
@@ -92,6 +94,7 @@ class AdviceScreen(RunCommands):
 
     def _options(self) -> Iterator[Option]:
         document = self._document
+        assert document is not None
         yield self._title("advice" if document["advice"] else "no_advice")
         for step in document["advice"]:
             yield Option(self._step(step), id=f"advice-{step['id']}")
@@ -101,11 +104,11 @@ class AdviceScreen(RunCommands):
             yield Option(self._reading(reading), id=f"reading-{reading['id']}-{place}")
         yield Option("", disabled=True)
         yield self._title("expected")
-        yield from self._expectations()
+        yield from self._expectations(document)
         yield Option("", disabled=True)
         yield self._title("path")
-        for step in document["path"]:
-            yield Option(self._path_line(step), disabled=True)
+        for stage in document["path"]:
+            yield Option(self._path_line(stage), disabled=True)
         if document["silenced"]:
             yield Option("", disabled=True)
             yield self._title("silenced")
@@ -116,7 +119,7 @@ class AdviceScreen(RunCommands):
     def _title(self, key: str) -> Option:
         return Option(Text(self._sentence(key), palette_of(self).accent), disabled=True)
 
-    def _step(self, step: dict[str, Any]) -> Table:
+    def _step(self, step: AdviceDocument) -> Table:
         palette, glyphs = palette_of(self), glyphs_of(self)
         words = Text(overflow="fold").append(f"{formats.clean(step['text'])}\n", "bold")
         words.append(formats.clean(step["why"]))
@@ -137,7 +140,7 @@ class AdviceScreen(RunCommands):
         words.rstrip()
         return hanging((Text(f"{glyphs.arrow} ", palette.accent), words))
 
-    def _reading(self, reading: dict[str, Any]) -> Table:
+    def _reading(self, reading: ReadingDocument) -> Table:
         sign, tone = SIGNS[reading["severity"]]
         lead = Text(f"{getattr(glyphs_of(self), sign)} ", palette_of(self).tone(tone))
         text = Text(formats.clean(reading["text"]))
@@ -145,17 +148,17 @@ class AdviceScreen(RunCommands):
             text.append(f" ({translate('word.own', self.rmtui.lang)})")
         return hanging((lead, text))
 
-    def _expectations(self) -> Iterator[Option]:
-        expected = self._document["expectations"]
+    def _expectations(self, document: AdviseDocument) -> Iterator[Option]:
+        expected = document["expectations"]
         lines = [item["text"] for item in expected["epochs"]] if expected else []
         lines = [expected["text"], *lines] if expected and lines else lines
-        lines += [item["text"] for item in self._document["forecasts"]]
-        record = self._document["forecast_record"]
+        lines += [item["text"] for item in document["forecasts"]]
+        record = document["forecast_record"]
         lines += [record["text"]] if record else []
         for line in lines or [self._sentence("nothing_expected")]:
             yield Option(hanging((Text("  "), Text(formats.clean(line), palette_of(self).quiet))), disabled=True)
 
-    def _path_line(self, step: dict[str, Any]) -> Table:
+    def _path_line(self, step: PathStep) -> Table:
         glyphs, palette = glyphs_of(self), palette_of(self)
         here, done = step["state"] == "here", step["state"] == "done"
         sign = glyphs.ok if done else glyphs.pointer if here else " "
@@ -200,7 +203,7 @@ class AdviceScreen(RunCommands):
             self._take(name)
 
     def _take(self, name: str) -> None:
-        step = next((step for step in self._document.get("advice", ()) if step["id"] == name), None)
+        step = next((step for step in self._advice() if step["id"] == name), None)
         if step is None:
             return
         if step["action"] == "form":
@@ -212,12 +215,15 @@ class AdviceScreen(RunCommands):
         else:
             self.toast(step["text"])
 
+    def _advice(self) -> list[AdviceDocument]:
+        return self._document["advice"] if self._document else []
+
     def action_why(self) -> None:
         """From an advice to the readings that it rests on, one after the other, and back to it."""
         kind, name = self._chosen()
         if kind == "advice":
             self._asked = name
-        rests = {step["id"]: step["because"] for step in self._document.get("advice", ())}
+        rests = {step["id"]: step["because"] for step in self._advice()}
         if kind == "reading" and name not in rests.get(self._asked, ()):
             self._asked = next((step for step, ids in rests.items() if name in ids), "")
             if not self._asked:

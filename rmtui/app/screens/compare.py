@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -25,12 +25,15 @@ from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
 from rmtui.runs.model import Run
 
+if TYPE_CHECKING:
+    from rmtui.documents.guide import BestRun, CompareDocument
+
 
 @dataclass
 class Compared(Message):
     """The document of a comparison."""
 
-    document: dict[str, Any]
+    document: CompareDocument
 
 
 class CompareScreen(Base):
@@ -43,7 +46,7 @@ class CompareScreen(Base):
     def __init__(self, run_ids: Sequence[str]) -> None:
         super().__init__()
         self._run_ids = tuple(run_ids)
-        self._document: dict[str, Any] | None = None
+        self._document: CompareDocument | None = None
         self._runs: list[Run] = []
         self._unfold = False
         self._wanted: Wanted | None = None
@@ -142,7 +145,7 @@ class CompareScreen(Base):
             self.toast("the comparison is in the clipboard, as Markdown")
 
 
-def _by(best: Mapping[str, Any]) -> str:
+def _by(best: BestRun) -> str:
     """By what the best run is the best: `val_acc 75.0`."""
     value = best["value"]
     text = formats.percent(value) if best["by"] == "val_acc" else formats.loss(value)

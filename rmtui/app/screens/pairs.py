@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.style import Style
 from rich.text import Text
@@ -28,6 +28,9 @@ from rmtui.guide.text_report import margins_lines
 from rmtui.i18n import translate
 from rmtui.runs.model import Run
 
+if TYPE_CHECKING:
+    from rmtui.documents.data import PairDocument, PairsDocument
+
 SHOWN = 200
 """Pairs fetched at once; nobody reads more in one sitting."""
 ONE = ("wrong", "close", "tied")
@@ -38,7 +41,7 @@ TWO = ("broken", "mended", "suspect")
 class PairsLoaded(Message):
     """The document of `pairs --json`."""
 
-    document: dict[str, Any]
+    document: PairsDocument
 
 
 class PairsScreen(RunCommands):
@@ -53,7 +56,7 @@ class PairsScreen(RunCommands):
         self._runs = list(runs)
         self._kinds = ONE if len(self._runs) == 1 else TWO
         self._kind = self._kinds[0]
-        self._document: dict[str, Any] = {"pairs": []}
+        self._document: PairsDocument | None = None
 
     def compose(self) -> ComposeResult:
         yield TopBar()
@@ -116,7 +119,7 @@ class PairsScreen(RunCommands):
         self.query_one(place, Label).show_text(text)
         self.query_one(place).display = bool(text)
 
-    def _line(self, pair: dict[str, Any]) -> Text:
+    def _line(self, pair: PairDocument) -> Text:
         margins = [rewards["margin"] if rewards else None for rewards in pair["rewards"]]
         said = " ".join(formats.fixed(margin, 2, sign=True) for margin in margins)
         prompt = pair["prompt"] or pair["chosen"] or pair["id"]
@@ -125,19 +128,22 @@ class PairsScreen(RunCommands):
 
     @on(Choices.OptionHighlighted)
     def _highlighted(self, message: Choices.OptionHighlighted) -> None:
-        self.query_one("#pair", Static).update(self._render_pair(self._document["pairs"][message.option_index]))
-        self.query_one("#reader").scroll_home(animate=False)
+        if self._document is not None:
+            pair, names = self._document["pairs"][message.option_index], [run["name"] for run in self._document["runs"]]
+            self.query_one("#pair", Static).update(self._render_pair(pair, names))
+            self.query_one("#reader").scroll_home(animate=False)
 
-    def _render_pair(self, pair: dict[str, Any]) -> Text:
+    def _render_pair(self, pair: PairDocument, names: Sequence[str]) -> Text:
         palette = palette_of(self)
         text = Text().append(pair["id"], palette.quiet)
         place = f"  {self._sentence('on_line', line=pair['line'])}" if pair.get("line") else ""
         text.append(f"{place}\n", palette.quiet)
-        for run, rewards in zip(self._document["runs"], pair["rewards"], strict=True):
+        for name, rewards in zip(names, pair["rewards"], strict=True):
             if rewards:
-                shown = {key: formats.fixed(rewards[key], 3, sign=True) for key in ("chosen", "rejected", "margin")}
-                text.append(f"{self._sentence('rewards', run=run['name'], **shown)}\n", palette.quiet)
-        if pair["chosen"] is None:
+                sides = {"chosen": rewards["chosen"], "rejected": rewards["rejected"], "margin": rewards["margin"]}
+                shown = {key: formats.fixed(value, 3, sign=True) for key, value in sides.items()}
+                text.append(f"{self._sentence('rewards', run=name, **shown)}\n", palette.quiet)
+        if pair["words"] is None or pair["prompt"] is None:
             return text.append(f"\n{self._sentence('texts_gone')}")
         text.append("\nprompt\n", palette.accent).append(f"{_safe(pair['prompt'])}\n")
         text.append("\nchosen\n", palette.good)
@@ -157,7 +163,7 @@ class PairsScreen(RunCommands):
         self.app.push_screen(Ask(self._sentence("ask_file"), name), self._export)
 
     def _export(self, name: str | None) -> None:
-        if not name:
+        if not name or self._document is None:
             return
         document, path, lang = self._document, self.ws.root / Path(name).expanduser(), self.rmtui.lang
 
@@ -169,7 +175,7 @@ class PairsScreen(RunCommands):
         self.do("export", job)
 
 
-def _mark(text: Text, pieces: Sequence[Sequence[Any]], style: Style) -> None:
+def _mark(text: Text, pieces: Sequence[tuple[str, bool]], style: Style) -> None:
     """Words that the other answer does not have are bold and underlined."""
     for words, differs in pieces:
         text.append(_safe(words), style + Style(bold=True, underline=True) if differs else None)

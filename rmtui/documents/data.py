@@ -1,0 +1,161 @@
+"""Pairs: those behind the metrics of runs (`pairs`), and files of them (`check`, `import`)."""
+
+from typing import Annotated, Literal, NotRequired, TypedDict
+
+from rmtui.documents.runs import MarginsDocument
+from rmtui.documents.scalars import Config, Count, Share
+from trainer.values import Limits
+
+
+class PairedRun(TypedDict):
+    id: str
+    name: str
+    evaluation: str
+    margins: MarginsDocument
+
+
+class RewardsDocument(TypedDict):
+    chosen: float
+    rejected: float
+    margin: float
+
+
+class DifferingWords(TypedDict):
+    """Each answer in pieces: (text, whether the other answer does not have it)."""
+
+    chosen: list[tuple[str, bool]]
+    rejected: list[tuple[str, bool]]
+
+
+class PairDocument(TypedDict):
+    id: str
+    rewards: list[RewardsDocument | None]
+    """One a run; null: the run did not score this pair."""
+    prompt: str | None
+    chosen: str | None
+    rejected: str | None
+    fields: Config
+    """What the data's line holds beside the pair."""
+    words: DifferingWords | None
+    line: NotRequired[Annotated[int, Limits(1)]]
+
+
+class PairsDocument(TypedDict):
+    kind: Literal["wrong", "close", "tied", "mended", "broken", "suspect"]
+    runs: list[PairedRun]
+    data: str | None
+    note: str
+    """Why texts are missing or may be others."""
+    pairs_scored: Count
+    count: Count
+    """Of this kind; `pairs` may hold fewer."""
+    pairs: list[PairDocument]
+    exported: NotRequired[Count]
+
+
+class GroupDocument(TypedDict):
+    label: str
+    pairs: Count
+    right: Count
+    accuracy: Share
+    interval: Annotated[list[Share], Limits(items=2)]
+
+
+class GroupedRun(TypedDict):
+    id: str
+    name: str
+    groups: list[GroupDocument]
+
+
+class GroupsDocument(TypedDict):
+    """`pairs --by FIELD`."""
+
+    by: str
+    note: str
+    runs: list[GroupedRun]
+
+
+class LinePlace(TypedDict):
+    path: str
+    line: int
+
+
+class FindingDocument(TypedDict):
+    line: int | None
+    """From 1; null: the whole file."""
+    kind: str
+    severity: Literal["error", "warning"]
+    message: str
+    related: NotRequired[LinePlace]
+
+
+class CharactersDocument(TypedDict):
+    """Characters of a pair."""
+
+    median: int | None
+    p95: int | None
+
+
+class TokensDocument(TypedDict):
+    """Every `step`th pair was counted against `limit`."""
+
+    pairs: int
+    step: int
+    limit: int
+
+
+class PairFigures(TypedDict):
+    """What the pairs of a file are like."""
+
+    pairs: Count
+    chosen_longer: Share | None
+    characters: CharactersDocument
+    sources: dict[str, int]
+    languages: dict[str, float]
+    shows_difference_of: float | None
+    """Smallest difference of two runs' accuracies that these pairs show."""
+
+
+class FileFigures(PairFigures):
+    tokens: TokensDocument | None
+
+
+class FileDocument(TypedDict):
+    path: str
+    lines: Count
+    good: Count
+    errors: Count
+    warnings: Count
+    counts: dict[str, int]
+    """Kind → how often; complete even where `findings` is cut."""
+    findings: list[FindingDocument]
+    findings_left_out: Count
+    figures: FileFigures
+
+
+class CheckDocument(TypedDict):
+    files: list[FileDocument]
+    near_duplicates: Literal["looked for", "not looked for to the end"]
+    ok: bool
+
+
+class ImportedDocument(TypedDict):
+    id: str
+    name: str
+    source: str
+    new: bool
+    """False: it was imported before, and nothing was added."""
+    notes: list[str]
+
+
+class ImportDocument(TypedDict):
+    runs: list[ImportedDocument]
+    unread: list[str]
+
+
+class ImportedPreset(TypedDict):
+    """`import --as-preset`."""
+
+    preset: str
+    path: str
+    unknown: list[str]

@@ -1,0 +1,241 @@
+"""What runs mean: `compare` and `advise`."""
+
+from collections.abc import Mapping
+from typing import Literal, NotRequired, TypedDict
+
+from rmtui.documents.scalars import Config, Count, Figure, Metric, Severity, Share, StateName
+from trainer.values import Value
+
+
+class ReadingDocument(TypedDict):
+    id: str
+    severity: Severity
+    text: str
+    figures: Config
+    """What the sentence rests on."""
+    statement: int | None
+    """Number of the guide's reading; null: rmtui's own."""
+    own: bool
+
+
+class ComparedRun(TypedDict):
+    id: str
+    name: str
+    state: StateName
+    preset: str | None
+    data: str | None
+    val_fingerprint: str | None
+    evaluation: str | None
+    """Whose pairs are tested: epoch-3."""
+
+
+class ConfigComparison(TypedDict):
+    differs: dict[str, list[Value]]
+    """Key → one value a run; null: not known."""
+    same: dict[str, Value]
+
+
+class EpochRow(TypedDict):
+    """One epoch of every run: a value a run."""
+
+    epoch: int
+    train_loss: list[Figure | None]
+    val_loss: list[Figure | None]
+    val_acc: list[Share | None]
+
+
+class ChangeDocument(TypedDict):
+    """Against the first run."""
+
+    delta: float
+    percent: float
+    """Relative change: -0.23 is 23 % down."""
+    better: bool | None
+    """The sign of the change."""
+    verdict: str | None
+    """What the test of the pairs says: better, worse, same; other_set on other pairs; null without a test."""
+
+
+class MetricSummary(TypedDict):
+    """One metric of every run."""
+
+    last: list[Figure | None]
+    best: list[Figure | None]
+    best_epoch: list[int | None]
+    change: list[ChangeDocument | None]
+    interval: NotRequired[list[list[float] | None]]
+    """Of val_acc alone: Wilson's."""
+
+
+class BestRun(TypedDict):
+    run: str
+    name: str
+    by: Literal["val_acc", "val_loss"]
+    value: float
+    text: str
+
+
+class IntervalDocument(TypedDict):
+    delta: float
+    low: float
+    high: float
+
+
+class PairedVerdict(TypedDict):
+    """Two runs on the same pairs: McNemar's exact test and the difference with its interval."""
+
+    n: Count
+    mended: Count
+    broken: Count
+    p: Share
+    accuracy: IntervalDocument
+    loss: IntervalDocument
+    needed_pairs: int | None
+    """Pairs that would show this difference; null when there is none."""
+    accuracy_verdict: Literal["better", "worse", "same"]
+    loss_verdict: Literal["better", "worse", "same"]
+
+
+class PairedDocument(TypedDict):
+    a: str
+    b: str
+    verdict: PairedVerdict | None
+    texts: list[str]
+
+
+class SeedsDocument(TypedDict):
+    """Runs that differ in their seed alone."""
+
+    runs: list[str]
+    metric: Metric
+    count: int
+    mean: float
+    deviation: float
+    low: float
+    high: float
+    text: str
+
+
+class ComparedReadings(TypedDict):
+    a: str
+    b: str
+    readings: list[ReadingDocument]
+
+
+class CompareDocument(TypedDict):
+    runs: list[ComparedRun]
+    config: ConfigComparison
+    epochs: list[EpochRow]
+    summary: dict[Metric, MetricSummary]
+    best: BestRun | None
+    paired: list[PairedDocument]
+    seeds: list[SeedsDocument]
+    warnings: list[str]
+    readings: list[ComparedReadings]
+
+
+class RunName(TypedDict):
+    id: str
+    name: str
+
+
+Difference = TypedDict("Difference", {"key": str, "from": Value, "to": Value})
+"""A key of the configuration that an advice changes."""
+
+
+class AdviceDocument(TypedDict):
+    id: str
+    text: str
+    why: str
+    changes: Config
+    """Dotted keys, ready for `--set`."""
+    difference: list[Difference]
+    expected: Mapping[str, list[float] | tuple[float, float]]
+    """Metric → [low, high]."""
+    because: list[str]
+    """Ids of readings."""
+    because_titles: list[str]
+    because_text: list[str]
+    action: Literal["form", "evaluate", "check", "launch", "none"]
+    own: bool
+
+
+class PathStep(TypedDict):
+    id: str
+    text: str
+    state: Literal["done", "here", "ahead", "skipped"]
+    state_text: str
+    outcome: str
+    outcome_text: str
+    doubtful: bool
+    run: str | None
+
+
+class BandDocument(TypedDict):
+    """The expected range of a metric at one epoch."""
+
+    metric: Metric
+    epoch: int
+    low: float
+    high: float
+    absolute: bool
+
+
+class JudgementDocument(TypedDict):
+    epoch: int
+    metric: Metric
+    value: float
+    low: float
+    high: float
+    place: Literal["in", "above", "below"]
+    better: bool | None
+    last: bool
+    text: str
+
+
+class ExpectationsDocument(TypedDict):
+    absolute: bool
+    text: str
+    bands: list[BandDocument]
+    epochs: list[JudgementDocument]
+
+
+class ForecastDocument(TypedDict):
+    metric: Metric
+    at: float
+    epoch: float
+    value: float
+    low: float
+    high: float
+    method: Literal["runs", "curve"]
+    n: int
+    forecast: Literal[True]
+    text: str
+
+
+class ForecastRecordDocument(TypedDict):
+    count: int
+    hits: int
+    mean_error: float
+    text: str
+
+
+class Silence(TypedDict):
+    """A reading or an advice that is hidden."""
+
+    id: str
+    t: float | None
+    by: str
+    scope: Literal["run", "always"]
+
+
+class AdviseDocument(TypedDict):
+    run: RunName
+    before: RunName | None
+    readings: list[ReadingDocument]
+    advice: list[AdviceDocument]
+    path: list[PathStep]
+    expectations: ExpectationsDocument | None
+    forecasts: list[ForecastDocument]
+    forecast_record: ForecastRecordDocument | None
+    silenced: list[Silence]

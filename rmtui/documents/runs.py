@@ -1,0 +1,122 @@
+"""A run: `ls`, `show`, `export`; and what `launch`, `stop`, `resume` say of one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, NotRequired, TypedDict
+
+from rmtui.documents.scalars import Config, Count, Figure, Moment, Share, StateName
+from trainer.values import Limits
+
+
+class EpochDocument(TypedDict):
+    epoch: int
+    train_loss: Figure | None
+    val_loss: Figure | None
+    val_acc: Share | None
+    val_pairs: int | None
+    reward_margin: NotRequired[Figure | None]
+    """Not in exports of older versions."""
+
+
+class BestDocument(TypedDict):
+    epoch: Figure | None
+    val_acc: Share | None
+    val_loss: Figure | None
+
+
+class AttemptDocument(TypedDict):
+    n: Count
+    state: StateName
+    reason: str
+    exit_code: int | None
+    started: Moment | None
+    ended: Moment | None
+    resumed_from_step: int | None
+
+
+class EvaluationDocument(TypedDict):
+    """The newest metrics of one validation set; null where the set does not define one."""
+
+    val_loss: Figure | None
+    val_acc: Figure | None
+    val_pairs: Figure | None
+    val_ties: Figure | None
+    reward_margin: Figure | None
+    reward_mean: Figure | None
+    reward_std: Figure | None
+    calibration_error: Figure | None
+    val_acc_chosen_shorter: Figure | None
+    pairs_chosen_shorter: Figure | None
+    length_correlation: Figure | None
+
+
+class MarginsDocument(TypedDict):
+    """Reward margins in equal bins from -reach to +reach; several runs share one scale."""
+
+    reach: Annotated[float, Limits(exclusive_minimum=0)]
+    counts: Annotated[list[Count], Limits(items=20)]
+    median: float
+
+
+class RunFacts(TypedDict):
+    """What every document of a run says."""
+
+    id: str
+    name: str
+    state: StateName
+    reason: str
+    resumable: bool
+    preset: str | None
+    data: str | None
+    created: Moment | None
+    started: Moment | None
+    ended: Moment | None
+    host: str
+    processes: int | None
+    step: int
+    total_steps: int | None
+    epochs_done: float
+    config: Config
+    epochs: list[EpochDocument]
+    best: BestDocument | None
+    tags: list[str]
+    note: str
+    pinned: bool
+    archived: bool
+    group: str
+    val_fingerprint: str | None
+
+
+class RunDocument(RunFacts):
+    """A run as `ls --json` gives it."""
+
+    folder: str
+
+
+class ShowDocument(RunDocument):
+    """A run as `show --json` gives it."""
+
+    attempts: list[AttemptDocument]
+    evaluation: dict[str, EvaluationDocument]
+    """By validation set, `val` first."""
+    margins: MarginsDocument | None
+
+
+class ExportDocument(RunFacts):
+    """A run as `export --format json` writes it: exports of other programs' runs have no evaluation and no margins."""
+
+    attempts: list[AttemptDocument]
+    evaluation: NotRequired[dict[str, EvaluationDocument]]
+    margins: NotRequired[MarginsDocument | None]
+    metrics: Mapping[str, Sequence[tuple[float, Figure]]]
+    """Name → [step, value] of every point, in full precision."""
+
+
+class LaunchDocument(TypedDict):
+    """A run that `launch`, `stop` or `resume` acted on."""
+
+    id: str
+    state: StateName
+    reason: str
+    folder: str
+    resumed_from_step: NotRequired[int | None]
+    """By `resume` alone."""

@@ -1,0 +1,40 @@
+"""The documents that `python -m trainer score` and `merge` print with `--json`."""
+
+from typing import Annotated, NotRequired, TypedDict
+
+from trainer.values import Limits
+
+
+class ScoreFigures(TypedDict):
+    pairs: int
+    accuracy: Annotated[float, Limits(0, 1)]
+    interval: Annotated[list[float], Limits(items=2)]
+    """Wilson's, 95 %."""
+    ties: int
+    loss: Annotated[float, Limits(non_finite=True)]
+
+
+class ScoreDocument(ScoreFigures):
+    """Of pairs."""
+
+    subsets: NotRequired[dict[str, ScoreFigures]]
+    """By the rows' `subset`."""
+
+
+class ScoredResponse(TypedDict):
+    id: str
+    reward: float
+
+
+class ResponsesDocument(TypedDict):
+    """Of single responses."""
+
+    responses: int
+    mean: float
+    scores: list[ScoredResponse]
+
+
+class MergeDocument(TypedDict):
+    folder: str
+    max_difference: Annotated[float, Limits(0)]
+    """Largest difference of a probe's reward after loading the folder again, as a share of max(1, |reward|)."""
