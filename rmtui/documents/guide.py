@@ -56,7 +56,7 @@ class ChangeDocument(TypedDict):
     """What the test of the pairs says: better, worse, same; other_set on other pairs; null without a test."""
 
 
-class MetricSummary(TypedDict):
+class ComparedMetric(TypedDict):
     """One metric of every run."""
 
     last: list[Figure | None]
@@ -126,7 +126,7 @@ class CompareDocument(TypedDict):
     runs: list[ComparedRun]
     config: ConfigComparison
     epochs: list[EpochRow]
-    summary: dict[Metric, MetricSummary]
+    summary: dict[Metric, ComparedMetric]
     best: BestRun | None
     paired: list[PairedDocument]
     seeds: list[SeedsDocument]

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from rmtui.documents.guide import (
         BestRun,
         ChangeDocument,
+        ComparedMetric,
         CompareDocument,
         ComparedReadings,
         ComparedRun,
         ConfigComparison,
         EpochRow,
-        MetricSummary,
         PairedDocument,
         ReadingDocument,
         SeedsDocument,
@@ -123,10 +123,10 @@ def epoch_table(subjects: Sequence[Subject]) -> list[EpochRow]:
 
 def _summary(
     subjects: Sequence[Subject], metric: Metric, limits: Thresholds, verdicts: Sequence[Mapping[str, str]]
-) -> MetricSummary:
+) -> ComparedMetric:
     last = [subject.newest(metric) for subject in subjects]
     tops = [_best_of(subject, metric) for subject in subjects]
-    document: MetricSummary = {
+    document: ComparedMetric = {
         "last": last,
         "best": [value for _, value in tops],
         "best_epoch": [epoch for epoch, _ in tops],

@@ -12,7 +12,7 @@ from rmtui.i18n import metric_text, signed_percent, signed_points, translate, va
 from rmtui.text import width
 
 if TYPE_CHECKING:
-    from rmtui.documents.guide import ChangeDocument, CompareDocument, MetricSummary
+    from rmtui.documents.guide import ChangeDocument, ComparedMetric, CompareDocument
 
 
 def sections(document: CompareDocument, lang: str = "en") -> Iterator[tuple[str, list[list[str]]]]:
@@ -44,7 +44,7 @@ def _figures(document: CompareDocument, lang: str) -> Iterator[list[str]]:
         yield [f"{metric} Δ", "", *(change_text(metric, change, lang) for change in summary["change"][1:])]
 
 
-def _tops(summary: MetricSummary) -> Iterator[tuple[float | None, int | None]]:
+def _tops(summary: ComparedMetric) -> Iterator[tuple[float | None, int | None]]:
     yield from zip(summary["best"], summary["best_epoch"], strict=True)
 
 

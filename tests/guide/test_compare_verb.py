@@ -18,6 +18,7 @@ from rmtui.app.widgets.glyphs import UNICODE
 from rmtui.app.widgets.palette import Palette
 from rmtui.cli import main
 from rmtui.guide import comparison, comparison_tables
+from rmtui.guide import paired_test as paired_tests
 from rmtui.guide.comparison import Entry
 from rmtui.guide.paired_test import paired_test
 from rmtui.index.add_imported import add_imported
@@ -88,6 +89,21 @@ def test_a_wide_difference_has_its_direction(ws, capsys, forwards, word):
     assert paired["verdict"]["accuracy_verdict"] == paired["verdict"]["loss_verdict"] == word
     difference = 60 * math.log((1 + math.exp(1)) / (1 + math.exp(-1))) / PAIRS
     assert paired["verdict"]["loss"]["delta"] == pytest.approx(-difference if forwards else difference)
+
+
+def test_a_comparison_tests_its_pairs_once(ws, capsys, monkeypatch):
+    """What `p` costs is paid once for each run against the first, whoever speaks of it: table, texts, readings."""
+    made = []
+
+    def counted(gained, lost, test=paired_tests.mcnemar_exact):
+        made.append((gained, lost))
+        return test(gained, lost)
+
+    monkeypatch.setattr(paired_tests, "mcnemar_exact", counted)
+    for name, right in (("a", 230), ("b", 240), ("c", 250)):
+        write(make_run_folder(ws, name), rewards(right))
+    document = compare(ws, capsys, "a", "b", "c", "--json")
+    assert len(made) == len(document["paired"]) == 2 and all(row["verdict"]["p"] for row in document["paired"])
 
 
 def test_other_validation_pairs_are_warned_of_and_not_tested(ws, capsys):

@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ import pytest
 from support import make_run_folder, make_workspace
 
 from rmtui.cli import parser
+from rmtui.documents.data import PairsDocument
+from rmtui.documents.scalars import STATES
+from rmtui.guide.kinds import KINDS, Kind
 from rmtui.runs import queue_tickets
+from rmtui.runs.model import State
 from rmtui.workspace import Workspace
-from trainer.pairs import Row, read_rows
+from trainer.pairs import Row, fingerprint, read_rows
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schema"
 PAIRS = [{"prompt": f"Question {n}?", "chosen": f"A true answer, {n}.", "rejected": f"No idea {n}"} for n in range(30)]
@@ -31,17 +36,18 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     (ws.root / "pairs.jsonl").write_text("\n".join(lines) + "\n")
     (ws.root / "old.log").write_text("Epoch 1: train_loss=0.9, val_loss=0.6, val_acc=70%\n")
     (ws.root / "rm_config.yaml").write_text("num_epochs: 2\nproject: x\n")
-    add_scored_run(ws)
+    add_scored_run(ws, "scored", "20260103-000000-cccc")
+    add_scored_run(ws, "second", "20260103-000001-eeee")
     waiting = make_run_folder(ws, "waiting", run_id="20260104-000000-dddd", outcome=None, events=[])
     queue_tickets.add(ws.queue, waiting.id, 2, queue_tickets.Needs())
     return ws
 
 
-def add_scored_run(ws: Workspace) -> None:
-    """`scored`: its validation pairs are in the workspace, with a reward for each side."""
+def add_scored_run(ws: Workspace, name: str, run_id: str) -> None:
+    """Its validation pairs are in the workspace, with a reward for each side."""
     path = ws.data / "val" / "helpful_pairs.jsonl"
     path.write_text("".join(json.dumps(pair | {"source": "made"}) + "\n" for pair in PAIRS))
-    folder = make_run_folder(ws, "scored", run_id="20260103-000000-cccc", fingerprints={})
+    folder = make_run_folder(ws, name, run_id=run_id, fingerprints={"val": fingerprint(path)})
     (folder.path / "validation").mkdir()
     rows = [row for row in read_rows(path) if isinstance(row, Row)]
     lines = [{"id": row.id, "chosen": place % 3 - 1.0, "rejected": 0.0} for place, row in enumerate(rows)]
@@ -64,6 +70,7 @@ def printed(ws: Workspace, *argv: str) -> Any:
         ("export", ("export", "one", "two", "--format", "json")),
         ("advise", ("advise", "one", "--json")),
         ("compare", ("compare", "one", "two", "--json")),
+        ("compare", ("compare", "scored", "second", "--json")),
         ("check", ("check", "pairs.jsonl", "--json")),
         ("presets", ("presets", "--json")),
         ("presets", ("presets", "A", "--json")),
@@ -139,6 +146,11 @@ def test_what_needs_the_training_stack_keeps_to_its_schema_too(tmp_path: Path) -
     assert scored["accuracy"] == printed(ws, "show", "@latest", "--json")["best"]["val_acc"]
     merged = printed(ws, "merge", "@best", str(tmp_path / "merged"), "--json")
     keeps("merge", merged)
+
+
+def test_documents_name_every_state_and_kind_that_occurs() -> None:
+    assert set(STATES) == set(map(str, State))
+    assert typing.get_type_hints(PairsDocument)["kind"] == Kind and typing.get_args(Kind) == KINDS
 
 
 def test_every_verb_that_prints_json_has_a_schema() -> None:

@@ -18,7 +18,7 @@ from rmtui.i18n import translate, value_text
 from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
-    from rmtui.documents.guide import ChangeDocument, CompareDocument, MetricSummary
+    from rmtui.documents.guide import ChangeDocument, ComparedMetric, CompareDocument
     from rmtui.documents.scalars import Config, Metric
     from trainer.values import Value
 
@@ -171,7 +171,7 @@ class Comparison:
             self._deltas(metric, summary["change"])
         self.text.append("\n")
 
-    def _last(self, metric: Metric, summary: MetricSummary) -> Iterator[str]:
+    def _last(self, metric: Metric, summary: ComparedMetric) -> Iterator[str]:
         intervals = summary.get("interval") or [None] * len(self._runs)
         for value, interval in zip(summary["last"], intervals, strict=True):
             half = f" {self._glyphs.plus_minus}{50 * (interval[1] - interval[0]):.1f}" if interval else ""
