@@ -63,7 +63,7 @@ def title(name: str, lang: str = "en") -> str:
     return entry[lang] if entry else name
 
 
-def changes_text(changes: Mapping[str, Any]) -> str:
+def changes_text(changes: Mapping[str, object]) -> str:
     """`num_epochs 3, learning_rate 1.5e-5`."""
     return ", ".join(f"{key} {value_text(key, value)}" for key, value in changes.items())
 
@@ -146,7 +146,7 @@ class _Figures(string.Formatter):
             return "?"
         return str(_FORMS[format_spec](value)) if format_spec else str(value)
 
-    def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, object]) -> Any:
         return kwargs[str(key)]
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 import tomli
 
@@ -167,7 +166,7 @@ def read_settings(path: Path) -> Settings:
     return Settings(**document)
 
 
-def _problems(document: Mapping[str, Any]) -> Iterator[str]:
+def _problems(document: Mapping[str, object]) -> Iterator[str]:
     known = {item.name: item.type for item in fields(Settings)}
     for key, value in document.items():
         if key not in known:

@@ -86,7 +86,7 @@ def _flatten_into(flat: dict[str, Any], key: str, value: Any) -> None:
         flat[key] = value
 
 
-def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+def nest(flat: Mapping[str, object]) -> dict[str, Any]:
     """Dotted keys → nested configuration, the inverse of `flatten`."""
     document: dict[str, Any] = {}
     for key, value in flat.items():
@@ -98,7 +98,7 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     return document
 
 
-def check(document: Mapping[str, Any], source: str = "") -> list[Problem]:
+def check(document: Mapping[str, object], source: str = "") -> list[Problem]:
     """All problems of a nested configuration at once; missing keys take their defaults and are no problem."""
     problems: list[Problem] = []
     for key, value in flatten(document).items():

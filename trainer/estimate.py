@@ -145,7 +145,7 @@ def stored_tensors(folder: Path) -> dict[str, list[int]]:
     return found
 
 
-def _shape_of_tensors(config: Mapping[str, Any], tensors: Mapping[str, list[int]]) -> Shape:
+def _shape_of_tensors(config: Mapping[str, object], tensors: Mapping[str, list[int]]) -> Shape:
     body = {name: shape for name, shape in tensors.items() if not name.startswith(("lm_head", "cls."))}
     linears = []
     for name, shape in body.items():

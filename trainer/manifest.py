@@ -137,7 +137,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def seal(folder: Path, description: Mapping[str, Any]) -> None:
+def seal(folder: Path, description: Mapping[str, object]) -> None:
     """Write the manifest of a folder whose files are complete, and force every file to disk."""
     files = {}
     for path in sorted(folder.rglob("*")):

@@ -12,7 +12,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -108,7 +108,7 @@ def read_object(raw: bytes) -> dict[str, Any]:
     return found
 
 
-def _check_halves(found: dict[str, Any]) -> None:
+def _check_halves(found: Mapping[str, object]) -> None:
     """No half of a surrogate pair anywhere: ids and fields are written and shown too."""
     for name, value in found.items():
         if _HALF.search(json.dumps([name, value], ensure_ascii=False)):
@@ -216,7 +216,7 @@ def _is_message(item: Any) -> bool:
     return isinstance(item, dict) and isinstance(item.get("role"), str) and isinstance(item.get("content"), str)
 
 
-def _margin(found: dict[str, Any]) -> float | None:
+def _margin(found: Mapping[str, object]) -> float | None:
     margin = found.get("margin")
     if margin is None:
         return None
@@ -226,7 +226,7 @@ def _margin(found: dict[str, Any]) -> float | None:
     return float(margin)
 
 
-def _misspelt(found: dict[str, Any], name: str) -> str:
+def _misspelt(found: Mapping[str, object], name: str) -> str:
     near = next((key for key in found if key.strip().lower() == name), None)
     return f" (there is {near!r})" if near else ""
 

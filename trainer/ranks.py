@@ -80,7 +80,7 @@ def tee(log: Path, terminal: bool) -> TextIO:
     return file
 
 
-def write_failure(attempt: Path, rank: int, error: BaseException, facts: Mapping[str, Any]) -> None:
+def write_failure(attempt: Path, rank: int, error: BaseException, facts: Mapping[str, object]) -> None:
     """`failure-rankN.json`: type, text and traceback of the error, and what is known of the moment."""
     document = {
         "type": type(error).__name__,

@@ -72,7 +72,7 @@ def clashes(keymap: Mapping[str, str]) -> Iterator[str]:
                 yield f"{name} and {other.id} share the key {min(taken)}; {name} has it"
 
 
-def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(document: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in document.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ def recall(path: Path) -> Memory:
     return _from_document(document) if isinstance(document, dict) else Memory()
 
 
-def _from_document(document: dict[str, Any]) -> Memory:
+def _from_document(document: Mapping[str, object]) -> Memory:
     memory = Memory()
     for item in fields(Memory):
         value = document.get(item.name)

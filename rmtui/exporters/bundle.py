@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from rmtui.errors import UserError
 from rmtui.runs import documents, state
@@ -81,7 +81,7 @@ def _nameless(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def unpack(archive: Path, runs: Path, known: Mapping[str, str], origin: Mapping[str, Any]) -> Path:
+def unpack(archive: Path, runs: Path, known: Mapping[str, str], origin: Mapping[str, object]) -> Path:
     """Place an archive's run into `runs`, with `origin` as its origin.json; returns its folder.
 
     `known` are ids of runs that are there already, and where. UserError if the archive is hostile, damaged, holds a run

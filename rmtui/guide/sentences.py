@@ -31,7 +31,7 @@ def reason(item: Advice, lang: str = "en") -> str:
     return f"{why} ({translate('word.own', lang)})" if item.own else why
 
 
-def _composed(values: Mapping[str, Any], lang: str) -> dict[str, Any]:
+def _composed(values: Mapping[str, object], lang: str) -> dict[str, Any]:
     """Figures with the small phrases that sentences are built of."""
     made = dict(values)
     if "before" in made and "key" in made:
@@ -48,7 +48,7 @@ def _composed(values: Mapping[str, Any], lang: str) -> dict[str, Any]:
     return made
 
 
-def _place(values: Mapping[str, Any], lang: str) -> str:
+def _place(values: Mapping[str, object], lang: str) -> str:
     for name in ("step", "epoch"):
         if values.get(name) is not None:
             return translate(f"word.at_{name}", lang, **{name: values[name]})

@@ -5,6 +5,7 @@ A workspace may change any of them in its own `thresholds.toml` (`name = value`)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def load(path: Path) -> Thresholds:
     return Thresholds(**changed)
 
 
-def _check(path: Path, name: str, value: object, known: dict[str, Any]) -> None:
+def _check(path: Path, name: str, value: object, known: Mapping[str, object]) -> None:
     if name not in known:
         raise UserError(f"{path}: {name} is no threshold", remedy=f"one of {', '.join(sorted(known))}")
     wanted = (int, float) if isinstance(known[name], float) else type(known[name])

@@ -50,7 +50,7 @@ def read_state(path: Path) -> Foreign:
     )
 
 
-def _finished_because(state: Mapping[str, Any]) -> str:
+def _finished_because(state: Mapping[str, object]) -> str:
     step, last = state.get("global_step"), state.get("max_steps")
     over = _is_number(step) and _is_number(last) and 0 < last <= step
     return f"step {step} of {last}" if over else ""
@@ -90,7 +90,7 @@ def _epoch_rows(history: list[dict[str, Any]]) -> dict[int, dict[str, float]]:
     return rows
 
 
-def _evaluation(row: Mapping[str, Any]) -> dict[str, float]:
+def _evaluation(row: Mapping[str, object]) -> dict[str, float]:
     figures: dict[str, float] = {}
     for name, value in row.items():
         known = canonical(name)

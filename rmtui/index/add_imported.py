@@ -70,10 +70,10 @@ def _digest_of(folder: RunFolder) -> object:
 
 def _write(
     ws: Workspace,
-    spec: Mapping[str, Any],
+    spec: Mapping[str, object],
     epochs: Sequence[Epoch],
     series: Mapping[str, Points],
-    origin: Mapping[str, Any],
+    origin: Mapping[str, object],
 ) -> RunFolder:
     created = origin.get("created")
     at = float(created) if isinstance(created, (int, float)) else time.time()

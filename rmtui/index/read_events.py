@@ -139,7 +139,7 @@ class _Batch:
         elif event.metrics and event.kind in ("step", "eval", "epoch"):
             self._take_totals(event)
 
-    def _derived(self, data: Mapping[str, Any]) -> None:
+    def _derived(self, data: Mapping[str, object]) -> None:
         known = {key: value for key, value in data.items() if isinstance(value, int) and 0 < value < LARGEST}
         self.figures.total_steps = known.get("total_steps", self.figures.total_steps)
         self.figures.batch = {key: known[key] for key in _BATCH_KEYS if key in known}

@@ -9,19 +9,19 @@ from typing import Any
 from rmtui.index.sqlite import Connection
 
 
-def table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def table(document: Mapping[str, object], key: str) -> Mapping[str, Any]:
     """A table inside a document; empty when it is missing or something else."""
     found = document.get(key)
     return found if isinstance(found, Mapping) else {}
 
 
-def tags_of(spec: Mapping[str, Any], meta: Mapping[str, Any]) -> list[str]:
+def tags_of(spec: Mapping[str, object], meta: Mapping[str, object]) -> list[str]:
     """What a person set last, else what the run was launched with."""
     tags = meta["tags"] if "tags" in meta else spec.get("tags", [])
     return sorted({str(tag) for tag in tags}) if isinstance(tags, list) else []
 
 
-def store(connection: Connection, run: int, spec: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+def store(connection: Connection, run: int, spec: Mapping[str, object], meta: Mapping[str, object]) -> None:
     """Write configuration and tags of a run, whole and one by one, where they changed."""
     config, tags = dict(table(spec, "config")), tags_of(spec, meta)
     text = json.dumps(config, default=str)
@@ -47,7 +47,7 @@ def _number_and_text(value: Any) -> tuple[float | None, str]:
     return number, text.casefold()
 
 
-def _flat(document: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _flat(document: Mapping[str, object], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in document.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")

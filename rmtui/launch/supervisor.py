@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -317,7 +318,7 @@ def _exit_code(verdict: Verdict, seen: Observed | None) -> int | None:
     return code if code is None or code >= 0 else 128 - code
 
 
-def _write_stubbornly(path: Path, document: dict[str, Any], lock: int | None) -> None:
+def _write_stubbornly(path: Path, document: Mapping[str, object], lock: int | None) -> None:
     """A full disk may have room again in a moment. Meanwhile readers judge by what is there: `lock` is let go of."""
     until = time.monotonic() + PATIENCE
     while True:

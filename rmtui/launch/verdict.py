@@ -72,7 +72,7 @@ def judge(attempt: AttemptFolder, seen: Observed) -> Verdict:
     return _exited(attempt, code, rank, step)
 
 
-def _asked(seen: Observed, result: Mapping[str, Any], step: int | None) -> Verdict:
+def _asked(seen: Observed, result: Mapping[str, object], step: int | None) -> Verdict:
     by = str((seen.stop or {}).get("by", "")) or "someone"
     details = {"step": step}
     if seen.at_once:
@@ -103,7 +103,7 @@ def _failed(attempt: AttemptFolder, failure: Mapping[str, Any], step: int | None
     return Verdict(State.FAILED, f"{words} (rank {rank}){_at(step)}", details)
 
 
-def format_suggestion(suggest: Any, config: Mapping[str, Any]) -> str:
+def format_suggestion(suggest: Any, config: Mapping[str, object]) -> str:
     """`: try batch size 2 × accumulation 4`; what stays as it was is left out."""
     if not isinstance(suggest, Mapping):
         return ""

@@ -82,7 +82,7 @@ def _imports(ws: Workspace, archives: Sequence[Path], harvest: Harvest) -> Itera
         yield _import_run(ws, run, harvest.documents.get(run.identity), before)
 
 
-def _import_run(ws: Workspace, run: Foreign, document: Mapping[str, Any] | None, sources: Sources) -> ImportedRun:
+def _import_run(ws: Workspace, run: Foreign, document: Mapping[str, object] | None, sources: Sources) -> ImportedRun:
     before = {path.name for path in ws.runs.iterdir()}
     if document is None and (grown := _grown(sources, run)):
         more = len(extend(ws, grown.id, run.epochs, run.series))
@@ -146,7 +146,7 @@ def _short_text(value: Any) -> str | None:
     return value if isinstance(value, str) and len(value) <= 40 else None
 
 
-def _carry_notes(folder: RunFolder, document: Mapping[str, Any]) -> None:
+def _carry_notes(folder: RunFolder, document: Mapping[str, object]) -> None:
     """What a person had said of the run there."""
     words = {key: document[key] for key in ("tags", "note") if document.get(key)}
     if words:

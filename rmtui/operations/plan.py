@@ -96,7 +96,7 @@ def plan(
     accelerate_config: str = "",
     cwd: Path | None = None,
     check_data: bool = True,
-    config: Mapping[str, Any] | None = None,
+    config: Mapping[str, object] | None = None,
 ) -> Plan:
     """Everything a launch would do. `overrides` are dotted keys with values as typed; `devices` is `cpu` or `0,3`.
 

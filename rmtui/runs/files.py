@@ -49,7 +49,7 @@ def fsync_folder(path: Path) -> None:
         os.close(fd)
 
 
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
+def write_json(path: Path, document: Mapping[str, object]) -> None:
     atomic_write(path, json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8", "replace") + b"\n")
 
 
@@ -61,7 +61,7 @@ def read_toml(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def write_toml(path: Path, document: Mapping[str, Any]) -> None:
+def write_toml(path: Path, document: Mapping[str, object]) -> None:
     import tomlkit
 
     atomic_write(path, tomlkit.dumps(_without_none(document)).encode())

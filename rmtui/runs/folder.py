@@ -127,7 +127,7 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, runs: Path, spec: Mapping[str, Any], files: Mapping[str, bytes] | None = None) -> RunFolder:
+    def create(cls, runs: Path, spec: Mapping[str, object], files: Mapping[str, bytes] | None = None) -> RunFolder:
         """A new folder under `runs` with its spec.toml on disk.
 
         `id`, `schema`, `created` and `workspace` are filled in, `files` go beside it. It appears under its name only
@@ -272,7 +272,7 @@ class RunFolder:
         fitting = [document for document in found if document is not None and document.get("attempt") == attempt]
         return sorted(fitting, key=lambda document: float(document.get("t") or 0))
 
-    def _request(self, kind: str, document: Mapping[str, Any]) -> Path:
+    def _request(self, kind: str, document: Mapping[str, object]) -> Path:
         self.control.mkdir(mode=0o700, exist_ok=True)
         path = self.control / f"{kind}-{os.urandom(4).hex()}.json"
         write_json(path, {"t": time.time(), **document})
@@ -288,7 +288,7 @@ class RunFolder:
         return sorted(found, key=lambda path: number_of(path.name, "step-") or 0, reverse=True)
 
 
-def _fill(temp: Path, document: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+def _fill(temp: Path, document: Mapping[str, object], files: Mapping[str, bytes]) -> None:
     (temp / "control").mkdir(mode=0o700)
     write_toml(temp / "spec.toml", document)
     for name, data in files.items():

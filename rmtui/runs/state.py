@@ -95,14 +95,14 @@ def local_liveness(folder: RunFolder, attempt: AttemptFolder, launch: dict[str, 
     return _not_seen_alive(attempt, launch, supervisor is None or training is None)
 
 
-def _out_of_reach(launch: dict[str, Any]) -> str:
+def _out_of_reach(launch: Mapping[str, object]) -> str:
     if not launch:
         return "it was started without rmtui, and its ranks hold their locks"
     where = "in another container" if launch["boot_id"] == proc.boot_id() else f"on {launch['host']}"
     return f"it trains {where} (its ranks hold their locks), where its supervisor is gone"
 
 
-def _not_seen_alive(attempt: AttemptFolder, launch: dict[str, Any], no_locks: bool) -> Status:
+def _not_seen_alive(attempt: AttemptFolder, launch: Mapping[str, object], no_locks: bool) -> Status:
     """Nobody is seen to work at it: whether that means that it is dead."""
     host, here = launch.get("host", proc.host()), proc.host()
     if launch.get("boot_id", proc.boot_id()) != proc.boot_id():
@@ -161,7 +161,7 @@ def _countdown(requests: list[dict[str, Any]], launch: dict[str, Any]) -> str:
     return f"saves a checkpoint; is killed in {left:.0f} s" if left > 0 else "did not stop in time; being killed"
 
 
-def _by_result(attempt: AttemptFolder, launch: dict[str, Any]) -> Status:
+def _by_result(attempt: AttemptFolder, launch: Mapping[str, object]) -> Status:
     """Nobody is left and no exit.json: the trainer's own last word decides."""
     result = attempt.result() or {}
     outcome, step = str(result.get("outcome", "")), result.get("step")

@@ -116,7 +116,7 @@ def write_failed_result(attempt: Path) -> None:
     ranks.write_result(attempt, "failed", f"{text} ({where})", **facts)
 
 
-def _is_echo(failure: Mapping[str, Any]) -> bool:
+def _is_echo(failure: Mapping[str, object]) -> bool:
     """An error of communication: the cause lies with another rank."""
     text = str(failure["text"]).lower()
     return any(word in text for word in ("connection closed", "connection reset", "gloo", "nccl", "timed out"))

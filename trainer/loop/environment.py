@@ -27,7 +27,7 @@ def facts(device: torch.device) -> dict[str, Any]:
     }
 
 
-def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def differences(then: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
     """Facts of two moments that differ, in words."""
     before, after = flat(then), flat(now)
     return [f"{key} was {before.get(key)}, now {value}" for key, value in after.items() if before.get(key) != value]

@@ -96,7 +96,7 @@ def tokens_of(probe: Probe) -> list[TokenPair]:
     return made
 
 
-def because(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def because(then: Mapping[str, object], now: Mapping[str, object]) -> str:
     """What changed on disk while the training ran: nothing, as a rule."""
     from trainer.loop import environment as machine
 

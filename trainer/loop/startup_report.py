@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trainer.data import pairset
 from trainer.model.pretrained import first_names
@@ -83,7 +84,7 @@ def file_line(name: str, pairs: pairset.PairSet) -> str:
     )
 
 
-def warn_of_leak(session: Session, name: str, leak: dict[str, Any]) -> None:
+def warn_of_leak(session: Session, name: str, leak: Mapping[str, object]) -> None:
     """Validation figures over pairs that were trained on mean little."""
     if leak["prompts"] or leak["pairs"]:
         session.reporter.warn(

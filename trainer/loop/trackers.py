@@ -38,7 +38,7 @@ class Mirrors:
         for one in config.trackers:
             self._try(one, partial(self._start, one, run, named, values))
 
-    def _start(self, one: str, run: Path, named: Mapping[str, str], values: dict[str, Any]) -> None:
+    def _start(self, one: str, run: Path, named: Mapping[str, str], values: Mapping[str, object]) -> None:
         make = LOGGER_TYPE_TO_CLASS[one]
         if one == "tensorboard":
             tracker = make(run.name, run / "trackers")

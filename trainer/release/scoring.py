@@ -7,10 +7,10 @@ import io
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import torch
 
@@ -27,6 +27,9 @@ from trainer.pairs import BadLine, Response, Row
 from trainer.release import progress_bar
 from trainer.release.origin import find_origin, mean_loss, wilson
 from trainer.release.progress_bar import ProgressBar
+
+if TYPE_CHECKING:
+    from trainer.documents import ScoreDocument, ScoreFigures
 
 LONGEST = 2048
 """Tokens a side for a model whose training is not known."""
@@ -168,10 +171,10 @@ def _report_pairs(scorer: Scorer, rows: Sequence[Row], args: argparse.Namespace)
     return 0
 
 
-def pair_report(rows: Sequence[Row], found: Sequence[tuple[float, float]]) -> dict[str, Any]:
+def pair_report(rows: Sequence[Row], found: Sequence[tuple[float, float]]) -> ScoreDocument:
     """{pairs, accuracy, interval, ties, loss}, and the same by `subset` where the rows have that field."""
     gaps = [chosen - rejected for chosen, rejected in found]
-    report = _score_metrics(gaps)
+    report: ScoreDocument = {**_score_metrics(gaps)}
     by_subset: dict[str, list[float]] = defaultdict(list)
     for row, gap in zip(rows, gaps, strict=True):
         if isinstance(row.fields.get("subset"), str):
@@ -181,7 +184,7 @@ def pair_report(rows: Sequence[Row], found: Sequence[tuple[float, float]]) -> di
     return report
 
 
-def _score_metrics(gaps: Sequence[float]) -> dict[str, Any]:
+def _score_metrics(gaps: Sequence[float]) -> ScoreFigures:
     correct = sum(gap > 0 for gap in gaps)
     return {
         "pairs": len(gaps),
@@ -192,14 +195,14 @@ def _score_metrics(gaps: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def format_report(report: dict[str, Any]) -> str:
+def format_report(report: ScoreDocument) -> str:
     """A report for people."""
     lines = [_format_line("", report)]
     lines += [_format_line(f"  {name}: ", held) for name, held in report.get("subsets", {}).items()]
     return "\n".join(lines)
 
 
-def _format_line(before: str, held: dict[str, Any]) -> str:
+def _format_line(before: str, held: ScoreFigures) -> str:
     low, high = held["interval"]
     return (
         f"{before}accuracy {held['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}) "
@@ -211,7 +214,7 @@ def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-def _leave(lines: Iterable[dict[str, Any]], out: Path | None, stream: TextIO | None) -> None:
+def _leave(lines: Iterable[Mapping[str, object]], out: Path | None, stream: TextIO | None) -> None:
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     if out is not None:
         out.write_text(text, encoding="utf-8")

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
@@ -163,7 +163,7 @@ def usual_model(ws: Workspace, preset: Preset, newest: Run | None) -> str:
     return str(newest.config.get("model") or "")
 
 
-def texts_of(config: Mapping[str, Any], ws: Workspace) -> dict[str, str]:
+def texts_of(config: Mapping[str, object], ws: Workspace) -> dict[str, str]:
     """A configuration as form texts: numbers as people write them, paths as from the workspace's folder."""
     from rmtui.i18n import value_text
     from trainer.config import OPTIONS, flatten

@@ -64,7 +64,7 @@ class FormScreen(Base):
         return cls(preset, None, changes)
 
     @classmethod
-    def again(cls, run: Run, ws: Workspace, changes: Mapping[str, Any] | None = None) -> FormScreen:
+    def again(cls, run: Run, ws: Workspace, changes: Mapping[str, object] | None = None) -> FormScreen:
         """`again, but …`: a past run's configuration."""
         return cls(None, run, texts_of(_nested(changes or {}), ws))
 
@@ -278,7 +278,7 @@ class FormScreen(Base):
         self.rmtui.go_home(message.run_ids[0])
 
 
-def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
+def _nested(changes: Mapping[str, object]) -> dict[str, Any]:
     from trainer.config import nest
 
     return nest(changes)
