@@ -86,7 +86,7 @@ def _flatten_into(flat: dict[str, Any], key: str, value: Any) -> None:
         flat[key] = value
 
 
-def nest(flat: Mapping[str, object]) -> dict[str, Any]:
+def nest(flat: Mapping[str, object]) -> dict[str, object]:
     """Dotted keys → nested configuration, the inverse of `flatten`."""
     document: dict[str, Any] = {}
     for key, value in flat.items():
@@ -256,7 +256,7 @@ def _build(cls: Any, flat: Mapping[str, Any], prefix: str) -> Any:
     return cls(**values)
 
 
-def to_document(config: TrainConfig) -> dict[str, Any]:
+def to_document(config: TrainConfig) -> dict[str, object]:
     """`TrainConfig` → nested plain values, every key present."""
     return asdict(config)
 

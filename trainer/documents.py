@@ -1,4 +1,4 @@
-"""The documents that `python -m trainer score` and `merge` print with `--json`."""
+"""The documents of `python -m trainer score` and `merge` with `--json`, and of a checkpoint's probe."""
 
 from typing import Annotated, NotRequired, TypedDict
 
@@ -38,3 +38,13 @@ class MergeDocument(TypedDict):
     folder: str
     max_difference: Annotated[float, Limits(0)]
     """Largest difference of a probe's reward after loading the folder again, as a share of max(1, |reward|)."""
+
+
+class ProbePair(TypedDict):
+    """A line of a checkpoint's probe.json: a validation pair as it was tokenized and cut, with its rewards."""
+
+    id: str
+    chosen: float
+    rejected: float
+    chosen_tokens: list[int]
+    rejected_tokens: list[int]

@@ -85,7 +85,7 @@ def read_line(raw: bytes, number: int) -> Row | BadLine:
         return BadLine(number, bad.kind, str(bad), bad.about)
 
 
-def read_object(raw: bytes) -> dict[str, Any]:
+def read_object(raw: bytes) -> dict[str, object]:
     """The JSON object of one line; raises `_Bad` (a kind and words)."""
     try:
         text = raw.decode("utf-8")
@@ -138,7 +138,7 @@ def _response(found: dict[str, Any], name: str, number: int) -> Response:
     return Response(str(found.get("id", number)), prompt, answer, number)
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)

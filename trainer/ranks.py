@@ -94,7 +94,7 @@ def write_failure(attempt: Path, rank: int, error: BaseException, facts: Mapping
     replace_file(attempt / f"failure-rank{rank}.json", content.encode("utf-8", "replace") + b"\n")
 
 
-def failures(attempt: Path) -> list[dict[str, Any]]:
+def failures(attempt: Path) -> list[dict[str, object]]:
     """Failure files of this attempt, the earliest first: the first one is the cause, the others its echo."""
     found = [json.loads(path.read_bytes()) for path in attempt.glob("failure-rank*.json")]
     return sorted(found, key=lambda row: float(row["t"]))

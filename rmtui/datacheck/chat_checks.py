@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from rmtui.datacheck import text_checks
 from rmtui.datacheck.kinds import found
@@ -39,7 +38,7 @@ def roles(row: pairs.Row) -> Iterator[Finding]:
             yield found(row.line, "roles", key, name=name, **about)
 
 
-def _wrong_roles(side: Sequence[pairs.Message], name: str) -> tuple[str, dict[str, Any]] | None:
+def _wrong_roles(side: Sequence[pairs.Message], name: str) -> tuple[str, dict[str, object]] | None:
     """The sentence about the roles of a message list, with its figures."""
     roles = [message["role"] for message in side]
     if strange := [role for role in roles if role not in _ROLES]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 PACKED = {
     b"\x1f\x8b": ("gzip", "gunzip -k"),
@@ -17,7 +16,7 @@ POINTER = b"version https://git-lfs.github.com/"
 BINARY = {b"PAR1": "Parquet", b"ARROW1": "Arrow", b"SQLite format 3": "SQLite"}
 HEAD = 1 << 20
 
-Defect = tuple[str, dict[str, Any]]
+Defect = tuple[str, dict[str, object]]
 """The sentence that says why no line of a file can be read as a pair, and what it is made of."""
 
 

@@ -113,7 +113,7 @@ class Change:
     def better(self) -> bool | None:
         return better(self.metric, self.delta)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, object]:
         return {
             "metric": self.metric,
             "first": self.first,

@@ -23,7 +23,7 @@ class Case:
     paired: Mapping[str, AccuracyTest] = field(default_factory=dict)
     """Verdicts on val_acc pair by pair where pairs are known: `epochs` within the run, `runs` against `before`."""
 
-    def scopes(self, metric: str) -> Iterator[tuple[dict[str, Any], Change]]:
+    def scopes(self, metric: str) -> Iterator[tuple[dict[str, object], Change]]:
         """How a metric went over the run's own epochs, then against the run before."""
         known = self.subject.known(metric)
         if len(known) > 1:
@@ -34,7 +34,7 @@ class Case:
             yield names | {"at_epoch": common_epoch(self.before, self.subject)}, against[metric]
 
     @property
-    def beside_loss(self) -> dict[str, Any]:
+    def beside_loss(self) -> dict[str, object]:
         """What train_loss holds and val_loss does not, by option: the two are no longer one quantity."""
         asked = {"label_smoothing": 0, "center_rewards_coefficient": 0, "use_margin": False}
         values = {key: self.subject.value(key) for key in asked}
@@ -80,7 +80,8 @@ def train_above_val(case: Case) -> Iterator[Reading]:
     """3. train_loss above val_loss: early or an easier validation set; under-trained, not over-fitting."""
     gap = case.gap
     values = _losses(case)
-    if gap is not None and _fell(values["train_loss"], values["val_loss"], case.limits):
+    train, val = case.subject.newest("train_loss"), case.subject.newest("val_loss")
+    if gap is not None and train is not None and val is not None and _fell(train, val, case.limits):
         values |= {"gap": gap, "verdict": "under-trained"}
         yield Reading("train_above_val", "info", values, 3)
 
@@ -203,11 +204,11 @@ def val_acc(case: Case) -> Iterator[Reading]:
         yield _accuracy(case, scope, change, loss.get(scope["scope"]))
 
 
-def _accuracy(case: Case, scope: dict[str, Any], change: Change, loss: Change | None) -> Reading:
+def _accuracy(case: Case, scope: dict[str, object], change: Change, loss: Change | None) -> Reading:
     values = scope | change.figures()
     if abs(change.delta) <= case.limits.flat_accuracy:
         return Reading("val_acc_flat", "info", values, 6)
-    turned = case.paired.get(scope["scope"])
+    turned = case.paired.get(str(scope["scope"]))
     if turned is not None and turned.word == "same":
         ends = {"low": turned.difference.low, "high": turned.difference.high}
         about = {"p": turned.p, "n": turned.n, "needed": turned.needed} | ends
@@ -220,7 +221,7 @@ def _accuracy(case: Case, scope: dict[str, Any], change: Change, loss: Change | 
     return Reading("val_acc_rose", "good", values, 6)
 
 
-def with_interval(case: Case, share: float) -> dict[str, Any]:
+def with_interval(case: Case, share: float) -> dict[str, float | None]:
     """val_acc with its Wilson interval where the number of pairs is known."""
     rows = case.subject.run.epochs
     n = rows[-1].val_pairs if rows else case.subject.run.val_pairs
@@ -230,7 +231,7 @@ def with_interval(case: Case, share: float) -> dict[str, Any]:
     return {"val_acc": share, "val_pairs": n, "low": around.low, "high": around.high, "half": around.half}
 
 
-def _unknown(case: Case) -> dict[str, Any]:
+def _unknown(case: Case) -> dict[str, object]:
     before = case.before.newest("val_acc") if case.before else None
     return {"val_acc": None, "before": before, "run": case.subject.run.name, "key": "V", "verb": "score"}
 
@@ -285,7 +286,7 @@ def _acc_climbs(known: list[tuple[int, float]], limits: Thresholds, turned: Accu
     return Reading("val_acc_not_climbing", "info", values | {"falls": falls}, 7)
 
 
-def _losses(case: Case) -> dict[str, Any]:
+def _losses(case: Case) -> dict[str, object]:
     return {"train_loss": case.subject.newest("train_loss"), "val_loss": case.subject.newest("val_loss")}
 
 

@@ -89,7 +89,7 @@ def val_noisy(case: Case) -> Iterator[Reading]:
     values = with_interval(case, last)
     half, n = values["half"], values["val_pairs"]
     change = Change("val_acc", before, last)
-    if half is not None and n < case.limits.few_val_pairs and 0 < abs(change.delta) < half:
+    if half is not None and n is not None and n < case.limits.few_val_pairs and 0 < abs(change.delta) < half:
         yield Reading("val_noisy", "info", values | {"epoch": epoch, "delta": change.delta})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rmtui.guide.model import Advice, Reading
 from rmtui.i18n import changes_text, title, title_numbers, translate
@@ -31,7 +30,7 @@ def reason(item: Advice, lang: str = "en") -> str:
     return f"{why} ({translate('word.own', lang)})" if item.own else why
 
 
-def _composed(values: Mapping[str, object], lang: str) -> dict[str, Any]:
+def _composed(values: Mapping[str, object], lang: str) -> dict[str, object]:
     """Figures with the small phrases that sentences are built of."""
     made = dict(values)
     if "before" in made and "key" in made:

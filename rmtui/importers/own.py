@@ -17,7 +17,7 @@ from trainer.events import number
 _LIMIT = 1 << 30
 
 
-def read_export(path: Path) -> list[tuple[Foreign, Mapping[str, Any]]]:
+def read_export(path: Path) -> list[tuple[Foreign, Mapping[str, object]]]:
     """Runs of a `rmtui export --format json` file, each with its document less metrics. UserError if it is none."""
     try:
         document = json.loads(whole(path, _LIMIT))
@@ -30,7 +30,7 @@ def read_export(path: Path) -> list[tuple[Foreign, Mapping[str, Any]]]:
 _KINDS: Mapping[str, type] = {"best": dict, "tags": list, "attempts": list, "note": str, "state": str, "reason": str}
 
 
-def _settings(row: Mapping[str, object]) -> dict[str, Any]:
+def _settings(row: Mapping[str, object]) -> dict[str, object]:
     """What the document says besides its figures; a value of a kind that no export has is left out."""
     kept = {key: value for key, value in row.items() if key != "metrics"}
     return {key: value for key, value in kept.items() if value is None or isinstance(value, _KINDS.get(key, object))}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rmtui.errors import UserError
 from rmtui.importers import logs, own, tensorboard, trainer_state, wandb, yaml_config
@@ -37,7 +37,7 @@ class Harvest:
     """Runs that were read, and in words what could not be."""
 
     runs: tuple[Foreign, ...]
-    documents: Mapping[str, Mapping[str, Any]]
+    documents: Mapping[str, Mapping[str, object]]
     """identity → the document of an own export, for a way back without loss."""
     unread: tuple[str, ...]
 
@@ -108,9 +108,9 @@ def _newest_states_only(found: FoundSource) -> None:
     found.states = [path for path in found.states if path in newest]
 
 
-def _read(found: FoundSource) -> tuple[list[Foreign], dict[str, Mapping[str, Any]], list[str]]:
+def _read(found: FoundSource) -> tuple[list[Foreign], dict[str, Mapping[str, object]], list[str]]:
     runs: list[Foreign] = []
-    documents: dict[str, Mapping[str, Any]] = {}
+    documents: dict[str, Mapping[str, object]] = {}
     unread: list[str] = []
     for read in _jobs(found):
         try:
@@ -126,7 +126,7 @@ def _read(found: FoundSource) -> tuple[list[Foreign], dict[str, Mapping[str, Any
     return [run for run in runs if run not in empty], documents, unread
 
 
-_Read = Callable[[], Iterable[tuple[Foreign, Mapping[str, Any] | None]]]
+_Read = Callable[[], Iterable[tuple[Foreign, Mapping[str, object] | None]]]
 
 
 def _jobs(found: FoundSource) -> Iterator[_Read]:

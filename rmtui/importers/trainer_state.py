@@ -101,7 +101,7 @@ def _evaluation(row: Mapping[str, object]) -> dict[str, float]:
     return figures
 
 
-def _config(state: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _config(state: Mapping[str, Any], folder: Path) -> dict[str, object]:
     config: dict[str, Any] = {}
     if _is_number(state.get("num_train_epochs")):
         config["num_epochs"] = int(state["num_train_epochs"])
@@ -113,7 +113,7 @@ def _config(state: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return config
 
 
-def _adapter(path: Path) -> dict[str, Any]:
+def _adapter(path: Path) -> dict[str, object]:
     try:
         document = json.loads(whole(path, 1 << 20))
     except (ValueError, RecursionError):

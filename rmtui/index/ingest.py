@@ -119,7 +119,7 @@ def _store(connection: Connection, run: int, run_id: str, seen: _Seen) -> bool:
     return True
 
 
-def _row(connection: Connection, run: int, run_id: str, seen: _Seen, totals: RunTotals) -> dict[str, Any]:
+def _row(connection: Connection, run: int, run_id: str, seen: _Seen, totals: RunTotals) -> dict[str, object]:
     spec, meta, status = seen.spec, seen.meta, seen.status
     origin = documents.table(spec, "origin")
     last = totals.epochs[-1] if totals.epochs else {}
@@ -218,7 +218,7 @@ def _pace(totals: RunTotals) -> float | None:
     return statistics.median(paces) if paces else None
 
 
-def _best(connection: Connection, run: int) -> dict[str, Any]:
+def _best(connection: Connection, run: int) -> dict[str, object]:
     """The evaluation with the best validation accuracy, of equal ones the one with the lowest loss, then the earliest,
     as the trainer chooses; by loss alone where accuracy is not known."""
     names = dict(connection.execute("SELECT name, id FROM metric_names WHERE name IN ('val_acc', 'val_loss')"))

@@ -212,7 +212,7 @@ class _Batch:
         )
 
 
-def _values(record: ReadPosition | RunTotals) -> dict[str, Any]:
+def _values(record: ReadPosition | RunTotals) -> dict[str, object]:
     """What `dataclasses.asdict` gives, without copying what is inside."""
     return {name: getattr(record, name) for name in record.__slots__}
 

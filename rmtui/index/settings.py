@@ -9,7 +9,7 @@ from typing import Any
 from rmtui.index.sqlite import Connection
 
 
-def table(document: Mapping[str, object], key: str) -> Mapping[str, Any]:
+def table(document: Mapping[str, object], key: str) -> Mapping[str, object]:
     """A table inside a document; empty when it is missing or something else."""
     found = document.get(key)
     return found if isinstance(found, Mapping) else {}

@@ -32,7 +32,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def git(root: Path) -> dict[str, Any]:
+def git(root: Path) -> dict[str, object]:
     """Commit of the workspace, and whether files differ from it; empty where there is no git."""
     commit = _git(root, "rev-parse", "HEAD")
     if not commit:
@@ -61,7 +61,7 @@ def _git(root: Path, *words: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def fingerprints(data: Mapping[str, Any]) -> dict[str, Any]:
+def fingerprints(data: Mapping[str, Any]) -> dict[str, object]:
     """SHA-256 of the pairs of every data file."""
     found: dict[str, Any] = {name: pairs.fingerprint(data[name]) for name in ("train", "val") if data.get(name)}
     if extra := data.get("extra_val"):

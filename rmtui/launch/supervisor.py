@@ -197,7 +197,7 @@ def _supervise(
 
 def _start(
     run: RunFolder, attempt: AttemptFolder, ticket: queue_tickets.Ticket, taken: slots.Taken
-) -> tuple[dict[str, Any], int]:
+) -> tuple[dict[str, object], int]:
     """Write launch.json, then start the training from the attempt's folder; returns launch.json and the child's pid."""
     spec = run.spec()
     job = job_of(spec, taken.devices)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import rmtui.datacheck
 import trainer.pairs
@@ -41,6 +41,15 @@ class Question:
         return [_version(), [str(path) for path in self.files], counted, self.max_length]
 
 
+class Answer(TypedDict):
+    """What was found, of which files and how it was asked."""
+
+    how: list[Any]
+    times: list[list[int]]
+    content: list[str]
+    found: list[CheckSummary]
+
+
 def recall(store: Path | None, question: Question) -> list[CheckSummary] | None:
     """What was found of just these files; None where that is not known."""
     entries = _read(store)
@@ -49,8 +58,7 @@ def recall(store: Path | None, question: Question) -> list[CheckSummary] | None:
         if entry["how"] != question.how() or [size for size, *_ in entry["times"]] != [size for size, *_ in times]:
             continue
         if entry["times"] == times or entry["content"] == [_content(path) for path in question.files]:
-            found: list[CheckSummary] = entry["found"]
-            return found
+            return entry["found"]
     return None
 
 
@@ -58,11 +66,11 @@ def remember(store: Path | None, question: Question, times: Sequence[list[int]],
     """Keep an answer. `times` are those from before the check: a file that changed during it is not vouched for."""
     if store is None or [_times(path) for path in question.files] != list(times):
         return
-    entry = {
+    entry: Answer = {
         "how": question.how(),
         "times": list(times),
         "content": [_content(path) for path in question.files],
-        "found": found,
+        "found": list(found),
     }
     kept = [old for old in _read(store) if old["how"][1] != entry["how"][1]]
     try:
@@ -97,7 +105,7 @@ def _version() -> str:
     return total.hexdigest()[:16]
 
 
-def _read(store: Path | None) -> list[dict[str, Any]]:
+def _read(store: Path | None) -> list[Answer]:
     """The entries; none where the file is missing, or not as this module writes it."""
     try:
         entries = json.loads((store / FILE).read_bytes()) if store else []
@@ -106,11 +114,11 @@ def _read(store: Path | None) -> list[dict[str, Any]]:
         return []
 
 
-def _entry(how: list[Any], times: list[list[int]], content: list[str], found: list[Any]) -> dict[str, Any]:
+def _entry(how: list[Any], times: list[list[int]], content: list[str], found: list[Any]) -> Answer:
     return {"how": how, "times": times, "content": content, "found": [_summary(row) for row in found]}
 
 
-def _row(one: CheckSummary) -> dict[str, Any]:
+def _row(one: CheckSummary) -> dict[str, object]:
     return {"path": str(one.path), "first": dataclasses.asdict(one.first), "count": one.count}
 
 

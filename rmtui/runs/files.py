@@ -53,7 +53,7 @@ def write_json(path: Path, document: Mapping[str, object]) -> None:
     atomic_write(path, json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8", "replace") + b"\n")
 
 
-def read_toml(path: Path) -> dict[str, Any] | None:
+def read_toml(path: Path) -> dict[str, object] | None:
     """A TOML document; None when the file is missing or broken."""
     try:
         return tomli.loads(path.read_bytes().decode("utf-8"))

@@ -82,7 +82,7 @@ class AttemptFolder:
         """result.json, or why it is unreadable."""
         return documents.read(self.path / "result.json", documents.RESULT)
 
-    def result(self) -> dict[str, Any] | None:
+    def result(self) -> dict[str, object] | None:
         """The trainer's last word: {outcome, reason, step, epoch, round_trip}."""
         return self.read_result().document
 
@@ -94,7 +94,7 @@ class AttemptFolder:
         """The supervisor's last word: {outcome, reason, exit_code, ended, resumable, step}."""
         return self.read_exit().document
 
-    def failures(self) -> list[dict[str, Any]]:
+    def failures(self) -> list[dict[str, object]]:
         """failure-rankN.json of every rank that wrote one, in order of time, `rank` filled in."""
         found = []
         for path in self.path.glob("failure-rank*.json"):
@@ -168,7 +168,7 @@ class RunFolder:
         """spec.toml, or why it is unreadable."""
         return documents.read(self.path / "spec.toml", documents.SPEC)
 
-    def meta(self) -> dict[str, Any]:
+    def meta(self) -> dict[str, object]:
         """meta.toml: name, note, tags, pinned, archived, group, silenced; empty when nobody set anything."""
         return self.read_meta().document or {}
 
@@ -194,7 +194,7 @@ class RunFolder:
         """What an import came with; a run that has it was trained elsewhere, and its command is never run here."""
         return self.path / "origin.json"
 
-    def origin_facts(self) -> dict[str, Any]:
+    def origin_facts(self) -> dict[str, object]:
         """origin.json; empty for a run that was launched here."""
         return documents.read(self.origin, documents.ORIGIN).document or {}
 
@@ -265,7 +265,7 @@ class RunFolder:
         """{t, attempt, reason} of the latest attempt that was given up before its folder could be made, else empty."""
         return documents.read(self.control / "failed-start.json", documents.FAILED_START).document or {}
 
-    def requests(self, kind: str, attempt: int) -> list[dict[str, Any]]:
+    def requests(self, kind: str, attempt: int) -> list[dict[str, object]]:
         """What was asked of an attempt, oldest first; kind: stop or stacks."""
         paths = itertools.islice(self.control.glob(f"{kind}-*.json"), MOST_REQUESTS)
         found = [documents.read(path, documents.REQUEST).document for path in paths]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
@@ -143,6 +144,47 @@ def test_a_class_name_means_one_thing() -> None:
             if isinstance(node, ast.ClassDef):
                 names[node.name].append(module)
     assert {name: found for name, found in names.items() if len(found) > 1} == {}
+
+
+ANYTHING = re.compile(r"(?:dict|Dict|Mapping|MutableMapping)\[str, Any\]")
+OPAQUE = 60
+"""Signatures that may take or give what nobody typed: files of other programs, run folders of any version."""
+
+
+def opaque_signatures() -> list[str]:
+    """Functions with `dict[str, Any]` or `Mapping[str, Any]`, or an alias of one, among their parameters or returns."""
+    aliases = {
+        target.id
+        for tree in modules().values()
+        for node in tree.body
+        if isinstance(node, (ast.Assign, ast.AnnAssign))
+        and node.value is not None
+        and ANYTHING.search(ast.unparse(node.value))
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name) and isinstance(node.value, (ast.Subscript, ast.Constant))
+    }
+    named = re.compile("|".join([ANYTHING.pattern, *(rf"\b{alias}\b" for alias in sorted(aliases))]))
+    found = []
+    for module, tree in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                every = [
+                    *node.args.posonlyargs,
+                    *node.args.args,
+                    *node.args.kwonlyargs,
+                    node.args.vararg,
+                    node.args.kwarg,
+                ]
+                kinds = [one.annotation for one in every if one is not None] + [node.returns]
+                if any(kind is not None and named.search(ast.unparse(kind)) for kind in kinds):
+                    found.append(f"{module}.{node.name}")
+    return found
+
+
+def test_rooms_hand_typed_documents_to_each_other() -> None:
+    found = opaque_signatures()
+    assert len(found) <= OPAQUE, "\n".join(found)
+    assert "trainer.config.build" in found  # a configuration as TOML holds it
 
 
 def test_a_mixin_has_at_least_two_users() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -191,12 +191,26 @@ def overlap(train: PairSet, val: PairSet) -> Overlap:
     return Overlap(len(train.prompts & val.prompts), len(train.contents & val.contents))
 
 
-def samples(pairs: Iterable[TokenPair], tokenizer: Any, count: int = 3) -> list[dict[str, Any]]:
+class Sample(TypedDict):
+    """A pair as the model sees it: texts, tokens of each side, and the tokens that are scored."""
+
+    id: str
+    cut: int
+    shared: int
+    prompt: str
+    chosen: str
+    rejected: str
+    chosen_tokens: int
+    rejected_tokens: int
+    scored: list[str]
+
+
+def samples(pairs: Iterable[TokenPair], tokenizer: Any, count: int = 3) -> list[Sample]:
     """The first pairs, decoded as the model sees them, with what was cut and the token that is scored."""
     return [_sample(pair, tokenizer) for pair, _ in zip(pairs, range(count), strict=False)]
 
 
-def _sample(pair: TokenPair, tokenizer: Any) -> dict[str, Any]:
+def _sample(pair: TokenPair, tokenizer: Any) -> Sample:
     return {
         "id": pair.id,
         "cut": pair.cut,

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from trainer import config as options
 from trainer import manifest
 from trainer.data.pairset import TokenPair
+from trainer.documents import ProbePair
 from trainer.loop import environment, evaluate, progress, sharded
 from trainer.model import pretrained
 from trainer.model import reward as model
@@ -91,7 +92,7 @@ def _save(session: Session, temporary: Path, reason: str) -> None:
         manifest.seal(temporary, description(session, reason))
 
 
-def description(session: Session, reason: str) -> dict[str, Any]:
+def description(session: Session, reason: str) -> dict[str, object]:
     """The manifest's head."""
     return {
         "step": session.progress.step,
@@ -111,7 +112,7 @@ def save_model(session: Session, folder: Path, weights: dict[str, torch.Tensor] 
     session.tokenizer.save_pretrained(folder)
 
 
-def probe_rewards(session: Session) -> list[dict[str, Any]]:
+def probe_rewards(session: Session) -> list[ProbePair]:
     """The first validation pairs with their rewards: what a fresh process has to find again."""
     pairs = session.validation[""].pairs[:PROBE_PAIRS]
     return [

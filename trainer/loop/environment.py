@@ -33,7 +33,7 @@ def differences(then: Mapping[str, object], now: Mapping[str, object]) -> list[s
     return [f"{key} was {before.get(key)}, now {value}" for key, value in after.items() if before.get(key) != value]
 
 
-def flat(found: Mapping[str, Any]) -> dict[str, Any]:
+def flat(found: Mapping[str, Any]) -> dict[str, object]:
     """`facts` with each library beside the others; further keys are left out."""
     return {key: found.get(key) for key in ("device", "processor", "threads")} | dict(found.get("versions", {}))
 

@@ -153,7 +153,7 @@ class Stepper:
         return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
 
-def decay_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def decay_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, object]]:
     """Matrices decay; biases and norms, which have one dimension, do not."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     matrices = [parameter for parameter in trained if parameter.ndim > 1]

@@ -90,7 +90,7 @@ def rescaled(progress: Progress, before: int, now: int) -> Progress:
     )
 
 
-def to_row(progress: Progress) -> dict[str, Any]:
+def to_row(progress: Progress) -> dict[str, object]:
     """Plain JSON values; Python writes floats so that they come back bit by bit."""
     return asdict(progress)
 

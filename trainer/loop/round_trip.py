@@ -15,10 +15,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from trainer import heartbeat as pulse
 from trainer import manifest, signals
+from trainer.documents import ProbePair
 
 if TYPE_CHECKING:
     from trainer.config import TrainConfig
@@ -29,9 +30,17 @@ TOLERANCE = 1e-6
 OTHER_SEED = 20_011
 CHECKING = "checking the saved model"
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
-Probe = list[dict[str, Any]]
+Probe = list[ProbePair]
 """A checkpoint's probe.json: `id`, `chosen` and `rejected` (rewards), `chosen_tokens` and `rejected_tokens`."""
 Scores = list[tuple[float, float]]
+
+
+class FreshScores(TypedDict):
+    """What the fresh process answers."""
+
+    scores: Scores
+    facts: Mapping[str, object]
+    """What computed them."""
 
 
 class RoundTripFailed(RuntimeError):
@@ -91,7 +100,7 @@ def tokens_of(probe: Probe) -> list[TokenPair]:
 
     made = []
     for one in probe:
-        chosen, rejected = (np.asarray(one[f"{side}_tokens"], np.int32) for side in ("chosen", "rejected"))
+        chosen, rejected = (np.asarray(side, np.int32) for side in (one["chosen_tokens"], one["rejected_tokens"]))
         made.append(TokenPair(one["id"], chosen, rejected, shared_length(chosen, rejected), 0))
     return made
 
@@ -104,7 +113,7 @@ def because(then: Mapping[str, object], now: Mapping[str, object]) -> str:
     return f". While it ran its surroundings changed, which may be all there is to it: {changed}" if changed else ""
 
 
-def fresh_scores(session: Session, folder: Path, probe: Probe) -> dict[str, Any]:
+def fresh_scores(session: Session, folder: Path, probe: Probe) -> FreshScores:
     """Start `python -m trainer check-round-trip` on the same device; its answer: {scores, facts}."""
     environment = {key: value for key, value in os.environ.items() if key not in LAUNCHER}
     task = {
@@ -129,7 +138,7 @@ def fresh_scores(session: Session, folder: Path, probe: Probe) -> dict[str, Any]
         if done.returncode:
             last = (done.stdout.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
             raise RoundTripFailed(f"a fresh process could not score with {folder}: {last}\n{done.stdout}")
-        found: dict[str, Any] = json.loads(answer.read_bytes())
+        found: FreshScores = json.loads(answer.read_bytes())
         return found
 
 
@@ -146,7 +155,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def scores(task: Mapping[str, Any]) -> dict[str, Any]:
+def scores(task: Mapping[str, Any]) -> FreshScores:
     """Rewards of the task's probe by the model in its folder, and what computed them."""
     beat = heart(task)
     beat()

@@ -103,8 +103,9 @@ def show_samples(session: Session) -> None:
             f"{sample['chosen_tokens']} and {sample['rejected_tokens']} tokens, "
             f"scored at {sample['scored'][0]!r} and {sample['scored'][1]!r}"
         )
-        for part in ("prompt", "chosen", "rejected"):
-            session.reporter.line(f"  {part}: {shown(sample[part])}")
+        texts = {"prompt": sample["prompt"], "chosen": sample["chosen"], "rejected": sample["rejected"]}
+        for part, text in texts.items():
+            session.reporter.line(f"  {part}: {shown(text)}")
 
 
 def shown(text: str) -> str:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import torch
 
@@ -174,14 +174,14 @@ def _report_pairs(scorer: Scorer, rows: Sequence[Row], args: argparse.Namespace)
 def pair_report(rows: Sequence[Row], found: Sequence[tuple[float, float]]) -> ScoreDocument:
     """{pairs, accuracy, interval, ties, loss}, and the same by `subset` where the rows have that field."""
     gaps = [chosen - rejected for chosen, rejected in found]
-    report: ScoreDocument = {**_score_metrics(gaps)}
+    whole = _score_metrics(gaps)
     by_subset: dict[str, list[float]] = defaultdict(list)
     for row, gap in zip(rows, gaps, strict=True):
         if isinstance(row.fields.get("subset"), str):
             by_subset[row.fields["subset"]].append(gap)
-    if by_subset:
-        report["subsets"] = {name: _score_metrics(held) for name, held in sorted(by_subset.items())}
-    return report
+    if not by_subset:
+        return cast("ScoreDocument", whole)  # its other key need not be there
+    return {**whole, "subsets": {name: _score_metrics(held) for name, held in sorted(by_subset.items())}}
 
 
 def _score_metrics(gaps: Sequence[float]) -> ScoreFigures:

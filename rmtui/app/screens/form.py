@@ -278,7 +278,7 @@ class FormScreen(Base):
         self.rmtui.go_home(message.run_ids[0])
 
 
-def _nested(changes: Mapping[str, object]) -> dict[str, Any]:
+def _nested(changes: Mapping[str, object]) -> dict[str, object]:
     from trainer.config import nest
 
     return nest(changes)
