@@ -44,6 +44,8 @@ class Subject:
     peak_step: int | None = None
     """Step at which the learning rate was highest: the end of its warm-up."""
     evaluations: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    start_loss: float | None = None
+    """Mean loss of the first steps, while the model is as good as untrained; None where steps are not known."""
 
     def value(self, key: str) -> Any:
         """A dotted key of the configuration; None where it is not known."""

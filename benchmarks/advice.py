@@ -1,0 +1,308 @@
+"""Does obeying the advice pay? Bots tune reward models on small tasks; the first advice against blind searches.
+
+    python benchmarks/advice.py [--seeds 3] [--tasks 12] [--pairs FILE …] [--epochs 16]
+
+A task is a set of pairs with a known truth: bag-of-words answers whose hidden score decides, with noise, length bias or
+clustered prompts, or a pair file of your own. Its model is a frozen random encoder with a LoRA-like adapter and a
+head, trained with AdamW, warm-up and linear decay as the trainer does it. Test pairs are clean and unseen. The oracle is
+the best of a grid of rates and epochs by its mean over seeds, chosen on one half of the test pairs and scored, like
+every bot, on the other. Regret: points of test accuracy behind the oracle. A bag of words says nothing about the rates
+of a language model; it says whether a policy finds the right ones from a wrong start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from statistics import mean
+
+import torch
+from torch import Tensor
+
+from rmtui.guide import policy
+from rmtui.guide.model import Subject
+from rmtui.runs.model import Epoch, Run, State
+
+WORDS, WIDTH, RANK, TEST = 256, 48, 8, 2000
+RATES = [10**exponent for exponent in (-4, -3.5, -3, -2.5, -2, -1.5, -1)]
+LENGTHS = (1, 2, 4, 8, 16)
+BUDGETS = (8, 16)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Pairs as logarithms of word counts. `train`, `val`, `test`: (pairs, 2, WORDS), the better answer first but for the noise."""
+
+    name: str
+    train: Tensor
+    val: Tensor
+    test: Tensor
+
+
+def made(name: str, n: int, noise: float, seed: int, *, length: float = 0.0, prompts: int = 0) -> Task:
+    """A task with a hidden score for each word, `length` of it for being long, in `prompts` clusters of topics."""
+    make = torch.Generator().manual_seed(seed)
+    worth = torch.randn(WORDS, generator=make) * (torch.rand(WORDS, generator=make) < 0.12) * 4
+    topics = torch.softmax(torch.randn(max(1, prompts), WORDS, generator=make) * (1.5 if prompts else 0.8), dim=1)
+
+    def pairs(count: int, share: float) -> Tensor:
+        topic = topics[torch.randint(len(topics), (count,), generator=make)]
+        sizes = torch.randint(8, 40, (count, 2), generator=make)
+        drawn = torch.stack([torch.multinomial(topic, 40, replacement=True, generator=make) for _ in range(2)], 1)
+        kept = torch.arange(40) < sizes[..., None]
+        counts = torch.zeros(count, 2, WORDS).scatter_add_(2, drawn, kept.float())
+        score = (counts @ worth) / sizes.sqrt() + length * sizes / 10
+        first = score[:, 0] >= score[:, 1]
+        first ^= torch.rand(count, generator=make) < share
+        return torch.where(first[:, None, None], counts, counts.flip(1))
+
+    drawn = pairs(n, noise), pairs(max(100, min(340, n // 2)), noise), pairs(TEST, 0.0)
+    return Task(name, *(counts.log1p() for counts in drawn))
+
+
+def read(path: Path, n: int, seed: int) -> Task:
+    """A task out of a pair file: hashed words of both answers; a third of it is kept for the test."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    random.Random(seed).shuffle(rows)
+
+    def counts(answer: object) -> Tensor:
+        text = answer if isinstance(answer, str) else json.dumps(answer)
+        found = torch.zeros(WORDS)
+        for word in text.lower().split():
+            found[sum(map(ord, word)) * 31 % WORDS] += 1
+        return found
+
+    both = torch.stack([torch.stack([counts(row["chosen"]), counts(row["rejected"])]) for row in rows]).log1p()
+    held = len(both) // 3
+    return Task(path.stem, both[held + 340 :][:n], both[held : held + 340], both[:held])
+
+
+@dataclass
+class Trained:
+    """Metrics of each epoch, and the test accuracies of its weights on both halves of the test pairs."""
+
+    start: float
+    """Loss of the untrained model."""
+    rows: list[tuple[float, float, float]]
+    tests: list[tuple[float, float]]
+
+
+class Trainer:
+    """Trains one task; equal settings are trained once."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        encode = torch.Generator().manual_seed(7)
+        self.encoder = torch.randn(WORDS, WIDTH, generator=encode) / 8
+        self.train = cache(self._train)
+
+    def _train(self, rate: float, epochs: int, dropout: float, seed: int) -> Trained:
+        make = torch.Generator().manual_seed(seed)
+        down = (torch.randn(WORDS, RANK, generator=make) / math.sqrt(WORDS)).requires_grad_()
+        up = torch.zeros(RANK, WIDTH, requires_grad=True)
+        head = (torch.randn(WIDTH, generator=make) / math.sqrt(WIDTH)).requires_grad_()
+        weights = [down, up, head]
+        optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0.0)
+        data, n, step = self.task.train, len(self.task.train), 0
+        total = epochs * math.ceil(n / 8)
+        warm = max(1, int(0.1 * total))
+
+        def margins(pairs: Tensor, drop: float = 0.0) -> Tensor:
+            kept = pairs if not drop else pairs * (torch.rand(pairs.shape, generator=make) >= drop) / (1 - drop)
+            rewards = torch.tanh(pairs @ self.encoder + 2 * (kept @ down) @ up) @ head
+            return rewards[:, 0] - rewards[:, 1]
+
+        with torch.no_grad():
+            found = Trained(-torch.nn.functional.logsigmoid(margins(data)).mean().item(), [], [])
+        for _ in range(epochs):
+            losses = []
+            for batch in torch.randperm(n, generator=make).split(8):
+                for group in optimizer.param_groups:
+                    group["lr"] = rate * min(step / warm, (total - step) / max(1, total - warm))
+                loss = -torch.nn.functional.logsigmoid(margins(data[batch], dropout)).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(weights, 1.0)
+                optimizer.step()
+                losses.append(loss.item())
+                step += 1
+            with torch.no_grad():
+                val, test = margins(self.task.val), margins(self.task.test) > 0
+                loss = -torch.nn.functional.logsigmoid(val).mean().item()
+                found.rows.append((mean(losses), loss, (val > 0).float().mean().item()))
+                half = len(test) // 2
+                found.tests.append((test[:half].float().mean().item(), test[half:].float().mean().item()))
+        return found
+
+
+@dataclass
+class Search:
+    """Runs of one bot on one task, its spent epochs, and the model it would hand over."""
+
+    trainer: Trainer
+    seed: int
+    spent: int = 0
+    best: tuple[float, float] = (math.inf, 0.5)
+    """(val_loss, test accuracy) of the chosen epoch."""
+    at: dict[int, float] = field(default_factory=dict)
+    """Budget → test accuracy of the chosen model when it was spent."""
+    subjects: list[Subject] = field(default_factory=list)
+    wasted: int = 0
+
+    def run(self, rate: float, epochs: int, dropout: float = 0.1) -> Trained:
+        rate = float(f"{rate:.2e}")
+        found = self.trainer.train(rate, epochs, dropout, self.seed + len(self.subjects))
+        for done, ((_, loss, _), (_, test)) in enumerate(zip(found.rows, found.tests, strict=True), 1):
+            for budget in BUDGETS:
+                if self.spent + done > budget:
+                    self.at.setdefault(budget, self.best[1])
+            if math.isfinite(loss) and loss < self.best[0]:
+                self.best = (loss, test)
+        self.spent += epochs
+        rows = tuple(
+            Epoch(number, *row, val_pairs=len(self.trainer.task.val)) for number, row in enumerate(found.rows, 1)
+        )
+        config = {
+            "learning_rate": rate,
+            "num_epochs": epochs,
+            "lora": {"r": RANK, "alpha": 2 * RANK, "dropout": dropout},
+            "method": "lora",
+            "lr_scheduler": "linear",
+            "warmup_ratio": 0.1,
+        }
+        name = f"run-{len(self.subjects) + 1}"
+        run = Run(name, name, Path(name), State.FINISHED, epochs=rows, config=config, data="task", num_epochs=epochs)
+        self.subjects.append(Subject(run, start_loss=found.start))
+        return found
+
+    def result(self, budget: int) -> float:
+        return self.at.get(budget, self.best[1])
+
+
+def obey(search: Search, rate: float, epochs: int) -> None:
+    """The bot: it starts somewhere and does what the first advice says until that says to stop."""
+    search.run(rate, epochs)
+    while search.spent < max(BUDGETS):
+        advice = policy.next_step(search.subjects[-1], search.subjects)
+        if advice is None or not advice.changes:
+            return
+        config = search.subjects[-1].run.config
+        search.run(
+            advice.changes.get("learning_rate", config["learning_rate"]),
+            advice.changes.get("num_epochs", config["num_epochs"]),
+            advice.changes.get("lora.dropout", config["lora"]["dropout"]),
+        )
+
+
+def ladder(search: Search, rate: float, epochs: int) -> None:
+    """Rate × 3 each time, one epoch."""
+    search.run(rate, epochs)
+    while search.spent < max(BUDGETS) and rate < 1:
+        rate *= 3
+        search.run(rate, 1)
+
+
+def blind(search: Search, rate: float, epochs: int) -> None:
+    """Random search: log-uniform rates, 1, 2 or 4 epochs."""
+    draw = random.Random(search.seed)
+    search.run(rate, epochs)
+    while search.spent < max(BUDGETS):
+        search.run(10 ** draw.uniform(-5, -0.5), draw.choice((1, 2, 4)))
+
+
+def halving(search: Search, rate: float, epochs: int) -> None:
+    """Successive halving: eight random rates for one epoch, the better half for two, and so on."""
+    draw = random.Random(search.seed)
+    search.run(rate, epochs)
+    rates, length = [10 ** draw.uniform(-5, -0.5) for _ in range(4)], 1
+    while rates and search.spent < max(BUDGETS):
+        losses = {each: min(row[1] for row in search.run(each, length).rows) for each in rates}
+        rates = sorted(rates, key=lambda each: losses[each])[: len(rates) // 2]
+        length *= 2
+
+
+BOTS: dict[str, Callable[[Search, float, int], None]] = {
+    "advice": obey,
+    "ladder": ladder,
+    "random": blind,
+    "halving": halving,
+}
+
+
+def oracle(trainer: Trainer, seeds: int) -> tuple[float, float, int]:
+    """(its test accuracy on the second half, its rate, its epochs): the best mean over seeds on the first half."""
+    best = (0.0, 0.0, 0.0, 0)
+    for rate in RATES:
+        for epochs in LENGTHS:
+            runs = [trainer.train(float(f"{rate:.2e}"), epochs, 0.1, 100 + seed) for seed in range(seeds)]
+            picked = [run.tests[min(range(epochs), key=lambda at, run=run: run.rows[at][1])] for run in runs]
+            here = (mean(first for first, _ in picked), mean(second for _, second in picked), rate, epochs)
+            best = max(best, here)
+    return best[1], best[2], best[3]
+
+
+def starts(rate: float) -> Iterator[tuple[str, float, int]]:
+    yield "far too low", rate / 1e4, 1
+    yield "the guide's", rate / 100, 2
+    yield "right", rate, 1
+    yield "too high", rate * 100, 1
+    yield "over-fitting", rate * 3, 5
+
+
+def tasks(count: int, files: list[Path]) -> Iterator[Task]:
+    number = 0
+    for n in (120, 300, 600):
+        for noise in (0.0, 0.2, 0.3):
+            number += 1
+            yield made(f"{n} pairs, {noise:.0%} noise", n, noise, number)
+    yield made("300 pairs, length bias", 300, 0.1, 20, length=1.0)
+    yield made("600 pairs, 12 prompts", 600, 0.1, 21, prompts=12)
+    yield made("1500 pairs, 20% noise", 1500, 0.2, 22)
+    for path in files:
+        yield read(path, 1000, 1)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--tasks", type=int, default=99)
+    parser.add_argument("--pairs", type=Path, nargs="*", default=[])
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    began = time.monotonic()
+    regrets: dict[tuple[str, str, int], list[float]] = {}
+    spent: dict[str, list[int]] = {}
+    for task in [t for t in tasks(99, args.pairs) if t.name in ("300 pairs, 0% noise","600 pairs, 0% noise","600 pairs, 20% noise","300 pairs, length bias","600 pairs, 12 prompts","300 pairs, 20% noise")]:
+        trainer = Trainer(task)
+        top, rate, epochs = oracle(trainer, args.seeds)
+        print(f"{task.name}: oracle {top:.1%} at {rate:.1e}, {epochs} epochs ({time.monotonic() - began:.0f} s)")
+        for start, first, length in starts(rate):
+            for seed in range(args.seeds):
+                for name, bot in BOTS.items():
+                    search = Search(trainer, 1000 * seed)
+                    bot(search, first, length)
+                    spent.setdefault(name, []).append(search.spent)
+                    for budget in BUDGETS:
+                        regrets.setdefault((name, start, budget), []).append(100 * (top - search.result(budget)))
+    names = [start for start, *_ in starts(1.0)]
+    print(f"\nmean regret in points after {BUDGETS} epochs' worth of training")
+    print(f"{'':10}" + "".join(f"{name:>16}" for name in [*names, "all", "epochs spent"]))
+    for name in BOTS:
+        cells = [" / ".join(f"{mean(regrets[name, start, budget]):.1f}" for budget in BUDGETS) for start in names]
+        every = " / ".join(
+            f"{mean(value for start in names for value in regrets[name, start, budget]):.1f}" for budget in BUDGETS
+        )
+        print(f"{name:10}" + "".join(f"{cell:>16}" for cell in [*cells, every, f"{mean(spent[name]):.1f}"]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,269 @@
+"""What to try next over all runs of a data set, anchored on the best one: it is recommended before the guide's advice.
+
+The order: a training that broke → is the model learning at all → is the learning rate bracketed → how many epochs →
+is anything left to gain. Each step asks for the shortest run that can answer it. Measured in `benchmarks/advice.py`
+against a ladder of rates, random search and successive halving at equal epochs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+from rmtui.guide import rates
+from rmtui.guide.model import Advice, Subject
+from rmtui.guide.rules_losses import come_apart
+from rmtui.guide.thresholds import DEFAULT, Thresholds
+from rmtui.statistics import LN2, wilson
+
+SPREAD = 0.35
+"""Of the losses of single pairs near ln 2: half the spread of the differences of an untrained head, which is about 0.7 at most."""
+
+KEPT = (
+    "learning_rate",
+    "num_epochs",
+    "lr_scheduler",
+    "warmup_ratio",
+    "weight_decay",
+    "lora.r",
+    "lora.alpha",
+    "lora.dropout",
+)
+"""Settings that a step takes over from the best run."""
+
+
+class Trial(NamedTuple):
+    """A run as the policy sees it. Losses and val_acc are those of its best epoch."""
+
+    subject: Subject
+    rate: float
+    epochs: int
+    """Epochs that it was planned for."""
+    broken: bool
+    above: bool
+    """Its train_loss ended above that of an untrained model: the steps are too large."""
+    learned: bool
+    """Its val_acc is above chance by more than its interval, or its train_loss clearly fell."""
+    epoch: int
+    """Its best epoch: the lowest val_loss, where that is known."""
+    val_loss: float | None
+    val_acc: float | None
+    val_pairs: int
+    still: bool
+    """Its last epoch is its best."""
+
+
+def next_step(subject: Subject, runs: Iterable[Subject], limits: Thresholds = DEFAULT) -> Advice | None:
+    """The one step that is recommended; None where the runs do not say enough (no rate, no metrics, still running)."""
+    if subject.unfinished and subject.run.state.alive:
+        return None
+    trials = [trial for item in _family(subject, runs) if (trial := _trial(item, limits)) is not None]
+    own = next((trial for trial in trials if trial.subject.run.id == subject.run.id), None)
+    if own is None:
+        return None
+    step = next(_steps(own, trials, limits), None)
+    return None if step is None else _as_difference(step, subject)
+
+
+def _family(subject: Subject, runs: Iterable[Subject]) -> list[Subject]:
+    """Runs that answer the same question: same base model, method and validation pairs, as far as those are known."""
+
+    def alike(other: Subject) -> bool:
+        known = [
+            (subject.value("model"), other.value("model")),
+            (subject.value("method"), other.value("method")),
+            (subject.run.val_fingerprint, other.run.val_fingerprint),
+        ]
+        return all(mine == its or not mine or not its for mine, its in known)
+
+    found = {item.run.id: item for item in runs if alike(item)}
+    return list({**found, subject.run.id: subject}.values())
+
+
+def _trial(item: Subject, limits: Thresholds) -> Trial | None:
+    rate = rates.current(item)
+    rows = [row for row in item.run.epochs if row.train_loss is not None or row.val_loss is not None]
+    if rate is None or not rows:
+        return None
+    losses = [(row.val_loss, row.epoch) for row in rows if row.val_loss is not None and math.isfinite(row.val_loss)]
+    shares = [(-row.val_acc, row.epoch) for row in rows if row.val_acc is not None]
+    epoch = min(losses or shares or [(0.0, rows[-1].epoch)])[1]
+    at = next(row for row in rows if row.epoch == epoch)
+    pairs = _pairs(item)
+    planned = item.value("num_epochs")
+    return Trial(
+        item,
+        rate,
+        planned if isinstance(planned, int) and planned > 0 else rows[-1].epoch,
+        _broken(item, limits),
+        _above(item),
+        _learned(item, at.val_loss, at.val_acc, pairs, limits),
+        epoch,
+        at.val_loss,
+        at.val_acc,
+        pairs,
+        epoch == rows[-1].epoch,
+    )
+
+
+def _broken(item: Subject, limits: Thresholds) -> bool:
+    """NaN, a loss that came apart, or losses beyond those of an untrained model by more than chance.
+
+    An untrained head may start anywhere: its loss is that of the first steps, where they are known. Where they are not,
+    a rate that is usual for the method is not blamed for a high first loss.
+    """
+    if item.bad_values or come_apart(item, limits):
+        return True
+    if any(value is not None and not math.isfinite(value) for row in item.run.epochs for value in row[1:3]):
+        return True
+    train, val = item.known("train_loss"), item.known("val_loss")
+    if not train or not val or min(loss for _, loss in val) < LN2:
+        return False
+    start = item.start_loss
+    if start is None:
+        start = val[0][1] if (rates.current(item) or 0.0) <= 5 * usual_rate(item, limits) else LN2
+    beyond = max(LN2, start) + 4 * SPREAD / math.sqrt(_pairs(item) or 100)
+    return val[-1][1] > beyond or train[-1][1] > beyond
+
+
+def _above(item: Subject) -> bool:
+    train = item.last("train_loss")
+    return train is not None and item.start_loss is not None and train > max(LN2, item.start_loss) * 1.05
+
+
+def usual_rate(item: Subject, limits: Thresholds) -> float:
+    """Where a search for the learning rate begins: ten times higher for LoRA than for full fine-tuning."""
+    return limits.full_rate * (1.0 if item.value("method") == "full" else limits.lora_rate_factor)
+
+
+def _pairs(item: Subject) -> int:
+    return next((row.val_pairs for row in reversed(item.run.epochs) if row.val_pairs), None) or item.run.val_pairs or 0
+
+
+def _learned(item: Subject, val_loss: float | None, val_acc: float | None, pairs: int, limits: Thresholds) -> bool:
+    """Whether it beats a constant reward on pairs it was not trained on; by train_loss where nothing was validated."""
+    if val_acc is not None and pairs:
+        above = wilson(min(pairs, val_acc * pairs), pairs, limits.level).low > 0.5
+        return above and (val_loss is None or val_loss < LN2)
+    if val_loss is not None:
+        return val_loss < LN2 - 2 * limits.ln2_distance
+    known = item.known("train_loss")
+    return bool(known) and known[-1][1] < LN2 - 2 * limits.ln2_distance
+
+
+def _steps(own: Trial, trials: Sequence[Trial], limits: Thresholds) -> Iterator[_Step]:
+    """Recommendations, the first of which counts."""
+    yield from _suspicious(own, limits)
+    sound = [trial for trial in trials if not trial.broken]
+    if not sound:
+        lowest = min(trials, key=lambda trial: trial.rate)
+        yield _rate_step("rate_down", lowest, lowest.rate / 10, 1)
+    elif not any(trial.learned for trial in sound):
+        yield from _learn(sound, trials, limits)
+    else:
+        best = min((trial for trial in sound if trial.learned), key=_rank)
+        yield from _bracket(best, trials)
+        yield from _epochs(best, trials, limits)
+        yield from _finish(best, limits)
+
+
+class _Step(NamedTuple):
+    id: str
+    base: Trial
+    changes: Mapping[str, Any]
+    figures: Mapping[str, Any]
+    action: str = "form"
+
+
+def _rank(trial: Trial) -> tuple[float, float]:
+    """Lower is better: val_loss, which few pairs measure more finely than val_acc."""
+    return (trial.val_loss if trial.val_loss is not None else 1.0, -(trial.val_acc or 0.0))
+
+
+def _suspicious(own: Trial, limits: Thresholds) -> Iterator[_Step]:
+    """A val_acc below one half, or near one, speaks of the data and not of the settings."""
+    if own.val_acc is None or own.val_pairs < 50 or own.broken:
+        return
+    around = wilson(min(own.val_pairs, own.val_acc * own.val_pairs), own.val_pairs, limits.level)
+    values = {"val_acc": own.val_acc, "n": own.val_pairs}
+    train = own.subject.last("train_loss")
+    if around.high < 0.5 and train is not None and train < LN2 - 0.1:
+        yield _Step("labels_turned", own, {}, values, "check")
+    elif around.low > limits.leak_accuracy:
+        yield _Step("leakage", own, {}, values, "check")
+
+
+def _learn(sound: Sequence[Trial], trials: Sequence[Trial], limits: Thresholds) -> Iterator[_Step]:
+    """Nothing has learned yet: ten times up until something does or the steps are too large, then longer."""
+    low = max((trial for trial in sound if not trial.above), key=lambda trial: trial.rate, default=None)
+    high = min((trial for trial in trials if trial.broken or trial.above), key=lambda trial: trial.rate, default=None)
+    if low is None and high is not None:
+        yield _rate_step("rate_down", high, high.rate / 10, 1)
+    elif low is not None and (high is None or high.rate > low.rate * 15):
+        yield _rate_step("rate_not_learned", low, max(low.rate * 10, usual_rate(low.subject, limits)), 1)
+    else:
+        base = min((trial for trial in sound if not trial.above), key=_rank)
+        longer = max(4, 2 * max(trial.epochs for trial in trials if _near(trial.rate, base.rate)))
+        if longer <= limits.most_epochs:
+            yield _Step("longer_to_learn", base, {"num_epochs": longer}, {"n": longer, "run": base.subject.run.name})
+
+
+def _bracket(best: Trial, trials: Sequence[Trial]) -> Iterator[_Step]:
+    """A higher and a lower rate than the best run's have to have been tried before anything else is turned."""
+    above = [trial.rate for trial in trials if trial.rate > best.rate * 1.5]
+    below = [trial.rate for trial in trials if trial.rate < best.rate / 1.5]
+    if not above:
+        hardly = best.val_loss is not None and best.val_loss > LN2 - 0.03
+        yield _rate_step("rate_up", best, best.rate * (10 if hardly else 3), 1)
+    elif min(above) > best.rate * 8 and best.still:
+        yield _rate_step("rate_between", best, math.sqrt(best.rate * min(above)), 1)
+    if not below:
+        yield _rate_step("rate_lower", best, best.rate / 3, 1)
+
+
+def _epochs(best: Trial, trials: Sequence[Trial], limits: Thresholds) -> Iterator[_Step]:
+    """The best rate for longer while its last epoch is its best; then a lower rate for as long."""
+    longest = max(trial.epochs for trial in trials if _near(trial.rate, best.rate))
+    longer = 4 if longest < 3 else longest * 2
+    if best.epochs == longest and best.still and longer <= limits.most_epochs:
+        yield _Step("longer", best, {"num_epochs": longer}, {"n": longer, "run": best.subject.run.name})
+    slower = [trial for trial in trials if trial.rate < best.rate / 1.5 and trial.epochs >= longest]
+    if not slower and longest > 1:
+        yield _rate_step("rate_slower", best, best.rate / 3, longest)
+
+
+def _finish(best: Trial, limits: Thresholds) -> Iterator[_Step]:
+    """Rate and length are bracketed. What is left to gain is less than the pairs can show, or than is worth a run."""
+    shown = detectable(best.val_pairs, limits) if best.val_pairs else None
+    values = {"run": best.subject.run.name, "n": best.val_pairs, "shown": shown, "val_acc": best.val_acc}
+    few = shown is not None and shown > limits.worth
+    yield _Step("cannot_tell" if few else "tuning_done", best, {}, values, "none")
+
+
+def detectable(n: int, limits: Thresholds = DEFAULT) -> float:
+    """The smallest difference in val_acc (0–1) that two models on the same `n` pairs show at the usual power.
+
+    Of McNemar's test: (z of the level + z of the power) · √(share of pairs that turn / n). 340 pairs at 15 %: 5.9 points.
+    """
+    z = NormalDist().inv_cdf(0.5 + limits.level / 2) + NormalDist().inv_cdf(limits.power)
+    return z * math.sqrt(limits.discordance / n)
+
+
+def _rate_step(name: str, base: Trial, rate: float, epochs: int) -> _Step:
+    tidy = rates.tidy(rate)
+    changes = {"learning_rate": tidy, "num_epochs": epochs}
+    return _Step(name, base, changes, {"rate": tidy, "from": base.rate, "run": base.subject.run.name})
+
+
+def _near(one: float, other: float) -> bool:
+    return other / 1.05 <= one <= other * 1.05
+
+
+def _as_difference(step: _Step, subject: Subject) -> Advice:
+    """The step as changes to this run's own configuration: the best run's settings, and the step's."""
+    base = {key: step.base.subject.value(key) for key in KEPT} if step.changes else {}
+    wanted = {**{key: value for key, value in base.items() if value is not None}, **step.changes}
+    changes = {key: value for key, value in wanted.items() if subject.value(key) != value}
+    return Advice(step.id, changes, figures=step.figures, action=step.action, own=True)
