@@ -2,10 +2,10 @@
 
     python benchmarks/advice.py [--seeds 3] [--tasks 12] [--pairs FILE …] [--epochs 16]
 
-A task is a set of pairs with a known truth: bag-of-words answers whose hidden score decides, with noise, length bias or
-clustered prompts, or a pair file of your own. Its model is a frozen random encoder with a LoRA-like adapter and a
-head, trained with AdamW, warm-up and linear decay as the trainer does it. Test pairs are clean and unseen. The oracle is
-the best of a grid of rates and epochs by its mean over seeds, chosen on one half of the test pairs and scored, like
+A task is a set of pairs with a known truth: bag-of-words answers whose hidden score decides, with noise, length bias
+or clustered prompts, or a pair file of your own. Its model is a frozen random encoder with a LoRA-like adapter and a
+head, trained with AdamW, warm-up and linear decay as the trainer does it. Test pairs are clean and unseen. The oracle
+is the best of a grid of rates and epochs by its mean over seeds, chosen on one half of the test pairs and scored, like
 every bot, on the other. Regret: points of test accuracy behind the oracle. A bag of words says nothing about the rates
 of a language model; it says whether a policy finds the right ones from a wrong start.
 """
@@ -27,8 +27,8 @@ from statistics import mean
 import torch
 from torch import Tensor
 
-from rmtui.guide import policy
-from rmtui.guide.model import Subject
+from rmtui.guide import advice, path, policy, readings
+from rmtui.guide.model import Advice, Subject
 from rmtui.runs.model import Epoch, Run, State
 
 WORDS, WIDTH, RANK, TEST = 256, 48, 8, 2000
@@ -39,7 +39,7 @@ BUDGETS = (8, 16)
 
 @dataclass(frozen=True)
 class Task:
-    """Pairs as logarithms of word counts. `train`, `val`, `test`: (pairs, 2, WORDS), the better answer first but for the noise."""
+    """Pairs as logarithms of word counts, (pairs, 2, WORDS) each: the better answer first, but for the noise."""
 
     name: str
     train: Tensor
@@ -155,7 +155,6 @@ class Search:
     at: dict[int, float] = field(default_factory=dict)
     """Budget → test accuracy of the chosen model when it was spent."""
     subjects: list[Subject] = field(default_factory=list)
-    wasted: int = 0
 
     def run(self, rate: float, epochs: int, dropout: float = 0.1) -> Trained:
         rate = float(f"{rate:.2e}")
@@ -187,19 +186,34 @@ class Search:
         return self.at.get(budget, self.best[1])
 
 
+def follow(search: Search, step: Advice) -> None:
+    """One more run: the newest one's settings with the step's changes."""
+    config = search.subjects[-1].run.config
+    rate = step.changes.get("learning_rate", config["learning_rate"])
+    dropout = step.changes.get("lora.dropout", config["lora"]["dropout"])
+    search.run(rate, step.changes.get("num_epochs", config["num_epochs"]), dropout)
+
+
 def obey(search: Search, rate: float, epochs: int) -> None:
     """The bot: it starts somewhere and does what the first advice says until that says to stop."""
     search.run(rate, epochs)
     while search.spent < max(BUDGETS):
-        advice = policy.next_step(search.subjects[-1], search.subjects)
-        if advice is None or not advice.changes:
+        step = policy.next_step(search.subjects[-1], search.subjects)
+        if step is None or not step.changes:
             return
-        config = search.subjects[-1].run.config
-        search.run(
-            advice.changes.get("learning_rate", config["learning_rate"]),
-            advice.changes.get("num_epochs", config["num_epochs"]),
-            advice.changes.get("lora.dropout", config["lora"]["dropout"]),
-        )
+        follow(search, step)
+
+
+def guide(search: Search, rate: float, epochs: int) -> None:
+    """The same bot with the guide's own advice alone."""
+    search.run(rate, epochs)
+    while search.spent < max(BUDGETS):
+        last = search.subjects[-1]
+        before = search.subjects[-2] if len(search.subjects) > 1 else None
+        steps = advice.advise(path.locate(last, search.subjects, before), readings.read(last, before))
+        if not steps or not steps[0].changes:
+            return
+        follow(search, steps[0])
 
 
 def ladder(search: Search, rate: float, epochs: int) -> None:
@@ -231,6 +245,7 @@ def halving(search: Search, rate: float, epochs: int) -> None:
 
 BOTS: dict[str, Callable[[Search, float, int], None]] = {
     "advice": obey,
+    "guide": guide,
     "ladder": ladder,
     "random": blind,
     "halving": halving,
@@ -257,7 +272,7 @@ def starts(rate: float) -> Iterator[tuple[str, float, int]]:
     yield "over-fitting", rate * 3, 5
 
 
-def tasks(count: int, files: list[Path]) -> Iterator[Task]:
+def tasks(files: list[Path]) -> Iterator[Task]:
     number = 0
     for n in (120, 300, 600):
         for noise in (0.0, 0.2, 0.3):
@@ -266,8 +281,8 @@ def tasks(count: int, files: list[Path]) -> Iterator[Task]:
     yield made("300 pairs, length bias", 300, 0.1, 20, length=1.0)
     yield made("600 pairs, 12 prompts", 600, 0.1, 21, prompts=12)
     yield made("1500 pairs, 20% noise", 1500, 0.2, 22)
-    for path in files:
-        yield read(path, 1000, 1)
+    for file in files:
+        yield read(file, 1000, 1)
 
 
 def main() -> int:
@@ -280,7 +295,7 @@ def main() -> int:
     began = time.monotonic()
     regrets: dict[tuple[str, str, int], list[float]] = {}
     spent: dict[str, list[int]] = {}
-    for task in [t for t in tasks(99, args.pairs) if t.name in ("300 pairs, 0% noise","600 pairs, 0% noise","600 pairs, 20% noise","300 pairs, length bias","600 pairs, 12 prompts","300 pairs, 20% noise")]:
+    for task in list(tasks(args.pairs))[: args.tasks]:
         trainer = Trainer(task)
         top, rate, epochs = oracle(trainer, args.seeds)
         print(f"{task.name}: oracle {top:.1%} at {rate:.1e}, {epochs} epochs ({time.monotonic() - began:.0f} s)")

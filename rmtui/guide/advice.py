@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rmtui.guide import published_figures, rates
+from rmtui.guide import policy, published_figures, rates
 from rmtui.guide.expectations import is_guides_own
 from rmtui.guide.model import Advice, Reading, Subject
 from rmtui.guide.path import Standing
@@ -78,6 +78,56 @@ def advise(
             if item.id not in silenced and not taken:
                 found.append(item)
     return found
+
+
+def recommend(
+    at: Standing,
+    readings: Sequence[Reading],
+    runs: Sequence[Subject],
+    limits: Thresholds = DEFAULT,
+    silenced: Collection[str] = (),
+) -> list[Advice]:
+    """What the policy recommends over all `runs` of the data set, then the guide's advice that does not contradict it.
+
+    On the guide's own base and data the guide's order stays; an unknown val_acc is confirmed first in any case.
+    """
+    guides = advise(at, readings, limits, silenced)
+    first = policy.next_step(at.subject, runs, limits)
+    if first is None or first.id in silenced or is_guides_own(at.subject, limits):
+        return guides
+    rest = [item for item in guides if not _contradicts(item, first, at, runs, limits)]
+    ahead = [item for item in rest if item.id == "confirm_val_acc"]
+    return [*ahead, first, *(item for item in rest if item not in ahead)]
+
+
+def _contradicts(item: Advice, first: Advice, at: Standing, runs: Sequence[Subject], limits: Thresholds) -> bool:
+    """Whether an advice repeats what was tried, asks for the opposite of the recommended step, or undoes no cut."""
+    if item.changes and item.changes == first.changes:
+        return True
+    if item.id == "keep":
+        return bool(first.changes)
+    if first.id in ("tuning_done", "cannot_tell", "labels_turned") and item.changes:
+        return True
+    if item.id == "rate_back" and not _was_cut(at):
+        return True
+    rate, mine = item.changes.get("learning_rate"), rates.current(at.subject)
+    if rate is None or mine is None:
+        return item.id in ("more_epochs", "one_more_epoch") and first.id in policy.TOO_LARGE
+    recommended = first.changes.get("learning_rate", mine)
+    opposite = (rate - mine) * (recommended - mine) < 0 or (first.id in policy.TOO_LARGE and rate > recommended)
+    return opposite or any(_same_settings(other, at.subject, item.changes) for other in runs)
+
+
+def _was_cut(at: Standing) -> bool:
+    before = rates.current(at.before) if at.before else None
+    mine = rates.current(at.subject)
+    return before is not None and mine is not None and mine < before
+
+
+def _same_settings(other: Subject, subject: Subject, changes: Mapping[str, Any]) -> bool:
+    """Whether a run was trained with the subject's settings and these changes already."""
+    keys = {*policy.KEPT, *changes}
+    return all(other.value(key) == changes.get(key, subject.value(key)) for key in keys)
 
 
 def difference(item: Advice, subject: Subject) -> list[Difference]:

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 from rmtui.guide import rates
 from rmtui.guide.model import Advice, Subject
-from rmtui.guide.rules_losses import come_apart
+from rmtui.guide.rules_losses import come_apart, turn_of
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 from rmtui.statistics import LN2, wilson
 
 SPREAD = 0.35
-"""Of the losses of single pairs near ln 2: half the spread of the differences of an untrained head, which is about 0.7 at most."""
+"""Of the losses of single pairs near ln 2: half the spread of an untrained head's differences, about 0.7 at most."""
 
 KEPT = (
     "learning_rate",
@@ -32,6 +32,10 @@ KEPT = (
     "lora.dropout",
 )
 """Settings that a step takes over from the best run."""
+
+
+TOO_LARGE = ("rate_down", "rate_lower", "rate_slower", "stop_earlier")
+"""Steps that lower the rate: nothing that raises it, and no longer training at it, is advised beside them."""
 
 
 class Trial(NamedTuple):
@@ -123,9 +127,9 @@ def _broken(item: Subject, limits: Thresholds) -> bool:
         return False
     start = item.start_loss
     if start is None:
-        start = val[0][1] if (rates.current(item) or 0.0) <= 5 * usual_rate(item, limits) else LN2
+        start = max(train[0][1], val[0][1]) if (rates.current(item) or 0.0) <= 5 * usual_rate(item, limits) else LN2
     beyond = max(LN2, start) + 4 * SPREAD / math.sqrt(_pairs(item) or 100)
-    return val[-1][1] > beyond or train[-1][1] > beyond
+    return train[-1][1] > beyond or (val[-1][1] > beyond and train[-1][1] > LN2)
 
 
 def _above(item: Subject) -> bool:
@@ -163,8 +167,11 @@ def _steps(own: Trial, trials: Sequence[Trial], limits: Thresholds) -> Iterator[
     elif not any(trial.learned for trial in sound):
         yield from _learn(sound, trials, limits)
     else:
-        best = min((trial for trial in sound if trial.learned), key=_rank)
-        yield from _bracket(best, trials)
+        best = _leader([trial for trial in sound if trial.learned])
+        if _overfits(best, limits):
+            yield from _stop_earlier(best, trials)
+        else:
+            yield from _bracket(best, trials, limits)
         yield from _epochs(best, trials, limits)
         yield from _finish(best, limits)
 
@@ -180,6 +187,42 @@ class _Step(NamedTuple):
 def _rank(trial: Trial) -> tuple[float, float]:
     """Lower is better: val_loss, which few pairs measure more finely than val_acc."""
     return (trial.val_loss if trial.val_loss is not None else 1.0, -(trial.val_acc or 0.0))
+
+
+def _leader(trials: Sequence[Trial]) -> Trial:
+    """The best run, or one at a higher rate that was ahead of it after as many epochs and was still improving."""
+    best = min(trials, key=_rank)
+    faster = [
+        trial
+        for trial in trials
+        if trial.rate > best.rate * 1.5
+        and trial.epochs < best.epochs
+        and trial.still
+        and trial.val_loss is not None
+        and trial.val_loss < _loss_within(best, trial.epochs)
+    ]
+    return min(faster, key=_rank, default=best)
+
+
+def _loss_within(trial: Trial, epochs: int) -> float:
+    """The lowest val_loss of its first epochs."""
+    known = [value for epoch, value in trial.subject.known("val_loss") if epoch <= epochs]
+    return min(known, default=math.inf)
+
+
+def _overfits(trial: Trial, limits: Thresholds) -> bool:
+    """val_loss has clearly turned while train_loss fell on, in its first half."""
+    turn = turn_of(trial.subject, limits)
+    return turn is not None and turn.train_fell and turn.share > limits.small_rise and 2 * trial.epoch <= trial.epochs
+
+
+def _stop_earlier(best: Trial, trials: Sequence[Trial]) -> Iterator[_Step]:
+    """Over-fitting at this rate: end where it was best, so that the rate decays by then; next, a lower rate."""
+    if not any(_near(trial.rate, best.rate) and trial.epochs <= best.epoch for trial in trials):
+        values = {"epoch": best.epoch, "run": best.subject.run.name}
+        yield _Step("stop_earlier", best, {"num_epochs": best.epoch}, values)
+    if not any(trial.rate < best.rate / 1.5 for trial in trials):
+        yield _rate_step("rate_slower", best, best.rate / 3, best.epochs)
 
 
 def _suspicious(own: Trial, limits: Thresholds) -> Iterator[_Step]:
@@ -210,14 +253,16 @@ def _learn(sound: Sequence[Trial], trials: Sequence[Trial], limits: Thresholds) 
             yield _Step("longer_to_learn", base, {"num_epochs": longer}, {"n": longer, "run": base.subject.run.name})
 
 
-def _bracket(best: Trial, trials: Sequence[Trial]) -> Iterator[_Step]:
+def _bracket(best: Trial, trials: Sequence[Trial], limits: Thresholds) -> Iterator[_Step]:
     """A higher and a lower rate than the best run's have to have been tried before anything else is turned."""
     above = [trial.rate for trial in trials if trial.rate > best.rate * 1.5]
     below = [trial.rate for trial in trials if trial.rate < best.rate / 1.5]
-    if not above:
+    fits_fast = any(_near(trial.rate, best.rate) and _overfits(trial, limits) for trial in trials)
+    broke = any(trial.broken and trial.rate <= best.rate * 1.5 for trial in trials)
+    if not above and not fits_fast and not broke:
         hardly = best.val_loss is not None and best.val_loss > LN2 - 0.03
         yield _rate_step("rate_up", best, best.rate * (10 if hardly else 3), 1)
-    elif min(above) > best.rate * 8 and best.still:
+    elif above and min(above) > best.rate * 8 and best.still:
         yield _rate_step("rate_between", best, math.sqrt(best.rate * min(above)), 1)
     if not below:
         yield _rate_step("rate_lower", best, best.rate / 3, 1)
@@ -245,7 +290,8 @@ def _finish(best: Trial, limits: Thresholds) -> Iterator[_Step]:
 def detectable(n: int, limits: Thresholds = DEFAULT) -> float:
     """The smallest difference in val_acc (0–1) that two models on the same `n` pairs show at the usual power.
 
-    Of McNemar's test: (z of the level + z of the power) · √(share of pairs that turn / n). 340 pairs at 15 %: 5.9 points.
+    Of McNemar's test: (z of the level + z of the power) · √(share of pairs that turn / n): 5.9 points for 340
+    pairs of which 15 % turn.
     """
     z = NormalDist().inv_cdf(0.5 + limits.level / 2) + NormalDist().inv_cdf(limits.power)
     return z * math.sqrt(limits.discordance / n)

@@ -52,7 +52,9 @@ class Thresholds:
     most_epochs: int = _limit(16, "more epochs than this are not recommended for a model that does not learn")
     worth: float = _limit(0.01, "a gain in val_acc (0–1) that is worth another run")
     discordance: float = _limit(0.15, "share of pairs that usually turn between two good models")
-    leak_accuracy: float = _limit(0.97, "val_acc whose interval lies above this is more likely a leak than a good model")
+    leak_accuracy: float = _limit(
+        0.97, "val_acc whose interval is above this more likely shows a leak than a good model"
+    )
     few_val_pairs: int = _limit(500, "fewer validation pairs than this: small, in the guide's sense of small and noisy")
     alpha_over_r: float = _limit(1.25, "alpha / r that changed by more than this factor changed the effective step")
     lora_rate_factor: float = _limit(10.0, "LoRA usually wants this many times the rate of full fine-tuning")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError
@@ -62,7 +62,7 @@ def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | No
     tested = load_subjects.paired(run, other, limits)
     found = readings.read(subject, before, limits, {row["id"] for row in quiet}, tested)
     at = path.locate(subject, [*past, subject], before, limits, tested)
-    steps = advice.advise(at, found, limits, {row["id"] for row in quiet})
+    steps = advice.recommend(at, found, _with_starts(index, past), limits, {row["id"] for row in quiet})
     made = _forecasts(subject, past, limits)
     record = forecasts.history([subject, *(item for item in past if item.run.id in recorded)])
     return {
@@ -85,6 +85,15 @@ def _past(
     alike = [] if subject.run.state.final else [item for item in others if forecast.comparable(subject, item, limits)]
     deep = {item.run.id for item in alike[-COMPARABLE:]}.union(recorded)
     return [load_subjects.subject(index, item.run) if item.run.id in deep else item for item in others]
+
+
+def _with_starts(index: Index, past: Sequence[Subject]) -> list[Subject]:
+    """The newest runs with the loss that they started from: it tells steps that are too large from a bad first head."""
+    newest = {item.run.id for item in past[-COMPARABLE:]}
+    return [
+        replace(item, start_loss=load_subjects.start_loss(index, item.run)) if item.run.id in newest else item
+        for item in past
+    ]
 
 
 def _advice(item: Advice, subject: Subject, said: Sequence[Reading], lang: str) -> AdviceDocument:

@@ -53,7 +53,18 @@ def subject(index: Index, run: Run) -> Subject:
         bad_values=_bad_values(index, run, known),
         peak_step=_peak(index.series(run.id, "learning_rate", COLUMNS)),
         evaluations={metric: _points(index.series(run.id, metric, COLUMNS, "epoch")) for metric in EVALUATED},
+        start_loss=start_loss(index, run),
     )
+
+
+def start_loss(index: Index, run: Run) -> float | None:
+    """Mean loss of the first twentieth of the steps, during which the rate warms up; None where it is not known."""
+    if not run.total_steps:
+        return None
+    series = index.series(run.id, "loss", COLUMNS)
+    found = zip(series.steps, series.last, strict=True)
+    first = [value for step, value in found if step <= max(1, run.total_steps // 20) and math.isfinite(value)]
+    return sum(first) / len(first) if first else None
 
 
 def _points(series: Series) -> tuple[tuple[float, float], ...]:
