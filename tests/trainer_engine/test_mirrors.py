@@ -86,9 +86,8 @@ def test_a_tracker_that_cannot_start_is_told_and_the_training_goes_on(mirrored):
     (warning,) = [event for event in world.of("warning") if event.data["id"] == "tracker"]
     assert "wandb" in warning.data["text"] and "training goes on" in world.log()
     (run,) = gather([world.run / "trackers" / world.run.name]).runs
-    assert {step: round(value, 6) for step, value, _ in run.series["loss"]} == {
-        step: round(value, 6) for step, value in said(world)["loss"].items()
-    }
+    found = {step: value for step, value, _ in run.series["loss"]}
+    assert found == pytest.approx(said(world)["loss"], rel=1e-6)  # TensorBoard keeps float32
 
 
 def test_a_tracker_that_fails_on_the_way_is_told_once(bench, tmp_path):
