@@ -41,6 +41,8 @@ class Preset:
     """Metric → range that the last epoch is expected to reach; empty where no figure is known."""
     text: str
     """The whole file."""
+    checked: bool = True
+    """False: its values were not checked when it was read (a past run's configuration)."""
 
 
 def preset_files(ws: Workspace) -> list[Path]:

@@ -33,6 +33,7 @@ __all__ = [
     "check_value",
     "flatten",
     "format_number",
+    "make",
     "nest",
     "options",
     "parse_text",
@@ -238,7 +239,11 @@ def build(document: Mapping[str, Any]) -> TrainConfig:
     errors = [problem for problem in check(document) if problem.severity == "error"]
     if errors:
         raise ValueError("\n".join(map(str, errors)))
-    flat = flatten(document)
+    return make(flatten(document))
+
+
+def make(flat: Mapping[str, Any]) -> TrainConfig:
+    """Checked values by dotted key → `TrainConfig`, defaults filled in."""
     made = _build(TrainConfig, flat, "")
     assert isinstance(made, TrainConfig)
     return made

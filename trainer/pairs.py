@@ -37,6 +37,8 @@ __all__ = [
     "Row",
     "Side",
     "content_hash",
+    "data_files",
+    "data_sets",
     "distinct_ids",
     "find_data",
     "fingerprint",
@@ -288,13 +290,37 @@ def fingerprint(path: Path | str) -> str:
 
 def find_data(root: Path | str, name: str) -> tuple[Path, Path]:
     """`--data NAME` → (training file, validation file) below `root`/data, or FileNotFoundError with places tried."""
-    data = Path(root) / "data"
-    layouts = [
-        (data / "train" / f"{name}_pairs.jsonl", data / "val" / f"{name}_pairs.jsonl"),
-        (data / name / "train.jsonl", data / name / "val.jsonl"),
-    ]
+    layouts = _layouts(Path(root) / "data", name)
     for train, val in layouts:
         if train.is_file() and val.is_file():
             return train, val
     looked = " nor ".join(f"{train} with {val}" for train, val in layouts)
     raise FileNotFoundError(f"no data set {name!r}: found neither {looked}")
+
+
+def _layouts(data: Path, name: str) -> list[tuple[Path, Path]]:
+    """Where the files of a data set may be: (training, validation)."""
+    return [
+        (data / "train" / f"{name}_pairs.jsonl", data / "val" / f"{name}_pairs.jsonl"),
+        (data / name / "train.jsonl", data / name / "val.jsonl"),
+    ]
+
+
+def data_sets(root: Path | str) -> list[str]:
+    """Names that `find_data` takes below `root`, sorted."""
+    data = Path(root) / "data"
+    flat, nested = _layouts(data, "*")
+    names = {path.name.removesuffix("_pairs.jsonl") for path in data.glob(str(flat[0].relative_to(data)))}
+    names |= {path.parent.name for path in data.glob(str(nested[0].relative_to(data)))}
+    return sorted(name for name in names if any(all(map(Path.is_file, files)) for files in _layouts(data, name)))
+
+
+def data_files(root: Path | str) -> list[tuple[Path, ...]]:
+    """Everything below `root`/data that may be checked: training files with validation files, then single ones."""
+    data = Path(root) / "data"
+    sets: list[tuple[Path, ...]] = []
+    for train in sorted(data.glob("train/*.jsonl")) + sorted(data.glob("*/train.jsonl")):
+        val = data / "val" / train.name if train.parent.name == "train" else train.parent / "val.jsonl"
+        sets.append((train, val) if val.is_file() else (train,))
+    paired = {path for paths in sets for path in paths}
+    return sets + [(path,) for path in sorted(data.rglob("*.jsonl")) if path not in paired]

@@ -44,7 +44,7 @@ def read(path: Path) -> Spec:
     problems = options.check(given, path.name)
     errors = [problem for problem in problems if problem.severity == "error"]
     if not errors:
-        config = absolute(options.build(given))
+        config = absolute(options.make(options.flatten(given)))
         errors = options.check_inputs(config, path.name)
     if errors:
         raise Refused("\n".join(map(str, errors)))

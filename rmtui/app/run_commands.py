@@ -129,9 +129,12 @@ class RunCommands(Base):
         if run is not None:
 
             def job() -> Done:
-                from rmtui.app.jobs.score import score_now
+                from textual.worker import get_current_worker
 
-                return Done(score_now(self.ws, run, tell), name)
+                from rmtui.operations.score import score_run
+
+                worker = get_current_worker()
+                return Done(score_run(self.ws, run, tell, lambda: worker.is_cancelled), name)
 
             name = f"scoring {run.name}"
 

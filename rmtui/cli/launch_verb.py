@@ -50,7 +50,8 @@ def run_launch(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _show_plans(ws, plans, args.json)
     if any(plan.errors for plan in plans):
-        launch.start(ws, next(plan for plan in plans if plan.errors))
+        wrong = next(plan for plan in plans if plan.errors)
+        launch.start(ws, wrong, remedy=_remedy(ws, wrong))
     if not _accepted(plans, args.yes):
         return 2
     ids = []
@@ -69,10 +70,23 @@ def run_launch(args: argparse.Namespace) -> int:
     return ended_code(ended)
 
 
+def _remedy(ws: Workspace, plan: Plan) -> str:
+    """What to add where the form would have a value of its own: the newest run's model, the data set that is there."""
+    from rmtui.index.index import Index
+    from rmtui.operations import launch_defaults
+
+    with Index.open_reading(ws) as index:
+        index.sync()
+        newest = next(iter(index.runs("", limit=1)), None)
+    options = launch_defaults.options(ws, plan, newest)
+    return f"add {options}, as a form would, or name others" if options else ""
+
+
 def _plan(ws: Workspace, args: argparse.Namespace, preset: str, seed: str) -> Plan:
     from pathlib import Path
 
     from rmtui.errors import UserError
+    from rmtui.operations.launch_request import LaunchRequest
     from rmtui.operations.plan import plan
 
     overrides = {}
@@ -88,10 +102,9 @@ def _plan(ws: Workspace, args: argparse.Namespace, preset: str, seed: str) -> Pl
     named = dict(text.split("=", 1) for text in args.val if "=" in text)
     main = [text for text in args.val if "=" not in text]
     several = len(args.preset) > 1 or bool(seed)
-    return plan(
-        ws,
+    request = LaunchRequest(
         preset,
-        overrides=overrides,
+        overrides,
         data=args.data,
         train=args.train,
         val=main[-1] if main else "",
@@ -100,10 +113,11 @@ def _plan(ws: Workspace, args: argparse.Namespace, preset: str, seed: str) -> Pl
         procs=args.procs,
         devices=args.devices,
         name=f"{args.name}-{preset}{f'-seed{seed}' if seed else ''}" if args.name and several else args.name,
-        tags=args.tag,
+        tags=tuple(args.tag),
         accelerate_config=args.accelerate_config,
         cwd=Path.cwd(),
     )
+    return plan(ws, request)
 
 
 def _seeds(text: str) -> list[str]:

@@ -14,6 +14,8 @@ from rmtui.demo import make_pairs as pairs
 from rmtui.errors import UserError, install
 from rmtui.launch import training_stack
 from rmtui.operations import launch, runs
+from rmtui.operations.launch_request import LaunchRequest
+from rmtui.operations.plan import plan
 from rmtui.runs.folder import RunFolder, run_folders
 from rmtui.runs.model import Epoch, State
 from rmtui.runs.state import status
@@ -148,8 +150,8 @@ def _make_model(ws: Workspace, texts: Path) -> None:
 
 
 def _launch(ws: Workspace) -> str:
-    plan = launch.plan(ws, "A", overrides=OVERRIDES, data=NAME, model=MODEL, procs=2, name=NAME, tags=(NAME,))
-    return launch.start(ws, plan)
+    request = LaunchRequest("A", OVERRIDES, NAME, model=MODEL, procs=2, name=NAME, tags=(NAME,))
+    return launch.start(ws, plan(ws, request))
 
 
 def _epochs(run: RunFolder) -> Iterator[Epoch]:

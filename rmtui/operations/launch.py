@@ -20,9 +20,10 @@ from rmtui.workspace import Workspace
 __all__ = ["Plan", "plan", "prepare", "start", "wait"]
 
 POLL = 0.25
+FIX = "fix these and launch again"
 
 
-def start(ws: Workspace, plan: Plan, *, accept_warnings: bool = True) -> str:
+def start(ws: Workspace, plan: Plan, *, accept_warnings: bool = True, remedy: str = "") -> str:
     """Write the run folder, queue the run and start its waiting supervisor; returns the run's id.
 
     UserError lists every error of the plan (and its warnings, unless they are accepted). The run starts at once when
@@ -31,7 +32,7 @@ def start(ws: Workspace, plan: Plan, *, accept_warnings: bool = True) -> str:
     refused = plan.errors if accept_warnings else plan.problems
     if refused:
         said = "\n  ".join(["", *map(str, refused)])
-        raise UserError("the launch was refused before anything started", said.rstrip(), "mend these and launch again")
+        raise UserError("the launch was refused before anything started", said.rstrip(), remedy or FIX)
     return enqueue(ws, prepare(ws, plan), plan.needs)
 
 

@@ -25,12 +25,27 @@ def log_files(folder: RunFolder, rank: int | None = None, attempt: int | None = 
     for start in folder.attempts():
         if attempt is not None and start.n != attempt:
             continue
-        own, launcher = start.logs / f"rank{rank or 0}.log", start.logs / "launch.log"
-        if own.is_file():
-            found.append(own)
-        elif rank is None and launcher.is_file():
-            found.append(launcher)
+        own = [path for number, path in _ranks(start.logs) if number == (rank or 0) and path.is_file()]
+        found += own or (_launchers(start.logs) if rank is None else [])
     return found
+
+
+def newest_logs(folder: RunFolder) -> list[Path]:
+    """Logs of the last attempt that wrote any, to be looked at one by one: rank 0, further ranks, the launcher's."""
+    for start in reversed(folder.attempts()):
+        if found := [*(path for _, path in _ranks(start.logs)), *_launchers(start.logs)]:
+            return found
+    return []
+
+
+def _ranks(logs: Path) -> list[tuple[int, Path]]:
+    """Each rank's log with its number, in order."""
+    named = ((path.stem.removeprefix("rank"), path) for path in logs.glob("rank*.log"))
+    return sorted((int(rank), path) for rank, path in named if rank.isdigit())
+
+
+def _launchers(logs: Path) -> list[Path]:
+    return [path for path in [logs / "launch.log"] if path.is_file()]
 
 
 def lines(folder: RunFolder, tail: int | None = None, rank: int | None = None, attempt: int | None = None) -> list[str]:
@@ -48,10 +63,12 @@ def lines(folder: RunFolder, tail: int | None = None, rank: int | None = None, a
 
 
 def _missing(folder: RunFolder, rank: int | None, attempt: int | None) -> UserError:
-    ranks = sorted({path.stem.removeprefix("rank") for path in folder.path.glob("attempt-*/logs/rank*.log")}, key=int)
+    ranks = sorted({number for start in folder.attempts() for number, _ in _ranks(start.logs)})
     which = "" if rank is None else f" of rank {rank}"
     which += "" if attempt is None else f" of attempt {attempt}"
-    there = f"there are logs of rank {', '.join(ranks)}" if ranks else f"the run is {state.status(folder).state}"
+    there = (
+        f"there are logs of rank {', '.join(map(str, ranks))}" if ranks else f"the run is {state.status(folder).state}"
+    )
     return UserError(f"{folder.name()} has no log{which}", there, f"see {folder.path}", exit_code=1)
 
 

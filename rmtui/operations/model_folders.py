@@ -42,9 +42,16 @@ def _named(run: Path, checkpoint: str) -> Path:
 
 def trainer(arguments: Sequence[str | Path]) -> int:
     """Run `python -m trainer …` on this terminal; returns its exit code. UserError without the training stack."""
+    return subprocess.run(trainer_command(arguments), env=trainer_environment(), check=False).returncode
+
+
+def trainer_command(arguments: Sequence[str | Path]) -> list[str]:
+    """`python -m trainer …`; UserError without the training stack."""
     if importlib.util.find_spec("torch") is None:
         raise UserError("this needs the training stack", "torch is not installed", install("train"))
     # -P: a folder named trainer/ where the user stands must not be taken for ours.
-    command = [sys.executable, "-P", "-m", "trainer", *map(str, arguments)]
-    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
-    return subprocess.run(command, env=environment, check=False).returncode
+    return [sys.executable, "-P", "-m", "trainer", *map(str, arguments)]
+
+
+def trainer_environment() -> dict[str, str]:
+    return {**os.environ, "TOKENIZERS_PARALLELISM": "false"}

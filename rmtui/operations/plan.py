@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from rmtui.errors import UserError, install
 from rmtui.launch import command, slots, training_stack
 from rmtui.launch.command import Command
 from rmtui.operations import check, estimates, placement
+from rmtui.operations.launch_request import LaunchRequest
 from rmtui.presets import Preset
 from rmtui.runs.folder import checked_name, run_folders
 from rmtui.runs.queue_tickets import Needs
@@ -78,53 +79,20 @@ class _Draft:
         self.problems.append(Problem(key, what, remedy, source or self.source, severity))
 
 
-def plan(
-    ws: Workspace,
-    preset: Preset | str,
-    *,
-    overrides: Mapping[str, str] | None = None,
-    data: str = "",
-    usual_data: str = "",
-    train: str = "",
-    val: str = "",
-    extra_val: Mapping[str, str] | None = None,
-    model: str = "",
-    procs: int | None = None,
-    devices: str = "",
-    name: str = "",
-    tags: Sequence[str] = (),
-    accelerate_config: str = "",
-    cwd: Path | None = None,
-    check_data: bool = True,
-    config: Mapping[str, object] | None = None,
-) -> Plan:
-    """Everything a launch would do. `overrides` are dotted keys with values as typed; `devices` is `cpu` or `0,3`.
-
-    `usual_data` is a data set that fills what nobody named. Paths are relative to `cwd` (default: the workspace).
-    `check_data=False` leaves the data check out (a form asks for it on launch only). `config` replaces the preset's
-    configuration (a form opened from a past run).
-    """
-    chosen, trouble = _preset(ws, preset)
-    draft = _Draft(ws, cwd or ws.root, str(chosen.path), options.flatten(chosen.config if config is None else config))
-    draft.problems += [*trouble, *options.check(options.nest(draft.flat), draft.source)]
-    _override(draft, overrides or {})
-    data_name = _choose_data(draft, {"--train": train, "--val": val}, data, usual_data, extra_val or {})
-    _choose_model(draft, model)
+def plan(ws: Workspace, request: LaunchRequest, *, check_data: bool = True) -> Plan:
+    """Everything a launch would do. `check_data=False` leaves the data check out (forms ask for it on launch only)."""
+    chosen, trouble = _preset(ws, request.preset)
+    draft = _Draft(ws, request.cwd or ws.root, str(chosen.path), options.flatten(chosen.config), trouble)
+    if not chosen.checked:
+        draft.problems += options.check(options.nest(draft.flat), draft.source)
+    _override(draft, request.overrides)
+    data_name = _choose_data(draft, request)
+    _choose_model(draft, request.model)
     built = _build(draft)
-    precision = str(draft.flat.get("mixed_precision", "no"))
-    launch, trouble = placement.choose(
-        ws,
-        draft.cwd,
-        draft.source,
-        procs=procs,
-        devices=devices,
-        accelerate_config=accelerate_config,
-        mixed_precision=precision,
-    )
-    draft.problems += trouble
-    stem = "" if name else f"{data_name or 'run'}-{chosen.name}"
+    launch = _place(draft, request, built.mixed_precision)
+    stem = "" if request.name else f"{data_name or 'run'}-{chosen.name}"
     spec = {
-        "name": checked_name(name) if name else fresh_name(ws, stem),
+        "name": checked_name(request.name) if request.name else fresh_name(ws, stem),
         "preset": chosen.name,
         "data": data_name,
         "config": options.to_document(built),
@@ -133,12 +101,27 @@ def plan(
     }
     missing = training_stack.missing()
     derived = _check_inputs(draft, built, int(launch["processes"]), check_data and not missing)
-    if missing:  # nothing else can be mended before it
+    if missing:  # nothing else can be fixed before it
         what = f"it is not installed here: {', '.join(missing)} missing"
         draft.problems = [Problem("the training stack", what, install("train"))]
     line = command.command(command.job_of(spec, launch["devices"]), "RUN", "RUN/attempt-1")
-    needs, sizes = slots.needs_of(spec), estimates.model_sizes(built)
-    return Plan(spec, tuple(draft.problems), line, needs, derived, sizes, tuple(map(checked_name, tags)), stem)
+    needs, sizes, tags = slots.needs_of(spec), estimates.model_sizes(built), tuple(map(checked_name, request.tags))
+    return Plan(spec, tuple(draft.problems), line, needs, derived, sizes, tags, stem)
+
+
+def _place(draft: _Draft, request: LaunchRequest, precision: str) -> dict[str, Any]:
+    """The [launch] table: processes and devices."""
+    launch, trouble = placement.choose(
+        draft.ws,
+        draft.cwd,
+        draft.source,
+        procs=request.procs,
+        devices=request.devices,
+        accelerate_config=request.accelerate_config,
+        mixed_precision=precision,
+    )
+    draft.problems += trouble
+    return launch
 
 
 def _preset(ws: Workspace, preset: Preset | str) -> tuple[Preset, list[Problem]]:
@@ -170,13 +153,14 @@ def _override(draft: _Draft, overrides: Mapping[str, str]) -> None:
         draft.flat[key], draft.sources[key] = value, "--set"
 
 
-def _choose_data(draft: _Draft, named: Mapping[str, str], data: str, usual: str, extra_val: Mapping[str, str]) -> str:
+def _choose_data(draft: _Draft, request: LaunchRequest) -> str:
     """Fill in the data files; returns the data set's name for lists.
 
     A file that was `named` (option → path, or a key that an override gave) counts before the set of `--data`, that
     before the preset's own files, and the usual set fills what is still empty.
     """
-    ws, flat = draft.ws, draft.flat
+    ws, flat, data = draft.ws, draft.flat, request.data
+    named = {"--train": request.train, "--val": request.val}
     for key in FILES:
         if isinstance(flat.get(key), str) and flat[key]:
             flat[key] = str(ws.path(flat[key]))
@@ -184,7 +168,7 @@ def _choose_data(draft: _Draft, named: Mapping[str, str], data: str, usual: str,
         key = f"data.{option.removeprefix('--')}"
         if path:
             flat[key], draft.sources[key] = str((draft.cwd / Path(path).expanduser()).resolve()), option
-    wanted, found = data or usual or ws.settings.data, dict[str, str]()
+    wanted, found = data or request.usual_data or ws.settings.data, dict[str, str]()
     empty = [key for key in FILES if not flat.get(key) or (data and draft.sources.get(key) not in (*named, "--set"))]
     if wanted:
         try:
@@ -199,9 +183,9 @@ def _choose_data(draft: _Draft, named: Mapping[str, str], data: str, usual: str,
     for key in filter(found.__contains__, empty):
         flat[key], draft.sources[key] = found[key], "--data" if data else f"data set {wanted}"
     extra = {key: str(ws.path(path)) for key, path in dict(flat.get("data.extra_val") or {}).items()}
-    extra |= {key: str((draft.cwd / Path(path).expanduser()).resolve()) for key, path in extra_val.items()}
+    extra |= {key: str((draft.cwd / Path(path).expanduser()).resolve()) for key, path in request.extra_val.items()}
     flat["data.extra_val"] = extra
-    draft.sources |= {f"data.extra_val.{key}": f"--val {key}" for key in extra_val}
+    draft.sources |= {f"data.extra_val.{key}": f"--val {key}" for key in request.extra_val}
     train = str(flat.get("data.train") or "")
     return wanted if not train or train == found.get("data.train") else Path(train).stem
 
@@ -218,13 +202,11 @@ def _choose_model(draft: _Draft, model: str) -> None:
 def _build(draft: _Draft) -> TrainConfig:
     """The configuration; a wrong value is left out, so that files and model are looked at in the same go."""
     wrong = {problem.key for problem in draft.problems if problem.severity == "error"}
-    return options.build(
-        options.nest({k: value for k, value in draft.flat.items() if k in options.OPTIONS and k not in wrong})
-    )
+    return options.make({k: value for k, value in draft.flat.items() if k in options.OPTIONS and k not in wrong})
 
 
 def _check_inputs(draft: _Draft, built: TrainConfig, processes: int, check_data: bool) -> Derived | None:
-    covered = _told(draft)
+    covered = _reported(draft)
     for problem in options.check_inputs(built, draft.source):
         if problem.key not in covered:
             draft.problems.append(dataclasses.replace(problem, source=draft.sources.get(problem.key, draft.source)))
@@ -237,7 +219,7 @@ def _check_inputs(draft: _Draft, built: TrainConfig, processes: int, check_data:
     return derive(built, count, processes) if count and processes > 0 else None
 
 
-def _told(draft: _Draft) -> set[str]:
+def _reported(draft: _Draft) -> set[str]:
     """Keys that need no second complaint: a data set that was not found names no files either."""
     keys = {problem.key for problem in draft.problems if problem.severity == "error"}
     return keys | {"data.train", "data.val"} if "data" in keys else keys

@@ -17,6 +17,7 @@ from rmtui.runs.model import State
 from rmtui.text import log_line
 from rmtui.workspace import Workspace
 from trainer import manifest
+from trainer.smaller_batch import smaller_batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +174,10 @@ def memory_suggestion(ws: Workspace, run_id: str) -> dict[str, int] | None:
     if isinstance(suggest, dict):
         return {str(key): int(value) for key, value in suggest.items() if isinstance(value, int)}
     if str(ended.get("reason", "")).startswith("out of memory"):
-        return _halved(RunFolder(ws.runs / run_id).spec().get("config", {}))
+        config = RunFolder(ws.runs / run_id).spec().get("config", {})
+        asked = {"batch_size": 1, "gradient_accumulation_steps": 1, "max_length": 512}
+        return smaller_batch(*(int(config.get(key, value)) for key, value in asked.items()))
     return None
-
-
-def _halved(config: Mapping[str, Any]) -> dict[str, int]:
-    """After the kernel's kill, which leaves no word: half the batch with the same effective batch."""
-    batch, groups = int(config.get("batch_size", 1)), int(config.get("gradient_accumulation_steps", 1))
-    if batch > 1:
-        return {"batch_size": batch // 2, "gradient_accumulation_steps": -(-batch * groups // (batch // 2))}
-    return {"max_length": max(8, int(config.get("max_length", 512)) // 2)}
 
 
 def relaunch_smaller(ws: Workspace, run_id: str, *, own: bool = False) -> str:

@@ -298,7 +298,7 @@ async def test_from_n_to_a_queued_run_by_key_alone_then_out_of_the_queue(ready):
             await pilot.press("ctrl+r")
             launch = await screen_of(pilot, LaunchScreen)
             await sees(pilot, "accelerate launch", "--num_processes 2")
-            await until(pilot, lambda: launch._planned and launch._planned.order == launch.order())
+            await until(pilot, lambda: launch._planned and launch._planned.request == launch.request())
             await pilot.press("enter")
             await screen_of(pilot, HomeScreen)
             await sees(pilot, "queued")
@@ -352,7 +352,7 @@ async def test_a_form_of_a_past_run_holds_its_values(runs):
         screen = await screen_of(pilot, FormScreen)
         await sees(pilot, "helpful-C-5 again, but …")
         assert screen.query_one(Form).texts()["learning_rate"] == "2e-5"
-        assert screen.order().procs == 2, "as many processes as the run had"
+        assert screen.request().procs == 2, "as many processes as the run had"
 
 
 async def test_files_typed_into_a_form_are_trained_on_and_empty_fields_say_whose_are(ready):

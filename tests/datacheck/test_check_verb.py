@@ -11,6 +11,7 @@ from check_rows import distinct, row, write
 from rmtui.datacheck import report as words
 from rmtui.errors import UserError
 from rmtui.operations import check
+from rmtui.operations.launch_request import LaunchRequest
 
 BAD = row(rejected=row()["chosen"])
 
@@ -224,11 +225,11 @@ def test_a_launch_remembers_in_the_workspaces_own_folder(ws, monkeypatch):
     monkeypatch.setattr(stack, "missing", list)
     write(ws.data / "train" / "x_pairs.jsonl", [BAD, *distinct(5)])
     write(ws.data / "val" / "x_pairs.jsonl", distinct(300)[20:])
-    told = [(one.key, one.what) for one in plan(ws, "A", data="x").problems]
+    told = [(one.key, one.what) for one in plan(ws, LaunchRequest("A", data="x")).problems]
     assert any(key == "data.train" and "line 1: identical answers" in what for key, what in told)
     check._before_launch.cache_clear()
     monkeypatch.setattr(check, "scan", lambda *args: pytest.fail("checked again"))
-    assert [(one.key, one.what) for one in plan(ws, "A", data="x").problems] == told
+    assert [(one.key, one.what) for one in plan(ws, LaunchRequest("A", data="x")).problems] == told
     assert [path.name for path in ws.state_dir.glob("*.json")] == ["checks.json"]
 
 

@@ -11,6 +11,7 @@ import pytest
 from rmtui.launch import gpus as machine
 from rmtui.launch import slots
 from rmtui.operations import plan
+from rmtui.operations.launch_request import LaunchRequest
 from rmtui.runs.queue_tickets import Needs
 
 
@@ -125,7 +126,7 @@ def test_a_run_takes_a_free_part_and_shows_it_to_cuda_by_uuid(ws, driver):
 
 def test_several_processes_get_whole_gpus_or_a_plain_word(ws, driver, monkeypatch):
     def problems(**how):
-        made = plan.plan(ws, "A", model="m", check_data=False, **how)
+        made = plan.plan(ws, LaunchRequest("A", model="m", **how), check_data=False)
         return made, [problem.what for problem in made.problems if problem.key == "processes"]
 
     alone, said = problems()

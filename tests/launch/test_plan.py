@@ -14,6 +14,7 @@ from rmtui.errors import UserError
 from rmtui.index.index import Index
 from rmtui.operations import launch
 from rmtui.operations.estimates import past_time
+from rmtui.operations.launch_request import LaunchRequest
 from rmtui.operations.plan import plan
 from rmtui.runs.folder import run_folders
 
@@ -39,7 +40,7 @@ def ws(ws):
 
 def test_everything_wrong_is_told_at_once_and_nothing_is_made(ws):
     wrong = {"learning_rate": "fast", "lora.r": "0", "lerning_rate": "1e-5"}
-    planned = plan(ws, "a", overrides=wrong, train="nope.jsonl", model="./nowhere", procs=0)
+    planned = plan(ws, LaunchRequest("a", overrides=wrong, train="nope.jsonl", model="./nowhere", procs=0))
     told = {(problem.key, problem.source) for problem in planned.errors}
     assert told >= {
         ("learning_rate", "--set"),
@@ -58,19 +59,19 @@ def test_everything_wrong_is_told_at_once_and_nothing_is_made(ws):
 
 def test_a_broken_preset_hides_no_other_problem(ws):
     (ws.presets / "mine.toml").write_text('learning_rate = "fast"\n[lora]\nr = 0\n')
-    planned = plan(ws, "mine", data="nothing")
+    planned = plan(ws, LaunchRequest("mine", data="nothing"))
     words = "\n".join(map(str, planned.errors))
     assert "mine.toml" in words and "learning_rate" in words and "lora.r" in words and "nothing_pairs.jsonl" in words
 
 
 def test_without_a_model_a_launch_is_refused(ws):
     (ws.root / "workspace.toml").write_text('data = "tiny"\n')
-    planned = plan(workspace.open_workspace(ws.root), "A")
+    planned = plan(workspace.open_workspace(ws.root), LaunchRequest("A"))
     assert [problem.key for problem in planned.errors] == ["model"]
 
 
 def test_the_figures_follow_from_data_and_processes(ws):
-    planned = plan(ws, "A", procs=2)
+    planned = plan(ws, LaunchRequest("A", procs=2))
     figures = planned.derived
     assert (figures.train_pairs, figures.effective_batch) == (40, 4 * 2 * 2)
     assert (figures.steps_per_epoch, figures.total_steps, figures.warmup_steps) == (3, 9, 0)
@@ -88,15 +89,15 @@ def llama(folder, hidden=64, wide=128, layers=2, words=1000):
 def test_parameters_and_memory_follow_from_the_model_and_the_form(ws):
     body = llama(ws.root / "base")
     head = 64
-    full = plan(ws, "A", overrides={"method": "full"}).sizes
+    full = plan(ws, LaunchRequest("A", overrides={"method": "full"})).sizes
     assert full.parameters == full.trainable == body + head
     assert full.optimizer_bytes == 2 * 4 * (body + head)
-    small, large = (plan(ws, "A", overrides={"lora.r": r}).sizes for r in ("4", "8"))
+    small, large = (plan(ws, LaunchRequest("A", overrides={"lora.r": r})).sizes for r in ("4", "8"))
     assert large.trainable - head == 2 * (small.trainable - head) and large.total_bytes > small.total_bytes
 
 
 def test_no_sizes_are_invented_for_a_model_that_is_elsewhere(ws):
-    assert plan(ws, "A", model="someone/model-on-the-hub").sizes is None
+    assert plan(ws, LaunchRequest("A", model="someone/model-on-the-hub")).sizes is None
 
 
 def test_past_runs_of_the_same_kind_tell_the_time(ws):
@@ -108,22 +109,22 @@ def test_past_runs_of_the_same_kind_tell_the_time(ws):
     index = Index.open(ws)
     index.sync()
     changes = {"max_length": "512", "mixed_precision": "no", "num_epochs": "5"}
-    found = planned_time(index, plan(ws, "A", procs=2, overrides=changes))
+    found = planned_time(index, plan(ws, LaunchRequest("A", procs=2, overrides=changes)))
     seconds_a_pair = 2.0 / (2 * 1 * 2)
     assert (found.seconds, found.runs) == (pytest.approx(40 * 5 * seconds_a_pair), 1)
-    assert planned_time(index, plan(ws, "A", procs=1, overrides=changes)) is None
+    assert planned_time(index, plan(ws, LaunchRequest("A", procs=1, overrides=changes))) is None
 
 
 def test_the_processes_are_the_callers_else_the_workspaces_else_one(ws):
-    assert plan(ws, "A").spec["launch"]["processes"] == 1
+    assert plan(ws, LaunchRequest("A")).spec["launch"]["processes"] == 1
     (ws.root / "workspace.toml").write_text('model = "base"\ndata = "tiny"\nprocesses = 2\n')
     ws = workspace.open_workspace(ws.root)
-    assert plan(ws, "A").spec["launch"]["processes"] == 2
-    assert plan(ws, "A", procs=1).spec["launch"]["processes"] == 1
+    assert plan(ws, LaunchRequest("A")).spec["launch"]["processes"] == 2
+    assert plan(ws, LaunchRequest("A", procs=1)).spec["launch"]["processes"] == 1
 
 
 def test_the_line_really_asks_for_two_cpu_ranks(ws):
-    two, one = plan(ws, "A", procs=2).command, plan(ws, "A", procs=1).command
+    two, one = plan(ws, LaunchRequest("A", procs=2)).command, plan(ws, LaunchRequest("A", procs=1)).command
     words = " ".join(two.argv)
     assert "--multi_gpu --num_processes 2 --num_machines 1" in words and "--main_process_port 0" in words
     assert two.environment["ACCELERATE_USE_CPU"] == "true"
@@ -134,7 +135,7 @@ def test_the_line_really_asks_for_two_cpu_ranks(ws):
 def test_a_train_file_alone_keeps_the_default_validation_file(ws, tmp_path):
     other = tmp_path / "other.jsonl"
     other.write_bytes((ws.root / "data/train/tiny_pairs.jsonl").read_bytes())
-    config = plan(ws, "A", train="other.jsonl", cwd=tmp_path).spec["config"]
+    config = plan(ws, LaunchRequest("A", train="other.jsonl", cwd=tmp_path)).spec["config"]
     assert config["data"]["train"] == str(other)
     assert config["data"]["val"] == str(ws.root / "data/val/tiny_pairs.jsonl")
 
@@ -148,7 +149,7 @@ def test_a_file_that_was_named_counts_before_every_set(ws):
     few.write_text(other["train"].read_text())
 
     def files(preset="A", **more):
-        spec = plan(ws, preset, **more).spec
+        spec = plan(ws, LaunchRequest(preset, **more)).spec
         return [Path(spec["config"]["data"][part]).name for part in ("train", "val")], spec["data"]
 
     tiny, others = ["tiny_pairs.jsonl"] * 2, ["other_pairs.jsonl"] * 2
@@ -161,43 +162,49 @@ def test_a_file_that_was_named_counts_before_every_set(ws):
     (ws.presets / "mine.toml").write_text('[data]\ntrain = "few.jsonl"\nval = "data/val/other_pairs.jsonl"\n')
     assert files("mine", usual_data="tiny") == (["few.jsonl", others[1]], "few")
     assert files("mine", data="tiny") == (tiny, "tiny")
-    both = plan(ws, "A", overrides={**own, "data.val": "data/val/tiny_pairs.jsonl"}, data="other", check_data=False)
+    both = plan(
+        ws,
+        LaunchRequest("A", overrides={**own, "data.val": "data/val/tiny_pairs.jsonl"}, data="other"),
+        check_data=False,
+    )
     assert [problem.what for problem in both.problems] == ["other is not used: both files are named"]
 
 
 def test_names_count_up_and_odd_ones_are_refused_or_kept_as_text(ws):
-    assert plan(ws, "A").spec["name"] == "tiny-A-1"
-    first, second = (launch.prepare(ws, planned) for planned in [plan(ws, "A"), plan(ws, "A")])
+    assert plan(ws, LaunchRequest("A")).spec["name"] == "tiny-A-1"
+    first, second = (
+        launch.prepare(ws, planned) for planned in [plan(ws, LaunchRequest("A")), plan(ws, LaunchRequest("A"))]
+    )
     assert [first.name(), second.name()] == ["tiny-A-1", "tiny-A-2"]
-    odd = launch.prepare(ws, plan(ws, "A", name="../../[b]x; rm -rf $HOME"))
+    odd = launch.prepare(ws, plan(ws, LaunchRequest("A", name="../../[b]x; rm -rf $HOME")))
     assert odd.name() == "../../[b]x; rm -rf $HOME" and odd.path.parent == ws.runs
     with pytest.raises(UserError):
-        plan(ws, "A", name="two\nlines\x1b[2J")
+        plan(ws, LaunchRequest("A", name="two\nlines\x1b[2J"))
 
 
 def test_a_preset_edited_after_the_plan_changes_nothing_that_was_launched(ws):
     preset = presets.find(ws, "A")
-    planned = plan(ws, preset)
+    planned = plan(ws, LaunchRequest(preset))
     preset.path.write_text(preset.text.replace("1.5e-5", "9e-5"))
     run = launch.prepare(ws, planned)
     assert run.spec()["config"]["learning_rate"] == 1.5e-5
-    assert plan(ws, "A").spec["config"]["learning_rate"] == 9e-5
+    assert plan(ws, LaunchRequest("A")).spec["config"]["learning_rate"] == 9e-5
 
 
 def test_the_spec_says_where_the_run_comes_from(ws):
-    spec = launch.prepare(ws, plan(ws, "A", tags=["night"])).spec()
+    spec = launch.prepare(ws, plan(ws, LaunchRequest("A", tags=("night",)))).spec()
     assert len(spec["fingerprints"]["train"]) == 64 and spec["fingerprints"]["train"] != spec["fingerprints"]["val"]
     assert "rmtui" in spec["versions"] and spec["schema"] == 1
 
 
 def test_a_named_gpu_that_is_not_there_is_refused(ws):
-    planned = plan(ws, "A", devices="7,8")
+    planned = plan(ws, LaunchRequest("A", devices="7,8"))
     assert [problem.key for problem in planned.errors] == ["devices"]
     assert kit.slots.needs_of(planned.spec).kind == "cpu"
 
 
 def test_a_problem_names_its_source_and_its_key_once(ws):
-    planned = plan(ws, "A", overrides={"lora.r": "0"}, data="nothing")
+    planned = plan(ws, LaunchRequest("A", overrides={"lora.r": "0"}, data="nothing"))
     told = [str(problem) for problem in planned.errors]
     assert any(line.startswith("--set lora.r: 0 is out of range") for line in told), told
     assert any(line.startswith("--data: ") and "data: " not in line.removeprefix("--data: ") for line in told), told
@@ -206,7 +213,7 @@ def test_a_problem_names_its_source_and_its_key_once(ws):
 def test_a_finding_in_the_data_names_the_option_the_line_and_the_file_once(ws):
     file = ws.root / "data/val/tiny_pairs.jsonl"
     file.write_text(file.read_text() + "no json\n")
-    told = [str(problem) for problem in plan(ws, "A").errors]
+    told = [str(problem) for problem in plan(ws, LaunchRequest("A")).errors]
     assert len(told) == 1 and told[0].startswith("data.val: line 121: "), told
     assert told[0].count(str(file)) == 1
 
@@ -225,14 +232,14 @@ def test_a_finding_in_the_data_names_the_option_the_line_and_the_file_once(ws):
     ],
 )
 def test_a_short_name_is_answered_with_the_whole_one(ws, typed, meant):
-    told = [str(problem) for problem in plan(ws, "A", overrides={typed: "2"}).errors]
+    told = [str(problem) for problem in plan(ws, LaunchRequest("A", overrides={typed: "2"})).errors]
     assert told == [f"--set {typed}: unknown key; did you mean {meant}?"]
 
 
 def test_without_the_training_stack_that_is_said_first_and_only(ws, monkeypatch):
     (ws.root / "base" / "tokenizer.json").write_text("{}")
     monkeypatch.setattr("rmtui.launch.training_stack.importlib.util.find_spec", lambda name: None)
-    planned = plan(ws, "A", overrides={"lr": "2"}, train="nope.jsonl")
+    planned = plan(ws, LaunchRequest("A", overrides={"lr": "2"}, train="nope.jsonl"))
     assert len(planned.problems) == 1
     assert "torch" in str(planned.problems[0]) and "pip install -c constraints.txt '.[train]'" in str(
         planned.problems[0]

@@ -15,6 +15,7 @@ from typing import Any
 from trainer import ranks, signals
 from trainer.config import TrainConfig
 from trainer.request import Moment, Request
+from trainer.smaller_batch import smaller_batch
 from trainer.spec import Refused, Spec
 
 ECHO_SECONDS = 3.0
@@ -93,7 +94,7 @@ def _failed(attempt: Path, request: Request, config: TrainConfig, error: BaseExc
     if moment.grad_norm is not None:
         facts["grad_norm"] = moment.grad_norm
     if out_of_memory(error):
-        facts["suggest"] = smaller(config)
+        facts["suggest"] = smaller_batch(config.batch_size, config.gradient_accumulation_steps, config.max_length)
         error = MemoryError(_memory_message(error, config, facts["suggest"]))
         print(error, file=sys.stderr, flush=True)
     ranks.write_failure(attempt, request.rank, error, facts)
@@ -126,23 +127,6 @@ def out_of_memory(error: BaseException) -> bool:
     """torch's OutOfMemoryError, Python's MemoryError, and the RuntimeErrors of the CPU's and cuBLAS's allocators."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)
-
-
-def smaller(config: TrainConfig) -> dict[str, int]:
-    """The same effective batch in about half the memory, or, with single pairs already, half the length."""
-    if config.batch_size > 1:
-        batch = config.batch_size // 2
-        accumulation = -(-config.batch_size * config.gradient_accumulation_steps // batch)
-        return {
-            "batch_size": batch,
-            "gradient_accumulation_steps": accumulation,
-            "max_length": config.max_length,
-        }
-    return {
-        "batch_size": 1,
-        "gradient_accumulation_steps": config.gradient_accumulation_steps,
-        "max_length": max(8, config.max_length // 2),
-    }
 
 
 def _memory_message(error: BaseException, config: TrainConfig, suggest: Mapping[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""Which logs a run has, and opening one in a worker."""
+"""Opening a log in a worker."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from textual.message import Message
 
+from rmtui.operations.logs import newest_logs
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.log_index import LogIndex
 
@@ -22,23 +23,9 @@ class LogOpened(Message):
     """A rank's log; while there is only the launcher's, the rank's is still to come."""
 
 
-def logs_of(folder: Path) -> list[Path]:
-    """Logs of the last attempt that wrote any: rank 0, further ranks, the launcher's."""
-    for attempt in reversed(RunFolder(folder).attempts()):
-        found = sorted(attempt.logs.glob("*.log"), key=_order)
-        if found:
-            return found
-    return []
-
-
-def _order(path: Path) -> tuple[int, str]:
-    rank = path.stem.removeprefix("rank")
-    return (int(rank), "") if rank.isdigit() else (1_000_000, path.stem)
-
-
 def open_log(run_id: str, folder: Path, place: int = 0) -> LogOpened:
     """Log number `place` of the run, counted round."""
-    logs = logs_of(folder)
+    logs = newest_logs(RunFolder(folder))
     if not logs:
         return LogOpened(run_id, None, "no log yet")
     path = logs[place % len(logs)]

@@ -25,6 +25,7 @@ from rmtui.app.widgets.palette import palette_of
 from rmtui.datacheck.model import Cancelled, FileReport, Finding, Report
 from rmtui.datacheck.report import counted, summarise_file
 from rmtui.i18n import translate
+from trainer import pairs
 
 LINES_A_KIND = 8
 """Findings of one kind that are spelled out; the verb lists all."""
@@ -72,7 +73,7 @@ class DataScreen(Base):
 
     def on_mount(self) -> None:
         self.query_one(TopBar).show_parts(self._sentence("screen"), "", str(self.ws.data))
-        self._sets = data_files(self.ws.data)
+        self._sets = pairs.data_files(self.ws.root)
         items = self.query_one(Choices)
         items.add_options([Option(" + ".join(self._path_label(path) for path in paths)) for paths in self._sets])
         if self._sets:
@@ -180,14 +181,3 @@ class DataScreen(Base):
             more = self._sentence("more_findings", n=count - min(len(found), LINES_A_KIND))
             text.append(f"      {more}\n", palette.quiet)
         return text
-
-
-def data_files(data: Path) -> list[tuple[Path, ...]]:
-    """Every training file with its validation file, then files that stand alone."""
-    sets: list[tuple[Path, ...]] = []
-    for train in sorted(data.glob("train/*.jsonl")) + sorted(data.glob("*/train.jsonl")):
-        val = data / "val" / train.name if train.parent.name == "train" else train.parent / "val.jsonl"
-        sets.append((train, val) if val.is_file() else (train,))
-    paired = {path for paths in sets for path in paths}
-    alone = sorted(path for path in data.rglob("*.jsonl") if path not in paired)
-    return sets + [(path,) for path in alone]

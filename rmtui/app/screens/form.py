@@ -13,25 +13,13 @@ from textual.timer import Timer
 from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, Label, TopBar
-from rmtui.app.jobs.launch_plan import (
-    Launched,
-    LaunchOrder,
-    Planned,
-    as_preset,
-    launch,
-    short_line,
-    texts_of,
-    usual_data,
-    usual_files,
-    usual_model,
-    with_seeds,
-    work_out,
-)
+from rmtui.app.jobs.launch_plan import Launched, Planned, as_preset, launch, plan_launch, short_line, texts_of
 from rmtui.app.presentation.preset_line import expectation
 from rmtui.app.widgets.form.fields import Fallback
 from rmtui.app.widgets.form.form import Form, Reference
 from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
+from rmtui.operations.launch_request import LaunchRequest
 from rmtui.presets import Preset, changed_on_disk, load, save, save_as, spellings
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
@@ -81,14 +69,16 @@ class FormScreen(Base):
         return self.query_one(Form)
 
     def on_mount(self) -> None:
+        from rmtui.operations import launch_defaults
+
         newest = next(iter(self.feed.index.runs("", limit=1)), None)
-        self._data = self._run.data or "" if self._run else usual_data(self.ws, newest)
-        usual = usual_files(self.ws, self._data) if self._data else {}
+        self._data = self._run.data or "" if self._run else launch_defaults.data_set(self.ws, newest)
+        usual = launch_defaults.data_files(self.ws, self._data) if self._data else {}
         if self.ws.settings.model:
             usual["model"] = (self.ws.settings.model, "workspace.toml")
         self.form.fields.fallbacks = {key: Fallback(*usual_value) for key, usual_value in usual.items()}
         self._load()
-        if self._preset is not None and (model := usual_model(self.ws, self._preset, newest)):
+        if self._preset is not None and (model := launch_defaults.model(self.ws, self._preset, newest)):
             self._given.setdefault("model", model)
         for key, text in self._given.items():
             self.form.set_text(key, text)
@@ -140,20 +130,20 @@ class FormScreen(Base):
             self._timer.stop()
         self._timer = self.set_timer(TYPING_SECONDS, self._work_out)
 
-    def order(self) -> LaunchOrder:
+    def request(self) -> LaunchRequest:
         """What would be launched now."""
         changes = self.form.changes()
         if self._preset is not None:
-            return LaunchOrder(self._preset, changes, usual=self._data)
+            return LaunchRequest(self._preset, changes, usual_data=self._data)
         assert self._run is not None
-        return LaunchOrder(as_preset(self._run), changes, usual=self._data, procs=self._run.processes)
+        return LaunchRequest(as_preset(self._run), changes, usual_data=self._data, procs=self._run.processes)
 
     def _work_out(self) -> None:
         if any(problem.severity == "error" for problem in self.form.problems()):
             self._show_problems()
             return
-        order = self.order()
-        self.ask("plan", lambda: work_out(self.ws, self.feed.index, order), group="plan")
+        request = self.request()
+        self.ask("plan", lambda: plan_launch(self.ws, self.feed.index, request), group="plan")
 
     @on(Planned)
     def _worked_out(self, message: Planned) -> None:
@@ -255,20 +245,20 @@ class FormScreen(Base):
         if self._ready():
             from rmtui.app.screens.launch import LaunchScreen
 
-            self.app.push_screen(LaunchScreen(self.order()), self._start)
+            self.app.push_screen(LaunchScreen(self.request()), self._start)
 
-    def _start(self, order: LaunchOrder | None) -> None:
-        if order is not None:
-            self.ask("launch", lambda: launch(self.ws, [order]))
+    def _start(self, request: LaunchRequest | None) -> None:
+        if request is not None:
+            self.ask("launch", lambda: launch(self.ws, [request]))
 
     def action_queue(self) -> None:
         if self._ready():
-            self._start(self.order())
+            self._start(self.request())
 
     def action_seeds(self) -> None:
         if self._ready():
-            orders = with_seeds(self.order(), (1, 2, 3))
-            self.ask("launch", lambda: launch(self.ws, orders))
+            requests = self.request().with_seeds((1, 2, 3))
+            self.ask("launch", lambda: launch(self.ws, requests))
 
     @on(Launched)
     def _launched(self, message: Launched) -> None:

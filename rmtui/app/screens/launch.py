@@ -16,21 +16,23 @@ from rmtui.app import actions
 from rmtui.app.chrome import Label
 from rmtui.app.feed import Failed
 from rmtui.app.host import WorkspaceApp
-from rmtui.app.jobs.launch_plan import LaunchOrder, Planned, data_sets, work_out
+from rmtui.app.jobs.launch_plan import Planned, plan_launch
 from rmtui.app.widgets.palette import palette_of
+from rmtui.operations.launch_request import LaunchRequest
+from trainer.pairs import data_sets
 
 FIELDS = (("name", "name"), ("data", "data set"), ("procs", "processes"), ("tags", "tags"))
 
 
-class LaunchScreen(ModalScreen[LaunchOrder | None]):
+class LaunchScreen(ModalScreen[LaunchRequest | None]):
     """Enter starts it, when nothing is wrong; tab goes through the fields; escape leaves."""
 
     CSS_PATH = "launch.tcss"
     BINDINGS = actions.bindings("launch")
 
-    def __init__(self, order: LaunchOrder) -> None:
+    def __init__(self, request: LaunchRequest) -> None:
         super().__init__()
-        self._order = order
+        self._request = request
         self._planned: Planned | None = None
         self._timer: Timer | None = None
 
@@ -40,12 +42,12 @@ class LaunchScreen(ModalScreen[LaunchOrder | None]):
         sets = ", ".join(data_sets(self._rmtui.ws.root)) or "none in data/"
         hints = {
             "name": "made from data and preset",
-            "data": self._order.usual or sets,
+            "data": self._request.usual_data or sets,
             "procs": "GPUs, else 1",
             "tags": "night baseline",
         }
-        texts = {"name": self._order.name, "data": self._order.data, "tags": " ".join(self._order.tags)}
-        texts["procs"] = str(self._order.procs or "")
+        texts = {"name": self._request.name, "data": self._request.data, "tags": " ".join(self._request.tags)}
+        texts["procs"] = str(self._request.procs or "")
         with Vertical(classes="dialog"):
             for key, label in FIELDS:
                 with Horizontal(classes="field"):
@@ -66,16 +68,18 @@ class LaunchScreen(ModalScreen[LaunchOrder | None]):
             self._timer.stop()
         self._timer = self.set_timer(0.2, self._work_out)
 
-    def order(self) -> LaunchOrder:
-        """The order with what the fields say."""
+    def request(self) -> LaunchRequest:
+        """The request with what the fields hold."""
         text = {key: self.query_one(f"#{key}", Input).value.strip() for key, _ in FIELDS}
         procs = int(text["procs"]) if text["procs"].isdigit() else None
         tags = tuple(text["tags"].replace(",", " ").split())
-        return replace(self._order, name=text["name"], data=text["data"], procs=procs, tags=tags)
+        return replace(self._request, name=text["name"], data=text["data"], procs=procs, tags=tags)
 
     def _work_out(self) -> None:
-        order, rmtui = self.order(), self._rmtui
-        rmtui.feed.ask(self, "plan", lambda: work_out(rmtui.ws, rmtui.feed.index, order, check_data=True), "launch")
+        request, rmtui = self.request(), self._rmtui
+        rmtui.feed.ask(
+            self, "plan", lambda: plan_launch(rmtui.ws, rmtui.feed.index, request, check_data=True), "launch"
+        )
 
     @on(Planned)
     def _worked_out(self, message: Planned) -> None:
@@ -103,13 +107,13 @@ class LaunchScreen(ModalScreen[LaunchOrder | None]):
     @on(Input.Submitted)
     def action_start(self) -> None:
         """Start, unless the plan on screen is not that of the fields, or has errors."""
-        if self._planned is None or self._planned.order != self.order():
+        if self._planned is None or self._planned.request != self.request():
             self._work_out()
             self.notify("the plan is being worked out; press enter again", timeout=2)
         elif self._planned.plan.errors:
-            self.notify("mend what is red first", severity="error", timeout=4)
+            self.notify("fix the fields in red first", severity="error", timeout=4)
         else:
-            self.dismiss(self.order())
+            self.dismiss(self.request())
 
     def action_scroll_plan(self, by: int) -> None:
         self.query_one("#plan").scroll_page_down() if by > 0 else self.query_one("#plan").scroll_page_up()

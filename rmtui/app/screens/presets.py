@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, TopBar, short_path
-from rmtui.app.jobs.launch_plan import Launched, LaunchOrder, launch, usual_data
+from rmtui.app.jobs.launch_plan import Launched, launch
 from rmtui.app.presentation.preset_line import brief, expectation
 from rmtui.app.widgets.choices import Choices, hanging
 from rmtui.app.widgets.palette import palette_of
@@ -134,10 +134,11 @@ class PresetsScreen(Base):
 
     def _train_all(self, yes: bool | None) -> None:
         if yes:
+            from rmtui.operations import launch_defaults
+
             newest = next(iter(self.feed.index.runs("", limit=1)), None)
-            data = usual_data(self.ws, newest)
-            orders = [LaunchOrder(preset, usual=data) for preset in self._presets]
-            self.ask("launch", lambda: launch(self.ws, orders))
+            requests = [launch_defaults.request(self.ws, preset, newest) for preset in self._presets]
+            self.ask("launch", lambda: launch(self.ws, requests))
 
     @on(Launched)
     def _launched(self, message: Launched) -> None:

@@ -1,0 +1,47 @@
+"""A training as a person asks for it: the one thing that form, dialog, verb, T and advice hand to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rmtui.presets import Preset
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """What was asked for; everything else has its default. Nothing is checked here: the plan names every mistake."""
+
+    preset: Preset | str
+    """A preset (a past run counts as one), or the letter, name or file of one."""
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """Dotted key → value as typed: fields of a form, `--set key=value`."""
+    data: str = ""
+    """The data set that was asked for by name."""
+    usual_data: str = ""
+    """The one that fills the files that nobody named."""
+    train: str = ""
+    val: str = ""
+    extra_val: Mapping[str, str] = field(default_factory=dict)
+    """Name → file of a further validation set."""
+    model: str = ""
+    procs: int | None = None
+    devices: str = ""
+    """`cpu`, or GPUs as in `0,3`."""
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    accelerate_config: str = ""
+    cwd: Path | None = None
+    """Where typed paths start; None: the workspace."""
+
+    def with_seeds(self, seeds: Sequence[int | str]) -> list[LaunchRequest]:
+        """The same training once a seed; a given name ends in it."""
+        return [
+            replace(
+                self,
+                overrides={**self.overrides, "seed": str(seed)},
+                name=f"{self.name}-seed{seed}" if self.name else "",
+            )
+            for seed in seeds
+        ]
