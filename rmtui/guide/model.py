@@ -156,6 +156,9 @@ class Reading:
     """Number of the guide's reading that it carries; None: rmtui's own."""
 
 
+AdviceAction = Literal["form", "evaluate", "check", "launch", "none"]
+
+
 @dataclass(frozen=True, slots=True)
 class Advice:
     """A next step. `changes` are dotted keys of the configuration, ready for the form."""
@@ -166,7 +169,7 @@ class Advice:
     """Metric → [low, high] where the guide gives figures."""
     because: tuple[str, ...] = ()
     """Ids of the readings behind it."""
-    action: Literal["form", "evaluate", "check", "launch", "none"] = "form"
+    action: AdviceAction = "form"
     """form: open the preset form with `changes`; evaluate; check; launch; none."""
     own: bool = False
     """The guide does not say it: it is rmtui's own."""

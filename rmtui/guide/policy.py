@@ -13,7 +13,7 @@ from statistics import NormalDist
 from typing import Any, NamedTuple
 
 from rmtui.guide import rates
-from rmtui.guide.model import Advice, Subject
+from rmtui.guide.model import Advice, AdviceAction, Subject
 from rmtui.guide.rules_losses import come_apart, turn_of
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 from rmtui.statistics import LN2, wilson
@@ -181,7 +181,7 @@ class _Step(NamedTuple):
     base: Trial
     changes: Mapping[str, Any]
     figures: Mapping[str, Any]
-    action: str = "form"
+    action: AdviceAction = "form"
 
 
 def _rank(trial: Trial) -> tuple[float, float]:

@@ -28,14 +28,11 @@ print(json.dumps({"accuracy": 0.75, "interval": [0.5, 0.9], "pairs": 8}))
 @pytest.fixture
 def scorer(ws, tmp_path, monkeypatch):
     """A run that can be evaluated by a stand-in for the trainer, which waits at 37 % until `go` is there."""
-    from rmtui.app.jobs import score as scoring
-
     (ws.data / "val" / "tiny_pairs.jsonl").touch()
     support.make_run_folder(ws, name="good", config=support.config(data={"val": "data/val/tiny_pairs.jsonl"}))
-    finished = scoring._finished
     monkeypatch.setenv("GATE", str(tmp_path))
-    monkeypatch.setattr("rmtui.operations.model_folders.model_folder", lambda *_: tmp_path)
-    monkeypatch.setattr(scoring, "_finished", lambda _, tell: finished([sys.executable, "-c", SCORER], tell))
+    monkeypatch.setattr("rmtui.operations.score.model_folder", lambda *_: tmp_path)
+    monkeypatch.setattr("rmtui.operations.score.trainer_command", lambda _: [sys.executable, "-c", SCORER])
     return tmp_path
 
 
