@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rmtui import __version__
 from rmtui.cli import messages
-from rmtui.cli.streams import neutral_output
+from rmtui.cli.streams import fit_streams, give_up_output, neutral_output
 from rmtui.errors import UserError
 from rmtui.runs import lock_notice
 from rmtui.text import harmless_output
@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None, *, interruptible: bool = False) -> i
 
     `interruptible`: SIGINT has its default action now and is to be KeyboardInterrupt while the verb runs.
     """
+    fit_streams()
     try:
         with _interruptible() if interruptible else nullcontext():
             return _run(sys.argv[1:] if argv is None else argv)
@@ -40,7 +41,11 @@ def main(argv: Sequence[str] | None = None, *, interruptible: bool = False) -> i
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except TimeoutError as error:
+        print(f"rmtui: {error}\n  → wait for it, or end it, and try again", file=sys.stderr)
+        return 1
     except OSError as error:
+        give_up_output()
         print(f"rmtui: {error}\n  → see that the disk has room and that you may write there", file=sys.stderr)
         return 1
 

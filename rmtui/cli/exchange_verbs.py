@@ -108,7 +108,9 @@ def _build_export(parser: argparse.ArgumentParser) -> None:
         choices=("json", "csv", "markdown", "html", "tensorboard", "tar"),
         help="default: by the ending of -o, else json",
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="a file, or a folder for tensorboard")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="PATH", help="a file, or a folder for tensorboard; - for stdout"
+    )
     parser.add_argument("--weights", action="store_true", help="tar: take checkpoints and model along")
 
 
@@ -117,7 +119,8 @@ def _export(args: argparse.Namespace) -> int:
     from rmtui.workspace import open_workspace
 
     ws = open_workspace(workspace_folder(args))
-    text = exchange.export(ws, args.runs, args.format, args.output, args.weights)
+    output = None if str(args.output) == "-" else args.output
+    text = exchange.export(ws, args.runs, args.format, output, args.weights)
     if text is None:
         print(args.output)
     else:

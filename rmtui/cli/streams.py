@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TextIO, cast
 
 from rmtui.text import harmless_output
@@ -23,6 +26,39 @@ class _Neutral:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
+
+
+def fit_streams() -> None:
+    """Make every stream one that can be written to: what its encoding lacks (✓ in Latin-1) becomes `?`, and one that
+    was closed (`>&-`) leads nowhere, since the next file that is opened would get its descriptor."""
+    modes = {"stdin": "r", "stdout": "w", "stderr": "w"}
+    for number, (name, mode) in enumerate(modes.items()):
+        stream = getattr(sys, name)
+        if stream is None:
+            _reopen(number)
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  (for as long as the process lives)
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _reopen(number: int) -> None:
+    try:
+        os.fstat(number)
+    except OSError:
+        fd = os.open(os.devnull, os.O_RDWR)
+        if fd != number:
+            os.dup2(fd, number)
+            os.close(fd)
+
+
+def give_up_output() -> None:
+    """What could not be written is lost: it must not be tried again, with a traceback, when the process ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtui.index import settings as documents
-from rmtui.index.read_events import LARGEST, RunTotals, load_totals, read_attempts
+from rmtui.index.read_events import LARGEST, RunTotals, fits, load_totals, read_attempts
 from rmtui.index.sqlite import Connection, bound_log, faults, open_database, write
 from rmtui.index.write_curves import MetricSummary, read_summaries
 from rmtui.runs import state
@@ -53,15 +53,18 @@ def refresh(connection: Connection, folder: RunFolder) -> bool:
     """Read what is new in one run folder; whether its rows changed. The caller translates SQLite's errors."""
     seen = _look(folder)
     run = _number(connection, folder.id)
+    if not fits(connection, run, seen.sources):
+        forget(connection, folder.id)  # the events are others than those that were read
+        run = _number(connection, folder.id)
     read = read_attempts(connection, run, seen.sources)
     return _store(connection, run, folder.id, seen) or read
 
 
 def _look(folder: RunFolder) -> _Seen:
     # Times first and state before events: what happens meanwhile is found at the next look.
-    folder_time, meta_time = folder_times(folder.path)
-    status = state.status(folder)
     starts = folder.attempts()
+    folder_time, meta_time = folder_times(folder.path, starts[-1].n if starts else None)
+    status = state.status(folder)
     sources = {start.n: start.events for start in starts}
     if (own := folder.path / "events.jsonl").is_file():
         sources[0] = own  # an imported run has events and no attempt
@@ -72,9 +75,16 @@ def _look(folder: RunFolder) -> _Seen:
     )
 
 
-def folder_times(path: Path | str) -> tuple[int, int]:
-    """Modification times (ns) of a run folder and its meta.toml: they tell a new attempt, a new note. 0: not there."""
-    return _time(str(path)), _time(f"{path}/meta.toml")
+def folder_times(path: Path | str, last: int | None) -> tuple[int, int]:
+    """What tells a new attempt, a new note and events that were replaced: the modification time (ns) of a run folder,
+    and that of its meta.toml joined with inode and size of the last attempt's events. 0: not there."""
+    events = f"{path}/events.jsonl" if last is None else f"{path}/attempt-{last}/events.jsonl"
+    try:
+        found = os.stat(events)  # noqa: PTH116
+        mark = found.st_ino * 1_000_003 + found.st_size
+    except OSError:
+        mark = 0
+    return _time(str(path)), (_time(f"{path}/meta.toml") ^ mark) & (2**63 - 1)
 
 
 def _time(path: str) -> int:
@@ -133,6 +143,7 @@ def _row(connection: Connection, run: int, run_id: str, seen: _Seen, totals: Run
         "resumable": int(status.resumable),
         "preset": _text(spec.get("preset")),
         "data": _text(spec.get("data")),
+        "launched": _whole(spec.get("order")),
         "created": _moment(origin.get("created")) or _moment(spec.get("created")) or 0.0,
         "started": started,
         "ended": ended,

@@ -138,6 +138,13 @@ def m005_landmarks(db: Database) -> None:
     db.execute("CREATE INDEX runs_grouped ON runs (n) WHERE group_name <> ''")
 
 
+@migrations()
+def m006_order_and_marks(db: Database) -> None:
+    """The order of launches, which no clock decides, and by what an attempt's events are known again."""
+    db.execute("ALTER TABLE runs ADD COLUMN launched INTEGER")
+    db.execute("ALTER TABLE progress ADD COLUMN mark TEXT")
+
+
 def _read_again(db: Database) -> None:
     """Rows of older schemas lack something that the folders have: the next sync reads every folder from its start."""
     db.execute("UPDATE runs SET settled = 0, folder_time = 0, meta_time = 0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rmtui.index.sqlite import Connection, write
 from rmtui.index.write_curves import CurveWriter
 from rmtui.runs.model import Epoch
+from trainer.plain_files import open_plain
 
 if TYPE_CHECKING:
     from trainer.events import Event
@@ -21,6 +23,8 @@ BATCH = 1 << 17
 _BATCH_KEYS = ("effective_batch", "last_step_pairs", "steps_per_epoch")
 LARGEST = 2**50
 """Steps and times beyond this are garbage."""
+HEAD = 512
+"""Bytes by which a file of events is known again."""
 RECENT = 32
 """Steps that the time a step is the median of."""
 EPOCH_FIGURES = ("train_loss", "val_loss", "val_acc", "val_pairs", "reward_margin")
@@ -42,6 +46,8 @@ class ReadPosition:
     seconds: float = 0.0
     """Of training so far, pauses between attempts left out."""
     tokens: float | None = None
+    mark: str | None = None
+    """By what the file is known again: its first bytes."""
 
 
 @dataclass(slots=True)
@@ -66,6 +72,26 @@ def read_attempts(connection: Connection, run: int, sources: Mapping[int, Path])
     known = dict(connection.execute("SELECT n, position FROM progress WHERE run = ?", (run,)))
     read = [_read(connection, run, n, sources[n], known.get(n, 0)) for n in sorted(sources)]
     return any(read)
+
+
+def fits(connection: Connection, run: int, sources: Mapping[int, Path]) -> bool:
+    """Whether what was read of each attempt still stands at the head of its file: one that was replaced, or is shorter,
+    has to be read again."""
+    rows = connection.execute("SELECT n, position, mark FROM progress WHERE run = ? AND position > 0", (run,))
+    return all(
+        n not in sources or (_size(sources[n]) >= position and mark in (None, _mark(sources[n], position)))
+        for n, position, mark in rows.fetchall()
+    )
+
+
+def _mark(path: Path, position: int) -> str | None:
+    """Of the first bytes, as far as they were read."""
+    try:
+        with open_plain(path) as file:
+            head = file.read(min(position, HEAD))
+    except OSError:
+        return None
+    return f"{len(head)}:{zlib.crc32(head)}"
 
 
 def _read(connection: Connection, run: int, n: int, path: Path, position: int) -> bool:
@@ -99,13 +125,15 @@ def _read_batch(connection: Connection, run: int, n: int, path: Path) -> int:
         batch.take(event)
     progress.position = position
     progress.bad_lines += bad
+    if progress.mark is None or not progress.mark.startswith(f"{HEAD}:"):
+        progress.mark = _mark(path, position)
     batch.save()
     return position
 
 
 def _attempts(connection: Connection, run: int) -> dict[int, ReadPosition]:
     rows = connection.execute(
-        "SELECT n, position, bad_lines, resumed, cut, clock, seconds, tokens FROM progress WHERE run = ?", (run,)
+        "SELECT n, position, bad_lines, resumed, cut, clock, seconds, tokens, mark FROM progress WHERE run = ?", (run,)
     )
     return {row[0]: ReadPosition(*row) for row in rows}
 
@@ -204,7 +232,7 @@ class _Batch:
     def save(self) -> None:
         self._curves.flush()
         self._connection.execute(
-            "INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (self._run, *_values(self._progress).values()),
         )
         self._connection.execute(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rmtui.errors import UserError
 from rmtui.index.sqlite import Connection
 
-_NEWEST = "SELECT id, val_fingerprint, data FROM runs WHERE state != 'imported' ORDER BY created DESC, id DESC LIMIT 1"
+_NEWEST = """SELECT id, val_fingerprint, data FROM runs WHERE state != 'imported'
+    ORDER BY launched DESC, created DESC, id DESC LIMIT 1"""
 
 
 def unknown(text: str) -> UserError:

@@ -31,7 +31,7 @@ else:
 Row = sqlite3.Row
 LIBRARY_VERSION: str = sqlite3.sqlite_version
 
-SCHEMA = 5
+SCHEMA = 6
 """Number of migrations in `rmtui.index.migrations`."""
 
 PATIENCE = 5.0

@@ -96,14 +96,18 @@ class Sync:
     def _touched(self) -> set[str]:
         """Settled runs with a new attempt or another meta.toml are read again."""
         rows = self._connection.execute(
-            "SELECT n, id, folder_time, meta_time FROM runs WHERE settled = 1 AND n > ? ORDER BY n LIMIT ?",
+            """SELECT n, id, (SELECT max(n) FROM attempts WHERE run = runs.n), folder_time, meta_time FROM runs
+            WHERE settled = 1 AND n > ? ORDER BY n LIMIT ?""",
             (self._looked_at, SLICE),
         ).fetchall()
         self._looked_at = rows[-1][0] if len(rows) == SLICE else 0
         changed: set[str] = set()
-        for _, run_id, *times in rows:
-            if ingest.folder_times(f"{self._runs}/{run_id}") != tuple(times):
-                changed |= self.refresh(run_id)
+        touched = [
+            run_id
+            for _, run_id, last, *times in rows
+            if ingest.folder_times(f"{self._runs}/{run_id}", last) != tuple(times)
+        ]
+        self._each(touched, lambda run_id: changed.update(self.refresh(run_id)), None)
         return changed
 
 

@@ -24,6 +24,8 @@ LEFTOVER_GRACE = 5.0
 STUCK_AFTER = 10.0
 """Seconds after SIGKILL before a process is called unkillable."""
 STALL_LOOK = 5.0
+COARSE = 2_000_000_000
+"""Nanoseconds within which two changes of a folder may carry the same time."""
 
 
 class Watch:
@@ -51,6 +53,8 @@ class Watch:
         self._at_once = False
         self._stop: dict[str, Any] | None = None
         self._stacks = 0
+        self._control_time = -1
+        self._requests: dict[str, list[dict[str, Any]]] = {"stop": [], "stacks": []}
         self._stalled = False
         self._log_size = 0
         self._stall_look = time.monotonic() + STALL_LOOK
@@ -165,8 +169,22 @@ class Watch:
         except OSError as error:
             print(f"{name}.txt: {error}", file=sys.stderr, flush=True)
 
+    def _read_requests(self) -> None:
+        """What was asked, read again only when something came to control/ or went; there may be thousands of files.
+
+        Two changes within a moment may carry the same time, so that it is also read for a while after each.
+        """
+        try:
+            changed = self._run.control.stat().st_mtime_ns
+        except OSError:
+            changed = 0
+        if changed != self._control_time or abs(time.time_ns() - changed) < COARSE:
+            self._control_time = changed
+            self._requests = {kind: self._run.requests(kind, self._attempt.n) for kind in ("stop", "stacks")}
+
     def _heed_requests(self) -> None:
-        if requests := self._run.requests("stop", self._attempt.n):
+        self._read_requests()
+        if requests := self._requests["stop"]:
             self._stop = self._stop or requests[0]
             if not self._at_once and any(request.get("now") for request in requests):
                 self._at_once = True
@@ -174,7 +192,7 @@ class Watch:
         if (self._stop or self._waker.terminated) and self._deadline is None:
             self._deadline = time.monotonic() + self._grace()
             process.ask_to_stop(self._living(), self._asked)
-        asked = len(self._run.requests("stacks", self._attempt.n))
+        asked = len(self._requests["stacks"])
         if asked > self._stacks:
             process.write_stacks(self._living())
         self._stacks = asked

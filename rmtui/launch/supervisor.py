@@ -113,7 +113,7 @@ class _Trouble:
 
     def met(self, error: OSError) -> bool:
         """Another try failed; whether that was the last one. A full disk may have room again, and gets more of them."""
-        self._tries += 1
+        self._tries += not isinstance(error, TimeoutError)  # somebody holds the queue: this run is not at fault
         most = TRIES_ON_A_FULL_DISK if error.errno in (errno.ENOSPC, errno.EDQUOT) else TRIES
         self._write(f"cannot start, try {self._tries} of {most}: {error}")
         if self._tries == 1:

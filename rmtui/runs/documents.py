@@ -84,6 +84,7 @@ SPEC: Shape = {
     **dict.fromkeys(("id", "name", "preset", "data", "workspace", "extends", "relaunch_of"), TEXT),
     **dict.fromkeys(("config", "trainer", "launch", "versions", "git", "fingerprints", "origin"), TABLE),
     "schema": WHOLE,
+    "order": WHOLE,
     "tags": TEXTS,
     "trainer.command": TEXTS,
     "trainer.argv": TEXTS,
@@ -111,7 +112,7 @@ TICKET: Shape = {
     "needs.names": TEXTS,
     "needs.allowed": TEXTS,
 }
-WORKSPACE: Shape = {"id": TEXT, "path": TEXT, "formerly": TEXTS, "runs": TEXTS}
+WORKSPACE: Shape = {"id": TEXT, "path": TEXT, "formerly": TEXTS, "runs": TEXTS, "launches": WHOLE}
 ORIGIN: Shape = {"bundle": TEXT, "source": TEXT}
 
 

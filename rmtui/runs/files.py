@@ -78,26 +78,41 @@ def _without_none(value: Any) -> Any:
 @contextmanager
 def locked(path: Path, patience: float | None = None, what: str = "") -> Iterator[None]:
     """Hold an exclusive kernel lock on a file; it vanishes with its holder. TimeoutError after `patience` seconds, of
-    which the first says what is waited for."""
+    which the first says what is waited for; it names who holds the lock."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _lock(fd, patience, what)
+        if not _lock(fd, patience, what):
+            raise TimeoutError(f"{what or path} has been held for {patience:.0f} s by {_holder(path)}")
         yield
     finally:
         os.close(fd)
 
 
-def _lock(fd: int, patience: float | None, what: str) -> None:
+def _lock(fd: int, patience: float | None, what: str) -> bool:
     if patience is None:
         fcntl.flock(fd, fcntl.LOCK_EX)
-        return
+        return True
     began = time.monotonic()
     while not _lock_now(fd):
         if time.monotonic() > began + patience:
-            raise TimeoutError
+            return False
         if time.monotonic() > began + lock_notice.SILENT:
             lock_notice.notify(what)
         time.sleep(0.02)
+    return True
+
+
+def _holder(path: Path) -> str:
+    """`pid 12 (python -m rmtui …)` of whoever holds the lock of a file, as the kernel lists it."""
+    try:
+        found = path.stat()
+        here = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+        rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+        pid = next(row[4] for row in rows if row[5] == here and row[1] == "FLOCK")
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+        return f"pid {pid} ({words[:200]})"
+    except (OSError, StopIteration, IndexError):
+        return "a process that cannot be seen from here"
 
 
 def _lock_now(fd: int) -> bool:

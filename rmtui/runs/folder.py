@@ -29,6 +29,7 @@ SPEC_SCHEMA = 1
 """Version of spec.toml; a newer one is shown, never changed."""
 MOST_REQUESTS = 1000
 """Requests of a kind that are read of a run."""
+META_PATIENCE = 10.0
 LARGEST_BEAT = 4096
 """Bytes of a rank's sign of life."""
 ROOM = 1 << 18
@@ -64,7 +65,7 @@ class AttemptFolder:
     @property
     def launcher_lock(self) -> Path:
         """Held by the launcher, and by whatever inherited its descriptor, while it lives."""
-        return self.ranks / "launcher"
+        return self.path / "launcher.lock"
 
     def read_lock(self) -> bytes:
         """What stands in supervisor.lock: its holder's last beat."""
@@ -130,17 +131,18 @@ class RunFolder:
     def create(cls, runs: Path, spec: Mapping[str, object], files: Mapping[str, bytes] | None = None) -> RunFolder:
         """A new folder under `runs` with its spec.toml on disk.
 
-        `id`, `schema`, `created` and `workspace` are filled in, `files` go beside it. It appears under its name only
-        when it is complete, so no reader sees half a run.
+        `id`, `schema`, `created`, `workspace` and `order` are filled in, `files` go beside it. It appears under its
+        name only when it is complete, so no reader sees half a run.
         """
         runs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        workspace = identity.ensure(runs.parent).id
+        made = identity.ensure(runs.parent) if "origin" in spec else identity.next_launch(runs.parent)
+        own = {"workspace": made.id} | ({} if "origin" in spec else {"order": made.launches})
         while True:
             created = time.time()
             run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(created))}-{os.urandom(2).hex()}"
             temp = runs / f".new-{run_id}-{os.urandom(3).hex()}"
             temp.mkdir(mode=0o700)
-            document = {"schema": SPEC_SCHEMA, **spec, "id": run_id, "created": created, "workspace": workspace}
+            document = {"schema": SPEC_SCHEMA, **spec, "id": run_id, "created": created, **own}
             try:
                 _fill(temp, document, files or {})
                 temp.rename(runs / run_id)
@@ -182,7 +184,7 @@ class RunFolder:
         UserError where meta.toml is unreadable: what it holds would be lost.
         """
         self.control.mkdir(mode=0o700, exist_ok=True)
-        with locked(self.control / "meta.lock"):
+        with locked(self.control / "meta.lock", META_PATIENCE, f"meta.toml of {self.id}"):
             before = self.read_meta()
             if before.why:
                 path = self.path / "meta.toml"

@@ -5,13 +5,14 @@ of here. A copy has the id of its original, and a run that came by copy has none
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rmtui.errors import UserError
 from rmtui.runs import documents, proc
-from rmtui.runs.files import locked, write_json
+from rmtui.runs.files import NO_LOCKS, locked, write_json
 
 FILE = ".workspace.json"
 
@@ -25,6 +26,8 @@ class Identity:
     """Where it was when it was last written to."""
     formerly: tuple[str, ...] = ()
     """Ids that it had before it was owned as a copy: runs of theirs are its own now."""
+    launches: int = 0
+    """Runs made here so far: their order, whatever the clock says."""
     runs: tuple[str, ...] = ()
     """Runs without an id of a workspace that are its own all the same: of versions before, or owned one by one."""
 
@@ -35,7 +38,7 @@ def read(root: Path) -> Identity | None:
     if document is None or not document.get("id"):
         return None
     lists = {key: tuple(document.get(key, ())) for key in ("formerly", "runs")}
-    return Identity(document["id"], document.get("path", ""), **lists)
+    return Identity(document["id"], document.get("path", ""), launches=document.get("launches", 0), **lists)
 
 
 def copied_from(root: Path) -> Path | None:
@@ -79,13 +82,30 @@ def ensure(root: Path) -> Identity:
     return known
 
 
+def next_launch(root: Path) -> Identity:
+    """The identity with one more launch counted; OSError where the folder cannot be written."""
+    ensure(root)
+    with writing(root):
+        known = read(root) or Identity(os.urandom(8).hex(), str(root.resolve()))
+        counted = replace(known, launches=known.launches + 1)
+        write(root, counted)
+    return counted
+
+
 def write(root: Path, identity: Identity) -> None:
     write_json(root / "queue" / FILE, asdict(identity))
 
 
-def writing(root: Path) -> AbstractContextManager[None]:
-    """Held while the identity is changed."""
-    return locked(root / "queue" / ".workspace.lock", 10.0, "the workspace's identity")
+@contextmanager
+def writing(root: Path) -> Iterator[None]:
+    """Held while the identity is changed. Runs are imported and read on a file system without locks, too."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(root / "queue" / ".workspace.lock", 10.0, "the workspace's identity"))
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+        yield
 
 
 def _present(root: Path) -> tuple[str, ...]:

@@ -16,7 +16,9 @@ def own(root: Path) -> identity.Identity:
         known = identity.read(root)
         before = (*known.formerly, known.id) if known else ()
         present = tuple(run.id for run in run_folders(root / "runs") if not run.origin.exists())
-        made = identity.Identity(os.urandom(8).hex(), str(root.resolve()), before, present)
+        made = identity.Identity(
+            os.urandom(8).hex(), str(root.resolve()), before, known.launches if known else 0, present
+        )
         identity.write(root, made)
     return made
 

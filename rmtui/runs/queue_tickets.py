@@ -93,6 +93,8 @@ def remove(queue: Path, run: str) -> None:
     path_of(queue, run).unlink(missing_ok=True)
 
 
+PATIENCE = 10.0
+"""Seconds that a lock is waited for."""
 TROUBLE_BYTES = 400
 """Of a waiter's lock file: why its run cannot begin, or blanks."""
 
@@ -114,5 +116,5 @@ def attended(queue: Path, ticket: Ticket) -> bool:
 def turn(queue: Path) -> Iterator[None]:
     """Held for the moment in which the line is read or changed and devices are taken."""
     queue.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(queue / "turn.lock"):
+    with locked(queue / "turn.lock", PATIENCE, "the queue"):
         yield
