@@ -16,7 +16,7 @@ from rmtui.documents.data import CheckDocument, GroupsDocument, ImportDocument, 
 from rmtui.documents.guide import AdviseDocument, CompareDocument
 from rmtui.documents.launching import DiagnosisDocument, OptionDocument, PlaceDocument, PlanDocument, PresetDocument
 from rmtui.documents.runs import ExportDocument, LaunchDocument, RunDocument, ShowDocument
-from trainer.documents import MergeDocument, ResponsesDocument, ScoreDocument
+from trainer.documents import MergeDocument, ResponsesDocument, ScoreDocument, VerifyDocument
 from trainer.values import Limits, Value
 
 Schema = dict[str, Any]
@@ -51,6 +51,7 @@ DOCUMENTS: dict[str, tuple[str, Any]] = {
         ScoreDocument | ResponsesDocument,
     ),
     "show": ("rmtui show RUN --json", ShowDocument),
+    "verify": ("rmtui verify RUN --json", VerifyDocument),
 }
 _PLAIN = {str: "string", Path: "string", bool: "boolean", int: "integer", float: "number", types.NoneType: "null"}
 _NAMES = {"exclusive_minimum": "exclusiveMinimum"}

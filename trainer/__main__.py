@@ -1,4 +1,4 @@
-"""`python -m trainer train|score|merge`; without a subcommand train, so `accelerate launch -m trainer --config SPEC`.
+"""`python -m trainer train|score|merge|verify`; train when none is named: `accelerate launch -m trainer --config SPEC`.
 
 Exit codes: 0 finished or stopped, 1 failed, 2 wrong configuration, files or usage.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from trainer import spec as specs
 from trainer.signals import die_with_parent
 
-COMMANDS = ("score", "merge", "check-round-trip")
+COMMANDS = ("score", "merge", "verify", "check-round-trip")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The documents of `python -m trainer score` and `merge` with `--json`, and of a checkpoint's probe."""
+"""The documents of `python -m trainer score`, `merge` and `verify` with `--json`, and of a checkpoint's probe."""
 
 from typing import Annotated, NotRequired, TypedDict
 
@@ -48,3 +48,14 @@ class ProbePair(TypedDict):
     rejected: float
     chosen_tokens: list[int]
     rejected_tokens: list[int]
+
+
+class VerifyDocument(TypedDict):
+    verified: bool
+    """Plain transformers give the rewards of the training, alone and in padded batches."""
+    unverified: NotRequired[str]
+    """Why not."""
+    round_trip: NotRequired[float | None]
+    """Largest difference of a reward, one text at a time; null where one is not finite."""
+    padded: NotRequired[dict[str, bool]]
+    """Side of the padding: whether padded batches give the same rewards."""

@@ -181,6 +181,12 @@ class TrainConfig:
     keep_checkpoints: int = _option(
         2, "newest checkpoints that are kept, beside the best", low=1, high=10_000, group="checkpoints"
     )
+    start_check: bool = _option(
+        True,
+        "before the first step, save the model and load it in a fresh process by plain transformers and peft",
+        group="checkpoints",
+        advanced=True,
+    )
     use_margin: bool = _option(
         False,
         "subtract the pair's `margin` field inside the loss (Llama 2, arXiv 2307.09288)",

@@ -20,6 +20,8 @@ from trainer.manifest import replace_file
 WATCH_SECONDS = 1.0
 GRACE_SECONDS = 5.0
 LOCK_TRIES = 40
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "alloc_failed")
+"""What allocators say in their errors: torch's, Python's, the CPU's and cuBLAS's."""
 
 
 def redirect(log: Path) -> TextIO:

@@ -163,6 +163,18 @@ def _merge(args: argparse.Namespace) -> int:
     return model_folders.trainer(["merge", folder, args.directory, *(["--json"] if args.json else [])])
 
 
+def _build_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a finished run")
+    add_json(parser)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from rmtui.operations import model_folders
+
+    folder = model_folders.run_folder(workspace_folder(args), args.run)
+    return model_folders.trainer(["verify", folder, *(["--json"] if args.json else [])])
+
+
 def _build_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on")
@@ -236,6 +248,13 @@ VERBS = (
         _build_merge,
         _merge,
         ("rmtui merge @best ~/models/helpful-rm",),
+    ),
+    Verb(
+        "verify",
+        "load a finished run's model by plain transformers in a fresh process: does it give the trained rewards?",
+        _build_verify,
+        _verify,
+        ("rmtui verify @latest",),
     ),
     Verb(
         "serve",

@@ -96,6 +96,8 @@ class ShowDocument(RunDocument):
     """A run as `show --json` gives it."""
 
     attempts: list[AttemptDocument]
+    verified: bool | None
+    """Whether plain transformers found the trained rewards in model/; null where it was not checked."""
     evaluation: dict[str, EvaluationDocument]
     """By validation set, `val` first."""
     margins: MarginsDocument | None
@@ -105,6 +107,7 @@ class ExportDocument(RunFacts):
     """A run as `export --format json` writes it: exports of other programs' runs have no evaluation and no margins."""
 
     attempts: list[AttemptDocument]
+    verified: NotRequired[bool | None]
     evaluation: NotRequired[dict[str, EvaluationDocument]]
     margins: NotRequired[MarginsDocument | None]
     metrics: Mapping[str, Sequence[tuple[float, Figure]]]

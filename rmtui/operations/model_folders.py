@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rmtui.errors import UserError, install
-from rmtui.operations.runs import reading
+from rmtui.operations.runs import folder_of
 from rmtui.workspace import open_workspace
 from trainer import manifest
 
@@ -20,15 +20,18 @@ def model_folder(workspace: Path, text: str, checkpoint: str = "") -> Path:
     folder = Path(text).expanduser()
     if (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file():
         return folder.resolve()
-    ws = open_workspace(workspace)
-    with reading(ws) as index:
-        run = ws.runs / index.resolve(text)
+    run = run_folder(workspace, text)
     if checkpoint:
         return _named(run, checkpoint)
     found = manifest.chosen(run)
     if found is None:
         raise UserError(f"run {run.name} has no checkpoint", "none was saved, or it was imported", "choose another run")
     return found
+
+
+def run_folder(workspace: Path, text: str) -> Path:
+    """The folder of the run that `text` names."""
+    return folder_of(open_workspace(workspace), text).path
 
 
 def _named(run: Path, checkpoint: str) -> Path:

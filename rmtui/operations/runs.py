@@ -79,6 +79,7 @@ def show(index: Index, ref: str) -> ShowDocument:
     return {
         **as_document(run),
         "attempts": [_attempt(attempt) for attempt in index.attempts(run.id)],
+        "verified": RunFolder(run.folder).verified(),
         "evaluation": _last_evaluation(index, run.id),
         "margins": margins(run),
     }

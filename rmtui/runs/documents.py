@@ -74,7 +74,8 @@ EXIT: Shape = {
     "outcome": TEXT, "reason": TEXT, "exit_code": WHOLE, "ended": NUMBER, "step": WHOLE, "rank": WHOLE, "tail": TEXTS,
     "suggest": TABLE,
 }  # fmt: skip
-RESULT: Shape = {"outcome": TEXT, "reason": TEXT, "step": WHOLE}
+RESULT: Shape = {"outcome": TEXT, "reason": TEXT, "step": WHOLE, "verified": FLAG, "unverified": TEXT}
+VERIFICATION: Shape = {"verified": FLAG, "unverified": TEXT}
 FAILURE: Shape = {
     "type": TEXT, "text": TEXT, "traceback": TEXT, "rank": WHOLE, "t": NUMBER, "step": WHOLE, "suggest": TABLE,
 }  # fmt: skip

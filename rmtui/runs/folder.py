@@ -170,6 +170,14 @@ class RunFolder:
         """spec.toml, or why it is unreadable."""
         return documents.read(self.path / "spec.toml", documents.SPEC)
 
+    def verified(self) -> bool | None:
+        """Whether plain transformers found the trained rewards in model/: by the last `rmtui verify`, else by the
+        training's closing check; None where neither was made (an older run, or one that has not finished)."""
+        again = documents.read(self.path / "verification.json", documents.VERIFICATION).document
+        last = self.last_attempt()
+        found = again or (last.result() if last else None) or {}
+        return found.get("verified")
+
     def meta(self) -> dict[str, object]:
         """meta.toml: name, note, tags, pinned, archived, group, silenced; empty when nobody set anything."""
         return self.read_meta().document or {}

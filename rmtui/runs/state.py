@@ -29,9 +29,15 @@ _TAIL = 1 << 16
 LARGEST_NOTE = 4096
 
 
+UNVERIFIED = "; not verified: "
+"""What the trainer's reason says of a model that its closing check doubts; a later `verify` may take it away."""
+
+
 def status(folder: RunFolder) -> Status:
     """The state of a run with its reason in words; what of it is unreadable is said first."""
     now, found = _status(folder), unreadable(folder, folder.last_attempt())
+    if UNVERIFIED in now.reason and folder.verified():
+        now = now._replace(reason=now.reason.partition(UNVERIFIED)[0])
     if not found:
         return now
     words = "; ".join([*found, *filter(None, [now.reason])])

@@ -192,3 +192,16 @@ def test_before_the_first_step_nothing_is_usual(made):
 )
 def test_durations_in_words(seconds, words):
     assert state.duration(seconds) == words
+
+
+def test_a_later_verification_counts_before_the_closing_check(run):
+    assert run.verified() is None
+    made = attempt_of(run)
+    reason = "the epoch is done; not verified: a fresh process had not scored after 900 s"
+    kit.write_json(made.path / "result.json", {"outcome": "finished", "reason": reason, "verified": False})
+    kit.write_json(made.path / "exit.json", {"outcome": "finished", "reason": reason})
+    assert run.verified() is False
+    assert (state.status(run).state, state.status(run).reason) == (State.FINISHED, reason)
+    kit.write_json(run.path / "verification.json", {"verified": True})
+    assert run.verified() is True
+    assert state.status(run).reason == "the epoch is done"

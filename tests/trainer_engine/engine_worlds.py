@@ -57,6 +57,7 @@ class Bench:
             "lora": {"r": 4, "alpha": 8, "dropout": 0.1},
             "max_length": 64,
             "token_cache": False,
+            "start_check": False,
         }
         flat = options.flatten(document) | {key.replace("__", "."): value for key, value in changes.items()}
         return options.nest(flat)
@@ -206,7 +207,7 @@ def become_rank(rank: int, ranks: int, port: int, command: list[str], patch: Pat
 
 def quick_end(rank: int) -> None:
     """Leave out the fresh process at the end, which has a test of its own."""
-    trainer.loop.train.round_trip.check = lambda ready, folder: 0.0
+    trainer.loop.train.round_trip.check = lambda ready, folder: {"verified": True, "round_trip": 0.0}
 
 
 def free_port() -> int:

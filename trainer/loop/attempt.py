@@ -21,8 +21,6 @@ from trainer.spec import Refused, Spec
 ECHO_SECONDS = 3.0
 """A rank whose peer died fails a moment after it: how long to wait for the peer's own words."""
 
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "alloc_failed")
-
 
 def run(spec: Spec, request: Request) -> int:
     """Train; returns the exit code (0 finished or stopped, 1 failed, 2 refused)."""
@@ -126,7 +124,7 @@ def _is_echo(failure: Mapping[str, object]) -> bool:
 def out_of_memory(error: BaseException) -> bool:
     """torch's OutOfMemoryError, Python's MemoryError, and the RuntimeErrors of the CPU's and cuBLAS's allocators."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)
+    return isinstance(error, MemoryError) or any(words in text for words in ranks.OUT_OF_MEMORY)
 
 
 def _memory_message(error: BaseException, config: TrainConfig, suggest: Mapping[str, int]) -> str:

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 STATE = "trainer_state"
 SAVING = "saving a checkpoint"
 PROBE_PAIRS = 8
-HARMLESS = frozenset({"keep_checkpoints", "trackers", "token_cache", "save_steps", "eval_batch_size", "deterministic"})
+HARMLESS = frozenset(
+    {"keep_checkpoints", "trackers", "token_cache", "save_steps", "eval_batch_size", "deterministic", "start_check"}
+)
 """Options that change no loss of a step that follows."""
 ELSEWHERE = ("data", "model")
 """Options that name files: their content is compared, not their paths."""
@@ -115,6 +117,11 @@ def save_model(session: Session, folder: Path, weights: dict[str, torch.Tensor] 
 def probe_rewards(session: Session) -> list[ProbePair]:
     """The first validation pairs with their rewards: what a fresh process has to find again."""
     pairs = session.validation[""].pairs[:PROBE_PAIRS]
+    return probe_of(pairs, score_probe(session, pairs))
+
+
+def probe_of(pairs: Sequence[TokenPair], scored: Sequence[tuple[float, float]]) -> list[ProbePair]:
+    """Pairs with their rewards, as probe.json holds them."""
     return [
         {
             "id": pair.id,
@@ -123,7 +130,7 @@ def probe_rewards(session: Session) -> list[ProbePair]:
             "chosen_tokens": pair.chosen.tolist(),
             "rejected_tokens": pair.rejected.tolist(),
         }
-        for pair, (chosen, rejected) in zip(pairs, score_probe(session, pairs), strict=True)
+        for pair, (chosen, rejected) in zip(pairs, scored, strict=True)
     ]
 
 
@@ -240,6 +247,7 @@ def compare(saved: Mapping[str, Any], present: Mapping[str, Any]) -> Differences
             changed.append(f"the {name} pairs have changed")
     then, now = options.flatten(saved["config"]), options.flatten(present["config"])
     for key, value in now.items():
-        if key not in HARMLESS and key.split(".")[0] not in ELSEWHERE and then.get(key) != value:
-            changed.append(f"{key} was {then.get(key)}, now {value}")
+        before = then.get(key, options.OPTIONS[key].default)  # an option that is newer than the checkpoint
+        if key not in HARMLESS and key.split(".")[0] not in ELSEWHERE and before != value:
+            changed.append(f"{key} was {before}, now {value}")
     return Differences(tuple(changed), tuple(environment.differences(saved, present)))

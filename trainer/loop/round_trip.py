@@ -1,7 +1,7 @@
-"""The last check of a training: a fresh process with another seed loads model/ and finds the same rewards.
+"""What is saved is what was trained: a fresh process with another seed loads the saved folder by plain transformers and
+peft, and finds the same rewards, for texts alone and in padded batches.
 
-Rounding must not blur it: the fresh process scores the same pairs in the same batch, on the same device, with as many
-threads and by the same program; a best checkpoint that was made elsewhere is scored anew here first.
+It is asked before the first step (`start_check`), at the end of a training, by `verify` and by `merge`.
 """
 
 from __future__ import annotations
@@ -14,62 +14,187 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from trainer import heartbeat as pulse
-from trainer import manifest, signals
-from trainer.documents import ProbePair
+from trainer import manifest, ranks, signals
+from trainer.documents import ProbePair, VerifyDocument
 
 if TYPE_CHECKING:
     from trainer.config import TrainConfig
-    from trainer.data.pairset import TokenPair
     from trainer.loop.session import Session
 
-TOLERANCE = 1e-6
 OTHER_SEED = 20_011
 CHECKING = "checking the saved model"
+END_SECONDS = 900.0
+"""The fresh process may take so long at the end of a training; then the model counts as not verified."""
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 Probe = list[ProbePair]
-"""A checkpoint's probe.json: `id`, `chosen` and `rejected` (rewards), `chosen_tokens` and `rejected_tokens`."""
-Scores = list[tuple[float, float]]
+"""A checkpoint's probe.json: its first validation pairs as tokens, with their rewards."""
+Place = tuple[str, int, int]
+"""Attempt folder, step and micro step, for signs of life."""
 
 
-class FreshScores(TypedDict):
-    """What the fresh process answers."""
+class Task(TypedDict):
+    """What the fresh process is asked."""
 
-    scores: Scores
-    facts: Mapping[str, object]
-    """What computed them."""
+    folder: str
+    device: str
+    probe: Probe
+    facts: Mapping[str, Any]
+    """Of the training, as in a checkpoint's manifest: config, threads, fingerprints."""
+    place: Place | None
 
 
-class RoundTripFailed(RuntimeError):
-    """The saved model scores otherwise than the trained one."""
+class PlainRewards(TypedDict):
+    """What the fresh process answers: rewards in the probe's order, chosen before rejected."""
+
+    alone: list[float]
+    padded: dict[str, list[float] | None]
+    side: str
+    tokens: str
+    facts: Mapping[str, Any]
 
 
-def check(session: Session, folder: Path) -> float:
-    """Largest difference of a reward; raises RoundTripFailed above the tolerance. Rank 0 alone does it, last of all:
-    the trained model makes room for the fresh one."""
+class NotComparable(RuntimeError):
+    """The fresh process gave no rewards: it could not load the folder, ran out of time or memory."""
+
+    def __init__(self, why: str, *, of_machine: bool = False) -> None:
+        super().__init__(why)
+        self.of_machine = of_machine
+        """It was a lack of time or memory, and says nothing of the folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """How far plain transformers' rewards lie from the trained model's."""
+
+    alone: float | None
+    """Largest difference of a reward with one text at a time; None where one is not finite."""
+    padded: Mapping[str, float | None]
+    """The same in one padded batch, by the side of the padding; None where none can be made."""
+    side: str
+    """The side that the saved tokenizer pads on."""
+    tolerance: float
+    spread: float
+    """Highest less lowest reward of the probe."""
+    tokens: str = ""
+    """What is wrong with the saved tokenizer's tokens."""
+
+    @property
+    def right_alone(self) -> bool:
+        return self.alone is not None and self.alone <= self.tolerance
+
+    def right_padded(self, side: str) -> bool:
+        """Whether batches that are padded on this side give the same rewards."""
+        found = self.padded.get(side)
+        return found is not None and found <= self.tolerance
+
+    @property
+    def fault(self) -> str:
+        """Why this model is not verified; empty where it is."""
+        if self.tokens:
+            return self.tokens
+        if not self.right_alone:
+            gap = "NaN" if self.alone is None else f"{self.alone:.3g}"
+            return (
+                f"plain transformers find other rewards than were trained: they differ by {gap}, more than "
+                f"{self.tolerance:.1g}, at a spread of {self.spread:.3g}"
+            )
+        if not self.right_padded(self.side):
+            found = self.padded.get(self.side)
+            gap = "no batch can be made" if found is None else f"rewards differ by {found:.3g}"
+            return f"in batches padded on the {self.side}, as the saved tokenizer does, {gap} in plain transformers"
+        return ""
+
+    @property
+    def summary(self) -> str:
+        """The measured differences in a line."""
+        sides = ", ".join(f"padded {side} {_gap(found)}" for side, found in self.padded.items())
+        return f"largest difference of a reward: alone {_gap(self.alone)}, {sides}; spread {self.spread:.3g}"
+
+    def facts(self) -> dict[str, object]:
+        """Plain values, for events and result.json."""
+        return {
+            "max_difference": self.alone,
+            "padded": dict(self.padded),
+            "padding_side": self.side,
+            "tolerance": self.tolerance,
+            "spread": self.spread,
+            "passed": not self.fault,
+        }
+
+
+def _gap(found: float | None) -> str:
+    return "not possible" if found is None else f"{found:.1e}"
+
+
+def check(session: Session, folder: Path) -> VerifyDocument:
+    """The check at the end: facts for result.json, `verified` among them. Rank 0 alone does it, last of all: the
+    trained model makes room for the fresh one. A model that fails is kept, and is said to be not verified."""
     session.beat(CHECKING)
     source = manifest.chosen(session.request.run)
     assert source is not None
-    probe = read_probe(source)
-    trained = trained_scores(session, source, probe)
     session.stepper.make_room()
-    found = fresh_scores(session, folder, probe)
-    difference: float = max(
-        abs(one - other)
-        for sides in zip(trained, found["scores"], strict=True)
-        for one, other in zip(*sides, strict=True)
+    place = (str(session.request.attempt), session.progress.step, session.micro_step)
+    try:
+        verdict, facts = compare_with_checkpoint(folder, source, str(session.device), place)
+    except NotComparable as error:
+        session.reporter.line(f"round trip: {error}")
+        session.reporter.report("round_trip", session.progress.step, max_difference=None, passed=False, text=str(error))
+        return {"verified": False, "unverified": str(error)}
+    session.reporter.line(f"round trip: {verdict.summary}")
+    fault = f"{verdict.fault}{because(session.facts, facts)}" if verdict.fault else ""
+    session.reporter.report("round_trip", session.progress.step, text=fault, **verdict.facts())
+    return result_facts(verdict, fault)
+
+
+def result_facts(verdict: RoundTrip, fault: str) -> VerifyDocument:
+    """What result.json and verification.json keep of a verdict."""
+    padded = {side: verdict.right_padded(side) for side in verdict.padded}
+    found: VerifyDocument = {"verified": not fault, "round_trip": verdict.alone, "padded": padded}
+    if fault:
+        found["unverified"] = fault
+    return found
+
+
+def compare_with_checkpoint(
+    folder: Path, source: Path, device: str, place: Place | None = None, seconds: float = END_SECONDS
+) -> tuple[RoundTrip, Mapping[str, Any]]:
+    """The verdict over `folder`, held against the rewards in the checkpoint `source`, and what computed it.
+
+    Raises NotComparable."""
+    sealed = manifest.read(source)
+    assert sealed is not None
+    return compare(folder, read_probe(source), sealed.facts, device, place, seconds)
+
+
+def compare(
+    folder: Path,
+    probe: Probe,
+    facts: Mapping[str, Any],
+    device: str,
+    place: Place | None,
+    seconds: float,
+) -> tuple[RoundTrip, Mapping[str, Any]]:
+    """Ask a fresh process for the probe's rewards by the model in `folder`; (verdict, what computed them)."""
+    from trainer.model import plain
+
+    task: Task = {"folder": str(folder), "device": device, "probe": probe, "facts": dict(facts), "place": place}
+    found = ask(task, seconds)
+    trained = [reward for one in probe for reward in (one["chosen"], one["rejected"])]
+    allowed = plain.tolerance(trained, str(facts["config"].get("mixed_precision", "no")))
+    verdict = RoundTrip(
+        alone=plain.largest_difference(trained, found["alone"]),
+        padded={side: plain.largest_difference(trained, found["padded"][side]) for side in plain.SIDES},
+        side=found["side"],
+        tolerance=allowed,
+        spread=max(trained) - min(trained),
+        tokens=found["tokens"],
     )
-    session.reporter.line(f"round trip: {len(probe)} pairs, largest difference of a reward {difference:.1e}")
-    if not difference <= TOLERANCE:
-        session.reporter.report("round_trip", session.progress.step, max_difference=difference, passed=False)
-        raise RoundTripFailed(
-            f"{folder} loads with other rewards than were trained: they differ by {difference:.3g}, "
-            f"more than {TOLERANCE}{because(session.facts, found['facts'])}"
-        )
-    return difference
+    return verdict, found["facts"]
 
 
 def read_probe(source: Path) -> Probe:
@@ -78,34 +203,7 @@ def read_probe(source: Path) -> Probe:
     return found
 
 
-def trained_scores(session: Session, source: Path, probe: Probe) -> Scores:
-    """The rewards of the training process: as saved with the checkpoint, unless another machine, library, number of
-    threads or configuration made it, which rounds differently; then its weights score anew here."""
-    from trainer.loop import checkpoint
-
-    sealed = manifest.read(source)
-    assert sealed is not None
-    if session.sharded or checkpoint.compare(sealed.facts, session.facts) == checkpoint.Differences():
-        return [(one["chosen"], one["rejected"]) for one in probe]
-    checkpoint.load_weights(session.model, source)
-    return checkpoint.score_probe(session, tokens_of(probe))
-
-
-def tokens_of(probe: Probe) -> list[TokenPair]:
-    """The probe's pairs, as they were tokenized and cut."""
-    import numpy as np
-
-    from trainer.data.pairset import TokenPair
-    from trainer.data.truncate import shared_length
-
-    made = []
-    for one in probe:
-        chosen, rejected = (np.asarray(side, np.int32) for side in (one["chosen_tokens"], one["rejected_tokens"]))
-        made.append(TokenPair(one["id"], chosen, rejected, shared_length(chosen, rejected), 0))
-    return made
-
-
-def because(then: Mapping[str, object], now: Mapping[str, object]) -> str:
+def because(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What changed on disk while the training ran: nothing, as a rule."""
     from trainer.loop import environment as machine
 
@@ -113,33 +211,39 @@ def because(then: Mapping[str, object], now: Mapping[str, object]) -> str:
     return f". While it ran its surroundings changed, which may be all there is to it: {changed}" if changed else ""
 
 
-def fresh_scores(session: Session, folder: Path, probe: Probe) -> FreshScores:
-    """Start `python -m trainer check-round-trip` on the same device; its answer: {scores, facts}."""
+def ask(task: Task, seconds: float) -> PlainRewards:
+    """Start `python -m trainer check-round-trip`; its answer: {alone, padded, side, tokens, facts}."""
     environment = {key: value for key, value in os.environ.items() if key not in LAUNCHER}
-    task = {
-        "folder": str(folder),
-        "device": str(session.device),
-        "probe": probe,
-        "facts": session.facts,
-        "place": [str(session.request.attempt), session.progress.step, session.micro_step],
-    }
-    session.beat(CHECKING)
     with tempfile.TemporaryDirectory() as place:
         asked, answer = Path(place) / "task.json", Path(place) / "scores.json"
         asked.write_text(json.dumps(task))
-        done = subprocess.run(
-            [sys.executable, "-m", "trainer", "check-round-trip", str(asked), str(answer)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "trainer", "check-round-trip", str(asked), str(answer)],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                check=False,
+                timeout=seconds,
+            )
+        except subprocess.TimeoutExpired:
+            why = f"a fresh process had not scored with the saved model after {seconds:g} s"
+            raise NotComparable(why, of_machine=True) from None
         if done.returncode:
-            last = (done.stdout.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            raise RoundTripFailed(f"a fresh process could not score with {folder}: {last}\n{done.stdout}")
-        found: FreshScores = json.loads(answer.read_bytes())
+            raise _no_answer(done)
+        found: PlainRewards = json.loads(answer.read_bytes())
         return found
+
+
+def _no_answer(done: subprocess.CompletedProcess[str]) -> NotComparable:
+    print(done.stdout, file=sys.stderr, flush=True)
+    last = (done.stdout.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    killed = done.returncode == -signal.SIGKILL
+    short = killed or any(words in done.stdout.lower() for words in ranks.OUT_OF_MEMORY)
+    what = "was killed, for lack of memory perhaps" if killed else f"could not score: {last}"
+    return NotComparable(f"a fresh process with the saved model {what}", of_machine=short)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -155,59 +259,73 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def scores(task: Mapping[str, Any]) -> FreshScores:
+def scores(task: Task) -> PlainRewards:
     """Rewards of the task's probe by the model in its folder, and what computed them."""
     beat = heart(task)
     beat()
     import torch
 
     from trainer import config
-    from trainer.loop import checkpoint, evaluate
     from trainer.loop import environment as machine
-    from trainer.model import reward
+    from trainer.model import plain
 
     beat()
-    options, device, pairs = (
-        config.build(task["facts"]["config"]),
-        torch.device(task["device"]),
-        tokens_of(task["probe"]),
-    )
-    torch.set_num_threads(task["facts"]["threads"])
+    facts, device = task["facts"], torch.device(task["device"])
+    options = config.build(facts["config"])
+    torch.set_num_threads(facts["threads"])
     torch.use_deterministic_algorithms(options.deterministic)
     torch.manual_seed(OTHER_SEED)
-    reward_model, tokenizer = reward.load_trained(Path(task["folder"]), options)
+    loaded = plain.load(Path(task["folder"]), device)
     beat()
-    limit, fingerprint = reward.position_limit(reward_model), task["facts"]["fingerprints"]["val"]
-    same_tokens(pairs, tokenizer, options, limit, fingerprint)
-    beat()
-    precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(options.mixed_precision)
+    sides = [side for one in task["probe"] for side in (one["chosen_tokens"], one["rejected_tokens"])]
+    precision = plain.PRECISIONS.get(options.mixed_precision)
     with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
-        found = evaluate.score(reward_model.to(device), pairs, reward_model.layout, checkpoint.PROBE_PAIRS)
-    return {"scores": found, "facts": machine.facts(device)}
+        alone = loaded.alone(sides)
+        beat()
+        padded = {side: loaded.padded(sides, side) for side in plain.SIDES}
+    beat()
+    return {
+        "alone": alone,
+        "padded": padded,
+        "side": str(loaded.tokenizer.padding_side),
+        "tokens": other_tokens(task["probe"], loaded.tokenizer, options, facts["fingerprints"].get("val", "")),
+        "facts": machine.facts(device),
+    }
 
 
-def heart(task: Mapping[str, Any]) -> Callable[[], None]:
+def heart(task: Task) -> Callable[[], None]:
     """Signs of life in place of rank 0, which waits."""
+    if task["place"] is None:
+        return lambda: None
     attempt, step, micro_step = task["place"]
     heartbeat = pulse.Heartbeat(Path(attempt), 0)
     return lambda: heartbeat.beat(step, micro_step, CHECKING)
 
 
-def same_tokens(
-    trained: Sequence[TokenPair], tokenizer: Any, options: TrainConfig, limit: int | None, fingerprint: str
-) -> None:
-    """The saved tokenizer makes the tokens that were trained on, else RoundTripFailed. A validation file that has
-    changed since then, or is gone, is no fault of the model: then there is nothing to compare."""
-    import numpy as np
-
-    from trainer.data import pairset
+def other_tokens(probe: Probe, tokenizer: Any, options: TrainConfig, fingerprint: str) -> str:
+    """Which pair the saved tokenizer makes other tokens of than were trained on. A validation file that has changed
+    since then, or is gone, is no fault of the model: then there is nothing to compare."""
+    from trainer import pairs as files
+    from trainer.data.texts import DataError, encode
+    from trainer.data.truncate import edges, truncate
 
     try:
-        found = pairset.load_pairs(options.data.val, tokenizer, options, limit)
-    except (OSError, pairset.DataError):
-        return
-    if found.report.fingerprint != fingerprint:
-        return
-    for one, other in zip(trained, found.pairs, strict=False):
-        if not (np.array_equal(one.chosen, other.chosen) and np.array_equal(one.rejected, other.rejected)):
-            raise RoundTripFailed(f"the saved tokenizer makes other tokens of pair {one.id} than were trained on")
+        if files.fingerprint(options.data.val) != fingerprint:
+            return ""
+        rows = files.distinct_ids(row for row in files.read_rows(options.data.val) if isinstance(row, files.Row))
+        by_id = {row.id: row for row in rows}
+        asked = [by_id[one["id"]] for one in probe if one["id"] in by_id]
+        made = encode(asked, tokenizer, options.chat_template)
+    except (OSError, DataError):
+        return ""
+    longest, kept = max(map(_longest, probe)), edges(tokenizer)
+    cut = {row.id: truncate(one, longest, kept) for row, one in zip(asked, made, strict=True)}
+    for one in probe:
+        chosen, rejected, _ = cut[one["id"]]
+        if (one["chosen_tokens"], one["rejected_tokens"]) != (chosen.tolist(), rejected.tolist()):
+            return f"the saved tokenizer makes other tokens of pair {one['id']} than were trained on"
+    return ""
+
+
+def _longest(one: ProbePair) -> int:
+    return max(len(one["chosen_tokens"]), len(one["rejected_tokens"]))

@@ -17,7 +17,7 @@ from trainer.config import TrainConfig, to_document
 from trainer.data import pairset
 from trainer.data.pairset import PairSet
 from trainer.heartbeat import Heartbeat
-from trainer.loop import checkpoint, environment, sharded
+from trainer.loop import checkpoint, environment, sharded, start_check
 from trainer.loop import startup_report as derived
 from trainer.loop.optimizer_step import Stepper
 from trainer.loop.progress import Progress
@@ -68,6 +68,7 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
     if config.trackers and reporter.main:
         reporter.mirrors.start(config, request.run, request.attempt.name, spec.name)
     begin(session, counts)
+    start_check.run(session)
     return session
 
 

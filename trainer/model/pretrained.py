@@ -42,7 +42,7 @@ def load_tokenizer(name: str) -> Any:
     transformers finds the scored token by looking for the last one that is not the pad token; with pad == eos that
     is the token before the end, while training and scoring here read the reward at the end itself.
     """
-    tokenizer: Any = AutoTokenizer.from_pretrained(name, **_gguf(name))
+    tokenizer: Any = AutoTokenizer.from_pretrained(name, **gguf_file(name))
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         special = [str(token) for _, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special]
         used = {tokenizer.eos_token, tokenizer.bos_token, tokenizer.sep_token, tokenizer.cls_token}
@@ -70,12 +70,12 @@ def load_classifier(name: str, tokenizer: Any) -> tuple[PreTrainedModel, LoadRep
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
-            **_gguf(name),
+            **gguf_file(name),
         )
-        if _gguf(name):
+        if gguf_file(name):
             model = rebuilt(model)
     assert isinstance(model, PreTrainedModel)
-    model.config.pad_token_id = pad_id(tokenizer)
+    model.config.pad_token_id = model.config.get_text_config().pad_token_id = pad_id(tokenizer)
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
@@ -94,7 +94,7 @@ def rebuilt(model: Any) -> Any:
     return fresh
 
 
-def _gguf(name: str) -> dict[str, str]:
+def gguf_file(name: str) -> dict[str, str]:
     """A folder with a GGUF file and no config.json is loaded from that file."""
     folder = Path(name)
     found = sorted(folder.glob("*.gguf")) if folder.is_dir() and not (folder / "config.json").exists() else []

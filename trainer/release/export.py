@@ -19,7 +19,7 @@ from trainer.data.pairset import TokenPair
 from trainer.data.texts import DataError
 from trainer.model import reward as model
 from trainer.model.reward import RewardModel
-from trainer.release import card, scoring
+from trainer.release import card, scoring, verify
 from trainer.release.origin import find_origin
 from trainer.spec import Refused
 
@@ -33,17 +33,18 @@ class ExportError(ValueError):
 
 
 def main(argv: Sequence[str]) -> int:
-    """`merge CHECKPOINT OUT` or `score MODEL FILE`. Exit code 1: the check failed, 2: wrong files or usage."""
+    """merge, verify or score. Exit code 1: the check failed, 2: wrong files or usage."""
     parser = argparse.ArgumentParser(prog="trainer", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
     merging = commands.add_parser("merge", help="adapter and base model → one plain folder for transformers")
     merging.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a checkpoint, model/ or a run's folder")
     merging.add_argument("out", type=Path, metavar="OUT", help="the folder to make; it must not exist, or be empty")
     merging.add_argument("--json", action="store_true", help="print one JSON document")
+    verify.add_arguments(commands.add_parser("verify", help="does plain transformers find the training's rewards?"))
     scoring.add_arguments(commands.add_parser("score", help="rewards of pairs, or of prompt/response lines"))
     args = parser.parse_args(argv)
     try:
-        return _merge(args) if args.command == "merge" else scoring.run(args)
+        return {"merge": _merge, "verify": verify.run, "score": scoring.run}[args.command](args)
     except OSError as error:
         print(f"rmtui: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2

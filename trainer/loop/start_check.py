@@ -1,0 +1,141 @@
+"""Before the first step: the model, its trained weights nudged, is saved and loaded in a fresh process by plain
+transformers and peft. What would be found after a night of training is found in the first minute."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from peft import PeftModel, get_peft_model_state_dict
+
+from trainer.loop import checkpoint, round_trip
+from trainer.loop.optimizer_step import every_rank
+from trainer.spec import Refused
+
+if TYPE_CHECKING:
+    from trainer.loop.session import Session
+    from trainer.model.reward import RewardModel
+
+LARGEST_BYTES = 6 << 30
+"""Weights beyond this are not loaded a second time: their names are compared instead."""
+SECONDS = 120.0
+"""How long the fresh process may take before the training goes on without it."""
+NUDGE = 0.02
+"""Standard deviation of what is added to each trained weight: LoRA starts as no change at all, which proves nothing."""
+MOST_NUDGED = 1 << 24
+"""Weights that are nudged at most, from the head backwards: copies of them are held meanwhile."""
+
+
+def run(session: Session) -> None:
+    """Rank 0 checks, the others wait. Raises Refused, on every rank, where the saved model would score otherwise."""
+    if not session.config.start_check or session.resumed:
+        return
+    wrong = _on_rank_0(session) if session.rank == 0 else ""
+    if any(refused for (refused,) in every_rank([bool(wrong)], session.device)):
+        raise Refused(wrong or "the start check failed on rank 0")
+
+
+def _on_rank_0(session: Session) -> str:
+    """Why the launch is refused; empty where it goes on."""
+    line = session.reporter.line
+    if session.sharded:
+        line("start check: not for a model that is split over ranks; the saved model is checked at the end")
+        return ""
+    size = sum(parameter.numel() * parameter.element_size() for parameter in session.model.parameters())
+    if size > LARGEST_BYTES:
+        lost = unsaved(session.model)
+        if lost:
+            return f"start check: {', '.join(lost[:5])} would be trained and not saved; train with method = full"
+        line(
+            f"start check: every trained and every new weight is among those that are saved (names only: the model "
+            f"takes {size / 2**30:.1f} GiB); its rewards are checked at the end"
+        )
+        return ""
+    began = time.monotonic()
+    try:
+        verdict = _verdict(session)
+    except OSError as error:
+        line(f"start check: not done, the model cannot be written: {error}")
+        return ""
+    except round_trip.NotComparable as error:
+        if error.of_machine:
+            line(f"start check: not done: {error}; the saved model is checked at the end")
+            return ""
+        return f"start check: {error}. Training it would end in a model that cannot be used"
+    line(f"start check: saved, and loaded by plain transformers: {verdict.summary} ({time.monotonic() - began:.1f} s)")
+    session.reporter.report("round_trip", 0, when="start", text=verdict.fault, **verdict.facts())
+    return _judge(session, verdict)
+
+
+def _judge(session: Session, verdict: round_trip.RoundTrip) -> str:
+    if verdict.tokens or not verdict.right_alone:
+        return (
+            f"start check: {verdict.fault}. A model saved from this base would not give the rewards that it was "
+            "trained to give; choose another base, or switch this check off (start_check = false)"
+        )
+    if not verdict.right_padded(verdict.side):
+        other = "left" if verdict.side == "right" else "right"
+        if verdict.right_padded(other):
+            session.tokenizer.padding_side = other
+            session.reporter.line(f"the saved tokenizer pads on the {other}: {verdict.fault}")
+        else:
+            session.reporter.warn(
+                "padded_batches",
+                f"{verdict.fault}, and on the {other}, too: the saved model is right for one text at a time only",
+            )
+    return ""
+
+
+def _verdict(session: Session) -> round_trip.RoundTrip:
+    """Save a nudged model beside the run, and compare."""
+    pairs = session.validation[""].pairs[: checkpoint.PROBE_PAIRS]
+    place = (str(session.request.attempt), 0, 0)
+    with tempfile.TemporaryDirectory(prefix=".tmp-start-check-", dir=session.request.run) as made:
+        folder = Path(made)
+        with nudged(session.model, session.config.seed):
+            probe = checkpoint.probe_of(pairs, checkpoint.score_probe(session, pairs))
+            checkpoint.save_model(session, folder, None)
+        session.beat(round_trip.CHECKING)
+        verdict, _ = round_trip.compare(folder, probe, session.facts, str(session.device), place, SECONDS)
+    return verdict
+
+
+@contextmanager
+def nudged(model: RewardModel, seed: int) -> Iterator[None]:
+    """The model with noise on its trained weights; they come back bit by bit."""
+    kept: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
+    held = 0
+    for parameter in reversed([one for one in model.parameters() if one.requires_grad]):
+        if kept and held + parameter.numel() > MOST_NUDGED:
+            break
+        kept.append((parameter, parameter.detach().clone()))
+        held += parameter.numel()
+    generator = torch.Generator().manual_seed(seed)
+    try:
+        with torch.no_grad():
+            for parameter, _ in kept:
+                noise = torch.randn(parameter.shape, generator=generator) * NUDGE
+                parameter.add_(noise.to(parameter.device, parameter.dtype))
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, before in kept:
+                parameter.copy_(before)
+
+
+def unsaved(model: RewardModel) -> list[str]:
+    """Trained weights, and new ones, that an adapter's file would not hold."""
+    inner = model.inner
+    if not isinstance(inner, PeftModel):
+        return []
+    saved = get_peft_model_state_dict(inner)
+    trained = [name for name, parameter in inner.named_parameters() if parameter.requires_grad]
+    plain = [name.replace(".modules_to_save.default", "").replace(".default", "") for name in trained]
+    lost = [name for name in plain if name not in saved]
+    prefix = "base_model.model."
+    return lost + [part for part in model.new_parts if not any(name.startswith(f"{prefix}{part}.") for name in saved)]
