@@ -175,8 +175,8 @@ class RunFolder:
         training's closing check; None where neither was made (an older run, or one that has not finished)."""
         again = documents.read(self.path / "verification.json", documents.VERIFICATION).document
         last = self.last_attempt()
-        found = again or (last.result() if last else None) or {}
-        return found.get("verified")
+        found = (again or (last.result() if last else None) or {}).get("verified")
+        return found if isinstance(found, bool) else None
 
     def meta(self) -> dict[str, object]:
         """meta.toml: name, note, tags, pinned, archived, group, silenced; empty when nobody set anything."""

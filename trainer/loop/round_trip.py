@@ -115,7 +115,7 @@ class RoundTrip:
         sides = ", ".join(f"padded {side} {_gap(found)}" for side, found in self.padded.items())
         return f"largest difference of a reward: alone {_gap(self.alone)}, {sides}; spread {self.spread:.3g}"
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> dict[str, Any]:
         """Plain values, for events and result.json."""
         return {
             "max_difference": self.alone,
