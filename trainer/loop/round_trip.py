@@ -58,6 +58,17 @@ class PlainRewards(TypedDict):
     facts: Mapping[str, Any]
 
 
+class RoundTripFacts(TypedDict):
+    """A round trip as its event holds it."""
+
+    max_difference: float | None
+    padded: dict[str, float | None]
+    padding_side: str
+    tolerance: float
+    spread: float
+    passed: bool
+
+
 class NotComparable(RuntimeError):
     """The fresh process gave no rewards: it could not load the folder, ran out of time or memory."""
 
@@ -115,7 +126,7 @@ class RoundTrip:
         sides = ", ".join(f"padded {side} {_gap(found)}" for side, found in self.padded.items())
         return f"largest difference of a reward: alone {_gap(self.alone)}, {sides}; spread {self.spread:.3g}"
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> RoundTripFacts:
         """Plain values, for events and result.json."""
         return {
             "max_difference": self.alone,
@@ -140,61 +151,59 @@ def check(session: Session, folder: Path) -> VerifyDocument:
     session.stepper.make_room()
     place = (str(session.request.attempt), session.progress.step, session.micro_step)
     try:
-        verdict, facts = compare_with_checkpoint(folder, source, str(session.device), place)
+        found, fault = compare_with_checkpoint(folder, source, str(session.device), place)
     except NotComparable as error:
         session.reporter.line(f"round trip: {error}")
         session.reporter.report("round_trip", session.progress.step, max_difference=None, passed=False, text=str(error))
         return {"verified": False, "unverified": str(error)}
-    session.reporter.line(f"round trip: {verdict.summary}")
-    fault = f"{verdict.fault}{because(session.facts, facts)}" if verdict.fault else ""
-    session.reporter.report("round_trip", session.progress.step, text=fault, **verdict.facts())
-    return result_facts(verdict, fault)
+    session.reporter.line(f"round trip: {found.summary}")
+    session.reporter.report("round_trip", session.progress.step, text=fault, **found.facts())
+    return result_facts(found, fault)
 
 
-def result_facts(verdict: RoundTrip, fault: str) -> VerifyDocument:
-    """What result.json and verification.json keep of a verdict."""
-    padded = {side: verdict.right_padded(side) for side in verdict.padded}
-    found: VerifyDocument = {"verified": not fault, "round_trip": verdict.alone, "padded": padded}
+def result_facts(found: RoundTrip, fault: str) -> VerifyDocument:
+    """What result.json and verification.json keep of it."""
+    padded = {side: found.right_padded(side) for side in found.padded}
+    facts: VerifyDocument = {"verified": not fault, "round_trip": found.alone, "padded": padded}
     if fault:
-        found["unverified"] = fault
-    return found
+        facts["unverified"] = fault
+    return facts
 
 
 def compare_with_checkpoint(
-    folder: Path, source: Path, device: str, place: Place | None = None, seconds: float = END_SECONDS
-) -> tuple[RoundTrip, Mapping[str, Any]]:
-    """The verdict over `folder`, held against the rewards in the checkpoint `source`, and what computed it.
+    folder: Path, source: Path, device: str, place: Place | None = None
+) -> tuple[RoundTrip, str]:
+    """`folder` held against the rewards in the checkpoint `source`; with why it is not verified, empty where it is.
 
     Raises NotComparable."""
     sealed = manifest.read(source)
     assert sealed is not None
-    return compare(folder, read_probe(source), sealed.facts, device, place, seconds)
+    task: Task = {
+        "folder": str(folder),
+        "device": device,
+        "probe": read_probe(source),
+        "facts": sealed.facts,
+        "place": place,
+    }
+    found, answer = compare(task, END_SECONDS)
+    return found, f"{found.fault}{because(sealed.facts, answer['facts'])}" if found.fault else ""
 
 
-def compare(
-    folder: Path,
-    probe: Probe,
-    facts: Mapping[str, Any],
-    device: str,
-    place: Place | None,
-    seconds: float,
-) -> tuple[RoundTrip, Mapping[str, Any]]:
-    """Ask a fresh process for the probe's rewards by the model in `folder`; (verdict, what computed them)."""
+def compare(task: Task, seconds: float) -> tuple[RoundTrip, PlainRewards]:
+    """Ask a fresh process for the probe's rewards, and hold them against those in the probe. Raises NotComparable."""
     from trainer.model import plain
 
-    task: Task = {"folder": str(folder), "device": device, "probe": probe, "facts": dict(facts), "place": place}
-    found = ask(task, seconds)
-    trained = [reward for one in probe for reward in (one["chosen"], one["rejected"])]
-    allowed = plain.tolerance(trained, str(facts["config"].get("mixed_precision", "no")))
-    verdict = RoundTrip(
-        alone=plain.largest_difference(trained, found["alone"]),
-        padded={side: plain.largest_difference(trained, found["padded"][side]) for side in plain.SIDES},
-        side=found["side"],
-        tolerance=allowed,
+    answer = ask(task, seconds)
+    trained = [reward for one in task["probe"] for reward in (one["chosen"], one["rejected"])]
+    found = RoundTrip(
+        alone=plain.largest_difference(trained, answer["alone"]),
+        padded={side: plain.largest_difference(trained, answer["padded"][side]) for side in plain.SIDES},
+        side=answer["side"],
+        tolerance=plain.tolerance(trained, str(task["facts"]["config"].get("mixed_precision", "no"))),
         spread=max(trained) - min(trained),
-        tokens=found["tokens"],
+        tokens=answer["tokens"],
     )
-    return verdict, found["facts"]
+    return found, answer
 
 
 def read_probe(source: Path) -> Probe:

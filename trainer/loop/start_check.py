@@ -58,7 +58,7 @@ def _on_rank_0(session: Session) -> str:
         return ""
     began = time.monotonic()
     try:
-        verdict = _verdict(session)
+        found = _saved_and_loaded(session)
     except OSError as error:
         line(f"start check: not done, the model cannot be written: {error}")
         return ""
@@ -67,31 +67,31 @@ def _on_rank_0(session: Session) -> str:
             line(f"start check: not done: {error}; the saved model is checked at the end")
             return ""
         return f"start check: {error}. Training it would end in a model that cannot be used"
-    line(f"start check: saved, and loaded by plain transformers: {verdict.summary} ({time.monotonic() - began:.1f} s)")
-    session.reporter.report("round_trip", 0, when="start", text=verdict.fault, **verdict.facts())
-    return _judge(session, verdict)
+    line(f"start check: saved, and loaded by plain transformers: {found.summary} ({time.monotonic() - began:.1f} s)")
+    session.reporter.report("round_trip", 0, when="start", text=found.fault, **found.facts())
+    return _judge(session, found)
 
 
-def _judge(session: Session, verdict: round_trip.RoundTrip) -> str:
-    if verdict.tokens or not verdict.right_alone:
+def _judge(session: Session, found: round_trip.RoundTrip) -> str:
+    if found.tokens or not found.right_alone:
         return (
-            f"start check: {verdict.fault}. A model saved from this base would not give the rewards that it was "
+            f"start check: {found.fault}. A model saved from this base would not give the rewards that it was "
             "trained to give; choose another base, or switch this check off (start_check = false)"
         )
-    if not verdict.right_padded(verdict.side):
-        other = "left" if verdict.side == "right" else "right"
-        if verdict.right_padded(other):
+    if not found.right_padded(found.side):
+        other = "left" if found.side == "right" else "right"
+        if found.right_padded(other):
             session.tokenizer.padding_side = other
-            session.reporter.line(f"the saved tokenizer pads on the {other}: {verdict.fault}")
+            session.reporter.line(f"the saved tokenizer pads on the {other}: {found.fault}")
         else:
             session.reporter.warn(
                 "padded_batches",
-                f"{verdict.fault}, and on the {other}, too: the saved model is right for one text at a time only",
+                f"{found.fault}, and on the {other}, too: the saved model is right for one text at a time only",
             )
     return ""
 
 
-def _verdict(session: Session) -> round_trip.RoundTrip:
+def _saved_and_loaded(session: Session) -> round_trip.RoundTrip:
     """Save a nudged model beside the run, and compare."""
     pairs = session.validation[""].pairs[: checkpoint.PROBE_PAIRS]
     place = (str(session.request.attempt), 0, 0)
@@ -101,8 +101,15 @@ def _verdict(session: Session) -> round_trip.RoundTrip:
             probe = checkpoint.probe_of(pairs, checkpoint.score_probe(session, pairs))
             checkpoint.save_model(session, folder, None)
         session.beat(round_trip.CHECKING)
-        verdict, _ = round_trip.compare(folder, probe, session.facts, str(session.device), place, SECONDS)
-    return verdict
+        task: round_trip.Task = {
+            "folder": str(folder),
+            "device": str(session.device),
+            "probe": probe,
+            "facts": session.facts,
+            "place": place,
+        }
+        found, _ = round_trip.compare(task, SECONDS)
+    return found
 
 
 @contextmanager

@@ -45,9 +45,6 @@ def verify(folder: Path) -> VerifyDocument:
         raise Refused(f"{folder} has no model to verify: its training has not finished; rmtui resume goes on with it")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        found, facts = round_trip.compare_with_checkpoint(model, source, str(device))
+        return round_trip.result_facts(*round_trip.compare_with_checkpoint(model, source, str(device)))
     except round_trip.NotComparable as error:
         return {"verified": False, "unverified": str(error)}
-    sealed = manifest.read(source)
-    changed = round_trip.because(sealed.facts, facts) if sealed and found.fault else ""
-    return round_trip.result_facts(found, f"{found.fault}{changed}" if found.fault else "")
