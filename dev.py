@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Set-up and checks, with the standard library alone: `python3 dev.py demo`, `python3 dev.py check`.
 
-demo   make .venv, train the demo on two processes, open the app
+demo   make .venv, train the demo (a process on each GPU, else two on the CPU), open the app
 check  make .venv, then format, lint, types, import contracts, tests (`--fast`: without the slow ones)
 setup  make .venv only
 """

@@ -22,7 +22,7 @@ def _run_demo(args: argparse.Namespace) -> int:
 
     root = Path(args.dir or args.workspace or "demo")
     made = demo.demo(root, _print_error)
-    _print_error(f"{'Training' if made.fresh else 'Showing'} preset A on two processes: run {made.run_id}")
+    _print_error(f"{'Training' if made.fresh else 'Showing'} preset A on {made.place}: run {made.run_id}")
     if not args.no_app:
         from rmtui.app import run_app
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rmtui import workspace
 from rmtui.demo import make_pairs as pairs
 from rmtui.errors import UserError, install
-from rmtui.launch import training_stack
+from rmtui.launch import gpus, training_stack
 from rmtui.operations import launch, runs
 from rmtui.operations.launch_request import LaunchRequest
 from rmtui.operations.plan import plan
@@ -28,12 +28,10 @@ STACK = training_stack.NAMES
 OVERRIDES = {"learning_rate": "2.5e-4", "max_length": "128", "eval_steps": "8"}
 """Preset A's rate of 1.5e-5 teaches a model with random weights nothing in a hundred steps."""
 
-SETTINGS = f"""\
-# The demo's workspace: everything in it was made by `rmtui demo`, and the folder may be deleted.
-model = "{MODEL}"
-data = "demo"
-processes = 2
-"""
+MARK = "# The demo's workspace: everything in it was made by `rmtui demo`, and the folder may be deleted.\n"
+SETTINGS = f'{MARK}model = "{MODEL}"\ndata = "{NAME}"\n'
+CPU_PROCESSES = 2
+"""Without a GPU two processes show what several do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +42,13 @@ class Demo:
     run_id: str
     fresh: bool
     """False: the folder held a demo run already, and it was taken as it is."""
+    place: str
+    """Where it runs, in words: `1 GPU`, `2 CPU processes`."""
 
 
 def demo(root: Path, say: Callable[[str], None]) -> Demo:
-    """Make the workspace, the data and the model where they are missing, and start preset A on two processes.
+    """Make the workspace, the data and the model where they are missing, and start preset A: a process on each GPU,
+    or two on the CPU.
 
     Raises UserError when the training stack is not installed or the folder holds something else.
     """
@@ -57,12 +58,27 @@ def demo(root: Path, say: Callable[[str], None]) -> Demo:
     ws = _workspace(root)
     if (earlier := _earlier_run(ws)) is not None:
         say(f"{root} holds the demo run {earlier.id} already.")
-        return Demo(root, earlier.id, fresh=False)
+        return Demo(root, earlier.id, fresh=False, place=format_place(earlier))
     train, val = pairs.write(ws.data)
     say(f"{_count(train)} training and {_count(val)} validation pairs, helpful answers against flawed ones: {ws.data}")
     _make_model(ws, train)
     say(f"A decoder of two layers with random weights and a tokenizer of its own: {ws.path(MODEL)}")
-    return Demo(root, _launch(ws), fresh=True)
+    run = RunFolder(ws.runs / _launch(ws))
+    return Demo(root, run.id, fresh=True, place=format_place(run))
+
+
+def processes(visible: Sequence[gpus.Gpu]) -> int:
+    """One a GPU; MIG devices cannot share a training, so one on those; two without any."""
+    whole = [gpu for gpu in visible if not gpu.mig]
+    return len(whole) or (1 if visible else CPU_PROCESSES)
+
+
+def format_place(run: RunFolder) -> str:
+    """`1 GPU`, `2 CPU processes`."""
+    launch = run.spec().get("launch", {})
+    count, unit = int(launch.get("processes", 1)), "GPU" if launch.get("device") == "gpu" else "CPU process"
+    plural = "s" if unit == "GPU" else "es"
+    return f"{count} {unit}{'' if count == 1 else plural}"
 
 
 def follow(root: Path, run_id: str) -> Iterator[Epoch]:
@@ -90,7 +106,7 @@ def _refuse_foreign(root: Path) -> None:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return
     settings = root / workspace.SETTINGS_FILE
-    if settings.is_file() and settings.read_text("utf-8", "replace") == SETTINGS:
+    if settings.is_file() and settings.read_text("utf-8", "replace").startswith(MARK):
         return
     raise UserError(
         f"{root} is not empty and is no demo of rmtui",
@@ -114,7 +130,8 @@ def _workspace(root: Path) -> Workspace:
     try:
         root.mkdir(parents=True, exist_ok=True)
         if not settings.exists():
-            settings.write_text(SETTINGS, "utf-8")
+            usual = "" if gpus.visible(gpus.gpus()) else f"processes = {CPU_PROCESSES}\n"
+            settings.write_text(SETTINGS + usual, "utf-8")
     except OSError as error:
         raise UserError(f"the demo's folder {root} was not made", str(error), "name another: rmtui demo DIR") from error
     return runs.init(root)
@@ -150,7 +167,8 @@ def _make_model(ws: Workspace, texts: Path) -> None:
 
 
 def _launch(ws: Workspace) -> str:
-    request = LaunchRequest("A", OVERRIDES, NAME, model=MODEL, procs=2, name=NAME, tags=(NAME,))
+    procs = processes(gpus.visible(gpus.gpus()))
+    request = LaunchRequest("A", OVERRIDES, NAME, model=MODEL, procs=procs, name=NAME, tags=(NAME,))
     return launch.start(ws, plan(ws, request))
 
 

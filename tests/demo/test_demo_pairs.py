@@ -4,7 +4,9 @@ import pytest
 
 from rmtui.demo import make_pairs
 from rmtui.errors import UserError
+from rmtui.launch import gpus
 from rmtui.operations import check, demo
+from rmtui.runs.folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +77,40 @@ def test_without_the_training_stack_it_says_what_to_install(tmp_path, monkeypatc
     assert "torch_that_is_not_there" in error.value.why
     assert "pip install -c constraints.txt '.[train]'" in error.value.remedy
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("uuids", "processes", "place"),
+    [
+        ((), 2, "2 CPU processes"),
+        (("GPU-a",), 1, "1 GPU"),
+        (("GPU-a", "GPU-b", "GPU-c"), 3, "3 GPUs"),
+        (("MIG-a", "MIG-b"), 1, "1 GPU"),
+    ],
+)
+def test_a_process_on_each_gpu_and_two_without_one(tmp_path, monkeypatch, uuids, processes, place):
+    monkeypatch.setattr(gpus, "gpus", lambda: [gpus.Gpu(str(number), uuid) for number, uuid in enumerate(uuids)])
+    monkeypatch.setattr(demo, "_make_model", lambda ws, texts: None)
+    plans = []
+
+    def start(ws, plan):
+        plans.append(plan)
+        run = RunFolder(ws.runs / "20260101-000000-aaaa")
+        run.path.mkdir(parents=True)
+        table = plan.spec["launch"]
+        text = f"[launch]\nprocesses = {table['processes']}\ndevice = '{table['device']}'\n"
+        (run.path / "spec.toml").write_text(text)
+        return run.id
+
+    monkeypatch.setattr(demo.launch, "start", start)
+    made = demo.demo(tmp_path / "rm", lambda line: None)
+    assert made.place == place
+    (plan,) = plans
+    assert plan.spec["launch"]["processes"] == processes
+    assert not [problem for problem in plan.problems if problem.key == "processes" and problem.severity == "error"]
+
+
+def test_a_demo_folder_of_an_earlier_version_is_taken(tmp_path):
+    """Its settings named the processes."""
+    (tmp_path / "workspace.toml").write_text(f'{demo.MARK}model = "models/demo"\ndata = "demo"\nprocesses = 2\n')
+    demo._refuse_foreign(tmp_path)

@@ -20,6 +20,9 @@ from transformers.masking_utils import sdpa_mask
 from trainer.data.batches import Block
 
 NAME = "pair_blocks"
+FLOAT32_ON = frozenset({"cpu"})
+"""Kinds of device where attention is always computed in float32: torch's backward on a CPU takes three times as long in
+bf16."""
 
 
 def register() -> None:
@@ -69,11 +72,12 @@ def pieces(block: Block) -> list[int]:
 def _attend(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scaling: float | None, grouped: bool
 ) -> Tensor:
-    """On a CPU always in float32: torch's backward there takes three times as long in bf16."""
-    kept = query.dtype
-    if query.device.type == "cpu":
-        query, key, value = (part.float() for part in (query, key, value))
-        mask = None if mask is None else mask.float()
+    """In value's format where `FLOAT32_ON` does not ask for another: under autocast rotary embeddings leave query and key
+    in float32, and the kernels want one format."""
+    kept = value.dtype
+    inside = torch.float32 if query.device.type in FLOAT32_ON else kept
+    query, key, value = (part.to(inside) for part in (query, key, value))
+    mask = None if mask is None else mask.to(inside)
     with torch.autocast(query.device.type, enabled=False):
         found = scaled_dot_product_attention(
             query, key, value, attn_mask=mask, is_causal=causal, scale=scaling, enable_gqa=grouped

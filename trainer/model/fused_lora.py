@@ -6,6 +6,7 @@ dropped input only its mask is kept for the backward pass, a byte an element.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from types import MethodType
 from typing import Any
 
@@ -25,15 +26,16 @@ LANE = 1 << 16
 """Dropout draws 16 bits an element: p is rounded to 1/65536, and the scale follows the rounded p."""
 
 
-def fuse(model: PeftModel, precision: str = "no") -> int:
+def fuse(model: PeftModel, precision: str = "no", exact: Container[nn.Module] = ()) -> int:
     """Let the model's plain LoRA modules compute with `AdaptedLinear`; returns how many.
 
-    With bf16 or fp16 their frozen weights are kept in that format, to which autocast would round them in each forward.
+    With bf16 or fp16 their frozen weights are kept in that format, to which autocast would round them in each forward;
+    not those of `exact` modules, which run outside autocast.
     """
     fused = [module for module in model.modules() if isinstance(module, LoraLinear) and is_plain(module)]
     for module in fused:
         vars(module)["forward"] = MethodType(forward, module)
-        if precision in FORMATS:
+        if precision in FORMATS and module not in exact:
             weight = module.get_base_layer().weight
             weight.data = weight.data.to(FORMATS[precision])
     return len(fused)

@@ -18,7 +18,7 @@ from transformers.utils import logging
 
 from trainer.config import TrainConfig
 from trainer.estimate import PROJECTIONS
-from trainer.model import fused_lora, fused_norm
+from trainer.model import fused_lora, fused_norm, head
 from trainer.spec import Refused
 
 PEFT_HEADS = ("classifier", "score")
@@ -88,7 +88,9 @@ def fuse(model: PeftModel, config: TrainConfig, precision: str = "no") -> None:
     if gathers_by_module():
         return
     if config.fused_adapter:
-        fused_lora.fuse(model, precision)
+        classifier: Any = model.get_base_model()
+        exact = {module for part in head.parts(classifier) for module in part.modules()}
+        fused_lora.fuse(model, precision, exact)
     if config.fused_norm:
         fused_norm.fuse(model)
 

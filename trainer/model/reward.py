@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from trainer.config import TrainConfig
 from trainer.data.batches import Batch, Layout, collate
 from trainer.data.pairset import TokenPair
-from trainer.model import attention, last_layer, malloc
+from trainer.model import attention, head, last_layer, malloc
 from trainer.model.lora import adapter_weights, add_lora, fuse, gathers_by_module, refuse_incomplete
 from trainer.model.pretrained import load_classifier, load_tokenizer, new_parts, pad_id, refuse_new
 
@@ -58,15 +58,12 @@ class RewardModel(nn.Module):
         batch = batch.to(self.device)
         model: Any = self.classifier
         if hasattr(model, "score"):
-            return self._scored(model.score, self._hidden(model.base_model, batch), batch)
+            hidden = self._hidden(model.base_model, batch).flatten(0, 1)[batch.scored]
+            return self._float(model.score(hidden))
         if batch.blocks:  # the BERT family: see `layout_for`
             first = self._hidden(model.base_model, batch).flatten(0, 1)[batch.scored]
-            with torch.autocast(first.device.type, enabled=False):
-                pooled: Tensor = model.base_model.pooler(first.float()[:, None])
-                rewards: Tensor = model.classifier(pooled)
-                return rewards.squeeze(-1).float()
-        logits: Tensor = model(input_ids=batch.ids, attention_mask=batch.mask).logits
-        return logits.squeeze(-1).float()
+            return self._float(model.classifier(model.base_model.pooler(first[:, None])))
+        return self._float(model(input_ids=batch.ids, attention_mask=batch.mask).logits)
 
     def _hidden(self, backbone: nn.Module, batch: Batch) -> Tensor:
         """Last hidden states in the layout of `batch.ids`; of a trimmed last layer only the scored ones are right."""
@@ -79,11 +76,9 @@ class RewardModel(nn.Module):
         return hidden
 
     @staticmethod
-    def _scored(head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
-        picked = hidden.flatten(0, 1)[batch.scored]
-        with torch.autocast(picked.device.type, enabled=False):
-            rewards: Tensor = head(picked.float())
-        return rewards.squeeze(-1).float()
+    def _float(logits: Tensor) -> Tensor:
+        """[n, 1] → [n], float32."""
+        return logits.squeeze(-1).float()
 
 
 def rewards(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -116,6 +111,7 @@ def load(config: TrainConfig) -> tuple[RewardModel, Any]:
 def finished(inner: nn.Module, layout: Layout, config: TrainConfig) -> RewardModel:
     """The reward model, its last layer trimmed where that changes no reward."""
     made = RewardModel(inner, layout)
+    head.leave_autocast(made.classifier)
     if config.trim_last_layer and layout.unpadded and not gathers_by_module():
         plain = probed(made, layout)
         undo = last_layer.trim(made.classifier.base_model)
