@@ -4,9 +4,17 @@ import data_worlds as worlds
 import pytest
 import torch
 from transformers import (
-    BertConfig, BertModel, DebertaV2Config, DebertaV2Model, DistilBertConfig, DistilBertModel, ElectraConfig,
-    ElectraModel, RobertaConfig, RobertaModel,
-)  # fmt: skip
+    BertConfig,
+    BertModel,
+    DebertaV2Config,
+    DebertaV2Model,
+    DistilBertConfig,
+    DistilBertModel,
+    ElectraConfig,
+    ElectraModel,
+    RobertaConfig,
+    RobertaModel,
+)
 
 from trainer.data.batches import collate
 from trainer.loop.loss import pair_loss

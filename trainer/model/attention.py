@@ -72,8 +72,8 @@ def pieces(block: Block) -> list[int]:
 def _attend(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scaling: float | None, grouped: bool
 ) -> Tensor:
-    """In value's format where `FLOAT32_ON` does not ask for another: under autocast rotary embeddings leave query and key
-    in float32, and the kernels want one format."""
+    """In value's format, unless `FLOAT32_ON` names the device: under autocast rotary embeddings leave query and key in
+    float32, and the kernels want one format."""
     kept = value.dtype
     inside = torch.float32 if query.device.type in FLOAT32_ON else kept
     query, key, value = (part.to(inside) for part in (query, key, value))
