@@ -37,7 +37,9 @@ class ResponsesDocument(TypedDict):
 class MergeDocument(TypedDict):
     folder: str
     max_difference: Annotated[float, Limits(0)]
-    """Largest difference of a probe's reward after loading the folder again, as a share of max(1, |reward|)."""
+    """Largest difference of a reward in plain transformers, one text at a time."""
+    padded: dict[str, bool]
+    """Side of the padding: whether padded batches give the same rewards."""
 
 
 class ProbePair(TypedDict):

@@ -1,13 +1,15 @@
 import io
 import json
 
+import base_worlds as bases
 import data_worlds as worlds
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from trainer.events import decode
-from trainer.release import export, scoring
+from trainer.pairs import Row
+from trainer.release import export, merge, scoring
 from trainer.release.origin import find_origin, wilson
 
 SPEC = """
@@ -68,7 +70,7 @@ def test_a_merged_folder_scores_alike_in_transformers_alone(run, tmp_path, capsy
 
 def test_the_card_and_the_facts_travel_with_the_merged_model(run, tmp_path):
     out = tmp_path / "merged"
-    export.merge(run, out)
+    merge.merge(run, out)
     card = (out / "README.md").read_text()
     assert "11aa" in card and "22bb" in card and '"r": 4' in card
     again = find_origin(out)
@@ -161,3 +163,71 @@ def test_responses_are_told_as_events_to_who_asks_and_json_is_silent(run, tmp_pa
     assert [event.data for event in events if event] == [{"done": 2, "of": 3}, {"done": 3, "of": 3}]
     assert export.main(command) == 0
     assert capfdbinary.readouterr().err == b""
+
+
+def recipe(card, folder, **given):
+    """The reward that the card's own lines compute."""
+    code = card.partition("```python\n")[2].partition("```")[0]
+    names = {"FOLDER": str(folder), **given}
+    exec(code, names)
+    return float(names["reward"].detach())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["decoder", "encoder", "pad_is_end"])
+def test_the_cards_own_recipe_gives_the_rewards_of_the_training(models, tmp_path, kind):
+    """Also where the end token is the only special one: another token pads, and texts keep their tokens."""
+    made, tokenizer = worlds.load(models / kind)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(5)) * 0.1)
+    made.inner.save_pretrained(tmp_path / "adapter")
+    tokenizer.save_pretrained(tmp_path / "adapter")
+    out = tmp_path / "merged"
+    found = merge.merge(tmp_path / "adapter", out)
+    card = (out / "README.md").read_text()
+    assert "invented texts" in card and "The pad token is the end token" not in card
+    assert ("first token" if kind == "encoder" else "last token") in card
+    for side, gap in found.check.padded.items():
+        same = gap is not None and gap < 1e-4
+        assert (f"on the {side}, as this tokenizer pads, they give the same" in card) is (
+            same and side == found.check.side
+        )
+    scorer = scoring.Scorer(made.eval(), tokenizer, worlds.config(models / kind), 4)
+    row = Row("1", "Human: rain and bread? Assistant:", " stone music", " river")
+    for answer, reward in zip((row.chosen, row.rejected), scorer.pairs([row])[0], strict=True):
+        assert recipe(card, out, prompt=row.prompt, answer=answer) == pytest.approx(reward, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gemma2", "gpt_oss"])
+def test_a_family_without_sdpa_is_merged_as_it_is(tmp_path, kind):
+    more = {"gemma2": {"query_pre_attn_scalar": 8}, "gpt_oss": {"num_local_experts": 2, "num_experts_per_tok": 1}}
+    base = bases.make(kind, tmp_path / "base", **more[kind])
+    made, tokenizer = worlds.load(base)
+    made.inner.save_pretrained(tmp_path / "adapter")
+    tokenizer.save_pretrained(tmp_path / "adapter")
+    assert export.main(["merge", str(tmp_path / "adapter"), str(tmp_path / "out")]) == 0
+    AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_a_tokenizer_longer_than_the_embedding_is_no_reason_to_fail(models, tmp_path):
+    made, tokenizer = worlds.load(models / "decoder")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|extra|>"]})
+    made.inner.save_pretrained(tmp_path / "adapter")
+    tokenizer.save_pretrained(tmp_path / "adapter")
+    assert export.main(["merge", str(tmp_path / "adapter"), str(tmp_path / "out")]) == 0
+
+
+def test_a_merge_that_gives_other_rewards_is_not_kept(run, tmp_path, capsys, monkeypatch):
+    def spoiled(trained):
+        whole = trained.inner.merge_and_unload()
+        whole.score.weight.data.mul_(1.2)
+        return whole
+
+    monkeypatch.setattr(merge, "_merged", spoiled)
+    assert export.main(["merge", str(run), str(tmp_path / "out")]) == 1
+    assert "other rewards than were trained" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -17,6 +17,8 @@ from trainer.model.lora import quiet
 from trainer.spec import Refused
 
 SHOWN_NAMES = 6
+SPACES = "\u0120\u2581"
+"""How byte-level and SentencePiece vocabularies write a space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,18 @@ def load_tokenizer(name: str) -> Any:
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         special = [str(token) for _, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special]
         used = {tokenizer.eos_token, tokenizer.bos_token, tokenizer.sep_token, tokenizer.cls_token}
-        tokenizer.pad_token = next((token for token in special if token not in used), tokenizer.eos_token)
+        tokenizer.pad_token = next((token for token in special if token not in used), None) or _silent(tokenizer)
     if isinstance(tokenizer.chat_template, str):
         tokenizer.chat_template = fixed_date(tokenizer.chat_template)
     return tokenizer
+
+
+def _silent(tokenizer: Any) -> str:
+    """A token to pad with where the end token is the only special one (GPT-2, GPT-J, Phi-2): the rarest entry whose
+    name in the vocabulary (a mark for a space, and letters) no text writes out, so that texts keep their tokens."""
+    vocabulary = tokenizer.get_vocab()
+    marked = sorted((one for one in vocabulary if one[:1] in SPACES and len(one) > 1), key=vocabulary.__getitem__)
+    return marked[-1] if marked else str(tokenizer.eos_token)
 
 
 def pad_id(tokenizer: Any) -> int:

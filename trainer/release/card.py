@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+
+import transformers
 
 from trainer import config as options
 from trainer.config import flatten
+from trainer.loop.round_trip import RoundTrip
 from trainer.release.origin import Origin, wilson
 
 _HEAD = """---
@@ -34,17 +38,63 @@ reward = model(**tokenizer(text, return_tensors="pt")).logits[0, 0]
 - Plain text is prompt + answer + the tokenizer's end-of-sequence text, tokenized once as a whole; message lists go
   through the tokenizer's chat template, where a template that asks for today's date gets 1 January 2025.
 - Longer inputs lose the left end of the prompt; an answer that alone is too long loses its end.
-- The reward is read at the {place}. The pad token is not the end token, so padded batches give the same rewards.
+{facts}
+"""
+
+_READ = "- The reward is read at the {place}.\n"
+_PAD_IS_END = (
+    "- The pad token is the end token: plain transformers then read the reward before the end. Set another pad token\n"
+    "  in tokenizer and configuration before scoring.\n"
+)
+_CHECKED = """- Checked with transformers {version} in a process of its own on {texts}: one text at a time the rewards
+  are those of the trained model, to {alone:.1e} at a spread of {spread:.3g}.
+- Padded batches: {padded}.
 """
 
 
-def text(origin: Origin, family: str) -> str:
-    """The whole card in Markdown; facts that are not known are left out."""
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was measured on the merged folder."""
+
+    place: str
+    """The tokens whose last hidden state decides the reward; empty where that is not known."""
+    pad_is_end: bool
+    check: RoundTrip
+    texts: str
+    """What was scored, in words."""
+
+    @property
+    def lines(self) -> str:
+        """The card's points about padding and where the reward is read."""
+        read = _READ.format(place=self.place) if self.place else ""
+        return (read + (_PAD_IS_END if self.pad_is_end else "") + self._checked()).rstrip("\n")
+
+    def _checked(self) -> str:
+        check = self.check
+        return _CHECKED.format(
+            version=transformers.__version__,
+            texts=self.texts,
+            alone=check.alone,
+            spread=check.spread,
+            padded="; ".join(self._padded(side) for side in check.padded),
+        )
+
+    def _padded(self, side: str) -> str:
+        own = ", as this tokenizer pads," if side == self.check.side else ""
+        gap = self.check.padded[side]
+        if self.check.right_padded(side):
+            return f"on the {side}{own} they give the same rewards (to {gap:.1e})"
+        other = "cannot be made" if gap is None else f"give other rewards (by up to {gap:.2g}): do not pad there"
+        return f"on the {side}{own} they {other}"
+
+
+def text(origin: Origin, facts: Facts) -> str:
+    """The whole card in Markdown; what is not known is left out."""
     config = origin.config
     base = f"base_model: {config.model}\n" if config and not config.model.startswith("/") else ""
     name = f" {origin.name or origin.run}" if origin.name or origin.run else ""
-    place = "first token, [CLS]" if family == "bert" else "last token"
-    parts = [_HEAD.format(base=base, name=name), _USE.format(place=place), _validation_lines(origin), _data(origin)]
+    use = _USE.replace("{facts}", facts.lines)
+    parts = [_HEAD.format(base=base, name=name), use, _validation_lines(origin), _data(origin)]
     return "".join(parts) + _configuration(origin)
 
 
