@@ -206,7 +206,8 @@ def _bert(config: Mapping[str, Any]) -> Shape:
 
 
 def sizes(config: TrainConfig, shape: Shape) -> Sizes:
-    """Parameters, and an estimate of one process's peak memory. Sharding over processes is not reckoned with.
+    """Parameters, and an estimate of one process's peak memory, float32 where `auto` is not resolved. Sharding over
+    processes is not reckoned with.
 
     Activations follow what a Llama-like layer keeps for its backward pass: about 5 × hidden + 4 × intermediate numbers
     a token; with gradient checkpointing hidden numbers a token and one layer whole. A shared prefix saves more.
@@ -216,7 +217,7 @@ def sizes(config: TrainConfig, shape: Shape) -> Sizes:
     tokens = 2 * config.batch_size * config.max_length
     layer = 5 * shape.hidden + 4 * shape.intermediate
     numbers = shape.layers * shape.hidden + layer if config.gradient_checkpointing else shape.layers * layer
-    half = config.mixed_precision != "no"
+    half = config.mixed_precision in ("bf16", "fp16")
     frozen = sum(linear.parameters for linear in shape.linears) if config.method == "lora" and half else 0
     return Sizes(
         parameters=total,

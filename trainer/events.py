@@ -22,7 +22,7 @@ from trainer.plain_files import open_plain
 VERSION = 1
 
 KINDS = (
-    "start",  # data: world_size, versions, device, resumed_from_step, exact_resume
+    "start",  # data: world_size, versions, device, precision, resumed_from_step, exact_resume
     "derived",  # data: everything computed before the first step, see trainer.estimate.Derived
     "sample",  # data: one tokenised pair, decoded
     "step",  # metrics: loss, learning_rate, grad_norm, tokens_per_s, pairs_per_s, accuracy, margin

@@ -132,10 +132,16 @@ class TrainConfig:
     )
     seed: int = _option(42, "seed of initialisation, order and dropout", low=0, high=2**32 - 1)
     mixed_precision: str = _option(
-        "no",
-        "number format of the forward pass; head and loss stay float32",
-        choices=("no", "bf16", "fp16"),
+        "auto",
+        "number format of the forward pass; auto: bf16 on GPUs that have it, else no; head and loss stay float32",
+        choices=("auto", "no", "bf16", "fp16"),
         group="speed",
+    )
+    tf32: bool = _option(
+        False,
+        "float32 matrix products on GPUs in TF32: faster, three decimal digits",
+        group="speed",
+        advanced=True,
     )
     gradient_checkpointing: bool = _option(
         False, "recompute activations in the backward pass: less memory, more time", group="speed"

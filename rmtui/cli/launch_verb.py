@@ -148,6 +148,7 @@ def _plan_document(plan: Plan, time: PastTime | None) -> PlanDocument:
         "environment": dict(plan.command.environment),
         "config": plan.spec["config"],
         "launch": plan.spec["launch"],
+        "precision": plan.precision,
         "derived": _derived(plan.derived) if plan.derived else None,
         "sizes": _sizes(plan.sizes) if plan.sizes else None,
         "time": {"seconds": time.seconds, "runs": time.runs} if time else None,
@@ -200,6 +201,7 @@ def _print_plan(plan: Plan, time: PastTime | None) -> None:
             f"warm-up {derived.warmup_steps}, effective batch {derived.effective_batch}, "
             f"{derived.evaluations} evaluations"
         )
+    print(f"  precision: {plan.precision}")
     if estimated := ", ".join(_estimates(plan, time)):
         print(f"  {estimated}")
     for problem in plan.problems:

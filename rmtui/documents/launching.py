@@ -57,6 +57,7 @@ class PlanDocument(TypedDict):
     environment: dict[str, str]
     config: Config
     launch: Config
+    precision: str
     derived: DerivedDocument | None
     sizes: SizesDocument | None
     time: TimeDocument | None

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import trainer
+from rmtui.launch import gpus
 from rmtui.runs.proc import SLOTS, TAG
 from rmtui.runs.state import GRACE
+from trainer import precision
 
 PLAIN_CONFIG = Path(__file__).with_name("accelerate.yaml")
 TRAINER = ("-m", "trainer")
@@ -36,6 +38,7 @@ class Job:
     devices: tuple[str, ...] = ()
     """GPU indices or UUIDs that the run occupies."""
     mixed_precision: str = "no"
+    """no, bf16 or fp16."""
     accelerate_config: str = ""
     trainer: tuple[str, ...] = TRAINER
     grace: float = GRACE
@@ -62,20 +65,29 @@ class Command:
         return " ".join([*words, *map(shlex.quote, argv)])
 
 
-def job_of(spec: Mapping[str, Any], devices: Sequence[str] = ()) -> Job:
-    """The job that spec.toml describes, on these devices."""
+def job_of(spec: Mapping[str, Any], devices: Sequence[str] = (), before: str = "") -> Job:
+    """The job that spec.toml describes, on these devices; `before`: the precision of a checkpoint to resume from."""
     launch, train = spec.get("launch", {}), spec.get("trainer", {})
     return Job(
         processes=int(launch.get("processes", 1)),
         kind=str(launch.get("device", "cpu")),
         devices=tuple(devices),
-        mixed_precision=str(spec.get("config", {}).get("mixed_precision", "no")),
+        mixed_precision=_precision(spec, devices, before),
         accelerate_config=str(launch.get("accelerate_config", "")),
         trainer=tuple(train.get("command", TRAINER)),
         grace=float(launch.get("grace", GRACE)),
         init_from=str(launch.get("init_from", "")),
         launcher=str(train.get("launcher", "accelerate")),
     )
+
+
+def _precision(spec: Mapping[str, Any], devices: Sequence[str], before: str) -> str:
+    """The format by the GPUs here; the trainer goes by the same rule where it trains, and its word counts."""
+    asked = str(spec.get("config", {}).get("mixed_precision", "no"))
+    if asked != precision.AUTO:
+        return asked
+    kind = spec.get("launch", {}).get("device", "cpu")
+    return precision.resolve(asked, gpus.capabilities(devices) if kind == "gpu" else [], before)
 
 
 def command(job: Job, run: str, attempt: str, *, resume: str = "", force: bool = False) -> Command:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtui.errors import UserError
+from trainer.precision import Capability
 
 DRIVER = Path("/dev/nvidiactl")
 """There where NVIDIA's driver is; the library is loaded only then."""
@@ -28,6 +29,8 @@ class Gpu:
     """Bytes."""
     pids: tuple[int, ...] = ()
     """Processes that compute on it now, of whomever."""
+    capability: Capability = (0, 0)
+    """CUDA compute capability, of a part that of its GPU; (0, 0) where the driver does not say."""
 
     @property
     def mig(self) -> bool:
@@ -58,14 +61,14 @@ def _read(nvml: Any, number: int) -> Iterator[Gpu]:
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(number)
         if not _is_cut(nvml, handle):
-            yield _gpu(nvml, handle, str(number))
+            yield _gpu(nvml, handle, str(number), handle)
             return
         for part in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
             try:
                 mig = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, part)
             except nvml.NVMLError_NotFound:
                 continue  # no device was made there
-            yield _gpu(nvml, mig, f"{number}:{part}")
+            yield _gpu(nvml, mig, f"{number}:{part}", handle)
     except nvml.NVMLError:
         return
 
@@ -78,13 +81,17 @@ def _is_cut(nvml: Any, handle: Any) -> bool:
     return bool(current == nvml.NVML_DEVICE_MIG_ENABLE)
 
 
-def _gpu(nvml: Any, handle: Any, index: str) -> Gpu:
+def _gpu(nvml: Any, handle: Any, index: str, card: Any) -> Gpu:
     try:
         pids = tuple(process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle))
     except nvml.NVMLError:
         pids = ()
     memory = nvml.nvmlDeviceGetMemoryInfo(handle).total
-    return Gpu(index, nvml.nvmlDeviceGetUUID(handle), nvml.nvmlDeviceGetName(handle), memory, pids)
+    try:
+        major, minor = nvml.nvmlDeviceGetCudaComputeCapability(card)
+    except nvml.NVMLError:
+        major, minor = 0, 0
+    return Gpu(index, nvml.nvmlDeviceGetUUID(handle), nvml.nvmlDeviceGetName(handle), memory, pids, (major, minor))
 
 
 def visible(machine: Sequence[Gpu], listed: str | None = None) -> list[Gpu]:
@@ -119,3 +126,9 @@ def chosen(machine: Sequence[Gpu], words: Sequence[str]) -> list[Gpu]:
             raise UserError(f"there is no GPU {word}", f"visible here: {here}", "name one of these, or `cpu`")
         found += fitting
     return found
+
+
+def capabilities(words: Sequence[str]) -> list[Capability]:
+    """Of the named GPUs, or of every visible one where none is named."""
+    here = visible(gpus())
+    return [gpu.capability for gpu in (chosen(here, words) if words else here)]

@@ -31,6 +31,7 @@ from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import State
 from rmtui.runs.queue_tickets import TROUBLE_BYTES
 from rmtui.workspace import Workspace, open_workspace
+from trainer import manifest
 
 TRIES, TRIES_ON_A_FULL_DISK = 20, 2000
 """Times that a run whose turn it is tries to begin, half a second to two apart."""
@@ -200,7 +201,7 @@ def _start(
 ) -> tuple[dict[str, object], int]:
     """Write launch.json, then start the training from the attempt's folder; returns launch.json and the child's pid."""
     spec = run.spec()
-    job = job_of(spec, taken.devices)
+    job = job_of(spec, taken.devices, _precision_of(ticket.resume))
     line = command(job, str(run.path), str(attempt.path), resume=ticket.resume, force=ticket.force)
     nonce, place = os.urandom(6).hex(), proc.place(attempt.path)
     me = proc.this_process()
@@ -220,6 +221,7 @@ def _start(
         "processes": job.processes,
         "threads": threads(job.processes),
         "devices": list(taken.devices),
+        "precision": job.mixed_precision,
         "slots": list(taken.names),
         "grace": job.grace,
         "oom_kills": oom_kills(),
@@ -251,6 +253,13 @@ def _spawn(attempt: AttemptFolder, line: Command, launch: dict[str, Any]) -> int
         os.close(log)
     child.returncode = 0  # reaped by Watch, which waits for every child; Popen must not
     return child.pid
+
+
+def _precision_of(checkpoint: str) -> str:
+    """The number format that a checkpoint was trained in."""
+    found = manifest.read(Path(checkpoint)) if checkpoint else None
+    config = found.facts.get("config", {}) if found is not None else {}
+    return str(config.get("mixed_precision", ""))
 
 
 def _step_of(checkpoint: str) -> int | None:

@@ -24,6 +24,7 @@ from trainer import config as options
 from trainer import pairs
 from trainer.config import Problem, TrainConfig
 from trainer.estimate import Derived, Sizes, derive
+from trainer.precision import format_precision
 from trainer.values import ErrorOrWarning
 
 FILES = ("data.train", "data.val")
@@ -45,6 +46,8 @@ class Plan:
     """Steps, warm-up, effective batch; None while the configuration or the data is wrong."""
     sizes: Sizes | None = None
     """Parameters and memory; None where the model's folder does not tell."""
+    precision: str = ""
+    """The number format it will compute in, and why."""
     tags: tuple[str, ...] = ()
     stem: str = ""
     """Of a name that nobody chose: it is numbered when the run folder is made."""
@@ -104,9 +107,12 @@ def plan(ws: Workspace, request: LaunchRequest, *, check_data: bool = True) -> P
     if missing:  # nothing else can be fixed before it
         what = f"it is not installed here: {', '.join(missing)} missing"
         draft.problems = [Problem("the training stack", what, install("train"))]
-    line = command.command(command.job_of(spec, launch["devices"]), "RUN", "RUN/attempt-1")
-    needs, sizes, tags = slots.needs_of(spec), estimates.model_sizes(built), tuple(map(checked_name, request.tags))
-    return Plan(spec, tuple(draft.problems), line, needs, derived, sizes, tags, stem)
+    job = command.job_of(spec, launch["devices"])
+    line, resolved = command.command(job, "RUN", "RUN/attempt-1"), job.mixed_precision
+    sizes = estimates.model_sizes(dataclasses.replace(built, mixed_precision=resolved))
+    precision = format_precision(built.mixed_precision, resolved, launch["processes"] * (launch["device"] == "gpu"))
+    needs, tags = slots.needs_of(spec), tuple(map(checked_name, request.tags))
+    return Plan(spec, tuple(draft.problems), line, needs, derived, sizes, precision, tags, stem)
 
 
 def _place(draft: _Draft, request: LaunchRequest, precision: str) -> dict[str, Any]:

@@ -61,7 +61,19 @@ Shape = Mapping[str, ValueKind]
 
 LAUNCH: Shape = {
     **dict.fromkeys(
-        ("kind", "host", "boot_id", "tag", "nonce", "pid_namespace", "place", "folder", "workspace", "resumed_from"),
+        (
+            "kind",
+            "host",
+            "boot_id",
+            "tag",
+            "nonce",
+            "pid_namespace",
+            "place",
+            "folder",
+            "workspace",
+            "resumed_from",
+            "precision",
+        ),
         TEXT,
     ),
     **dict.fromkeys(("pid", "started", "oom_kills", "resumed_from_step"), WHOLE),

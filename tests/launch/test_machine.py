@@ -58,6 +58,11 @@ class Driver:
     def nvmlDeviceGetMemoryInfo(self, handle, version=None):
         return pynvml.c_nvmlMemory_t(total=5 << 30)
 
+    def nvmlDeviceGetCudaComputeCapability(self, handle):
+        if handle.startswith("MIG"):
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return (8, 0)
+
     def nvmlDeviceGetComputeRunningProcesses(self, handle):
         return [pynvml.c_nvmlProcessInfo_v2_t(pid=pid) for pid in self.pids.get(handle, [])]
 
@@ -84,6 +89,7 @@ def test_a_cut_gpu_counts_as_its_parts_and_a_lost_one_hides_no_other(driver):
     ]
     assert [gpu.pids for gpu in found] == [(), (4711,), ()]
     assert found[0].memory == 5 << 30 and found[0].name.endswith("1g.5gb")
+    assert {gpu.capability for gpu in found} == {(8, 0)}
     assert not driver.open
 
 

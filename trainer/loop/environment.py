@@ -13,6 +13,10 @@ import accelerate
 import peft
 import torch
 import transformers
+from accelerate.utils import parse_flag_from_env
+
+from trainer.config import TrainConfig
+from trainer.precision import Capability
 
 CPU_FACTS = Path("/proc/cpuinfo")
 
@@ -25,6 +29,20 @@ def facts(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "versions": versions(),
     }
+
+
+def gpu_capabilities() -> list[Capability]:
+    """CUDA compute capabilities of the GPUs that this training may use; none on a CPU."""
+    if parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available():
+        return []
+    return [torch.cuda.get_device_capability(number) for number in range(torch.cuda.device_count())]
+
+
+def set_up(config: TrainConfig) -> None:
+    """Process-wide switches that decide how torch rounds."""
+    torch.use_deterministic_algorithms(config.deterministic)
+    torch.set_float32_matmul_precision("high" if config.tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = config.tf32
 
 
 def differences(then: Mapping[str, object], now: Mapping[str, object]) -> list[str]:

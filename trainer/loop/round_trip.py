@@ -282,7 +282,7 @@ def scores(task: Task) -> PlainRewards:
     facts, device = task["facts"], torch.device(task["device"])
     options = config.build(facts["config"])
     torch.set_num_threads(facts["threads"])
-    torch.use_deterministic_algorithms(options.deterministic)
+    machine.set_up(options)
     torch.manual_seed(OTHER_SEED)
     loaded = plain.load(Path(task["folder"]), device)
     beat()

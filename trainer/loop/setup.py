@@ -6,13 +6,15 @@ import importlib.util
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 
-from trainer import estimate
+from trainer import estimate, manifest, precision
 from trainer.config import TrainConfig, to_document
 from trainer.data import pairset
 from trainer.data.pairset import PairSet
@@ -33,9 +35,8 @@ from trainer.spec import Refused, Spec
 def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> Session:
     """Load and derive everything. Raises Refused for mistakes that a person can mend."""
     assert request.attempt is not None
-    config = spec.config
-    if config.deterministic:
-        torch.use_deterministic_algorithms(True)
+    config = with_precision(spec.config, request.resume)
+    environment.set_up(config)
     accelerator = make_accelerator(config, request)
     reward_model, tokenizer = load_model(config)
     origin = request.resume or request.init_from
@@ -70,6 +71,14 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
     begin(session, counts)
     start_check.run(session)
     return session
+
+
+def with_precision(config: TrainConfig, resume: Path | None) -> TrainConfig:
+    """The configuration with `auto` resolved, which is what checkpoints hold."""
+    found = manifest.read(resume) if resume is not None else None
+    before = str(found.facts["config"]["mixed_precision"]) if found is not None else ""
+    resolved = precision.resolve(config.mixed_precision, environment.gpu_capabilities(), before)
+    return replace(config, mixed_precision=resolved)
 
 
 def share_weights(trained: torch.nn.Module, device: torch.device) -> None:
@@ -159,6 +168,8 @@ def begin(session: Session, counts: tuple[int, int]) -> None:
         device=session.facts["device"],
         distributed=str(session.accelerator.distributed_type.value),
         threads=session.facts["threads"],
+        precision=session.config.mixed_precision,
+        tf32=session.config.tf32,
         resumed_from_step=session.progress.step if session.resumed else None,
         exact_resume=differences.exact(session) if session.resumed else None,
         init_from=str(session.request.init_from) if session.request.init_from else None,

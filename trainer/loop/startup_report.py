@@ -7,7 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from trainer.data import pairset
+from trainer.loop import environment
 from trainer.model.pretrained import first_names
+from trainer.precision import format_precision
 
 if TYPE_CHECKING:
     from trainer.loop.session import Session
@@ -55,6 +57,7 @@ def lines(session: Session, trained: int, parameters: int) -> list[str]:
             file_line(name or "validation", pairs)
             for name, pairs in {"training": session.train, **session.validation}.items()
         ),
+        f"precision: {precision_line(session)}",
         f"effective batch: {config.batch_size} pairs × {config.gradient_accumulation_steps} accumulation × "
         f"{derived.world_size} processes = {derived.effective_batch} pairs a step",
         f"steps: {derived.steps_per_epoch} an epoch{shorter} × {config.num_epochs} epochs = {derived.total_steps}; "
@@ -62,6 +65,13 @@ def lines(session: Session, trained: int, parameters: int) -> list[str]:
         f"evaluations: {derived.evaluations}, checkpoints: {derived.checkpoints}; "
         f"weight decay {config.weight_decay:g} on matrices, none on biases and norms",
     ]
+
+
+def precision_line(session: Session) -> str:
+    """The number format, and why."""
+    config, gpus = session.config, len(environment.gpu_capabilities())
+    line = format_precision(session.spec.config.mixed_precision, config.mixed_precision, gpus)
+    return f"{line}, TF32 in float32 products" if config.tf32 and gpus else line
 
 
 def head_lines(session: Session) -> list[str]:

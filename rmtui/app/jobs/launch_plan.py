@@ -58,6 +58,7 @@ def derived_lines(plan: Plan, index: Index) -> dict[str, str]:
         lines["warm-up"] = f"{count(derived.warmup_steps)} steps"
         factors = (config.get("batch_size"), config.get("gradient_accumulation_steps"), derived.world_size)
         lines["effective batch"] = f"{derived.effective_batch} = {' × '.join(map(str, factors))}"
+    lines["precision"] = plan.precision
     if sizes is not None:
         lines["trainable"] = f"{text.short(sizes.trainable)} of {text.short(sizes.parameters)}"
         lines["memory"] = f"~{text.size(sizes.total_bytes)} a process"
