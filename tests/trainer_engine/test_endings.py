@@ -17,7 +17,7 @@ import trainer.loop.train
 import trainer.model.reward
 from trainer import manifest
 from trainer.config import TrainConfig
-from trainer.loop.attempt import smaller
+from trainer.smaller_batch import smaller_batch
 
 
 def signalled_at(steps, number=signal.SIGTERM):
@@ -187,9 +187,9 @@ def test_out_of_memory_names_what_to_try(bench, tmp_path):
 
 
 def test_smaller_keeps_the_effective_batch():
-    half = smaller(TrainConfig(batch_size=6, gradient_accumulation_steps=2, max_length=512))
+    half = smaller_batch(6, 2, 512)
     assert half == {"batch_size": 3, "gradient_accumulation_steps": 4, "max_length": 512}
-    single = smaller(TrainConfig(batch_size=1, gradient_accumulation_steps=8, max_length=512))
+    single = smaller_batch(1, 8, 512)
     assert single == {"batch_size": 1, "gradient_accumulation_steps": 8, "max_length": 256}
 
 
