@@ -16,7 +16,6 @@ import trainer.loop.optimizer_step
 import trainer.loop.train
 import trainer.model.reward
 from trainer import manifest
-from trainer.config import TrainConfig
 from trainer.smaller_batch import smaller_batch
 
 
