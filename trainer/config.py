@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer import base_files
 from trainer.aliases import ALIASES
 from trainer.options import OPTIONS, SCHEMA_VERSION, DataFiles, Lora, Meta, Option, TrainConfig, options
 from trainer.values import ErrorOrWarning
@@ -268,7 +269,7 @@ def to_document(config: TrainConfig) -> dict[str, object]:
 
 def check_inputs(config: TrainConfig, source: str = "") -> list[Problem]:
     """Files and folders that a training needs before it can start."""
-    problems = list(_model_problems(config.model, source))
+    problems = list(_model_problems(config.model, config.trust_remote_code, source))
     named = {"data.train": config.data.train, "data.val": config.data.val}
     named |= {f"data.extra_val.{name}": path for name, path in config.data.extra_val.items()}
     for key, path in named.items():
@@ -281,15 +282,9 @@ def check_inputs(config: TrainConfig, source: str = "") -> list[Problem]:
     return problems
 
 
-def _model_problems(model: str, source: str) -> Iterator[Problem]:
+def _model_problems(model: str, trusted: bool, source: str) -> Iterator[Problem]:
     if not model:
         yield Problem("model", "no model is named", "set model in workspace.toml or launch with --model DIR", source)
         return
-    folder = Path(model)
-    looks_like_path = model.startswith(("/", "./", "../", "~")) or folder.exists() or model.count("/") > 1
-    if not looks_like_path:
-        return  # a hub name: only the hub can tell
-    if not folder.is_dir():
-        yield Problem("model", f"{model} does not exist", "name a folder with config.json, or a hub name", source)
-    elif not (folder / "config.json").is_file() and not any(folder.glob("*.gguf")):
-        yield Problem("model", f"{model} has no config.json", "name the folder that save_pretrained wrote", source)
+    for fault in base_files.faults(model, trusted):
+        yield Problem("model", fault.what, fault.remedy, source, "warning" if fault.warning else "error")

@@ -117,6 +117,12 @@ class TrainConfig:
         group="model",
         advanced=True,
     )
+    trust_remote_code: bool = _option(
+        False,
+        "run Python files that come with the model (InternLM2-reward, say): they can do whatever you can",
+        group="model",
+        advanced=True,
+    )
     max_length: int = _option(
         512,
         "tokens a side; longer prompts lose their left end",

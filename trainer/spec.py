@@ -45,7 +45,9 @@ def read(path: Path) -> Spec:
     errors = [problem for problem in problems if problem.severity == "error"]
     if not errors:
         config = absolute(options.make(options.flatten(given)))
-        errors = options.check_inputs(config, path.name)
+        found = options.check_inputs(config, path.name)
+        problems += [problem for problem in found if problem.severity != "error"]
+        errors = [problem for problem in found if problem.severity == "error"]
     if errors:
         raise Refused("\n".join(map(str, errors)))
     launch = document.get("launch", {})

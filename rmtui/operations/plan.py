@@ -197,12 +197,13 @@ def _choose_data(draft: _Draft, request: LaunchRequest) -> str:
 
 
 def _choose_model(draft: _Draft, model: str) -> None:
-    """A folder becomes absolute; what is no folder stays a hub name."""
+    """A folder becomes absolute, also one that is missing below a folder that is there; else it is a hub name."""
     base = draft.cwd if model else draft.ws.root
     draft.sources["model"] = "--model" if model else draft.source if draft.flat.get("model") else "workspace.toml"
     text = model or str(draft.flat.get("model") or draft.ws.settings.model)
     folder = base / Path(text).expanduser()
-    draft.flat["model"] = str(folder.resolve()) if text and folder.exists() else text
+    meant = folder.exists() or (len(Path(text).parts) > 1 and (base / Path(text).parts[0]).is_dir())
+    draft.flat["model"] = str(folder.resolve()) if text and meant else text
 
 
 def _build(draft: _Draft) -> TrainConfig:

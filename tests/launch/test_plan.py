@@ -34,6 +34,7 @@ def ws(ws):
         (ws.root / f"data/{part}/tiny_pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (ws.root / "base").mkdir()
     (ws.root / "base" / "config.json").write_text('{"model_type": "llama"}')
+    (ws.root / "base" / "pytorch_model.bin").write_bytes(b"PK")
     (ws.root / "workspace.toml").write_text('model = "base"\ndata = "tiny"\n')
     return workspace.open_workspace(ws.root)
 
@@ -83,6 +84,7 @@ def llama(folder, hidden=64, wide=128, layers=2, words=1000):
     facts |= {"num_hidden_layers": layers, "num_attention_heads": 4}
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(facts))
+    (folder / "pytorch_model.bin").write_bytes(b"PK")
     return words * hidden + layers * (4 * hidden * hidden + 3 * hidden * wide) + (2 * layers + 1) * hidden
 
 

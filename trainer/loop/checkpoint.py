@@ -22,6 +22,7 @@ from trainer.documents import ProbePair
 from trainer.loop import environment, evaluate, progress, sharded
 from trainer.model import pretrained
 from trainer.model import reward as model
+from trainer.model.load_errors import refusing
 from trainer.model.lora import refuse_incomplete
 from trainer.spec import Refused
 
@@ -219,7 +220,8 @@ def load_weights(reward_model: model.RewardModel, folder: Path) -> None:
         refuse_incomplete(inner, folder)
         set_peft_model_state_dict(inner, load_file(folder / "adapter_model.safetensors"))
         return
-    saved, report = pretrained.load_classifier(str(folder), pretrained.load_tokenizer(str(folder)))
+    with refusing(str(folder), trusted=False):
+        saved, report = pretrained.load_classifier(str(folder), pretrained.load_tokenizer(str(folder)))
     pretrained.refuse_new(report, str(folder))
     inner.load_state_dict(saved.state_dict())
 

@@ -284,7 +284,7 @@ def scores(task: Task) -> PlainRewards:
     torch.set_num_threads(facts["threads"])
     machine.set_up(options)
     torch.manual_seed(OTHER_SEED)
-    loaded = plain.load(Path(task["folder"]), device)
+    loaded = plain.load(Path(task["folder"]), device, options.trust_remote_code)
     beat()
     sides = [side for one in task["probe"] for side in (one["chosen_tokens"], one["rejected_tokens"])]
     precision = plain.PRECISIONS.get(options.mixed_precision)

@@ -16,6 +16,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
+from trainer import base_files
 from trainer.config import TrainConfig
 from trainer.estimate import PROJECTIONS
 from trainer.model import fused_lora, fused_norm, head
@@ -77,6 +78,9 @@ def refuse_incomplete(model: PeftModel, folder: Path) -> None:
 def _stored(folder: Path) -> set[str]:
     file = folder / "adapter_model.safetensors"
     if file.is_file():
+        wrong = base_files.file_fault(file)
+        if wrong:
+            raise Refused(f"{file} {wrong}; copy or download it again, or train anew")
         with safe_open(file, "pt") as opened:
             return set(opened.keys())
     old = folder / "adapter_model.bin"

@@ -55,13 +55,13 @@ class PlainModel:
         return [float(one) for one in logits[:, 0].float()]
 
 
-def load(folder: Path, device: torch.device) -> PlainModel:
+def load(folder: Path, device: torch.device, trusted: bool = False) -> PlainModel:
     """The recipe of the model card: for an adapter its base, the adapter over it, and the tokenizer's pad token."""
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted)
     settings = folder / "adapter_config.json"
     base = str(json.loads(settings.read_bytes())["base_model_name_or_path"]) if settings.is_file() else str(folder)
     model: Any = AutoModelForSequenceClassification.from_pretrained(
-        base, num_labels=1, dtype=torch.float32, **gguf_file(base)
+        base, num_labels=1, dtype=torch.float32, trust_remote_code=trusted, **gguf_file(base)
     )
     if settings.is_file():
         model.config.get_text_config().pad_token_id = tokenizer.pad_token_id

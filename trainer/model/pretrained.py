@@ -38,13 +38,13 @@ class LoadReport:
         return tuple(sorted({*self.missing, *(name for name, _, _ in self.mismatched)}))
 
 
-def load_tokenizer(name: str) -> Any:
+def load_tokenizer(name: str, trusted: bool = False) -> Any:
     """The tokenizer, with a pad token that is no end token.
 
     transformers finds the scored token by looking for the last one that is not the pad token; with pad == eos that
     is the token before the end, while training and scoring here read the reward at the end itself.
     """
-    tokenizer: Any = AutoTokenizer.from_pretrained(name, **gguf_file(name))
+    tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=trusted, **gguf_file(name))
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         special = [str(token) for _, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special]
         used = {tokenizer.eos_token, tokenizer.bos_token, tokenizer.sep_token, tokenizer.cls_token}
@@ -68,7 +68,7 @@ def pad_id(tokenizer: Any) -> int:
     return int(next(one for one in candidates if one is not None))
 
 
-def load_classifier(name: str, tokenizer: Any) -> tuple[PreTrainedModel, LoadReport]:
+def load_classifier(name: str, tokenizer: Any, trusted: bool = False) -> tuple[PreTrainedModel, LoadReport]:
     """AutoModelForSequenceClassification with one output, float32, own dropout off, and what became of its weights.
 
     Which new weights are acceptable is the caller's question: `new_parts` for training, `refuse_new` for all else.
@@ -80,6 +80,7 @@ def load_classifier(name: str, tokenizer: Any) -> tuple[PreTrainedModel, LoadRep
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            trust_remote_code=trusted,
             **gguf_file(name),
         )
         if gguf_file(name):

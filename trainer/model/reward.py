@@ -21,6 +21,7 @@ from trainer.config import TrainConfig
 from trainer.data.batches import Batch, Layout, collate
 from trainer.data.pairset import TokenPair
 from trainer.model import attention, head, last_layer, malloc
+from trainer.model.load_errors import refusing
 from trainer.model.lora import adapter_weights, add_lora, fuse, gathers_by_module, refuse_incomplete
 from trainer.model.pretrained import load_classifier, load_tokenizer, new_parts, pad_id, refuse_new
 
@@ -93,10 +94,13 @@ def load(config: TrainConfig) -> tuple[RewardModel, Any]:
     The model's own dropout is off, as usual for reward models; the adapter's is what the configuration says.
     """
     malloc.keep_freed()
-    tokenizer = load_tokenizer(config.model)
+    trusted = config.trust_remote_code
+    with refusing(config.model, trusted):
+        tokenizer = load_tokenizer(config.model, trusted)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        classifier, report = load_classifier(config.model, tokenizer)
+        with refusing(config.model, trusted):
+            classifier, report = load_classifier(config.model, tokenizer, trusted)
         parts = new_parts(classifier, report, config.model, config.fresh_head)
         layout = layout_for(classifier, tokenizer, config)
         inner: nn.Module = add_lora(classifier, config, parts) if config.method == "lora" else classifier
@@ -161,7 +165,7 @@ def probed(model: RewardModel, layout: Layout) -> Tensor | None:
         with torch.inference_mode():
             found: Tensor = model.eval()(collate(pairs, layout))
             return found
-    except (TypeError, ValueError, RuntimeError, IndexError):  # it takes no blocks or positions, say
+    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError):  # it takes no blocks or positions, say
         return None
     finally:
         model.train(training)
@@ -185,10 +189,11 @@ def probe_pairs(vocabulary: int, count: int, tokens: int) -> list[TokenPair]:
 
 def load_trained(folder: Path, config: TrainConfig) -> tuple[RewardModel, Any]:
     """What a training saved: an adapter with its head over the base model, or a whole model. Not for training on."""
-    tokenizer = load_tokenizer(str(folder))
-    settings = folder / "adapter_config.json"
+    settings, trusted = folder / "adapter_config.json", config.trust_remote_code
     base = str(json.loads(settings.read_bytes())["base_model_name_or_path"]) if settings.exists() else str(folder)
-    classifier, report = load_classifier(base, tokenizer)
+    with refusing(base, trusted):
+        tokenizer = load_tokenizer(str(folder), trusted)
+        classifier, report = load_classifier(base, tokenizer, trusted)
     refuse_new(report, str(folder), adapter_weights(folder) if settings.exists() else ())
     layout = layout_for(classifier, tokenizer, config)
     if not settings.exists():

@@ -1,0 +1,168 @@
+"""Bases that cannot be loaded are refused in words, by the trainer and before anything is loaded."""
+
+import json
+import shutil
+import struct
+
+import base_worlds as bases
+import data_worlds as worlds
+import pytest
+from transformers import AutoModelForCausalLM
+
+from trainer import base_files
+from trainer.config import build, check_inputs
+from trainer.model import load_errors
+from trainer.release import export
+from trainer.spec import Refused
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return bases.make("llama", tmp_path_factory.mktemp("bases") / "llama")
+
+
+@pytest.fixture
+def broken(base, tmp_path):
+    return shutil.copytree(base, tmp_path / "broken")
+
+
+def said(folder, **options):
+    """What a dry run and a start say of it."""
+    problems = [one for one in check_inputs(build({"model": str(folder)} | options)) if one.key == "model"]
+    return " ".join(map(str, problems))
+
+
+def test_a_whole_folder_is_not_complained_of(base):
+    assert said(base) == ""
+    assert said("owner/a-hub-name") == "" and said("gpt2") == ""
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-1000])
+
+
+def cut_in_the_header(file):
+    file.write_bytes(file.read_bytes()[:40])
+
+
+def empty(file):
+    file.write_bytes(b"")
+
+
+def pointer(file):
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935\nsize 12345\n")
+
+
+def web_page(file):
+    file.write_text("<!doctype html><html>404</html>" * 50)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [(cut, "cut off"), (cut_in_the_header, "cut off"), (empty, "cut off"), (pointer, "Git LFS"), (web_page, "damaged")],
+)
+def test_torn_weights_are_named_before_and_at_the_start(broken, harm, words):
+    file = broken / "model.safetensors"
+    harm(file)
+    assert str(file) in said(broken) and words in said(broken)
+    with pytest.raises(Refused, match=words):
+        worlds.load(broken)
+
+
+def test_a_missing_shard_is_named(broken):
+    model = AutoModelForCausalLM.from_pretrained(broken)
+    (broken / "model.safetensors").unlink()
+    model.save_pretrained(broken, max_shard_size="50kB")
+    assert said(broken) == ""
+    lost = sorted(broken.glob("model-*.safetensors"))[1]
+    lost.unlink()
+    assert lost.name in said(broken)
+
+
+def test_a_torch_file_that_is_a_pointer_is_named(broken):
+    (broken / "model.safetensors").unlink()
+    pointer(broken / "pytorch_model.bin")
+    assert "pytorch_model.bin is a pointer of Git LFS" in said(broken)
+
+
+def test_a_folder_without_weights_and_a_path_that_is_not_there(broken, tmp_path, monkeypatch):
+    (broken / "model.safetensors").unlink()
+    assert "has no weights" in said(broken)
+    monkeypatch.chdir(tmp_path)
+    assert "does not exist" in said("broken/nothere")
+    assert "is a file" in said(str(broken / "config.json"))
+
+
+def test_an_adapter_as_base_is_told_from_a_model_with_the_command(base, tmp_path):
+    made, _ = worlds.load(base)
+    made.inner.save_pretrained(tmp_path / "reward")
+    assert f"rmtui merge {tmp_path / 'reward'}" in said(tmp_path / "reward")
+    language = tmp_path / "sft"
+    shutil.copytree(tmp_path / "reward", language)
+    document = json.loads((language / "adapter_config.json").read_text())
+    (language / "adapter_config.json").write_text(json.dumps(document | {"task_type": "CAUSAL_LM"}))
+    assert "AutoPeftModelForCausalLM" in said(language) and str(base) in said(language)
+
+
+def test_code_of_the_models_own_runs_only_when_trusted_and_is_named(broken):
+    document = json.loads((broken / "config.json").read_text())
+    code = {
+        "AutoConfig": "configuration_own.OwnConfig",
+        "AutoModelForSequenceClassification": "modeling_own.OwnForReward",
+    }
+    (broken / "config.json").write_text(json.dumps(document | {"model_type": "own_kind", "auto_map": code}))
+    with pytest.raises(Refused, match=r"configuration_own.py, modeling_own.py.*trust_remote_code = true"):
+        worlds.load(broken)
+    assert "runs configuration_own.py, modeling_own.py" in said(broken, trust_remote_code=True)
+    problems = check_inputs(build({"model": str(broken), "trust_remote_code": True}))
+    assert [one.severity for one in problems if one.key == "model"] == ["warning"]
+
+
+def test_an_architecture_without_a_classifier_says_so(tmp_path):
+    base = bases.make("mamba", tmp_path / "mamba", state_size=4)
+    with pytest.raises(Refused, match="has no sequence classifier"):
+        worlds.load(base)
+
+
+@pytest.mark.parametrize(
+    ("error", "command"),
+    [
+        (ModuleNotFoundError("No module named 'flash_attn'", name="flash_attn"), "pip install flash-attn"),
+        (
+            ImportError("Using `bitsandbytes` 4-bit quantization requires bitsandbytes: `pip install -U bitsandbytes`"),
+            "bitsandbytes",
+        ),
+        (
+            ValueError("`tiktoken` is required to read a `tiktoken` file. Install it with `pip install tiktoken`."),
+            "tiktoken",
+        ),
+        (ImportError("LlamaConverter requires the SentencePiece library but it was not found"), "sentencepiece"),
+        (ImportError("This modeling file requires the following packages: einops. Run `pip install einops`"), "einops"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_command(error, command):
+    text = load_errors.explain("some/model", error)
+    assert "pip install" in text and command in text
+
+
+def test_scoring_an_adapter_whose_base_is_gone_or_torn_is_refused(base, tmp_path, capsys):
+    here = shutil.copytree(base, tmp_path / "base")
+    made, tokenizer = worlds.load(here)
+    made.inner.save_pretrained(tmp_path / "adapter")
+    tokenizer.save_pretrained(tmp_path / "adapter")
+    rows = worlds.write_rows(tmp_path / "pairs.jsonl", worlds.rows(1))
+    cut(here / "model.safetensors")
+    assert export.main(["score", str(tmp_path / "adapter"), str(rows)]) == 2
+    assert "model.safetensors is cut off" in capsys.readouterr().err
+    shutil.rmtree(here)
+    assert export.main(["score", str(tmp_path / "adapter"), str(rows)]) == 2
+    assert f"{here} does not exist" in capsys.readouterr().err
+
+
+def test_a_header_that_names_offsets_beyond_the_file_is_damaged(tmp_path):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).encode()
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(struct.pack("<Q", len(header)) + header + bytes(16))
+    assert base_files.file_fault(file) == ""
+    file.write_bytes(struct.pack("<Q", len(header)) + header + bytes(15))
+    assert "is cut off" in base_files.file_fault(file)

@@ -1,0 +1,152 @@
+"""A base model's folder before anything is loaded: whole files, the right kind of folder, code that it would run.
+
+No torch here: a dry run and a form ask, too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+MAX_HEADER = 100_000_000
+"""Bytes of a safetensors header; the format allows no more."""
+ZIP, PICKLE = b"PK", b"\x80"
+"""How a file that torch.save wrote begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a folder, and what to do."""
+
+    what: str
+    remedy: str
+    warning: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.remedy}"
+
+
+def faults(name: str, trust_remote_code: bool = False) -> Iterator[Fault]:
+    """Faults of a base model that is named by a folder or a hub name, the worst first; nothing is downloaded."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        yield from _not_a_folder(name, folder)
+        return
+    if any(folder.glob("*.gguf")) and not (folder / "config.json").is_file():
+        return
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        yield _adapter(folder)
+        return
+    if not (folder / "config.json").is_file():
+        yield Fault(f"{name} has no config.json", "name the folder that save_pretrained wrote")
+        return
+    yield from _config(folder, trust_remote_code)
+    yield from weight_faults(folder)
+
+
+def _not_a_folder(name: str, folder: Path) -> Iterator[Fault]:
+    if looks_like_path(name):
+        kind = "is a file, not a folder" if folder.is_file() else "does not exist"
+        yield Fault(f"{name} {kind}", "name a folder with config.json, or a hub name")
+
+
+def looks_like_path(name: str) -> bool:
+    """Whether a name that is no folder was meant as one: a hub name is one or two parts, `owner/name`."""
+    if name.startswith(("/", ".", "~")) or name.count("/") > 1 or name.endswith("/") or Path(name).exists():
+        return True
+    first, slash, _ = name.partition("/")
+    return bool(slash) and Path(first).is_dir()
+
+
+def _adapter(folder: Path) -> Fault:
+    document = _read(folder / "adapter_config.json")
+    base = str(document.get("base_model_name_or_path", "its base model"))
+    what = f"{folder} is an adapter over {base}, not a whole model"
+    if document.get("task_type") == "SEQ_CLS":
+        return Fault(what, f"merge it first, then name DIR: rmtui merge {folder} DIR")
+    kind = "AutoPeftModelForCausalLM" if document.get("task_type") == "CAUSAL_LM" else "AutoPeftModel"
+    code = (
+        f"from peft import {kind} as A; from transformers import AutoTokenizer as T; "
+        f"A.from_pretrained('{folder}').merge_and_unload().save_pretrained('DIR'); "
+        f"T.from_pretrained('{base}').save_pretrained('DIR')"
+    )
+    return Fault(what, f'merge it first, then name DIR: python -c "{code}"')
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _config(folder: Path, trusted: bool) -> Iterator[Fault]:
+    document = _read(folder / "config.json")
+    if not document:
+        yield Fault(f"{folder / 'config.json'} is not a JSON object", "copy or download the file again")
+        return
+    code = own_code(folder)
+    if trusted and code:
+        yield Fault(
+            f"trust_remote_code runs {', '.join(code)} of {folder}",
+            "read these files first; they can do whatever you can",
+            warning=True,
+        )
+
+
+def own_code(folder: Path) -> list[str]:
+    """Files with the model's own code that config.json or tokenizer_config.json name."""
+    named: set[str] = set()
+    for file in ("config.json", "tokenizer_config.json"):
+        held = _read(folder / file).get("auto_map")
+        for value in held.values() if isinstance(held, dict) else ():
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, str):
+                    named.add(one.rpartition("--")[2].rpartition(".")[0] + ".py")
+    return sorted(named)
+
+
+def weight_faults(folder: Path) -> Iterator[Fault]:
+    """Weight files that are missing, cut off, or pointers of Git LFS in their place; each is named."""
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    for index in sorted(folder.glob("*.index.json")):
+        held = _read(index).get("weight_map")
+        for name in sorted(set(map(str, held.values()))) if isinstance(held, dict) else ():
+            if not (folder / name).is_file():
+                yield Fault(f"{folder / name} is missing, and {index.name} names it", "download or copy it")
+    if not files:
+        yield Fault(f"{folder} has no weights (*.safetensors or pytorch_model.bin)", "download or copy them")
+    for file in files:
+        wrong = file_fault(file)
+        if wrong:
+            yield Fault(f"{file} {wrong}", _remedy(wrong))
+
+
+def _remedy(wrong: str) -> str:
+    return "run git lfs pull there" if "Git LFS" in wrong else "download or copy it again"
+
+
+def file_fault(file: Path) -> str:
+    """What is wrong with a weight file, by its head and its size; empty where nothing is."""
+    size = file.stat().st_size
+    with file.open("rb") as opened:
+        head = opened.read(8)
+        if (head + opened.read(len(LFS_POINTER))).startswith(LFS_POINTER):
+            return "is a pointer of Git LFS, not the weights"
+        if file.suffix != ".safetensors":
+            return "" if head.startswith((ZIP, PICKLE)) else "is not a file that torch.save wrote"
+        length = int.from_bytes(head, "little")
+        if len(head) < 8 or length > min(MAX_HEADER, size):
+            return f"is cut off or damaged: it has {size:,} bytes, and no whole header"
+        opened.seek(8)
+        try:
+            header = json.loads(opened.read(length))
+            end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            return "is damaged: its header is not readable"
+    wanted = 8 + length + int(end)
+    return "" if size == wanted else f"is cut off: it has {size:,} bytes of {wanted:,}"
