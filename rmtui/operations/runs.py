@@ -256,8 +256,9 @@ def remove(ws: Workspace, ref: str, not_running: bool = False) -> str:
     identity.refuse_copy(ws.root)
     folder = folder_of(ws, ref)
     now = state.status(folder)
-    known = folder.origin.exists() or state.unreadable(folder, folder.last_attempt())
-    elsewhere = now.state == State.UNKNOWN and folder.attempts() and not known
+    last = folder.last_attempt()
+    started = last.launch().get("host") if last and not folder.origin.exists() else None
+    elsewhere = now.state == State.UNKNOWN and bool(started)
     if elsewhere and not_running:
         declare.not_running(folder)
         elsewhere = False
