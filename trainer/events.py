@@ -107,8 +107,26 @@ def encode(event: Event) -> bytes:
 def decode(line: bytes) -> Event | None:
     """One line → Event; None for a torn or foreign line, which the reader counts."""
     try:
-        return _event(json.loads(line))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+        return _event_or_none(json.loads(line))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _decode_lines(lines: list[bytes]) -> list[Event | None]:
+    """`decode` of each, all at once where every line is JSON: half the time of one by one."""
+    try:
+        rows = json.loads(b"[" + b",".join(lines) + b"]")
+    except (ValueError, RecursionError):
+        rows = []
+    if len(rows) != len(lines):
+        return [decode(line) for line in lines]
+    return [_event_or_none(row) for row in rows]
+
+
+def _event_or_none(row: Any) -> Event | None:
+    try:
+        return _event(row)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 
@@ -149,7 +167,7 @@ def read_from(path: Path, offset: int = 0, limit: int = 1 << 22) -> tuple[list[E
         if block and not block.endswith(b"\n"):
             newline = block.rfind(b"\n")
             block = block[: newline + 1] if newline >= 0 else _long_line(file, block, limit)
-    found = [decode(line) for line in block.split(b"\n") if line.strip()]
+    found = _decode_lines([line for line in block.split(b"\n") if line.strip()])
     events = [event for event in found if event is not None]
     return events, offset + len(block), len(found) - len(events)
 

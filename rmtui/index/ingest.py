@@ -11,11 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rmtui.index import settings as documents
+from rmtui.index import settings
 from rmtui.index.read_events import LARGEST, RunTotals, fits, load_totals, read_attempts
 from rmtui.index.sqlite import Connection, bound_log, faults, open_database, write
 from rmtui.index.write_curves import MetricSummary, read_summaries
-from rmtui.runs import state
+from rmtui.runs import documents, state
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Attempt, State, Status
 from rmtui.workspace import Workspace
@@ -51,7 +51,8 @@ class _Seen:
 
 def refresh(connection: Connection, folder: RunFolder) -> bool:
     """Read what is new in one run folder; whether its rows changed. The caller translates SQLite's errors."""
-    seen = _look(folder)
+    with documents.one_look():
+        seen = _look(folder)
     run = _number(connection, folder.id)
     if not fits(connection, run, seen.sources):
         forget(connection, folder.id)  # the events are others than those that were read
@@ -125,13 +126,13 @@ def _store(connection: Connection, run: int, run_id: str, seen: _Seen) -> bool:
         connection.execute(f"UPDATE runs SET {changes} WHERE n = ?", (*row.values(), run))
         connection.execute("DELETE FROM attempts WHERE run = ?", (run,))
         connection.executemany("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", attempts)
-        documents.store(connection, run, seen.spec, seen.meta)
+        settings.store(connection, run, seen.spec, seen.meta)
     return True
 
 
 def _row(connection: Connection, run: int, run_id: str, seen: _Seen, totals: RunTotals) -> dict[str, object]:
     spec, meta, status = seen.spec, seen.meta, seen.status
-    origin = documents.table(spec, "origin")
+    origin = settings.table(spec, "origin")
     last = totals.epochs[-1] if totals.epochs else {}
     started = _started(seen, totals)
     ended = _ended(seen, totals)
@@ -147,12 +148,12 @@ def _row(connection: Connection, run: int, run_id: str, seen: _Seen, totals: Run
         "created": _moment(origin.get("created")) or _moment(spec.get("created")) or 0.0,
         "started": started,
         "ended": ended,
-        "host": seen.host or str(documents.table(spec, "launch").get("host", "")),
-        "processes": _whole(documents.table(spec, "launch").get("processes")),
+        "host": seen.host or str(settings.table(spec, "launch").get("host", "")),
+        "processes": _whole(settings.table(spec, "launch").get("processes")),
         "step": totals.step,
         "total_steps": totals.total_steps,
         "epochs_done": totals.epochs_done,
-        "num_epochs": _whole(documents.table(spec, "config").get("num_epochs")),
+        "num_epochs": _whole(settings.table(spec, "config").get("num_epochs")),
         "train_loss": last.get("train_loss"),
         "val_loss": last.get("val_loss"),
         "val_acc": last.get("val_acc"),
@@ -165,7 +166,7 @@ def _row(connection: Connection, run: int, run_id: str, seen: _Seen, totals: Run
         "pinned": int(bool(meta.get("pinned"))),
         "archived": int(bool(meta.get("archived"))),
         "group_name": str(meta.get("group", "")),
-        "val_fingerprint": _text(documents.table(spec, "fingerprints").get("val")),
+        "val_fingerprint": _text(settings.table(spec, "fingerprints").get("val")),
         "origin": _text(origin.get("digest")),
         "settled": int(_settled(seen, totals)),
         "folder_time": seen.folder_time,
@@ -173,7 +174,7 @@ def _row(connection: Connection, run: int, run_id: str, seen: _Seen, totals: Run
     }
     row |= _best(connection, run)
     text = (row["name"], run_id, row["preset"], row["data"], row["note"], row["group_name"], row["state"])
-    row["words"] = " ".join(filter(None, (*text, status.reason, *documents.tags_of(spec, meta)))).casefold()
+    row["words"] = " ".join(filter(None, (*text, status.reason, *settings.tags_of(spec, meta)))).casefold()
     return {name: None if value != value else value for name, value in row.items()}
 
 
@@ -203,13 +204,13 @@ def _moment(value: Any) -> float | None:
 
 def _started(seen: _Seen, totals: RunTotals) -> float | None:
     if seen.status.state == State.IMPORTED:
-        return _moment(documents.table(seen.spec, "origin").get("started"))
+        return _moment(settings.table(seen.spec, "origin").get("started"))
     return next((a.started for a in seen.attempts if a.started is not None), totals.first_event)
 
 
 def _ended(seen: _Seen, totals: RunTotals) -> float | None:
     if seen.status.state == State.IMPORTED:
-        return _moment(documents.table(seen.spec, "origin").get("ended"))
+        return _moment(settings.table(seen.spec, "origin").get("ended"))
     if not seen.status.state.final:
         return None
     return seen.attempts[-1].ended or totals.last_event if seen.attempts else None

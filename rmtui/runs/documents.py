@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +72,6 @@ LAUNCH: Shape = {
             "pid_namespace",
             "place",
             "folder",
-            "workspace",
             "resumed_from",
             "precision",
         ),
@@ -137,8 +138,30 @@ class Read:
     why: str = ""
 
 
-def read(path: Path, shape: Shape) -> Read:
-    """A document of this shape. JSON, or TOML by its ending."""
+_found: ContextVar[dict[Path, Read] | None] = ContextVar("found", default=None)
+
+
+@contextmanager
+def one_look() -> Iterator[None]:
+    """Within it each file is read once, whoever asks: several questions are asked of one run at a time."""
+    token = _found.set({})
+    try:
+        yield
+    finally:
+        _found.reset(token)
+
+
+def read(path: Path, shape: Shape, again: bool = False) -> Read:
+    """A document of this shape. JSON, or TOML by its ending. `again`: as it is now, also within one look."""
+    found = _found.get()
+    if found is None:
+        return _read(path, shape)
+    if again or path not in found:
+        found[path] = _read(path, shape)
+    return found[path]
+
+
+def _read(path: Path, shape: Shape) -> Read:
     try:
         data = read_plain(path, LARGEST_FILE)
     except FileNotFoundError:

@@ -87,9 +87,9 @@ class AttemptFolder:
         """The trainer's last word: {outcome, reason, step, epoch, round_trip}."""
         return self.read_result().document
 
-    def read_exit(self) -> Read:
-        """exit.json, or why it is unreadable."""
-        return documents.read(self.path / "exit.json", documents.EXIT)
+    def read_exit(self, again: bool = False) -> Read:
+        """exit.json, or why it is unreadable; `again`: it may have been written since it was looked at."""
+        return documents.read(self.path / "exit.json", documents.EXIT, again)
 
     def exit(self) -> dict[str, Any] | None:
         """The supervisor's last word: {outcome, reason, exit_code, ended, resumable, step}."""
@@ -214,12 +214,13 @@ class RunFolder:
 
     def attempts(self) -> list[AttemptFolder]:
         """Every start of the run, oldest first."""
-        found = [
-            AttemptFolder(path)
-            for path in self.path.glob("attempt-*")
-            if (n := number_of(path.name, "attempt-")) and path.name == f"attempt-{n}" and path.is_dir()
-        ]
-        return sorted(found, key=lambda attempt: attempt.n)
+        try:
+            names = os.listdir(self.path)  # noqa: PTH208  (several times for each of thousands of runs)
+        except OSError:
+            return []
+        numbers = [n for name in names if (n := number_of(name, "attempt-")) and name == f"attempt-{n}"]
+        found = [AttemptFolder(self.path / f"attempt-{n}") for n in sorted(numbers)]
+        return [attempt for attempt in found if attempt.path.is_dir()]
 
     def last_attempt(self) -> AttemptFolder | None:
         attempts = self.attempts()

@@ -35,7 +35,9 @@ UNVERIFIED = "; not verified: "
 
 def status(folder: RunFolder) -> Status:
     """The state of a run with its reason in words; what of it is unreadable is said first."""
-    now, found = _status(folder), unreadable(folder, folder.last_attempt())
+    ticket = queue_tickets.read(_queue(folder), folder.id)  # first: it goes when its attempt is there
+    last = folder.last_attempt()
+    now, found = _status(folder, ticket, last), unreadable(folder, last)
     if UNVERIFIED in now.reason and folder.verified():
         now = now._replace(reason=now.reason.partition(UNVERIFIED)[0])
     if not found:
@@ -54,9 +56,7 @@ def unreadable(folder: RunFolder, last: AttemptFolder | None) -> list[str]:
     return [f"{name} is unreadable: {read.why}" for name, read in found.items() if read.why]
 
 
-def _status(folder: RunFolder) -> Status:
-    ticket = queue_tickets.read(_queue(folder), folder.id)
-    last = folder.last_attempt()
+def _status(folder: RunFolder, ticket: queue_tickets.Ticket | None, last: AttemptFolder | None) -> Status:
     if ticket is not None and (last is None or last.n < ticket.attempt):
         return _queued(folder, ticket)
     failed = folder.failed_start()
@@ -96,7 +96,7 @@ def local_liveness(folder: RunFolder, attempt: AttemptFolder, launch: dict[str, 
     if training:
         return Status(State.RUNNING, _out_of_reach(launch), reachable=False)
     # The supervisor may have written its last word between the two looks.
-    if (ended := attempt.exit()) is not None and ended.get("outcome") in _FINAL:
+    if (ended := attempt.read_exit(again=True).document) is not None and ended.get("outcome") in _FINAL:
         return _final(State(ended["outcome"]), str(ended.get("reason", "")))
     return _not_seen_alive(attempt, launch, supervisor is None or training is None)
 

@@ -400,4 +400,6 @@ def test_the_kernels_kill_for_memory_is_called_so(ws, audit, group):
     kit.until_ended(run)
     ended = audit(run)
     assert ended.state == State.KILLED and "out of memory" in ended.reason and "step 2" in ended.reason
-    assert resume.memory_suggestion(ws, run.id) == {"batch_size": 2, "gradient_accumulation_steps": 4}
+    assert resume.memory_suggestion(ws, run.id) == {
+        "batch_size": 2, "gradient_accumulation_steps": 4, "max_length": 512,
+    }  # fmt: skip
