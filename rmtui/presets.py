@@ -16,6 +16,10 @@ import tomli
 from rmtui.errors import UserError
 from rmtui.workspace import Workspace
 from trainer import config as table
+from trainer.plain_files import read_plain
+
+LARGEST = 1 << 20
+"""Bytes of a preset."""
 
 if TYPE_CHECKING:
     from rmtui.documents.launching import PresetDocument
@@ -74,7 +78,7 @@ def find(ws: Workspace, text: str) -> Preset:
 
 def _name_inside(path: Path) -> str:
     try:
-        return str(tomli.loads(path.read_text("utf-8")).get("name", path.stem)).casefold()
+        return str(tomli.loads(read_plain(path, LARGEST).decode("utf-8")).get("name", path.stem)).casefold()
     except (tomli.TOMLDecodeError, UnicodeDecodeError, OSError):
         return ""
 
@@ -82,7 +86,7 @@ def _name_inside(path: Path) -> str:
 def load(path: Path) -> Preset:
     """Read and check one file; UserError names file, key and remedy of every error at once."""
     try:
-        text = path.read_text("utf-8")
+        text = read_plain(path, LARGEST).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"preset {path} cannot be read", str(error), "name a TOML file in presets/") from error
     return parse(text, path)

@@ -13,6 +13,9 @@ from pathlib import Path
 import tomli
 
 from rmtui.errors import UserError
+from trainer.plain_files import read_plain
+
+LARGEST_SETTINGS = 1 << 20
 
 SETTINGS_FILE = "workspace.toml"
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "lustre", "gpfs", "beegfs", "afs"}
@@ -155,10 +158,10 @@ def shipped_presets() -> list[Path]:
 def read_settings(path: Path) -> Settings:
     """workspace.toml → Settings; UserError names every wrong key at once. A missing file gives the defaults."""
     try:
-        document = tomli.loads(path.read_text("utf-8"))
+        document = tomli.loads(read_plain(path, LARGEST_SETTINGS).decode("utf-8"))
     except FileNotFoundError:
         return Settings()
-    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, tomli.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read", str(error), "mend that line, or delete the file") from error
     problems = list(_problems(document))
     if problems:

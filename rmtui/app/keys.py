@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rmtui.app.actions import BY_ID, of_pane
+from trainer.plain_files import read_plain
 
 FILE = "keys.toml"
 
@@ -33,7 +34,7 @@ def read(root: Path, known: Mapping[str, object] = BY_ID) -> UserKeys:
     import tomli
 
     try:
-        document = tomli.loads(path.read_text("utf-8"))
+        document = tomli.loads(read_plain(path, 1 << 20).decode("utf-8"))
     except (OSError, ValueError) as error:
         return UserKeys({}, (f"{path} cannot be read: {error}",))
     keymap, troubles = {}, []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from trainer.plain_files import open_plain
+
 PACKED = {
     b"\x1f\x8b": ("gzip", "gunzip -k"),
     b"BZh": ("bzip2", "bunzip2 -k"),
@@ -22,7 +24,7 @@ Defect = tuple[str, dict[str, object]]
 
 def defect(path: Path) -> Defect | None:
     """What is wrong with the file as a whole; None if nothing of the kind is seen. Raises OSError."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         head = file.read(HEAD)
     if head.startswith(POINTER):
         return "pointer", {}

@@ -12,6 +12,7 @@ from rmtui.datacheck.model import FileReport, Finding, Report
 from rmtui.datacheck.scan import BOM, LINE
 from rmtui.i18n import translate
 from rmtui.text import harmless
+from trainer.plain_files import open_plain
 from trainer.values import ErrorOrWarning
 
 LINES_NAMED = 12
@@ -118,7 +119,7 @@ def summaries(file: FileReport) -> list[CheckSummary]:
 
 def head(path: Path, count: int, lang: str = "en") -> Iterator[str]:
     """The first pairs of a file, readable and safe for a terminal; lines without one are named."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         for line in range(1, count + 1):
             raw = file.readline(LINE)
             if not raw:

@@ -13,6 +13,7 @@ from typing import Any
 import tomli
 
 from rmtui.errors import UserError
+from trainer.plain_files import read_plain
 
 FILE = "thresholds.toml"
 """Name of a workspace's own values, in its root."""
@@ -112,7 +113,7 @@ def load(path: Path) -> Thresholds:
     if not path.is_file():
         return DEFAULT
     try:
-        changed = tomli.loads(path.read_text(encoding="utf-8"))
+        changed = tomli.loads(read_plain(path, 1 << 20).decode("utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read", str(error), "mend or remove it") from error
     known = {item.name: item.default for item in fields(Thresholds)}

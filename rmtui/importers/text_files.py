@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from rmtui.errors import UserError
 from rmtui.text import log_line
+from trainer.plain_files import open_plain
 
 MAX_LINE = 1 << 16
 """Longer lines are cut: no figure stands beyond this column."""
@@ -49,7 +50,7 @@ def _clean(line: bytes) -> str:
 def chunks(path: Path) -> Iterator[bytes]:
     """The file's bytes, unfolded when it is gzip, in bounded pieces."""
     try:
-        with path.open("rb") as raw:
+        with open_plain(path) as raw:
             yield from _bounded(_unfolded(raw), path)
     except OSError as error:
         raise UserError(f"cannot read {path}", error.strerror or str(error), "check the path and its rights") from None
@@ -88,7 +89,7 @@ def identity(*paths: Path) -> str:
     """SHA-256 over the files' bytes as they are stored."""
     digest = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()

@@ -1,7 +1,9 @@
-"""Fixtures of the fault suite, and its summary: faults tried, outcomes, events lost, orphans left."""
+"""Fixtures of the fault suite, and its summary: faults tried, outcomes, events lost, orphans, strangers touched."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "app"))
 import fault_kit
 import launch_kit as kit
 
+from rmtui.runs import proc
 from rmtui.workspace import Workspace
 
 
@@ -32,6 +35,32 @@ def ws(tmp_path: Path) -> Iterator[Workspace]:
     kit.clean_up(made)
 
 
+TOUCHED: list[str] = []
+"""Tests that did something to a process of another workspace."""
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
+    """A training of somebody else's on this machine, with a tag of its own: nobody may touch it."""
+    attempt = tmp_path_factory.mktemp("elsewhere") / "runs" / "20200101-000000-5555" / "attempt-1"
+    attempt.mkdir(parents=True)
+    (attempt.parent / "spec.toml").write_text("")
+    env = os.environ | {proc.TAG: f"{attempt.parent.name}:1:feed:{proc.place(attempt)}"}
+    process = subprocess.Popen(["sleep", "100000"], env=env, cwd=attempt, start_new_session=True)
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(autouse=True)
+def _strangers_are_left_alone(stranger: subprocess.Popen[bytes], request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    touched = stranger.poll() is not None or proc.state_letter(proc.find(stranger.pid) or proc.Proc(0, 0)) == "T"
+    if touched:
+        TOUCHED.append(request.node.nodeid)
+    assert not touched, "a process of another workspace was ended or stopped"
+
+
 @pytest.fixture
 def audit(ws: Workspace, request: pytest.FixtureRequest) -> fault_kit.Audit:
     """Called with each run when its fault is over; what it finds goes into the summary."""
@@ -39,17 +68,16 @@ def audit(ws: Workspace, request: pytest.FixtureRequest) -> fault_kit.Audit:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    ours = [report for report in reports if "tests/faults/" in report.nodeid]
     rows = [
-        value
-        for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
-        if report.when == "call"
-        for key, value in report.user_properties
-        if key == "fault"
+        value for report in ours if report.when == "call" for key, value in report.user_properties if key == "fault"
     ]
+    tests = sum(report.when == "call" for report in ours)
     if not rows:
         return
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in Counter(row[0] for row in rows).most_common())
     lost, orphans = sum(row[1] for row in rows), sum(row[2] for row in rows)
     terminalreporter.section("faults")
-    terminalreporter.line(f"faults tried {len(rows)}: {outcomes}")
-    terminalreporter.line(f"events lost {lost}, orphans left {orphans}")
+    terminalreporter.line(f"faults tried {max(tests, len(rows))}; trainings among them {len(rows)}: {outcomes}")
+    terminalreporter.line(f"events lost {lost}, orphans left {orphans}, foreign processes touched {len(TOUCHED)}")

@@ -136,6 +136,25 @@ def test_latest_is_the_run_that_was_launched_last_whatever_the_clock_says(ws, da
     assert f'"id": "{runs[1].id}"' in fault_kit.rmtui(ws, "show", "@latest", "--json").stdout
 
 
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("presets/x.toml", ["presets", "x"]),
+        ("workspace.toml", ["ls"]),
+        ("pairs.jsonl", ["check", "pairs.jsonl"]),
+        ("log.txt", ["import", "log.txt"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_fifo_in_a_files_place_is_refused_and_never_waited_for(made, place, words, monkeypatch):
+    (made.root / place).unlink(missing_ok=True)
+    os.mkfifo(made.root / place)
+    words = [str(made.root / word) if word == place else word for word in words]
+    done = fault_kit.rmtui(made, *words)
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr
+    assert "FIFO" in done.stderr or words[0] == "import"
+
+
 def losses(index: Index, run: RunFolder) -> list[tuple[int, float]]:
     index.sync()
     return index.series_full(run.id, "loss")
