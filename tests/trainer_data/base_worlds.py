@@ -29,6 +29,8 @@ def make(kind: str, folder: Path, encoder: bool = False, as_class=None, **more) 
     names = known.to_dict()
     sizes = {key: size for key, size in SIZES.items() if key in names or key in getattr(known, "attribute_map", {})}
     sizes |= {key: getattr(tokenizer, key, None) for key in SPECIAL if key in names}
+    other = getattr(known, "attribute_map", {})  # max_position_embeddings → n_positions, say: one of them is enough
+    sizes = {name: size for name, size in sizes.items() if other.get(name) not in more}
     sizes |= {"vocab_size": len(tokenizer), "initializer_range": 0.1} | more
     config = AutoConfig.for_model(kind, **sizes)
     with torch.random.fork_rng(devices=[]):

@@ -26,6 +26,7 @@ from trainer.loop.progress import Progress
 from trainer.loop.reporter import Reporter
 from trainer.loop.session import Session
 from trainer.loop.trackers import TRACKERS
+from trainer.model import base_facts
 from trainer.model import reward as model
 from trainer.request import Moment, Request
 from trainer.signals import StopRequest
@@ -137,6 +138,10 @@ def load_data(
             wrong = str(error)
     if wrong:
         raise Refused(wrong)
+    rows = base_facts.embedding_rows(reward_model.classifier)
+    for pairs in (train, *validation.values()):
+        sides = (side for pair in pairs.pairs for side in (pair.chosen, pair.rejected))
+        base_facts.refuse_unknown_ids(sides, rows, tokenizer, pairs.report.path)
     return train, validation
 
 

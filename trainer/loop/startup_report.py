@@ -39,6 +39,8 @@ def report(session: Session, counts: tuple[int, int]) -> None:
         session.reporter.line(line)
     for name, leak in leaks.items():
         warn_of_leak(session, name, leak)
+    if session.model.noise:
+        session.reporter.warn("own_noise", session.model.noise)
     for problem in session.spec.warnings:
         session.reporter.warn("unusual", str(problem))
     show_samples(session)

@@ -69,7 +69,7 @@ def pad_id(tokenizer: Any) -> int:
 
 
 def load_classifier(name: str, tokenizer: Any, trusted: bool = False) -> tuple[PreTrainedModel, LoadReport]:
-    """AutoModelForSequenceClassification with one output, float32, own dropout off, and what became of its weights.
+    """AutoModelForSequenceClassification with one output, float32, and what became of its weights.
 
     Which new weights are acceptable is the caller's question: `new_parts` for training, `refuse_new` for all else.
     """
@@ -86,15 +86,20 @@ def load_classifier(name: str, tokenizer: Any, trusted: bool = False) -> tuple[P
         if gguf_file(name):
             model = rebuilt(model)
     assert isinstance(model, PreTrainedModel)
+    _pad_below(model, tokenizer)
     model.config.pad_token_id = model.config.get_text_config().pad_token_id = pad_id(tokenizer)
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
     shapes = ((key, tuple(found), tuple(wanted)) for key, found, wanted in info["mismatched_keys"])
     report = LoadReport(
         tuple(sorted(info["missing_keys"])), tuple(sorted(shapes)), tuple(sorted(info["unexpected_keys"]))
     )
     return model, report
+
+
+def _pad_below(model: PreTrainedModel, tokenizer: Any) -> None:
+    """A pad token beyond the embedding (added without resizing, as in many fine-tuned Llama 2) gives way to another."""
+    table: Any = model.get_input_embeddings()
+    if pad_id(tokenizer) >= table.weight.shape[0]:
+        tokenizer.pad_token = _silent(tokenizer)
 
 
 def rebuilt(model: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from transformers import PreTrainedModel
 from trainer.config import TrainConfig
 from trainer.data.batches import Batch, Layout, collate
 from trainer.data.pairset import TokenPair
-from trainer.model import attention, head, last_layer, malloc
+from trainer.model import attention, base_facts, head, last_layer, malloc
 from trainer.model.load_errors import refusing
 from trainer.model.lora import adapter_weights, add_lora, fuse, gathers_by_module, refuse_incomplete
 from trainer.model.pretrained import load_classifier, load_tokenizer, new_parts, pad_id, refuse_new
@@ -41,6 +42,8 @@ class RewardModel(nn.Module):
         self.layout = layout
         self.new_parts: tuple[str, ...] = ()
         """Modules whose weights the base did not hold: trained whole and saved."""
+        self.noise = ""
+        """What the base draws at random in training and cannot be switched off, in words."""
         self.unused: tuple[str, ...] = ()
         """Weights of the base that this model has no place for: a language model's head, say."""
 
@@ -50,6 +53,11 @@ class RewardModel(nn.Module):
         found = self.inner.get_base_model() if isinstance(self.inner, PeftModel) else self.inner
         assert isinstance(found, PreTrainedModel)
         return found
+
+    @cached_property
+    def positions(self) -> int | None:
+        """Tokens beyond which the model has no positions; None where positions are computed."""
+        return base_facts.position_limit(self.classifier)
 
     @property
     def device(self) -> torch.device:
@@ -102,13 +110,14 @@ def load(config: TrainConfig) -> tuple[RewardModel, Any]:
         with refusing(config.model, trusted):
             classifier, report = load_classifier(config.model, tokenizer, trusted)
         parts = new_parts(classifier, report, config.model, config.fresh_head)
+        noise = base_facts.silence(classifier)
         layout = layout_for(classifier, tokenizer, config)
         inner: nn.Module = add_lora(classifier, config, parts) if config.method == "lora" else classifier
     if config.gradient_checkpointing:
         enable: Any = classifier.gradient_checkpointing_enable
         enable({"use_reentrant": False})
     made = finished(inner, layout, config)
-    made.new_parts, made.unused = parts, report.unexpected
+    made.new_parts, made.unused, made.noise = parts, report.unexpected, noise
     return made, tokenizer
 
 
@@ -212,5 +221,4 @@ def trainable_parameters(model: nn.Module) -> tuple[int, int]:
 
 def position_limit(model: RewardModel) -> int | None:
     """Tokens beyond which the model has no positions (learned embeddings); None where positions are computed."""
-    has_table = any(name.endswith("position_embeddings") for name, _ in model.classifier.named_modules())
-    return int(model.classifier.config.max_position_embeddings) if has_table else None
+    return model.positions

@@ -21,6 +21,7 @@ from trainer.data.pairset import TokenPair, refusal
 from trainer.data.texts import DataError, encode, encode_responses
 from trainer.data.truncate import edges, shared_length, truncate
 from trainer.loop import evaluate
+from trainer.model import base_facts
 from trainer.model import reward as model
 from trainer.model.reward import RewardModel
 from trainer.pairs import BadLine, Response, Row
@@ -144,6 +145,10 @@ class Scorer:
         return [found[place] for place in range(len(sides))]
 
     def _score(self, made: Sequence[TokenPair], tell: Callable[[int], None]) -> list[tuple[float, float]]:
+        rows = base_facts.embedding_rows(self.model.classifier)
+        base_facts.refuse_unknown_ids(
+            (side for pair in made for side in (pair.chosen, pair.rejected)), rows, self.tokenizer, "the texts"
+        )
         return evaluate.score(self.model, made, self.model.layout, self.batch_size, tell=tell)
 
 
