@@ -106,7 +106,9 @@ def write_failure_events(attempt: Path, failure: Mapping[str, Any], reason: str)
     """The last two events of a failed attempt."""
     step, epoch = int(failure["step"]), float(failure["epoch"])
     details = {
-        key: failure[key] for key in ("type", "text", "rank", "pair_ids", "grad_norm", "suggest") if key in failure
+        key: failure[key]
+        for key in ("type", "text", "rank", "pair_ids", "grad_norm", "suggest", "remedy")
+        if key in failure
     }
     with events.EventWriter(attempt / "events.jsonl") as writer:
         writer.record("failure", step, epoch, **details)

@@ -134,6 +134,12 @@ def _build_score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", default="", metavar="STEP", help="another checkpoint of the run")
     parser.add_argument("--out", metavar="FILE", help="write each line's rewards there as JSON lines")
     parser.add_argument("--batch-size", type=int, metavar="N", help="pairs a forward pass")
+    parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda or cuda:1 (default: a GPU if there is one)")
+    parser.add_argument(
+        "--precision",
+        choices=("own", "auto", "no", "bf16", "fp16"),
+        help="number format; own (default): the run's, float32 for a folder of unknown origin",
+    )
     add_json(parser)
 
 
@@ -144,6 +150,8 @@ def _score(args: argparse.Namespace) -> int:
     options: list[str | Path] = ["--json"] if args.json else []
     options += ["--out", args.out] if args.out else []
     options += ["--batch-size", str(args.batch_size)] if args.batch_size else []
+    options += ["--device", args.device] if args.device else []
+    options += ["--precision", args.precision] if args.precision else []
     return model_folders.trainer(["score", folder, args.file, *options])
 
 

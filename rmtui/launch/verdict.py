@@ -100,7 +100,8 @@ def _failed(attempt: AttemptFolder, failure: Mapping[str, Any], step: int | None
         return Verdict(State.FAILED, words, details)
     first = text.splitlines()[0] if text else ""
     words = f"{kind}: {first}" if first else kind
-    return Verdict(State.FAILED, f"{words} (rank {rank}){_at(step)}", details)
+    remedy = f"; {failure['remedy']}" if failure.get("remedy") else ""
+    return Verdict(State.FAILED, f"{words} (rank {rank}){_at(step)}{remedy}", details)
 
 
 def format_suggestion(suggest: Any, config: Mapping[str, object]) -> str:

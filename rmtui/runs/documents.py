@@ -91,6 +91,7 @@ RESULT: Shape = {"outcome": TEXT, "reason": TEXT, "step": WHOLE, "verified": FLA
 VERIFICATION: Shape = {"verified": FLAG, "unverified": TEXT}
 FAILURE: Shape = {
     "type": TEXT, "text": TEXT, "traceback": TEXT, "rank": WHOLE, "t": NUMBER, "step": WHOLE, "suggest": TABLE,
+    "remedy": TEXT,
 }  # fmt: skip
 REQUEST: Shape = {"t": NUMBER, "now": FLAG, "by": TEXT, "attempt": WHOLE}
 FAILED_START: Shape = {"t": NUMBER, "attempt": WHOLE, "reason": TEXT}

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from trainer import manifest
 from trainer.events import decode
 from trainer.pairs import Row
 from trainer.release import export, merge, scoring
@@ -231,3 +232,34 @@ def test_a_merge_that_gives_other_rewards_is_not_kept(run, tmp_path, capsys, mon
     assert export.main(["merge", str(run), str(tmp_path / "out")]) == 1
     assert "other rewards than were trained" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def scored(capsys, *arguments):
+    assert export.main(["score", *map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)["loss"]
+
+
+def sealed_in(folder, precision):
+    """A checkpoint of a run whose spec says `auto`."""
+    facts = {"config": {"mixed_precision": precision}}
+    (folder / "trainer_state").mkdir()
+    manifest.seal(folder, {"step": 3, "epoch": 1.0, "reason": "epoch", "created": 0.0, "world_size": 1, "facts": facts})
+
+
+def test_a_run_is_scored_in_the_format_that_it_trained_in(run, tmp_path, capsys):
+    path = worlds.write_rows(tmp_path / "pairs.jsonl", worlds.rows(12))
+    exact = scored(capsys, run, path)
+    assert exact == scored(capsys, run, path, "--precision", "no") == scored(capsys, run, path, "--device", "cpu")
+    sealed_in(run, "bf16")
+    half = scored(capsys, run, path)
+    assert half != exact and half == pytest.approx(exact, abs=0.05)
+    assert scored(capsys, run, path, "--precision", "no") == exact
+    assert scored(capsys, run, path, "--precision", "bf16") == half
+    assert scored(capsys, run, path, "--precision", "auto", "--device", "cpu") == exact
+
+
+@pytest.mark.parametrize("device", ["cuda:77", "tpu7", "cuda:0" if not torch.cuda.is_available() else "cuda:99"])
+def test_a_device_that_is_not_there_is_named(run, tmp_path, capsys, device):
+    path = worlds.write_rows(tmp_path / "pairs.jsonl", worlds.rows(2))
+    assert export.main(["score", str(run), str(path), "--device", device]) == 2
+    assert device in capsys.readouterr().err

@@ -14,6 +14,7 @@ from typing import Any
 
 from trainer import ranks, signals
 from trainer.config import TrainConfig
+from trainer.remedies import remedy_for
 from trainer.request import Moment, Request
 from trainer.smaller_batch import smaller_batch
 from trainer.spec import Refused, Spec
@@ -95,6 +96,9 @@ def _failed(attempt: Path, request: Request, config: TrainConfig, error: BaseExc
         facts["suggest"] = smaller_batch(config.batch_size, config.gradient_accumulation_steps, config.max_length)
         error = MemoryError(_memory_message(error, config, facts["suggest"]))
         print(error, file=sys.stderr, flush=True)
+    elif remedy := remedy_for(error):
+        facts["remedy"] = remedy
+        print(f"what to do: {remedy}", file=sys.stderr, flush=True)
     ranks.write_failure(attempt, request.rank, error, facts)
     if request.rank == 0:
         write_failed_result(attempt)
@@ -110,9 +114,11 @@ def write_failed_result(attempt: Path) -> None:
     text = str(first["text"]).splitlines()[0]
     if _is_echo(first):
         text = f"another rank died without a word, killed perhaps: {text}"
-    facts = {key: first[key] for key in ("step", "epoch", "rank", "pair_ids", "grad_norm", "suggest") if key in first}
-    ranks.write_failure_events(attempt, first, f"{first['type']}: {text}")
-    ranks.write_result(attempt, "failed", f"{text} ({where})", **facts)
+    known = ("step", "epoch", "rank", "pair_ids", "grad_norm", "suggest", "remedy")
+    facts = {key: first[key] for key in known if key in first}
+    remedy = f"; {first['remedy']}" if "remedy" in first else ""
+    ranks.write_failure_events(attempt, first, f"{first['type']}: {text}{remedy}")
+    ranks.write_result(attempt, "failed", f"{text} ({where}){remedy}", **facts)
 
 
 def _is_echo(failure: Mapping[str, object]) -> bool:

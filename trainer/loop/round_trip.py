@@ -287,8 +287,7 @@ def scores(task: Task) -> PlainRewards:
     loaded = plain.load(Path(task["folder"]), device, options.trust_remote_code)
     beat()
     sides = [side for one in task["probe"] for side in (one["chosen_tokens"], one["rejected_tokens"])]
-    precision = plain.PRECISIONS.get(options.mixed_precision)
-    with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
+    with plain.autocast(device, options.mixed_precision):
         alone = loaded.alone(sides)
         beat()
         padded = {side: loaded.padded(sides, side) for side in plain.SIDES}

@@ -15,10 +15,10 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from trainer.model.fused_lora import FORMATS
 from trainer.model.pretrained import gguf_file
 
 SIDES = ("right", "left")
-PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 OF_SPREAD = {"no": 1e-3, "bf16": 0.1, "fp16": 0.05}
 """Share of the rewards' spread by which another path of the same sum may differ, by mixed precision."""
 OF_SIZE = {"no": 5e-6, "bf16": 0.02, "fp16": 0.004}
@@ -53,6 +53,11 @@ class PlainModel:
         more = {} if mask is None else {"attention_mask": mask.to(self.device)}
         logits: torch.Tensor = self.model(input_ids=ids.to(self.device), **more).logits
         return [float(one) for one in logits[:, 0].float()]
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """A forward pass in `no`, `bf16` or `fp16`."""
+    return torch.autocast(device.type, dtype=FORMATS.get(precision), enabled=precision in FORMATS)
 
 
 def load(folder: Path, device: torch.device, trusted: bool = False) -> PlainModel:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from trainer.data.texts import DataError
 from trainer.release import merge, scoring, verify
+from trainer.remedies import remedy_for
 from trainer.spec import Refused
 
 
@@ -30,3 +31,8 @@ def main(argv: Sequence[str]) -> int:
     except (merge.ExportError, DataError, Refused) as error:
         print(f"rmtui: {error}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        if not (remedy := remedy_for(error)):
+            raise
+        print(f"rmtui: {str(error).splitlines()[0]}; {remedy}", file=sys.stderr)
+        return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +76,12 @@ def _from_run(run: Path, folder: Path) -> Origin:
     sealed = manifest.read(folder) or (manifest.read(best.folder) if best else None)
     records = _records(run, sealed)
     gaps = [record["chosen"] - record["rejected"] for record in records]
+    config = options.build(document.get("config", document))
+    if sealed is not None:  # `auto` is what it became where it trained
+        became = sealed.facts.get("config", {}).get("mixed_precision", config.mixed_precision)
+        config = replace(config, mixed_precision=str(became))
     return Origin(
-        config=options.build(document.get("config", document)),
+        config=config,
         run=str(document.get("id", run.name)),
         name=str(document.get("name", "")),
         step=sealed.step if sealed else None,

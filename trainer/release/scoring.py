@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import torch
 
-from trainer import manifest
+from trainer import manifest, precision
 from trainer import pairs as files
 from trainer.config import TrainConfig
 from trainer.data.pairset import TokenPair, refusal
 from trainer.data.texts import DataError, encode, encode_responses
 from trainer.data.truncate import edges, shared_length, truncate
-from trainer.loop import evaluate
-from trainer.model import base_facts
+from trainer.loop import environment, evaluate
+from trainer.model import base_facts, plain
 from trainer.model import reward as model
 from trainer.model.reward import RewardModel
 from trainer.pairs import BadLine, Response, Row
@@ -32,6 +32,8 @@ from trainer.release.progress_bar import ProgressBar
 if TYPE_CHECKING:
     from trainer.documents import ScoreDocument, ScoreFigures
 
+OWN = "own"
+FORMATS = ("no", "bf16", "fp16")
 LONGEST = 2048
 """Tokens a side for a model whose training is not known."""
 
@@ -50,7 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto: a bar on a terminal, else lines (not with --json)",
     )
-    parser.add_argument("--device", default="", help="cpu or cuda (default: cuda if there is one)")
+    parser.add_argument("--device", default="", help="cpu, cuda or cuda:1 (default: cuda if there is one)")
+    parser.add_argument(
+        "--precision", choices=(OWN, "auto", *FORMATS), default=OWN, help="number format (default: the training's own)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,13 +65,34 @@ def run(args: argparse.Namespace) -> int:
     config = find_origin(folder).config or TrainConfig(max_length=LONGEST)
     if args.max_length:
         config = replace(config, max_length=args.max_length)
+    device = device_of(args.device)
+    config = replace(config, mixed_precision=precision_of(args.precision, config.mixed_precision, device))
+    environment.set_up(config)
     reward_model, tokenizer = model.load_trained(folder, config)
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     bar = ProgressBar(_progress(args), "responses" if responses else "pairs", len(responses or rows))
     scorer = Scorer(reward_model.to(device), tokenizer, config, args.batch_size, bar.update)
     if responses:
         return _report_responses(scorer, responses, args)
     return _report_pairs(scorer, rows, args)
+
+
+def device_of(named: str) -> torch.device:
+    """The named device, else the first GPU, else the CPU. Raises DataError where it is not there."""
+    try:
+        device = torch.device(named or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError:
+        raise DataError(f"--device: {named} is no device; name cpu, cuda, or a card as cuda:1") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DataError(f"--device: {named} is not there; torch sees {torch.cuda.device_count()} GPUs here")
+    return device
+
+
+def precision_of(asked: str, own: str, device: torch.device) -> str:
+    """`no`, `bf16` or `fp16`. A model whose training is not known is scored in float32."""
+    cards = [torch.cuda.get_device_capability(device)] if device.type == "cuda" else []
+    if asked != OWN:
+        return precision.resolve(asked, cards)
+    return "no" if own == precision.AUTO else own
 
 
 def _progress(args: argparse.Namespace) -> str:
@@ -149,7 +175,8 @@ class Scorer:
         base_facts.refuse_unknown_ids(
             (side for pair in made for side in (pair.chosen, pair.rejected)), rows, self.tokenizer, "the texts"
         )
-        return evaluate.score(self.model, made, self.model.layout, self.batch_size, tell=tell)
+        with plain.autocast(self.model.device, self.config.mixed_precision):
+            return evaluate.score(self.model, made, self.model.layout, self.batch_size, tell=tell)
 
 
 def _report_responses(scorer: Scorer, responses: Sequence[Response], args: argparse.Namespace) -> int:
