@@ -18,6 +18,7 @@ from rmtui.app.host import WorkspaceApp, WorkspaceScreen
 from rmtui.app.jobs.jobs import JobProgress
 from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.errors import UserError
+from rmtui.runs import identity
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 
@@ -132,6 +133,8 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
         self.set_keymap(mine.keymap)
         for trouble in mine.troubles:
             self.notify(trouble, severity="warning", timeout=10, markup=False)
+        if self._workspace is not None and (copy := identity.format_copy(self._workspace.root)):
+            self.notify(copy, severity="warning", timeout=15, markup=False)
         if self._feed is not None:
             if self._feed.index.count(""):
                 self._feed.rest(FIRST_SYNC_SECONDS)

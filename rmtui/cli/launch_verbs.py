@@ -178,10 +178,9 @@ def _workspace(args: argparse.Namespace) -> int:
 
     ws = open_workspace(workspace_folder(args))
     known = ownership.own(ws.root) if args.own else identity.ensure(ws.root)
-    original = identity.copied_from(ws.root)
     print(f"{ws.root}  {known.id}")
-    if original:
-        print(f"a copy of {original}: its runs are read-only here until: rmtui workspace --own")
+    if copy := identity.format_copy(ws.root):
+        print(copy)
     return 0
 
 

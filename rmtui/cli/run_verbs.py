@@ -78,12 +78,15 @@ def _build_ls(parser: argparse.ArgumentParser) -> None:
 def _ls(args: argparse.Namespace) -> int:
     from rmtui.cli import run_listing
     from rmtui.operations.runs import as_document, reading
+    from rmtui.runs import identity
 
     descending = args.sort not in ("name", "preset", "state", "data", "val_loss", "train_loss") and args.sort != "age"
     with reading(_open(args), reading_folders()) as index:
         runs = index.runs(args.filter, args.sort, descending ^ args.reverse, args.limit, archived=args.all)
         print_json([as_document(run) for run in runs]) if args.json else run_listing.runs(runs)
         _print_trouble(index)
+    if copy := identity.format_copy(_open(args).root):
+        print(copy, file=sys.stderr)
     return 0
 
 

@@ -55,6 +55,12 @@ def copied_from(root: Path) -> Path | None:
     return there if same and proc.place(there / "queue") != proc.place(root / "queue") else None
 
 
+def format_copy(root: Path) -> str:
+    """What a person is told on opening a copy; "" for an original."""
+    original = copied_from(root)
+    return f"this is a copy of {original}: its runs are read-only here until: rmtui workspace --own" if original else ""
+
+
 def refuse_copy(root: Path) -> None:
     """UserError in a copy: what its runs say may be of processes that belong to the original."""
     if original := copied_from(root):
