@@ -22,7 +22,9 @@ PROJECTIONS = frozenset(
         *("q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"),
     )
 )
-"""Names of attention and MLP projections in the families of transformers: what target modules `auto` looks for."""
+"""Names of attention and MLP projections in the families of transformers; where they are too few, `auto` takes every layer's projections."""
+ENOUGH = 0.8
+"""Share of a model's weights beside its embeddings below which an adapter misses much of it."""
 HEADS = ("score", "classifier")
 MAX_HEADER = 100_000_000
 """Bytes of a safetensors header; the format allows no more."""
@@ -239,7 +241,8 @@ def _adapter(config: TrainConfig, shape: Shape) -> int:
     body = [linear for linear in shape.linears if linear.name not in HEADS]
     if names == ["auto"]:
         known = [linear for linear in body if linear.name in PROJECTIONS]
-        chosen = known or body
+        enough = sum(linear.parameters for linear in known) >= ENOUGH * sum(linear.parameters for linear in body)
+        chosen = known if known and enough else body
     elif names == ["all-linear"]:
         chosen = body
     else:

@@ -86,7 +86,7 @@ class Lora:
     )
     target_modules: list[str] = _option(
         ["auto"],
-        "modules that get an adapter: auto (attention and MLP projections), all-linear, or name endings",
+        "modules that get an adapter: auto (projections of the layers, as modules show), all-linear, or name endings",
         group="lora",
     )
 

@@ -39,8 +39,8 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
     config = with_precision(spec.config, request.resume)
     environment.set_up(config)
     accelerator = make_accelerator(config, request)
-    reward_model, tokenizer = load_model(config)
     origin = request.resume or request.init_from
+    reward_model, tokenizer = load_model(config, origin)
     if origin is not None:
         checkpoint.load_weights(reward_model, checkpoint.whole(origin).folder)
     train, validation = load_data(config, tokenizer, reward_model, accelerator)
@@ -113,10 +113,10 @@ def make_accelerator(config: TrainConfig, request: Request) -> Accelerator:
     return accelerator
 
 
-def load_model(config: TrainConfig) -> tuple[model.RewardModel, Any]:
+def load_model(config: TrainConfig, like: Path | None) -> tuple[model.RewardModel, Any]:
     """Model and tokenizer; what a person can mend becomes Refused."""
     try:
-        return model.load(config)
+        return model.load(config, like)
     except Refused:
         raise
     except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from trainer.data import pairset
+from trainer.estimate import ENOUGH
 from trainer.loop import environment
 from trainer.model.pretrained import first_names
 from trainer.precision import format_precision
@@ -39,6 +40,13 @@ def report(session: Session, counts: tuple[int, int]) -> None:
         session.reporter.line(line)
     for name, leak in leaks.items():
         warn_of_leak(session, name, leak)
+    share = session.model.coverage
+    if share < ENOUGH and session.config.lora.target_modules in (["auto"], ["all-linear"]):
+        session.reporter.warn(
+            "coverage",
+            f"the adapter reaches {share:.0%} of the body's weights (embeddings aside); the rest stays as it is: "
+            "experts that are not linear layers, say. Name more in lora.target_modules, or train with method = full",
+        )
     if session.model.noise:
         session.reporter.warn("own_noise", session.model.noise)
     for problem in session.spec.warnings:
@@ -79,6 +87,8 @@ def precision_line(session: Session) -> str:
 def head_lines(session: Session) -> list[str]:
     """What the base did not hold and is drawn at random, and what of it is left out."""
     model, found = session.model, []
+    if session.config.method == "lora":
+        found.append(f"the adapter reaches {model.coverage:.0%} of the body's weights, embeddings aside")
     if model.new_parts:
         found.append(f"new, drawn at random, trained whole and saved: {first_names(model.new_parts)}")
     if model.unused:

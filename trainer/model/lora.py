@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from safetensors import safe_open
 from torch import nn
 from transformers import PreTrainedModel
@@ -18,7 +20,7 @@ from transformers.utils import logging
 
 from trainer import base_files
 from trainer.config import TrainConfig
-from trainer.estimate import PROJECTIONS
+from trainer.estimate import ENOUGH, PROJECTIONS
 from trainer.model import fused_lora, fused_norm, head
 from trainer.spec import Refused
 
@@ -27,16 +29,19 @@ PEFT_HEADS = ("classifier", "score")
 PEFT_PREFIX = "base_model.model."
 
 
-def add_lora(classifier: PreTrainedModel, config: TrainConfig, parts: tuple[str, ...]) -> PeftModel:
+def add_lora(
+    classifier: PreTrainedModel, config: TrainConfig, parts: tuple[str, ...], like: Path | None = None
+) -> PeftModel:
     """An adapter on the target modules. The head is trained and saved whole: what task type SEQ_CLS names (score,
-    classifier), and the `parts` that are new beside it (a pooler, dense, classification_head …)."""
+    classifier), and the `parts` that are new beside it (a pooler, dense, classification_head …). `like` is a
+    checkpoint's folder, whose target modules are taken: what `auto` means may have changed since then."""
     saved = [part for part in parts if not part.endswith(PEFT_HEADS)]
     _refuse_ambiguous(classifier, saved)
     settings = LoraConfig(
         r=config.lora.r,
         lora_alpha=config.lora.alpha,  # type: ignore[arg-type]  # peft only multiplies by it
         lora_dropout=config.lora.dropout,
-        target_modules=target_modules(classifier, config.lora.target_modules),
+        target_modules=saved_targets(like) or target_modules(classifier, config.lora.target_modules),
         task_type=TaskType.SEQ_CLS,
         modules_to_save=saved or None,
     )
@@ -105,17 +110,62 @@ def gathers_by_module() -> bool:
 
 
 def target_modules(classifier: nn.Module, named: list[str]) -> list[str] | str:
-    """`auto`: attention and MLP projections by name; `all-linear`; or names as given, ValueError if one is absent."""
+    """`all-linear`; names as given, ValueError if one is absent; or `auto`: the usual names of attention and MLP
+    projections, and where they miss much of a model's layers, every projection that is found in its layers."""
     if named == ["all-linear"]:
         return "all-linear"
     present = {name.rpartition(".")[2] for name, module in classifier.named_modules() if _adaptable(module)}
     if named == ["auto"]:
-        return sorted(present & PROJECTIONS) or "all-linear"
+        return _auto(classifier, present & PROJECTIONS) or "all-linear"
     absent = [name for name in named if not any(name == other or name.endswith(f".{other}") for other in present)]
     if absent:
         known = ", ".join(sorted(present))
         raise ValueError(f"lora.target_modules: {', '.join(absent)} is not in this model, which has {known}")
     return named
+
+
+def _auto(classifier: nn.Module, usual: set[str]) -> list[str]:
+    """Names, or whole paths where the last part is a number, which would fit every numbered module."""
+    routed = _routes(classifier)
+    inside = {
+        name: module
+        for name, module in classifier.named_modules()
+        if _adaptable(module) and any(part.isdigit() for part in name.split(".")[:-1]) and not routed(module)
+    }
+    sizes = {name: sum(one.numel() for one in module.parameters(recurse=False)) for name, module in inside.items()}
+    hit = sum(size for name, size in sizes.items() if name.rpartition(".")[2] in usual)
+    if usual and hit >= ENOUGH * sum(sizes.values()):
+        return sorted(usual)
+    lasts = {name: name.rpartition(".")[2] for name in inside}
+    return sorted({name if last.isdigit() else last for name, last in lasts.items()})
+
+
+def _routes(classifier: nn.Module) -> Callable[[nn.Module], bool]:
+    """Whether a projection only chooses among a layer's experts."""
+    settings = getattr(classifier, "config", None)
+    names = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+    counts = {getattr(settings, name, None) for name in names} - {None, 0, 1}
+    return lambda module: getattr(module, "out_features", None) in counts
+
+
+def saved_targets(like: Path | None) -> list[str] | str | None:
+    """The target modules of an adapter's folder; None without one."""
+    file = None if like is None else like / "adapter_config.json"
+    if file is None or not file.is_file():
+        return None
+    found: list[str] | str = json.loads(file.read_bytes())["target_modules"]
+    return found
+
+
+def coverage(model: PeftModel) -> float:
+    """Share of the body's weights, embeddings aside, that have an adapter beside them."""
+    adapted = [module.get_base_layer() for module in model.modules() if isinstance(module, LoraLayer)]
+    body: Any = model.get_base_model().base_model
+    tables = {id(one) for module in body.modules() if isinstance(module, nn.Embedding) for one in module.parameters()}
+    own = [one for name, one in body.named_parameters() if "lora_" not in name and id(one) not in tables]
+    hit = {id(one): one.numel() for layer in adapted for one in layer.parameters()}
+    total = sum(one.numel() for one in own)
+    return sum(hit.get(id(one), 0) for one in own) / total if total else 1.0
 
 
 def _adaptable(module: nn.Module) -> bool:

@@ -23,7 +23,7 @@ from trainer.data.batches import Batch, Layout, collate
 from trainer.data.pairset import TokenPair
 from trainer.model import attention, base_facts, head, last_layer, malloc
 from trainer.model.load_errors import refusing
-from trainer.model.lora import adapter_weights, add_lora, fuse, gathers_by_module, refuse_incomplete
+from trainer.model.lora import adapter_weights, add_lora, coverage, fuse, gathers_by_module, refuse_incomplete
 from trainer.model.pretrained import load_classifier, load_tokenizer, new_parts, pad_id, refuse_new
 
 AGREE = 1e-4
@@ -42,6 +42,8 @@ class RewardModel(nn.Module):
         self.layout = layout
         self.new_parts: tuple[str, ...] = ()
         """Modules whose weights the base did not hold: trained whole and saved."""
+        self.coverage = 1.0
+        """Share of the body's weights, embeddings aside, that are trained or have an adapter."""
         self.noise = ""
         """What the base draws at random in training and cannot be switched off, in words."""
         self.unused: tuple[str, ...] = ()
@@ -96,7 +98,7 @@ def rewards(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     return chosen, rejected
 
 
-def load(config: TrainConfig) -> tuple[RewardModel, Any]:
+def load(config: TrainConfig, like: Path | None = None) -> tuple[RewardModel, Any]:
     """Model and tokenizer, ready to train on the CPU in float32; new weights depend on `config.seed` only.
 
     The model's own dropout is off, as usual for reward models; the adapter's is what the configuration says.
@@ -112,12 +114,13 @@ def load(config: TrainConfig) -> tuple[RewardModel, Any]:
         parts = new_parts(classifier, report, config.model, config.fresh_head)
         noise = base_facts.silence(classifier)
         layout = layout_for(classifier, tokenizer, config)
-        inner: nn.Module = add_lora(classifier, config, parts) if config.method == "lora" else classifier
+        inner: nn.Module = add_lora(classifier, config, parts, like) if config.method == "lora" else classifier
     if config.gradient_checkpointing:
         enable: Any = classifier.gradient_checkpointing_enable
         enable({"use_reentrant": False})
     made = finished(inner, layout, config)
     made.new_parts, made.unused, made.noise = parts, report.unexpected, noise
+    made.coverage = coverage(inner) if isinstance(inner, PeftModel) else 1.0
     return made, tokenizer
 
 

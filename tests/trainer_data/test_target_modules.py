@@ -1,0 +1,39 @@
+"""Which layers `auto` adapts in families with names of their own, and how much of the model that is."""
+
+import base_worlds as bases
+import data_worlds as worlds
+import pytest
+
+from trainer.model import lora
+
+EXPECTED = {
+    "deberta-v2": {"query_proj", "key_proj", "value_proj", "dense"},
+    "deberta": {"in_proj", "dense"},
+    "llama": {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
+    "opt": {"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"},
+    "gptj": {"q_proj", "k_proj", "v_proj", "out_proj", "fc_in", "fc_out"},
+    "mpnet": {"q", "k", "v", "o", "dense"},
+}
+
+
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_auto_finds_the_projections_of_a_families_layers(kind, tmp_path):
+    more = {"gptj": {"rotary_dim": 4}}.get(kind, {})
+    base = bases.make(kind, tmp_path / "base", encoder=kind in ("deberta-v2", "deberta", "mpnet"), **more)
+    made, _ = worlds.load(base)
+    adapted = {name.split(".lora_A")[0].rpartition(".")[2] for name, _ in made.named_parameters() if "lora_A" in name}
+    assert adapted == EXPECTED[kind]
+    assert made.coverage > 0.8
+
+
+def test_experts_that_are_no_linear_layers_are_counted_as_not_reached(tmp_path):
+    base = bases.make("mixtral", tmp_path / "base", num_local_experts=4, num_experts_per_tok=2, hidden_size=48)
+    made, _ = worlds.load(base)
+    assert made.coverage < 0.8
+
+
+def test_a_resume_takes_the_target_modules_of_its_checkpoint(models, tmp_path):
+    few, _ = worlds.load(models / "decoder", lora={"target_modules": ["q_proj"], "r": 4})
+    few.inner.save_pretrained(tmp_path)
+    assert lora.saved_targets(tmp_path) == ["q_proj"]
+    assert lora.saved_targets(models / "decoder") is None and lora.saved_targets(None) is None
