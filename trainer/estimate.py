@@ -22,7 +22,8 @@ PROJECTIONS = frozenset(
         *("q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"),
     )
 )
-"""Names of attention and MLP projections in the families of transformers; where they are too few, `auto` takes every layer's projections."""
+"""Names of attention and MLP projections in the families of transformers: what target modules `auto` looks for first;
+where they are too few, it takes every projection of the layers."""
 ENOUGH = 0.8
 """Share of a model's weights beside its embeddings below which an adapter misses much of it."""
 HEADS = ("score", "classifier")
