@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ import tomli
 from rmtui.errors import UserError
 from rmtui.workspace import Workspace
 from trainer import config as table
+from trainer.files import replace_file
 from trainer.plain_files import read_plain
 
 LARGEST = 1 << 20
@@ -228,13 +227,7 @@ def _write(path: Path, text: str) -> Preset:
     """Check, then replace the file in one step."""
     preset = parse(text, path)
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        replace_file(path, text.encode())
     except OSError as error:
         raise UserError(
             f"{path} was not saved", str(error), "the old file is as it was; free space or rights"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trainer.files import fsync_folder, replace_file
 from trainer.plain_files import open_plain, read_plain
 
 MANIFEST = "manifest.json"
@@ -142,13 +142,13 @@ def seal(folder: Path, description: Mapping[str, object]) -> None:
     files = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != MANIFEST:
-            _sync(path)
+            fsync_folder(path)
             files[str(path.relative_to(folder))] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
     document = {"v": VERSION, **description, "files": files}
     replace_file(folder / MANIFEST, json.dumps(document, indent=1).encode() + b"\n")
     for inner in [path for path in folder.rglob("*") if path.is_dir()]:
-        _sync(inner)
-    _sync(folder)
+        fsync_folder(inner)
+    fsync_folder(folder)
 
 
 def publish(temporary: Path, final: Path) -> None:
@@ -161,7 +161,7 @@ def publish(temporary: Path, final: Path) -> None:
         shutil.rmtree(discarded, ignore_errors=True)
     else:
         temporary.rename(final)
-    _sync(final.parent)
+    fsync_folder(final.parent)
 
 
 def point_best(run: Path, pointer: BestCheckpoint) -> None:
@@ -199,22 +199,3 @@ def prune(run: Path, keep: int, step: int) -> list[Path]:
     for leftover in (run / "checkpoints").glob(f"{TEMPORARY}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     return gone
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write beside, fsync, rename: readers see the old content or the new, never a part."""
-    temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

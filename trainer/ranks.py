@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from trainer import events
-from trainer.manifest import replace_file
+from trainer.files import replace_file
 
 WATCH_SECONDS = 1.0
 GRACE_SECONDS = 5.0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+
+from trainer.files import replace_file
 
 
 @dataclass(slots=True)
@@ -50,10 +52,6 @@ def _from_document(document: Mapping[str, object]) -> Memory:
 
 def store(memory: Memory, path: Path) -> None:
     """Replace the file; a folder that cannot be written costs the memory, not the app."""
-    fresh = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(json.dumps(asdict(memory), ensure_ascii=False), "utf-8")
-        fresh.replace(path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
+        replace_file(path, json.dumps(asdict(memory), ensure_ascii=False).encode("utf-8", "replace"))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from rmtui.errors import UserError
 from rmtui.runs import lock_notice
 from rmtui.runs.files import locked
+from trainer.files import PRIVATE, replace_file
 
 if TYPE_CHECKING:
     import sqlite3
@@ -236,15 +237,7 @@ def _create(path: Path) -> None:
             return
         for stale in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
             stale.unlink(missing_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(_empty_index())
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        replace_file(path, _empty_index(), PRIVATE)
 
 
 @lru_cache(maxsize=1)

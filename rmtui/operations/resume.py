@@ -17,6 +17,7 @@ from rmtui.runs.model import State
 from rmtui.text import log_line
 from rmtui.workspace import Workspace
 from trainer import manifest
+from trainer.config import TrainConfig
 from trainer.smaller_batch import smaller_batch
 
 
@@ -175,8 +176,10 @@ def memory_suggestion(ws: Workspace, run_id: str) -> dict[str, int] | None:
         return {str(key): int(value) for key, value in suggest.items() if isinstance(value, int)}
     if str(ended.get("reason", "")).startswith("out of memory"):
         config = RunFolder(ws.runs / run_id).spec().get("config", {})
-        asked = {"batch_size": 1, "gradient_accumulation_steps": 1, "max_length": 512}
-        return smaller_batch(*(int(config.get(key, value)) for key, value in asked.items()))
+        usual = TrainConfig()
+        asked = {key: int(config.get(key, getattr(usual, key))) for key in ("batch_size", "max_length")}
+        groups = int(config.get("gradient_accumulation_steps", usual.gradient_accumulation_steps))
+        return smaller_batch(asked["batch_size"], groups, asked["max_length"])
     return None
 
 

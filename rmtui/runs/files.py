@@ -16,37 +16,12 @@ import tomli
 
 from rmtui.errors import UserError
 from rmtui.runs import lock_notice
+from trainer.files import PRIVATE, replace_file
 
 
 def atomic_write(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` so that a reader, or a crash, sees the old file or the new one: temp, fsync, rename."""
-    temp = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(3).hex()}.tmp")
-    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            _write_all(fd, data)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.replace(temp, path)  # noqa: PTH105  (the fault suite wraps os.replace)
-    except BaseException:
-        temp.unlink(missing_ok=True)
-        raise
-    fsync_folder(path.parent)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
-
-
-def fsync_folder(path: Path) -> None:
-    """Make renames and new names in a folder survive a power cut."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    """`replace_file` for what belongs to its owner alone."""
+    replace_file(path, data, PRIVATE)
 
 
 def write_json(path: Path, document: Mapping[str, object]) -> None:

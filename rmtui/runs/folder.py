@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from rmtui.errors import UserError
 from rmtui.runs import documents, identity
 from rmtui.runs.documents import Read, number_of
-from rmtui.runs.files import atomic_write, fsync_folder, locked, write_json, write_toml
+from rmtui.runs.files import atomic_write, locked, write_json, write_toml
+from trainer.files import fsync_folder
 from trainer.plain_files import read_plain
 
 if TYPE_CHECKING:

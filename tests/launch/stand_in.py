@@ -30,7 +30,7 @@ from pathlib import Path
 
 import tomli
 
-from trainer import manifest, ranks
+from trainer import files, manifest, ranks
 from trainer.events import EventWriter
 
 RANK = int(os.environ.get("RANK", "0"))
@@ -118,7 +118,7 @@ class Training:
         if how == "oom":
             suggest = {"batch_size": 2, "gradient_accumulation_steps": 4, "max_length": 512}
             failure |= {"type": "MemoryError", "text": "out of memory", "suggest": suggest}
-        manifest.replace_file(self.attempt / f"failure-rank{RANK}.json", json.dumps(failure).encode())
+        files.replace_file(self.attempt / f"failure-rank{RANK}.json", json.dumps(failure).encode())
         os._exit(1)
 
     def save(self) -> None:
@@ -150,7 +150,7 @@ class Training:
         if RANK == 0:
             self.say("end", outcome=outcome, reason=reason)
             document = {"outcome": outcome, "reason": reason, "step": self.step}
-            manifest.replace_file(self.attempt / "result.json", json.dumps(document).encode())
+            files.replace_file(self.attempt / "result.json", json.dumps(document).encode())
         return 0
 
     def say(self, kind: str, **what: object) -> None:

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import itertools
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.files import PRIVATE, replace_file
 from trainer.pairs import Row, content_hash
 
 VERSION = "1"
@@ -68,11 +68,7 @@ def write(name: str, entries: Sequence[Entry]) -> None:
     ids = np.concatenate(sides) if sides else np.empty(0, np.int32)
     with contextlib.suppress(OSError):
         folder().mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(dir=folder(), suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, ids=ids, bounds=bounds, prompts=np.asarray([entry[2] for entry in entries]))
-            Path(scratch).replace(folder() / f"{name}.npz")
-        except OSError:
-            Path(scratch).unlink(missing_ok=True)
-            raise
+        prompts = np.asarray([entry[2] for entry in entries])
+        replace_file(
+            folder() / f"{name}.npz", lambda file: np.savez(file, ids=ids, bounds=bounds, prompts=prompts), PRIVATE
+        )

@@ -12,6 +12,7 @@ import torch
 
 from trainer import manifest
 from trainer.documents import VerifyDocument
+from trainer.files import replace_file
 from trainer.loop import round_trip
 from trainer.spec import Refused
 
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 where plain transformers find the rewards of the training, 1 where they do not. Raises Refused."""
     facts = verify(args.run)
-    manifest.replace_file(args.run / FILE, json.dumps({**facts, "t": time.time()}, indent=1).encode() + b"\n")
+    replace_file(args.run / FILE, json.dumps({**facts, "t": time.time()}, indent=1).encode() + b"\n")
     if args.json:
         print(json.dumps(facts))
     elif facts["verified"]:
