@@ -2,7 +2,8 @@
 """Set-up and checks, with the standard library alone: `python3 dev.py demo`, `python3 dev.py check`.
 
 demo   make .venv, train the demo (a process on each GPU, else two on the CPU), open the app
-check  make .venv, then format, lint, types, import contracts, tests (`--fast`: without the slow ones)
+check  make .venv, then format, lint, types, import contracts, tests (`--fast`: without the slow ones; `--gpu`: those
+       for a GPU, and nothing else)
 setup  make .venv only
 """
 
@@ -60,6 +61,8 @@ def check(options: list[str]) -> int:
         "imports": [bin("lint-imports")],
         **tests("--fast" in options, [option for option in options if option != "--fast"]),
     }
+    if "--gpu" in options:
+        checks = {"tests on a GPU": [bin("pytest"), "-m", "gpu", *(option for option in options if option != "--gpu")]}
     failed = [name for name, command in checks.items() if not passes(name, command)]
     print("all checks passed" if not failed else f"failed: {', '.join(failed)}")
     return len(failed)
@@ -68,11 +71,11 @@ def check(options: list[str]) -> int:
 def tests(fast: bool, options: list[str]) -> dict[str, list[str]]:
     """All tests: the quick ones on two processes, then one by one those that start trainings, count on their timing,
     or break things. With options for pytest, which may choose tests, one call of it."""
-    quick = [bin("pytest"), "-m", "not slow and not faults"]
+    quick = [bin("pytest"), "-m", "not slow and not faults and not gpu"]
     if options:
         return {"tests": [*(quick if fast else quick[:1]), *options]}
     beside = {"tests": [*quick, "--numprocesses", "2", "--dist", "loadfile"]}
-    return beside if fast else beside | {"slow tests and faults": [bin("pytest"), "-m", "slow or faults"]}
+    return beside if fast else beside | {"slow tests and faults": [bin("pytest"), "-m", "(slow or faults) and not gpu"]}
 
 
 def passes(name: str, command: list[str]) -> bool:

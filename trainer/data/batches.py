@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from trainer.config import TrainConfig
 from trainer.data.pairset import TokenPair
+from trainer.data.sequences import Sequences, sequences_of
 from trainer.data.truncate import Ids
 
 WINDOW_STEPS = 16
@@ -33,6 +34,8 @@ class Layout:
     pool_first: bool = False
     """The reward is read at a sequence's first token ([CLS]) rather than at its last."""
     pad_left: bool = False
+    one_call: bool = False
+    """Batches carry what one attention call over all blocks needs."""
 
     def tokens(self, pair: TokenPair) -> int:
         """Tokens of a pair that are computed, padding aside."""
@@ -77,12 +80,15 @@ class Batch:
     pairs: int
     tokens: int
     """Tokens without padding."""
+    sequences: Sequences | None = None
+    """The blocks for one attention call; None where each is attended by itself."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         moved = [part.to(device, non_blocking=True) for part in (self.ids, self.positions, self.scored, self.margin)]
         mask = None if self.mask is None else self.mask.to(device, non_blocking=True)
-        return Batch(moved[0], moved[1], mask, moved[2], moved[3], self.blocks, self.pairs, self.tokens)
+        sequences = None if self.sequences is None else self.sequences.to(device)
+        return Batch(moved[0], moved[1], mask, moved[2], moved[3], self.blocks, self.pairs, self.tokens, sequences)
 
 
 def collate(pairs: Sequence[TokenPair], layout: Layout) -> Batch:
@@ -122,7 +128,10 @@ def _unpadded(pairs: Sequence[TokenPair], layout: Layout) -> Batch:
     ids = np.concatenate(parts).astype(np.int64)[None]
     positions = np.concatenate([_positions(block) for block in blocks])[None]
     scored = np.array(places).T.reshape(-1)
-    return _batch(ids, positions, None, scored, pairs, tuple(blocks))
+    batch = _batch(ids, positions, None, scored, pairs, tuple(blocks))
+    if not layout.one_call:
+        return batch
+    return replace(batch, sequences=sequences_of((one.start, one.shared, one.branches) for one in blocks))
 
 
 def _blocks(pair: TokenPair, share: bool, start: int) -> list[Block]:

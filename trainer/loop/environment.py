@@ -39,10 +39,11 @@ def gpu_capabilities() -> list[Capability]:
 
 
 def set_up(config: TrainConfig) -> None:
-    """Process-wide switches that decide how torch rounds."""
+    """Process-wide switches that decide how torch rounds, and which of its kernels it takes."""
     torch.use_deterministic_algorithms(config.deterministic)
     torch.set_float32_matmul_precision("high" if config.tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = config.tf32
+    torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for each length, and nearly every pair has its own
 
 
 def differences(then: Mapping[str, object], now: Mapping[str, object]) -> list[str]:

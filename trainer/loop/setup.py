@@ -44,7 +44,9 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
     if origin is not None:
         checkpoint.load_weights(reward_model, checkpoint.whole(origin).folder)
     train, validation = load_data(config, tokenizer, reward_model, accelerator)
+    attends = model.choose_attention(reward_model, accelerator.device, config.mixed_precision)
     reporter = Reporter(request.attempt, request.rank == 0)
+    reporter.line(f"layout: {attends}")
     counts = model.trainable_parameters(reward_model)
     share_weights(reward_model, accelerator.device)
     session = Session(

@@ -18,8 +18,12 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from trainer.data.batches import Block
+from trainer.data.sequences import Sequences
+from trainer.model import varlen
 
 NAME = "pair_blocks"
+MORE_THAN_PRODUCTS = ("softcap", "s_aux", "position_bias")
+"""What transformers hands to an attention whose scores are capped, biased, or have sinks."""
 FLOAT32_ON = frozenset({"cpu"})
 """Kinds of device where attention is always computed in float32: torch's backward on a CPU takes three times as long in
 bf16."""
@@ -39,17 +43,24 @@ def attend(
     attention_mask: Tensor | None,
     *,
     pair_blocks: Sequence[Block] | None = None,
+    pair_sequences: Sequences | None = None,
     scaling: float | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
     """query [1, heads, tokens, size], key and value with as many or fewer heads → [1, tokens, heads, size].
 
-    Without `pair_blocks` it is transformers' own SDPA attention.
+    Without `pair_blocks` it is transformers' own SDPA attention; with `pair_sequences`, the same blocks, it is one call
+    where value is in half precision. Raises ValueError for scores that are more than scaled products.
     """
     if pair_blocks is None:
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **more)
         return out, None
+    if any(more.get(name) is not None for name in MORE_THAN_PRODUCTS):
+        raise ValueError("pair blocks are for attention by scaled products alone")
     causal = bool(more.get("is_causal", module.is_causal))
+    alike = value.shape[-1] == query.shape[-1]
+    if pair_sequences is not None and alike and value.dtype in varlen.FORMATS:
+        return varlen.attend(query, key, value, pair_sequences, causal, scaling), None
     sizes = [size for block in pair_blocks for size in pieces(block)]
     parts = zip(*(torch.split(part, sizes, dim=2) for part in (query, key, value)), strict=True)
     grouped = query.shape[1] != key.shape[1]
@@ -60,8 +71,18 @@ def attend(
         for _ in block.branches[1:]:
             asking, *own = next(parts)
             seen = [torch.cat([a[:, :, : block.shared], b], 2) for a, b in zip((keys, values), own, strict=True)]
-            found.append(_attend(asking, seen[0], seen[1], _mask(asking, seen[0]), False, scaling, grouped))
+            seen, apart = _one_head_each(asking, seen)
+            found.append(_attend(asking, seen[0], seen[1], _mask(asking, seen[0]), False, scaling, apart))
     return torch.cat([part.transpose(1, 2) for part in found], dim=1), None
+
+
+def _one_head_each(query: Tensor, seen: list[Tensor]) -> tuple[list[Tensor], bool]:
+    """Keys and values, and whether their heads are fewer. On GPUs a mask beside grouped heads leaves only the kernel
+    that writes out all scores, so each query head gets keys of its own there."""
+    groups = query.shape[1] // seen[0].shape[1]
+    if groups == 1 or query.device.type in FLOAT32_ON:
+        return seen, groups > 1
+    return [part.repeat_interleave(groups, dim=1) for part in seen], False
 
 
 def pieces(block: Block) -> list[int]:

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from trainer.config import TrainConfig
 from trainer.data.batches import Batch, Layout, collate
 from trainer.data.pairset import TokenPair
-from trainer.model import attention, base_facts, head, last_layer, malloc
+from trainer.model import attention, base_facts, fused_lora, head, last_layer, malloc, varlen
 from trainer.model.load_errors import refusing
 from trainer.model.lora import adapter_weights, add_lora, coverage, fuse, gathers_by_module, refuse_incomplete
 from trainer.model.pretrained import load_classifier, load_tokenizer, new_parts, pad_id, refuse_new
@@ -82,6 +82,8 @@ class RewardModel(nn.Module):
         if batch.blocks:
             whole = torch.empty(1, 1, 1, 1, device=batch.ids.device)  # four dimensions: "the mask is already made"
             more = {"attention_mask": whole, "pair_blocks": batch.blocks, last_layer.SCORED: batch.scored}
+            if batch.sequences is not None:
+                more["pair_sequences"] = batch.sequences
         out = backbone(input_ids=batch.ids, position_ids=batch.positions, use_cache=False, **more)
         hidden: Tensor = out.last_hidden_state
         return hidden
@@ -197,6 +199,20 @@ def probe_pairs(vocabulary: int, count: int, tokens: int) -> list[TokenPair]:
         sides = [np.concatenate([ids[0], own]) for own in ids[1:]]
         made.append(TokenPair(str(number), sides[0], sides[1], len(ids[0]), 0))
     return made
+
+
+def choose_attention(model: RewardModel, device: torch.device, precision: str) -> str:
+    """Let the model attend in one call a layer where it is computed in half precision on a GPU that can; returns which
+    way was taken, in words."""
+    layout = model.layout
+    if not layout.unpadded:
+        return "padded rows"
+    way = "shared prefixes once, no padding" if layout.share_prefix else "no padding"
+    why = varlen.why_not(device, fused_lora.FORMATS.get(precision), model.classifier.config.get_text_config())
+    model.layout = replace(layout, one_call=not why)
+    if device.type == "cpu":
+        return way
+    return f"{way}; {'one attention call a layer' if not why else f'attention pair by pair: {why}'}"
 
 
 def load_trained(folder: Path, config: TrainConfig) -> tuple[RewardModel, Any]:

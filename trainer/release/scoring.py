@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     environment.set_up(config)
     reward_model, tokenizer = model.load_trained(folder, config)
     bar = ProgressBar(_progress(args), "responses" if responses else "pairs", len(responses or rows))
+    model.choose_attention(reward_model, device, config.mixed_precision)
     scorer = Scorer(reward_model.to(device), tokenizer, config, args.batch_size, bar.update)
     if responses:
         return _report_responses(scorer, responses, args)
