@@ -40,9 +40,15 @@ def expect(ws: Workspace, run: RunFolder, n: int) -> None:
     (folder / f"{run.id}.{n}").write_text(proc.place(run.path / f"attempt-{n}"))
 
 
-def ended(ws: Workspace, run: RunFolder, n: int) -> None:
-    """The supervisor has seen the end of an attempt."""
-    if _claim(ws, f"{run.id}.{n}"):
+def expected(ws: Workspace, run: RunFolder, n: int) -> bool:
+    """Whether the end of an attempt is noted as to be announced, for whoever comes first."""
+    return (_waiting(ws) / f"{run.id}.{n}").exists()
+
+
+def ended(ws: Workspace, run: RunFolder, n: int, noted: bool) -> None:
+    """The supervisor has seen the end of an attempt. `noted`: that it was expected, so that another one may have been
+    faster; where that could not be written, nobody else announces it."""
+    if _claim(ws, f"{run.id}.{n}") or not noted:
         _announce(ws, run, AttemptFolder(run.path / f"attempt-{n}"))
 
 

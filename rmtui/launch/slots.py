@@ -1,6 +1,7 @@
 """Device slots: a kernel lock a GPU, and a few for the CPU. They vanish with their holder; no daemon counts them.
 
-A GPU's lock lies in the user's state folder, since all workspaces share the GPUs; the CPU's lie in the workspace, which
+A GPU's lock lies in /var/lock/rmtui where an admin made that for all users, else in the user's state folder, since all
+workspaces share the GPUs; the CPU's lie in the workspace, which
 says how many runs it wants at once. A training whose supervisor died keeps its slots: its processes carry their names.
 """
 
@@ -17,6 +18,9 @@ from rmtui.launch.gpus import Gpu, gpus
 from rmtui.runs import proc, queue_tickets
 from rmtui.runs.queue_tickets import Needs, Ticket
 from rmtui.workspace import Workspace
+
+SHARED = Path("/var/lock/rmtui")
+"""Where an admin made this folder (mode 1777), the GPUs' locks of all users of the machine lie in it."""
 
 
 def needs_of(spec: Mapping[str, Any]) -> Needs:
@@ -54,6 +58,8 @@ def gpu_name(gpu: Gpu) -> str:
 def lock_path(ws: Workspace, name: str) -> Path:
     if name.startswith("cpu-"):
         return ws.queue / f"{name}.slot"
+    if SHARED.is_dir():
+        return SHARED / f"{name}.slot"
     return ws.state_dir.parent / "devices" / proc.host() / f"{name}.slot"
 
 
@@ -61,9 +67,7 @@ def hold(ws: Workspace, names: Iterable[str]) -> tuple[int, ...] | None:
     """Lock every one of these slots, or none: None when one is held by another."""
     held: list[int] = []
     for name in names:
-        path = lock_path(ws, name)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = _open(lock_path(ws, name))
         held.append(fd)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,6 +76,19 @@ def hold(ws: Workspace, names: Iterable[str]) -> tuple[int, ...] | None:
                 os.close(taken)
             return None
     return tuple(held)
+
+
+def _open(path: Path) -> int:
+    """A slot's file, made where it is missing. Another user's can be locked too: a lock needs no right to write."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.parent != SHARED:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        os.fchmod(fd, 0o644)  # whatever the umask
+        return fd
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,9 +181,10 @@ def _supervise(
     ingester = Ingester(ws, run)
     ingester.start()
     life.beat(lock)
+    with contextlib.suppress(OSError):
+        hooks.expect(ws, run, attempt.n)
+    noted = hooks.expected(ws, run, attempt.n)
     try:
-        with contextlib.suppress(OSError):
-            hooks.expect(ws, run, attempt.n)
         launch, launcher = _start(run, attempt, ticket, taken)
     except (OSError, UserError, ValueError) as error:
         _log(f"start: {error}")
@@ -193,7 +194,7 @@ def _supervise(
         seen = Watch(ws, run, attempt, launch, launcher, lock, waker).until_empty()
         _write_exit(attempt, judge(attempt, seen), seen, lock)
     taken.release()
-    _afterwards(ws, run, attempt, ingester)
+    _afterwards(ws, run, attempt, ingester, noted)
 
 
 def _start(
@@ -286,7 +287,7 @@ def _adopt(ws: Workspace, run: RunFolder, n: int, waker: Waker) -> None:
     _write_exit(attempt, judge(attempt, seen), seen, lock)
     for fd in held or ():
         os.close(fd)
-    _afterwards(ws, run, attempt, ingester)
+    _afterwards(ws, run, attempt, ingester, noted=True)
 
 
 def _lock(path: Path, waker: Waker) -> int | None:
@@ -315,9 +316,9 @@ def _write_exit(attempt: AttemptFolder, verdict: Verdict, seen: Observed | None,
     _log(f"attempt {attempt.n}: {verdict.outcome} {verdict.reason}")
 
 
-def _afterwards(ws: Workspace, run: RunFolder, attempt: AttemptFolder, ingester: Ingester) -> None:
+def _afterwards(ws: Workspace, run: RunFolder, attempt: AttemptFolder, ingester: Ingester, noted: bool) -> None:
     ingester.finish(30)
-    hooks.ended(ws, run, attempt.n)
+    hooks.ended(ws, run, attempt.n, noted)
 
 
 def _exit_code(verdict: Verdict, seen: Observed | None) -> int | None:

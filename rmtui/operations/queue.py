@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rmtui.errors import UserError
 from rmtui.launch import spawn
-from rmtui.runs import identity, proc, queue_tickets, state
+from rmtui.runs import identity, ownership, proc, queue_tickets, state
 from rmtui.runs.folder import RunFolder
 from rmtui.workspace import Workspace
 
@@ -88,6 +88,8 @@ def start_again(ws: Workspace, run_id: str | None = None) -> list[str]:
     identity.refuse_copy(ws.root)
     started = []
     for ticket in _waiting(ws):
+        if ownership.foreign(ws.root, RunFolder(ws.runs / ticket.run)):
+            continue  # it came by copy: a person has to see its command first, in `resume`
         if run_id in (None, ticket.run) and not queue_tickets.attended(ws.queue, ticket):
             fresh = dataclasses.replace(ticket, host=proc.host(), boot_id=proc.boot_id())
             with queue_tickets.turn(ws.queue):

@@ -165,3 +165,11 @@ def test_too_small_a_file_limit_ends_as_failed_to_start(ws):
     ended = kit.until_ended(run)
     assert ended.state == State.FAILED and "failed to start" in ended.reason and "File too large" in ended.reason
     assert Path(run.path).is_dir()
+
+
+def test_an_end_is_announced_by_its_supervisor_though_nobody_could_note_it(loud):
+    """As where the disk was full when the run began."""
+    (loud.queue / "unannounced").write_text("")
+    run = kit.start(loud, steps=1)
+    kit.until_ended(run)
+    kit.until(lambda: said(loud) == [run.id], "on_finished")

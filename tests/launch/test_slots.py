@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import launch_kit as kit
@@ -148,3 +150,28 @@ def test_a_second_waiting_process_is_not_started(ws):
     assert spawn.wait_in_line(ws, run, 1) is False
     kit.go(first)
     kit.until_ended(run)
+
+
+def test_users_of_one_machine_share_the_locks_that_an_admin_made_a_place_for(ws, tmp_path, monkeypatch):
+    """Another real user holds a GPU: its lock file is theirs, in a folder where everybody may make files."""
+    if os.geteuid():
+        pytest.skip("another user is made by root")
+    shared = Path(tempfile.mkdtemp(dir="/tmp"))
+    shared.chmod(0o1777)
+    monkeypatch.setattr(slots, "SHARED", shared)
+    path = slots.lock_path(ws, "gpu-GPU-0")
+    code = (
+        "import os, sys, fcntl; os.setgid(65534); os.setuid(65534); os.umask(0o077)\n"
+        "fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT); os.fchmod(fd, 0o644)\n"
+        "fcntl.flock(fd, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    other = subprocess.Popen([sys.executable, "-c", code, str(path)], stdin=pipe, stdout=pipe)
+    try:
+        assert other.stdout.readline() == b"held\n"
+        assert slots.hold(ws, ["gpu-GPU-0"]) is None
+    finally:
+        other.communicate()
+    (mine,) = slots.hold(ws, ["gpu-GPU-0"])
+    os.close(mine)
+    shutil.rmtree(shared)
