@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainer.files import fsync_folder, replace_file
+from trainer.files import fsync_path, replace_file
 from trainer.plain_files import open_plain, read_plain
 
 MANIFEST = "manifest.json"
@@ -142,13 +142,13 @@ def seal(folder: Path, description: Mapping[str, object]) -> None:
     files = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != MANIFEST:
-            fsync_folder(path)
+            fsync_path(path)
             files[str(path.relative_to(folder))] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
     document = {"v": VERSION, **description, "files": files}
     replace_file(folder / MANIFEST, json.dumps(document, indent=1).encode() + b"\n")
     for inner in [path for path in folder.rglob("*") if path.is_dir()]:
-        fsync_folder(inner)
-    fsync_folder(folder)
+        fsync_path(inner)
+    fsync_path(folder)
 
 
 def publish(temporary: Path, final: Path) -> None:
@@ -161,7 +161,7 @@ def publish(temporary: Path, final: Path) -> None:
         shutil.rmtree(discarded, ignore_errors=True)
     else:
         temporary.rename(final)
-    fsync_folder(final.parent)
+    fsync_path(final.parent)
 
 
 def point_best(run: Path, pointer: BestCheckpoint) -> None:

@@ -20,7 +20,7 @@ from rmtui.errors import UserError
 from rmtui.runs import documents, identity
 from rmtui.runs.documents import Read, number_of
 from rmtui.runs.files import atomic_write, locked, write_json, write_toml
-from trainer.files import fsync_folder
+from trainer.files import fsync_path
 from trainer.plain_files import read_plain
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class RunFolder:
                 if isinstance(error, OSError) and (runs / run_id).exists():
                     continue
                 raise
-            fsync_folder(runs)
+            fsync_path(runs)
             return cls(runs / run_id)
 
     @property
@@ -250,7 +250,7 @@ class RunFolder:
                 raise FileExistsError(f"attempt-{n} of {self.id}") from error
             raise
         try:
-            fsync_folder(self.path)
+            fsync_path(self.path)
         except OSError:
             os.close(fd)
             raise
