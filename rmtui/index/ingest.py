@@ -101,8 +101,8 @@ def _number(connection: Connection, run_id: str) -> int:
         return int(row[0])
     with write(connection):
         connection.execute(
-            """INSERT INTO runs (id, name, state, created, pinned, archived, settled)
-            VALUES (?, ?, 'unknown', 0, 0, 0, 0) ON CONFLICT DO NOTHING""",
+            """INSERT INTO runs (id, name, state, created, step, epochs_done, pinned, archived, settled)
+            VALUES (?, ?, 'unknown', 0, 0, 0, 0, 0, 0) ON CONFLICT DO NOTHING""",
             (run_id, run_id),
         )
         (n,) = connection.execute("SELECT n FROM runs WHERE id = ?", (run_id,)).fetchone()

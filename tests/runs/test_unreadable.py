@@ -130,6 +130,7 @@ def test_any_file_of_one_run_spoils_nothing_else(ws: Workspace, name: str, conte
     assert said(ws, "show", good) == shown
     assert said(ws, "rebuild")[0] == 0
     assert rows(ws) == after
+    assert said(ws, "ls")[0] == 0
     state.status(bad)
     adopt.adopt_all(ws)
     doctor.examine(ws, deep=False)
@@ -159,7 +160,17 @@ def test_a_bad_file_is_named_in_its_runs_row_with_why(ws: Workspace, name: str, 
         (bad.path / "attempt-1" / "exit.json").unlink()
     place(bad.path / name, content)
     assert f"{name} is unreadable: {why}" in rows(ws)[bad.id]["reason"]
+    assert "unreadable" in said(ws, "ls")[1]
     assert str(bad.path) in said(ws, "show", bad.id)[1]
+
+
+def test_a_run_whose_metrics_were_never_read_is_listed_with_none_and_why(ws: Workspace) -> None:
+    bad = make_run_folder(ws, "bad")
+    place(bad.path / "attempt-1" / "events.jsonl", "folder")
+    row = rows(ws)[bad.id]
+    assert (row["step"], row["epochs_done"]) == (0, 0) and "it is a folder, not a file" in row["reason"]
+    code, listed = said(ws, "ls")
+    assert code == 0 and "it is a folder, not a file" in listed
 
 
 def test_a_run_that_cannot_be_judged_is_not_touched_and_can_be_removed(ws: Workspace) -> None:
