@@ -20,6 +20,7 @@ from rmtui.errors import UserError
 from rmtui.runs import documents, state
 from rmtui.runs.files import write_json
 from rmtui.runs.folder import RunFolder, may_be_run
+from trainer.files import replace_file
 from trainer.plain_files import open_plain
 
 MAX_FILES = 20_000
@@ -42,20 +43,20 @@ def is_bundle(path: Path) -> bool:
 
 def pack(folder: Path, out: Path, weights: bool = False) -> None:
     """Write `folder` (runs/<id>) as `out`; without `weights`, checkpoints and model stay behind. Renamed into place."""
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        with tarfile.open(partial, "w:gz") as archive:
+
+    def write(file: BinaryIO) -> None:
+        with tarfile.open(out.name, "w:gz", fileobj=file) as archive:
             for path in sorted(_files(folder, weights)):
                 archive.add(
                     path, arcname=f"{folder.name}/{path.relative_to(folder)}", recursive=False, filter=_nameless
                 )
-        partial.replace(out)
+
+    try:
+        replace_file(out, write)
     except OSError as error:
         raise UserError(
             f"cannot write {out}", error.strerror or str(error), "free space or choose another folder"
         ) from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _files(folder: Path, weights: bool) -> Iterator[Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from rmtui.runs.folder import RunFolder, run_folders
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 from trainer.config import flatten, format_number
+from trainer.files import replace_file
 
 if TYPE_CHECKING:
     from rmtui.documents.runs import ExportDocument
@@ -270,14 +270,10 @@ def _json_text(documents: Sequence[ExportDocument]) -> str:
 
 def write_file(out: Path, text: str) -> None:
     """Replace a file by text in one step; nothing half-written remains."""
-    partial = out.with_name(f".{out.name}.{os.getpid()}-{secrets.token_hex(3)}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(out)
+        replace_file(out, text.encode())
     except OSError as error:
         raise UserError(f"cannot write {out}", error.strerror or str(error), "choose another folder") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _export_tar(runs: Sequence[Run], out: Path | None, weights: bool) -> None:
