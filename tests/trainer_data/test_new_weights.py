@@ -6,7 +6,7 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from trainer.data.batches import collate
 from trainer.loop import checkpoint
@@ -24,7 +24,7 @@ HEADS = {
     "eurobert": {"dense"},
 }
 """Parts beside classifier and score that a folder without a head lacks, as in transformers' source."""
-MORE = {"bert": {"as_class": bases.AutoModelForCausalLM, "is_decoder": False}}
+MORE = {"bert": {"as_class": AutoModelForCausalLM, "is_decoder": False}}
 """BERT loses its pooler where it was saved as a language model."""
 
 

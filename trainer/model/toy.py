@@ -10,10 +10,22 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 END, PAD = "<|end|>", "<|pad|>"
 CHAT_TEMPLATE = (
@@ -87,6 +99,57 @@ def make_encoder(
         initializer_range=0.1,
     )
     return _save(folder, wrapped, BertModel, config, seed)
+
+
+SIZES = {
+    **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "embedding_size", "word_embed_proj_dim"), 32),
+    **dict.fromkeys(("intermediate_size", "ffn_dim", "d_ff", "hidden_dim", "n_inner"), 64),
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "n_layers"), 2),
+    **dict.fromkeys(("num_attention_heads", "n_head", "num_heads", "n_heads"), 4),
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 256,
+    "n_positions": 256,
+}
+"""How the families of transformers name their sizes."""
+SPECIAL = ("pad_token_id", "bos_token_id", "eos_token_id", "sep_token_id", "cls_token_id")
+PROMPTS = [f"how do I do thing {n}? take {n * 7} of it and stir" for n in range(60)]
+
+
+MOST_USED: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "qwen2": {},
+    "qwen3": {},
+    "mistral": {"sliding_window": None},
+    "gemma2": {"query_pre_attn_scalar": 8},
+    "gemma3_text": {"query_pre_attn_scalar": 8},
+    "phi3": {},
+    "gpt_neox": {},
+    "bert": {"encoder": True},
+    "roberta": {"encoder": True},
+    "deberta-v2": {"encoder": True},
+    "modernbert": {"encoder": True},
+}
+"""The types that reward models are most often trained from, with what their configurations need beside sizes."""
+
+
+def make_family(kind: str, folder: Path, encoder: bool = False, as_class: Any = None, **more: Any) -> Path:
+    """A base model of one of transformers' types, without a reward head, as AutoModel (encoders) or
+    AutoModelForCausalLM saves it; `more` goes into its configuration."""
+    (make_encoder if encoder else make_decoder)(folder, PROMPTS, vocabulary=400, hidden=32)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    known: Any = AutoConfig.for_model(kind)
+    names, other = known.to_dict(), getattr(known, "attribute_map", {})
+    sizes: dict[str, Any] = {
+        name: size for name, size in SIZES.items() if (name in names or name in other) and other.get(name) not in more
+    }
+    sizes |= {name: getattr(tokenizer, name, None) for name in SPECIAL if name in names}
+    sizes |= {"vocab_size": len(tokenizer), "initializer_range": 0.1} | more
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        of: Any = as_class or (AutoModel if encoder else AutoModelForCausalLM)
+        of.from_config(AutoConfig.for_model(kind, **sizes)).save_pretrained(folder)
+    return folder
 
 
 def _byte_pair_tokenizer(texts: Iterable[str], vocabulary: int, special: list[str]) -> Tokenizer:
