@@ -108,7 +108,22 @@ class TrainConfig:
     warmup_ratio: float = _option(
         0.1, "share of the steps in which the rate rises; int(ratio × steps)", low=0, high=1, usual=(0, 0.3)
     )
-    lr_scheduler: str = _option("linear", "shape of the rate after warm-up", choices=("linear", "cosine", "constant"))
+    lr_scheduler: str = _option(
+        "linear",
+        "shape of the rate after warm-up; wsd: constant, then a linear decay over the last steps",
+        choices=("linear", "cosine", "constant", "wsd"),
+    )
+    lr_floor: float = _option(
+        0.0,
+        "share of the peak rate that linear, cosine and wsd end at",
+        low=0,
+        high=1,
+        usual=(0, 0.5),
+        advanced=True,
+    )
+    lr_decay_ratio: float = _option(
+        0.2, "share of the steps in which wsd decays; int(ratio × steps)", low=0, high=1, advanced=True
+    )
     lora: Lora = field(default_factory=Lora)
     method: str = _option("lora", "train a LoRA adapter, or all weights", choices=("lora", "full"), group="model")
     fresh_head: bool = _option(
@@ -133,6 +148,14 @@ class TrainConfig:
         group="data",
     )
     weight_decay: float = _option(0.0, "decoupled weight decay of AdamW", low=0, high=1, usual=(0, 0.2))
+    adam_beta2: float = _option(
+        0.999,
+        "decay of AdamW's mean of squared gradients",
+        low=0,
+        high=0.999999,
+        usual=(0.9, 0.9999),
+        advanced=True,
+    )
     max_grad_norm: float = _option(
         1.0, "gradients are scaled down to this norm; 0 switches it off", low=0, high=1e6, usual=(0, 10)
     )

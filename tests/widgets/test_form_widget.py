@@ -85,7 +85,7 @@ async def test_choices_turn_and_numbers_step():
         await pilot.press("right")
         assert widget.values()["lr_scheduler"] == "cosine"
         await pilot.press("left", "left")
-        assert widget.values()["lr_scheduler"] == "constant"
+        assert widget.values()["lr_scheduler"] == "wsd"
         widget.focus_key("gradient_checkpointing")
         await pilot.press("enter")
         assert widget.values()["gradient_checkpointing"] is True

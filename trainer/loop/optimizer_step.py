@@ -89,7 +89,9 @@ class Stepper:
         self.sharded = sharded.is_sharded(accelerator)
         self.model: torch.nn.Module = reward_model if self.sharded else reward_model.to(accelerator.device)
         groups = decay_groups(reward_model, config.weight_decay)
-        self.optimizer: Any = torch.optim.AdamW(groups, lr=config.learning_rate, fused=None if self.sharded else True)
+        self.optimizer: Any = torch.optim.AdamW(
+            groups, lr=config.learning_rate, betas=self.betas, fused=None if self.sharded else True
+        )
         if self.sharded:
             self.model, self.optimizer = sharded.wrap(accelerator, reward_model, self.optimizer, config)
         self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -99,7 +101,12 @@ class Stepper:
     def begin(self, rate: float) -> None:
         """Set the step's learning rate; DeepSpeed steps inside its last backward, so this comes first."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"], group["betas"] = rate, self.betas
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """AdamW's; set at each step, since a checkpoint brings its own."""
+        return 0.9, self.config.adam_beta2
 
     def backward(self, loss_sum: torch.Tensor, step_pairs: int, last: bool) -> None:
         """Add this micro batch's share of the mean over the whole step's pairs."""

@@ -96,7 +96,13 @@ class Training:
         """The learning rate of an optimizer step, from 1."""
         derived, config = self.session.derived, self.config
         return schedule.learning_rate(
-            step, derived.total_steps, derived.warmup_steps, config.lr_scheduler, config.learning_rate
+            step,
+            derived.total_steps,
+            derived.warmup_steps,
+            config.lr_scheduler,
+            config.learning_rate,
+            config.lr_floor,
+            config.lr_decay_ratio,
         )
 
     def apply(self, total: Sums, mine: Sums, micro_batches: MicroBatches) -> float:
