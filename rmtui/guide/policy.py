@@ -101,7 +101,7 @@ def _trial(item: Subject, limits: Thresholds) -> Trial | None:
         item,
         rate,
         planned if isinstance(planned, int) and planned > 0 else rows[-1].epoch,
-        _broken(item, limits),
+        broken(item, limits),
         _above(item),
         _learned(item, at.val_loss, at.val_acc, pairs, limits),
         epoch,
@@ -112,7 +112,7 @@ def _trial(item: Subject, limits: Thresholds) -> Trial | None:
     )
 
 
-def _broken(item: Subject, limits: Thresholds) -> bool:
+def broken(item: Subject, limits: Thresholds) -> bool:
     """NaN, a loss that came apart, or losses beyond those of an untrained model by more than chance.
 
     An untrained head may start anywhere: its loss is that of the first steps, where they are known. Where they are not,

@@ -121,7 +121,7 @@ def open_database(path: Path) -> Connection:
                 "something cut it off; the runs themselves are safe in their folders",
                 "make it anew with: rmtui rebuild",
             )
-        connection = _connect(path)
+        connection = connect_file(path)
         try:
             if _version(connection, path) < SCHEMA:
                 _migrate(path)
@@ -131,7 +131,7 @@ def open_database(path: Path) -> Connection:
         return connection
 
 
-def _connect(path: Path) -> Connection:
+def connect_file(path: Path) -> Connection:
     connection = sqlite3.connect(
         path, timeout=_STATEMENT / 1000, isolation_level=None, cached_statements=256, factory=Connection
     )

@@ -53,7 +53,7 @@ def demo(root: Path, say: Callable[[str], None]) -> Demo:
     Raises UserError when the training stack is not installed or the folder holds something else.
     """
     root = root.expanduser().absolute()
-    _refuse_foreign(root)
+    refuse_foreign(root)
     _need_stack()
     ws = _workspace(root)
     if (earlier := _earlier_run(ws)) is not None:
@@ -102,7 +102,7 @@ def outcome(root: Path, run_id: str) -> tuple[bool, str]:
     return found.state is State.FINISHED, text
 
 
-def _refuse_foreign(root: Path) -> None:
+def refuse_foreign(root: Path) -> None:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return
     settings = root / workspace.SETTINGS_FILE

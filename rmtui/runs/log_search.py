@@ -86,13 +86,13 @@ class _Expression:
 
 
 def _in_block(block: bytes, text: bytes, last: bool) -> int | None:
-    found = _fast_find(block, text)
+    found = fast_find(block, text)
     if found >= 0 and last:
         found = block.rfind(text)  # slower than looking forward: only where there is something
     return found if found >= 0 else None
 
 
-def _fast_find(block: bytes, text: bytes) -> int:
+def fast_find(block: bytes, text: bytes) -> int:
     """bytes.find by the text's rarest byte: a search for one byte runs many times faster than one for several."""
     rare = min(text, key=lambda byte: _RARE.find(byte) % 1000)
     if rare not in _RARE:

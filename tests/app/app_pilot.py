@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import support
+from textual.app import App
+from textual.notifications import Notification
 from textual.pilot import Pilot
+from textual.strip import Strip
 
 from rmtui.app.app import RmtuiApp
 from rmtui.app.start import find_workspace
@@ -54,9 +57,19 @@ async def until(pilot: Pilot[Any], condition: Callable[[], Any], seconds: float 
         await asyncio.sleep(0.01)
 
 
+def strips_of(app: App[Any]) -> list[Strip]:
+    """The screen in front as it is drawn."""
+    return app.screen._compositor.render_strips()
+
+
+def toasts(pilot: Pilot[Any]) -> list[Notification]:
+    """The toasts that were not closed yet."""
+    return list(pilot.app._notifications)
+
+
 def shown(pilot: Pilot[Any]) -> str:
     """The screen as text, line by line."""
-    strips = pilot.app.screen._compositor.render_strips()
+    strips = strips_of(pilot.app)
     return "\n".join("".join(segment.text for segment in strip) for strip in strips)
 
 
@@ -79,4 +92,4 @@ async def type_text(pilot: Pilot[Any], text: str) -> None:
 
 async def told(pilot: Pilot[Any], words: str) -> None:
     """Wait for a toast with these words."""
-    await until(pilot, lambda: any(words in f"{note.title} {note.message}" for note in pilot.app._notifications))
+    await until(pilot, lambda: any(words in f"{note.title} {note.message}" for note in toasts(pilot)))

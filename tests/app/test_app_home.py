@@ -6,7 +6,7 @@ import json
 
 import pytest
 import support
-from app_pilot import NARROW, SIZES, SMALL, WIDE, lines, opened, sees, shown, table, told, type_text, until
+from app_pilot import NARROW, SIZES, SMALL, WIDE, lines, opened, sees, shown, strips_of, table, told, type_text, until
 from rich.cells import cell_len
 
 from rmtui.app.app import RmtuiApp
@@ -59,7 +59,7 @@ async def test_moving_shows_the_figures_of_the_run_under_the_cursor_and_then_its
         chosen = table(pilot).selected.id
         charts = pilot.app.screen.query_one(Charts)
         await until(pilot, lambda: pilot.app.screen.panel.wanted.runs[0].run_id == chosen)
-        await until(pilot, lambda: any(chosen in curve.key for curve in charts.query_one("#loss")._curves))
+        await until(pilot, lambda: any(chosen in curve.key for curve in charts.query_one("#loss").curves))
 
 
 async def test_the_log_panel_follows_what_a_run_writes(ws):
@@ -133,9 +133,9 @@ async def test_sorting_by_column_and_turning_it_round(runs):
             await pilot.press("less_than_sign")
             assert pilot.app.memory.sort not in order, "every column is reached once"
             order.append(pilot.app.memory.sort)
-        first = await until(pilot, lambda: [row.name for row in table(pilot)._source.fetch(0, 6)])
+        first = await until(pilot, lambda: [row.name for row in table(pilot).source.fetch(0, 6)])
         await pilot.press("s")
-        assert [row.name for row in table(pilot)._source.fetch(0, 6)] == first[::-1]
+        assert [row.name for row in table(pilot).source.fetch(0, 6)] == first[::-1]
         assert first[0] == "helpful-C-5"
 
 
@@ -193,7 +193,7 @@ async def test_escape_in_a_prompt_changes_nothing(runs):
 async def test_pin_brings_a_run_to_the_top_and_archive_takes_it_out(runs):
     async with opened(runs.root, NARROW) as pilot:
         await pilot.press("G", "p")
-        await until(pilot, lambda: table(pilot)._source.fetch(0, 1)[0].name == "helpful-A-0")
+        await until(pilot, lambda: table(pilot).source.fetch(0, 1)[0].name == "helpful-A-0")
         await pilot.press("A")
         await sees(pilot, "5 runs")
 
@@ -296,7 +296,7 @@ async def test_more_marks_than_colours_are_quiet_lines_behind(ws):
         loss, accuracy = pilot.app.screen.query_one("#loss"), pilot.app.screen.query_one("#accuracy")
 
         def drawn(chart, quiet: bool) -> set[str]:
-            return {curve.key.split("/")[0] for curve in chart._curves if curve.quiet is quiet and "val" in curve.key}
+            return {curve.key.split("/")[0] for curve in chart.curves if curve.quiet is quiet and "val" in curve.key}
 
         marked = table(pilot).marked
         for chart in (loss, accuracy):
@@ -347,7 +347,7 @@ def frames(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     kept: list[str] = []
 
     def keep(app: RmtuiApp) -> None:
-        strips = app.screen._compositor.render_strips()
+        strips = strips_of(app)
         kept.append("\n".join("".join(segment.text for segment in strip) for strip in strips))
 
     monkeypatch.setattr(RmtuiApp, "post_display_hook", keep)

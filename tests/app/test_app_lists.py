@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app_pilot import NARROW, WIDE, lines, opened, sees, until
+from app_pilot import NARROW, WIDE, lines, opened, sees, strips_of, until
 
 from rmtui.app.screens.advice import AdviceScreen
 from rmtui.app.screens.form import FormScreen
@@ -17,7 +17,7 @@ from rmtui.runs.model import State
 
 def weights(pilot, words: str) -> set[bool]:
     """Whether the segments that hold these words are bold."""
-    strips = pilot.app.screen._compositor.render_strips()
+    strips = strips_of(pilot.app)
     return {bool(one.style and one.style.bold) for strip in strips for one in strip if words in one.text}
 
 
@@ -32,7 +32,7 @@ async def test_advice_is_bold_in_its_first_line_alone_and_says_what_enter_does(r
     async with opened(runs.root, NARROW) as pilot:
         await pilot.press("j", "a")
         screen = await until(pilot, lambda: pilot.app.screen if isinstance(pilot.app.screen, AdviceScreen) else None)
-        step = (await until(pilot, lambda: screen._document.get("advice")))[0]
+        step = (await until(pilot, lambda: screen.document.get("advice")))[0]
         await sees(pilot, step["text"][:30], "try it", "preset ")
         assert weights(pilot, step["text"][:30]) == {True}
         assert weights(pilot, step["why"][:20]) == {False}
@@ -42,7 +42,7 @@ async def test_a_wrapped_reading_stands_below_its_first_word(runs):
     async with opened(runs.root, NARROW) as pilot:
         await pilot.press("j", "a")
         screen = await until(pilot, lambda: pilot.app.screen if isinstance(pilot.app.screen, AdviceScreen) else None)
-        readings = await until(pilot, lambda: screen._document.get("readings"))
+        readings = await until(pilot, lambda: screen.document.get("readings"))
         place, long = next((n, one) for n, one in enumerate(readings) if len(one["text"]) > 100)
         items = screen.query_one(Choices)
         items.highlighted = items.get_option_index(f"reading-{long['id']}-{place}")
@@ -72,7 +72,7 @@ async def test_presets_say_that_enter_opens_and_arrows_move(runs):
         await sees(pilot, "conservative", "open")
         choice = screen.query_one(Choices)
         await pilot.press("down")
-        await until(pilot, lambda: screen._chosen() and screen._chosen().name == "B")
+        await until(pilot, lambda: screen.chosen() and screen.chosen().name == "B")
         assert choice.styles.background == screen.styles.background
         assert choice.styles.background_tint.a == 0
 
@@ -97,4 +97,4 @@ async def test_a_form_shows_the_workspace_s_model_and_a_short_command_while_the_
         assert str(PLAIN_CONFIG) not in text
         screen = await until(pilot, lambda: pilot.app.screen if isinstance(pilot.app.screen, FormScreen) else None)
         assert "model" not in screen.form.changes()
-        assert str(PLAIN_CONFIG) in screen._planned.plan.line
+        assert str(PLAIN_CONFIG) in screen.planned.plan.line

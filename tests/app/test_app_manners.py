@@ -7,7 +7,7 @@ import time
 
 import pytest
 import support
-from app_pilot import NARROW, SIZES, SMALL, WIDE, lines, opened, sees, shown, table, told, type_text, until
+from app_pilot import NARROW, SIZES, SMALL, WIDE, lines, opened, sees, shown, table, toasts, told, type_text, until
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
@@ -78,7 +78,7 @@ def test_nobody_binds_a_key_beside_the_table():
 async def test_keys_of_widgets_can_be_changed_too(runs):
     (runs.root / "keys.toml").write_text('[table]\ndown = "ctrl+n"\n[log]\nwrap = "f6"\n')
     async with opened(runs.root, NARROW) as pilot:
-        assert not pilot.app._notifications
+        assert not toasts(pilot)
         first = table(pilot).selected.id
         await pilot.press("j")
         assert table(pilot).selected.id == first
@@ -213,9 +213,9 @@ async def test_the_head_of_a_running_run_says_when_it_ends_before_it_draws_a_bar
 async def test_both_charts_of_a_run_share_their_x(runs):
     async with opened(runs.root, WIDE) as pilot:
         loss, accuracy = (pilot.app.screen.query_one(name, Chart) for name in ("#loss", "#accuracy"))
-        await until(pilot, lambda: loss._curves and accuracy._curves)
-        assert loss._curves[0].x[0] < accuracy._curves[0].x[0], "steps begin before the first epoch ends"
-        first, second = loss._scale(), accuracy._scale()
+        await until(pilot, lambda: loss.curves and accuracy.curves)
+        assert loss.curves[0].x[0] < accuracy.curves[0].x[0], "steps begin before the first epoch ends"
+        first, second = loss.x_scale(), accuracy._scale()
         assert (first.low, first.high) == (second.low, second.high)
 
 
@@ -300,7 +300,7 @@ async def test_a_preset_is_duplicated_by_key_with_its_comments(runs):
         await pilot.press("enter")
         await sees(pilot, "slow  conservative")
         screen = pilot.app.screen
-        assert isinstance(screen, PresetsScreen) and screen._chosen().name == "slow"
+        assert isinstance(screen, PresetsScreen) and screen.chosen().name == "slow"
     kept = (runs.presets / "slow.toml").read_text().count("#")
     assert kept >= (runs.presets / "a-conservative.toml").read_text().count("#") - 5
 
@@ -320,7 +320,7 @@ async def test_the_launch_question_says_its_keys_and_the_whole_command_can_be_re
         await sees(pilot, "conservative")
         await pilot.press("enter", "ctrl+r")
         screen = await until(pilot, lambda: pilot.app.screen if isinstance(pilot.app.screen, LaunchScreen) else None)
-        await until(pilot, lambda: screen._planned)
+        await until(pilot, lambda: screen.planned)
         await sees(pilot, "enter start", "esc back")
         for _ in range(6):
             await pilot.press("pagedown")
@@ -355,7 +355,7 @@ async def test_long_work_is_named_while_it_lasts_and_ctrl_g_ends_it(runs, ended)
                 pilot, lambda: all(worker.is_finished for worker in pilot.app.workers if "sheep" in worker.name)
             )
         await until(pilot, lambda: "sheep" not in bar.plain)
-        assert not any("JobCancelled" in note.message for note in pilot.app._notifications)
+        assert not any("JobCancelled" in note.message for note in toasts(pilot))
 
 
 async def test_an_import_tells_what_it_read_and_a_wrong_path_why_not(runs, tmp_path):

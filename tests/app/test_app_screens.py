@@ -8,7 +8,7 @@ import threading
 
 import pytest
 import support
-from app_pilot import NARROW, SIZES, WIDE, lines, opened, sees, told, type_text, until
+from app_pilot import NARROW, SIZES, WIDE, lines, opened, sees, strips_of, toasts, told, type_text, until
 from rich.cells import cell_len
 from textual.widgets import Input
 
@@ -123,7 +123,7 @@ async def test_every_theme_draws_and_is_remembered(runs):
 
 def inks(pilot):
     """The colours of what stands on the screen in front."""
-    strips = pilot.app.screen._compositor.render_strips()
+    strips = strips_of(pilot.app)
     drawn = [segment for strip in strips for segment in strip if segment.text.strip() and segment.style]
     return {segment.style.color.get_truecolor().hex for segment in drawn if segment.style.color}
 
@@ -196,7 +196,7 @@ async def test_from_a_point_of_the_curve_to_the_log_at_that_step(ws):
     async with opened(ws.root, NARROW) as pilot:
         await pilot.press("enter")
         screen = await screen_of(pilot, RunScreen)
-        await until(pilot, lambda: screen.query_one("#loss")._curves)
+        await until(pilot, lambda: screen.query_one("#loss").curves)
         await pilot.press("left")
         view = await until(pilot, lambda: screen.query_one("#loss").view.cursor)
         await pilot.press("enter")
@@ -300,7 +300,7 @@ async def test_from_n_to_a_queued_run_by_key_alone_then_out_of_the_queue(ready):
             await pilot.press("ctrl+r")
             launch = await screen_of(pilot, LaunchScreen)
             await sees(pilot, "accelerate launch", "--num_processes 2")
-            await until(pilot, lambda: launch._planned and launch._planned.request == launch.request())
+            await until(pilot, lambda: launch.planned and launch.planned.request == launch.request())
             await pilot.press("enter")
             await screen_of(pilot, HomeScreen)
             await sees(pilot, "queued")
@@ -365,8 +365,8 @@ async def test_files_typed_into_a_form_are_trained_on_and_empty_fields_say_whose
         screen = await screen_of(pilot, FormScreen)
         await sees(pilot, "data/train/tiny_pairs.jsonl")
         screen.query_one(Form).set_text("data.train", "data/few.jsonl")
-        await until(pilot, lambda: screen._planned and screen._planned.plan.derived.train_pairs == 3)
-        files = screen._planned.plan.spec["config"]["data"]
+        await until(pilot, lambda: screen.planned and screen.planned.plan.derived.train_pairs == 3)
+        files = screen.planned.plan.spec["config"]["data"]
         assert files["train"] == str(few)
         assert files["val"] == str(ready.data / "val" / "tiny_pairs.jsonl"), "what was not named is the workspace's"
 
@@ -383,11 +383,11 @@ async def test_a_set_named_in_the_launch_dialog_replaces_the_files_of_a_past_run
         await screen_of(pilot, FormScreen)
         await pilot.press("ctrl+r")
         screen = await screen_of(pilot, LaunchScreen)
-        await until(pilot, lambda: screen._planned)
-        assert screen._planned.plan.spec["config"]["data"]["train"] == files["train"]
+        await until(pilot, lambda: screen.planned)
+        assert screen.planned.plan.spec["config"]["data"]["train"] == files["train"]
         screen.query_one("#data", Input).value = "other"
         other = str(ready.data / "train" / "other_pairs.jsonl")
-        await until(pilot, lambda: screen._planned.plan.spec["config"]["data"]["train"] == other)
+        await until(pilot, lambda: screen.planned.plan.spec["config"]["data"]["train"] == other)
 
 
 async def test_paths_of_a_past_run_stand_in_a_form_as_from_the_workspaces_folder(ready):
@@ -403,8 +403,8 @@ async def test_paths_of_a_past_run_stand_in_a_form_as_from_the_workspaces_folder
         await until(pilot, lambda: pilot.app.screen is not screen and isinstance(pilot.app.screen, FormScreen))
         texts = pilot.app.screen.query_one(Form).texts()
         assert (texts["model"], texts["data.train"]) == ("models/m", "data/train/others_pairs.jsonl")
-        await until(pilot, lambda: pilot.app.screen._planned)
-        assert pilot.app.screen._planned.plan.spec["config"]["model"] == str(model), "and is found from there"
+        await until(pilot, lambda: pilot.app.screen.planned)
+        assert pilot.app.screen.planned.plan.spec["config"]["model"] == str(model), "and is found from there"
 
 
 # Compare, advice, pairs, data
@@ -433,8 +433,8 @@ async def test_advice_opens_a_form_with_its_values(runs):
     async with opened(runs.root, WIDE) as pilot:
         await pilot.press("j", "a")
         screen = await screen_of(pilot, AdviceScreen)
-        await until(pilot, lambda: screen._document.get("advice"))
-        step = screen._document["advice"][0]
+        await until(pilot, lambda: screen.document.get("advice"))
+        step = screen.document["advice"][0]
         await sees(pilot, step["text"][:30], "what the figures mean")
         await pilot.press("G")
         await sees(pilot, "the guide's path")
@@ -464,9 +464,9 @@ async def test_a_silenced_reading_is_said_no_more(runs):
     async with opened(runs.root, WIDE) as pilot:
         await pilot.press("j", "a")
         screen = await screen_of(pilot, AdviceScreen)
-        step = await until(pilot, lambda: screen._document.get("advice"))
+        step = await until(pilot, lambda: screen.document.get("advice"))
         await pilot.press("s")
-        await until(pilot, lambda: step[0]["id"] not in [one["id"] for one in screen._document["advice"]])
+        await until(pilot, lambda: step[0]["id"] not in [one["id"] for one in screen.document["advice"]])
 
 
 async def test_pairs_show_texts_with_their_differing_words(ready):
@@ -500,7 +500,7 @@ async def test_what_failed_is_told_once(runs):
         await pilot.press("P")
         await screen_of(pilot, PairsScreen)
         await told(pilot, "no rewards of single pairs")
-        assert len(pilot.app._notifications) == 1
+        assert len(toasts(pilot)) == 1
 
 
 async def test_a_data_check_names_line_and_harm(ready):

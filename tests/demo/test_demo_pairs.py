@@ -113,4 +113,4 @@ def test_a_process_on_each_gpu_and_two_without_one(tmp_path, monkeypatch, uuids,
 def test_a_demo_folder_of_an_earlier_version_is_taken(tmp_path):
     """Its settings named the processes."""
     (tmp_path / "workspace.toml").write_text(f'{demo.MARK}model = "models/demo"\ndata = "demo"\nprocesses = 2\n')
-    demo._refuse_foreign(tmp_path)
+    demo.refuse_foreign(tmp_path)

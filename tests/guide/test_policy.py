@@ -172,7 +172,7 @@ def test_no_history_gets_a_rate_that_broke_or_settings_that_were_tried(history):
     if first is None:
         return
     assert first in found
-    broken = [item.value("learning_rate") for item in runs if policy._broken(item, advice.DEFAULT)]
+    broken = [item.value("learning_rate") for item in runs if policy.broken(item, advice.DEFAULT)]
     if broken and first.changes:
         assert first.changes.get("learning_rate", 0.0) <= max(item.value("learning_rate") for item in runs)
     proposed = [first.changes.get(key, last.value(key)) for key in policy.KEPT]

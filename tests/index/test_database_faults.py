@@ -36,7 +36,7 @@ def filled(ws: Workspace) -> Workspace:
 
 def close_wal(path: Path) -> None:
     """Everything in the database file itself."""
-    connection = sqlite._connect(path)
+    connection = sqlite.connect_file(path)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
 

@@ -35,7 +35,7 @@ def test_an_empty_index_of_an_earlier_schema(ws: Workspace, tmp_path: Path, vers
 def test_an_index_of_an_earlier_schema_with_rows(ws: Workspace, version: int) -> None:
     kept, gone = make_runs(ws, 2)
     migrations.apply(str(ws.database), version)
-    old = sqlite._connect(ws.database)
+    old = sqlite.connect_file(ws.database)
     for folder in (kept, gone):
         old.execute(
             """INSERT INTO runs (id, name, state, created, pinned, archived, settled, folder_time, meta_time)
@@ -64,7 +64,7 @@ def test_an_index_of_an_earlier_schema_with_rows(ws: Workspace, version: int) ->
 
 def test_a_migration_that_fails_leaves_the_index_as_it_was(ws: Workspace) -> None:
     migrations.apply(str(ws.database), 2)
-    old = sqlite._connect(ws.database)
+    old = sqlite.connect_file(ws.database)
     old.execute("CREATE TABLE tags (mine TEXT)")  # in the way of the third step
     before = old.execute("SELECT name FROM sqlite_master ORDER BY name").fetchall()
     with pytest.raises(sqlite.DatabaseError, match="could not be brought to this version"):
@@ -77,7 +77,7 @@ def test_an_index_of_a_newer_rmtui_is_left_alone(ws: Workspace) -> None:
     make_run_folder(ws)
     with Index.open(ws) as index:
         index.sync()
-    newer = sqlite._connect(ws.database)
+    newer = sqlite.connect_file(ws.database)
     newer.execute(f"PRAGMA user_version = {NEWEST + 1}")
     newer.close()
     before = ws.database.read_bytes()

@@ -147,14 +147,14 @@ def test_a_loss_that_is_not_finite_fails_with_step_and_pair(bench, tmp_path, val
 def test_a_gradient_that_is_not_finite_fails_before_any_weight_changes(bench, tmp_path):
     def patch(rank):
         quick_end(rank)
-        norm = trainer.loop.optimizer_step.Stepper._norm
+        norm = trainer.loop.optimizer_step.Stepper.clip
 
         def overflow(self):
             if self.accelerator.process_index == 1:
                 self.parameters[0].grad[0, 0] = float("inf")
             return norm(self)
 
-        trainer.loop.optimizer_step.Stepper._norm = overflow
+        trainer.loop.optimizer_step.Stepper.clip = overflow
 
     world = train(tmp_path, bench.options(num_epochs=1), 2, patch)
     assert world.codes == [1, 1]

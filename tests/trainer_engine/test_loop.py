@@ -26,7 +26,7 @@ def recording_gradients(path):
 
     def patch(rank):
         quick_end(rank)
-        norm = trainer.loop.optimizer_step.Stepper._norm
+        norm = trainer.loop.optimizer_step.Stepper.clip
 
         def record(self):
             found = norm(self)
@@ -36,7 +36,7 @@ def recording_gradients(path):
                 torch.save(self.recorded, path)
             return found
 
-        trainer.loop.optimizer_step.Stepper._norm = record
+        trainer.loop.optimizer_step.Stepper.clip = record
 
     return patch
 

@@ -125,7 +125,7 @@ class Stepper:
     def finish(self) -> float:
         """Reduce, clip and apply the gradients; returns their norm before clipping. Where it is not finite no weight
         changes."""
-        norm = self._sharded_norm() if self.sharded else self._norm()
+        norm = self._sharded_norm() if self.sharded else self.clip()
         if self.scaler.is_enabled():
             self.scaler.step(self.optimizer)
             self.scaler.update()
@@ -141,7 +141,7 @@ class Stepper:
             self.model.to("cpu")
             torch.cuda.empty_cache()
 
-    def _norm(self) -> float:
+    def clip(self) -> float:
         for parameter in self.parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)

@@ -49,7 +49,7 @@ class AdviceScreen(RunCommands):
     def __init__(self, run: Run) -> None:
         super().__init__()
         self._run = run
-        self._document: AdviseDocument | None = None
+        self.document: AdviseDocument | None = None
         self._asked = ""
         """The advice whose readings the cursor goes through."""
 
@@ -85,7 +85,7 @@ class AdviceScreen(RunCommands):
 
     @on(Advised)
     def _advised(self, message: Advised) -> None:
-        self._document = message.document
+        self.document = message.document
         items = self.query_one(Choices)
         before = items.highlighted
         items.clear_options()
@@ -93,7 +93,7 @@ class AdviceScreen(RunCommands):
         items.highlighted = before if before is not None and before < items.option_count else 1
 
     def _options(self) -> Iterator[Option]:
-        document = self._document
+        document = self.document
         assert document is not None
         yield self._title("advice" if document["advice"] else "no_advice")
         for step in document["advice"]:
@@ -216,7 +216,7 @@ class AdviceScreen(RunCommands):
             self.toast(step["text"])
 
     def _advice(self) -> list[AdviceDocument]:
-        return self._document["advice"] if self._document else []
+        return self.document["advice"] if self.document else []
 
     def action_why(self) -> None:
         """From an advice to the readings that it rests on, one after the other, and back to it."""

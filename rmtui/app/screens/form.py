@@ -43,7 +43,7 @@ class FormScreen(Base):
         self._given = dict(changes or {})
         self._data = ""
         self._timer: Timer | None = None
-        self._planned: Planned | None = None
+        self.planned: Planned | None = None
         self._told_of_change = False
 
     @classmethod
@@ -147,7 +147,7 @@ class FormScreen(Base):
 
     @on(Planned)
     def _worked_out(self, message: Planned) -> None:
-        self._planned = message
+        self.planned = message
         self.form.set_derived(message.derived)
         self.query_one("#line", Label).show_text(short_line(message.plan))
         self._show_problems()
@@ -156,7 +156,7 @@ class FormScreen(Base):
         """What stands in the way of a launch and is not said beside a field already."""
         palette = palette_of(self)
         problems = self.form.problems()
-        planned = self._planned.plan.problems if self._planned and not problems else ()
+        planned = self.planned.plan.problems if self.planned and not problems else ()
         text = Text()
         for problem in [*problems, *planned][:4]:
             tone = palette.bad if problem.severity == "error" else palette.warn

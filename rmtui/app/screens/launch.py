@@ -33,7 +33,7 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
     def __init__(self, request: LaunchRequest) -> None:
         super().__init__()
         self._request = request
-        self._planned: Planned | None = None
+        self.planned: Planned | None = None
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -83,7 +83,7 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
 
     @on(Planned)
     def _worked_out(self, message: Planned) -> None:
-        self._planned = message
+        self.planned = message
         palette = palette_of(self)
         self.query_one("#data", Input).placeholder = str(message.plan.spec["data"])
         self.query_one("#figures", Label).show_text(
@@ -100,17 +100,17 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
     @on(Failed)
     def _failed(self, message: Failed) -> None:
         message.stop()
-        self._planned = None
+        self.planned = None
         self.query_one("#wrong", Label).show_text(Text(str(message.error), palette_of(self).bad))
         self.query_one("#wrong").display = True
 
     @on(Input.Submitted)
     def action_start(self) -> None:
         """Start, unless the plan on screen is not that of the fields, or has errors."""
-        if self._planned is None or self._planned.request != self.request():
+        if self.planned is None or self.planned.request != self.request():
             self._work_out()
             self.notify("the plan is being worked out; press enter again", timeout=2)
-        elif self._planned.plan.errors:
+        elif self.planned.plan.errors:
             self.notify("fix the fields in red first", severity="error", timeout=4)
         else:
             self.dismiss(self.request())

@@ -52,7 +52,7 @@ class PresetsScreen(Base):
 
     def write_again(self) -> None:
         super().write_again()
-        chosen = self._chosen()
+        chosen = self.chosen()
         self._wanted = chosen.name if chosen else ""
         self._fetch()
 
@@ -92,20 +92,20 @@ class PresetsScreen(Base):
             if character and name.casefold() == character.casefold():
                 self._go(name)
 
-    def _chosen(self) -> Preset | None:
+    def chosen(self) -> Preset | None:
         place = self.query_one(Choices).highlighted
         return None if place is None else self._presets[place // 2]
 
     @on(Choices.OptionSelected)
     def action_choose(self) -> None:
-        preset = self._chosen()
+        preset = self.chosen()
         if preset is not None:
             self._open(preset)
 
     def action_duplicate(self) -> None:
         from rmtui.app.screens.dialogs import Ask
 
-        preset = self._chosen()
+        preset = self.chosen()
         if preset is not None:
             question = f"Name of the copy of preset {preset.name}"
             self.app.push_screen(Ask(question, "", f"{preset.name}-longer"), lambda name: self._duplicate(preset, name))

@@ -56,7 +56,7 @@ class Chart(Widget, can_focus=True):
         super().__init__(id=id, classes=classes)
         self.chart_title = title
         self.percent = percent
-        self._curves: tuple[Curve, ...] = ()
+        self.curves: tuple[Curve, ...] = ()
         self._band: Band | None = None
         self._note = ""
         self._view = View()
@@ -70,8 +70,8 @@ class Chart(Widget, can_focus=True):
     def show(self, curves: Sequence[Curve], band: Band | None = None, note: str = "") -> None:
         """Draw these curves; nothing is redrawn when they equal those on screen. `note` explains an empty chart."""
         content = (tuple(curves), band, note)
-        if content != (self._curves, self._band, self._note):
-            self._curves, self._band, self._note = content
+        if content != (self.curves, self._band, self._note):
+            self.curves, self._band, self._note = content
             self._extent = self._seen()
             self.refresh()
 
@@ -100,7 +100,7 @@ class Chart(Widget, can_focus=True):
 
     def values_at_cursor(self) -> list[tuple[Curve, float | None]]:
         """Each curve in the legend with its value at the cursor; without a cursor, its last value."""
-        return [(curve, value_at(curve, self._view.cursor)) for curve in self._curves if not curve.quiet]
+        return [(curve, value_at(curve, self._view.cursor)) for curve in self.curves if not curve.quiet]
 
     # Keys
 
@@ -109,14 +109,14 @@ class Chart(Widget, can_focus=True):
         self.post_message(self.ViewChanged(self, self._view))
 
     def action_cursor(self, by: int) -> None:
-        x = self._scale()
+        x = self.x_scale()
         cursor = self._view.cursor
         at = x.dots - 1 - by if cursor is None else x.dot(cursor)
         self._change(cursor=x.value(max(0, min(x.dots - 1, at + by))))
 
     def action_zoom(self, factor: float) -> None:
         """About the cursor, or the right end."""
-        x = self._scale()
+        x = self.x_scale()
         first, last = self._extent or (x.low, x.high)
         length = (x.high - x.low) * factor
         if length >= last - first:
@@ -127,7 +127,7 @@ class Chart(Widget, can_focus=True):
         self._go(centre - share * length, length)
 
     def action_pan(self, by: int) -> None:
-        x = self._scale()
+        x = self.x_scale()
         length = x.high - x.low
         self._go(x.low + by * length / 4, length)
 
@@ -161,7 +161,7 @@ class Chart(Widget, can_focus=True):
 
     def _scene(self) -> Scene:
         return Scene(
-            self._curves,
+            self.curves,
             self._band,
             self._view,
             self.percent,
@@ -173,14 +173,14 @@ class Chart(Widget, can_focus=True):
     def _head_rows(self) -> int:
         return len(self._legend(palette_of(self), glyphs_of(self)))
 
-    def _scale(self) -> Scale:
+    def x_scale(self) -> Scale:
         """The x range on screen, one position a cell."""
         picture = self._painted(palette_of(self), glyphs_of(self))
         return Scale(picture.x.low, picture.x.high, picture.columns)
 
     def _seen(self) -> tuple[float, float] | None:
         """The widest x of this axis: while a window is open, the curves may hold no more than that."""
-        ends = [(curve.x[0], curve.x[-1]) for curve in self._curves if len(curve.x)]
+        ends = [(curve.x[0], curve.x[-1]) for curve in self.curves if len(curve.x)]
         ends += [self._span] if self._span is not None and ends else []
         if self._extent is not None and self._view.window != Window():
             ends.append(self._extent)
@@ -218,7 +218,7 @@ class Chart(Widget, can_focus=True):
         return [*head, *self._painted(palette, glyphs).strips(self._view.cursor)]
 
     def _has_values(self) -> bool:
-        return any(finite(value) for curve in self._curves for value in curve.last)
+        return any(finite(value) for curve in self.curves for value in curve.last)
 
     def _has_room(self) -> bool:
         return self.size.height >= FEWEST_ROWS
@@ -265,7 +265,7 @@ class Chart(Widget, can_focus=True):
 
     def _others(self, palette: Palette, glyphs: Glyphs) -> Iterator[Segment]:
         """What is no curve with a sign: quiet ones, the band, the target."""
-        quiet = sum(curve.quiet for curve in self._curves)
+        quiet = sum(curve.quiet for curve in self.curves)
         if quiet > 1:
             yield Segment(f"{quiet} others  ", palette.quiet)
         if self._band is not None:

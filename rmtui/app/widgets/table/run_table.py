@@ -72,7 +72,7 @@ class RunTable(ScrollView, can_focus=True):
         super().__init__(id=id, classes=classes)
         self.empty_text = ""
         """Said in place of rows when the source has none."""
-        self._source = source
+        self.source = source
         self._count = 0
         self._offset = 0
         self._rows: Sequence[Run] = ()
@@ -88,16 +88,16 @@ class RunTable(ScrollView, can_focus=True):
 
     def set_source(self, source: RowSource) -> None:
         """Show other rows; the selected run stays selected where it is among them."""
-        self._source = source
+        self.source = source
         self.refresh_rows()
 
     def refresh_rows(self) -> None:
         """Read the source again; cursor, marks and scroll stay with their runs."""
-        if self._source is None or not self.is_attached:
+        if self.source is None or not self.is_attached:
             return
         above = self._cursor - self.scroll_offset.y
         before = self._on_screen()
-        self._count = self._source.count()
+        self._count = self.source.count()
         self._rows = ()
         self.virtual_size = Size(self.size.width, self._count + 1)
         self._cursor = self._place_of_selected()
@@ -145,7 +145,7 @@ class RunTable(ScrollView, can_focus=True):
 
     def select(self, run_id: str) -> bool:
         """Put the cursor on a run; False when the source does not have it."""
-        place = self._source.position(run_id) if self._source else None
+        place = self.source.position(run_id) if self.source else None
         if place is None:
             return False
         self._move_to(place)
@@ -172,25 +172,25 @@ class RunTable(ScrollView, can_focus=True):
         return [column.key for column in useful(self._setting)]
 
     def _row(self, index: int) -> Run | None:
-        if not 0 <= index < self._count or self._source is None:
+        if not 0 <= index < self._count or self.source is None:
             return None
         if not self._offset <= index < self._offset + len(self._rows):
             page = max(20, self.size.height)
             self._offset = max(0, index - page)
-            self._rows = self._source.fetch(self._offset, 3 * page)
+            self._rows = self.source.fetch(self._offset, 3 * page)
         return self._rows[index - self._offset] if index - self._offset < len(self._rows) else None
 
     def _place_of_selected(self) -> int:
         """Where the selected run is now: looked for nearby first; the old place when it is gone."""
         if not self.placed:
             return 0
-        if self._selected is None or self._source is None:
+        if self._selected is None or self.source is None:
             return min(self._cursor, max(0, self._count - 1))
         for place in (self._cursor, self._cursor + 1, self._cursor - 1):
             row = self._row(place)
             if row is not None and row.id == self._selected:
                 return place
-        place_now = self._source.position(self._selected)
+        place_now = self.source.position(self._selected)
         return place_now if place_now is not None else min(self._cursor, max(0, self._count - 1))
 
     # Keys
