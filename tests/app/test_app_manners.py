@@ -215,7 +215,7 @@ async def test_both_charts_of_a_run_share_their_x(runs):
         loss, accuracy = (pilot.app.screen.query_one(name, Chart) for name in ("#loss", "#accuracy"))
         await until(pilot, lambda: loss.curves and accuracy.curves)
         assert loss.curves[0].x[0] < accuracy.curves[0].x[0], "steps begin before the first epoch ends"
-        first, second = loss.x_scale(), accuracy._scale()
+        first, second = loss.x_scale(), accuracy.x_scale()
         assert (first.low, first.high) == (second.low, second.high)
 
 
