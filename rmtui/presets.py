@@ -96,14 +96,14 @@ def parse(text: str, path: Path) -> Preset:
     try:
         document = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
-        raise UserError(f"preset {path} is no TOML", str(error), "mend that line") from error
+        raise UserError(f"preset {path} is no TOML", str(error), "fix that line") from error
     expect = document.pop("expect", {})
     header = {key: document.pop(key, "") for key in HEADER}
     problems = [str(found) for found in table.check(document, str(path)) if found.severity == "error"]
     problems += [f"{path}: {key}: {value!r} is not text" for key, value in header.items() if not isinstance(value, str)]
     problems += [f"{path}: expect.{key}: write it like [0.55, 0.60]" for key in _bad_ranges(expect)]
     if problems:
-        raise UserError(f"preset {path} is wrong", "\n  ".join(["", *problems]).rstrip(), "mend these lines")
+        raise UserError(f"preset {path} is wrong", "\n  ".join(["", *problems]).rstrip(), "fix these lines")
     ranges = {key: (float(low), float(high)) for key, (low, high) in expect.items()}
     return Preset(header["name"] or path.stem, header["title"], header["purpose"], path, document, ranges, text)
 
@@ -184,7 +184,7 @@ def edited(preset: Preset, changes: Mapping[str, str], header: Mapping[str, str]
         except ValueError as error:
             problems.append(str(error))
     if problems:
-        raise UserError(f"no preset was saved from {preset.path}", "; ".join(problems), "mend these values")
+        raise UserError(f"no preset was saved from {preset.path}", "; ".join(problems), "fix these values")
     for key, text in (header or {}).items():
         document[key] = text
     return tomlkit.dumps(document)

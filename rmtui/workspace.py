@@ -162,10 +162,10 @@ def read_settings(path: Path) -> Settings:
     except FileNotFoundError:
         return Settings()
     except (OSError, tomli.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read", str(error), "mend that line, or delete the file") from error
+        raise UserError(f"{path} cannot be read", str(error), "fix that line, or delete the file") from error
     problems = list(_problems(document))
     if problems:
-        raise UserError(f"{path} is wrong", "; ".join(problems), "mend or remove these lines")
+        raise UserError(f"{path} is wrong", "; ".join(problems), "fix or remove these lines")
     return Settings(**document)
 
 

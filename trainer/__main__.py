@@ -21,7 +21,7 @@ COMMANDS = ("score", "merge", "verify", "check-round-trip")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     given = list(sys.argv[1:] if argv is None else argv)
-    # What these libraries deprecate among each other is nothing a user can mend.
+    # What these libraries deprecate among each other is nothing a user can fix.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|accelerate)\.")
     try:
         if given and given[0] in COMMANDS:

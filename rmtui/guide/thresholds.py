@@ -115,7 +115,7 @@ def load(path: Path) -> Thresholds:
     try:
         changed = tomli.loads(read_plain(path, 1 << 20).decode("utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read", str(error), "mend or remove it") from error
+        raise UserError(f"{path} cannot be read", str(error), "fix or remove it") from error
     known = {item.name: item.default for item in fields(Thresholds)}
     for name, value in changed.items():
         _check(path, name, value, known)

@@ -47,7 +47,7 @@ def read_yaml(path: Path) -> YamlConfig:
     try:
         document = yaml.load(whole(path, _LIMIT), Loader=_Loader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UserError(f"cannot read {path}", _first_line(error), "mend the YAML") from None
+        raise UserError(f"cannot read {path}", _first_line(error), "fix the YAML") from None
     if not isinstance(document, Mapping):
         raise UserError(f"cannot read {path}", "it holds no keys", "name a file of key: value lines")
     flat: dict[str, Any] = {}

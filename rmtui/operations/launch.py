@@ -76,7 +76,7 @@ def start_waiting(ws: Workspace, run: RunFolder, attempt: int) -> str:
 
 
 def _not_queued(run: RunFolder, error: Exception) -> UserError:
-    return UserError(f"{run.id} was not queued", str(error), f"mend that, then: rmtui resume {run.id}", exit_code=1)
+    return UserError(f"{run.id} was not queued", str(error), f"fix that, then: rmtui resume {run.id}", exit_code=1)
 
 
 def wait(ws: Workspace, run_id: str, said: Callable[[Status], None] | None = None) -> Status:

@@ -34,7 +34,7 @@ from trainer.spec import Refused, Spec
 
 
 def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> Session:
-    """Load and derive everything. Raises Refused for mistakes that a person can mend."""
+    """Load and derive everything. Raises Refused for mistakes that a person can fix."""
     assert request.attempt is not None
     config = with_precision(spec.config, request.resume)
     environment.set_up(config)
@@ -116,7 +116,7 @@ def make_accelerator(config: TrainConfig, request: Request) -> Accelerator:
 
 
 def load_model(config: TrainConfig, like: Path | None) -> tuple[model.RewardModel, Any]:
-    """Model and tokenizer; what a person can mend becomes Refused."""
+    """Model and tokenizer; what a person can fix becomes Refused."""
     try:
         return model.load(config, like)
     except Refused:
