@@ -19,18 +19,25 @@ def replace_file(path: Path, content: bytes | Callable[[BinaryIO], object], mode
     beside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(3).hex()}.tmp")
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with os.fdopen(descriptor, "wb") as file:
+        try:
             if callable(content):
-                content(file)
+                with os.fdopen(descriptor, "wb", closefd=False) as file:
+                    content(file)
             else:
-                file.write(content)
-            file.flush()
+                _write_all(descriptor, content)
             os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         os.replace(beside, path)  # noqa: PTH105  (the fault suite wraps os.replace)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
     fsync_path(path.parent)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def fsync_path(path: Path) -> None:

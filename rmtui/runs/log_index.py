@@ -254,6 +254,7 @@ class LogIndex:
             else:  # within a line that is longer than the block
                 end = start = self._line_start(end)
                 block, cut = self._read(start, 2 * BLOCK), 0
+                block += b"" if b"\n" in block else b"\0"  # the cut is no end of the line: `$` does not fit there
             hits = list(find.each_line(block[cut:]))
             if hits:
                 first = self.line_at(end)

@@ -72,4 +72,4 @@ def test_fault_at_every_step_of_a_launch(ws, audit, how):
             break
         fired.append(marker.read_text())
         marker.unlink()
-    assert {"fsync", "replace", "rename", "mkdir", "spawn"} <= set(fired), fired
+    assert {"write", "fsync", "replace", "rename", "mkdir", "spawn"} <= set(fired), fired

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rmtui.runs import log_index as logindex
@@ -88,6 +88,7 @@ def test_any_file_in_any_block_size(
     block=st.integers(4, 64),
     most=st.integers(1, 80),
 )
+@example(lines=["aaaaaaaBa"], half="", pattern="/B$/", block=4, most=1)
 def test_the_last_lines_that_fit_are_those_that_reading_every_line_finds(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
