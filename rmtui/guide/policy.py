@@ -245,7 +245,10 @@ def _learn(sound: Sequence[Trial], trials: Sequence[Trial], limits: Thresholds) 
     if low is None and high is not None:
         yield _rate_step("rate_down", high, high.rate / 10, 1)
     elif low is not None and (high is None or high.rate > low.rate * 15):
-        yield _rate_step("rate_not_learned", low, max(low.rate * 10, usual_rate(low.subject, limits)), 1)
+        wanted = max(low.rate * 10, usual_rate(low.subject, limits))
+        if high is not None and wanted > high.rate / 3:
+            wanted = low.rate * 10
+        yield _rate_step("rate_not_learned", low, wanted, 1)
     else:
         base = min((trial for trial in sound if not trial.above), key=_rank)
         longer = max(4, 2 * max(trial.epochs for trial in trials if _near(trial.rate, base.rate)))

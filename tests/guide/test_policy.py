@@ -62,6 +62,12 @@ def test_what_has_not_learned_goes_up_tenfold_and_at_least_to_the_methods_usual_
     assert wanted(run("a", 1e-7, FLAT, method="full")) == ("rate_not_learned", {"learning_rate": 1e-5})
 
 
+def test_the_usual_rate_is_not_proposed_where_it_was_too_large():
+    """1e-4 is LoRA's usual rate; here its train_loss ended above that of the untrained model."""
+    low, high = run("low", 1e-6, FLAT), run("high", 1e-4, (1.0, 0.75, 0.5))
+    assert wanted(high, low) == ("rate_not_learned", {"learning_rate": 1e-5})
+
+
 def test_a_val_acc_within_chance_has_not_learned_and_one_above_it_has():
     """Of 400 pairs, 0.549 is within the 95 % interval of a coin (0.451 … 0.549) and 0.56 is not."""
     assert wanted(run("a", 1e-3, (0.68, 0.68, 0.545)))[0] == "rate_not_learned"
