@@ -104,8 +104,13 @@ class AdaptedLinear(torch.autograd.Function):
         flat = x.flatten(0, -2)
         keep, kept = keep_mask(flat, share) if share else (None, 1.0)
         inner = linear(dropped(flat, keep), down)
-        out = linear(x, weight, bias)  # no view of another tensor: models change it in place (Longformer's queries)
-        out.view(-1, out.shape[-1]).addmm_(inner, up.t(), alpha=scale / kept)
+        out = flat.new_empty(*x.shape[:-1], len(weight))  # no view: models change it in place (Longformer's queries)
+        rows = out.view(len(flat), -1)
+        if bias is None:
+            torch.mm(flat, weight.t(), out=rows)
+        else:
+            torch.addmm(bias, flat, weight.t(), out=rows)
+        rows.addmm_(inner, up.t(), alpha=scale / kept)
         ctx.save_for_backward(flat, weight, down, up, inner, keep)
         ctx.scale, ctx.shape = scale / kept, x.shape
         return out
