@@ -37,6 +37,13 @@ ELSEWHERE = {
     "lora.lora_alpha": "lora.alpha",
     "lora.lora_dropout": "lora.dropout",
     "lora_target_modules": "lora.target_modules",
+    "lora_target": "lora.target_modules",
+    "micro_batch_size": "batch_size",
+    "cutoff_len": "max_length",
+    "sequence_len": "max_length",
+    "model_max_length": "max_length",
+    "lr_warmup_ratio": "warmup_ratio",
+    "finetuning_type": "method",
 }
 """Names of the same options in other trainers."""
 

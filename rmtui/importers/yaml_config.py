@@ -1,11 +1,13 @@
-"""`configs/rm_config.yaml` of the shell-script days → a nested configuration.
+"""Training settings of other programs in YAML or JSON → a nested configuration: `rm_config.yaml`, transformers' and
+TRL's arguments, LLaMA-Factory, axolotl and alike.
 
 YAML reads `2e-5` as text; that is accepted. Aliases are refused: a few lines of them unfold without end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,14 @@ from trainer.aliases import ALIASES
 from trainer.config import OPTIONS, flatten, nest, parse_text
 
 _LIMIT = 1 << 20
-_SECTIONS = ("training.", "train.", "model.", "optimizer.", "data.", "rm.", "reward_model.")
+_SECTION = re.compile(
+    r"(?:train|training|trainer|model|optim|optimizer|optimization|data|rm|reward|reward_model|lora|peft|hyper|hparams)"
+    r"(?:_?(?:args?|arguments|cfgs?|config|configuration|params|parameters|settings|hparams))?"
+)
+"""Names of sections whose keys are settings of the training."""
+_FORMATS = {"bf16": "bf16", "fp16": "fp16"}
+_SCHEDULES = {"constant_with_warmup": "constant", "cosine_with_warmup": "cosine"}
+_EVERY_LINEAR = ("all", "all-linear")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,10 @@ class YamlConfig:
 
     config: Mapping[str, Any]
     unknown: tuple[str, ...]
+    unread: tuple[str, ...] = ()
+    """Of those: lines whose key is a setting's name, in a section that is not known to hold the training's."""
+    notes: tuple[str, ...] = ()
+    """Values that the file leaves to its own program's defaults."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -44,21 +57,63 @@ def is_yaml(path: Path) -> bool:
 
 def read_yaml(path: Path) -> YamlConfig:
     """Read with the safe loader; raises UserError where the file is no YAML mapping."""
+    if path.suffix == ".sh":
+        raise UserError(
+            f"{path} is a shell script", "it is not run or read here", "name the YAML or JSON that it passes"
+        )
     try:
         document = yaml.load(whole(path, _LIMIT), Loader=_Loader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UserError(f"cannot read {path}", _first_line(error), "fix the YAML") from None
     if not isinstance(document, Mapping):
         raise UserError(f"cannot read {path}", "it holds no keys", "name a file of key: value lines")
+    _refuse_others(path, document)
     flat: dict[str, Any] = {}
     unknown: list[str] = []
-    for key, value in flatten({str(key): value for key, value in document.items()}).items():
-        known = _known(str(key))
-        if known is None:
-            unknown.append(str(key))
-        else:
-            flat[known] = _typed(known, value)
-    return YamlConfig(nest(flat), tuple(unknown))
+    unread: list[str] = []
+    given = flatten({str(key): value for key, value in document.items()})
+    for key, value in given.items():
+        if value is None or value == "":  # empty: not set
+            continue
+        found = _setting(str(key), value)
+        if found is not None:
+            flat.setdefault(*found)
+            continue
+        unknown.append(str(key))
+        if "." in str(key) and _setting(str(key).rpartition(".")[2], value):
+            unread.append(f"{key}: {value}")
+    notes = tuple(_own_defaults(document, flat))
+    return YamlConfig(nest(flat), tuple(unknown), tuple(unread), notes)
+
+
+def _refuse_others(path: Path, document: Mapping[Any, Any]) -> None:
+    """UserError for files that belong to a training and hold none of its settings."""
+    kind = ""
+    if {"compute_environment", "distributed_type"} <= set(document):
+        kind, use = "an accelerate", "launch with --accelerate-config to use it"
+    elif {"zero_optimization", "train_micro_batch_size_per_gpu"} & set(document):
+        kind, use = "a DeepSpeed", "name it in an accelerate configuration to use it"
+    if kind:
+        raise UserError(
+            f"{path} is {kind} configuration", "it holds no training settings", f"name the training's own file; {use}"
+        )
+
+
+def _setting(key: str, value: Any) -> tuple[str, Any] | None:
+    """(option, value) that a line says; None where it says nothing that is known here."""
+    section, _, name = key.rpartition(".")
+    name = name if not section or all(map(_SECTION.fullmatch, section.lower().split("."))) else key
+    if name in _FORMATS and isinstance(value, bool):
+        return ("mixed_precision", _FORMATS[name]) if value else None
+    known = _known(key) or _known(name)
+    return None if known is None else (known, _typed(known, value))
+
+
+def _own_defaults(document: Mapping[Any, Any], flat: dict[str, Any]) -> Iterator[str]:
+    """What a program fills in where its file is silent."""
+    if "stage" in document and "finetuning_type" in document and "lora.r" in flat and "lora.alpha" not in flat:
+        flat["lora.alpha"] = float(2 * flat["lora.r"])
+        yield "lora.alpha is LLaMA-Factory's default, 2 × r"
 
 
 def _first_line(error: Exception) -> str:
@@ -66,17 +121,18 @@ def _first_line(error: Exception) -> str:
 
 
 def _known(key: str) -> str | None:
-    for name in (key, *(key.removeprefix(section) for section in _SECTIONS)):
-        if name in OPTIONS:
-            return name
-        if name in ALIASES:
-            return ALIASES[name]
-    return None
+    return key if key in OPTIONS else ALIASES.get(key)
 
 
 def _typed(key: str, value: Any) -> Any:
     """Numbers that YAML took for text become numbers; anything else is left for the check of the configuration."""
     option = OPTIONS[key]
+    if key == "lr_scheduler":
+        return _SCHEDULES.get(value, value)
+    if key == "lora.target_modules" and value in _EVERY_LINEAR:
+        return ["all-linear"]
+    if option.type == "int" and isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, str) and option.type in ("int", "float", "bool"):
         try:
             return parse_text(option, value)

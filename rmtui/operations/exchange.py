@@ -181,11 +181,20 @@ def import_preset(ws: Workspace, path: Path, name: str) -> tuple[Preset, tuple[s
     What A is expected to reach is not expected of it.
     """
     read = read_yaml(path)
+    if read.unread:
+        lines = "\n  ".join(["", *read.unread])
+        raise UserError(
+            f"no preset was saved from {path}",
+            f"settings are in sections that are not known to be the training's:{lines}",
+            "move them to the top level or into `training:`, or take them out",
+        )
+    if not read.config:
+        raise UserError(f"no preset was saved from {path}", "no setting of a training is in it", "name another file")
     changes = {key: _as_typed(value) for key, value in flatten(read.config).items()}
     base = presets.find(ws, "A")
     base = replace(base, text=_EXPECTED.sub("", base.text), path=path)
-    title = f"from {path.name}"
-    return presets.save_as(ws, base, name, changes, title=title, purpose=f"imported from {path.name}"), read.unknown
+    purpose = "; ".join([f"imported from {path.name}", *read.notes])
+    return presets.save_as(ws, base, name, changes, title=f"from {path.name}", purpose=purpose), read.unknown
 
 
 def _as_typed(value: Any) -> str:

@@ -40,7 +40,8 @@ def test_an_export_leaves_nothing(ws: Workspace, tmp_path: Path, monkeypatch: py
         pytest.importorskip("tensorboard")
         words += ["--format", name]
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", interrupt)
+        patch.setattr(Path, "replace", interrupt)  # a folder
+        patch.setattr("trainer.files.os.replace", interrupt)
         assert main(words) == 130
     assert left(out) == []
     assert main(words) == 0 and left(out)
