@@ -124,7 +124,7 @@ def _was_cut(at: Standing) -> bool:
     return before is not None and mine is not None and mine < before
 
 
-def _same_settings(other: Subject, subject: Subject, changes: Mapping[str, Any]) -> bool:
+def _same_settings(other: Subject, subject: Subject, changes: Mapping[str, object]) -> bool:
     """Whether a run was trained with the subject's settings and these changes already."""
     keys = {*policy.KEPT, *changes}
     return all(other.value(key) == changes.get(key, subject.value(key)) for key in keys)

@@ -86,7 +86,7 @@ def read_yaml(path: Path) -> YamlConfig:
     return YamlConfig(nest(flat), tuple(unknown), tuple(unread), notes)
 
 
-def _refuse_others(path: Path, document: Mapping[Any, Any]) -> None:
+def _refuse_others(path: Path, document: Mapping[str, object]) -> None:
     """UserError for files that belong to a training and hold none of its settings."""
     kind = ""
     if {"compute_environment", "distributed_type"} <= set(document):
@@ -109,10 +109,11 @@ def _setting(key: str, value: Any) -> tuple[str, Any] | None:
     return None if known is None else (known, _typed(known, value))
 
 
-def _own_defaults(document: Mapping[Any, Any], flat: dict[str, Any]) -> Iterator[str]:
+def _own_defaults(document: Mapping[str, object], flat: dict[str, object]) -> Iterator[str]:
     """What a program fills in where its file is silent."""
-    if "stage" in document and "finetuning_type" in document and "lora.r" in flat and "lora.alpha" not in flat:
-        flat["lora.alpha"] = float(2 * flat["lora.r"])
+    rank = flat.get("lora.r")
+    if "stage" in document and "finetuning_type" in document and isinstance(rank, int) and "lora.alpha" not in flat:
+        flat["lora.alpha"] = 2.0 * rank
         yield "lora.alpha is LLaMA-Factory's default, 2 × r"
 
 

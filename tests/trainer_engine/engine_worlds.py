@@ -15,6 +15,8 @@ from pathlib import Path
 import torch
 
 # Imported here, so that a forked rank starts at once.
+from accelerate.state import AcceleratorState
+
 import trainer.loop.setup
 import trainer.loop.train
 from trainer import __main__ as program
@@ -194,6 +196,9 @@ def become_rank(rank: int, ranks: int, port: int, command: list[str], patch: Pat
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": str(port),
             }
+        AcceleratorState._reset_state(
+            reset_partial_state=True
+        )  # of a test that made one in the process this is forked of
         if patch is not None:
             patch(rank)
         code = program.main(command)
