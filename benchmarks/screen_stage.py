@@ -66,7 +66,8 @@ def _multiply(ws: Workspace, times: int) -> None:
             for n, run_id in models:
                 fresh = ws.runs / f"{run_id}{block:03d}"
                 shutil.copytree(ws.runs / run_id, fresh, copy_function=os.link)
-                seen = (*folder_times(fresh), n + block * MODELLED)
+                last = max(int(each.name.removeprefix("attempt-")) for each in fresh.glob("attempt-*"))
+                seen = (*folder_times(fresh, last), n + block * MODELLED)
                 connection.execute("UPDATE runs SET folder_time = ?, meta_time = ? WHERE n = ?", seen)
     with write(connection):
         connection.execute("INSERT OR REPLACE INTO marks VALUES ('runs', ?)", (ws.runs.stat().st_mtime_ns,))

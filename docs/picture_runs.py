@@ -17,6 +17,7 @@ from typing import Any
 import support
 
 from rmtui.demo import make_pairs as demo_pairs
+from rmtui.operations.launch_request import LaunchRequest
 from rmtui.operations.plan import plan
 from rmtui.operations.runs import init
 from rmtui.runs import proc, queue_tickets
@@ -154,7 +155,7 @@ def _run(ws: Workspace, story: Story, rows: Sequence[Row], prints: dict[str, str
 
 def _config(ws: Workspace, preset: str) -> dict[str, Any]:
     """As a launch writes it."""
-    return dict(plan(ws, preset, data="helpful", check_data=False).spec["config"])
+    return dict(plan(ws, LaunchRequest(preset, data="helpful"), check_data=False).spec["config"])
 
 
 def _run_id(created: float) -> str:

@@ -289,7 +289,7 @@ from trainer.events import Event, EventWriter
 ws, folder = open_workspace(Path(sys.argv[1])), RunFolder(Path(sys.argv[2]))
 with EventWriter(folder.path / "attempt-1" / "events.jsonl") as said:
     for step in range(61, 361):
-        said.say("step", step, step / 100, {"loss": 1 / step, "grad_norm": 1.0})
+        said.record("step", step, step / 100, {"loss": 1 / step, "grad_norm": 1.0})
         if step % 10 == 0:
             ingest.catch_up(ws, folder)
 """
