@@ -33,11 +33,12 @@ def test_saved_rewards_and_gradients_are_those_of_plain_transformers(kind, metho
         weights = torch.linspace(-1, 1, len(found))
         (found * weights).sum().backward()
         (slow(collate(PAIRS, slow.layout)) * weights).sum().backward()
+        largest = max(float(other.grad.abs().max()) for other in slow.parameters() if other.grad is not None)
         for (name, one), other in zip(fast.named_parameters(), slow.parameters(), strict=True):
             if one.requires_grad and other.grad is not None:
-                assert torch.allclose(
-                    one.grad, other.grad, rtol=1e-3, atol=1e-4 * float(other.grad.abs().max()) + 1e-6
-                ), name
+                # A gradient that is zero by its formula (a key's bias) is rounding, in proportion to the others.
+                near = 1e-4 * float(other.grad.abs().max()) + 1e-6 * largest
+                assert torch.allclose(one.grad, other.grad, rtol=1e-3, atol=near), (name, largest)
         fast.inner.save_pretrained(tmp_path / "saved")
         tokenizer.save_pretrained(tmp_path / "saved")
     torch.manual_seed(99)
