@@ -12,7 +12,7 @@ from textual.strip import Strip
 from rmtui import text as formats
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.line_edit import LineEdit
-from rmtui.app.widgets.log.page import LogPage, LogRow, compiled
+from rmtui.app.widgets.log.page import LogPage, LogPicture, LogRow, compiled
 from rmtui.app.widgets.log.spans import tone
 from rmtui.app.widgets.palette import Palette
 
@@ -29,9 +29,15 @@ class LogLines:
         """A line that is no row of the log."""
         return Strip([Segment(f"  {text}", self.palette.quiet)])
 
-    def row(self, row: LogRow, aside: int, pattern: str, hit: Style) -> Strip:
-        """Text in its tone from column `aside` on, hits of the pattern marked."""
-        return Strip.join([Strip([Segment(" ")]), Strip(self._segments(row, pattern, hit)).crop(aside)])
+    def of(self, picture: LogPicture, y: int, aside: int, pattern: str, hit: Style, cursor: Style) -> Strip:
+        """Row `y` of a picture, text in its tone from column `aside` on, hits of the pattern and the cursor marked."""
+        if y >= len(picture.rows):
+            return self.notice("")
+        row = picture.rows[y]
+        strip = Strip.join([Strip([Segment(" ")]), Strip(self._segments(row, pattern, hit)).crop(aside)])
+        if row.place != picture.cursor:
+            return strip
+        return strip.adjust_cell_length(self.width).apply_style(Style(bgcolor=cursor.bgcolor))
 
     def _segments(self, row: LogRow, pattern: str, hit: Style) -> list[Segment]:
         style = self.palette.tone(tone(row.whole))

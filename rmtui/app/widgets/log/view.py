@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rich.style import Style
@@ -9,14 +10,16 @@ from textual import events
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
+from textual.widget import Widget
+from textual.worker import Worker, WorkerState
 
 from rmtui.app import actions
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.line_edit import LineEdit
 from rmtui.app.widgets.log.lines import LogLines
-from rmtui.app.widgets.log.page import LogPage, LogPicture
-from rmtui.app.widgets.log.search import LogSeeker, counted
-from rmtui.app.widgets.log.spans import step_in
+from rmtui.app.widgets.log.page import MOST_MATCHES, LogPage, LogPicture
+from rmtui.app.widgets.log.search import LogSearch, cancelled, counted
+from rmtui.app.widgets.log.spans import ERROR, step_in
 from rmtui.app.widgets.ordered_keys import OrderedKeys
 from rmtui.app.widgets.palette import palette_of
 from rmtui.runs.log_index import LogIndex
@@ -31,7 +34,7 @@ LineSource = LogIndex
 """What `open` takes."""
 
 
-class LogView(OrderedKeys, LogSeeker, can_focus=True):
+class LogView(OrderedKeys, Widget, can_focus=True):
     """Lines of a file above a status line; follows the end until one moves up."""
 
     DEFAULT_CSS = """
@@ -43,6 +46,19 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
     BINDINGS = actions.bindings("log")
 
     @dataclass
+    class FollowChanged(Message):
+        """Following began or ended."""
+
+        following: bool
+
+    @dataclass
+    class SearchDone(Message):
+        """`line` is None when nothing was found."""
+
+        pattern: str
+        line: int | None
+
+    @dataclass
     class StepWanted(Message):
         """Enter on a line that names a step: show the curve there."""
 
@@ -50,6 +66,10 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
+        self._page: LogPage | None = None
+        self._search = LogSearch(self)
+        self._pattern = ""
+        self._notice = ""
         self._title = ""
         self._aside = 0
         self._prompt: tuple[str, LineEdit] | None = None
@@ -62,7 +82,7 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
     def open(self, index: LineSource | None, title: str = "") -> None:
         """Show a log from its end, following; None empties the view."""
         before, self._page = self._page, LogPage(index) if index is not None else None
-        self._title, self._said, self._aside, self._idle = title, "", 0, 0
+        self._title, self._notice, self._aside, self._idle = title, "", 0, 0
         if self._page is not None:
             if before is not None:
                 self._page.wrap, self._page.times = before.wrap, before.times
@@ -84,13 +104,95 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
             return ""
         return next(iter(self._page.texts(self._page.cursor, 1)), "")
 
+    @property
+    def following(self) -> bool:
+        return self._page is None or self._page.following
+
+    @property
+    def _height(self) -> int:
+        return max(1, self.size.height - 1)
+
+    # Searching
+
+    def search(self, pattern: str, forward: bool = False) -> None:
+        """Find a text or /regular expression/ from the cursor's line on, in a thread; answers with SearchDone."""
+        page = self._page
+        if page is None or not pattern:
+            return
+        here = page.source.offset(page.number(page.cursor)) if page.count else 0
+        at_end = page.following and not forward
+        self._seek(
+            pattern,
+            f"searching {pattern}",
+            lambda index: index.search(
+                pattern, index.line_count if at_end else index.line_at(here), forward, cancelled
+            ),
+        )
+
+    def set_filter(self, pattern: str) -> None:
+        """Show only the lines that contain a text or fit a /regular expression/; "" shows all."""
+        page = self._page
+        if page is None:
+            return
+        if not pattern:
+            page.set_filter("", [], self._height)
+            self._show_notice("")
+            return
+
+        def filtered(page: LogPage, index: LogIndex, matches: list[int]) -> None:
+            if page is self._page:
+                page.adopt(index)
+                page.set_filter(pattern, matches, self._height)
+                self._show_notice(f"only lines with {pattern}")
+
+        self._show_notice(f"filtering {glyphs_of(self).ellipsis}")
+        self._search.start(page, lambda index: index.last_fits(pattern, MOST_MATCHES, cancelled), filtered)
+
+    def go_to_line(self, line: int) -> None:
+        """Show a line in the middle and stop following."""
+        if self._page is not None:
+            self._page.show_line(self._page.place(line), self._height)
+            self._moved()
+
+    def go_to_step(self, step: int) -> None:
+        """Find the line that names the step (`step 412`) and show it."""
+        self._seek(f"step {step}", f"step {step}", lambda index: index.step(step))
+
+    def first_error(self) -> None:
+        """Find the first line that looks like an error."""
+        pattern = f"/{ERROR.pattern}/"
+        self._seek(pattern, "first error", lambda index: counted(index).search(pattern, -1, True, cancelled))
+
+    def _seek(self, pattern: str, notice: str, look: Callable[[LogIndex], int | None]) -> None:
+        """Go to the line that `look` finds; `pattern` is what is looked for again and marked in every line."""
+
+        def found(page: LogPage, index: LogIndex, line: int | None) -> None:
+            if page is not self._page:
+                return
+            page.adopt(index)
+            if line is not None:
+                self.go_to_line(line)
+            else:
+                self._show_notice(f"nothing more for {pattern}")
+            self.post_message(self.SearchDone(pattern, line))
+
+        if self._page is not None:
+            self._pattern = pattern
+            self._show_notice(f"{notice} {glyphs_of(self).ellipsis}")
+            self._search.start(self._page, look, found)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """A pattern that does not compile, a file that went away: shown in the status line."""
+        if event.state is WorkerState.ERROR:
+            self._show_notice(str(event.worker.error))
+
     # Keys
 
     def action_move(self, by: int) -> None:
         if self._page is not None:
             self.poll()  # a file at rest was looked at half a second ago
             self._page.move(by, self._height)
-            self._told_follow()
+            self._moved()
 
     def action_page(self, by: int) -> None:
         self.action_move(by * max(2, self._height - 1))
@@ -99,20 +201,18 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
         if self._page is not None and self._page.source.complete:
             self.go_to_line(0)
         else:
-            self._seek(
-                f"counting lines {glyphs_of(self).ellipsis}", lambda index: 0 if counted(index).line_count else None
-            )
+            self._seek(self._pattern, "counting lines", lambda index: 0 if counted(index).line_count else None)
 
     def action_follow(self) -> None:
         if self._page is not None:
             self.poll()
             self._page.follow(True)
-            self._told_follow()
+            self._moved()
 
     def action_toggle_follow(self) -> None:
         if self._page is not None:
             self._page.follow(not self._page.following)
-            self._told_follow()
+            self._moved()
 
     def action_aside(self, by: int) -> None:
         self._aside = max(0, self._aside + by)
@@ -134,21 +234,21 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
     def action_times(self) -> None:
         if self._page is not None:
             self._page.times = not self._page.times
-            self._say("timestamps shown" if self._page.times else "timestamps hidden")
+            self._show_notice("timestamps shown" if self._page.times else "timestamps hidden")
 
     def action_copy_line(self) -> None:
         self.app.copy_to_clipboard(self.current_line)
-        self._say("line copied")
+        self._show_notice("line copied")
 
     def action_copy_path(self) -> None:
         if self._page is not None:
             self.app.copy_to_clipboard(str(self._page.source.path))
-            self._say("path copied")
+            self._show_notice("path copied")
 
     def action_step_here(self) -> None:
         step = step_in(self.current_line)
         if step is None:
-            self._say("this line names no step")
+            self._show_notice("this line names no step")
         else:
             self.post_message(self.StepWanted(step))
 
@@ -197,6 +297,15 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
 
     # Drawing
 
+    def _moved(self) -> None:
+        self.post_message(self.FollowChanged(self.following))
+        self._show_notice("")
+
+    def _show_notice(self, text: str) -> None:
+        """Show a notice in the status line."""
+        self._notice = text
+        self._redraw()
+
     def on_resize(self) -> None:
         self._redraw()
 
@@ -221,21 +330,13 @@ class LogView(OrderedKeys, LogSeeker, can_focus=True):
     def render_line(self, y: int) -> Strip:
         (lines, base), page = self._paint, self._page
         if y == self.size.height - 1:
-            strip = lines.prompt(*self._prompt) if self._prompt else lines.status(page, self._title, self._said)
+            strip = lines.prompt(*self._prompt) if self._prompt else lines.status(page, self._title, self._notice)
         else:
             picture = self._picture = self._picture or self._pictured()
-            strip = self._line(lines, picture, y) if y < len(picture.rows) else lines.notice(self._empty(picture, y))
+            if picture.rows:
+                hit, ground = map(self.get_component_rich_style, ("log-view--hit", "log-view--cursor"))
+                strip = lines.of(picture, y, self._aside, self._pattern, hit, ground)
+            else:
+                empty = "no log yet" if page is None else "nothing was written to this log"
+                strip = lines.notice(empty if y == 1 else "")
         return strip.adjust_cell_length(self.size.width).apply_style(base)
-
-    def _empty(self, picture: LogPicture, y: int) -> str:
-        if y != 1 or picture.rows:
-            return ""
-        return "no log yet" if self._page is None else "nothing was written to this log"
-
-    def _line(self, lines: LogLines, picture: LogPicture, y: int) -> Strip:
-        row = picture.rows[y]
-        strip = lines.row(row, self._aside, self._pattern, self.get_component_rich_style("log-view--hit"))
-        if row.place != picture.cursor:
-            return strip
-        ground = self.get_component_rich_style("log-view--cursor")
-        return strip.adjust_cell_length(self.size.width).apply_style(Style(bgcolor=ground.bgcolor))
