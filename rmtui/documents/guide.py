@@ -156,7 +156,7 @@ class AdviceDocument(TypedDict):
     """Ids of readings."""
     because_titles: list[str]
     because_text: list[str]
-    action: Literal["form", "evaluate", "check", "launch", "none"]
+    action: Literal["form", "evaluate", "check", "launch", "resume", "none"]
     own: bool
 
 

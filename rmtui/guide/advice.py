@@ -11,6 +11,7 @@ from rmtui.guide.expectations import is_guides_own
 from rmtui.guide.model import Advice, Reading, Subject
 from rmtui.guide.path import Standing
 from rmtui.guide.thresholds import DEFAULT, Thresholds
+from rmtui.runs.model import State
 
 if TYPE_CHECKING:
     from rmtui.documents.guide import Difference
@@ -32,6 +33,11 @@ class Situation:
     @property
     def subject(self) -> Subject:
         return self.at.subject
+
+    @property
+    def can_go_on(self) -> bool:
+        """It ended before its time, and a resume takes it up again."""
+        return self.subject.run.resumable and (self.subject.cut_off or self.subject.run.state is State.STOPPED)
 
     def has(self, *ids: str) -> tuple[str, ...]:
         """Those of the readings that were made."""
@@ -68,11 +74,11 @@ def advise(
     silenced: Collection[str] = (),
 ) -> list[Advice]:
     """Next steps, best first; each key of `changes` differs from what the run had."""
-    if not at.losses and not readings:
-        return []  # queued, or failed before its first figure
     situation = Situation(at, {reading.id: reading for reading in readings}, limits)
+    if not at.losses and not readings and not situation.can_go_on:
+        return []  # queued, or nothing was measured
     found: list[Advice] = []
-    for rule in RULES:
+    for rule in CUT_OFF_RULES if at.subject.cut_off else RULES:
         for item in rule(situation):
             taken = any(item.changes and item.changes == earlier.changes for earlier in found)
             if item.id not in silenced and not taken:
@@ -92,11 +98,11 @@ def recommend(
     On the guide's own base and data the guide's order stays; an unknown val_acc is confirmed first in any case.
     """
     guides = advise(at, readings, limits, silenced)
-    first = policy.next_step(at.subject, runs, limits)
+    first = None if at.subject.cut_off else policy.next_step(at.subject, runs, limits)
     if first is None or first.id in silenced or is_guides_own(at.subject, limits):
         return guides
     rest = [item for item in guides if not _contradicts(item, first, at, runs, limits)]
-    ahead = [item for item in rest if item.id == "confirm_val_acc"]
+    ahead = [item for item in rest if item.id in ("go_on", "confirm_val_acc")]
     return [*ahead, first, *(item for item in rest if item not in ahead)]
 
 
@@ -147,6 +153,14 @@ def fix_numbers(case: Situation) -> Iterator[Advice]:
         clip = case.subject.value("max_grad_norm")
         wanted |= {"max_grad_norm": 1.0} if clip == 0 or (clip or 0) > 1 else {}
         yield Advice("lower_rate", wanted, because=because, own=True)
+
+
+def go_on(case: Situation) -> Iterator[Advice]:
+    """Own: a run that was stopped, or cut off, is resumed first, unless its training broke."""
+    if case.can_go_on and not case.has(*BROKEN):
+        run, checkpoint = case.subject.run, case.subject.checkpoint
+        about = {"state": str(run.state), "reached": run.step, "checkpoint": checkpoint, "key": "r"}
+        yield Advice("go_on", action="resume", own=True, figures=about)
 
 
 def confirm_val_acc(case: Situation) -> Iterator[Advice]:
@@ -312,8 +326,11 @@ def _learning(case: Situation) -> tuple[str, ...]:
     return case.has("train_loss_fell", "train_above_val", "val_acc_rose", "val_acc_rose_though_loss", "val_acc_climbs")
 
 
+CUT_OFF_RULES = (fix_numbers, go_on)
+"""For a run that was killed, failed or was interrupted: what it was launched for is open."""
 RULES = (
     fix_numbers,
+    go_on,
     confirm_val_acc,
     leave_ln2,
     against_overfitting,

@@ -46,6 +46,8 @@ class Subject:
     evaluations: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     start_loss: float | None = None
     """Mean loss of the first steps, while the model is as good as untrained; None where steps are not known."""
+    checkpoint: int | None = None
+    """Step of the newest checkpoint, where a resume goes on; None where there is none."""
 
     def value(self, key: str) -> Any:
         """A dotted key of the configuration; None where it is not known."""
@@ -72,6 +74,11 @@ class Subject:
     def unfinished(self) -> bool:
         """The run has not come to its end, so its last epoch is not the one it was launched for."""
         return self.run.state not in (State.FINISHED, State.IMPORTED)
+
+    @property
+    def cut_off(self) -> bool:
+        """The run was killed, failed or was interrupted: what it was launched for is not answered."""
+        return self.run.state in (State.KILLED, State.FAILED, State.INTERRUPTED)
 
     @property
     def last_epoch(self) -> int:
@@ -156,7 +163,7 @@ class Reading:
     """Number of the guide's reading that it carries; None: rmtui's own."""
 
 
-AdviceAction = Literal["form", "evaluate", "check", "launch", "none"]
+AdviceAction = Literal["form", "evaluate", "check", "launch", "resume", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +177,7 @@ class Advice:
     because: tuple[str, ...] = ()
     """Ids of the readings behind it."""
     action: AdviceAction = "form"
-    """form: open the preset form with `changes`; evaluate; check; launch; none."""
+    """form: open the preset form with `changes`; evaluate; check; launch; resume; none."""
     own: bool = False
     """The guide does not say it: it is rmtui's own."""
     figures: Mapping[str, Any] = field(default_factory=dict)

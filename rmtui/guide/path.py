@@ -5,14 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from rmtui.guide import rates
 from rmtui.guide.expectations import expectation, good_enough
 from rmtui.guide.model import Subject, changes
 from rmtui.guide.paired_test import AccuracyTest
-from rmtui.guide.published_figures import CONSERVATIVE, FORMER_RATE, FORMER_RATE_EPOCHS, RAISED_RATE
+from rmtui.guide.published_figures import BALANCED, CONSERVATIVE, FORMER_RATE, FORMER_RATE_EPOCHS, RAISED_RATE
 from rmtui.guide.readings import read
 from rmtui.guide.thresholds import DEFAULT, Thresholds
+from rmtui.runs.model import NOTHING
+from rmtui.runs.model import State as RunState
+from trainer.config import flatten
+
+if TYPE_CHECKING:
+    from rmtui.documents.scalars import Config
 
 State = Literal["done", "here", "ahead", "skipped"]
 DONE: State
@@ -59,23 +66,39 @@ def locate(
     before: Subject | None,
     limits: Thresholds = DEFAULT,
     paired: Mapping[str, AccuracyTest] | None = None,
+    own_a: Config = NOTHING,
 ) -> Standing:
-    """Where the user stands with this run, given every run of its data set (oldest first); `paired` as in `read`."""
+    """Where the user stands with this run, given every run of its data set (oldest first); `paired` as in `read`.
+
+    `own_a` is the configuration of the workspace's preset A. A run that was cut off answers no question, and only runs
+    that came to their end count as tried.
+    """
     ids = {reading.id for reading in read(subject, before, limits)}
-    everyone = [*runs] if any(item.run.id == subject.run.id for item in runs) else [*runs, subject]
-    first = next((item for item in reversed(everyone) if is_preset_a(item) and has_metrics(item)), None)
+    ended = [item for item in runs if item.run.id != subject.run.id and has_ended(item)]
+    ended += [subject] if has_ended(subject) else []
+    first = next((item for item in reversed(ended) if is_preset_a(item, own_a)), None)
+    answers = not subject.cut_off
     return Standing(
         subject=subject,
         before=before,
-        losses=has_metrics(subject),
-        overfit=_overfit(ids),
-        known=subject.newest("val_acc") is not None,
-        rose=_rose(subject, before, limits),
+        losses=answers and has_metrics(subject),
+        overfit=_overfit(ids) if answers else None,
+        known=answers and subject.newest("val_acc") is not None,
+        rose=_rose(subject, before, limits) if answers else None,
         doubtful=_doubtful(subject, paired or {}),
         preset_a=first,
         enough=_enough(first, limits),
-        former_rate=next((item for item in everyone if is_former_rate(item, first) and has_metrics(item)), None),
+        former_rate=next((item for item in ended if is_former_rate(item, first)), None),
     )
+
+
+def has_ended(subject: Subject) -> bool:
+    """The run came to its end with an evaluation. A log that breaks off before its last epoch has not."""
+    if subject.newest("val_loss") is None and subject.newest("val_acc") is None:
+        return False
+    planned = subject.run.num_epochs or subject.value("num_epochs")
+    whole = not isinstance(planned, int) or subject.last_epoch >= planned
+    return subject.run.state is RunState.FINISHED or (subject.run.state is RunState.IMPORTED and whole)
 
 
 def has_metrics(subject: Subject) -> bool:
@@ -112,12 +135,29 @@ def _enough(subject: Subject | None, limits: Thresholds) -> bool | None:
     return good_enough(wanted, subject, limits) if wanted else None
 
 
-def is_preset_a(subject: Subject) -> bool:
-    """Launched as A, or with A's epochs and rate."""
-    if (subject.run.preset or "").upper() == "A":
+def is_preset_a(subject: Subject, own_a: Config = NOTHING) -> bool:
+    """Trained with A's settings: those of the workspace's A, or A's epochs and rate on another configuration.
+
+    On another scale of rates, where A's own means nothing, a run that was launched as A with its epochs. C is not A.
+    """
+    label = (subject.run.preset or "").upper()
+    if label == "A" and own_a and all(_equal(subject.value(key), value) for key, value in flatten(own_a).items()):
         return True
     rate, epochs = subject.value("learning_rate"), subject.value("num_epochs")
-    return _near(rate, RAISED_RATE) and isinstance(epochs, int) and epochs >= CONSERVATIVE["num_epochs"]
+    if label in ("B", "C") or _is_preset_c(subject):
+        return False
+    if not isinstance(epochs, int) or epochs < CONSERVATIVE["num_epochs"]:
+        return False
+    return _near(rate, RAISED_RATE) or (label == "A" and not rates.on_scale(rates.current(subject)))
+
+
+def _is_preset_c(subject: Subject) -> bool:
+    """What tells C from A where no preset is named: its dropout with its batch size."""
+    return all(_near(subject.value(key), value) for key, value in BALANCED.items())
+
+
+def _equal(value: object, wanted: object) -> bool:
+    return value == wanted or (isinstance(wanted, (int, float)) and _near(value, wanted))
 
 
 def is_former_rate(subject: Subject, preset_a: Subject | None) -> bool:

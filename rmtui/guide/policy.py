@@ -16,6 +16,7 @@ from rmtui.guide import rates
 from rmtui.guide.model import Advice, AdviceAction, Subject
 from rmtui.guide.rules_losses import come_apart, turn_of
 from rmtui.guide.thresholds import DEFAULT, Thresholds
+from rmtui.runs.model import State
 from rmtui.statistics import LN2, wilson
 
 SPREAD = 0.35
@@ -44,7 +45,7 @@ class Trial(NamedTuple):
     subject: Subject
     rate: float
     epochs: int
-    """Epochs that it was planned for."""
+    """Epochs that it was planned for, or had when a person stopped it."""
     broken: bool
     above: bool
     """Its train_loss ended above that of an untrained model: the steps are too large."""
@@ -89,14 +90,14 @@ def _family(subject: Subject, runs: Iterable[Subject]) -> list[Subject]:
 def _trial(item: Subject, limits: Thresholds) -> Trial | None:
     rate = rates.current(item)
     rows = [row for row in item.run.epochs if row.train_loss is not None or row.val_loss is not None]
-    if rate is None or not rows:
+    if rate is None or not rows or (item.cut_off and not broken(item, limits)):
         return None
     losses = [(row.val_loss, row.epoch) for row in rows if row.val_loss is not None and math.isfinite(row.val_loss)]
     shares = [(-row.val_acc, row.epoch) for row in rows if row.val_acc is not None]
     epoch = min(losses or shares or [(0.0, rows[-1].epoch)])[1]
     at = next(row for row in rows if row.epoch == epoch)
     pairs = _pairs(item)
-    planned = item.value("num_epochs")
+    planned = rows[-1].epoch if item.run.state is State.STOPPED else item.value("num_epochs")
     return Trial(
         item,
         rate,

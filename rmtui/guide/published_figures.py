@@ -86,6 +86,8 @@ WARMUP = 0.1
 
 CONSERVATIVE: Mapping[str, Any] = {"num_epochs": 3, "learning_rate": 1.5e-5}
 """Preset A on an existing configuration: it changes epochs and rate only."""
+BALANCED: Mapping[str, float] = {"lora.dropout": 0.15, "batch_size": 6}
+"""What tells preset C from A, whose epochs and rate it has."""
 
 
 def better(metric: str, change: float) -> bool | None:

@@ -13,7 +13,7 @@ def text(item: Reading | Advice, lang: str = "en") -> str:
     if isinstance(item, Advice):
         changes = changes_text(item.changes)
         then = translate("word.then", lang, changes=changes) if changes else ""
-        return translate(f"advice.{item.id}", lang, **item.figures, changes=changes, then=then)
+        return translate(f"advice.{item.id}", lang, **_of_advice(item, lang), changes=changes, then=then)
     return translate(f"reading.{item.id}", lang, **_composed(item.figures, lang))
 
 
@@ -28,6 +28,18 @@ def reason(item: Advice, lang: str = "en") -> str:
     """Why an advice is given."""
     why = translate(f"advice.why_{item.id}", lang, **item.figures)
     return f"{why} ({translate('word.own', lang)})" if item.own else why
+
+
+def _of_advice(item: Advice, lang: str) -> dict[str, object]:
+    made = dict(item.figures)
+    if "state" in made:
+        made["state"] = translate(f"state.{made['state']}", lang)
+        made["reached"] = translate(
+            "word.reached" if made["reached"] else "word.before_steps", lang, step=made["reached"]
+        )
+        word = "from_start" if made["checkpoint"] is None else "from_checkpoint"
+        made["then_on"] = translate(f"word.{word}", lang, checkpoint=made["checkpoint"], key=made["key"])
+    return made
 
 
 def _composed(values: Mapping[str, object], lang: str) -> dict[str, object]:

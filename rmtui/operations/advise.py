@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         JudgementDocument,
         PathStep,
     )
+    from rmtui.documents.scalars import Config
 
 COMPARABLE = 20
 """Past runs, the newest, that a forecast rests on at most."""
@@ -61,7 +62,7 @@ def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | No
     quiet = mute.silenced(ws, run.id)
     tested = load_subjects.paired(run, other, limits)
     found = readings.read(subject, before, limits, {row["id"] for row in quiet}, tested)
-    at = path.locate(subject, [*past, subject], before, limits, tested)
+    at = path.locate(subject, [*past, subject], before, limits, tested, _own_a(ws))
     steps = advice.recommend(at, found, _with_starts(index, past), limits, {row["id"] for row in quiet})
     made = _forecasts(subject, past, limits)
     record = forecasts.history([subject, *(item for item in past if item.run.id in recorded)])
@@ -76,6 +77,14 @@ def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | No
         "forecast_record": _record(record, lang) if record else None,
         "silenced": quiet,
     }
+
+
+def _own_a(ws: Workspace) -> Config:
+    """The configuration of the workspace's preset A; empty where there is none that can be read."""
+    try:
+        return find(ws, "A").config
+    except UserError:
+        return {}
 
 
 def _past(

@@ -22,6 +22,7 @@ from rmtui.index.index import Index
 from rmtui.index.read_curves import Series
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
+from trainer import manifest
 from trainer.plain_files import open_plain
 
 if TYPE_CHECKING:
@@ -54,7 +55,14 @@ def subject(index: Index, run: Run) -> Subject:
         peak_step=_peak(index.series(run.id, "learning_rate", COLUMNS)),
         evaluations={metric: _points(index.series(run.id, metric, COLUMNS, "epoch")) for metric in EVALUATED},
         start_loss=start_loss(index, run),
+        checkpoint=_checkpoint(run),
     )
+
+
+def _checkpoint(run: Run) -> int | None:
+    """The step that a resume goes on from, as far as names tell: a resume looks into the files."""
+    found = manifest.checkpoints(run.folder) if run.resumable else []
+    return found[-1].step if found else None
 
 
 def start_loss(index: Index, run: Run) -> float | None:

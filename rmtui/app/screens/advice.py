@@ -212,6 +212,8 @@ class AdviceScreen(RunCommands):
             self.go(Data())
         elif step["action"] == "evaluate":
             self.action_evaluate()
+        elif step["action"] == "resume":
+            self.action_resume()
         else:
             self.toast(step["text"])
 
