@@ -57,7 +57,7 @@ def _burst(bench: Bench, pattern: str) -> Rows:
         if pattern:
             run.add_lines(10)
             program.press(f"&{pattern}\r")
-            program.until("only lines with", seconds=10)
+            program.until(" match loss", seconds=10)
             program.settle()
         run.add_lines(100_000)
         slowest = 0.0

@@ -232,9 +232,21 @@ ACTIONS: tuple[Action, ...] = (
     Action("log.left", "left", "to the left", "", does="aside(-20)"),
     Action("log.follow", "f", "follow", "Follow the end, or stand still", does="toggle_follow", footer=True),
     Action(
-        "log.search", "slash", "search", "A regular expression; enter again repeats it", does="ask('/')", footer=True
+        "log.search",
+        "slash",
+        "search",
+        "A regular expression, or after \\ a text as it is; enter again repeats it",
+        does="ask('/')",
+        footer=True,
     ),
-    Action("log.filter", "ampersand", "filter", "Show matching lines only; empty: all", does="ask('&')", footer=True),
+    Action(
+        "log.filter",
+        "ampersand",
+        "filter",
+        "Show only lines that match, as in a search; empty: all",
+        does="ask('&')",
+        footer=True,
+    ),
     Action("log.next", "n", "next hit", "", does="again(True)"),
     Action("log.previous", "N", "previous hit", "", does="again(False)"),
     Action("log.wrap", "w", "wrap", "Wrap long lines, or cut them", footer=True),

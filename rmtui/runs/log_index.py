@@ -201,10 +201,9 @@ class LogIndex:
     def search(
         self, pattern: str, line: int, forward: bool = True, cancelled: Callable[[], bool] = lambda: False
     ) -> int | None:
-        """The next line after (or before) `line` that contains a text, or /regular expression/; None: there is none.
+        """The next line after (or before) `line` that fits a pattern (see `log_search.read_pattern`), or None.
 
-        A text without capitals fits both cases. Line numbers may have grown afterwards: see `shifted`.
-        Raises ValueError for a pattern that is none.
+        Line numbers may have grown afterwards: see `shifted`. Raises ValueError for an empty pattern.
         """
         find = finder(pattern)
         if forward:
@@ -239,9 +238,9 @@ class LogIndex:
         return None
 
     def last_fits(self, pattern: str, most: int, cancelled: Callable[[], bool] = lambda: False) -> list[int]:
-        """Numbers of the last whole lines that contain a text or fit a /regular expression/; `most` or a block's more.
+        """Numbers of the last whole lines that fit a pattern (see `log_search.read_pattern`); `most` or a block's more.
 
-        In the numbering that holds afterwards (see `shifted`). Raises ValueError for a pattern that is none.
+        In the numbering that holds afterwards (see `shifted`). Raises ValueError for an empty pattern.
         """
         find, end = finder(pattern), self.offset(self.whole_lines) if self.whole_lines < self.line_count else self._size
         found: list[tuple[int, int]] = []
@@ -281,7 +280,7 @@ class LogIndex:
 
     def step(self, step: int) -> int | None:
         """The last line that names an optimizer step (`step 412`)."""
-        return self.search(rf"/\b[Ss]tep[ =:/]*{step}\b/", self.line_count, forward=False)
+        return self.search(rf"\b[Ss]tep[ =:/]*{step}\b", self.line_count, forward=False)
 
 
 def _after_newline(block: bytes, n: int) -> int:

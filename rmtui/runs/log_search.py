@@ -1,11 +1,18 @@
-"""Finding a text or a /regular expression/ in blocks of a log's bytes."""
+"""Finding lines of a log: what a person types means one thing in a search, in a filter, and where hits are marked."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
+_SPECIAL = re.compile(r"[][\\.^$*+?{}|()]")
+_CLASS = re.compile(r"\\[dDwWsSbB](?![A-Za-z])|\\[dDwWsSbB][^\\]*\\")
+r"""A leading backslash that begins an expression: `\d+`, `\bstep\b`. Any other one makes the rest a literal."""
+_OVER_LINES = re.compile(r"\[\^|\\[sWDn]|\(\?[a-z]*s")
+"""What may match an end of line: such an expression is tried on each line alone."""
 _RARE = b"\x00zqjxkvZQJXKVWYUHGFBMPNLDRCOTSEIA@#$%^&*!?;{}[]<>|~`+\"'()/\\wybgpfmuhld"
 """Bytes by how seldom they stand in logs, seldom first; digits, blanks and common letters are missing."""
 
@@ -20,15 +27,53 @@ class Finder(Protocol):
         """Number of each line of the block that holds a hit."""
 
 
-def finder(pattern: str) -> Finder:
-    """A text without capitals fits both cases. ValueError for a pattern that is none."""
-    if len(pattern) > 2 and pattern.startswith("/") and pattern.endswith("/"):
-        return _Expression(pattern[1:-1])
-    if not pattern:
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What was typed, understood: a text that stands as it is, or a regular expression."""
+
+    text: str
+    """The text, or the expression."""
+    literal: bool
+    fold: bool
+    """Upper and lower case are one: what was typed has no capital."""
+
+    def expression(self) -> re.Pattern[str]:
+        flags = re.IGNORECASE if self.fold else re.NOFLAG
+        return re.compile(re.escape(self.text) if self.literal else self.text, flags)
+
+
+@lru_cache(maxsize=64)
+def read_pattern(typed: str) -> Pattern:
+    r"""A regular expression in which `\|` is an alternative as `|` is, as in grep.
+
+    A text where it does not compile, and after a leading backslash: `\loss [0.5`. Case counts only where there is a
+    capital, those of `\S` and the like aside. ValueError for an empty one.
+    """
+    if not typed:
         raise ValueError("nothing to look for")
-    if pattern != pattern.casefold():
-        return _Text(pattern.encode(), fold=False)
-    return _Text(pattern.encode(), fold=True) if pattern.isascii() else _Expression(re.escape(pattern))
+    if typed[0] == "\\" and len(typed) > 1 and not _CLASS.match(typed):
+        return _literal(typed[1:])
+    text = re.sub(r"\\(.)", lambda found: "|" if found[1] == "|" else found[0], typed)
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError):
+        return _literal(typed)
+    if not _SPECIAL.search(text):
+        return _literal(text)
+    plain = re.sub(r"\\.", "", text)
+    return Pattern(text, literal=False, fold=plain == plain.lower())
+
+
+def _literal(text: str) -> Pattern:
+    return Pattern(text, literal=True, fold=text == text.casefold())
+
+
+def finder(typed: str) -> Finder:
+    """What finds a pattern in blocks of bytes. ValueError for an empty one."""
+    pattern = read_pattern(typed)
+    if pattern.literal and (pattern.text.isascii() or not pattern.fold):
+        return _Text(pattern.text.encode(), pattern.fold)
+    return _Expression(pattern)
 
 
 class _Text:
@@ -63,26 +108,41 @@ class _Text:
 
 
 class _Expression:
-    def __init__(self, pattern: str) -> None:
-        flags = re.MULTILINE | (re.IGNORECASE if pattern == pattern.lower() else re.NOFLAG)
-        try:
-            self._compiled = re.compile(pattern.encode(), flags)
-        except re.error as error:
-            raise ValueError(f"/{pattern}/ is no regular expression: {error}") from None
+    """Finds an expression. One that holds more than ASCII, or may match an end of line, is tried line by line."""
+
+    def __init__(self, pattern: Pattern) -> None:
+        whole = pattern.expression()
+        self._of_line = whole
+        self._in_bytes: re.Pattern[bytes] | None = None
+        if whole.pattern.isascii() and not _OVER_LINES.search(whole.pattern):
+            self._in_bytes = re.compile(whole.pattern.encode(), (whole.flags & re.IGNORECASE) | re.MULTILINE)
 
     def first(self, block: bytes, last: bool = False) -> int | None:
-        hits = self._compiled.finditer(block)
-        hit = max(hits, key=lambda found: found.start(), default=None) if last else next(hits, None)
-        return None if hit is None else hit.start()
+        if last:
+            return max(self._places(block), default=None)
+        return next(self._places(block), None)
 
     def each_line(self, block: bytes) -> Iterator[int]:
         line, counted = 0, 0
-        hit = self._compiled.search(block)
-        while hit is not None:
-            line += block.count(b"\n", counted, hit.start())
+        for place in self._places(block):
+            line += block.count(b"\n", counted, place)
             yield line
-            line, counted = line + 1, block.find(b"\n", hit.start()) + 1
-            hit = self._compiled.search(block, counted) if 0 < counted < len(block) else None
+            line, counted = line + 1, block.find(b"\n", place) + 1
+
+    def _places(self, block: bytes) -> Iterator[int]:
+        """A place in each line that holds a hit."""
+        if self._in_bytes is None:
+            at = 0
+            for line in block.removesuffix(b"\n").split(b"\n"):
+                if self._of_line.search(line.decode("utf-8", "replace")):
+                    yield at
+                at += len(line) + 1
+            return
+        hit = self._in_bytes.search(block)
+        while hit is not None:
+            yield hit.start()
+            after = block.find(b"\n", hit.start()) + 1
+            hit = self._in_bytes.search(block, after) if 0 < after < len(block) else None
 
 
 def _in_block(block: bytes, text: bytes, last: bool) -> int | None:

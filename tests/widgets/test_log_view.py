@@ -88,7 +88,7 @@ async def test_keys_come_between_the_slices_of_a_burst_of_which_nothing_is_lost(
     async with Stage(view).run_test(size=(80, 12)) as pilot:
         await pilot.pause()
         view.set_filter(pattern)
-        await until(pilot, lambda: not pattern or "only lines with fits" in lines(view)[-1])
+        await until(pilot, lambda: not pattern or "lines match fits" in lines(view)[-1])
         view.done.clear()
         add(path, *(f"line {n} {'fits' if n % 2 else 'does'} {'.' * 60}" for n in range(100_000)))
         await until(pilot, lambda: "key" in view.done)
@@ -105,7 +105,7 @@ async def test_a_filter_takes_a_line_that_fits_only_once_it_is_whole(log: Path):
     async with Stage(view).run_test(size=(80, 12)) as pilot:
         await pilot.pause()
         view.set_filter("ended well")
-        await until(pilot, lambda: "only lines with" in lines(view)[-1])
+        await until(pilot, lambda: "no line of 500 matches ended well" in lines(view)[-1])
         with log.open("a") as file:
             file.write("all ended")
             file.flush()
@@ -144,7 +144,8 @@ async def test_search_goes_back_from_the_end_and_on(log: Path):
     async with Stage(view).run_test(size=(80, 12)) as pilot:
         await pilot.press("slash", *"STEP 2", "enter")
         await until(pilot, lambda: pilot.app.heard(LogView.SearchDone))
-        assert pilot.app.heard(LogView.SearchDone)[-1].line is None and "nothing more" in lines(view)[-1]
+        assert pilot.app.heard(LogView.SearchDone)[-1].line is None
+        assert "no line of 500 matches STEP 2" in lines(view)[-1]
         await pilot.press("slash", *"step 2", "enter")
         await until(pilot, lambda: "step 299" in view.current_line)
         await pilot.press("n")
@@ -155,18 +156,86 @@ async def test_search_goes_back_from_the_end_and_on(log: Path):
         await until(pilot, lambda: "step 299" in view.current_line)
 
 
-async def test_a_faulty_expression_is_said(log: Path):
+TYPED = [
+    (r"step 41\d/", "step 419/500"),
+    (r"step 4(11|12)/", "step 412/500"),
+    (r"step 11/\|step 12/", "step 12/500"),
+    ("loss=(", "an open loss=( here"),
+    (r"\a.c [x", "a.c [x"),
+    (r"\d+ apples", "17 apples"),
+    (r"\bapples\b", "17 apples"),
+    (r"^a\.c", "a.c [x"),
+    ("Läufe? beendet", "Lauf: Läufe beendet"),
+    (r"损失|错误", "出现错误 7"),
+]
+
+
+@pytest.mark.parametrize(("typed", "line"), TYPED)
+async def test_what_is_typed_is_a_regular_expression_or_else_a_text(log: Path, typed: str, line: str):
+    others = [
+        "an open loss=( here",
+        "abc [x",
+        "a.c [x",
+        "17 apples",
+        "some pineapples",
+        "Lauf: Läufe beendet",
+        "出现错误 7",
+    ]
+    add(log, *others)
     view = opened(log)
     async with Stage(view).run_test(size=(80, 12)) as pilot:
-        await pilot.press("slash", "slash", "left_parenthesis", "slash", "enter")
-        await until(pilot, lambda: "no regular expression" in lines(view)[-1])
+        await pilot.pause()
+        view.search(typed)
+        await until(pilot, lambda: line in view.current_line)
+        view.set_filter(typed)
+        await until(pilot, lambda: "match" in lines(view)[-1])
+        assert any(line in row for row in lines(view)[:-1])
+        assert not {"abc [x", "some pineapples"} & {row.strip() for row in lines(view)[:-1]}
+
+
+async def test_an_expression_fits_within_one_line_only(log: Path):
+    add(log, "begin a", "and z")
+    view = opened(log)
+    async with Stage(view).run_test(size=(80, 12)) as pilot:
+        await pilot.pause()
+        for typed in (r"begin[^q]*z", r"a\s+and"):
+            view.search(typed)
+            await until(pilot, lambda typed=typed: f"no line of 502 matches {typed}" in lines(view)[-1])
+
+
+async def test_the_end_of_a_search_is_told_from_no_line_at_all(log: Path):
+    view = opened(log)
+    async with Stage(view).run_test(size=(80, 12)) as pilot:
+        await pilot.press("slash", *"step 1/", "enter")
+        await until(pilot, lambda: "step 1/500" in view.current_line)
+        await pilot.press("N")
+        await until(pilot, lambda: "no further line matches step 1/" in lines(view)[-1])
+
+
+async def test_after_a_jump_only_lines_that_came_since_are_new(log: Path, monkeypatch: pytest.MonkeyPatch):
+    """The log was not on screen, so that what came meanwhile was not taken in before the jump."""
+    view = opened(log)
+    async with Stage(view).run_test(size=(80, 12)) as pilot:
+        await pilot.pause()
+        with monkeypatch.context() as hidden:
+            hidden.setattr(LogView, "poll", lambda self: False)
+            add(log, *(f"line {n}" for n in range(300)))
+            view.go_to_step(212)
+            await until(pilot, lambda: "step 212/500" in view.current_line)
+        view.poll()
+        assert " new" not in lines(view)[-1]
+        add(log, "one", "two")
+        await until(pilot, lambda: "▼ 2 new" in lines(view)[-1])
+        view.go_to_step(100)
+        await until(pilot, lambda: "step 100/500" in view.current_line)
+        assert " new" not in lines(view)[-1]
 
 
 async def test_filter_shows_fitting_lines_only_and_new_ones_too(log: Path):
     view = opened(log)
     async with Stage(view).run_test(size=(80, 12)) as pilot:
         await pilot.press("ampersand", *"step 49", "enter")
-        await until(pilot, lambda: "only lines with" in lines(view)[-1])
+        await until(pilot, lambda: "11 of 500 lines match step 49" in lines(view)[-1])
         assert [line.split()[2] for line in lines(view)[:-1]] == ["49/500", *(f"{n}/500" for n in range(490, 500))]
         add(log, "step 1 of something else", "step 49 again")
         await until(pilot, lambda: "step 49 again" in page(view))
@@ -218,7 +287,7 @@ async def test_a_burst_is_read_in_batches_and_nothing_is_lost(log: Path):
     async with Stage(view).run_test(size=(80, 12)) as pilot:
         await pilot.press("k")
         add(log, *(f"burst {n}" for n in range(100_000)))
-        await until(pilot, lambda: "▼ 100 000 new" in lines(view)[-1])
+        await until(pilot, lambda: "▼ 100,000 new" in lines(view)[-1])
         await pilot.press("G")
         assert "burst 99999" in lines(view)[-2]
 
@@ -239,7 +308,7 @@ async def test_a_large_log_is_searched_from_its_start(tmp_path: Path):
         await until(pilot, lambda: "step 1/250000" in lines(view)[0])
         view.search("step 777/", forward=True)
         await until(pilot, lambda: "step 777/250000" in view.current_line)
-        assert "line 777 of 250 000" in lines(view)[-1]
+        assert "line 777 of 250,000" in lines(view)[-1]
 
 
 HARMFUL = [

@@ -12,9 +12,10 @@ from textual.strip import Strip
 from rmtui import text as formats
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.line_edit import LineEdit
-from rmtui.app.widgets.log.page import LogPage, LogPicture, LogRow, compiled
+from rmtui.app.widgets.log.page import LogPage, LogPicture, LogRow
 from rmtui.app.widgets.log.spans import tone
 from rmtui.app.widgets.palette import Palette
+from rmtui.runs.log_search import read_pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class LogLines:
             return [Segment(row.text, style)]
         segments: list[Segment] = []
         end = 0
-        for found in compiled(pattern).finditer(row.text):
+        for found in read_pattern(pattern).expression().finditer(row.text):
             segments += [Segment(row.text[end : found.start()], style), Segment(found.group(), style + hit)]
             end = found.end()
         return [*segments, Segment(row.text[end:], style)]
@@ -69,7 +70,7 @@ class LogLines:
         quiet = self.palette.quiet
         left = [Segment(f" {title}  ", quiet)]
         if page is not None and page.unseen:
-            left.append(Segment(f"{self.glyphs.more} {formats.count(page.unseen)} new  ", self.palette.accent))
+            left.append(Segment(f"{self.glyphs.more} {page.unseen:,} new  ", self.palette.accent))
         following = page is not None and page.following
         left.append(Segment(notice or ("following" if following else ""), quiet))
         right = self._position(page) if page is not None else ""
@@ -84,4 +85,4 @@ class LogLines:
         number, source = page.number(page.cursor), page.source
         if not source.complete:
             return f"at {formats.size(source.offset(number))} of {formats.size(source.size)}"
-        return f"line {formats.count(number + 1)} of {formats.count(source.line_count)}"
+        return f"line {number + 1:,} of {source.line_count:,}"

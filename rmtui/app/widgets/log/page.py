@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from rmtui.app.widgets.log.spans import shown, wrapped
 from rmtui.runs.log_index import LogIndex
+from rmtui.runs.log_search import read_pattern
 
 MOST_MATCHES = 5000
 """Lines that a filter looks for among those that are there; those that come later are added."""
@@ -46,17 +47,6 @@ class LogPicture(NamedTuple):
         return ((row, row.place == self.cursor) for row in self.rows)
 
 
-def compiled(pattern: str) -> re.Pattern[str]:
-    """A text, or a /regular expression/; case counts only where the pattern has a capital."""
-    flags = re.IGNORECASE if pattern == pattern.lower() else re.NOFLAG
-    if len(pattern) > 2 and pattern.startswith("/") and pattern.endswith("/"):
-        try:
-            return re.compile(pattern[1:-1], flags)
-        except re.error:
-            pass
-    return re.compile(re.escape(pattern), flags)
-
-
 @dataclass(slots=True)
 class LogPage:
     """A place in a log. Lines of the view are the file's, or those that a filter left."""
@@ -68,11 +58,13 @@ class LogPage:
     wrap: bool = False
     times: bool = True
     unseen: int = 0
-    """Lines that came while not following."""
+    """Lines that came since it was last followed, or jumped into."""
     matches: list[int] | None = None
     """Line numbers that the filter left; None: no filter."""
     filter: re.Pattern[str] | None = None
     _seen: int = field(default=0)
+    _old: int = field(default=0)
+    """Lines that were there when following ended: they are not new, though this page may take them in later."""
 
     @property
     def count(self) -> int:
@@ -88,7 +80,7 @@ class LogPage:
         """What the file gained, a bounded slice of it. Lines that come while paused are counted, not shown."""
         changed = self.source.refresh()
         if self.source.line_count < self._seen:
-            self._seen, self.top, self.cursor, self.unseen = 0, 0, 0, 0
+            self._seen, self.top, self.cursor, self.unseen, self._old = 0, 0, 0, 0, 0
             self.matches = None if self.matches is None else []
         gained = self._gained() if self.filter is None else self._filter_new()
         if not self.following:
@@ -96,8 +88,8 @@ class LogPage:
         return changed or gained > 0
 
     def _gained(self) -> int:
-        before, self._seen = self._seen, self.source.line_count
-        return self._seen - before
+        before, self._seen = max(self._seen, self._old), self.source.line_count
+        return max(0, self._seen - before)
 
     def _filter_new(self) -> int:
         """Of lines that have their end: half a line may fit once it is whole."""
@@ -107,7 +99,7 @@ class LogPage:
         self._seen += len(texts)
         found = [before + n for n, text in enumerate(texts) if self.filter.search(text)]
         self.matches += found
-        return len(found)
+        return sum(number >= self._old for number in found)
 
     def start(self) -> None:
         """Look at the file for the first time: all that is there is seen."""
@@ -117,6 +109,7 @@ class LogPage:
     def shift(self, by: int) -> None:
         """Lines were found in front: every line number grew."""
         self._seen += by
+        self._old += by
         if self.matches is None:
             self.top += by
             self.cursor += by
@@ -135,7 +128,7 @@ class LogPage:
     def set_filter(self, pattern: str, matches: list[int], height: int) -> None:
         """Only these lines, and those among later ones that fit; "" shows all again."""
         line = self.number(self.cursor) if self.count else 0
-        self.filter = compiled(pattern) if pattern else None
+        self.filter = read_pattern(pattern).expression() if pattern else None
         self.matches = matches if pattern else None
         self._seen = self.source.whole_lines if pattern else self.source.line_count
         self.cursor = self.place(line)
@@ -201,6 +194,10 @@ class LogPage:
             self.top = max(0, self.cursor - height // 2)
 
     def follow(self, on: bool) -> None:
+        """Follow the end, or stay; what is there when it stays, or is followed again, is not new."""
+        if on or self.following:
+            self.forget_new()
         self.following = on
-        if on:
-            self.unseen = 0
+
+    def forget_new(self) -> None:
+        self.unseen, self._old = 0, self.source.line_count

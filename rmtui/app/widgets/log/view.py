@@ -34,6 +34,19 @@ LineSource = LogIndex
 """What `open` takes."""
 
 
+class NoSuchLine(Exception):
+    """No line of the whole file is what was looked for, in words."""
+
+
+def _found_words(index: LogIndex, found: int, pattern: str) -> str:
+    """How many lines a filter left; of a file that was not read to its start, that they are the last."""
+    if found and not index.complete:
+        return f"the last {found:,} lines that match {pattern}"
+    if found:
+        return f"{found:,} of {index.whole_lines:,} lines match {pattern}"
+    return f"no line of {index.whole_lines:,} matches {pattern}"
+
+
 class LogView(OrderedKeys, Widget, can_focus=True):
     """Lines of a file above a status line; follows the end until one moves up."""
 
@@ -115,22 +128,23 @@ class LogView(OrderedKeys, Widget, can_focus=True):
     # Searching
 
     def search(self, pattern: str, forward: bool = False) -> None:
-        """Find a text or /regular expression/ from the cursor's line on, in a thread; answers with SearchDone."""
+        """Find a pattern (see `log_search.read_pattern`) from the cursor on, in a thread; answers with SearchDone."""
         page = self._page
         if page is None or not pattern:
             return
         here = page.source.offset(page.number(page.cursor)) if page.count else 0
         at_end = page.following and not forward
-        self._seek(
-            pattern,
-            f"searching {pattern}",
-            lambda index: index.search(
-                pattern, index.line_count if at_end else index.line_at(here), forward, cancelled
-            ),
-        )
+
+        def look(index: LogIndex) -> int | None:
+            found = index.search(pattern, index.line_count if at_end else index.line_at(here), forward, cancelled)
+            if found is None and not cancelled() and index.search(pattern, -1, True, cancelled) is None:
+                raise NoSuchLine(f"no line of {counted(index).line_count:,} matches {pattern}")
+            return found
+
+        self._seek(pattern, f"searching {pattern}", look)
 
     def set_filter(self, pattern: str) -> None:
-        """Show only the lines that contain a text or fit a /regular expression/; "" shows all."""
+        """Show only the lines that fit a pattern (see `log_search.read_pattern`); "" shows all."""
         page = self._page
         if page is None:
             return
@@ -143,7 +157,7 @@ class LogView(OrderedKeys, Widget, can_focus=True):
             if page is self._page:
                 page.adopt(index)
                 page.set_filter(pattern, matches, self._height)
-                self._show_notice(f"only lines with {pattern}")
+                self._show_notice(_found_words(index, len(matches), pattern))
 
         self._show_notice(f"filtering {glyphs_of(self).ellipsis}")
         self._search.start(page, lambda index: index.last_fits(pattern, MOST_MATCHES, cancelled), filtered)
@@ -155,25 +169,42 @@ class LogView(OrderedKeys, Widget, can_focus=True):
             self._moved()
 
     def go_to_step(self, step: int) -> None:
-        """Find the line that names the step (`step 412`) and show it."""
-        self._seek(f"step {step}", f"step {step}", lambda index: index.step(step))
+        """Find the line that names the step (`step 412`) and show it; only what comes from now on is new."""
+
+        def look(index: LogIndex) -> int:
+            if (found := index.step(step)) is None:
+                raise NoSuchLine(f"no line of {counted(index).line_count:,} names step {step}")
+            return found
+
+        self._seek(f"step {step}", f"step {step}", look, jump=True)
 
     def first_error(self) -> None:
         """Find the first line that looks like an error."""
-        pattern = f"/{ERROR.pattern}/"
-        self._seek(pattern, "first error", lambda index: counted(index).search(pattern, -1, True, cancelled))
+        pattern = ERROR.pattern
 
-    def _seek(self, pattern: str, notice: str, look: Callable[[LogIndex], int | None]) -> None:
-        """Go to the line that `look` finds; `pattern` is what is looked for again and marked in every line."""
+        def look(index: LogIndex) -> int:
+            if (found := counted(index).search(pattern, -1, True, cancelled)) is None:
+                raise NoSuchLine(f"no line of {index.line_count:,} looks like an error")
+            return found
+
+        self._seek(pattern, "first error", look, jump=True)
+
+    def _seek(self, pattern: str, notice: str, look: Callable[[LogIndex], int | None], jump: bool = False) -> None:
+        """Go to the line that `look` finds; `pattern` is what is looked for again and marked in every line.
+
+        After a jump only lines that come later are new.
+        """
 
         def found(page: LogPage, index: LogIndex, line: int | None) -> None:
             if page is not self._page:
                 return
             page.adopt(index)
+            if jump:
+                page.forget_new()
             if line is not None:
                 self.go_to_line(line)
             else:
-                self._show_notice(f"nothing more for {pattern}")
+                self._show_notice(f"no further line matches {pattern}: n and N go down and up")
             self.post_message(self.SearchDone(pattern, line))
 
         if self._page is not None:
@@ -182,9 +213,11 @@ class LogView(OrderedKeys, Widget, can_focus=True):
             self._search.start(self._page, look, found)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """A pattern that does not compile, a file that went away: shown in the status line."""
+        """No line that fits, a file that went away: shown in the status line."""
         if event.state is WorkerState.ERROR:
             self._show_notice(str(event.worker.error))
+            if isinstance(event.worker.error, NoSuchLine):
+                self.post_message(self.SearchDone(self._pattern, None))
 
     # Keys
 
@@ -338,5 +371,8 @@ class LogView(OrderedKeys, Widget, can_focus=True):
                 strip = lines.of(picture, y, self._aside, self._pattern, hit, ground)
             else:
                 empty = "no log yet" if page is None else "nothing was written to this log"
+                empty = (
+                    "no line matches; & and enter show all" if page is not None and page.matches is not None else empty
+                )
                 strip = lines.notice(empty if y == 1 else "")
         return strip.adjust_cell_length(self.size.width).apply_style(base)
