@@ -53,9 +53,15 @@ def preset_files(ws: Workspace) -> list[Path]:
     return sorted(ws.presets.glob("*.toml"))
 
 
-def all_presets(ws: Workspace) -> list[Preset]:
-    """The workspace's presets by name; UserError for the first file that is wrong."""
-    return sorted(map(load, preset_files(ws)), key=lambda preset: preset.name.casefold())
+def all_presets(ws: Workspace) -> tuple[list[Preset], list[UserError]]:
+    """The workspace's presets by name, and what is wrong with the files that are none."""
+    found, wrong = [], []
+    for path in preset_files(ws):
+        try:
+            found.append(load(path))
+        except UserError as error:
+            wrong.append(error)
+    return sorted(found, key=lambda preset: preset.name.casefold()), wrong
 
 
 def find(ws: Workspace, text: str) -> Preset:
@@ -96,7 +102,7 @@ def parse(text: str, path: Path) -> Preset:
     try:
         document = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
-        raise UserError(f"preset {path} is no TOML", str(error), "fix that line") from error
+        raise UserError(f"preset {path} is not valid TOML", str(error), "fix that line") from error
     expect = document.pop("expect", {})
     header = {key: document.pop(key, "") for key in HEADER}
     problems = [str(found) for found in table.check(document, str(path)) if found.severity == "error"]

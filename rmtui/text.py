@@ -18,10 +18,13 @@ _ESCAPE = re.compile(
     "|\x9b[0-?]*[ -/]*[@-~]"
     "|[\x90\x98\x9d-\x9f][^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)"  # led by a C1 sign, if ended
 )
+_JOINING = "\u0600-\u109f\u1780-\u1aff\ua840-\ua9ff\uaa00-\uaa7f\ufb50-\ufdff\ufe70-\ufefc"
+"""Letters of scripts whose spelling has joiners and non-joiners: Arabic, Indic, Burmese, Khmer, Mongolian and kin."""
 _OBEYED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line end, DEL, C1
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction: marks, embeddings, overrides, isolates
-    "\u00ad\u180e\u200b-\u200d\u2060-\u2064\u206a-\u206f\ufeff\U000e0000-\U000e007f\u2028\u2029]"
+    "\u00ad\u180e\u200b\u2060-\u2064\u206a-\u206f\ufeff\U000e0000-\U000e007f\u2028\u2029]"
+    f"|(?<![{_JOINING}])[\u200c\u200d]|[\u200c\u200d](?![{_JOINING}])"  # joiners, but where spelling needs them
 )
 
 MINUTE, HOUR, DAY = 60, 3600, 86400

@@ -7,14 +7,14 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from rmtui import __version__
 from rmtui.cli import messages
 from rmtui.cli.streams import fit_streams, give_up_output, neutral_output
 from rmtui.errors import UserError
 from rmtui.runs import lock_notice
-from rmtui.text import harmless_output
+from rmtui.text import harmless
 
 if TYPE_CHECKING:
     import argparse
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None, *, interruptible: bool = False) -> i
         with _interruptible() if interruptible else nullcontext():
             return _run(sys.argv[1:] if argv is None else argv)
     except UserError as error:
-        print(harmless_output(f"rmtui: {error}"), file=sys.stderr)
+        print(harmless(f"rmtui: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -42,11 +42,14 @@ def main(argv: Sequence[str] | None = None, *, interruptible: bool = False) -> i
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except TimeoutError as error:
-        print(f"rmtui: {error}\n  → wait for it, or end it, and try again", file=sys.stderr)
+        print(harmless(f"rmtui: {error}") + "\n  → wait for it, or end it, and try again", file=sys.stderr)
         return 1
     except OSError as error:
         give_up_output()
-        print(f"rmtui: {error}\n  → see that the disk has room and that you may write there", file=sys.stderr)
+        print(
+            harmless(f"rmtui: {error}") + "\n  → see that the disk has room and that you may write there",
+            file=sys.stderr,
+        )
         return 1
 
 
@@ -92,7 +95,13 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line; docs/cli.md is generated from it."""
     import argparse
 
-    top = argparse.ArgumentParser(
+    class Parser(argparse.ArgumentParser):
+        """Its errors quote what was typed, which a script may have taken from a file."""
+
+        def error(self, message: str) -> NoReturn:
+            super().error(harmless(message))
+
+    top: argparse.ArgumentParser = Parser(
         prog="rmtui",
         description="Tune reward models from a terminal. Without a verb: the app.",
         allow_abbrev=False,

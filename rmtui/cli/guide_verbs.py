@@ -75,7 +75,7 @@ def _advise(args: argparse.Namespace) -> int:
 
 
 def _build_pairs(parser: argparse.ArgumentParser) -> None:
-    from rmtui.guide.kinds import KINDS
+    from rmtui.guide.pair_kinds import KINDS
 
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", help="one run; two for mended and broken; several for suspects"

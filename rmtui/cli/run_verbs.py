@@ -59,9 +59,11 @@ def _presets(args: argparse.Namespace) -> int:
         preset = presets.find(ws, args.name)
         print_json(presets.as_document(preset)) if args.json else print(preset.text, end="")
         return 0
-    found = presets.all_presets(ws)
+    found, wrong = presets.all_presets(ws)
     print_json([presets.as_document(preset) for preset in found]) if args.json else run_listing.presets(found)
-    return 0
+    for error in wrong:
+        print(f"rmtui: {error}", file=sys.stderr)
+    return 2 if wrong else 0
 
 
 def _build_ls(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from rmtui.errors import UserError
-from rmtui.runs import documents, state
+from rmtui.runs import state, typed_files
 from rmtui.runs.files import write_json
 from rmtui.runs.folder import RunFolder, may_be_run
 from trainer.files import replace_file
@@ -70,7 +70,7 @@ def _files(folder: Path, weights: bool) -> Iterator[Path]:
 def _has_place(parts: tuple[str, ...]) -> bool:
     """Whether a file belongs to the run itself; mirrors of other programs (trackers/, wandb/) stay behind."""
     top = parts[0]
-    n = documents.number_of(top, "attempt-")
+    n = typed_files.number_of(top, "attempt-")
     attempt = bool(n) and top == f"attempt-{n}"
     return (top in _TOP or attempt or top.endswith(".json")) and "wandb" not in parts
 

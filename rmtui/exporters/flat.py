@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rmtui.guide import comparison_tables
+from rmtui.text import clean
 
 if TYPE_CHECKING:
     from rmtui.documents.runs import EpochDocument, ExportDocument
@@ -19,7 +20,7 @@ def csv_text(documents: Sequence[ExportDocument]) -> str:
     names = sorted({name for document in documents for name in document["metrics"]})
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["run", "step", *names])
+    writer.writerow(["run", "step", *map(clean, names)])
     for document in documents:
         for step, values in sorted(_by_step(document["metrics"]).items()):
             writer.writerow([document["id"], step, *(_exact(values.get(name)) for name in names)])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
 from rmtui import __version__
-from rmtui.exporters.svg import COLOURS, SvgLine, chart
+from rmtui.exporters.svg import COLOURS, SvgLine, chart, escape
 from trainer.config import flatten, format_number
 from trainer.events import number
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
+
+from rmtui.text import clean
 
 WIDTH, HEIGHT = 720, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 20, 44
@@ -13,6 +15,11 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 """Okabe and Ito's colour-blind-safe palette."""
 _MOST_POINTS = 600
 _LARGEST = 1e100
+
+
+def escape(text: str) -> str:
+    """Text as HTML and SVG show it: no markup, and nothing that hides or turns round what is there."""
+    return html.escape(clean(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,7 @@ def chart(title: str, x_label: str, lines: Sequence[SvgLine]) -> str:
     scale = _Scale(_span([x for x, _ in finite]), _padded(_span([y for _, y in finite])))
     body = [*_axes(scale, x_label), *(_curve(line, scale) for line in lines), *_legend(lines)]
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
         f'<text x="{_LEFT}" y="14" class="title">{escape(title)}</text>{"".join(body)}</svg>'
     )
 

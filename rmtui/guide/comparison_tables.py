@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rmtui.guide.comparison import OTHER_SET
 from rmtui.guide.published_figures import METRICS
 from rmtui.i18n import metric_text, signed_percent, signed_points, translate, value_text
-from rmtui.text import width
+from rmtui.text import clean, width
 
 if TYPE_CHECKING:
     from rmtui.documents.guide import ChangeDocument, ComparedMetric, CompareDocument
@@ -142,4 +142,4 @@ def _folded(title: str, body: str) -> str:
 
 def _escaped(text: str) -> str:
     """Names and values of users are text, not Markdown."""
-    return re.sub(r"[\\|<*`\[]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)
+    return re.sub(r"[\\|<*`\[]|(?<!\w)_|_(?!\w)", r"\\\g<0>", clean(text))

@@ -15,7 +15,7 @@ from rmtui.index import settings
 from rmtui.index.read_events import LARGEST, RunTotals, fits, load_totals, read_attempts
 from rmtui.index.sqlite import Connection, bound_log, faults, open_database, write
 from rmtui.index.write_curves import MetricSummary, read_summaries
-from rmtui.runs import documents, state
+from rmtui.runs import state, typed_files
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Attempt, State, Status
 from rmtui.workspace import Workspace
@@ -51,7 +51,7 @@ class _Seen:
 
 def refresh(connection: Connection, folder: RunFolder) -> bool:
     """Read what is new in one run folder; whether its rows changed. The caller translates SQLite's errors."""
-    with documents.one_look():
+    with typed_files.one_look():
         seen = _look(folder)
     run = _number(connection, folder.id)
     if not fits(connection, run, seen.sources):

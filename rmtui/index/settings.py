@@ -35,7 +35,9 @@ def store(connection: Connection, run: int, spec: Mapping[str, object], meta: Ma
     known = dict(connection.execute("SELECT key, id FROM setting_keys"))
     rows = [
         (known.get(key) or _new_setting(connection, key), run, *_number_and_text(value))
-        for key, value in _flat(config, "")
+        for key, value in dict(
+            _flat(config, "")
+        ).items()  # `"lora.r"` and `r` in [lora] are one setting: the last counts
     ]
     connection.executemany("INSERT INTO settings VALUES (?, ?, ?, ?)", rows)
 

@@ -19,9 +19,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from rmtui.runs import identity, ownership, proc, state
-from rmtui.runs.documents import number_of
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import State, Status
+from rmtui.runs.typed_files import number_of
 from rmtui.text import log_line
 from rmtui.workspace import SETTINGS_FILE, Workspace
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError
 from rmtui.guide import pair_changes as guide
-from rmtui.guide.kinds import KINDS
+from rmtui.guide.pair_kinds import KINDS
 from rmtui.guide.paired_test import Rewards
 from rmtui.i18n import translate
 from rmtui.index.index import Index
@@ -23,7 +23,7 @@ from trainer.pairs import Row, distinct_ids, fingerprint, plain_text, read_rows
 if TYPE_CHECKING:
     from rmtui.documents.data import GroupDocument, GroupsDocument, PairDocument, PairsDocument, RewardsDocument
     from rmtui.documents.scalars import Config
-    from rmtui.guide.kinds import Kind
+    from rmtui.guide.pair_kinds import Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmtui.errors import UserError
-from rmtui.runs import documents, identity
-from rmtui.runs.documents import Read, number_of
+from rmtui.runs import identity, typed_files
 from rmtui.runs.files import atomic_write, locked, write_json, write_toml
+from rmtui.runs.typed_files import Read, number_of
 from trainer.files import fsync_path
 from trainer.plain_files import read_plain
 
@@ -74,7 +74,7 @@ class AttemptFolder:
 
     def read_launch(self) -> Read:
         """launch.json, or why it is unreadable."""
-        return documents.read(self.path / "launch.json", documents.LAUNCH)
+        return typed_files.read(self.path / "launch.json", typed_files.LAUNCH)
 
     def launch(self) -> dict[str, Any]:
         """launch.json; empty while the supervisor has not written it, or where it is unreadable."""
@@ -82,7 +82,7 @@ class AttemptFolder:
 
     def read_result(self) -> Read:
         """result.json, or why it is unreadable."""
-        return documents.read(self.path / "result.json", documents.RESULT)
+        return typed_files.read(self.path / "result.json", typed_files.RESULT)
 
     def result(self) -> dict[str, object] | None:
         """The trainer's last word: {outcome, reason, step, epoch, round_trip}."""
@@ -90,7 +90,7 @@ class AttemptFolder:
 
     def read_exit(self, again: bool = False) -> Read:
         """exit.json, or why it is unreadable; `again`: it may have been written since it was looked at."""
-        return documents.read(self.path / "exit.json", documents.EXIT, again)
+        return typed_files.read(self.path / "exit.json", typed_files.EXIT, again)
 
     def exit(self) -> dict[str, Any] | None:
         """The supervisor's last word: {outcome, reason, exit_code, ended, resumable, step}."""
@@ -100,7 +100,7 @@ class AttemptFolder:
         """failure-rankN.json of every rank that wrote one, in order of time, `rank` filled in."""
         found = []
         for path in self.path.glob("failure-rank*.json"):
-            if (document := documents.read(path, documents.FAILURE).document) is not None:
+            if (document := typed_files.read(path, typed_files.FAILURE).document) is not None:
                 rank = number_of(path.stem, "failure-rank") or 0
                 found.append({"rank": rank, "t": path.stat().st_mtime, **document})
         return sorted(found, key=lambda failure: failure["t"])
@@ -169,12 +169,12 @@ class RunFolder:
 
     def read_spec(self) -> Read:
         """spec.toml, or why it is unreadable."""
-        return documents.read(self.path / "spec.toml", documents.SPEC)
+        return typed_files.read(self.path / "spec.toml", typed_files.SPEC)
 
     def verified(self) -> bool | None:
         """Whether plain transformers found the trained rewards in model/: by the last `rmtui verify`, else by the
         training's closing check; None where neither was made (an older run, or one that has not finished)."""
-        again = documents.read(self.path / "verification.json", documents.VERIFICATION).document
+        again = typed_files.read(self.path / "verification.json", typed_files.VERIFICATION).document
         last = self.last_attempt()
         found = (again or (last.result() if last else None) or {}).get("verified")
         return found if isinstance(found, bool) else None
@@ -185,7 +185,7 @@ class RunFolder:
 
     def read_meta(self) -> Read:
         """meta.toml, or why it is unreadable."""
-        return documents.read(self.path / "meta.toml", documents.META)
+        return typed_files.read(self.path / "meta.toml", typed_files.META)
 
     def set_meta(self, **changes: Any) -> None:
         """Change what a person set; None removes a key. Two at once follow each other.
@@ -207,7 +207,7 @@ class RunFolder:
 
     def origin_facts(self) -> dict[str, object]:
         """origin.json; empty for a run that was launched here."""
-        return documents.read(self.origin, documents.ORIGIN).document or {}
+        return typed_files.read(self.origin, typed_files.ORIGIN).document or {}
 
     def name(self) -> str:
         """The name a person gave, else the one it was launched with, else the id."""
@@ -275,12 +275,12 @@ class RunFolder:
 
     def failed_start(self) -> dict[str, Any]:
         """{t, attempt, reason} of the latest attempt that was given up before its folder could be made, else empty."""
-        return documents.read(self.control / "failed-start.json", documents.FAILED_START).document or {}
+        return typed_files.read(self.control / "failed-start.json", typed_files.FAILED_START).document or {}
 
     def requests(self, kind: str, attempt: int) -> list[dict[str, object]]:
         """What was asked of an attempt, oldest first; kind: stop or stacks."""
         paths = itertools.islice(self.control.glob(f"{kind}-*.json"), MOST_REQUESTS)
-        found = [documents.read(path, documents.REQUEST).document for path in paths]
+        found = [typed_files.read(path, typed_files.REQUEST).document for path in paths]
         fitting = [document for document in found if document is not None and document.get("attempt") == attempt]
         return sorted(fitting, key=lambda document: float(document.get("t") or 0))
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rmtui.errors import UserError
-from rmtui.runs import documents, proc
+from rmtui.runs import proc, typed_files
 from rmtui.runs.files import NO_LOCKS, locked, write_json
 
 FILE = ".workspace.json"
@@ -34,7 +34,7 @@ class Identity:
 
 def read(root: Path) -> Identity | None:
     """The identity of the workspace at `root`; None where it has none yet, or one that is unreadable."""
-    document = documents.read(root / "queue" / FILE, documents.WORKSPACE).document
+    document = typed_files.read(root / "queue" / FILE, typed_files.WORKSPACE).document
     if document is None or not document.get("id"):
         return None
     lists = {key: tuple(document.get(key, ())) for key in ("formerly", "runs")}

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from rmtui.runs import proc
-from rmtui.runs.documents import number_of
 from rmtui.runs.files import lock_held
 from rmtui.runs.folder import AttemptFolder
+from rmtui.runs.typed_files import number_of
 
 SILENT_AFTER = 8.0
 """Seconds without a beat after which a supervisor that holds its lock is called silent; it beats twice a second."""

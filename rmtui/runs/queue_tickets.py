@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rmtui.runs import documents, proc
+from rmtui.runs import proc, typed_files
 from rmtui.runs.files import lock_held, locked, write_json
 from trainer.plain_files import read_plain
 
@@ -58,7 +58,7 @@ def waiter_lock(queue: Path, run: str) -> Path:
 
 def read(queue: Path, run: str) -> Ticket | None:
     """The ticket of a run; None when it has none, or a broken one."""
-    document = documents.read(path_of(queue, run), documents.TICKET).document
+    document = typed_files.read(path_of(queue, run), typed_files.TICKET).document
     if document is None or document.get("run") != run:
         return None
     try:

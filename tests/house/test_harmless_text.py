@@ -46,6 +46,9 @@ def test_every_way_out_gives_the_same_text(exit_of: Callable[[str], str]) -> Non
         ("a\x1b[", "a"),
         ("e\U000e0041\u180ef", "ef"),
         ("有用：ok", "有用：ok"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("क्\u200dष", "क्\u200dष"),
+        ("pay\u200cpal\u200d", "paypal"),
     ],
 )
 def test_sequences_go_whole_and_text_stays(raw: str, shown: str) -> None:
@@ -73,21 +76,33 @@ def hostile_run(ws: Workspace) -> str:
     return next(ws.runs.iterdir()).name
 
 
-VERBS = [["ls"], ["show"], ["logs"], ["advise"], ["export", "--format", "markdown"], ["export", "--format", "csv"]]
+VERBS = [
+    *("ls", "show RUN", "logs RUN", "advise RUN", "compare RUN RUN", "pairs RUN", "plot RUN", "presets", "queue"),
+    *("export RUN --format markdown -o OUT", "export RUN --format csv -o OUT", "export RUN --format html -o OUT"),
+    *("check PAIRS", "import PAIRS", "import FOLDER", "show HOSTILE", "ls --filter HOSTILE", "presets HOSTILE"),
+    *("launch HOSTILE --data HOSTILE", "note RUN HOSTILE", "tag RUN HOSTILE", "rename RUN HOSTILE", "stop RUN"),
+    *("completion bash", "resume RUN", "rebuild", "doctor --fast", "HOSTILE"),
+]
 
 
-@pytest.mark.parametrize("verb", VERBS, ids=[" ".join(verb) for verb in VERBS])
+@pytest.mark.parametrize("verb", VERBS)
 def test_no_verb_hands_a_hostile_text_on(
-    ws: Workspace, hostile_run: str, verb: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ws: Workspace, hostile_run: str, verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from rmtui.cli import main
 
-    named = [] if verb == ["ls"] else [hostile_run]
+    pairs = tmp_path / f"{HOSTILE.replace('/', '')}.jsonl"
+    row = {"prompt": f"{HOSTILE}?", "chosen": HOSTILE, "rejected": f"{HOSTILE}\r{HOSTILE}", HOSTILE: HOSTILE}
+    pairs.write_text(json.dumps(row) + "\n" + HOSTILE + "\n")
     written = tmp_path / "out"
-    where = ["-o", str(written)] if verb[0] == "export" else []
-    assert main(["-C", str(ws.root), verb[0], *named, *verb[1:], *where]) == 0
+    places = {"RUN": hostile_run, "OUT": str(written), "PAIRS": str(pairs), "FOLDER": str(tmp_path), "HOSTILE": HOSTILE}
+    try:
+        assert main(["-C", str(ws.root), *(places.get(word, word) for word in verb.split())]) in (0, 1, 2)
+    except SystemExit as end:  # of argparse
+        assert end.code == 2
     printed = capsys.readouterr()
-    for said in (printed.out, printed.err):
+    assert printed.out or printed.err or written.exists() or verb.split()[0] in ("note", "tag", "rename", "rebuild")
+    for said in (printed.out, printed.err, written.read_text("utf-8") if written.exists() else ""):
         assert not FORBIDDEN.search(said), repr(said)
 
 

@@ -29,6 +29,25 @@ def test_a_name_that_is_nowhere_is_found() -> None:
     assert resolves("trainer.estimate.Derived") and not resolves("trainer.train.Derived")
 
 
+FACES = ("rmtui/app/screens", "rmtui/app/presentation", "rmtui/app/jobs", "rmtui/documents")
+"""Rooms whose files are called as the subject that they show, load or describe."""
+ONE_THING = {
+    "model.py": "the plain facts of its room",
+    "files.py": "files that are replaced in one step",
+    "logs.py": "log files: reading them, and importing those of other programs",
+    "tensorboard.py": "one format, read and written",
+}
+
+
+def test_a_file_name_stands_twice_only_where_it_means_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+    for package in ("rmtui", "trainer"):
+        for path in sorted((REPO / package).rglob("*.py")):
+            if not path.name.startswith("__") and str(path.parent.relative_to(REPO)) not in FACES:
+                places.setdefault(path.name, []).append(str(path.relative_to(REPO)))
+    assert {name for name, found in places.items() if len(found) > 1} <= set(ONE_THING), places
+
+
 def test_prose_of_the_design_is_at_most_120_wide() -> None:
     text = (REPO / "docs" / "DESIGN.md").read_text(encoding="utf-8")
     prose = "".join(text.split("```")[::2])

@@ -17,7 +17,7 @@ from support import make_run_folder, make_workspace
 from rmtui.cli import parser
 from rmtui.documents.data import PairsDocument
 from rmtui.documents.scalars import STATES
-from rmtui.guide.kinds import KINDS, Kind
+from rmtui.guide.pair_kinds import KINDS, Kind
 from rmtui.runs import queue_tickets
 from rmtui.runs.model import State
 from rmtui.workspace import Workspace

@@ -144,6 +144,14 @@ def test_garbage_in_a_run_folder_harms_nobody(ws: Workspace) -> None:
         assert {run.name for run in index.runs()} == {"good", bad.id, "empty folder"}
 
 
+def test_a_setting_that_a_spec_names_twice_harms_nobody(ws: Workspace) -> None:
+    make_run_folder(ws, name="twice", config={"lora": {"r": 8}, "lora.r": 16, "seed": 1})
+    make_run_folder(ws, name="once", config={"lora": {"r": 16}})
+    with Index.open(ws) as index:
+        index.sync()
+        assert {run.name for run in index.runs("lora.r>=8")} == {"twice", "once"}
+
+
 def test_a_folder_that_cannot_be_read_is_listed_and_hides_nobody(ws: Workspace) -> None:
     make_run_folder(ws, "good")
     bad = make_run_folder(ws, "bad", created=START + 5)

@@ -7,6 +7,7 @@ import tomllib
 import pytest
 
 from rmtui import presets
+from rmtui.cli import main
 from rmtui.errors import UserError
 from rmtui.workspace import Workspace
 from trainer.config import build
@@ -27,7 +28,8 @@ def test_the_shipped_presets_hold_the_guides_figures(ws: Workspace, name: str) -
 
 
 def test_only_a_has_expectations(ws: Workspace) -> None:
-    a, b, c = presets.all_presets(ws)
+    (a, b, c), wrong = presets.all_presets(ws)
+    assert not wrong
     assert a.expect == {"train_loss": (0.55, 0.60), "val_loss": (0.55, 0.58), "val_acc": (0.73, 0.76)}
     assert b.expect == c.expect == {}
 
@@ -127,3 +129,13 @@ def test_two_files_of_one_name_are_ambiguous(ws: Workspace) -> None:
     with pytest.raises(UserError, match="ambiguous"):
         presets.find(ws, "A")
     assert presets.find(ws, "other").config == {}
+
+
+def test_a_file_that_cannot_be_used_hides_no_other_preset(ws, capsys):
+    (ws.presets / "D.toml").write_text("learning_rat = 1e-5\n")
+    (ws.presets / "E.toml").write_text("title =\n")
+    assert main(["-C", str(ws.root), "presets"]) == 2
+    printed = capsys.readouterr()
+    assert [line.split("\t")[0] for line in printed.out.splitlines()[1:]] == ["A", "B", "C"]
+    assert "D.toml: learning_rat: unknown key; did you mean learning_rate?" in printed.err
+    assert "E.toml is not valid TOML" in printed.err

@@ -19,7 +19,11 @@ def falling(key: str = "r/loss", label: str = "train", length: int = 1000, spike
     points = [(step, 0.5 + 0.4 * math.exp(-3 * step / length)) for step in range(1, length + 1)]
     if spike is not None:
         points[spike] = (points[spike][0], 3.0)
-    return Curve.points(key, label, points, **more)
+    return line(key, label, points, **more)
+
+
+def line(key: str, label: str, points: list[tuple[float, float]], **more) -> Curve:
+    return Curve.points(key, label, points)._replace(**more)
 
 
 def test_a_spike_of_one_step_reaches_its_height_on_few_columns():
@@ -90,7 +94,7 @@ async def test_the_cursor_reads_every_curve_and_moves_in_step():
                 chart.look(message.view)
 
     async with Two(loss, accuracy).run_test(size=(100, 30)) as pilot:
-        loss.show([falling(), Curve.points("r/val", "val", [(500, 0.61), (1000, 0.58)], dashed=True)])
+        loss.show([falling(), line("r/val", "val", [(500, 0.61), (1000, 0.58)], dashed=True)])
         accuracy.show([Curve.points("r/acc", "val_acc", [(500, 0.684), (1000, 0.712)])])
         await pilot.pause()
         assert "0.580" in lines(loss)[0] and "71.2" in lines(accuracy)[0]
@@ -182,7 +186,7 @@ async def test_band_target_best_and_gap_are_marked():
     async with Stage(chart).run_test(size=(100, 24)) as pilot:
         broken = [(step, math.nan if step == 300 else 0.9 - step / 2000) for step in range(1, 601)]
         band = Band((200, 400, 600), (0.6, 0.55, 0.5), (0.75, 0.7, 0.65), target=0.55)
-        chart.show([Curve.points("a/loss", "train", broken, best=(450, 0.675))], band)
+        chart.show([line("a/loss", "train", broken, best=(450, 0.675))], band)
         await pilot.pause()
         text = page(chart)
         assert "░" in text and "★" in text and "✗" in text and "┄" in text
@@ -222,8 +226,7 @@ async def test_every_run_keeps_a_name_of_its_own_and_its_value_in_a_narrow_legen
     chart = Chart("loss")
     async with Stage(chart).run_test(size=size) as pilot:
         runs = [
-            Curve.points(f"{n}/l", "", [(1, 0.9), (2, 0.5 + n / 10)], slot=n, run=NAMES[n], dashed=True)
-            for n in range(count)
+            line(f"{n}/l", "", [(1, 0.9), (2, 0.5 + n / 10)], slot=n, run=NAMES[n], dashed=True) for n in range(count)
         ]
         chart.show([falling(length=2), *runs])
         await pilot.pause()
@@ -247,7 +250,7 @@ async def test_every_run_keeps_a_name_of_its_own_and_its_value_in_a_narrow_legen
 async def test_a_wide_legend_gives_whole_names_and_one_line():
     chart = Chart("loss")
     async with Stage(chart).run_test(size=(160, 24)) as pilot:
-        chart.show([Curve.points(f"{n}/l", "", [(1, 0.9), (2, 0.5)], slot=n, run=NAMES[n]) for n in range(5)])
+        chart.show([line(f"{n}/l", "", [(1, 0.9), (2, 0.5)], slot=n, run=NAMES[n]) for n in range(5)])
         await pilot.pause()
         assert all(name in lines(chart)[0] for name in NAMES[:5])
 
@@ -255,7 +258,7 @@ async def test_a_wide_legend_gives_whole_names_and_one_line():
 async def test_where_nothing_fits_the_legend_says_how_many_are_left_out():
     chart = Chart("loss")
     async with Stage(chart).run_test(size=(30, 6)) as pilot:
-        chart.show([Curve.points(f"{n}/l", "", [(1, 0.9), (2, 0.5)], slot=n, run=NAMES[n]) for n in range(6)])
+        chart.show([line(f"{n}/l", "", [(1, 0.9), (2, 0.5)], slot=n, run=NAMES[n]) for n in range(6)])
         await pilot.pause()
         shown = sum(sign in lines(chart)[0] for sign in "●◆▲■▼✚")
         assert 0 < shown < 6 and f"+{6 - shown} more" in lines(chart)[0]

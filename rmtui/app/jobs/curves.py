@@ -11,6 +11,7 @@ from textual.message import Message
 from rmtui.app.widgets.chart.curve import Axis, Band, Curve, View, finite
 from rmtui.errors import UserError
 from rmtui.index.index import Index
+from rmtui.index.read_curves import Series
 from rmtui.runs.model import Run
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _crowded(index: Index, run_id: str, metric: str, wanted: Wanted, kept: Kept)
             series = index.series(run_id, metric, wanted.columns, wanted.view.axis.value, window.low, window.high)
         except UserError:
             return None
-        kept[key] = Curve.of(f"{run_id}/{metric}", run_id, series, quiet=True) if len(series) else None
+        kept[key] = curve_of(f"{run_id}/{metric}", run_id, series)._replace(quiet=True) if len(series) else None
     return kept[key]
 
 
@@ -100,7 +101,15 @@ def _train_curves(index: Index, shown: Shown, known: set[str], wanted: Wanted, r
 
 
 def _curve(
-    index: Index, shown: Shown, metric: str, label: str, known: set[str], wanted: Wanted, **more: object
+    index: Index,
+    shown: Shown,
+    metric: str,
+    label: str,
+    known: set[str],
+    wanted: Wanted,
+    *,
+    run: str,
+    dashed: bool = False,
 ) -> list[Curve]:
     if metric not in known:
         return []
@@ -108,7 +117,13 @@ def _curve(
     series = index.series(shown.run_id, metric, wanted.columns, view.axis.value, view.window.low, view.window.high)
     if not len(series):
         return []
-    return [Curve.of(f"{shown.run_id}/{metric}", label, series, slot=shown.slot, **more)]
+    curve = curve_of(f"{shown.run_id}/{metric}", label, series)
+    return [curve._replace(run=run, slot=shown.slot, dashed=dashed)]
+
+
+def curve_of(key: str, label: str, series: Series) -> Curve:
+    """A series of the index as a line of a chart."""
+    return Curve(key, label, series.x, series.low, series.high, series.last, series.broken)
 
 
 def _with_best(curve: Curve) -> Curve:

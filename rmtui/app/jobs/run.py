@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from textual.message import Message
 
 from rmtui import text
+from rmtui.app.jobs.curves import curve_of
 from rmtui.app.widgets.chart.curve import Curve, View
 from rmtui.index.index import Index
 from rmtui.runs.model import Attempt, Run
@@ -53,7 +54,7 @@ def load_extra(index: Index, run_id: str, view: View, columns: int) -> ExtraLoad
         if metric in known:
             window = view.window
             series = index.series(run_id, metric, columns, view.axis.value, window.low, window.high)
-            curves = (Curve.of(f"{run_id}/{metric}", metric.replace("_", " "), series),) if len(series) else ()
+            curves = (curve_of(f"{run_id}/{metric}", metric.replace("_", " "), series),) if len(series) else ()
         found.append(curves)
     return ExtraLoaded(tuple(found))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.widgets.option_list import Option
 
+from rmtui import text as formats
 from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, TopBar, short_path
@@ -18,6 +20,7 @@ from rmtui.app.jobs.launch_plan import Launched, launch
 from rmtui.app.presentation.preset_line import brief, expectation
 from rmtui.app.widgets.choices import Choices, hanging
 from rmtui.app.widgets.palette import palette_of
+from rmtui.errors import UserError
 from rmtui.presets import Preset, all_presets, save_as
 
 if TYPE_CHECKING:
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class PresetsRead(Message):
-    presets: tuple[Preset, ...]
+    presets: Sequence[Preset]
+    wrong: Sequence[UserError]
 
 
 class PresetsScreen(Base):
@@ -37,7 +41,7 @@ class PresetsScreen(Base):
 
     def __init__(self) -> None:
         super().__init__()
-        self._presets: tuple[Preset, ...] = ()
+        self._presets: Sequence[Preset] = ()
         self._wanted = ""
         """The name to stand on once the presets were read."""
 
@@ -57,7 +61,7 @@ class PresetsScreen(Base):
         self._fetch()
 
     def _fetch(self) -> None:
-        self.ask("presets", lambda: PresetsRead(tuple(all_presets(self.ws))))
+        self.ask("presets", lambda: PresetsRead(*all_presets(self.ws)))
 
     @on(PresetsRead)
     def _read(self, message: PresetsRead) -> None:
@@ -67,6 +71,8 @@ class PresetsScreen(Base):
         for preset in message.presets:
             choice.add_option(Option(self._describe(preset), id=str(preset.path)))
             choice.add_option(Option("", disabled=True))
+        for error in message.wrong:
+            choice.add_option(Option(self._describe_error(error), disabled=True))
         self._go(self._wanted if self._wanted in self._names() else next(iter(self._names()), ""))
         choice.focus()
 
@@ -77,6 +83,11 @@ class PresetsScreen(Base):
         if expected := expectation(preset):
             text.append(f"\nexpected: {expected}", palette.quiet)
         return hanging((Text(f"{preset.name}  ", palette.accent), text))
+
+    def _describe_error(self, error: UserError) -> Table:
+        """A file that cannot be used: its lines as they are reported, without a name to choose."""
+        palette = palette_of(self)
+        return hanging((Text("!  ", palette.bad), Text(formats.harmless(str(error)), palette.quiet)))
 
     def _names(self) -> list[str]:
         return [preset.name for preset in self._presets]
@@ -116,7 +127,7 @@ class PresetsScreen(Base):
 
         def job() -> PresetsRead:
             self._wanted = save_as(self.ws, preset, name, {}).name
-            return PresetsRead(tuple(all_presets(self.ws)))
+            return PresetsRead(*all_presets(self.ws))
 
         self.ask("duplicate", job)
 

@@ -1,4 +1,5 @@
 """Output over slow links: a mixin for the app that sends changed cells only, and no frame while the last is on its way.
+No frame leaves with a text in it that a terminal would obey, whichever widget drew it.
 
 It replaces `App._display` of Textual 8.2 and looks into its Linux driver's writer, both private. So it is behind a
 switch (`RMTUI_SCREEN=plain`), and what it does not know (another driver, an inline app, hyperlinks) goes out plainly.
@@ -13,14 +14,17 @@ import signal
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from rich.cells import cell_len, set_cell_size
 from rich.color import ColorSystem
 from rich.console import RenderableType
+from rich.segment import Segment
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 from textual.strip import Strip
 
+from rmtui import text
 from rmtui.app.terminal.screen_diff import Abilities, DoubtError, Shadow
 
 SWITCH = "RMTUI_SCREEN"
@@ -65,6 +69,7 @@ class ShadowScreen(App[None]):
         self.forget_screen()
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        _make_harmless(renderable)
         if not self._shadow_on or not self._shadows(renderable):
             super()._display(screen, renderable)
             return
@@ -126,6 +131,29 @@ class ShadowScreen(App[None]):
         self._frame_waits = False
         if isinstance(self._driver, LinuxDriver) and self._running:
             self._send()
+
+
+def _make_harmless(update: RenderableType | None) -> None:
+    """Take out of a frame what a terminal would obey: the one exit of every widget, Textual's own included."""
+    if isinstance(update, LayoutUpdate):
+        update.strips = [[harmless_strip(strip) for strip in row] for row in update.strips]
+    elif isinstance(update, ChopsUpdate):
+        update.chops = [
+            {x: strip if strip is None else harmless_strip(strip) for x, strip in chop.items()} for chop in update.chops
+        ]
+
+
+def harmless_strip(strip: Strip) -> Strip:
+    """A strip as wide as it was, each segment without what a terminal obeys or what hides other text."""
+    if all(segment.text.isprintable() for segment in strip):
+        return strip
+    return Strip([_harmless_segment(segment) for segment in strip], strip.cell_length)
+
+
+def _harmless_segment(segment: Segment) -> Segment:
+    if segment.control or segment.text.isprintable():
+        return segment
+    return Segment(set_cell_size(text.clean(segment.text), cell_len(segment.text)), segment.style)
 
 
 def _drained(driver: LinuxDriver) -> bool:

@@ -6,7 +6,7 @@ import bisect
 import math
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 
 class Axis(StrEnum):
@@ -16,21 +16,6 @@ class Axis(StrEnum):
     EPOCH = "epoch"
     TOKENS = "tokens"
     TIME = "time"
-
-
-class SeriesLike(Protocol):
-    """What a curve needs of `rmtui.index.read_curves.Series`: equally long sequences, one entry a column, x rising."""
-
-    @property
-    def x(self) -> Sequence[float]: ...
-    @property
-    def low(self) -> Sequence[float]: ...
-    @property
-    def high(self) -> Sequence[float]: ...
-    @property
-    def last(self) -> Sequence[float]: ...
-    @property
-    def broken(self) -> Sequence[bool]: ...
 
 
 class Curve(NamedTuple):
@@ -57,16 +42,11 @@ class Curve(NamedTuple):
     """(x, y) of the best epoch, marked with ★."""
 
     @staticmethod
-    def of(key: str, label: str, series: SeriesLike, **more: object) -> Curve:
-        """From the index's series; `more` are the other fields."""
-        return Curve(key, label, series.x, series.low, series.high, series.last, series.broken, **more)  # type: ignore[arg-type]
-
-    @staticmethod
-    def points(key: str, label: str, points: Sequence[tuple[float, float]], **more: object) -> Curve:
+    def points(key: str, label: str, points: Sequence[tuple[float, float]]) -> Curve:
         """From raw points, rising in x."""
         x = [at for at, _ in points]
         y = [value for _, value in points]
-        return Curve(key, label, x, y, y, y, **more)  # type: ignore[arg-type]
+        return Curve(key, label, x, y, y, y)
 
 
 class Band(NamedTuple):
