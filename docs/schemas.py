@@ -12,7 +12,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin
 
-from rmtui.documents.data import CheckDocument, GroupsDocument, ImportDocument, ImportedPreset, PairsDocument
+from rmtui.documents.data import (
+    CheckDocument,
+    GroupsDocument,
+    ImportDocument,
+    ImportedAgain,
+    ImportedPreset,
+    PairsDocument,
+)
 from rmtui.documents.guide import AdviseDocument, CompareDocument
 from rmtui.documents.launching import DiagnosisDocument, OptionDocument, PlaceDocument, PlanDocument, PresetDocument
 from rmtui.documents.runs import ExportDocument, LaunchDocument, RunDocument, ShowDocument
@@ -29,7 +36,10 @@ DOCUMENTS: dict[str, tuple[str, Any]] = {
         "rmtui export RUN… --format json: an object for one run, a list for several",
         ExportDocument | list[ExportDocument],
     ),
-    "import": ("rmtui import PATH… --json, or with --as-preset", ImportDocument | ImportedPreset),
+    "import": (
+        "rmtui import PATH… --json, or with --as-preset or --again",
+        ImportDocument | ImportedPreset | ImportedAgain,
+    ),
     "launch": (
         "rmtui launch PRESET --json: an object for one run, a list for several; stop and resume: an object",
         LaunchDocument | list[LaunchDocument],

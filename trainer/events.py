@@ -95,7 +95,7 @@ def encode(event: Event) -> bytes:
         "t": event.t,
         "kind": event.kind,
         "step": event.step,
-        "epoch": event.epoch,
+        "epoch": plain(event.epoch),  # NaN where it is not known
     }
     if event.metrics:
         document["metrics"] = plain(dict(event.metrics))

@@ -11,32 +11,49 @@ from typing import TYPE_CHECKING
 from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
 
 if TYPE_CHECKING:
-    from rmtui.operations.exchange import ImportedRun
+    from rmtui.operations.imports import ImportedRun
 
 
 def _build_import(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files, folders or an exported tarball")
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="files, folders or an exported tarball")
+    parser.add_argument("--again", metavar="RUN", help="read the source of an imported run anew and say what changed")
     parser.add_argument("--as-preset", metavar="NAME", help="make a preset of a YAML configuration")
     add_json(parser)
 
 
 def _import(args: argparse.Namespace) -> int:
-    from rmtui.operations import exchange
+    from rmtui.errors import UserError
+    from rmtui.operations import imports
     from rmtui.workspace import open_workspace
 
     ws = open_workspace(workspace_folder(args))
+    if args.again:
+        return _import_again(args)
+    if not args.paths:
+        raise UserError("nothing to import was named", "", "name files or folders, or --again RUN")
     if args.as_preset:
         return _import_preset(args)
-    report = exchange.import_paths(ws, args.paths, None if args.json else _print_imported)
+    report = imports.import_paths(ws, args.paths, None if args.json else _print_imported)
     for text in report.unread:
         print(f"not read: {text}", file=sys.stderr)
     if args.json:
         rows = [
-            {"id": run.id, "name": run.name, "source": str(run.source), "new": run.new, "notes": list(run.notes)}
+            {
+                "id": run.id,
+                "name": run.name,
+                "source": str(run.source),
+                "new": run.new,
+                "notes": list(run.notes),
+                "recognised": run.recognised,
+                "unused": list(run.unused),
+            }
             for run in report.runs
         ]
-        print_json({"runs": rows, "unread": list(report.unread)})
-    elif not report.runs:
+        print_json({"runs": rows, "unread": list(report.unread), "skipped": list(report.skipped)})
+        return 0 if report.runs else 1
+    for text in report.skipped:
+        print(f"skipped: {text}", file=sys.stderr)
+    if not report.runs:
         print(f"nothing to import was found{_hint(args.paths)}", file=sys.stderr)
     return 0 if report.runs else 1
 
@@ -51,8 +68,23 @@ def _hint(paths: list[Path]) -> str:
 
 def _print_imported(run: ImportedRun) -> None:
     print(f"{run.id}  {run.name}  {'from' if run.new else 'was there already, from'} {run.source}", flush=True)
-    for note in run.notes:
-        print(f"  {note}")
+    for note in (run.description, *run.notes):
+        if note:
+            print(f"  {note}")
+
+
+def _import_again(args: argparse.Namespace) -> int:
+    from rmtui.operations import imports
+    from rmtui.workspace import open_workspace
+
+    done = imports.import_again(open_workspace(workspace_folder(args)), args.again)
+    if args.json:
+        print_json({"id": done.id, "name": done.name, "source": done.source, "changes": list(done.changes)})
+        return 0
+    print(f"{done.id}  {done.name}  read again from {done.source}")
+    for change in done.changes or ("nothing changed",):
+        print(f"  {change}")
+    return 0
 
 
 def _import_preset(args: argparse.Namespace) -> int:
@@ -213,13 +245,14 @@ def _completion(args: argparse.Namespace) -> int:
 VERBS = (
     Verb(
         "import",
-        "runs of other programs: the guide's logs, trainer_state.json, TensorBoard, W&B offline, CSV, own exports",
+        "runs of other programs: logs, trainer_state.json, TensorBoard, W&B, MLflow, trackio, CSV, own exports",
         _build_import,
         _import,
         (
             "rmtui import logs/training/rm",
             "rmtui import run.tar.gz",
             "rmtui import configs/rm_config.yaml --as-preset mine",
+            "rmtui import --again helpful_3",
         ),
     ),
     Verb(

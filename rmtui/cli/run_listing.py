@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rmtui.cli.text_tables import Cell, Column, show
@@ -17,7 +17,8 @@ from trainer import config as table
 
 if TYPE_CHECKING:
     from rmtui.documents.launching import OptionDocument
-    from rmtui.documents.runs import EpochDocument, EvaluationDocument, ShowDocument
+    from rmtui.documents.runs import BestDocument, EpochDocument, EvaluationAt, EvaluationDocument, ShowDocument
+    from rmtui.documents.scalars import Figure
 
 _RUN_COLUMNS = (
     Column(""),
@@ -87,6 +88,8 @@ def age(seconds: float) -> str:
 
 
 def _epochs(run: Run) -> str:
+    if run.epochs_done is None:
+        return UNKNOWN
     done = f"{run.epochs_done:.1f}".removesuffix(".0")
     if run.num_epochs is None or run.epochs_done == run.num_epochs:
         return done
@@ -110,6 +113,11 @@ def run(document: ShowDocument) -> None:
         print()
         names = ("epoch", "train_loss", "val_loss", "val_acc", "val_pairs", "reward_margin")
         show([Column(name, right=True) for name in names], [_epoch_row(epoch) for epoch in epochs])
+    between = [one for one in document["evaluations"] if one["epoch"] not in [epoch["epoch"] for epoch in epochs]]
+    if between:
+        print()
+        names = ("evaluation at epoch", "step", "val_loss", "val_acc", "val_pairs", "reward_margin")
+        show([Column(name, right=True) for name in names], [_evaluation_at(one) for one in between])
     if document["evaluation"]:
         print()
         titles = (
@@ -137,7 +145,7 @@ def run(document: ShowDocument) -> None:
 
 
 def _head(document: ShowDocument) -> list[tuple[str, str]]:
-    best, reason = document["best"], document["reason"]
+    best, reason, origin = document["best"], document["reason"], document["origin"]
     pairs = [
         ("run", f"{document['name']}  ({document['id']})"),
         ("state", f"{document['state']}{f': {reason}' if reason else ''}"),
@@ -149,9 +157,11 @@ def _head(document: ShowDocument) -> list[tuple[str, str]]:
         ("step", f"{document['step']} of {document['total_steps']}" if document["total_steps"] else None),
         (
             "best",
-            best
-            and f"val_acc {percent(best['val_acc'])}, val_loss {loss(best['val_loss'])}, epoch {best['epoch']:.3g}",
+            best and f"val_acc {percent(best['val_acc'])}, val_loss {loss(best['val_loss'])}{_where(best)}",
         ),
+        ("read from", f"{origin['path']} ({origin['recognised'] or origin['kind']})" if origin else None),
+        ("metrics", _sources(origin["metrics"]) if origin else None),
+        ("not used", ", ".join(origin["unused"]) if origin else None),
         ("attempts", len(document["attempts"]) if len(document["attempts"]) > 1 else None),
         ("tags", " ".join(document["tags"])),
         ("group", document["group"]),
@@ -159,6 +169,35 @@ def _head(document: ShowDocument) -> list[tuple[str, str]]:
         ("folder", document["folder"]),
     ]
     return [(label, str(value)) for label, value in pairs if value]
+
+
+def _sources(metrics: Mapping[str, str]) -> str:
+    """`val_acc ← eval_rewards/accuracies, …`: what an imported run's metrics are called in its source."""
+    return ", ".join(f"{name} ← {written}" for name, written in metrics.items())
+
+
+def _where(best: BestDocument) -> str:
+    """Where in the training the best evaluation was."""
+    if isinstance(best["epoch"], (int, float)):
+        return f", epoch {best['epoch']:.3g}"
+    step = best.get("step")
+    return "" if step is None else f", step {step}"
+
+
+def _evaluation_at(one: EvaluationAt) -> list[Cell | str]:
+    epoch, pairs, margin = one["epoch"], one["val_pairs"], one["reward_margin"]
+    return [
+        f"{epoch:.4g}" if isinstance(epoch, (int, float)) else UNKNOWN,
+        UNKNOWN if one["step"] is None else str(one["step"]),
+        _loss_text(one["val_loss"]),
+        percent(one["val_acc"]),
+        UNKNOWN if pairs is None else str(pairs),
+        f"{margin:.3f}" if isinstance(margin, (int, float)) else UNKNOWN,
+    ]
+
+
+def _loss_text(value: Figure | None) -> str:
+    return loss(value) if value is None or isinstance(value, (int, float)) else value
 
 
 def _epoch_row(epoch: EpochDocument) -> list[Cell | str]:

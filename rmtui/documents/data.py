@@ -146,11 +146,27 @@ class ImportedDocument(TypedDict):
     new: bool
     """False: it was imported before, and nothing was added."""
     notes: list[str]
+    recognised: str
+    """What the source was taken for."""
+    unused: list[str]
+    """Keys of the source that were not read."""
 
 
 class ImportDocument(TypedDict):
     runs: list[ImportedDocument]
     unread: list[str]
+    skipped: list[str]
+    """Files in folders that no importer reads, by kind with the reason."""
+
+
+class ImportedAgain(TypedDict):
+    """`import --again`."""
+
+    id: str
+    name: str
+    source: str
+    changes: list[str]
+    """Empty: nothing changed."""
 
 
 class ImportedPreset(TypedDict):

@@ -17,8 +17,35 @@ class EpochDocument(TypedDict):
     """Not in exports of older versions."""
 
 
+class EvaluationAt(TypedDict):
+    """One evaluation of the run's own validation set, at an epoch's end or within an epoch."""
+
+    step: int | None
+    """Null where the source of an imported run gives no steps."""
+    epoch: Figure | None
+    """Passes over the training pairs so far; null where only steps are known."""
+    val_loss: Figure | None
+    val_acc: Share | None
+    val_pairs: int | None
+    reward_margin: Figure | None
+
+
+class SourceDocument(TypedDict):
+    """Where an imported run was read."""
+
+    path: str
+    kind: str
+    recognised: str
+    metrics: Mapping[str, str]
+    """Name of a metric → what it is called in the source, where that is another name."""
+    unused: list[str]
+    notes: list[str]
+
+
 class BestDocument(TypedDict):
     epoch: Figure | None
+    step: NotRequired[int | None]
+    """Not in exports of older versions."""
     val_acc: Share | None
     val_loss: Figure | None
 
@@ -74,7 +101,8 @@ class RunFacts(TypedDict):
     processes: int | None
     step: int
     total_steps: int | None
-    epochs_done: float
+    epochs_done: float | None
+    """Null where only steps are known."""
     config: Config
     epochs: list[EpochDocument]
     best: BestDocument | None
@@ -95,6 +123,9 @@ class RunDocument(RunFacts):
 class ShowDocument(RunDocument):
     """A run as `show --json` gives it."""
 
+    evaluations: list[EvaluationAt]
+    origin: SourceDocument | None
+    """Null of a run that was trained here."""
     attempts: list[AttemptDocument]
     verified: bool | None
     """Whether plain transformers found the trained rewards in model/; null where it was not checked."""
@@ -106,6 +137,8 @@ class ShowDocument(RunDocument):
 class ExportDocument(RunFacts):
     """A run as `export --format json` writes it: exports of other programs' runs have no evaluation and no margins."""
 
+    evaluations: NotRequired[list[EvaluationAt]]
+    origin: NotRequired[SourceDocument | None]
     attempts: list[AttemptDocument]
     verified: NotRequired[bool | None]
     evaluation: NotRequired[dict[str, EvaluationDocument]]

@@ -228,7 +228,7 @@ def _paired(first: Entry, other: Entry, limits: Thresholds, lang: str) -> Paired
 def _at(entry: Entry) -> str:
     """A run's name, with the evaluation that was compared where the run went on after it."""
     run, (kind, _, number) = entry.subject.run, entry.evaluation.partition("-")
-    went_on = kind == "epoch" and int(number) < int(run.epochs_done)
+    went_on = kind == "epoch" and int(number) < int(run.epochs_done or 0)
     return f"{run.name} {entry.evaluation}" if went_on else run.name
 
 

@@ -82,7 +82,7 @@ class Subject:
 
     @property
     def last_epoch(self) -> int:
-        return self.run.epochs[-1].epoch if self.run.epochs else max(1, round(self.run.epochs_done))
+        return self.run.epochs[-1].epoch if self.run.epochs else max(1, round(self.run.epochs_done or 0))
 
     def at(self, metric: str, epoch: int | None) -> float | None:
         """The figure of an epoch; None for `epoch`: of the run's last one."""

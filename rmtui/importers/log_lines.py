@@ -4,19 +4,107 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from rmtui.importers.model import LOOSE, METRIC_NAMES, canonical, key
+from rmtui.importers.metric_names import ACCURACIES, MetricName, Split, last_split, metric, split_in, without_splits
+
+ALIASES = (
+    *(
+        "train_loss",
+        "train loss",
+        "training_loss",
+        "training loss",
+        "loss/train",
+        "avg_train_loss",
+        "训练损失",
+        "训练集损失",
+    ),
+    *(
+        "val_loss",
+        "val loss",
+        "validation_loss",
+        "validation loss",
+        "valid_loss",
+        "valid loss",
+        "eval_loss",
+        "eval loss",
+    ),
+    *(
+        "eval/loss",
+        "val/loss",
+        "loss/val",
+        "avg_val_loss",
+        "dev_loss",
+        "dev loss",
+        "验证损失",
+        "验证集损失",
+        "评估损失",
+    ),
+    *("val_acc", "val acc", "val_accuracy", "val accuracy", "validation_accuracy", "validation accuracy", "valid_acc"),
+    *(
+        "valid acc",
+        "valid accuracy",
+        "eval_accuracy",
+        "eval accuracy",
+        "eval/accuracy",
+        "eval_acc",
+        "eval acc",
+        "val/acc",
+    ),
+    *("val/accuracy", "eval_rewards/accuracies", "eval/rewards/accuracies", "dev_acc", "dev acc", "dev accuracy"),
+    *(
+        "验证准确率",
+        "验证集准确率",
+        "验证精度",
+        "评估准确率",
+        "test_acc",
+        "test acc",
+        "test accuracy",
+        "test_loss",
+        "test loss",
+    ),
+    *(
+        "测试准确率",
+        "测试集准确率",
+        "测试损失",
+        "测试集损失",
+        "train_acc",
+        "train acc",
+        "train accuracy",
+        "training accuracy",
+    ),
+    *(
+        "训练准确率",
+        "训练集准确率",
+        "accuracy",
+        "acc",
+        "准确率",
+        "eval_margin",
+        "eval/margin",
+        "val_margin",
+        "val margin",
+    ),
+    *("eval_rewards/margins", "eval/rewards/margins", "reward_margin", "reward margin", "margin"),
+    *("loss", "train/loss", "step_loss", "batch_loss", "损失", "learning_rate", "lr", "train/learning_rate", "学习率"),
+    *("grad_norm", "gradient_norm", "train/grad_norm"),
+)
+"""Names that are looked for in free text; what they mean, `metric_names` says."""
+
+
+def key(name: str) -> str:
+    """A name without what people write differently: `Val Loss`, `val-loss`, `valLoss` and `val_loss` have one key."""
+    return re.sub(r"[^\w/]|_", "", name.lower())
+
 
 _BETWEEN = r"""[\s_:={(\[|"'-]{0,6}"""
 """What may stand between the words of a name: val_loss, val loss, val-loss, valLoss, val: {"loss"."""
-_WRITTEN = {key(alias): alias for aliases in METRIC_NAMES.values() for alias in aliases}
+_WRITTEN = {key(alias): alias for alias in ALIASES}
 _ALIASES = sorted(_WRITTEN.values(), key=len, reverse=True)
 _NAMES = "|".join(_BETWEEN.join(map(re.escape, re.split("[ _]", alias))) for alias in _ALIASES)
 _FIRST = "".join(sorted({alias[0] for alias in _ALIASES} | {"b", "t"}))
 _NUMBER = r"[-+]?(?:(?:\d+(?:[.,]\d+)?|\.\d+)(?:e[-+]?\d+)?|nan|inf)"
 _FIGURE = re.compile(
-    rf"""(?<![\w/])(?=["'{_FIRST}])(?P<other>(?:best|train(?:ing)?(?!{_BETWEEN}loss))[\s_:-]{{1,3}})?["']?(?P<name>{_NAMES})["']?
+    rf"""(?<![\w/])(?=["'{_FIRST}])(?P<other>best[\s_:-]{{1,3}})?["']?(?P<name>{_NAMES})["']?
     \s*(?:[:=]|is|→|->|为|是)?\s*["']?(?P<number>{_NUMBER})["']?(?:\s*/\s*(?P<of>\d+))?
     \s*(?P<percent>%|percent|pct)?(?!\w|\.\w)""",
     re.IGNORECASE | re.VERBOSE,
@@ -40,8 +128,11 @@ _OVER = re.compile(
     r"|训练(?:已|全部)?(?:结束|完成|完毕)",
     re.IGNORECASE,
 )
-_OF_TRAINING = re.compile(r"(?<![a-z])train(?:ing)?(?![a-z])|训练", re.IGNORECASE)
-_OF_VALIDATION = re.compile(r"(?<![a-z])(?:val|eval|test|dev)|验证|测试", re.IGNORECASE)
+_HEADING = re.compile(
+    r"\W*(?:(?:results?|metrics|scores|set|on|the|of|phase|stage|loop|performance|结果|指标|阶段|集|上|的)\W+|\W)*",
+    re.IGNORECASE,
+)
+"""What may stand beside the words of a split in a line that is a heading: `=== Validation results ===`."""
 _WIDE = str.maketrans("：＝％，（）［］｜；", ":=%,()[]|;")
 _VALIDATION = ("val_loss", "val_acc")
 EPOCH_FIGURES = ("train_loss", "val_loss", "val_acc", "reward_margin")
@@ -57,11 +148,22 @@ class Figure:
     percent: bool
     """Its sign follows."""
     written: str
-    """The name in the log, in the spelling of METRIC_NAMES."""
+    """The name in the log, in the spelling of ALIASES."""
+    spelled: str = ""
+    """The name as it stands in the log."""
+    split: Split | None = None
+    """Whose pairs the figure is of, where the name alone does not say so: the line does, or a heading."""
 
     @property
-    def loose(self) -> bool:
-        return self.written in LOOSE
+    def bare(self) -> bool:
+        """The name itself says nothing of whose pairs it is."""
+        return split_in(self.written) is None
+
+    def under(self, split: Split) -> Figure:
+        """The same below a heading."""
+        if self.split is not None or not self.bare:
+            return self
+        return replace(self, name=metric(MetricName(self.written, split)), split=split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +182,13 @@ class LogLine:
     """It says that the training is over; an epoch's training that ended is none."""
     said: str
     """`begins` or `ends`, where the line says so of its epoch."""
+    heading: Split | None = None
+    """The line is a heading: what follows is of these pairs."""
 
     @property
     def of_epoch(self) -> set[str]:
         """Names of the figures that an epoch has, and no step."""
-        return {figure.name for figure in self.figures if figure.name in EPOCH_FIGURES and not figure.loose}
+        return {figure.name for figure in self.figures if figure.name in EPOCH_FIGURES}
 
     @property
     def alone(self) -> bool:
@@ -108,7 +212,7 @@ def parse(text: str) -> LogLine:
     """A line of a log, without its end."""
     text = " ".join(text.translate(_WIDE).split())  # single spaces: what follows is linear in the line's length
     step = _STEP.search(text)
-    figures = tuple(_settled(list(_figures(text)), text, step is not None))
+    figures = tuple(_figures(text, step is not None))
     number, total, quoted = _epoch(text, bool(figures))
     return LogLine(
         figures=figures,
@@ -119,6 +223,7 @@ def parse(text: str) -> LogLine:
         best=_BEST.search(text.replace("_", " ")) is not None,
         over=_OVER.search(text) is not None and (number is None or quoted),
         said="" if number is None else "ends" if _ENDS.search(text) else "begins" if _BEGINS.search(text) else "",
+        heading=_heading(text) if not figures and number is None else None,
     )
 
 
@@ -134,27 +239,36 @@ def _epoch(text: str, figures: bool) -> tuple[str | None, int | None, bool]:
     return found["number"], int(found["total"]) if found["total"] else None, bool(found["quote"])
 
 
-def _figures(text: str) -> Iterator[Figure]:
-    for match in _FIGURE.finditer(text):
-        written = _WRITTEN[key(match["name"])]
-        name, value = canonical(written), float(match["number"].replace(",", "."))
-        if match["other"]:
-            continue
-        if name == "val_acc" and match["of"] and int(match["of"]):
-            value /= int(match["of"])
-        yield Figure(name, value, bool(match["percent"]), written)
-
-
-def _settled(figures: list[Figure], text: str, of_step: bool) -> Iterator[Figure]:
-    """`loss` beside a validation's figures is the training's, and so is `acc` where no validation is spoken of."""
-    strict = {figure.name for figure in figures if not figure.loose}
+def _figures(text: str, of_step: bool) -> Iterator[Figure]:
+    """Every figure of a line under the name that its own words, or words before it, give it."""
+    matches = [match for match in _FIGURE.finditer(text) if not match["other"]]
+    written = [_WRITTEN[key(match["name"])] for match in matches]
+    strict = {metric(MetricName(name)) for name in written if split_in(name) is not None}
     beside = not of_step and not strict.isdisjoint(_VALIDATION) and "train_loss" not in strict
-    training = _OF_TRAINING.search(text) and not _OF_VALIDATION.search(text)
-    for figure in figures:
-        if figure.name == "train_loss" and "train_runtime" in text:
+    lone = "loss" not in map(_plain, written) and not of_step
+    for match, name in zip(matches, written, strict=True):
+        split = None
+        if split_in(name) is None:
+            split = last_split(text[: match.start("name")], heading=_plain(name) == "loss")
+            split = split or (split_in(text) if lone else None)
+        known = metric(MetricName(name, split))
+        if known in strict:
+            split, known = None, _plain(name)  # said under its own name on this line
+        if known == "train_loss" and "train_runtime" in text:
             continue  # a Trainer's last line: the mean over all epochs
-        if figure.loose and training and not of_step:
-            continue
-        if figure.name == "loss" and beside:
-            figure = Figure("train_loss", figure.value, False, figure.written)
-        yield figure
+        if known == "loss" and beside:
+            known = "train_loss"
+        value = float(match["number"].replace(",", "."))
+        if known in ACCURACIES and match["of"] and int(match["of"]):
+            value /= int(match["of"])
+        spelled = " ".join(match["name"].split())
+        yield Figure(known, value, bool(match["percent"]), name, spelled, split)
+
+
+def _plain(name: str) -> str:
+    return metric(MetricName(name))
+
+
+def _heading(text: str) -> Split | None:
+    """The split that a line of nothing else names."""
+    return split_in(text) if len(text) <= 80 and _HEADING.fullmatch(without_splits(text)) else None

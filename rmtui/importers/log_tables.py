@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from rmtui.importers.model import METRIC_NAMES, canonical
+from rmtui.importers.metric_names import KNOWN, MetricName, in_table, metric
 
 _EPOCHS = ("epoch", "epochs", "轮次", "轮")
 _MAY_HEAD = re.compile(r"epochs?\W*(?:\||$)|轮", re.IGNORECASE)
@@ -42,5 +42,10 @@ def _heading(cells: list[str]) -> Heading:
     at = next((place for place, name in enumerate(names) if name in _EPOCHS), None)
     if at is None:
         return {}
-    figures = {place: cell for place, cell in enumerate(cells) if canonical(cell) in METRIC_NAMES}
+    splits = in_table(cells)
+    figures = {
+        place: f"{split} {cell}" if (split := splits[cell]) and metric(MetricName(cell)).startswith("train_") else cell
+        for place, cell in enumerate(cells)
+        if metric(MetricName(cell)) in KNOWN
+    }
     return {at: "epoch", **figures} if figures else {}

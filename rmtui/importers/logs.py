@@ -1,33 +1,23 @@
-"""Training logs in the guide's format: `Epoch 2: train_loss=0.67, val_loss=0.61, val_acc=71%` and its usual variants.
+"""Logs that no known program wrote: the guide's `Epoch 2: train_loss=0.67, val_loss=0.61, val_acc=71%` and its variants.
 
 Separators, order, per cent or fraction, clock times and progress bars around the figures do not matter; losses may
-stand on lines of their own after the `Epoch` line, or before it (`order`), or in a table by epoch (`logtables`).
-Rotated files (`x.log.2.gz`, `x.log.1`, `x.log`) are one log.
+stand on lines of their own after the `Epoch` line, or before it (`log_order`), or in a table by epoch (`log_tables`).
+A figure is of the validation only where its name, its line or a heading over it says so.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from rmtui.errors import UserError
-from rmtui.importers.epochs import mean_losses
-from rmtui.importers.log_lines import EPOCH_FIGURES, Figure, LogLine, parse, rank_of
+from rmtui.importers.log_lines import EPOCH_FIGURES, Figure, LogLine, parse
 from rmtui.importers.log_order import LineOrder, LogLayout
 from rmtui.importers.log_tables import untabled
+from rmtui.importers.metric_names import ACCURACIES, FROM_TEST, VALIDATION_METRICS, Split
 from rmtui.importers.model import Foreign, Point, fraction
-from rmtui.importers.text_files import identity, lines
+from rmtui.importers.training import Origin
 from rmtui.runs.model import Epoch
-
-_ROTATED = re.compile(r"\.log(?:[.-](\d+))?(?:\.gz)?$")
-
-_DATE = 19000000
-"""A rotated part's number from here on is a date."""
-
-_NAMED = re.compile(r"(.+?)_\d|([^_]+)_")
-"""The name of a data set before the time at which a launch script started, or before whatever it put there."""
 
 
 @dataclass(slots=True)
@@ -40,67 +30,56 @@ class _Segment:
     current: int | None = None
     place: float | None = None
     """The epoch as the log last wrote it: 1.3 lies inside the second."""
-    logged: list[tuple[float, float]] = field(default_factory=list)
-    """(place, loss) that a Trainer printed on the way."""
+    step: int | None = None
+    """The last step that the log wrote."""
+    bare: dict[int, set[float]] = field(default_factory=dict)
+    """Epoch → losses of which nothing says whose they are."""
+    tests: dict[int, dict[str, float]] = field(default_factory=dict)
+    """Epoch → figures of a test set, under the validation's names."""
     from_zero: bool = False
     """The log calls its first epoch 0."""
     said_over: bool = False
     """A line after the last epoch says that the training is over."""
-    loose: set[tuple[int, str]] = field(default_factory=set)
-    """(epoch, figure) that only a loose name has given so far: `acc`, not `val_acc`."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Metric → how the log calls it."""
 
 
-def is_log(path: Path) -> bool:
-    """Named like a log, rotated or packed or not."""
-    return bool(_ROTATED.search(path.name)) or path.suffix in (".log", ".out", ".txt")
-
-
-def families(paths: Iterable[Path]) -> list[list[Path]]:
-    """Log files that belong together: the rotated parts of one log, oldest first."""
-    families: dict[Path, list[Path]] = {}
-    for path in sorted(paths):
-        stem = path.with_name(_ROTATED.sub(".log", path.name))
-        families.setdefault(stem, []).append(path)
-    return [sorted(parts, key=_age, reverse=True) for parts in families.values()]
-
-
-def _age(path: Path) -> float:
-    """Parts are numbered from the newest; dates (`x.log-20260131`) grow towards it."""
-    match = _ROTATED.search(path.name)
-    number = int(match.group(1) or 0) if match else 0
-    return _DATE / number if number >= _DATE else number
-
-
-def read_logs(parts: Sequence[Path]) -> list[Foreign]:
-    """Every run in one log, given as its rotated parts, oldest first. UserError where its figures cannot be placed."""
+def read_generic(origin: Origin, text: Callable[[], Iterable[str]]) -> list[Foreign]:
+    """Every run in one log; `text` gives its lines, twice if need be. UserError where its figures cannot be placed."""
     layout = LogLayout()
-    segments, notes = _segments(layout.watch(_parse_lines(parts)), LineOrder.AFTER)
+    segments, notes = _segments(layout.watch(_parse_lines(text())), LineOrder.AFTER)
     if (order := layout.order()) is not LineOrder.AFTER:
-        segments, notes = _segments(_parse_lines(parts), order)
+        segments, notes = _segments(_parse_lines(text()), order)
     elif segments and layout.before:
         notes.append(f"{_figures(layout.before)} left out: they stand before the first line of an epoch")
     if not segments and notes:
-        raise UserError(f"cannot read {parts[-1]}", "; ".join(notes), "write the epoch into each line of figures")
-    base = _ROTATED.sub("", parts[-1].name)
-    digest = identity(*parts)
-    changed = parts[-1].stat().st_mtime
-    return [
-        Foreign(
-            name=base if len(segments) == 1 else f"{base}-{number}",
-            origin=parts[-1],
-            kind="guide-log",
-            identity=f"{digest}:{number}",
-            data=_data_set(parts[-1], base),
-            config={"num_epochs": segment.total} if segment.total else {},
-            epochs=tuple(Epoch(epoch, **segment.epochs[epoch]) for epoch in sorted(segment.epochs)),  # type: ignore[arg-type]
-            series=segment.series,
-            created=changed,
-            ended=changed,
-            notes=tuple(notes),
-            last_word="another one follows in the log" if number < len(segments) else _finished_because(segment),
-        )
-        for number, segment in enumerate(segments, 1)
-    ]
+        raise UserError(f"cannot read {origin.path}", "; ".join(notes), "write the epoch into each line of figures")
+    return [_run(origin, segment, number, len(segments), notes) for number, segment in enumerate(segments, 1)]
+
+
+def _run(origin: Origin, segment: _Segment, number: int, of: int, notes: list[str]) -> Foreign:
+    over = "another training follows" if number < of else _finished_because(segment)
+    numbered = segment.step is None
+    epochs = tuple(Epoch(epoch, **segment.epochs[epoch]) for epoch in sorted(segment.epochs))  # type: ignore[arg-type]
+    places = {int(point[0]): point[0] for points in segment.series.values() for point in points} if numbered else {}
+    return Foreign(
+        name=origin.name if of == 1 else f"{origin.name}-{number}",
+        origin=origin.path,
+        kind=origin.kind,
+        identity=f"{origin.digest}:{number}",
+        config={"num_epochs": segment.total} if segment.total else {},
+        epochs=epochs,
+        series=segment.series,
+        created=origin.changed,
+        ended=origin.changed if over else None,
+        notes=tuple(notes),
+        last_word=over,
+        number=number,
+        places=dict(sorted(places.items())),
+        numbered=numbered,
+        recognised=origin.recognised,
+        sources={name: written for name, written in segment.names.items() if name != written},
+    )
 
 
 def _finished_because(segment: _Segment) -> str:
@@ -112,19 +91,6 @@ def _finished_because(segment: _Segment) -> str:
         return ""
     wanted = segment.epochs.get(total - 1, {"val_loss": 0.0}).keys()
     return f"epoch {total} of {total}" if wanted <= segment.epochs.get(total, {}).keys() else ""
-
-
-def _data_set(path: Path, base: str) -> str | None:
-    """The guide's launch script writes logs/training/rm/DATA_….log; elsewhere a log's name says nothing of its data."""
-    match = _NAMED.match(base)
-    if match is None or path.resolve().parts[-3:-1] != ("training", "rm"):
-        return None
-    return match.group(1) or match.group(2)
-
-
-def _parse_lines(parts: Sequence[Path]) -> Iterator[LogLine]:
-    """What the log says, line by line."""
-    return map(parse, _of_one_rank(untabled(line for path in parts for line in lines(path))))
 
 
 def _segments(lines: Iterable[LogLine], order: LineOrder) -> tuple[list[_Segment], list[str]]:
@@ -145,7 +111,7 @@ def _segments(lines: Iterable[LogLine], order: LineOrder) -> tuple[list[_Segment
         unread += _note(segments[-1], line, order)
         segments[-1].said_over |= line.over
     for segment in segments:
-        _trainer_means(segment)
+        _settle(segment)
     kept = [segment for segment in segments if segment.epochs or segment.series]
     return kept, list(_notes(unread, lost + _count(waiting.values()), order))
 
@@ -165,16 +131,6 @@ def _notes(unread: int, lost: int, order: LineOrder) -> Iterator[str]:
 
 def _figures(number: int) -> str:
     return "1 figure was" if number == 1 else f"{number} figures were"
-
-
-def _of_one_rank(text: Iterable[str]) -> Iterator[str]:
-    """The lines of the process that spoke first, where lines say whose they are: each rank has its own train_loss."""
-    first = None
-    for line in text:
-        rank = rank_of(line)
-        first = rank if first is None else first
-        if rank is None or rank == first:
-            yield line
 
 
 def _enter(segments: list[_Segment], line: LogLine, text: str) -> bool:
@@ -207,43 +163,67 @@ def _epoch_number(epoch: float, from_zero: bool, quoted: bool) -> int:
 
 def _repeats(known: dict[str, float], figures: Iterable[Figure]) -> bool:
     """The line says again, with another value, what this epoch already has."""
-    return any(metric.name in known and known[metric.name] != metric.value for metric in figures if not metric.loose)
+    return any(metric.name in known and known[metric.name] != metric.value for metric in figures if not metric.bare)
 
 
 def _note(segment: _Segment, line: LogLine, order: LineOrder) -> int:
     """Put a line's figures where they belong; returns how many accuracies made no sense."""
     within = order is not LineOrder.AFTER and line.epoch is None  # the epoch that a step lies in has no line yet
+    segment.step = segment.step if line.step is None else line.step
     bad = 0
-    for metric in line.figures:
-        value: float | None = metric.value
-        if metric.name == "val_acc":
-            value = fraction(metric.value, metric.percent)
-        of_step = line.step is not None and (metric.loose or within)
+    for figure in line.figures:
+        value = fraction(figure.value, figure.percent) if figure.name in ACCURACIES else figure.value
         if value is None:
             bad += 1
-        elif metric.name in EPOCH_FIGURES and segment.current is not None and not of_step:
-            _set(segment, segment.current, metric.name, value, metric.loose)
-        elif line.step is not None:
-            shown = metric.written if of_step else metric.name
-            segment.series.setdefault(shown, []).append((float(line.step), value, None))
-        elif metric.name == "loss" and line.quoted and segment.place is not None:
-            segment.logged.append((segment.place, value))
+            continue
+        of_step = line.step is not None and (within or (figure.bare and figure.split is None))
+        if segment.current is not None and segment.current >= 1 and not of_step:
+            _set(segment, segment.current, figure, value, of_epoch=line.step is None)
+        if line.step is not None:
+            _add(segment, figure.written if of_step and figure.name in EPOCH_FIGURES else figure.name, line.step, value)
+        segment.names.setdefault(figure.name, figure.spelled)
     return bad
 
 
-def _set(segment: _Segment, epoch: int, name: str, value: float, loose: bool) -> None:
-    """An epoch's figure; `acc` never stands in for a `val_acc` that the log has said."""
-    if epoch < 1:
+def _set(segment: _Segment, epoch: int, figure: Figure, value: float, of_epoch: bool) -> None:
+    """A figure of an epoch; `of_epoch`: it is no step's besides."""
+    if figure.name in EPOCH_FIGURES:
+        segment.epochs.setdefault(epoch, {})[figure.name] = value
+    elif figure.name in FROM_TEST:
+        segment.tests.setdefault(epoch, {})[FROM_TEST[figure.name]] = value
+    elif not of_epoch:
         return
-    held = segment.epochs.setdefault(epoch, {})
-    if loose and name in held and (epoch, name) not in segment.loose:
-        return
-    held[name] = value
-    (segment.loose.add if loose else segment.loose.discard)((epoch, name))
+    elif figure.name != "loss":
+        _add(segment, figure.name, segment.step or epoch, value)
+    elif figure.split is Split.TRAIN:
+        segment.epochs.setdefault(epoch, {})["train_loss"] = value
+    else:
+        segment.bare.setdefault(epoch, set()).add(value)
 
 
-def _trainer_means(segment: _Segment) -> None:
-    """A Trainer logs losses on the way: an epoch's train_loss is their mean where the log does not say it."""
-    for epoch, loss in mean_losses(segment.logged):
-        if epoch in segment.epochs:
-            segment.epochs[epoch].setdefault("train_loss", loss)
+def _add(segment: _Segment, name: str, step: int, value: float) -> None:
+    segment.series.setdefault(name, []).append((float(step), value, None))
+
+
+def _settle(segment: _Segment) -> None:
+    """What only the whole log decides: a lone loss of an epoch is the training's, a lone test set the validation."""
+    for epoch, losses in segment.bare.items():
+        if len(losses) == 1:
+            segment.epochs.setdefault(epoch, {}).setdefault("train_loss", *losses)
+    validated = any(name in held for held in segment.epochs.values() for name in VALIDATION_METRICS)
+    for epoch, held in segment.tests.items():
+        for name, value in held.items():
+            if not validated:
+                segment.epochs.setdefault(epoch, {}).setdefault(name, value)
+                segment.names[name] = name.replace("val_", "test_")
+
+
+def _parse_lines(text: Iterable[str]) -> Iterator[LogLine]:
+    """What the log says, line by line; figures below a heading (`Validation:`) are of the pairs that it names."""
+    heading: Split | None = None
+    for line in map(parse, untabled(text)):
+        if line.heading or line.epoch is not None or line.step is not None:
+            heading = line.heading
+        if heading and line.figures:
+            line = replace(line, figures=tuple(figure.under(heading) for figure in line.figures))
+        yield line

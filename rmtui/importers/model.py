@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,112 +35,22 @@ class Foreign:
     """What could not be read, in words."""
     last_word: str = ""
     """How the source says that this training is over (`epoch 3 of 3`); empty while it does not."""
-
-
-METRIC_NAMES: dict[str, tuple[str, ...]] = {
-    "train_loss": (
-        "train_loss",
-        "train loss",
-        "training_loss",
-        "training loss",
-        "loss/train",
-        "avg_train_loss",
-        "训练损失",
-        "训练集损失",
-    ),
-    "val_loss": (
-        "val_loss",
-        "val loss",
-        "validation_loss",
-        "validation loss",
-        "valid_loss",
-        "eval_loss",
-        "eval/loss",
-        "val/loss",
-        "loss/val",
-        "dev_loss",
-        "验证损失",
-        "验证集损失",
-        "test_loss",
-    ),
-    "val_acc": (
-        "val_acc",
-        "val acc",
-        "val_accuracy",
-        "val accuracy",
-        "validation_accuracy",
-        "validation accuracy",
-        "valid_acc",
-        "eval_accuracy",
-        "eval/accuracy",
-        "eval_acc",
-        "val/acc",
-        "val/accuracy",
-        "eval_rewards/accuracies",
-        "eval/rewards/accuracies",
-        "验证准确率",
-        "验证集准确率",
-        "验证精度",
-        "accuracy",
-        "acc",
-        "准确率",
-    ),
-    "reward_margin": (
-        "reward_margin",
-        "reward margin",
-        "eval_margin",
-        "eval/margin",
-        "val_margin",
-        "eval_rewards/margins",
-        "eval/rewards/margins",
-        "margin",
-    ),
-    "loss": ("loss", "train/loss", "step_loss", "batch_loss", "损失"),
-    "learning_rate": ("learning_rate", "lr", "train/learning_rate", "学习率"),
-    "grad_norm": ("grad_norm", "gradient_norm", "train/grad_norm"),
-}
-"""rmtui's name of a metric → the names it goes by elsewhere; where a source has several of them, the first counts."""
-
-LOOSE = frozenset({"accuracy", "acc", "准确率", "margin", "test_loss"})
-"""Names that mean a training step's pairs, or another set, where a source also speaks of validation, or of steps."""
-
-
-def key(name: str) -> str:
-    """A name without what people write differently: `Val Loss`, `val-loss`, `valLoss` and `val_loss` have one key."""
-    return re.sub(r"[^\w/]|_", "", name.lower())
-
-
-_CANONICAL = {key(alias): name for name, aliases in METRIC_NAMES.items() for alias in aliases}
-
-
-def canonical(name: str) -> str:
-    """rmtui's name of a metric; an unknown one keeps its own."""
-    return _CANONICAL.get(key(name), name.strip())
-
-
-def names_of(names: Iterable[str]) -> dict[str, str]:
-    """Each name of one source → rmtui's. Of several that mean one metric one gets its name, the others keep theirs."""
-    holders: dict[str, str] = {}
-    for name in names:
-        known = canonical(name)
-        if known not in holders or _rank(name) < _rank(holders[known]):
-            holders[known] = name
-    return {name: known if holders[known] == name else name.strip() for name in names for known in (canonical(name),)}
-
-
-def _rank(name: str) -> int:
-    keys = [key(alias) for alias in METRIC_NAMES.get(canonical(name), ())]
-    return keys.index(key(name)) if keys else 0
-
-
-def renamed(series: Mapping[str, Sequence[Point]]) -> dict[str, list[Point]]:
-    """Series as a source calls them → under rmtui's names, accuracies as fractions."""
-    names = names_of(list(series))
-    found = {names[name]: list(points) for name, points in series.items()}
-    if "val_acc" in found:
-        shares = [(step, fraction(value), time) for step, value, time in found["val_acc"]]
-        found["val_acc"] = [(step, share, time) for step, share, time in shares if share is not None]
-    return found
+    number: int = 1
+    """Which of several trainings in one source it is."""
+    places: Mapping[int, float] = field(default_factory=dict)
+    """Step → epoch, where the source says so or it follows; in order of steps."""
+    numbered: bool = False
+    """The source gives no steps: those of `series` only number its lines."""
+    total_steps: int | None = None
+    """Steps of the whole training, where the source says so."""
+    reached: tuple[int | None, float | None] = (None, None)
+    """Step and epoch to which the source reaches."""
+    recognised: str = ""
+    """What the source was taken for, in words."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """rmtui's name of a metric → what it is called in the source."""
+    unused: tuple[str, ...] = ()
+    """Keys of the source that were not read."""
 
 
 def fraction(value: float, percent: bool = False) -> float | None:

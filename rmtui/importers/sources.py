@@ -3,57 +3,83 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from rmtui.errors import UserError
-from rmtui.importers import logs, own, tensorboard, trainer_state, wandb, yaml_config
-from rmtui.importers import table_files as tables
+from rmtui.importers import (
+    json_files,
+    log_files,
+    mlflow,
+    result_files,
+    table_files,
+    tensorboard,
+    trackio,
+    trainer_state,
+    wandb,
+    yaml_config,
+)
 from rmtui.importers.model import Foreign
 from rmtui.importers.text_files import harmless_document, one_line
 
 _MOST_FILES = 100_000
 _T = TypeVar("_T")
+_Read = Callable[[], Iterable[tuple[Foreign, Mapping[str, object] | None]]]
+
+
+class Source(NamedTuple):
+    """One reading of one or more files, so that a damaged file takes nothing else along."""
+
+    read: _Read
+    path: Path
+    training: Path | None = None
+    """Folder of the one training that this is an account of, among others perhaps."""
+    rank: int = 0
+    """Of equally complete accounts of one training the highest counts: state over log over summary."""
 
 
 @dataclass(slots=True)
-class FoundSource:
+class FoundFiles:
     """Files by the importer that reads them."""
 
-    logs: list[Path]
-    events: list[Path]
-    wandb: list[Path]
-    states: list[Path]
-    tables: list[Path]
-    exports: list[Path]
-    yamls: list[Path]
+    sources: list[Source] = field(default_factory=list)
+    logs: list[Path] = field(default_factory=list)
+    events: list[Path] = field(default_factory=list)
+    states: list[Path] = field(default_factory=list)
+    stores: dict[Path, None] = field(default_factory=dict)
+    yamls: list[Path] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Kind of file, with the reason → how many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Harvest:
-    """Runs that were read, and in words what could not be."""
+    """Runs that were read, and in words what could not be, or was not."""
 
     runs: tuple[Foreign, ...]
     documents: Mapping[str, Mapping[str, object]]
     """identity → the document of an own export, for a way back without loss."""
     unread: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+    """Files that nobody asked for by name and no importer reads, by kind with the reason."""
 
 
 def gather(paths: Sequence[Path]) -> Harvest:
     """Read everything below these files and folders. UserError where a path does not exist."""
-    found = FoundSource([], [], [], [], [], [], [])
+    found = FoundFiles()
     for path in paths:
         if not path.exists():
             raise UserError(f"cannot import {path}", "it does not exist", "check the path")
         for file in _files(path):
             _sort(found, file, named=file == path)
-    _newest_states_only(found)
     runs, documents, unread = _read(found)
     harmless_documents = {identity: harmless_document(document) for identity, document in documents.items()}
-    return Harvest(tuple(map(_neutral, _with_yaml(runs, found.yamls))), harmless_documents, tuple(unread))
+    skipped = tuple(f"{number} × {kind}" for kind, number in found.skipped.most_common(12))
+    return Harvest(tuple(map(_neutral, _with_yaml(runs, found.yamls))), harmless_documents, tuple(unread), skipped)
 
 
 def _neutral(run: Foreign) -> Foreign:
@@ -65,6 +91,8 @@ def _neutral(run: Foreign) -> Foreign:
         config=harmless_document(run.config),
         series={one_line(name): points for name, points in run.series.items()},
         notes=tuple(harmless_document(run.notes)),
+        sources={one_line(name): one_line(written) for name, written in run.sources.items()},
+        unused=tuple(map(one_line, run.unused)),
     )
 
 
@@ -84,65 +112,134 @@ def _files(path: Path) -> Iterator[Path]:
                 yield file
 
 
-def _sort(found: FoundSource, file: Path, named: bool) -> None:
+def _sort(found: FoundFiles, file: Path, named: bool) -> None:
     if tensorboard.is_event_file(file):
         found.events.append(file)
     elif wandb.is_wandb_file(file):
-        found.wandb.append(file)
+        found.sources.append(Source(partial(_one, wandb.read_run, file), file, file.parent, 3))
     elif file.name == trainer_state.NAME:
         found.states.append(file)
+    elif (store := mlflow.run_of(file)) is not None:
+        found.stores[store] = None
     elif yaml_config.is_yaml(file):
         found.yamls.append(file)
     elif file.suffix == ".csv":
-        found.tables.append(file)
+        found.sources.append(Source(partial(_several, table_files.read_table, file), file))
+    elif trackio.is_trackio(file):
+        found.sources.append(Source(partial(_several, trackio.read_project, file), file))
     elif file.suffix == ".json":
-        found.exports += [file] if named else []
-    elif logs.is_log(file) or named:
+        _sort_json(found, file, named)
+    elif named or (log_files.is_log(file) and log_files.may_be_log(file)):
         found.logs.append(file)
+    else:
+        found.skipped[_kind(file)] += 1
 
 
-def _newest_states_only(found: FoundSource) -> None:
-    """A Trainer writes its whole history into every checkpoint: of one output folder the newest is enough."""
-    roots = {path.parent.parent if path.parent.name.startswith("checkpoint-") else path.parent for path in found.states}
-    newest = {trainer_state.find(root) for root in roots}
-    found.states = [path for path in found.states if path in newest]
+def _sort_json(found: FoundFiles, file: Path, named: bool) -> None:
+    if file.name in result_files.RESULTS:
+        found.sources.append(Source(partial(_one, result_files.read_results, file), file, file.parent))
+    elif file.name == result_files.SUMMARY:
+        found.sources.append(Source(partial(_one, result_files.read_summary, file), file, _wandb_folder(file), 1))
+    elif named:
+        found.sources.append(Source(partial(json_files.read_json_file, file), file))
+    else:
+        found.skipped[_kind(file)] += 1
 
 
-def _read(found: FoundSource) -> tuple[list[Foreign], dict[str, Mapping[str, object]], list[str]]:
-    runs: list[Foreign] = []
+_REASONS = {
+    ".json": "name the file to have it read",
+    ".jsonl": "no steps or epochs in its first lines",
+    **dict.fromkeys((".safetensors", ".gguf", ".index"), "model files"),
+    **dict.fromkeys((".bin", ".pt", ".pth", ".pkl", ".ckpt"), "weights or pickles, which are never opened"),
+    **dict.fromkeys((".py", ".sh", ".md", ".model", ".jinja"), "no metrics"),
+}
+
+
+def _kind(file: Path) -> str:
+    suffix = file.suffix.lower()
+    return f"{one_line(suffix) or 'file without an ending'} ({_REASONS.get(suffix, 'no importer reads it')})"
+
+
+def _wandb_folder(file: Path) -> Path:
+    return file.parent.parent if file.parent.name == "files" else file.parent
+
+
+def _root(folder: Path) -> Path:
+    """The output folder that a checkpoint, or a Trainer's TensorBoard folder, lies in."""
+    if folder.name.startswith("checkpoint-"):
+        return folder.parent
+    return folder.parent.parent if folder.parent.name == "runs" else folder
+
+
+def _read(found: FoundFiles) -> tuple[list[Foreign], dict[str, Mapping[str, object]], list[str]]:
     documents: dict[str, Mapping[str, object]] = {}
     unread: list[str] = []
-    for read in _jobs(found):
+    accounts: list[tuple[Source, list[Foreign]]] = []
+    for source in _sources(found):
+        runs: list[Foreign] = []
         try:
-            for run, document in read():
-                runs.append(run)
-                documents |= {run.identity: document} if document else {}
+            for run, document in source.read():
+                if run.epochs or run.series:
+                    runs.append(run)
+                    documents |= {run.identity: document} if document else {}
+                else:
+                    unread.append(f"{run.origin}: no metrics in it")
         except UserError as error:
-            unread.append(f"{error.what}: {error.why}")
+            unread.append(f"{error.what}: {error.why}" + (f"; {error.remedy}" if error.remedy else ""))
         except OSError as error:
             unread.append(f"{error.filename}: {error.strerror}")
-    empty = [run for run in runs if not run.epochs and not run.series]
-    unread += [f"{run.origin}: no figures in it" for run in empty]
-    return [run for run in runs if run not in empty], documents, unread
+        accounts.append((source, runs))
+    return list(_most_complete(accounts, found.skipped)), documents, unread
 
 
-_Read = Callable[[], Iterable[tuple[Foreign, Mapping[str, object] | None]]]
-
-
-def _jobs(found: FoundSource) -> Iterator[_Read]:
-    """One reading each, so that a damaged file takes nothing else along."""
-    for path in found.wandb:
-        yield partial(_one, wandb.read_run, path)
-    for path in found.states:
-        yield partial(_one, trainer_state.read_state, path)
-    for path in found.tables:
-        yield partial(_several, tables.read_table, path)
-    for path in found.exports:
-        yield partial(own.read_export, path)
+def _sources(found: FoundFiles) -> Iterator[Source]:
+    yield from found.sources
+    for path in _newest_states(found.states):
+        yield Source(partial(_one, trainer_state.read_state, path), path, _root(path.parent), 3)
+    for store in found.stores:
+        yield Source(partial(_one, mlflow.read_run, store), store)
     for parts in tensorboard.folders(found.events):
-        yield partial(_one, tensorboard.read_events, parts)
-    for parts in logs.families(found.logs):
-        yield partial(_several, logs.read_logs, parts)
+        yield Source(partial(_one, tensorboard.read_events, parts), parts[0], _root(parts[0].parent), -1)
+    for parts in log_files.families(found.logs):
+        training = _wandb_folder(parts[-1]) if parts[-1].name in log_files.OF_A_TRAINING else None
+        yield Source(partial(_log, parts), parts[-1], training, 2)
+
+
+def _newest_states(states: Sequence[Path]) -> list[Path]:
+    """A Trainer writes its whole history into every checkpoint: of one output folder the newest is enough."""
+    roots = {_root(path.parent): None for path in states}
+    newest = [one for root in roots for one in trainer_state.newest(root)]
+    return [path for path in states if path in newest]
+
+
+def _most_complete(accounts: Sequence[tuple[Source, list[Foreign]]], skipped: Counter[str]) -> Iterator[Foreign]:
+    """Of several accounts of one training the one that reaches furthest; TensorBoard's alone are trainings each."""
+    kept: dict[Path, tuple[Source, list[Foreign]]] = {}
+    for source, runs in accounts:
+        if source.training is not None and source.rank >= 0 and runs:
+            best = kept.get(source.training)
+            if best is None or _reach(source, runs) > _reach(*best):
+                kept[source.training] = source, runs
+    for source, runs in accounts:
+        best = kept.get(source.training) if source.training is not None else None
+        if best is None or best[0] is source:
+            yield from runs
+        elif runs:
+            skipped[f"{source.path.name} (the same training as {best[0].path.name}, which says more)"] += 1
+
+
+def _reach(source: Source, runs: Sequence[Foreign]) -> tuple[float, float, int]:
+    """How far an account goes: epochs, then steps; then its rank."""
+    epoch = max((max(run.places.values(), default=0.0) for run in runs), default=0.0)
+    steps = (point[0] for run in runs if not run.numbered for points in run.series.values() for point in points)
+    return round(epoch, 2), max(steps, default=0.0), source.rank
+
+
+def _log(parts: Sequence[Path]) -> list[tuple[Foreign, None]]:
+    runs = log_files.read_log(parts)
+    if not any(run.epochs or run.series for run in runs):
+        raise log_files.nothing_in(parts)
+    return [(run, None) for run in runs]
 
 
 def _one(read: Callable[[_T], Foreign], source: _T) -> list[tuple[Foreign, None]]:

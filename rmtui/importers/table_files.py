@@ -1,112 +1,135 @@
-"""CSV tables of figures: a row a step or an epoch, a column a metric; W&B's and TensorBoard's downloads included."""
+"""CSV tables of figures: a row a step or an epoch, a column a metric; W&B's, TensorBoard's and notebooks' included."""
 
 from __future__ import annotations
 
 import csv
-import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from rmtui.errors import UserError
-from rmtui.importers.epochs import epochs_of, rows_to_epochs
-from rmtui.importers.model import Foreign, Point, fraction, names_of, renamed
+from rmtui.importers.dictionary_rows import EPOCHS, STEPS, TIMES
+from rmtui.importers.metric_names import Split, in_table
+from rmtui.importers.model import Foreign
+from rmtui.importers.rows import Row, Said, number, place
 from rmtui.importers.text_files import identity, lines
+from rmtui.importers.training import Origin, foreign_runs, trainings
 
-_STEPS = ("step", "_step", "global_step", "train/global_step", "trainer/global_step")
-_TIMES = ("time", "wall time", "_timestamp")
 _RUNS = ("run", "run_id", "run id", "run_name", "run name")
-_EPOCHS = ("epoch", "train/epoch")
+_OURS = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+"""The id of a run in rmtui's own table."""
+_PANEL = re.compile(r"(?P<run>.+) - (?P<metric>\S.*?)(?P<range>__MIN|__MAX)?")
+"""A column of a W&B panel: `RUN - eval/accuracy`, and its range over grouped runs."""
+_STEP = re.compile(r"(?:train/|trainer/)?(?:global[_ ]?)?(?:steps?|iter(?:ation)?s?)", re.IGNORECASE)
+_OF_FILE = re.compile(
+    r"(?:eval|val|valid|validation|dev)(?:[_-]?(?:metrics|results?|log|history|scores))?", re.IGNORECASE
+)
 
 
 def read_table(path: Path) -> list[Foreign]:
-    """The runs in a CSV file, several where a column says which run a row belongs to.
+    """The runs in a CSV file, several where a column, or the columns' names, say which run a figure belongs to.
 
     Raises UserError where it has no column that says step or epoch.
     """
     rows = list(_rows(path))
-    header = {name.strip().lower() for name in (rows[0] if rows else {})}
-    if not header & {*_STEPS, *_EPOCHS}:
-        raise UserError(f"cannot read {path}", "no column is named step or epoch", "name one of them in the first line")
+    header = list(rows[0]) if rows else []
+    placed = [name for name in header if name.lower() in (*STEPS, *EPOCHS) or _STEP.fullmatch(name)]
+    if not placed:
+        columns = ", ".join(header[:12]) or "none"
+        raise UserError(
+            f"cannot read {path}", f"no column is named step or epoch (columns: {columns})", "name one of them so"
+        )
+    ours = header[:2] == ["run", "step"] and all(_OURS.fullmatch(row.get("run", "")) for row in rows)
+    runs = _panel(rows) or _by_run(rows)
+    splits = in_table(header, Split.VALIDATION if _OF_FILE.fullmatch(path.stem) else None)
     digest = identity(path)
-    runs = _by_run(rows)
-    return [
-        _run(path, name if len(runs) > 1 else path.stem, f"{digest}:{name}" if len(runs) > 1 else digest, own)
-        for name, own in runs.items()
-    ]
+    kind, title = ("wandb-panel", "table of a W&B panel") if _panel(rows) else ("csv", "CSV table")
+    found: list[Foreign] = []
+    for name, own in runs.items():
+        several = len(runs) > 1
+        label = name if several and name else path.stem
+        key = f"{digest}:{name}" if several else digest
+        origin = Origin(path, kind, label, key, path.stat().st_mtime, title, means=True)
+        found += _run(origin, own, splits, ours)
+    return found
+
+
+def _run(origin: Origin, rows: list[dict[str, str]], splits: Mapping[str, Split | None], ours: bool) -> list[Foreign]:
+    said, unread = Said(), [0]
+    found = trainings(_as_rows(rows, splits, said, unread, ours), said)
+    for training in found:
+        training.ours = ours
+    bad = f"{unread[0]} cells were no number and were left out"
+    read = foreign_runs(origin, found, [bad] if unread[0] else [])
+    return read or [Foreign(origin.name, origin.path, origin.kind, origin.digest)]
+
+
+def _as_rows(
+    rows: list[dict[str, str]], splits: Mapping[str, Split | None], said: Said, unread: list[int], ours: bool
+) -> Iterator[Row]:
+    """Rows in order of the file, one a split where columns without a word of their own are of another one."""
+    for row in rows:
+        values = {name: found for name, text in row.items() if text.strip() and (found := number(text)) is not None}
+        unread[0] += sum(bool(text.strip()) for text in row.values()) - len(values)
+        step = _first(values, lambda name: name.lower() in STEPS or _STEP.fullmatch(name) is not None)
+        epoch = _first(values, lambda name: name.lower() in EPOCHS)
+        time = _first(values, lambda name: name.lower() in TIMES)
+        left = {name: value for name, value in values.items() if ours or not _is_place(name)}
+        if ours:
+            left.pop("step", None)
+        if step is None and epoch is None:
+            continue
+        for split in (None, *Split):
+            part = {_named(name): value for name, value in left.items() if splits.get(name) is split}
+            if part:
+                yield Row(part, step, epoch, split, time)
+
+
+def _named(name: str) -> str:
+    """TensorBoard's own download calls every figure Value."""
+    return "loss" if name.lower() == "value" else name
+
+
+def _is_place(name: str) -> bool:
+    return name.lower() in (*STEPS, *EPOCHS, *TIMES) or _STEP.fullmatch(name) is not None
+
+
+def _first(values: Mapping[str, float], fits: Callable[[str], bool]) -> float | None:
+    return next((at for name, value in values.items() if fits(name) and (at := place(value)) is not None), None)
 
 
 def _by_run(rows: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
     """Rows under the name of their run, without the columns that say it."""
     runs: dict[str, list[dict[str, str]]] = {}
     for row in rows:
-        name = next((text for column, text in row.items() if column.strip().lower() in _RUNS), "")
-        own = {column: text for column, text in row.items() if column.strip().lower() not in _RUNS}
+        name = next((text for column, text in row.items() if column.lower() in _RUNS), "")
+        own = {column: text for column, text in row.items() if column.lower() not in _RUNS}
         runs.setdefault(name.strip(), []).append(own)
     return runs
 
 
-def _run(path: Path, name: str, digest: str, rows: list[dict[str, str]]) -> Foreign:
-    series, by_epoch, unread = _gather(rows)
-    return Foreign(
-        name=name or path.stem,
-        origin=path,
-        kind="csv",
-        identity=digest,
-        epochs=rows_to_epochs(by_epoch) or epochs_of(series),
-        series=series,
-        created=path.stat().st_mtime,
-        ended=path.stat().st_mtime,
-        notes=(f"{unread} cells were no number and were left out",) if unread else (),
-    )
+def _panel(rows: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+    """Rows of a W&B panel by run, empty where it is none: its columns are named RUN - METRIC, with ranges beside."""
+    columns = {name: match for name in (rows[0] if rows else {}) if (match := _PANEL.fullmatch(name))}
+    plain = {name: match for name, match in columns.items() if match["range"] is None}
+    if not plain or len(columns) + 1 != len(rows[0]):
+        return {}
+    runs: dict[str, list[dict[str, str]]] = {match["run"]: [] for match in plain.values()}
+    for row in rows:
+        place_of = {name: text for name, text in row.items() if name not in columns}
+        for run, own in runs.items():
+            mine = {match["metric"]: row[name] for name, match in plain.items() if match["run"] == run and name in row}
+            if any(text.strip() for text in mine.values()):
+                own.append({**place_of, **mine})
+    return runs
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
     reader = csv.DictReader(line for line in lines(path) if line.strip())
     try:
         for row in reader:
-            yield {name: value for name, value in row.items() if isinstance(name, str) and isinstance(value, str)}
+            yield {
+                name.strip(): value for name, value in row.items() if isinstance(name, str) and isinstance(value, str)
+            }
     except csv.Error as error:
         raise UserError(f"cannot read {path}", str(error), "is it a CSV file?") from None
-
-
-def _gather(rows: list[dict[str, str]]) -> tuple[dict[str, list[Point]], dict[int, dict[str, float]], int]:
-    series: dict[str, list[Point]] = {}
-    by_epoch: dict[int, dict[str, float]] = {}
-    unread = 0
-    known = names_of([name.strip().lower() for name in (rows[0] if rows else {})])
-    for row in rows:
-        numbers, bad = _numbers(row)
-        unread += bad
-        step, epoch, time = (_first(numbers, names) for names in (_STEPS, _EPOCHS, _TIMES))
-        figures = {name: value for name, value in numbers.items() if name not in (*_STEPS, *_TIMES)}
-        if step is not None:
-            for name, value in figures.items():
-                series.setdefault("loss" if name == "value" else name, []).append((step, value, time))
-        elif epoch is not None and epoch >= 1 and epoch == int(epoch):
-            by_epoch[int(epoch)] = {
-                known.get(name, name): share
-                for name, value in figures.items()
-                if (share := _as_metric(known.get(name, name), value)) is not None
-            }
-    return renamed(series), by_epoch, unread
-
-
-def _as_metric(name: str, value: float) -> float | None:
-    return fraction(value) if name == "val_acc" else value
-
-
-def _first(numbers: Mapping[str, float], names: tuple[str, ...]) -> float | None:
-    return next((numbers[name] for name in names if name in numbers and math.isfinite(numbers[name])), None)
-
-
-def _numbers(row: Mapping[str, str]) -> tuple[dict[str, float], int]:
-    numbers: dict[str, float] = {}
-    bad = 0
-    for name, text in row.items():
-        if not text.strip():
-            continue
-        try:
-            numbers[name.strip().lower()] = float(text)
-        except ValueError:
-            bad += 1
-    return numbers, bad

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rmtui.importers import protobuf
-from rmtui.importers.epochs import epochs_of
-from rmtui.importers.model import Foreign, Point, renamed
+from rmtui.importers.model import Foreign, Point
+from rmtui.importers.rows import Said
 from rmtui.importers.text_files import identity
+from rmtui.importers.training import Origin, foreign, from_series
 
 MAX_RECORD = 16 << 20
 """Bytes; a larger record (images, graphs) is skipped unread."""
@@ -44,19 +46,25 @@ def read_events(paths: Sequence[Path]) -> Foreign:
                     told.setdefault(tag, []).append(point)
             except protobuf.BadProtobuf:
                 damaged += 1
-    series = renamed(told)
-    times = [point[2] for points in series.values() for point in points if point[2]]
-    return Foreign(
-        name=folder.resolve().name,
-        origin=folder,
-        kind="tensorboard",
-        identity=identity(*paths),
-        epochs=epochs_of(series),
-        series=series,
-        created=min(times, default=None),
-        ended=max(times, default=None),
-        notes=(f"{damaged} damaged events were left out",) if damaged else (),
+    times = [point[2] for points in told.values() for point in points if point[2]]
+    origin = Origin(
+        folder,
+        "tensorboard",
+        _run_folder(folder.resolve()).name,
+        identity(*paths),
+        max(times, default=paths[-1].stat().st_mtime),
+        "TensorBoard files",
+        means=True,
     )
+    ours = all(".rmtui-" in path.name for path in paths)
+    notes = [f"{damaged} damaged events were left out"] if damaged else []
+    run = foreign(origin, from_series(told, Said(), ours), 0, notes)
+    return replace(run, created=min(times, default=None), ended=max(times, default=None))
+
+
+def _run_folder(folder: Path) -> Path:
+    """A Trainer writes them into OUTPUT/runs/DATE_HOST."""
+    return folder.parent.parent if folder.parent.name == "runs" else folder
 
 
 def _records(path: Path) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from rmtui.errors import UserError
 from rmtui.text import log_line
+from trainer.base_files import LFS_POINTER
 from trainer.plain_files import open_plain
 
 MAX_LINE = 1 << 16
@@ -51,6 +52,10 @@ def chunks(path: Path) -> Iterator[bytes]:
     """The file's bytes, unfolded when it is gzip, in bounded pieces."""
     try:
         with open_plain(path) as raw:
+            if raw.read(len(LFS_POINTER)) == LFS_POINTER:
+                why = "it is a pointer of Git LFS, not the file itself"
+                raise UserError(f"cannot read {path}", why, "fetch it: git lfs pull")
+            raw.seek(0)
             yield from _bounded(_unfolded(raw), path)
     except OSError as error:
         raise UserError(f"cannot read {path}", error.strerror or str(error), "check the path and its rights") from None

@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from rmtui.errors import UserError
-from rmtui.importers.epochs import mean_losses, rows_to_epochs
-from rmtui.importers.model import Foreign, Point, canonical, fraction, renamed
+from rmtui.importers.dictionary_rows import dictionary_row, flat
+from rmtui.importers.model import Foreign
+from rmtui.importers.rows import Row, Said, place
+from rmtui.importers.rows import whole as count
 from rmtui.importers.text_files import identity, whole
+from rmtui.importers.training import Origin, Training, foreign
 
 _LIMIT = 256 << 20
 NAME = "trainer_state.json"
-_WHOLE_RUN = {"train_loss", "train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos"}
-"""Written once at the end and meant for the whole run: no epoch's figures."""
 
 
-def find(folder: Path) -> Path | None:
-    """The state of a checkpoint folder, or of the newest checkpoint in an output folder."""
-    if (folder / NAME).is_file():
-        return folder / NAME
+def newest(folder: Path) -> list[Path]:
+    """The state of an output folder, and of its newest checkpoint: the newer of the two is the more complete."""
+    own = [folder / NAME] if (folder / NAME).is_file() else []
     inside = [path for path in folder.glob(f"checkpoint-*/{NAME}") if path.parent.name[11:].isdigit()]
-    return max(inside, key=lambda path: int(path.parent.name[11:]), default=None)
+    return own + sorted(inside, key=lambda path: int(path.parent.name[11:]))[-1:]
 
 
 def read_state(path: Path) -> Foreign:
@@ -33,80 +33,34 @@ def read_state(path: Path) -> Foreign:
         history = [row for row in state["log_history"] if isinstance(row, dict)]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"cannot read {path}", "it is no trainer state", "name the file that Trainer wrote") from None
-    series = _series(history)
-    root = path.parent.parent if path.parent.name.startswith("checkpoint-") else path.parent
-    changed = path.stat().st_mtime
-    return Foreign(
-        name=root.resolve().name,
-        origin=path,
-        kind="trainer-state",
-        identity=identity(path),
+    said = Said(
+        total_steps=count(state.get("max_steps")),
+        num_epochs=count(state.get("num_train_epochs")),
         config=_config(state, path.parent),
-        epochs=rows_to_epochs(_epoch_rows(history)),
-        series=series,
-        created=changed,
-        ended=changed,
-        last_word=_finished_because(state),
     )
-
-
-def _finished_because(state: Mapping[str, object]) -> str:
-    step, last = state.get("global_step"), state.get("max_steps")
-    over = _is_number(step) and _is_number(last) and 0 < last <= step
-    return f"step {step} of {last}" if over else ""
-
-
-def _series(history: list[dict[str, Any]]) -> dict[str, list[Point]]:
-    series: dict[str, list[Point]] = {}
-    for row in history:
-        step = row.get("step")
-        if not _is_number(step):
-            continue
-        for name, value in row.items():
-            if name not in ("step", *_WHOLE_RUN) and _is_number(value):
-                series.setdefault(name, []).append((float(step), float(value), None))
-    return renamed(series)
+    training = Training(said, whole=True)
+    for entry in history:
+        if (row := dictionary_row(dict(flat(entry)), said)) is not None:
+            training.take(row)
+    if (now := place(state.get("global_step"))) is not None and (training.step is None or now >= training.step):
+        training.take(Row(step=now, epoch=place(state.get("epoch"))))
+        said.over = (
+            f"step {now:.0f} of {said.total_steps}" if said.total_steps and now >= said.total_steps else said.over
+        )
+    root = path.parent.parent if path.parent.name.startswith("checkpoint-") else path.parent
+    name = root.resolve().name
+    origin = Origin(path, "trainer-state", name, identity(path), path.stat().st_mtime, "state of a Trainer", means=True)
+    return foreign(origin, training, 0, ())
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _epoch_rows(history: list[dict[str, Any]]) -> dict[int, dict[str, float]]:
-    """Evaluations at whole epochs; train_loss of an epoch is the mean of the losses logged in it."""
-    rows: dict[int, dict[str, float]] = {}
-    logged: list[tuple[float, float]] = []
-    for row in history:
-        epoch = row.get("epoch")
-        if not _is_number(epoch):
-            continue
-        if _is_number(row.get("loss")):
-            logged.append((float(epoch), float(row["loss"])))
-        if "eval_loss" in row and float(epoch) == int(epoch):
-            rows.setdefault(int(epoch), {}).update(_evaluation(row))
-    for number, loss in mean_losses(logged):
-        if number in rows:
-            rows[number]["train_loss"] = loss
-    return rows
-
-
-def _evaluation(row: Mapping[str, object]) -> dict[str, float]:
-    figures: dict[str, float] = {}
-    for name, value in row.items():
-        known = canonical(name)
-        if known in ("val_loss", "val_acc", "reward_margin") and _is_number(value):
-            share = fraction(float(value)) if known == "val_acc" else float(value)
-            if share is not None:
-                figures[known] = share
-    return figures
-
-
 def _config(state: Mapping[str, Any], folder: Path) -> dict[str, object]:
     config: dict[str, Any] = {}
-    if _is_number(state.get("num_train_epochs")):
-        config["num_epochs"] = int(state["num_train_epochs"])
-    if _is_number(state.get("train_batch_size")):
-        config["batch_size"] = int(state["train_batch_size"])
+    if (batch := count(state.get("train_batch_size"))) is not None:
+        config["batch_size"] = batch
     adapter = folder / "adapter_config.json"
     if adapter.is_file():
         config |= _adapter(adapter)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rmtui.importers import protobuf
-from rmtui.importers.epochs import epochs_of
-from rmtui.importers.model import Foreign, Point, renamed
+from rmtui.importers.dictionary_rows import EPOCHS, STEPS
+from rmtui.importers.model import Foreign
+from rmtui.importers.rows import Row, Said, figures_of, place
 from rmtui.importers.text_files import identity
+from rmtui.importers.training import Origin, foreign, trainings
 
 _BLOCK = 32 << 10
 _HEADER = 7
@@ -30,7 +33,7 @@ class _Run:
         self.name = ""
         self.started: float | None = None
         self.config: dict[str, Any] = {}
-        self.series: dict[str, list[Point]] = {}
+        self.history: list[dict[str, float]] = []
         self.damaged = 0
         self.exited = False
 
@@ -47,21 +50,30 @@ def read_run(path: Path) -> Foreign:
             _take(run, record)
         except (protobuf.BadProtobuf, ValueError, RecursionError):
             run.damaged += 1
-    series = renamed(run.series)
-    times = [point[2] for points in run.series.values() for point in points if point[2]]
-    return Foreign(
-        name=run.name or path.stem,
-        origin=path,
-        kind="wandb",
-        identity=identity(path),
-        config=run.config,
-        epochs=epochs_of(series),
-        series=series,
-        created=run.started or min(times, default=None),
-        ended=max(times, default=run.started),
-        notes=(f"{run.damaged} damaged records were left out",) if run.damaged else (),
-        last_word="W&B wrote its exit" if run.exited else "",
-    )
+    times = [row["_timestamp"] for row in run.history if "_timestamp" in row]
+    said = Said(over="W&B wrote its exit" if run.exited else "", config=run.config)
+    found = trainings(history_rows(run.history, said), said)
+    changed = max(times, default=run.started or path.stat().st_mtime)
+    origin = Origin(path, "wandb", run.name or path.stem, identity(path), changed, "W&B offline run", means=True)
+    notes = [f"{run.damaged} damaged records were left out"] if run.damaged else []
+    read = [foreign(origin, training, 0, notes) for training in found[-1:]]
+    if not read:
+        return Foreign(origin.name, path, "wandb", origin.digest, config=run.config, notes=tuple(notes))
+    created = run.started or min(times, default=None)
+    return replace(read[0], created=created, ended=max(times, default=run.started))
+
+
+def history_rows(history: Sequence[Mapping[str, Any]], said: Said) -> Iterator[Row]:
+    """Rows of a history, or a summary. Where a trainer logs its own step, W&B's counts calls and is no step."""
+    own = [name for name in STEPS if name != "_step"]
+    counted = any(place(row.get(name)) is not None for row in history for name in own)
+    for row in history:
+        step = next((at for name in (own if counted else ("_step",)) if (at := place(row.get(name))) is not None), None)
+        epoch = next((at for name in EPOCHS if (at := place(row.get(name))) is not None), None)
+        values = {name: value for name, value in row.items() if not name.startswith("_")}
+        figures = figures_of(values, (*STEPS, *EPOCHS), said)
+        if figures:
+            yield Row(figures, step, epoch, time=place(row.get("_timestamp")))
 
 
 def _records(path: Path) -> Iterator[bytes]:
@@ -144,11 +156,7 @@ def _take_history(run: _Run, message: bytes) -> None:
                 values[".".join(keys)] = float(item)
         elif number == 2:
             step = protobuf.signed(dict(protobuf.fields(protobuf.submessage(value))).get(1, 0))
-    step = int(values.pop("_step", step))
-    time = values.pop("_timestamp", None)
-    for name, number_ in values.items():
-        if not name.startswith("_"):
-            run.series.setdefault(name, []).append((float(step), number_, time))
+    run.history.append({"_step": float(step), **values})
 
 
 def _item(message: bytes) -> tuple[list[str], Any]:

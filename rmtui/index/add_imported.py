@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from rmtui.index import ingest
 from rmtui.index.read_events import EPOCH_FIGURES
 from rmtui.index.sqlite import Connection, DatabaseError, faults, open_database
 from rmtui.index.sync import run_ids
+from rmtui.runs.epoch_places import epoch_at
+from rmtui.runs.files import write_toml
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Epoch
 from rmtui.workspace import Workspace
 from trainer.events import Event, EventWriter, encode, read_all
+from trainer.files import PRIVATE, replace_file
 
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """Where in its training a source says that its steps lie."""
+
+    places: Mapping[int, float] = field(default_factory=dict)
+    """Step → epoch, in order of steps."""
+    total_steps: int | None = None
+    numbered: bool = False
+    """The source gives no steps: they number its lines."""
+    reached: tuple[int | None, float | None] = (None, None)
+    """Step and epoch to which the source reaches."""
+
+
+UNPLACED = Placing()
 Points = Sequence[Sequence[float | None]]
 """(step, value), or (step, value, Unix time); a time that is not known is None."""
 
@@ -26,19 +47,21 @@ def add_imported(
     epochs: Sequence[Epoch],
     series: Mapping[str, Points],
     origin: Mapping[str, Any],
+    placing: Placing = UNPLACED,
 ) -> str:
     """Write the run folder and index it; returns the run's id.
 
     `spec` may hold name, preset, data, tags, config (nested; unknown values left out) and fingerprints. `origin` says
     where it comes from: `source` (a path, or words), `digest` (of what was read), and `created`, `started`, `ended`
-    (Unix seconds) where known. A second import with an equal digest returns the id of the first.
+    (Unix seconds) where known, `reason` (how the source ends, in words), `numbered` (true: steps only number the lines
+    of the source), `metrics` (metric → its name there), `unused` (keys that were not read). A second import with an equal digest returns the id of the first.
     """
     connection = open_database(ws.database)
     try:
         with faults(ws.database):
             if (known := _same(connection, ws, origin.get("digest"))) is not None:
                 return known
-        folder = _write(ws, spec, epochs, series, origin)
+        folder = _write(ws, spec, list(_events(epochs, series, placing, _created(origin))), origin)
         with suppress(DatabaseError), faults(ws.database):  # the folder has the truth; the next sync reads it
             ingest.refresh(connection, folder)
         return folder.id
@@ -68,61 +91,144 @@ def _digest_of(folder: RunFolder) -> object:
     return origin.get("digest") if isinstance(origin, Mapping) else None
 
 
+def _created(origin: Mapping[str, Any]) -> float:
+    created = origin.get("created")
+    return float(created) if isinstance(created, (int, float)) else time.time()
+
+
 def _write(
+    ws: Workspace, spec: Mapping[str, object], events: Sequence[Event], origin: Mapping[str, object]
+) -> RunFolder:
+    document = {**spec, "launch": {"kind": "imported"}, "origin": dict(origin)}
+    return RunFolder.create(ws.runs, document, {"events.jsonl": b"".join(map(encode, events))})
+
+
+def bring_up_to_date(
     ws: Workspace,
-    spec: Mapping[str, object],
+    run_id: str,
+    spec: Mapping[str, Any],
     epochs: Sequence[Epoch],
     series: Mapping[str, Points],
-    origin: Mapping[str, object],
-) -> RunFolder:
-    created = origin.get("created")
-    at = float(created) if isinstance(created, (int, float)) else time.time()
-    lines = b"".join(encode(event) for event in _events(epochs, series, at))
-    document = {**spec, "launch": {"kind": "imported"}, "origin": dict(origin)}
-    return RunFolder.create(ws.runs, document, {"events.jsonl": lines})
+    origin: Mapping[str, Any],
+    placing: Placing = UNPLACED,
+) -> list[Event]:
+    """Make an imported run say what its source says by now; returns the events that are new.
 
-
-def extend(ws: Workspace, run_id: str, epochs: Sequence[Epoch], series: Mapping[str, Points]) -> list[Event]:
-    """Append to an imported run what its source says by now and did not say before; returns the new events."""
+    New events are appended; where the source no longer says what was read of it, the events are replaced as a whole.
+    What a person set (meta.toml) stays.
+    """
     folder = RunFolder(ws.runs / run_id)
     path = folder.path / "events.jsonl"
-    known = set(map(_event_key, read_all(path)))
-    new = [event for event in _events(epochs, series, time.time()) if _event_key(event) not in known]
-    with EventWriter(path) as writer:
-        for event in new:
-            writer.write(event)
-    if new:
-        ingest.catch_up(ws, folder)
-    return new
+    now = list(_events(epochs, series, placing, time.time()))
+    before = Counter(map(_event_key, read_all(path)))
+    left = Counter(before)
+    new = [event for event in now if not _take_one(left, _event_key(event))]
+    if left.total():
+        created = origin.get("created")
+        at = float(created) if isinstance(created, (int, float)) else time.time()
+        replace_file(path, b"".join(map(encode, _events(epochs, series, placing, at))), PRIVATE)
+    elif new:
+        with EventWriter(path) as writer:
+            for event in new:
+                writer.write(event)
+    old = folder.spec()
+    digest = origin.get("digest") if left.total() else old.get("origin", {}).get("digest")
+    told = {name: value for name, value in {**origin, "digest": digest}.items() if value is not None}
+    document = {**old, **spec, "origin": told}
+    if new or left.total() or document != old:
+        write_toml(folder.path / "spec.toml", document)
+        with suppress(DatabaseError):  # the folder has the truth; the next sync reads it
+            ingest.catch_up(ws, folder)
+    return [event for event in new if event.metrics]
+
+
+def _take_one(left: Counter[EventKey], key: EventKey) -> bool:
+    """Whether there is one more of these; it is taken off."""
+    there = left[key] > 0
+    left[key] -= there
+    return there
 
 
 def went_on(folder: RunFolder, epochs: Sequence[Epoch], series: Mapping[str, Points]) -> bool:
-    """Whether a source still says all that it said when the run was imported, and may say more."""
-    keys = set(map(_event_key, _events(epochs, series, 0.0)))
-    return all(_event_key(event) in keys for event in read_all(folder.path / "events.jsonl"))
+    """Whether a source still says all that it said when the run was imported, and may say more.
+
+    What is worked out of it (an epoch's mean, where a training ends) may have changed.
+    """
+    keys = {_event_key(event) for event in _events(epochs, series, UNPLACED, 0.0) if event.kind != "epoch"}
+    ends = [set(_known(epoch).items()) for epoch in epochs]
+    return all(
+        _is_said(event, keys, ends)
+        for event in read_all(folder.path / "events.jsonl")
+        if event.kind in ("step", "eval", "epoch")
+    )
 
 
-def _event_key(event: Event) -> tuple[str, float, str]:
+def _is_said(event: Event, keys: set[EventKey], ends: Sequence[set[tuple[str, float]]]) -> bool:
+    if event.kind != "epoch":
+        return _event_key(event) in keys
+    validated = {(name, value) for name, value in event.metrics.items() if name != "train_loss"}
+    return any((validated or set(event.metrics.items())) <= end for end in ends)
+
+
+def began_as(folder: RunFolder, epochs: Sequence[Epoch], series: Mapping[str, Points]) -> bool:
+    """Whether a run and a source begin with the same metrics, so that both are one training."""
+    first = next((event for event in read_all(folder.path / "events.jsonl") if event.metrics), None)
+    return first is None or _is_said(
+        first,
+        {_event_key(event) for event in _events(epochs, series, UNPLACED, 0.0) if event.kind != "epoch"},
+        [set(_known(epoch).items()) for epoch in epochs],
+    )
+
+
+def first_event(epochs: Sequence[Epoch], series: Mapping[str, Points]) -> str:
+    """The first metrics of a source, as a text that tells it from others."""
+    return next((repr(_event_key(event)) for event in _events(epochs, series, UNPLACED, 0.0) if event.metrics), "")
+
+
+EventKey = tuple[str, float, str]
+
+
+def _event_key(event: Event) -> EventKey:
     """What an event says, wherever its epoch's end is taken to be while the log still grows."""
-    return event.kind, event.epoch if event.kind == "epoch" else event.step, repr(dict(event.metrics))
+    return event.kind, event.epoch if event.kind == "epoch" else event.step, repr(dict(event.metrics or event.data))
 
 
-def _events(epochs: Sequence[Epoch], series: Mapping[str, Points], at: float) -> Iterator[Event]:
+def _events(epochs: Sequence[Epoch], series: Mapping[str, Points], placing: Placing, at: float) -> Iterator[Event]:
+    """The events of a run, in order of steps; an epoch that is not known is NaN."""
+    derived = {"total_steps": placing.total_steps, "numbered": placing.numbered or None}
+    if known := {name: value for name, value in derived.items() if value}:
+        yield Event("derived", at, 0, 0.0, data=known)
     last_step = max((int(point[0] or 0) for points in series.values() for point in points), default=0)
     last_epoch = max((epoch.epoch for epoch in epochs), default=0)
-    ends = {_end(epoch, series, last_step, last_epoch): epoch for epoch in epochs}
-    figures, times = _by_step(series)
-    for step in sorted({*figures, *ends}):
+    placed = list(placing.places)
+    ends = {_end(epoch, series, placing.places, last_step, last_epoch): epoch for epoch in epochs}
+    metrics, times = _by_step(series)
+    for step in sorted({*metrics, *ends}):
         at = max(at, times.get(step, at))
-        position = step * last_epoch / last_step if last_step else float(step)
-        for kind, metrics in figures.get(step, {}).items():
-            yield Event(kind, at, step, position, metrics)
+        position = epoch_at(step, placed, placing.places) if placed else _share(step, last_step, last_epoch)
+        for kind, values in metrics.get(step, {}).items():
+            yield Event(kind, at, step, math.nan if position is None else position, values)
         if (epoch := ends.get(step)) is not None:
             yield Event("epoch", at, step, float(epoch.epoch), _known(epoch))
+    end, position = placing.reached
+    if (end is not None and end >= last_step) or position is not None:
+        yield Event("end", at, end or last_step, math.nan if position is None else position, data={"outcome": "read"})
 
 
-def _end(epoch: Epoch, series: Mapping[str, Points], last_step: int, last_epoch: int) -> int:
-    """The step at an epoch's end: where its val_loss was measured, else its share of the steps, else its own number."""
+def _share(step: int, last_step: int, last_epoch: int) -> float | None:
+    """The epoch at a step where only the last ones of both are known."""
+    if not last_epoch:
+        return None
+    return step * last_epoch / last_step if last_step else float(step)
+
+
+def _end(
+    epoch: Epoch, series: Mapping[str, Points], places: Mapping[int, float], last_step: int, last_epoch: int
+) -> int:
+    """The step at an epoch's end: where the source says so, or its val_loss was measured, else its share of the steps,
+    else its own number."""
+    if said := [step for step, place in places.items() if place == epoch.epoch]:
+        return said[-1]
     for step, value, *_ in series.get("val_loss", ()):
         if value is not None and value == epoch.val_loss:
             return int(step or 0)
@@ -134,7 +240,7 @@ def _by_step(series: Mapping[str, Points]) -> tuple[dict[int, dict[str, dict[str
     metrics: dict[int, dict[str, dict[str, float]]] = {}
     times: dict[int, float] = {}
     for metric, points in series.items():
-        kind = "eval" if metric.startswith("val_") or metric in EPOCH_FIGURES else "step"
+        kind = "eval" if metric.startswith(("val_", "test_")) or metric in EPOCH_FIGURES else "step"
         for at, value, *when in points:
             step = int(at or 0)
             if value is not None:

@@ -16,7 +16,7 @@ from rmtui.index.listing import Listing
 from rmtui.index.read_curves import Axis, Series
 from rmtui.index.read_events import RunTotals, epoch_facts, load_totals
 from rmtui.index.sqlite import Connection, DatabaseError, bound_log, check, faults, open_database
-from rmtui.runs.model import Attempt, Best, Epoch, Landmarks, Run, State
+from rmtui.runs.model import Attempt, Best, Epoch, Evaluation, Landmarks, Run, State
 from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _COLUMNS = (
     *("processes", "step", "total_steps", "epochs_done", "num_epochs", "train_loss", "val_loss", "val_acc"),
     *("val_pairs", "last_event", "seconds_per_step", "note", "pinned", "archived", "val_fingerprint"),
 )
-_SELECT = f"""SELECT {", ".join(_COLUMNS)}, group_name, best_epoch, best_val_acc, best_val_loss, tags, config, figures
+_SELECT = f"""SELECT {", ".join(_COLUMNS)}, group_name, best_epoch, best_step, best_val_acc, best_val_loss, tags, config, figures
     FROM runs JOIN documents ON documents.run = runs.n"""
 
 
@@ -220,6 +220,15 @@ class Index:
         with faults(self._path):
             return list(epoch_facts(load_totals(self._connection, self._number(run_id))))
 
+    def evaluations(self, run_id: str) -> list[Evaluation]:
+        """Every evaluation of the run's own validation set, in order of steps, attempts joined."""
+        with faults(self._path):
+            number = self._number(run_id)
+            rows = series.read_evaluations(self._connection, number)
+            if load_totals(self._connection, number).numbered:
+                return [row._replace(step=None) for row in rows]
+            return rows
+
     def epoch_ends(self, run_id: str) -> list[tuple[int, int]]:
         """(step, epoch) of every epoch that ended."""
         with faults(self._path):
@@ -268,7 +277,7 @@ class Index:
 @lru_cache(maxsize=1024)
 def _run_of(folders: Path, row: tuple[Any, ...]) -> Run:
     """The run of a row. The guide looks back on hundreds of runs, which are the same ones at each key."""
-    *plain, group, best_epoch, best_acc, best_loss, tags, config, figures = row
+    *plain, group, best_epoch, best_step, best_acc, best_loss, tags, config, figures = row
     values = dict(zip(_COLUMNS, plain, strict=True))
     for name in ("resumable", "pinned", "archived"):
         values[name] = bool(values[name])
@@ -276,7 +285,7 @@ def _run_of(folders: Path, row: tuple[Any, ...]) -> Run:
     read = RunTotals(**json.loads(figures)) if figures else RunTotals()
     return Run(
         **values,
-        best=None if best_epoch is None else Best(best_epoch, best_acc, best_loss),
+        best=None if best_acc is None and best_loss is None else Best(best_epoch, best_acc, best_loss, best_step),
         tags=tuple(json.loads(tags)),
         group=group or "",
         config=json.loads(config),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtui.index import settings
-from rmtui.index.read_events import LARGEST, RunTotals, fits, load_totals, read_attempts
+from rmtui.index.read_events import LARGEST, VALIDATED, RunTotals, fits, load_totals, read_attempts
 from rmtui.index.sqlite import Connection, bound_log, faults, open_database, write
 from rmtui.index.write_curves import MetricSummary, read_summaries
 from rmtui.runs import state, typed_files
@@ -133,7 +133,7 @@ def _store(connection: Connection, run: int, run_id: str, seen: _Seen) -> bool:
 def _row(connection: Connection, run: int, run_id: str, seen: _Seen, totals: RunTotals) -> dict[str, object]:
     spec, meta, status = seen.spec, seen.meta, seen.status
     origin = settings.table(spec, "origin")
-    last = totals.epochs[-1] if totals.epochs else {}
+    last = _newest(totals)
     started = _started(seen, totals)
     ended = _ended(seen, totals)
     until = ended if ended is not None else totals.last_event
@@ -150,7 +150,7 @@ def _row(connection: Connection, run: int, run_id: str, seen: _Seen, totals: Run
         "ended": ended,
         "host": seen.host or str(settings.table(spec, "launch").get("host", "")),
         "processes": _whole(settings.table(spec, "launch").get("processes")),
-        "step": totals.step,
+        "step": 0 if totals.numbered else totals.step,
         "total_steps": totals.total_steps,
         "epochs_done": totals.epochs_done,
         "num_epochs": _whole(settings.table(spec, "config").get("num_epochs")),
@@ -172,10 +172,20 @@ def _row(connection: Connection, run: int, run_id: str, seen: _Seen, totals: Run
         "folder_time": seen.folder_time,
         "meta_time": seen.meta_time,
     }
-    row |= _best(connection, run)
+    row |= _best(connection, run, totals.numbered)
     text = (row["name"], run_id, row["preset"], row["data"], row["note"], row["group_name"], row["state"])
     row["words"] = " ".join(filter(None, (*text, status.reason, *settings.tags_of(spec, meta)))).casefold()
     return {name: None if value != value else value for name, value in row.items()}
+
+
+def _newest(totals: RunTotals) -> dict[str, Any]:
+    """The metrics of the last epoch; those of the validation are of the last evaluation, at an epoch's end or not."""
+    last = totals.epochs[-1] if totals.epochs else {}
+    later = totals.evaluated.get("step", -1) > last.get("step", -1)
+    silent = last.get("val_loss") is None and last.get("val_acc") is None
+    if not later and not silent:
+        return last
+    return {**last, **dict.fromkeys(VALIDATED), **totals.evaluated}
 
 
 def _text(value: Any) -> str | None:
@@ -230,7 +240,7 @@ def _pace(totals: RunTotals) -> float | None:
     return statistics.median(paces) if paces else None
 
 
-def _best(connection: Connection, run: int) -> dict[str, object]:
+def _best(connection: Connection, run: int, numbered: bool) -> dict[str, object]:
     """The evaluation with the best validation accuracy, of equal ones the one with the lowest loss, then the earliest,
     as the trainer chooses; by loss alone where accuracy is not known."""
     names = dict(connection.execute("SELECT name, id FROM metric_names WHERE name IN ('val_acc', 'val_loss')"))
@@ -241,13 +251,14 @@ def _best(connection: Connection, run: int) -> dict[str, object]:
     elif loss.low is not None:
         step, value = loss.low_step, None
     else:
-        return {"best_epoch": None, "best_val_acc": None, "best_val_loss": None}
+        return {"best_epoch": None, "best_step": None, "best_val_acc": None, "best_val_loss": None}
     beside = connection.execute("SELECT epoch FROM steps WHERE run = ? AND step = ?", (run, step)).fetchone()
     found = connection.execute(
         "SELECT value FROM points WHERE run = ? AND metric = ? AND step = ?", (run, names.get("val_loss", 0), step)
     ).fetchone()
     return {
         "best_epoch": beside[0] if beside else None,
+        "best_step": None if numbered else step,
         "best_val_acc": value,
         "best_val_loss": found[0] if found else None,
     }

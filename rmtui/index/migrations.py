@@ -145,6 +145,13 @@ def m006_order_and_marks(db: Database) -> None:
     db.execute("ALTER TABLE progress ADD COLUMN mark TEXT")
 
 
+@migrations()
+def m007_evaluations(db: Database) -> None:
+    """The step of the best evaluation; the newest evaluation, wherever in an epoch, is in the totals of the events."""
+    db.execute("ALTER TABLE runs ADD COLUMN best_step INTEGER")
+    _read_again(db)
+
+
 def _read_again(db: Database) -> None:
     """Rows of older schemas lack something that the folders have: the next sync reads every folder from its start."""
     db.execute("UPDATE runs SET settled = 0, folder_time = 0, meta_time = 0")

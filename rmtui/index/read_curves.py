@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from rmtui.index.rollups import LEVELS
 from rmtui.index.sqlite import Connection
+from rmtui.runs.model import Evaluation
 
 Axis = Literal["step", "epoch", "tokens", "time"]
 """step: optimizer step. epoch: fractional. tokens: since the run began. time: seconds of training, no pauses."""
@@ -168,3 +169,25 @@ def read_full(connection: Connection, run: int, metric: str) -> list[tuple[int, 
         (run, metric),
     )
     return [(step, math.nan if value is None else value) for step, value in rows]
+
+
+_EVALUATED = ("val_loss", "val_acc", "val_pairs", "reward_margin")
+
+
+def read_evaluations(connection: Connection, run: int) -> list[Evaluation]:
+    """Points of the validation's metrics, joined by step; NaN where a value was NaN."""
+    found: dict[int, dict[str, float]] = {}
+    for name in _EVALUATED:
+        for step, value in read_full(connection, run, name):
+            found.setdefault(step, {})[name] = value
+    return [Evaluation(step, _epoch_of(connection, run, step), **_as_counted(found[step])) for step in sorted(found)]
+
+
+def _epoch_of(connection: Connection, run: int, step: int) -> float | None:
+    row = connection.execute("SELECT epoch FROM steps WHERE run = ? AND step = ?", (run, step)).fetchone()
+    return None if row is None or row[0] is None else float(row[0])
+
+
+def _as_counted(values: dict[str, float]) -> dict[str, Any]:
+    pairs = values.pop("val_pairs", math.nan)
+    return {**values, "val_pairs": int(pairs) if math.isfinite(pairs) else None}

@@ -27,6 +27,7 @@ HEAD = 512
 """Bytes by which a file of events is known again."""
 RECENT = 32
 """Steps that the time a step is the median of."""
+VALIDATED = ("val_loss", "val_acc", "val_pairs", "reward_margin")
 EPOCH_FIGURES = ("train_loss", "val_loss", "val_acc", "val_pairs", "reward_margin")
 
 
@@ -58,11 +59,16 @@ class RunTotals:
     total_steps: int | None = None
     batch: dict[str, int] = field(default_factory=dict)
     """effective_batch, last_step_pairs and steps_per_epoch, as the trainer derived them."""
-    epochs_done: float = 0.0
+    epochs_done: float | None = 0.0
+    """None where the events say steps and no epochs."""
     last_event: float | None = None
     first_event: float | None = None
     epochs: list[dict[str, Any]] = field(default_factory=list)
     """One an epoch, with the `step` at its end."""
+    evaluated: dict[str, Any] = field(default_factory=dict)
+    """The newest evaluation of the run's own validation set, with its `step`."""
+    numbered: bool = False
+    """An imported run whose source gives no steps: those of its events number lines."""
     recent: list[tuple[int, float]] = field(default_factory=list)
     """(step, time) of the latest steps of the newest attempt."""
 
@@ -152,7 +158,8 @@ class _Batch:
         self._earlier = any(other.n < progress.n for other in attempts.values())
 
     def take(self, event: Event) -> None:
-        if not (0 <= event.step < LARGEST and 0 <= event.t < LARGEST and abs(event.epoch) < LARGEST):
+        placed = math.isnan(event.epoch) or abs(event.epoch) < LARGEST
+        if not (0 <= event.step < LARGEST and 0 <= event.t < LARGEST and placed):
             self._progress.bad_lines += 1
             return
         self._wind_clock(event)
@@ -166,10 +173,18 @@ class _Batch:
             self._derived(event.data)
         elif event.metrics and event.kind in ("step", "eval", "epoch"):
             self._take_totals(event)
+        elif event.kind == "end" and event.data.get("outcome") == "read" and event.step >= totals.step:
+            self._reach(event)  # how far the source of an imported run goes
+
+    def _reach(self, event: Event) -> None:
+        totals = self.figures
+        totals.step = event.step
+        totals.epochs_done = event.epoch if math.isfinite(event.epoch) else totals.epochs_done or None
 
     def _derived(self, data: Mapping[str, object]) -> None:
         known = {key: value for key, value in data.items() if isinstance(value, int) and 0 < value < LARGEST}
         self.figures.total_steps = known.get("total_steps", self.figures.total_steps)
+        self.figures.numbered = data.get("numbered") is True or self.figures.numbered
         self.figures.batch = {key: known[key] for key in _BATCH_KEYS if key in known}
 
     def _wind_clock(self, event: Event) -> None:
@@ -198,12 +213,11 @@ class _Batch:
         prefix = f"{name}/" if (name := event.data.get("set")) else ""
         metrics = {prefix + metric: value for metric, value in event.metrics.items()} if prefix else event.metrics
         self._curves.add(event.step, metrics)
-        totals = self.figures
-        totals.step, totals.epochs_done = event.step, event.epoch
+        self._reach(event)
         if event.kind == "step":
             self._step(event)
-        elif event.kind == "epoch" and not prefix:
-            self._epoch(event)
+        elif not prefix:
+            self._evaluation(event)
         self._curves.beside(event.step, event.epoch, self._progress.seconds, self._progress.tokens)
 
     def _supersede(self) -> None:
@@ -211,6 +225,8 @@ class _Batch:
         if self._earlier:
             self._curves.cut(cut)
             self.figures.epochs = [row for row in self.figures.epochs if row["step"] <= cut]
+            if self.figures.evaluated.get("step", 0) > cut:
+                self.figures.evaluated = {}
 
     def _step(self, event: Event) -> None:
         recent, progress = self.figures.recent, self._progress
@@ -221,6 +237,14 @@ class _Batch:
             progress.tokens = (progress.tokens or 0.0) + tokens
         recent.append((event.step, event.t))
         del recent[:-RECENT]
+
+    def _evaluation(self, event: Event) -> None:
+        if event.kind == "epoch":
+            self._epoch(event)
+        found = {name: event.metrics[name] for name in VALIDATED if name in event.metrics}
+        if found:
+            same = self.figures.evaluated.get("step") == event.step
+            self.figures.evaluated = {**(self.figures.evaluated if same else {}), "step": event.step, **found}
 
     def _epoch(self, event: Event) -> None:
         number = max(1, round(event.epoch))

@@ -32,7 +32,7 @@ else:
 Row = sqlite3.Row
 LIBRARY_VERSION: str = sqlite3.sqlite_version
 
-SCHEMA = 6
+SCHEMA = 7
 """Number of migrations in `rmtui.index.migrations`."""
 
 PATIENCE = 5.0
@@ -140,6 +140,24 @@ def connect_file(path: Path) -> Connection:
     connection.execute("PRAGMA journal_size_limit = 16777216")
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
+
+
+@contextmanager
+def reading_foreign(path: Path) -> Iterator[Connection]:
+    """Another program's SQLite file, for reading. Raises UserError where SQLite cannot read it.
+
+    Here, since no process may load two SQLite libraries.
+    """
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, factory=Connection)
+    except sqlite3.Error as error:
+        raise UserError(f"cannot read {path}", str(error), "is it a SQLite file?") from None
+    try:
+        yield connection
+    except sqlite3.Error as error:
+        raise UserError(f"cannot read {path}", str(error), "is it the right file?") from None
+    finally:
+        connection.close()
 
 
 def _version(connection: Connection, path: Path) -> int:

@@ -1,12 +1,12 @@
-"""In and out: other programs' runs into the workspace, runs of the workspace into files."""
+"""Out: runs of the workspace into files; and a configuration from elsewhere as a preset."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,18 +15,12 @@ from rmtui.errors import UserError
 from rmtui.exporters import bundle, flat, html_report, tensorboard
 from rmtui.guide import comparison_tables
 from rmtui.guide.comparison import MOST
-from rmtui.importers.model import Foreign
-from rmtui.importers.sources import Harvest, gather
-from rmtui.importers.text_files import identity
 from rmtui.importers.yaml_config import read_yaml
-from rmtui.index.add_imported import add_imported, extend, went_on
 from rmtui.index.index import Index
 from rmtui.operations.compare import compare
 from rmtui.operations.runs import reading, show
 from rmtui.presets import Preset
-from rmtui.runs import proc, queue_tickets
-from rmtui.runs.files import write_json
-from rmtui.runs.folder import RunFolder, run_folders
+from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 from trainer.config import flatten, format_number
@@ -38,137 +32,6 @@ if TYPE_CHECKING:
 FORMATS = ("json", "csv", "markdown", "html", "tensorboard", "tar")
 STEPWISE = ("csv", "tensorboard")
 _BY_ENDING = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".gz": "tar", ".tgz": "tar"}
-
-
-@dataclass(frozen=True, slots=True)
-class ImportedRun:
-    """One run that an import found."""
-
-    id: str
-    name: str
-    source: Path
-    new: bool
-    """False: this source was imported before, and nothing was added."""
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    """What an import did; `unread` is what it could not read, in words."""
-
-    runs: tuple[ImportedRun, ...]
-    unread: tuple[str, ...]
-
-
-def import_paths(
-    ws: Workspace, paths: Sequence[Path], said: Callable[[ImportedRun], None] | None = None
-) -> ImportReport:
-    """Every run below these paths; importing the same again adds nothing. UserError where a path does not exist."""
-    archives = [path for path in paths if bundle.is_bundle(path) and path.is_file()]
-    harvest = gather([path for path in paths if path not in archives])
-    done: list[ImportedRun] = []
-    for imported in _imports(ws, archives, harvest):
-        done.append(imported)
-        if said:
-            said(imported)
-    return ImportReport(tuple(done), harvest.unread)
-
-
-def _imports(ws: Workspace, archives: Sequence[Path], harvest: Harvest) -> Iterator[ImportedRun]:
-    for path in archives:
-        yield _import_bundle(ws, path)
-    before = imported_before(ws)
-    for run in harvest.runs:
-        yield _import_run(ws, run, harvest.documents.get(run.identity), before)
-
-
-def _import_run(ws: Workspace, run: Foreign, document: Mapping[str, object] | None, sources: Sources) -> ImportedRun:
-    before = {path.name for path in ws.runs.iterdir()}
-    if document is None and (grown := _grown(sources, run)):
-        more = len(extend(ws, grown.id, run.epochs, run.series))
-        notes = (f"went on since it was imported: {more} events added",) if more else ()
-        return ImportedRun(grown.id, run.name, run.origin, False, (*run.notes, *notes))
-    run_id = place(ws, run, run.identity, document or {})
-    new = run_id not in before
-    folder = RunFolder(ws.runs / run_id)
-    if document is not None and not folder.origin.exists():  # written last: an interrupted import is taken up again
-        _carry_notes(folder, document)
-        write_json(folder.origin, document)
-    return ImportedRun(run_id, run.name, run.origin, new, run.notes)
-
-
-Sources = Mapping[tuple[str, str], Sequence[RunFolder]]
-"""(source, name) → the runs that an import or a watching made of it."""
-
-
-def imported_before(ws: Workspace) -> Sources:
-    """What the workspace has from elsewhere."""
-    found: dict[tuple[str, str], list[RunFolder]] = {}
-    for folder in run_folders(ws.runs):
-        if (folder.path / "events.jsonl").is_file():
-            spec = folder.spec()
-            found.setdefault((spec.get("origin", {}).get("source", ""), spec.get("name", "")), []).append(folder)
-    return found
-
-
-def source_of(run: Foreign) -> tuple[str, str]:
-    return str(run.origin.resolve()), run.name
-
-
-def _grown(sources: Sources, run: Foreign) -> RunFolder | None:
-    """The run that was imported from the same source when that was shorter."""
-    found = sources.get(source_of(run), ())
-    return next((folder for folder in found if went_on(folder, run.epochs, run.series)), None)
-
-
-def place(ws: Workspace, run: Foreign, digest: str, document: Mapping[str, Any]) -> str:
-    """The run folder of a foreign run, made unless one with this digest is there; returns its id."""
-    config = dict(run.config)
-    preset = _short_text(config.pop("preset", None))
-    spec = {
-        "name": run.name,
-        "preset": document.get("preset") or preset,
-        "data": document.get("data") or run.data,
-        "config": config,
-    }
-    origin = {
-        "kind": run.kind,
-        "source": source_of(run)[0],
-        "digest": digest,
-        "created": run.created,
-        "ended": run.ended,
-        "notes": list(run.notes),
-    }
-    return add_imported(ws, spec, run.epochs, run.series, origin)
-
-
-def _short_text(value: Any) -> str | None:
-    return value if isinstance(value, str) and len(value) <= 40 else None
-
-
-def _carry_notes(folder: RunFolder, document: Mapping[str, object]) -> None:
-    """What a person had said of the run there."""
-    words = {key: document[key] for key in ("tags", "note") if document.get(key)}
-    if words:
-        folder.set_meta(**words)
-
-
-def _import_bundle(ws: Workspace, path: Path) -> ImportedRun:
-    digest = identity(path)
-    for folder in run_folders(ws.runs):
-        if folder.origin_facts().get("bundle") == digest:
-            return ImportedRun(folder.id, folder.name(), path, False, ())
-    placed = RunFolder(bundle.unpack(path, ws.runs, _known(ws), {"bundle": digest, "source": str(path)}))
-    with reading(ws):
-        pass
-    return ImportedRun(placed.id, placed.name(), path, True, ())
-
-
-def _known(ws: Workspace) -> dict[str, str]:
-    """Ids that no bundle may bring, and where they are: of a training on this machine, whatever its workspace, or of a
-    run that waits here."""
-    waiting = {ticket.run: "waits in the queue" for ticket in queue_tickets.tickets(ws.queue)}
-    return waiting | {process.run: "is training on this machine" for process in proc.tagged()}
 
 
 _EXPECTED = re.compile(r"\n(?:#[^\n]*\n)*\[expect\]\n(?:[^\[\n][^\n]*\n?|\n)*")
@@ -210,7 +73,7 @@ def document(index: Index, run: Run) -> ExportDocument:
     found: dict[str, object] = dict(show(index, run.id))
     origin = RunFolder(run.folder).origin_facts()
     if "epochs" in origin:
-        found |= {**origin, "name": found["name"], "tags": found["tags"], "note": found["note"]}
+        found |= {"origin": None, **origin, "name": found["name"], "tags": found["tags"], "note": found["note"]}
     del found["folder"]
     metrics = {name: index.series_full(run.id, name) for name in index.metrics(run.id)}
     return cast("ExportDocument", {**found, "metrics": metrics})  # what an import brought was an export itself

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from pathlib import Path
 from rmtui.errors import UserError
 from rmtui.importers.model import Foreign
 from rmtui.importers.sources import gather
-from rmtui.index.add_imported import extend
-from rmtui.operations.exchange import imported_before, place, source_of
+from rmtui.index.add_imported import began_as, first_event
+from rmtui.operations.imports import imported_before, keep_up, number_of, place, source_of
+from rmtui.runs.folder import RunFolder
 from rmtui.workspace import Workspace
 from trainer.events import Event
 
@@ -42,7 +44,7 @@ def follow(ws: Workspace, path: Path, until: Until = UNTIL_OVER) -> Iterator[str
     path = path.expanduser().resolve()
     seen, changed = "", time.monotonic()
     runs: Sequence[Foreign] = ()
-    ids: dict[str, str] = {}
+    ids: dict[tuple[str, int], str] = {}
     while True:
         now = _signature(path)
         if now != seen:
@@ -83,16 +85,29 @@ def _signature(path: Path) -> str:
     return repr([(str(file), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files])
 
 
-def _update(ws: Workspace, path: Path, run: Foreign, ids: dict[str, str]) -> Iterator[str]:
-    if run.name not in ids:
-        before = imported_before(ws).get(source_of(run))
-        ids[run.name] = before[0].id if before else place(ws, run, f"watch:{path}:{run.name}", {})
-        yield f"{ids[run.name]}  {run.name}  follows {run.origin}"
-    for event in extend(ws, ids[run.name], run.epochs, run.series):
-        if event.kind == "epoch":
+def _update(ws: Workspace, path: Path, run: Foreign, ids: dict[tuple[str, int], str]) -> Iterator[str]:
+    key = source_of(run), run.number
+    if key not in ids or not _same_training(ws, ids[key], run):
+        ids[key] = _followed(ws, path, run)
+        yield f"{ids[key]}  {run.name}  follows {run.origin}"
+    for event in keep_up(ws, ids[key], run):
+        if event.kind in ("epoch", "eval"):
             yield _format_event(run, event)
+
+
+def _same_training(ws: Workspace, run_id: str, run: Foreign) -> bool:
+    return began_as(RunFolder(ws.runs / run_id), run.epochs, run.series)
+
+
+def _followed(ws: Workspace, path: Path, run: Foreign) -> str:
+    """The run that an import or an earlier watching made of this training; a new one where the file holds another."""
+    before = [folder for folder in imported_before(ws).get(source_of(run), ()) if number_of(folder) == run.number]
+    same = [folder.id for folder in before if _same_training(ws, folder.id, run)]
+    digest = f"watch:{path}:{source_of(run)}:{run.number}:{first_event(run.epochs, run.series)}"
+    return same[0] if same else place(ws, run, digest, {})
 
 
 def _format_event(run: Foreign, event: Event) -> str:
     metrics = " | ".join(f"{name}={value:.4f}" for name, value in event.metrics.items())
-    return f"{run.name}  Epoch {event.epoch:g} | {metrics}"
+    at = f"Epoch {event.epoch:g}" if math.isfinite(event.epoch) else f"Step {event.step}"
+    return f"{run.name}  {at} | {metrics}"

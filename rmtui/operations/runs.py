@@ -20,7 +20,7 @@ from rmtui.index.sync import Progress
 from rmtui.operations import declare
 from rmtui.runs import identity, state
 from rmtui.runs.folder import RunFolder, checked_name
-from rmtui.runs.model import Attempt, Best, Epoch, Run, State
+from rmtui.runs.model import Attempt, Best, Epoch, Evaluation, Run, State
 from rmtui.workspace import Workspace, create
 
 if TYPE_CHECKING:
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
         AttemptDocument,
         BestDocument,
         EpochDocument,
+        EvaluationAt,
         EvaluationDocument,
         RunDocument,
         ShowDocument,
+        SourceDocument,
     )
 
 _YEAR_9999 = 253_370_764_800
@@ -78,6 +80,8 @@ def show(index: Index, ref: str) -> ShowDocument:
     run = index.run(index.resolve(ref))
     return {
         **as_document(run),
+        "evaluations": [_evaluation(evaluation) for evaluation in index.evaluations(run.id)],
+        "origin": origin_of(RunFolder(run.folder)),
         "attempts": [_attempt(attempt) for attempt in index.attempts(run.id)],
         "verified": RunFolder(run.folder).verified(),
         "evaluation": _last_evaluation(index, run.id),
@@ -145,8 +149,42 @@ def as_document(run: Run) -> RunDocument:
 
 
 def _best(best: Best) -> BestDocument:
-    epoch = int(best.epoch) if best.epoch == int(best.epoch) else best.epoch
-    return {"epoch": epoch, "val_acc": best.val_acc, "val_loss": best.val_loss}
+    return {"epoch": _plain(best.epoch), "step": best.step, "val_acc": best.val_acc, "val_loss": best.val_loss}
+
+
+def _plain(epoch: float | None) -> float | None:
+    """A whole epoch as a whole number."""
+    return int(epoch) if epoch is not None and epoch == int(epoch) else epoch
+
+
+def _evaluation(evaluation: Evaluation) -> EvaluationAt:
+    return {
+        "step": evaluation.step,
+        "epoch": _plain(evaluation.epoch),
+        "val_loss": evaluation.val_loss,
+        "val_acc": evaluation.val_acc,
+        "val_pairs": evaluation.val_pairs,
+        "reward_margin": evaluation.reward_margin,
+    }
+
+
+def origin_of(folder: RunFolder) -> SourceDocument | None:
+    """Where an imported run was read, and what its metrics are called there; None of a run that was trained here."""
+    origin = settings.table(folder.spec(), "origin")
+    if not isinstance(origin.get("source"), str):
+        return None
+    return {
+        "path": str(origin["source"]),
+        "kind": str(origin.get("kind", "")),
+        "recognised": str(origin.get("recognised", "")),
+        "metrics": {str(name): str(written) for name, written in settings.table(origin, "metrics").items()},
+        "unused": _texts(origin.get("unused")),
+        "notes": _texts(origin.get("notes")),
+    }
+
+
+def _texts(found: object) -> list[str]:
+    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
 
 
 def _attempt(attempt: Attempt) -> AttemptDocument:

@@ -62,12 +62,26 @@ class Epoch(NamedTuple):
     reward_margin: float | None = None
 
 
+class Evaluation(NamedTuple):
+    """One evaluation of a run's own validation set, wherever in an epoch; None where the source is silent."""
+
+    step: int | None
+    epoch: float | None
+    """Passes over the training pairs so far."""
+    val_loss: float | None = None
+    val_acc: float | None = None
+    val_pairs: int | None = None
+    reward_margin: float | None = None
+
+
 class Best(NamedTuple):
     """The epoch (or evaluation) with the best validation accuracy; by val_loss where accuracy is not known."""
 
-    epoch: float
+    epoch: float | None
+    """None where only steps are known."""
     val_acc: float | None
     val_loss: float | None
+    step: int | None = None
 
 
 class Landmarks(NamedTuple):
@@ -109,10 +123,11 @@ class Run(NamedTuple):
     processes: int | None = None
     step: int = 0
     total_steps: int | None = None
-    epochs_done: float = 0.0
+    epochs_done: float | None = 0.0
+    """None where only steps are known."""
     num_epochs: int | None = None
     train_loss: float | None = None
-    """Of the last epoch that ended; while none has, None."""
+    """Of the last epoch that ended; while none has, None. The validation's metrics are of the last evaluation."""
     val_loss: float | None = None
     val_acc: float | None = None
     val_pairs: int | None = None

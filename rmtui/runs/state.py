@@ -220,7 +220,7 @@ def format_needs(needs: queue_tickets.Needs) -> str:
 
 def _without_attempt(folder: RunFolder) -> Status:
     if folder.spec().get("launch", {}).get("kind") == "imported":
-        return Status(State.IMPORTED)
+        return Status(State.IMPORTED, _source_end(folder.spec()))
     if requests := folder.requests("stop", 0):
         return _final(State.STOPPED, f"taken out of the queue by {requests[-1].get('by', 'someone')}")
     if not folder.spec():
@@ -344,3 +344,9 @@ def duration(seconds: float) -> str:
     if hours >= 48:
         return f"{hours // 24} d {hours % 24} h"
     return f"{minutes} min" if minutes < 60 else f"{hours} h {minutes % 60:02d} min"
+
+
+def _source_end(spec: Mapping[str, Any]) -> str:
+    """How far the source of an imported run went, in words; empty where it does not say."""
+    reason = spec.get("origin", {}).get("reason")
+    return reason if isinstance(reason, str) else ""

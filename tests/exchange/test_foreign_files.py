@@ -55,7 +55,7 @@ def test_transformers_own_reader_gives_the_same_numbers(tmp_path: Path) -> None:
     state.save_to_json(str(path))
     held = transformers.TrainerState.load_from_json(str(path)).log_history
     run = trainer_state.read_state(path)
-    theirs = {"loss": "loss", "learning_rate": "learning_rate", "accuracy": "accuracy", "margin": "margin"}
+    theirs = {"loss": "loss", "learning_rate": "learning_rate", "train_acc": "accuracy", "train_margin": "margin"}
     theirs |= {"val_loss": "eval_loss", "val_acc": "eval_accuracy", "reward_margin": "eval_margin"}
     for ours, name in theirs.items():
         assert [point[:2] for point in run.series[ours]] == [(row["step"], row[name]) for row in held if name in row]

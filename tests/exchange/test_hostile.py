@@ -20,7 +20,7 @@ from support import make_run_folder, make_workspace
 from rmtui.cli import main
 from rmtui.errors import UserError
 from rmtui.exporters import bundle, svg
-from rmtui.importers import logs, own, table_files, tensorboard, trainer_state, wandb, yaml_config
+from rmtui.importers import log_files, own, table_files, tensorboard, trainer_state, wandb, yaml_config
 from rmtui.importers import text_files as text
 
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -99,8 +99,8 @@ def event_record(message: bytes) -> bytes:
 
 
 READERS: dict[str, tuple[Callable[[Path], object], st.SearchStrategy[bytes]]] = {
-    "a.log": (lambda path: logs.read_logs([path]), st.binary(max_size=400) | LOG),
-    "a.log.gz": (lambda path: logs.read_logs([path]), st.binary(max_size=200).map(lambda tail: b"\x1f\x8b" + tail)),
+    "a.log": (lambda path: log_files.read_log([path]), st.binary(max_size=400) | LOG),
+    "a.log.gz": (lambda path: log_files.read_log([path]), st.binary(max_size=200).map(lambda tail: b"\x1f\x8b" + tail)),
     "a.csv": (table_files.read_table, st.binary(max_size=300) | LOG.map(lambda body: b"step,loss\n" + body)),
     "trainer_state.json": (trainer_state.read_state, st.binary(max_size=300)),
     "a.json": (lambda path: own.read_export(path), st.binary(max_size=300)),
@@ -311,7 +311,7 @@ def test_what_a_killed_import_left_is_gone_after_the_next_one(tmp_path: Path) ->
 def test_no_line_takes_longer_than_its_length_is_worth(tmp_path: Path, line: str) -> None:
     path = tmp_path / "a.log"
     path.write_text(f"{line}\nEpoch 1: val_loss=0.5\n")
-    (run,) = logs.read_logs([path])
+    (run,) = log_files.read_log([path])
     assert run.epochs[0].val_loss == 0.5
 
 
@@ -325,7 +325,7 @@ def test_a_line_of_200_megabytes_is_read_in_bounded_memory(tmp_path: Path, repea
         file.write(b"\nEpoch 2: val_loss=0.25\n")
     limited = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (300 << 20,) * 2);"
-        "from pathlib import Path; from rmtui.importers.logs import read_logs;"
+        "from pathlib import Path; from rmtui.importers.log_files import read_log as read_logs;"
         "print(read_logs([Path(sys.argv[1])])[0].epochs[-1].val_loss)"
     )
     done = subprocess.run([sys.executable, "-c", limited, str(log)], capture_output=True, text=True, check=False)
@@ -337,7 +337,7 @@ def test_a_packed_log_that_unfolds_without_end_is_refused(tmp_path: Path, monkey
     path = tmp_path / "a.log.gz"
     path.write_bytes(gzip.compress(b"x" * (2 << 20)))
     with pytest.raises(UserError, match="unfolds"):
-        logs.read_logs([path])
+        log_files.read_log([path])
 
 
 BAD = "a\x1b[2J\x1b]0;title\x07\nb\x9b1m"

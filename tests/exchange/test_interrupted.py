@@ -88,7 +88,7 @@ def test_an_own_export_that_was_half_imported_is_completed(
     there = make_workspace(tmp_path / "there")
     words = ["-C", str(there.root), "import", str(tmp_path / "run.json")]
     with monkeypatch.context() as patch:
-        patch.setattr("rmtui.operations.exchange.write_json", interrupt)
+        patch.setattr("rmtui.operations.imports.write_json", interrupt)
         assert main(words) == 130
     assert main(words) == 0
     assert main(["-C", str(there.root), "export", "A-1", "-o", str(tmp_path / "again.json")]) == 0

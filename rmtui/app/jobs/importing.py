@@ -25,7 +25,7 @@ def import_paths(ws: Workspace, folder: Path, text: str, tell: Callable[[str], o
 
     `tell` hears of every run; what was read before a cancellation stays.
     """
-    from rmtui.operations import exchange
+    from rmtui.operations import imports
 
     base = Path(text).expanduser()
     paths = (
@@ -37,6 +37,7 @@ def import_paths(ws: Workspace, folder: Path, text: str, tell: Callable[[str], o
         still_wanted()
         tell(f"run {next(numbers)}")
 
-    done = exchange.import_paths(ws, paths, report)
+    done = imports.import_paths(ws, paths, report)
     lines = [f"{len(done.runs)} run{'' if len(done.runs) == 1 else 's'} read"]
+    lines += [f"{run.name}: {run.description}" for run in done.runs[:5] if run.description]
     return Imported("\n".join([*lines, *done.unread[:5]]))

@@ -74,7 +74,7 @@ def _state_tone(run: Run) -> str:
 def _head_parts(run: Run, glyphs: Glyphs, now: float, bar: int) -> Iterator[_Part]:
     share = done(run)
     if run.state.alive:
-        if run.num_epochs:
+        if run.num_epochs and run.epochs_done is not None:
             yield _Part(f"epoch {min(int(run.epochs_done) + 1, run.num_epochs)}/{run.num_epochs}", "text", 3)
         if share is not None:
             yield _Part(f"{_bar(share, bar, glyphs)}{int(100 * share)} %", "live", 2)

@@ -121,6 +121,8 @@ def _state_now(run: Run, setting: Setting) -> TableCell:
 
 
 def _epochs(run: Run, setting: Setting) -> TableCell:
+    if run.epochs_done is None:
+        return TableCell(setting.glyphs.dash, "quiet")
     if run.num_epochs is None:
         return TableCell(f"{run.epochs_done:g}" if run.epochs_done else setting.glyphs.dash, "quiet")
     if run.state is State.FINISHED and run.epochs_done >= run.num_epochs:

@@ -1,0 +1,195 @@
+"""What a metric's name says: which figure it is, and of which pairs. Nothing is of the validation unless words say so.
+
+The words may be part of the name (`eval_loss`, `val/acc`, `验证损失`), or stand over it: a section, a line, a file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
+
+
+class Split(StrEnum):
+    """Whose pairs a figure is of."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class MetricName(NamedTuple):
+    """A name as a source writes it, with the split that a section, line or file says where the name itself does not."""
+
+    written: str
+    split: Split | None = None
+
+    @property
+    def shown(self) -> str:
+        """As people are shown where a metric comes from."""
+        return f"{self.written} ({self.split})" if self.split and split_in(self.written) is None else self.written
+
+
+_WORDS = {
+    Split.VALIDATION: (
+        r"(?<![a-z])(?:eval(?:s|uat\w*|uier\w*|uación\w*)?|val(?:s|id[^\W\d_]*|utazione)?|dev(?:el|elopment)?)(?![a-z])"
+        r"|(?<![a-z])(?:évaluation|evaluaci[óo]n|avalia[^\W\d_]+)|валид|оценк|验证|驗證|评估|評估|评测|评价|校验|开发集"
+        r"|検証|評価|バリデーション|검증|평가"
+    ),
+    Split.TEST: r"(?<![a-z])(?:test(?:s|ing|e)?|prueba)(?![a-z])|тест|测试|測試|テスト|테스트",
+    Split.TRAIN: (
+        r"(?<![a-z])(?:train(?:s|ing)?|entrenamiento|treino|entra[iî]nement|addestramento)(?![a-z])"
+        r"|обуч|训练|訓練|学習|훈련|학습"
+    ),
+}
+_SPLITS = {split: re.compile(pattern) for split, pattern in _WORDS.items()}
+_SET = r"(?:\s+(?:set|results?|metrics|scores|stage|phase)|集)?"
+_HEADINGS = {split: re.compile(rf"""(?:{words}){_SET}["'\s)*\]]*[:({{\[|]""") for split, words in _WORDS.items()}
+_LABELS = {split: re.compile(rf"""(?:{words})[\w /"']{{0,24}}?[:=({{\[|]""") for split, words in _WORDS.items()}
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_PIECES = re.compile(r"[^\W_]+")
+_DRESS = frozenset(
+    ("avg", "average", "mean", "epoch", "final", "reduced", "step", "batch", "running", "current", "the", "set", "on")
+    + ("of", "metrics", "results", "core", "rewards", "reward", "rm", "model", "is", "higher", "better", "集", "的")
+)
+"""Words beside a metric's own that change nothing of what it is."""
+_LOSS, _ACCURACY, _MARGIN = frozenset({"loss"}), frozenset({"accuracy"}), frozenset({"margin"})
+_SAME = {
+    **dict.fromkeys(("losses", "损失", "損失", "verlust", "perte", "pérdida", "perda"), "loss"),
+    **dict.fromkeys(("acc", "accuracies", "准确率", "準確率", "正确率", "精度", "genauigkeit", "точность"), "accuracy"),
+    **dict.fromkeys(("正解率", "정확도", "acurácia", "exactitud"), "accuracy"),
+    "margins": "margin",
+    **dict.fromkeys(("梯度范数",), "gradnorm"),
+    **dict.fromkeys(("lr", "学习率", "學習率"), "rate"),
+    "gradient": "grad",
+}
+_PLAIN = {
+    frozenset({"rate"}): "learning_rate",
+    frozenset({"learning", "rate"}): "learning_rate",
+    frozenset({"grad", "norm"}): "grad_norm",
+    frozenset({"gradnorm"}): "grad_norm",
+}
+"""Metrics of the training itself, whoever's name stands before them."""
+_OF_SPLIT = {
+    (_LOSS, Split.VALIDATION): "val_loss",
+    (_LOSS, Split.TEST): "test_loss",
+    (_LOSS, Split.TRAIN): "train_loss",
+    (_LOSS, None): "loss",
+    (_ACCURACY, Split.VALIDATION): "val_acc",
+    (_ACCURACY, Split.TEST): "test_acc",
+    (_ACCURACY, Split.TRAIN): "train_acc",
+    (_ACCURACY, None): "train_acc",
+    (_MARGIN, Split.VALIDATION): "reward_margin",
+    (_MARGIN, Split.TEST): "test_margin",
+    (_MARGIN, Split.TRAIN): "train_margin",
+    (_MARGIN, None): "train_margin",
+}
+KNOWN = frozenset((*_PLAIN.values(), *_OF_SPLIT.values()))
+VALIDATION_METRICS = ("val_loss", "val_acc", "reward_margin")
+ACCURACIES = ("val_acc", "test_acc", "train_acc")
+FROM_TEST = {"test_loss": "val_loss", "test_acc": "val_acc", "test_margin": "reward_margin"}
+_OURS = frozenset({"val_ties", "pairs_per_s", "tokens_per_s"})
+"""Names that no other trainer writes: a source with one of them uses rmtui's own names."""
+
+
+@lru_cache(maxsize=4096)
+def split_in(words: str) -> Split | None:
+    """The split that some words speak of; None where they speak of none, or of several."""
+    plain = _HUMP.sub("_", words).lower()
+    found = [split for split, pattern in _SPLITS.items() if pattern.search(plain)]
+    return found[0] if len(found) == 1 else None
+
+
+def last_split(before: str, heading: bool) -> Split | None:
+    """The split whose label stands last in the words before a figure: `val: …`, `Validation set | …`.
+
+    Unless `heading` is asked for, a name with its value (`val_loss=0.6, acc=`) is such a label, too.
+    """
+    plain = _HUMP.sub("_", before).lower()
+    found = {
+        split: match.start()
+        for split, label in (_HEADINGS if heading else _LABELS).items()
+        for match in label.finditer(plain)
+    }
+    return max(found, key=lambda split: found[split], default=None)
+
+
+def in_table(header: Sequence[str], whole: Split | None = None) -> dict[str, Split | None]:
+    """Column → the split that the table says of it; `whole`: what is said of the table itself.
+
+    In a notebook's table of a Trainer (Training Loss, Validation Loss, Accuracy) and in fastai's (train_loss,
+    valid_loss, accuracy, time) every figure but the training's loss is of the validation.
+    """
+    lower = [name.strip().lower() for name in header]
+    notebook = "training loss" in lower and "validation loss" in lower
+    fastai = lower[:3] == ["epoch", "train_loss", "valid_loss"] and lower[-1] == "time"
+    validated = Split.VALIDATION if notebook or fastai else whole
+    return {name: validated if split_in(name) is None else None for name in header}
+
+
+def without_splits(words: str) -> str:
+    """What is left of some words without those that name a split."""
+    plain = _HUMP.sub("_", words).lower()
+    for pattern in _SPLITS.values():
+        plain = pattern.sub(" ", plain)
+    return plain
+
+
+@lru_cache(maxsize=4096)
+def metric(name: MetricName) -> str:
+    """rmtui's name of a metric; an unknown one keeps its own."""
+    split = split_in(name.written) or name.split
+    pieces = _PIECES.findall(without_splits(name.written))
+    words = frozenset(_SAME.get(word, word) for piece in pieces for word in _parted(piece)) - _DRESS
+    if words in _PLAIN:
+        return _PLAIN[words]
+    of_steps = split_in(name.written) is None or re.match(r"train\w*[/.]", name.written, re.IGNORECASE)
+    if words == _LOSS and split is Split.TRAIN and of_steps:
+        return "loss"  # a section, or a logger's prefix, over the losses of single steps
+    return _OF_SPLIT.get((words, split), name.written.strip())
+
+
+def _parted(piece: str) -> list[str]:
+    """Chinese writes its words together: what dresses a name is taken off its ends."""
+    return [piece.strip("集的")] if not piece.isascii() and piece.strip("集的") else [piece]
+
+
+def is_validation(name: MetricName) -> bool:
+    """Whether words say that a figure is of the validation, whatever figure it is."""
+    return (split_in(name.written) or name.split) is Split.VALIDATION
+
+
+def names_of(names: Iterable[MetricName], ours: bool = False) -> dict[MetricName, str]:
+    """Each name of one source → rmtui's. Of several that mean one metric the plainest gets its name.
+
+    The others keep their own; so do all where the source is `ours`. A test set's figures are the validation's where nothing else was validated.
+    """
+    names = list(names)
+    if ours or not _OURS.isdisjoint(name.written for name in names):
+        return {name: name.written for name in names}
+    known = {name: metric(name) for name in names}
+    if not any(found in VALIDATION_METRICS for found in known.values()):
+        known = {name: FROM_TEST.get(found, found) for name, found in known.items()}
+    holders: dict[str, MetricName] = {}
+    for name, found in known.items():
+        if found not in holders or _dress(name) < _dress(holders[found]):
+            holders[found] = name
+    return {name: found if holders[found] == name else _own(name, holders) for name, found in known.items()}
+
+
+def _dress(name: MetricName) -> tuple[bool, int]:
+    """How far a name is from the plain one: a section's word counts more than words of its own."""
+    pieces = _PIECES.findall(_HUMP.sub("_", name.written).lower())
+    return split_in(name.written) is None and name.split is not None, len(set(pieces) & _DRESS)
+
+
+def _own(name: MetricName, taken: Mapping[str, MetricName]) -> str:
+    written = name.written.strip()
+    return written if written not in taken else f"{written} ({name.split or 'other'})"
+
+
+def sources_of(names: Mapping[MetricName, str]) -> dict[str, str]:
+    """Metric → what it is called in the source, where that is another name."""
+    return {found: name.shown for name, found in names.items() if name.shown != found}

@@ -1,0 +1,82 @@
+"""Dictionaries a line: transformers' Trainer and all that is built on it (TRL, LLaMA-Factory, ms-swift, axolotl,
+RLHFlow, MedicalGPT), and JSON lines of others.
+
+Read against transformers 4.36–5.23 (`ProgressCallback`, `Trainer.log`, `log_metrics`), LLaMA-Factory's
+`LogCallback`, ms-swift's `logging.jsonl`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from rmtui.importers.dictionaries import dictionary
+from rmtui.importers.dictionary_rows import dictionary_row, flat
+from rmtui.importers.producers.producer import Producer
+from rmtui.importers.rows import Row, Said, number, place, whole
+
+_HEAD = re.compile(r"\*{3,} (?P<part>train|eval|predict|test) metrics \*{3,}")
+_ENTRY = re.compile(r"^\s+(?P<name>[\w/.-]+)\s+=\s+(?P<value>\S+)\s*$")
+_COUNTS = re.compile(r"(?P<name>Num [Ee]pochs|Total optimization steps)\s*=\s*(?P<value>[\d,]+)")
+
+
+def read(lines: Iterable[str], said: Said) -> Iterator[Row]:
+    """Rows of all dictionaries, and of the tables `***** eval metrics *****` where no dictionary gave the same."""
+    table: dict[str, str] | None = None
+    given: dict[str, Any] = {}
+    for line in lines:
+        if table is not None and (entry := _ENTRY.match(line)):
+            table[entry["name"]] = entry["value"]
+            continue
+        if table:
+            yield from _table_row(table, given, said)
+        table = {} if _HEAD.search(line) else None
+        if counts := _COUNTS.search(line):
+            _count(counts["name"], counts["value"], said)
+        values = dictionary(line)
+        if values and (row := dictionary_row(dict(flat(values)), said)):
+            given |= values
+            yield row
+    if table:
+        yield from _table_row(table, given, said)
+
+
+def _count(name: str, value: str, said: Said) -> None:
+    if name.startswith("Total"):
+        said.total_steps = whole(value.replace(",", "")) or said.total_steps
+    else:
+        said.num_epochs = whole(value.replace(",", "")) or said.num_epochs
+
+
+def _table_row(table: Mapping[str, str], given: Mapping[str, Any], said: Said) -> Iterator[Row]:
+    """A table repeats at the end, rounded, what a dictionary gave; alone it is all there is."""
+    if "train_loss" in table and said.whole_loss is not None:
+        return
+    new = {name: value for name, value in table.items() if name == "epoch" or name not in given}
+    if any(number(value) is not None for name, value in new.items() if name != "epoch"):
+        row = dictionary_row(new, said)
+        if row is not None and (row.figures or place(new.get("epoch")) is not None):
+            yield row
+
+
+_PLACED = r"""(?=[^\n]*["'](?:epoch|step|global_step)["']\s*:)"""
+
+SWIFT = Producer(
+    "ms-swift", "ms-swift log", re.compile(r"""\{[^\n]*["']global_step/max_steps["']\s*:"""), read, means=True
+)
+LLAMA_FACTORY = Producer(
+    "llama-factory", "LLaMA-Factory log", re.compile(r"""\{\s*"current_steps"\s*:"""), read, means=True
+)
+TRAINER = Producer(
+    "trainer-log",
+    "log of a transformers Trainer",
+    re.compile(
+        rf"""\{{{_PLACED}[^\n]*["'](?:eval_runtime|train_runtime|learning_rate|eval_loss|eval_samples_per_second)["']
+        |\{{\s*'(?:loss|eval_loss)'\s*:[^\n]*'epoch'\s*:|\*\*\*\*\*\ (?:train|eval)\ metrics\ \*\*\*\*\*""",
+        re.VERBOSE,
+    ),
+    read,
+    means=True,
+)
+JSON_LINES = Producer("json-lines", "JSON lines", re.compile(r"^\s*\{"), read)

@@ -1,0 +1,36 @@
+"""verl's console logger: `step:10 - train/loss:0.69 - train/lr(1e-3):0.005`, a line a step."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from rmtui.importers.producers.producer import Producer
+from rmtui.importers.rows import Row, Said, figures_of, number, place, whole
+
+_LINE = re.compile(r"(?:^|\s)step:(?P<step>\d+)(?P<rest>(?: - [^\s:][^:\n]{0,120}:\s*(?:np\.\w+\()?[-+.\w]+\)?)+)")
+_ENTRY = re.compile(r" - (?P<name>[^\s:][^:\n]{0,120}?):\s*(?:np\.\w+\()?(?P<value>[-+.\w]+)")
+_RATE = "train/lr(1e-3)"
+_TOTAL = re.compile(r"Total training steps:\s*(\d+)")
+
+
+def read(lines: Iterable[str], said: Said) -> Iterator[Row]:
+    """Every line's figures; the rate is written in thousandths."""
+    for line in lines:
+        if total := _TOTAL.search(line):
+            said.total_steps = whole(total[1])
+        found = _LINE.search(line)
+        if found is None:
+            continue
+        entries = {entry["name"]: entry["value"] for entry in _ENTRY.finditer(found["rest"])}
+        rate, epoch = number(entries.pop(_RATE, None)), place(entries.pop("training/epoch", None))
+        figures = figures_of(entries, ("training/global_step",), said)
+        if rate is not None:
+            figures["train/lr"] = rate / 1000
+        step = float(found["step"])
+        if said.total_steps and step >= said.total_steps:
+            said.over = f"step {step:.0f} of {said.total_steps}"
+        yield Row(figures, step, epoch if epoch else None)
+
+
+VERL = Producer("verl", "verl log", _LINE, read)

@@ -1,0 +1,99 @@
+"""What a reader takes out of a source: rows of figures at a place of the training, in the source's own words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rmtui.importers.metric_names import Split
+
+_LARGEST = 1e15
+"""Steps and epochs beyond this are garbage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Figures that one line, or one entry, gives."""
+
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """Name as written → value; accuracies as written too (`71` or `0.71`)."""
+    step: float | None = None
+    epoch: float | None = None
+    """Passes over the training pairs so far: 1.3 lies inside the second."""
+    split: Split | None = None
+    """What a section, line or file says of all these figures; names that say it themselves come first."""
+    time: float | None = None
+    """Unix seconds."""
+
+
+@dataclass(slots=True)
+class Said:
+    """What a source says of its training as a whole; None or empty where it is silent."""
+
+    total_steps: int | None = None
+    num_epochs: int | None = None
+    steps_per_epoch: float | None = None
+    over: str = ""
+    """Its words for the end of the training."""
+    whole_loss: float | None = None
+    """The mean training loss over all steps."""
+    config: dict[str, Any] = field(default_factory=dict)
+    unused: dict[str, None] = field(default_factory=dict)
+    """Keys that were not read, in the order of their coming."""
+
+
+def number(value: Any) -> float | None:
+    """A figure as programs write it: a number, or one in quotation marks, per cent included; None for anything else."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, (int, float)):
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            return float(text.rstrip("%")) if not text.startswith("_") and "_" not in text else None
+        except ValueError:
+            return None
+    return None
+
+
+def place(value: Any) -> float | None:
+    """A step or an epoch; None for what cannot be one."""
+    found = number(value)
+    return found if found is not None and math.isfinite(found) and 0 <= found < _LARGEST else None
+
+
+def whole(value: Any) -> int | None:
+    """A positive count; None for what is none."""
+    found = place(value)
+    return int(found) if found is not None and found >= 1 and found == int(found) else None
+
+
+def figures_of(values: Mapping[str, Any], left_out: Iterable[str], said: Said) -> dict[str, float]:
+    """The numbers in a row; what is no number, or only measures the machine, is noted as not used."""
+    out = frozenset(left_out)
+    found: dict[str, float] = {}
+    for name, value in values.items():
+        if name in out:
+            continue
+        figure = None if measures_machine(name) else number(value)
+        if figure is None:
+            if len(said.unused) < 100:
+                said.unused[name] = None
+        else:
+            found[name] = figure
+    return found
+
+
+_MACHINE = ("runtime", "per_second", "total_flos", "elapsed_time", "remaining_time", "percentage", "memory", "_speed")
+
+
+def measures_machine(name: str) -> bool:
+    """Speeds, times and memory: how the machine did, not the training."""
+    lower = name.lower()
+    return any(part in lower for part in _MACHINE)

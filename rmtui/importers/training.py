@@ -1,0 +1,329 @@
+"""From rows to runs: where each row lies, where one training ends and the next begins, what each epoch came to.
+
+Places are what the source says. Where it gives no steps, rows are numbered in their order, and the run says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rmtui.importers.dictionary_rows import EPOCHS, STEPS
+from rmtui.importers.epoch_ends import FIGURES, EpochEnds, mean_losses, rows_to_epochs
+from rmtui.importers.metric_names import (
+    ACCURACIES,
+    VALIDATION_METRICS,
+    MetricName,
+    Split,
+    metric,
+    names_of,
+    sources_of,
+    split_in,
+)
+from rmtui.importers.model import Foreign, Point, fraction
+from rmtui.importers.rows import Row, Said
+from rmtui.runs.epoch_places import epoch_at
+from rmtui.runs.model import Epoch
+
+MOST_POINTS = 200_000
+"""Points kept of one training curve; of longer ones every second, fourth, … is. Evaluations are all kept."""
+
+
+@dataclass(slots=True)
+class Curve:
+    """One figure's values by step, in the source's order."""
+
+    points: list[Point] = field(default_factory=list)
+    every: int = 1
+    seen: int = 0
+
+    def add(self, point: Point, thin: bool) -> None:
+        self.seen += 1
+        if self.seen % self.every:
+            return
+        self.points.append(point)
+        if thin and len(self.points) >= MOST_POINTS:
+            self.points = self.points[1::2]
+            self.every *= 2
+
+    def cut(self, step: float) -> None:
+        """Forget what was said from a step on."""
+        while self.points and self.points[-1][0] >= step:
+            self.points.pop()
+
+
+@dataclass(slots=True)
+class Training:
+    """One training while its rows come in."""
+
+    said: Said = field(default_factory=Said)
+    curves: dict[MetricName, Curve] = field(default_factory=dict)
+    places: dict[int, float] = field(default_factory=dict)
+    """Step → epoch, in order of steps, where the source says both or the steps are numbered here."""
+    numbered: bool = False
+    """The source gives no steps: rows are numbered."""
+    begun: Row | None = None
+    """The first row that lies beyond the start."""
+    step: float | None = None
+    epoch: float | None = None
+    left_out: int = 0
+    """Accuracies outside 0–1."""
+    ours: bool = False
+    """The source is rmtui's own: its names are kept."""
+    whole: bool = False
+    """The source is one history without resumes: an earlier step after a later one supersedes nothing."""
+
+    def begins_anew(self, row: Row) -> bool:
+        """Whether a row is another training's: step and epoch, as far as both are known, go back to the beginning."""
+        if self.begun is None:
+            return False
+        places = ((row.step, self.step, self.begun.step), (row.epoch, self.epoch, self.begun.epoch))
+        back = [
+            new < last and (new <= first or bool(self.said.over))
+            for new, last, first in places
+            if new is not None and last is not None and first is not None
+        ]
+        return bool(back) and all(back)
+
+    def take(self, row: Row) -> None:
+        """Put a row's figures where they belong."""
+        step = self._step(row)
+        if (
+            self.step is not None and step < self.step and not self.whole
+        ):  # a resume: what was said of later places no longer counts
+            self._cut(step)
+        self.step = step
+        if row.epoch is not None:
+            self.epoch = self.places[int(step)] = row.epoch
+        elif row.step is not None and self.said.steps_per_epoch:
+            self.epoch = self.places[int(step)] = row.step / self.said.steps_per_epoch
+        if self.begun is None and (row.step or row.epoch):
+            self.begun = row
+        for written, value in row.figures.items():
+            self.note(MetricName(written, None if split_in(written) else row.split), (step, value, row.time))
+
+    def _step(self, row: Row) -> float:
+        if row.step is not None:
+            self.numbered = False
+            return row.step
+        if row.epoch is not None and self.said.steps_per_epoch:
+            return float(round(row.epoch * self.said.steps_per_epoch))
+        if self.step is not None and not self.numbered:
+            return self.step
+        self.numbered = True
+        return self._next_number(row)
+
+    def _next_number(self, row: Row) -> float:
+        """Rows at one place share a number; an evaluation lies where the last row did."""
+        last = self.step or 0.0
+        if row.epoch is None:
+            return last if row.figures and all(map(_is_evaluated, _names(row))) else last + 1
+        if self.epoch is not None and row.epoch < self.epoch:
+            return next((float(step) for step, epoch in self.places.items() if epoch >= row.epoch), last)
+        if row.epoch == self.epoch or (self.step is None and row.epoch == 0):
+            return last
+        return last + 1
+
+    def _cut(self, step: float) -> None:
+        for curve in self.curves.values():
+            curve.cut(step)
+        self.places = {at: epoch for at, epoch in self.places.items() if at < step}
+
+    def note(self, name: MetricName, point: Point) -> None:
+        """Add a figure's value; an accuracy outside 0–1 is counted as left out."""
+        step, value, time = point
+        figure: float | None = fraction(value) if metric(name) in ACCURACIES else value
+        if figure is None:
+            self.left_out += 1
+        else:
+            self.curves.setdefault(name, Curve()).add((step, figure, time), thin=not _is_evaluated(name))
+
+    @property
+    def empty(self) -> bool:
+        return not any(curve.points for curve in self.curves.values())
+
+
+def _names(row: Row) -> Iterator[MetricName]:
+    return (MetricName(written, row.split) for written in row.figures)
+
+
+def _is_evaluated(name: MetricName) -> bool:
+    return (split_in(name.written) or name.split) in (Split.VALIDATION, Split.TEST)
+
+
+def from_series(series: Mapping[str, Sequence[Point]], said: Said, ours: bool = False) -> Training:
+    """A training whose figures come one after the other, each with all its steps; one of them may be the epoch."""
+    training = Training(said, ours=ours)
+    for name, points in series.items():
+        in_order = sorted(points, key=lambda point: point[0])
+        if name.lower() in EPOCHS:
+            training.places |= {int(step): value for step, value, _ in in_order if value >= 0}
+        if ours or name.lower() not in (*EPOCHS, *STEPS):
+            for point in in_order:
+                training.note(MetricName(name), point)
+    training.places = dict(sorted(training.places.items()))
+    training.step = max((points[-1][0] for points in map(_points, training.curves.values()) if points), default=None)
+    training.epoch = next(reversed(training.places.values()), None)
+    return training
+
+
+def _points(curve: Curve) -> list[Point]:
+    return curve.points
+
+
+def trainings(rows: Iterable[Row], said: Said) -> list[Training]:
+    """The trainings that rows tell of, one after the other. `said` is filled by the reader while rows come."""
+    found = [Training(said)]
+    for row in rows:
+        if found[-1].begins_anew(row):
+            _part(found, said)
+        found[-1].take(row)
+    return [training for training in found if not training.empty]
+
+
+def _part(found: list[Training], said: Said) -> None:
+    """The next training: what was said of the one before is its own, what the source says from here on is not."""
+    found[-1].said = Said(**{name: getattr(said, name) for name in Said.__slots__})
+    said.over, said.whole_loss, said.unused = said.over and "", None, dict(said.unused)
+    found.append(Training(said))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where rows were read from, as a run's origin says it."""
+
+    path: Path
+    kind: str
+    name: str
+    digest: str
+    changed: float
+    """When the file was last written, Unix seconds."""
+    recognised: str = ""
+    """What the source was taken for, in words."""
+    means: bool = False
+    """Logged losses are means since the line before, as a Trainer writes them."""
+
+
+def foreign_runs(origin: Origin, found: Sequence[Training], notes: Sequence[str] = ()) -> list[Foreign]:
+    """Trainings as runs; of several in one file each carries its number."""
+    return [
+        foreign(origin, training, number if len(found) > 1 else 0, notes, last=number == len(found))
+        for number, training in enumerate(found, 1)
+    ]
+
+
+def foreign(origin: Origin, training: Training, number: int, notes: Sequence[str], last: bool = True) -> Foreign:
+    """One training as a run. `number` counts the trainings of one source from 1; 0: it is the only one."""
+    names = names_of([name for name, curve in training.curves.items() if curve.points], training.ours)
+    series = {found: training.curves[name].points for name, found in names.items()}
+    places = _filled(training, series)
+    evaluated = sorted({epoch for step in _evaluated(series) if (epoch := places.get(int(step))) is not None})
+    said = training.said
+    ends = EpochEnds.of(said, None if training.numbered else training.step, training.epoch, evaluated)
+    epochs = rows_to_epochs(_epoch_rows(training, series, places, ends, origin.means))
+    num_epochs = said.num_epochs or _implied_epochs(training)
+    config = {**said.config, **({"num_epochs": num_epochs} if num_epochs else {})}
+    reached = None if training.epoch is None else ends.epoch(training.epoch)
+    over = said.over or ("" if last else "another training follows")
+    return Foreign(
+        name=f"{origin.name}-{number}" if number else origin.name,
+        origin=origin.path,
+        kind=origin.kind,
+        identity=f"{origin.digest}:{number}" if number else origin.digest,
+        config=config,
+        epochs=epochs,
+        series=series,
+        created=origin.changed,
+        ended=origin.changed if over else None,
+        notes=(*notes, *_notes(training, epochs)),
+        last_word=over,
+        number=number or 1,
+        places={step: ends.epoch(epoch) for step, epoch in places.items()},
+        numbered=training.numbered,
+        total_steps=said.total_steps,
+        reached=(None if training.numbered or training.step is None else int(training.step), reached),
+        recognised=_recognised(origin, series, len(_evaluated(series))),
+        sources=sources_of(names),
+        unused=tuple(said.unused),
+    )
+
+
+def _implied_epochs(training: Training) -> int | None:
+    """Epochs of a whole training of so many steps, from its last step and epoch: epochs grow in step with steps."""
+    total, step, epoch = training.said.total_steps, training.step, training.epoch
+    if training.numbered or not (total and step and epoch) or len(training.places) < 2:
+        return None
+    found = total * epoch / step
+    error = 0.005 * total / step  # an epoch is often printed with two digits
+    return (
+        round(found) if error < 0.25 and abs(found - round(found)) <= max(error, 0.02) and round(found) >= 1 else None
+    )
+
+
+def _recognised(origin: Origin, series: Mapping[str, Sequence[Point]], evaluations: int) -> str:
+    stage = " of stage rm" if origin.kind == "llama-factory" and {"train_acc", "val_acc"} & series.keys() else ""
+    count = f"{evaluations} evaluation{'s' * (evaluations != 1)}" if evaluations else "no evaluation"
+    return f"{origin.recognised}{stage}, {count}"
+
+
+def _evaluated(series: Mapping[str, Sequence[Point]]) -> list[float]:
+    return sorted({point[0] for name in VALIDATION_METRICS for point in series.get(name, ())})
+
+
+def _filled(training: Training, series: Mapping[str, Sequence[Point]]) -> dict[int, float]:
+    """Epochs of the evaluations, too, where they follow from the rows around: epochs grow in step with steps."""
+    places = dict(sorted(training.places.items()))
+    steps = list(places)
+    if not steps:
+        return {}
+    for at in map(int, _evaluated(series)):
+        if at not in places and (epoch := epoch_at(at, steps, places)) is not None:
+            places[at] = epoch
+    return dict(sorted(places.items()))
+
+
+def _epoch_rows(
+    training: Training,
+    series: Mapping[str, Sequence[Point]],
+    places: Mapping[int, float],
+    ends: EpochEnds,
+    means: bool,
+) -> dict[int, dict[str, float]]:
+    """What is said at ends of epochs; an epoch's train_loss may be the mean of the losses logged in it."""
+    rows: dict[int, dict[str, float]] = {}
+    for name in FIGURES:
+        for step, value, _ in series.get(name, ()):
+            epoch = places.get(int(step))
+            if epoch is not None and (number := ends.end(epoch)) is not None:
+                rows.setdefault(number, {})[name] = value
+    losses = [(places.get(int(step)), value) for step, value, _ in series.get("loss", ())]
+    placed = [(ends.epoch(epoch), value) for epoch, value in losses if epoch is not None]
+    if means and len(placed) == len(losses):
+        done = ends.epoch(training.epoch or 0.0)
+        for number, loss in mean_losses(placed):
+            if number in rows or number <= done:
+                rows.setdefault(number, {}).setdefault("train_loss", loss)
+    _whole_loss(training, rows)
+    return rows
+
+
+def _whole_loss(training: Training, rows: dict[int, dict[str, float]]) -> None:
+    """The mean over a whole training is that of its epoch where it has one epoch."""
+    loss = training.said.whole_loss
+    if loss is not None and training.epoch is not None and 1 - 0.1 <= training.epoch <= 1:
+        rows.setdefault(1, {}).setdefault("train_loss", loss)
+
+
+def _notes(training: Training, epochs: Sequence[Epoch]) -> Iterator[str]:
+    said = training.said
+    if training.left_out:
+        yield f"{training.left_out} accuracies were left out: outside 0–1"
+    if said.whole_loss is not None and len(epochs) != 1:
+        yield f"train_loss {said.whole_loss:.4f} is the mean over the whole training, so it is no epoch's"
+    if training.numbered and training.curves:
+        yield "the source gives no steps: its lines are numbered instead"
+    thinned = [curve for curve in training.curves.values() if curve.every > 1]
+    if thinned:
+        seen, every = max(curve.seen for curve in thinned), max(curve.every for curve in thinned)
+        yield f"long curves ({seen:,} points) are kept as every {every}. point"
