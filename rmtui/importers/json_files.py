@@ -21,7 +21,7 @@ _Found = Iterable[tuple[Foreign, Mapping[str, object] | None]]
 
 
 def read_json_file(path: Path) -> _Found:
-    """Runs with the document of each, where it is an export. UserError where the file is none of these, with what it is."""
+    """Runs, each with its document where it is an export. UserError where the file is neither, with its keys."""
     try:
         document = json.loads(whole(path, _LIMIT))
     except (ValueError, RecursionError):
@@ -38,7 +38,8 @@ def read_json_file(path: Path) -> _Found:
     keys = ", ".join(map(str, list(document)[:8])) if isinstance(document, dict) else type(document).__name__
     raise UserError(
         f"cannot read {path}",
-        f"it is no export of rmtui, no state or results of a Trainer and no list of steps (it holds: {keys or 'nothing'})",
+        "it is not an export of rmtui, not a Trainer's state or results and not a list of steps; "
+        f"it holds: {keys or 'nothing'}",
         "name trainer_state.json, or the log of the training",
     )
 

@@ -1,4 +1,4 @@
-"""Logs that no known program wrote: the guide's `Epoch 2: train_loss=0.67, val_loss=0.61, val_acc=71%` and its variants.
+"""Logs that no known program wrote: the guide's `Epoch 2: train_loss=0.67, val_loss=0.61, val_acc=71%` and variants.
 
 Separators, order, per cent or fraction, clock times and progress bars around the figures do not matter; losses may
 stand on lines of their own after the `Epoch` line, or before it (`log_order`), or in a table by epoch (`log_tables`).

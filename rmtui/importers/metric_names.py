@@ -51,8 +51,11 @@ _LABELS = {split: re.compile(rf"""(?:{words})[\w /"']{{0,24}}?[:=({{\[|]""") for
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PIECES = re.compile(r"[^\W_]+")
 _DRESS = frozenset(
-    ("avg", "average", "mean", "epoch", "final", "reduced", "step", "batch", "running", "current", "the", "set", "on")
-    + ("of", "metrics", "results", "core", "rewards", "reward", "rm", "model", "is", "higher", "better", "集", "的")
+    (
+        *("avg", "average", "mean", "epoch", "final", "reduced", "step", "batch", "running", "current", "the", "set"),
+        *("on", "of", "metrics", "results", "core", "rewards", "reward", "rm", "model", "is", "higher", "better"),
+        *("集", "的"),
+    )
 )
 """Words beside a metric's own that change nothing of what it is."""
 _LOSS, _ACCURACY, _MARGIN = frozenset({"loss"}), frozenset({"accuracy"}), frozenset({"margin"})
@@ -164,7 +167,8 @@ def is_validation(name: MetricName) -> bool:
 def names_of(names: Iterable[MetricName], ours: bool = False) -> dict[MetricName, str]:
     """Each name of one source → rmtui's. Of several that mean one metric the plainest gets its name.
 
-    The others keep their own; so do all where the source is `ours`. A test set's figures are the validation's where nothing else was validated.
+    The others keep their own; so do all where the source is `ours`. A test set's figures are the validation's where
+    nothing else was validated.
     """
     names = list(names)
     if ours or not _OURS.isdisjoint(name.written for name in names):

@@ -53,8 +53,8 @@ def add_imported(
 
     `spec` may hold name, preset, data, tags, config (nested; unknown values left out) and fingerprints. `origin` says
     where it comes from: `source` (a path, or words), `digest` (of what was read), and `created`, `started`, `ended`
-    (Unix seconds) where known, `reason` (how the source ends, in words), `numbered` (true: steps only number the lines
-    of the source), `metrics` (metric → its name there), `unused` (keys that were not read). A second import with an equal digest returns the id of the first.
+    (Unix seconds) where known, `reason` (how the source ends, in words), `metrics` (metric → its name there), `unused`
+    (keys that were not read). A second import with an equal digest returns the id of the first.
     """
     connection = open_database(ws.database)
     try:

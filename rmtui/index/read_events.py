@@ -158,7 +158,7 @@ class _Batch:
         self._earlier = any(other.n < progress.n for other in attempts.values())
 
     def take(self, event: Event) -> None:
-        placed = math.isnan(event.epoch) or abs(event.epoch) < LARGEST
+        placed = abs(event.epoch) < LARGEST or (math.isnan(event.epoch) and event.kind != "epoch")
         if not (0 <= event.step < LARGEST and 0 <= event.t < LARGEST and placed):
             self._progress.bad_lines += 1
             return

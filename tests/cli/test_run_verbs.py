@@ -54,7 +54,7 @@ def test_ls_json_has_the_documented_keys(ws: Workspace, rmtui) -> None:
     assert "attempts" not in run
     assert run["created"] == "2025-10-09T08:53:20.000Z"
     assert run["config"]["lora"]["r"] == 32
-    assert run["best"] == {"epoch": 3, "val_acc": 0.74, "val_loss": pytest.approx(0.56)}
+    assert run["best"] == {"epoch": 3, "step": 60, "val_acc": 0.74, "val_loss": pytest.approx(0.56)}
     assert set(run["epochs"][0]) >= {"epoch", "train_loss", "val_loss", "val_acc", "val_pairs"}
 
 

@@ -104,7 +104,7 @@ def test_a_steps_accuracy_never_stands_in_for_the_validations(tmp_path: Path) ->
     path.write_text("Epoch 1: step 10 loss=0.7 acc=0.55\nEpoch 1: val_loss=0.6, val_acc=71%\nEpoch 1 acc=0.50\n")
     (run,) = read_logs([path])
     assert run.epochs == (Epoch(1, val_loss=0.6, val_acc=0.71),)
-    assert list(run.series["train_acc"])[0] == (10.0, 0.55, None)
+    assert next(iter(run.series["train_acc"])) == (10.0, 0.55, None)
 
 
 def test_epochs_counted_from_zero_become_first_and_second(tmp_path: Path) -> None:

@@ -43,23 +43,21 @@ def test_an_index_of_an_earlier_schema_with_rows(ws: Workspace, version: int) ->
             (folder.id, folder.name(), folder.path.stat().st_mtime_ns),
         )
     old.execute("INSERT INTO documents SELECT n, '{}', '[]', NULL FROM runs")
-    old.execute("INSERT INTO progress SELECT n, 1, 99, 0, 0, NULL, NULL, 0, NULL FROM runs")
+    old.execute("INSERT INTO progress (run, n, position, bad_lines, resumed, seconds) SELECT n, 1, 99, 0, 0, 0 FROM runs")
     old.close()
     gone.path.rename(ws.root / "elsewhere")
     with Index.open(ws) as index:
         index.sync()
         assert [run.name for run in index.runs()] == ["helpful-A-0"]
-        if version < 3:  # what these schemas lacked has been read from the folders
-            assert len(index.series_full(kept.id, "loss")) == 60
-            assert index.count("lora.r=16") == 1
-    if version < 3:
-        migrated = index_content(ws)
-        ws.database.rename(ws.root / "old.sqlite")
-        for ending in ("-wal", "-shm"):
-            ws.database.with_name(ws.database.name + ending).unlink(missing_ok=True)
-        with Index.open(ws) as index:
-            index.sync()
-        assert migrated == index_content(ws)
+        assert len(index.series_full(kept.id, "loss")) == 60  # what an older schema lacked is read from the folders
+        assert index.count("lora.r=16") == 1
+    migrated = index_content(ws)
+    ws.database.rename(ws.root / "old.sqlite")
+    for ending in ("-wal", "-shm"):
+        ws.database.with_name(ws.database.name + ending).unlink(missing_ok=True)
+    with Index.open(ws) as index:
+        index.sync()
+    assert migrated == index_content(ws)
 
 
 def test_a_migration_that_fails_leaves_the_index_as_it_was(ws: Workspace) -> None:
