@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 
 _PAIR = re.compile(
     r"""(?P<quote>["'])(?P<key>[^"'{}\n]{1,200})(?P=quote)\s*:\s*
@@ -16,7 +15,7 @@ _PAIR = re.compile(
 """One entry of a flat dictionary: a text, or a number, also as numpy and torch show it."""
 
 
-def dictionary(line: str) -> Mapping[str, Any]:
+def dictionary(line: str) -> Mapping[str, object]:
     """The dictionary in a line, whatever stands around it; empty where there is none, or its end is missing."""
     begin, end = line.find("{"), line.rfind("}")
     if begin < 0 or end < begin:

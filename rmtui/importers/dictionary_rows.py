@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from rmtui.importers.rows import Row, Said, figures_of, place, whole
+from rmtui.importers.rows import Said, SourceRow, figures_of, place, whole
 
 STEPS = (
     *("train/global_step", "trainer/global_step", "eval/global_step", "global_step", "step", "current_steps", "steps"),
@@ -21,14 +21,14 @@ _PLACES = frozenset((*STEPS, *EPOCHS, *TOTALS, *EPOCH_TOTALS, *TIMES, _BOTH))
 _END = "train_runtime"
 
 
-def dictionary_row(values: Mapping[str, Any], said: Said) -> Row | None:
+def dictionary_row(values: Mapping[str, object], said: Said) -> SourceRow | None:
     """What one dictionary gives; None where it has neither a place nor an end of the training.
 
     A Trainer's last one (`train_runtime`) says that the training is over, and its train_loss is the mean over all.
     """
     step, epoch = _first(values, STEPS), _first(values, EPOCHS)
-    if isinstance(values.get(_BOTH), str):
-        now, _, total = values[_BOTH].partition("/")
+    if isinstance(both := values.get(_BOTH), str):
+        now, _, total = both.partition("/")
         step, said.total_steps = place(now), whole(total) or said.total_steps
     said.total_steps = _count(values, TOTALS) or said.total_steps
     said.num_epochs = _count(values, EPOCH_TOTALS) or said.num_epochs
@@ -40,18 +40,18 @@ def dictionary_row(values: Mapping[str, Any], said: Said) -> Row | None:
         return None
     if said.total_steps and step is not None and step >= said.total_steps:
         said.over = f"step {step:.0f} of {said.total_steps}"
-    return Row(figures, step, epoch, time=_first(values, TIMES))
+    return SourceRow(figures, step, epoch, time=_first(values, TIMES))
 
 
-def _first(values: Mapping[str, Any], names: Iterable[str]) -> float | None:
+def _first(values: Mapping[str, object], names: Iterable[str]) -> float | None:
     return next((found for name in names if (found := place(values.get(name))) is not None), None)
 
 
-def _count(values: Mapping[str, Any], names: Iterable[str]) -> int | None:
+def _count(values: Mapping[str, object], names: Iterable[str]) -> int | None:
     return next((found for name in names if (found := whole(values.get(name))) is not None), None)
 
 
-def flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Mapping[str, object], before: str = "") -> Iterator[tuple[str, Any]]:
     """Entries of inner dictionaries under joined names, `val/loss`; lists are left out."""
     for name, value in values.items():
         if isinstance(value, Mapping):

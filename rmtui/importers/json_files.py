@@ -14,7 +14,7 @@ from rmtui.importers.metric_names import KNOWN, MetricName, metric
 from rmtui.importers.model import Foreign
 from rmtui.importers.rows import Said
 from rmtui.importers.text_files import identity, whole
-from rmtui.importers.training import Origin, foreign_runs, trainings
+from rmtui.importers.training import LogOrigin, foreign_runs, trainings
 
 _LIMIT = 1 << 30
 _Found = Iterable[tuple[Foreign, Mapping[str, object] | None]]
@@ -44,7 +44,7 @@ def read_json_file(path: Path) -> _Found:
     )
 
 
-def _has_metrics(document: Mapping[str, Any]) -> bool:
+def _has_metrics(document: Mapping[str, object]) -> bool:
     known = {metric(MetricName(name)) for name, value in flat(document) if isinstance(value, (int, float))}
     return bool(known & KNOWN - {"learning_rate"})
 
@@ -56,5 +56,5 @@ def _read_history(path: Path, entries: list[Any]) -> list[Foreign]:
     found = trainings((row for row in rows if row is not None), said)
     if not found:
         raise UserError(f"cannot read {path}", "its entries give no metrics with a step or an epoch", "name the log")
-    origin = Origin(path, "json", path.stem, identity(path), path.stat().st_mtime, "list of steps", means=True)
+    origin = LogOrigin(path, "json", path.stem, identity(path), path.stat().st_mtime, "list of steps", means=True)
     return foreign_runs(origin, found)

@@ -23,7 +23,7 @@ from rmtui.importers.producers.trainer_lines import JSON_LINES, LLAMA_FACTORY, S
 from rmtui.importers.producers.verl import VERL
 from rmtui.importers.rows import Said
 from rmtui.importers.text_files import identity, lines
-from rmtui.importers.training import Origin, foreign_runs, trainings
+from rmtui.importers.training import LogOrigin, foreign_runs, trainings
 from trainer.plain_files import open_plain
 
 PRODUCERS: tuple[Producer, ...] = (
@@ -107,16 +107,16 @@ def _inline(pattern: re.Pattern[str]) -> str:
     return f"(?{flags}:{text}{chr(10) * ('x' in flags)})" if flags else f"(?:{text})"
 
 
-def _read(origin: Origin, producer: Producer, parts: Sequence[Path]) -> list[Foreign]:
+def _read(origin: LogOrigin, producer: Producer, parts: Sequence[Path]) -> list[Foreign]:
     said = Said()
     return foreign_runs(origin, trainings(producer.read(_of_one_rank(_text(parts)), said), said))
 
 
-def _origin(parts: Sequence[Path], producer: Producer | None) -> Origin:
+def _origin(parts: Sequence[Path], producer: Producer | None) -> LogOrigin:
     last = parts[-1]
     base = _ROTATED.sub("", last.name).removesuffix(".jsonl")
     folder = last.resolve().parent
-    return Origin(
+    return LogOrigin(
         path=last,
         kind=producer.kind if producer else "guide-log",
         name=(folder.parent if folder.name == "files" else folder).name if base in _PLAIN else base,

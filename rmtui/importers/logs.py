@@ -16,7 +16,7 @@ from rmtui.importers.log_order import LineOrder, LogLayout
 from rmtui.importers.log_tables import untabled
 from rmtui.importers.metric_names import ACCURACIES, FROM_TEST, VALIDATION_METRICS, Split
 from rmtui.importers.model import Foreign, Point, fraction
-from rmtui.importers.training import Origin
+from rmtui.importers.training import LogOrigin
 from rmtui.runs.model import Epoch
 
 
@@ -44,7 +44,7 @@ class _Segment:
     """Metric → how the log calls it."""
 
 
-def read_generic(origin: Origin, text: Callable[[], Iterable[str]]) -> list[Foreign]:
+def read_generic(origin: LogOrigin, text: Callable[[], Iterable[str]]) -> list[Foreign]:
     """Every run in one log; `text` gives its lines, twice if need be. UserError where its figures cannot be placed."""
     layout = LogLayout()
     segments, notes = _segments(layout.watch(_parse_lines(text())), LineOrder.AFTER)
@@ -57,7 +57,7 @@ def read_generic(origin: Origin, text: Callable[[], Iterable[str]]) -> list[Fore
     return [_run(origin, segment, number, len(segments), notes) for number, segment in enumerate(segments, 1)]
 
 
-def _run(origin: Origin, segment: _Segment, number: int, of: int, notes: list[str]) -> Foreign:
+def _run(origin: LogOrigin, segment: _Segment, number: int, of: int, notes: list[str]) -> Foreign:
     over = "another training follows" if number < of else _finished_because(segment)
     numbered = segment.step is None
     epochs = tuple(Epoch(epoch, **segment.epochs[epoch]) for epoch in sorted(segment.epochs))  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from rmtui.errors import UserError
 from rmtui.importers.model import Foreign, Point
 from rmtui.importers.rows import Said, number, place
 from rmtui.importers.text_files import identity, lines, whole
-from rmtui.importers.training import Origin, foreign, from_series
+from rmtui.importers.training import LogOrigin, foreign, from_series
 
 _META = "meta.yaml"
 _MOST = 10_000
@@ -35,7 +35,7 @@ def read_run(folder: Path) -> Foreign:
     said = Said(over="MLflow says that the run is over" if meta.get("status") in ("3", "FINISHED") else "")
     name = meta.get("run_name") or folder.resolve().name
     changed = max(times, default=folder.stat().st_mtime)
-    origin = Origin(folder, "mlflow", name, identity(*files), changed, "MLflow run", means=True)
+    origin = LogOrigin(folder, "mlflow", name, identity(*files), changed, "MLflow run", means=True)
     return foreign(origin, from_series(series, said), 0, ())
 
 

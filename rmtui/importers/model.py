@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rmtui.runs.model import Epoch
 
@@ -23,7 +22,7 @@ class Foreign:
     """guide-log, trainer-state, tensorboard, wandb, csv or rmtui."""
     identity: str
     """Content hash: the same source imported twice is one run."""
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, object] = field(default_factory=dict)
     """Nested configuration, only what the source says."""
     data: str | None = None
     """Name of the data set, where the source says it."""

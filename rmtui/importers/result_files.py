@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.importers.dictionary_rows import dictionary_row, flat
 from rmtui.importers.model import Foreign
 from rmtui.importers.rows import Said
 from rmtui.importers.text_files import identity, whole
-from rmtui.importers.training import Origin, Training, foreign
+from rmtui.importers.training import LogOrigin, OneTraining, foreign
 from rmtui.importers.wandb import history_rows
 
 RESULTS = ("all_results.json", "eval_results.json", "train_results.json")
@@ -20,7 +19,7 @@ SUMMARY = "wandb-summary.json"
 _LIMIT = 16 << 20
 
 
-def read_mapping(path: Path) -> Mapping[str, Any]:
+def read_mapping(path: Path) -> Mapping[str, object]:
     """The object in a JSON file; UserError where it is none."""
     try:
         found = json.loads(whole(path, _LIMIT))
@@ -34,7 +33,7 @@ def read_mapping(path: Path) -> Mapping[str, Any]:
 def read_results(path: Path) -> Foreign:
     """The figures that a Trainer leaves at the end. train_loss is the mean over the whole training."""
     said = Said()
-    training = Training(said)
+    training = OneTraining(said)
     values = dict(flat(read_mapping(path)))
     if "train_loss" in values:
         values.setdefault("train_runtime", 0.0)
@@ -44,7 +43,7 @@ def read_results(path: Path) -> Foreign:
     if "train_runtime" in values:
         said.over = f"{path.name} is written at the end"
     folder = path.resolve().parent
-    origin = Origin(path, "results", folder.name, identity(path), path.stat().st_mtime, f"{path.name} of a Trainer")
+    origin = LogOrigin(path, "results", folder.name, identity(path), path.stat().st_mtime, f"{path.name} of a Trainer")
     notes = ("only the last figures; the whole history is in trainer_state.json, if it was kept",)
     return foreign(origin, training, 0, notes)
 
@@ -52,10 +51,10 @@ def read_results(path: Path) -> Foreign:
 def read_summary(path: Path) -> Foreign:
     """The last figures of a W&B run."""
     said = Said()
-    training = Training(said)
+    training = OneTraining(said)
     for row in history_rows([dict(flat(read_mapping(path)))], said):
         training.take(row)
     folder = path.resolve().parent
     run = folder.parent if folder.name == "files" else folder
-    origin = Origin(path, "wandb-summary", run.name, identity(path), path.stat().st_mtime, "summary of a W&B run")
+    origin = LogOrigin(path, "wandb-summary", run.name, identity(path), path.stat().st_mtime, "summary of a W&B run")
     return foreign(origin, training, 0, ("only the last figures; the history is in the .wandb file, or online",))

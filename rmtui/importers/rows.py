@@ -14,7 +14,7 @@ _LARGEST = 1e15
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SourceRow:
     """Figures that one line, or one entry, gives."""
 
     figures: Mapping[str, float] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Said:
     """Keys that were not read, in the order of their coming."""
 
 
-def number(value: Any) -> float | None:
+def number(value: object) -> float | None:
     """A figure as programs write it: a number, or one in quotation marks, per cent included; None for anything else."""
     if isinstance(value, bool) or value is None:
         return None
@@ -62,19 +62,19 @@ def number(value: Any) -> float | None:
     return None
 
 
-def place(value: Any) -> float | None:
+def place(value: object) -> float | None:
     """A step or an epoch; None for what cannot be one."""
     found = number(value)
     return found if found is not None and math.isfinite(found) and 0 <= found < _LARGEST else None
 
 
-def whole(value: Any) -> int | None:
+def whole(value: object) -> int | None:
     """A positive count; None for what is none."""
     found = place(value)
     return int(found) if found is not None and found >= 1 and found == int(found) else None
 
 
-def figures_of(values: Mapping[str, Any], left_out: Iterable[str], said: Said) -> dict[str, float]:
+def figures_of(values: Mapping[str, object], left_out: Iterable[str], said: Said) -> dict[str, float]:
     """The numbers in a row; what is no number, or only measures the machine, is noted as not used."""
     out = frozenset(left_out)
     found: dict[str, float] = {}

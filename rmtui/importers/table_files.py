@@ -11,9 +11,9 @@ from rmtui.errors import UserError
 from rmtui.importers.dictionary_rows import EPOCHS, STEPS, TIMES
 from rmtui.importers.metric_names import Split, in_table
 from rmtui.importers.model import Foreign
-from rmtui.importers.rows import Row, Said, number, place
+from rmtui.importers.rows import Said, SourceRow, number, place
 from rmtui.importers.text_files import identity, lines
-from rmtui.importers.training import Origin, foreign_runs, trainings
+from rmtui.importers.training import LogOrigin, foreign_runs, trainings
 
 _RUNS = ("run", "run_id", "run id", "run_name", "run name")
 _OURS = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
@@ -49,12 +49,14 @@ def read_table(path: Path) -> list[Foreign]:
         several = len(runs) > 1
         label = name if several and name else path.stem
         key = f"{digest}:{name}" if several else digest
-        origin = Origin(path, kind, label, key, path.stat().st_mtime, title, means=True)
+        origin = LogOrigin(path, kind, label, key, path.stat().st_mtime, title, means=True)
         found += _run(origin, own, splits, ours)
     return found
 
 
-def _run(origin: Origin, rows: list[dict[str, str]], splits: Mapping[str, Split | None], ours: bool) -> list[Foreign]:
+def _run(
+    origin: LogOrigin, rows: list[dict[str, str]], splits: Mapping[str, Split | None], ours: bool
+) -> list[Foreign]:
     said, unread = Said(), [0]
     found = trainings(_as_rows(rows, splits, said, unread, ours), said)
     for training in found:
@@ -66,7 +68,7 @@ def _run(origin: Origin, rows: list[dict[str, str]], splits: Mapping[str, Split 
 
 def _as_rows(
     rows: list[dict[str, str]], splits: Mapping[str, Split | None], said: Said, unread: list[int], ours: bool
-) -> Iterator[Row]:
+) -> Iterator[SourceRow]:
     """Rows in order of the file, one a split where columns without a word of their own are of another one."""
     for row in rows:
         values = {name: found for name, text in row.items() if text.strip() and (found := number(text)) is not None}
@@ -82,7 +84,7 @@ def _as_rows(
         for split in (None, *Split):
             part = {_named(name): value for name, value in left.items() if splits.get(name) is split}
             if part:
-                yield Row(part, step, epoch, split, time)
+                yield SourceRow(part, step, epoch, split, time)
 
 
 def _named(name: str) -> str:

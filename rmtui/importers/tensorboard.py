@@ -15,7 +15,7 @@ from rmtui.importers import protobuf
 from rmtui.importers.model import Foreign, Point
 from rmtui.importers.rows import Said
 from rmtui.importers.text_files import identity
-from rmtui.importers.training import Origin, foreign, from_series
+from rmtui.importers.training import LogOrigin, foreign, from_series
 
 MAX_RECORD = 16 << 20
 """Bytes; a larger record (images, graphs) is skipped unread."""
@@ -47,7 +47,7 @@ def read_events(paths: Sequence[Path]) -> Foreign:
             except protobuf.BadProtobuf:
                 damaged += 1
     times = [point[2] for points in told.values() for point in points if point[2]]
-    origin = Origin(
+    origin = LogOrigin(
         folder,
         "tensorboard",
         _run_folder(folder.resolve()).name,

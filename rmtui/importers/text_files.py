@@ -100,7 +100,7 @@ def identity(*paths: Path) -> str:
     return digest.hexdigest()
 
 
-def harmless_document(value: Any) -> Any:
+def harmless_document(value: object) -> Any:
     """What a foreign document says, without anything a terminal would obey: texts, keys, and all that lies inside."""
     if isinstance(value, str):
         return value if value.isprintable() else "\n".join(log_line(line) for line in value.split("\n"))

@@ -12,7 +12,7 @@ from rmtui.importers.dictionary_rows import flat
 from rmtui.importers.model import Foreign
 from rmtui.importers.rows import Said
 from rmtui.importers.text_files import identity
-from rmtui.importers.training import Origin, foreign_runs, trainings
+from rmtui.importers.training import LogOrigin, foreign_runs, trainings
 from rmtui.importers.wandb import history_rows
 from rmtui.index.sqlite import Connection, reading_foreign
 
@@ -45,16 +45,20 @@ def read_project(path: Path) -> list[Foreign]:
     ]
 
 
-def _run(path: Path, name: str, history: list[dict[str, Any]], config: dict[str, Any], digest: str) -> list[Foreign]:
+def _run(
+    path: Path, name: str, history: list[dict[str, object]], config: dict[str, object], digest: str
+) -> list[Foreign]:
     said = Said(config=config)
     found = trainings(history_rows(history, said), said)
-    times = [row["_timestamp"] for row in history if row["_timestamp"]]
-    origin = Origin(path, "trackio", name, digest, max(times, default=path.stat().st_mtime), "trackio run", means=True)
+    times = [at for row in history if isinstance(at := row["_timestamp"], float) and at]
+    origin = LogOrigin(
+        path, "trackio", name, digest, max(times, default=path.stat().st_mtime), "trackio run", means=True
+    )
     return foreign_runs(origin, found)
 
 
-def _histories(connection: Connection) -> dict[str, list[dict[str, Any]]]:
-    histories: dict[str, list[dict[str, Any]]] = {}
+def _histories(connection: Connection) -> dict[str, list[dict[str, object]]]:
+    histories: dict[str, list[dict[str, object]]] = {}
     rows = connection.execute(f"SELECT run_name, step, timestamp, metrics FROM metrics ORDER BY id LIMIT {_MOST}")
     for name, step, time, text in rows:
         values = _object(text)
@@ -62,12 +66,12 @@ def _histories(connection: Connection) -> dict[str, list[dict[str, Any]]]:
     return histories
 
 
-def _configs(connection: Connection) -> dict[str, dict[str, Any]]:
+def _configs(connection: Connection) -> dict[str, dict[str, object]]:
     rows = connection.execute("SELECT run_name, config FROM configs").fetchall()
     return {str(name): {k: v for k, v in _object(text).items() if not k.startswith("_")} for name, text in rows}
 
 
-def _object(text: Any) -> dict[str, Any]:
+def _object(text: Any) -> dict[str, object]:
     try:
         found = json.loads(text)
     except (ValueError, TypeError, RecursionError):

@@ -10,10 +10,10 @@ from typing import Any, TypeGuard
 from rmtui.errors import UserError
 from rmtui.importers.dictionary_rows import dictionary_row, flat
 from rmtui.importers.model import Foreign
-from rmtui.importers.rows import Row, Said, place
+from rmtui.importers.rows import Said, SourceRow, place
 from rmtui.importers.rows import whole as count
 from rmtui.importers.text_files import identity, whole
-from rmtui.importers.training import Origin, Training, foreign
+from rmtui.importers.training import LogOrigin, OneTraining, foreign
 
 _LIMIT = 256 << 20
 NAME = "trainer_state.json"
@@ -38,26 +38,28 @@ def read_state(path: Path) -> Foreign:
         num_epochs=count(state.get("num_train_epochs")),
         config=_config(state, path.parent),
     )
-    training = Training(said, whole=True)
+    training = OneTraining(said, whole=True)
     for entry in history:
         if (row := dictionary_row(dict(flat(entry)), said)) is not None:
             training.take(row)
     if (now := place(state.get("global_step"))) is not None and (training.step is None or now >= training.step):
-        training.take(Row(step=now, epoch=place(state.get("epoch"))))
+        training.take(SourceRow(step=now, epoch=place(state.get("epoch"))))
         said.over = (
             f"step {now:.0f} of {said.total_steps}" if said.total_steps and now >= said.total_steps else said.over
         )
     root = path.parent.parent if path.parent.name.startswith("checkpoint-") else path.parent
     name = root.resolve().name
-    origin = Origin(path, "trainer-state", name, identity(path), path.stat().st_mtime, "state of a Trainer", means=True)
+    origin = LogOrigin(
+        path, "trainer-state", name, identity(path), path.stat().st_mtime, "state of a Trainer", means=True
+    )
     return foreign(origin, training, 0, ())
 
 
-def _is_number(value: Any) -> TypeGuard[float]:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _config(state: Mapping[str, Any], folder: Path) -> dict[str, object]:
+def _config(state: Mapping[str, object], folder: Path) -> dict[str, object]:
     config: dict[str, Any] = {}
     if (batch := count(state.get("train_batch_size"))) is not None:
         config["batch_size"] = batch

@@ -22,7 +22,7 @@ from rmtui.importers.metric_names import (
     split_in,
 )
 from rmtui.importers.model import Foreign, Point, fraction
-from rmtui.importers.rows import Row, Said
+from rmtui.importers.rows import Said, SourceRow
 from rmtui.runs.epoch_places import epoch_at
 from rmtui.runs.model import Epoch
 
@@ -31,7 +31,7 @@ MOST_POINTS = 200_000
 
 
 @dataclass(slots=True)
-class Curve:
+class RecordedCurve:
     """One figure's values by step, in the source's order."""
 
     points: list[Point] = field(default_factory=list)
@@ -54,16 +54,16 @@ class Curve:
 
 
 @dataclass(slots=True)
-class Training:
+class OneTraining:
     """One training while its rows come in."""
 
     said: Said = field(default_factory=Said)
-    curves: dict[MetricName, Curve] = field(default_factory=dict)
+    curves: dict[MetricName, RecordedCurve] = field(default_factory=dict)
     places: dict[int, float] = field(default_factory=dict)
     """Step → epoch, in order of steps, where the source says both or the steps are numbered here."""
     numbered: bool = False
     """The source gives no steps: rows are numbered."""
-    begun: Row | None = None
+    begun: SourceRow | None = None
     """The first row that lies beyond the start."""
     step: float | None = None
     epoch: float | None = None
@@ -74,7 +74,7 @@ class Training:
     whole: bool = False
     """The source is one history without resumes: an earlier step after a later one supersedes nothing."""
 
-    def begins_anew(self, row: Row) -> bool:
+    def begins_anew(self, row: SourceRow) -> bool:
         """Whether a row is another training's: step and epoch, as far as both are known, go back to the beginning."""
         if self.begun is None:
             return False
@@ -86,7 +86,7 @@ class Training:
         ]
         return bool(back) and all(back)
 
-    def take(self, row: Row) -> None:
+    def take(self, row: SourceRow) -> None:
         """Put a row's figures where they belong."""
         step = self._step(row)
         if (
@@ -103,7 +103,7 @@ class Training:
         for written, value in row.figures.items():
             self.note(MetricName(written, None if split_in(written) else row.split), (step, value, row.time))
 
-    def _step(self, row: Row) -> float:
+    def _step(self, row: SourceRow) -> float:
         if row.step is not None:
             self.numbered = False
             return row.step
@@ -114,7 +114,7 @@ class Training:
         self.numbered = True
         return self._next_number(row)
 
-    def _next_number(self, row: Row) -> float:
+    def _next_number(self, row: SourceRow) -> float:
         """Rows at one place share a number; an evaluation lies where the last row did."""
         last = self.step or 0.0
         if row.epoch is None:
@@ -137,14 +137,14 @@ class Training:
         if figure is None:
             self.left_out += 1
         else:
-            self.curves.setdefault(name, Curve()).add((step, figure, time), thin=not _is_evaluated(name))
+            self.curves.setdefault(name, RecordedCurve()).add((step, figure, time), thin=not _is_evaluated(name))
 
     @property
     def empty(self) -> bool:
         return not any(curve.points for curve in self.curves.values())
 
 
-def _names(row: Row) -> Iterator[MetricName]:
+def _names(row: SourceRow) -> Iterator[MetricName]:
     return (MetricName(written, row.split) for written in row.figures)
 
 
@@ -152,9 +152,9 @@ def _is_evaluated(name: MetricName) -> bool:
     return (split_in(name.written) or name.split) in (Split.VALIDATION, Split.TEST)
 
 
-def from_series(series: Mapping[str, Sequence[Point]], said: Said, ours: bool = False) -> Training:
+def from_series(series: Mapping[str, Sequence[Point]], said: Said, ours: bool = False) -> OneTraining:
     """A training whose figures come one after the other, each with all its steps; one of them may be the epoch."""
-    training = Training(said, ours=ours)
+    training = OneTraining(said, ours=ours)
     for name, points in series.items():
         in_order = sorted(points, key=lambda point: point[0])
         if name.lower() in EPOCHS:
@@ -168,13 +168,13 @@ def from_series(series: Mapping[str, Sequence[Point]], said: Said, ours: bool = 
     return training
 
 
-def _points(curve: Curve) -> list[Point]:
+def _points(curve: RecordedCurve) -> list[Point]:
     return curve.points
 
 
-def trainings(rows: Iterable[Row], said: Said) -> list[Training]:
+def trainings(rows: Iterable[SourceRow], said: Said) -> list[OneTraining]:
     """The trainings that rows tell of, one after the other. `said` is filled by the reader while rows come."""
-    found = [Training(said)]
+    found = [OneTraining(said)]
     for row in rows:
         if found[-1].begins_anew(row):
             _part(found, said)
@@ -182,15 +182,15 @@ def trainings(rows: Iterable[Row], said: Said) -> list[Training]:
     return [training for training in found if not training.empty]
 
 
-def _part(found: list[Training], said: Said) -> None:
+def _part(found: list[OneTraining], said: Said) -> None:
     """The next training: what was said of the one before is its own, what the source says from here on is not."""
     found[-1].said = Said(**{name: getattr(said, name) for name in Said.__slots__})
     said.over, said.whole_loss, said.unused = said.over and "", None, dict(said.unused)
-    found.append(Training(said))
+    found.append(OneTraining(said))
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class LogOrigin:
     """Where rows were read from, as a run's origin says it."""
 
     path: Path
@@ -205,7 +205,7 @@ class Origin:
     """Logged losses are means since the line before, as a Trainer writes them."""
 
 
-def foreign_runs(origin: Origin, found: Sequence[Training], notes: Sequence[str] = ()) -> list[Foreign]:
+def foreign_runs(origin: LogOrigin, found: Sequence[OneTraining], notes: Sequence[str] = ()) -> list[Foreign]:
     """Trainings as runs; of several in one file each carries its number."""
     return [
         foreign(origin, training, number if len(found) > 1 else 0, notes, last=number == len(found))
@@ -213,7 +213,7 @@ def foreign_runs(origin: Origin, found: Sequence[Training], notes: Sequence[str]
     ]
 
 
-def foreign(origin: Origin, training: Training, number: int, notes: Sequence[str], last: bool = True) -> Foreign:
+def foreign(origin: LogOrigin, training: OneTraining, number: int, notes: Sequence[str], last: bool = True) -> Foreign:
     """One training as a run. `number` counts the trainings of one source from 1; 0: it is the only one."""
     names = names_of([name for name, curve in training.curves.items() if curve.points], training.ours)
     series = {found: training.curves[name].points for name, found in names.items()}
@@ -249,7 +249,7 @@ def foreign(origin: Origin, training: Training, number: int, notes: Sequence[str
     )
 
 
-def _implied_epochs(training: Training) -> int | None:
+def _implied_epochs(training: OneTraining) -> int | None:
     """Epochs of a whole training of so many steps, from its last step and epoch: epochs grow in step with steps."""
     total, step, epoch = training.said.total_steps, training.step, training.epoch
     if training.numbered or not (total and step and epoch) or len(training.places) < 2:
@@ -261,7 +261,7 @@ def _implied_epochs(training: Training) -> int | None:
     )
 
 
-def _recognised(origin: Origin, series: Mapping[str, Sequence[Point]], evaluations: int) -> str:
+def _recognised(origin: LogOrigin, series: Mapping[str, Sequence[Point]], evaluations: int) -> str:
     stage = " of stage rm" if origin.kind == "llama-factory" and {"train_acc", "val_acc"} & series.keys() else ""
     count = f"{evaluations} evaluation{'s' * (evaluations != 1)}" if evaluations else "no evaluation"
     return f"{origin.recognised}{stage}, {count}"
@@ -271,7 +271,7 @@ def _evaluated(series: Mapping[str, Sequence[Point]]) -> list[float]:
     return sorted({point[0] for name in VALIDATION_METRICS for point in series.get(name, ())})
 
 
-def _filled(training: Training, series: Mapping[str, Sequence[Point]]) -> dict[int, float]:
+def _filled(training: OneTraining, series: Mapping[str, Sequence[Point]]) -> dict[int, float]:
     """Epochs of the evaluations, too, where they follow from the rows around: epochs grow in step with steps."""
     places = dict(sorted(training.places.items()))
     steps = list(places)
@@ -284,7 +284,7 @@ def _filled(training: Training, series: Mapping[str, Sequence[Point]]) -> dict[i
 
 
 def _epoch_rows(
-    training: Training,
+    training: OneTraining,
     series: Mapping[str, Sequence[Point]],
     places: Mapping[int, float],
     ends: EpochEnds,
@@ -308,14 +308,14 @@ def _epoch_rows(
     return rows
 
 
-def _whole_loss(training: Training, rows: dict[int, dict[str, float]]) -> None:
+def _whole_loss(training: OneTraining, rows: dict[int, dict[str, float]]) -> None:
     """The mean over a whole training is that of its epoch where it has one epoch."""
     loss = training.said.whole_loss
     if loss is not None and training.epoch is not None and 1 - 0.1 <= training.epoch <= 1:
         rows.setdefault(1, {}).setdefault("train_loss", loss)
 
 
-def _notes(training: Training, epochs: Sequence[Epoch]) -> Iterator[str]:
+def _notes(training: OneTraining, epochs: Sequence[Epoch]) -> Iterator[str]:
     said = training.said
     if training.left_out:
         yield f"{training.left_out} accuracies were left out: outside 0–1"

@@ -16,9 +16,9 @@ from typing import Any
 from rmtui.importers import protobuf
 from rmtui.importers.dictionary_rows import EPOCHS, STEPS
 from rmtui.importers.model import Foreign
-from rmtui.importers.rows import Row, Said, figures_of, place
+from rmtui.importers.rows import Said, SourceRow, figures_of, place
 from rmtui.importers.text_files import identity
-from rmtui.importers.training import Origin, foreign, trainings
+from rmtui.importers.training import LogOrigin, foreign, trainings
 
 _BLOCK = 32 << 10
 _HEADER = 7
@@ -54,7 +54,7 @@ def read_run(path: Path) -> Foreign:
     said = Said(over="W&B wrote its exit" if run.exited else "", config=run.config)
     found = trainings(history_rows(run.history, said), said)
     changed = max(times, default=run.started or path.stat().st_mtime)
-    origin = Origin(path, "wandb", run.name or path.stem, identity(path), changed, "W&B offline run", means=True)
+    origin = LogOrigin(path, "wandb", run.name or path.stem, identity(path), changed, "W&B offline run", means=True)
     notes = [f"{run.damaged} damaged records were left out"] if run.damaged else []
     read = [foreign(origin, training, 0, notes) for training in found[-1:]]
     if not read:
@@ -63,7 +63,7 @@ def read_run(path: Path) -> Foreign:
     return replace(read[0], created=created, ended=max(times, default=run.started))
 
 
-def history_rows(history: Sequence[Mapping[str, Any]], said: Said) -> Iterator[Row]:
+def history_rows(history: Sequence[Mapping[str, object]], said: Said) -> Iterator[SourceRow]:
     """Rows of a history, or a summary. Where a trainer logs its own step, W&B's counts calls and is no step."""
     own = [name for name in STEPS if name != "_step"]
     counted = any(place(row.get(name)) is not None for row in history for name in own)
@@ -73,7 +73,7 @@ def history_rows(history: Sequence[Mapping[str, Any]], said: Said) -> Iterator[R
         values = {name: value for name, value in row.items() if not name.startswith("_")}
         figures = figures_of(values, (*STEPS, *EPOCHS), said)
         if figures:
-            yield Row(figures, step, epoch, time=place(row.get("_timestamp")))
+            yield SourceRow(figures, step, epoch, time=place(row.get("_timestamp")))
 
 
 def _records(path: Path) -> Iterator[bytes]:
@@ -136,7 +136,7 @@ def _take_config(run: _Run, message: bytes) -> None:
                 _place(run.config, keys, item)
 
 
-def _place(document: dict[str, Any], keys: list[str], value: Any) -> None:
+def _place(document: dict[str, Any], keys: list[str], value: object) -> None:
     for key in keys[:-1]:
         inner = document.setdefault(key, {})
         if not isinstance(inner, dict):

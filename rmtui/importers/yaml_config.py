@@ -99,7 +99,7 @@ def _refuse_others(path: Path, document: Mapping[str, object]) -> None:
         )
 
 
-def _setting(key: str, value: Any) -> tuple[str, Any] | None:
+def _setting(key: str, value: object) -> tuple[str, Any] | None:
     """(option, value) that a line says; None where it says nothing that is known here."""
     section, _, name = key.rpartition(".")
     name = name if not section or all(map(_SECTION.fullmatch, section.lower().split("."))) else key

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from rmtui.index import ingest
 from rmtui.index.read_events import EPOCH_FIGURES
@@ -43,10 +42,10 @@ Points = Sequence[Sequence[float | None]]
 
 def add_imported(
     ws: Workspace,
-    spec: Mapping[str, Any],
+    spec: Mapping[str, object],
     epochs: Sequence[Epoch],
     series: Mapping[str, Points],
-    origin: Mapping[str, Any],
+    origin: Mapping[str, object],
     placing: Placing = UNPLACED,
 ) -> str:
     """Write the run folder and index it; returns the run's id.
@@ -69,13 +68,13 @@ def add_imported(
         connection.close()
 
 
-def _same(connection: Connection, ws: Workspace, digest: str | None) -> str | None:
+def _same(connection: Connection, ws: Workspace, digest: object) -> str | None:
     rows = connection.execute("SELECT id FROM runs WHERE origin = ? ORDER BY n", (digest,)).fetchall()
     indexed = next((run_id for (run_id,) in rows if (ws.runs / run_id).is_dir()), None)
     return indexed or _not_yet_indexed(connection, ws, digest)
 
 
-def _not_yet_indexed(connection: Connection, ws: Workspace, digest: str | None) -> str | None:
+def _not_yet_indexed(connection: Connection, ws: Workspace, digest: object) -> str | None:
     """The same among the folders that an import wrote and could not index: it was cut off, or the index was locked."""
     there = run_ids(ws.runs)
     (known,) = connection.execute("SELECT count(*) FROM runs").fetchone()
@@ -91,7 +90,7 @@ def _digest_of(folder: RunFolder) -> object:
     return origin.get("digest") if isinstance(origin, Mapping) else None
 
 
-def _created(origin: Mapping[str, Any]) -> float:
+def _created(origin: Mapping[str, object]) -> float:
     created = origin.get("created")
     return float(created) if isinstance(created, (int, float)) else time.time()
 
@@ -106,10 +105,10 @@ def _write(
 def bring_up_to_date(
     ws: Workspace,
     run_id: str,
-    spec: Mapping[str, Any],
+    spec: Mapping[str, object],
     epochs: Sequence[Epoch],
     series: Mapping[str, Points],
-    origin: Mapping[str, Any],
+    origin: Mapping[str, object],
     placing: Placing = UNPLACED,
 ) -> list[Event]:
     """Make an imported run say what its source says by now; returns the events that are new.

@@ -16,7 +16,7 @@ from rmtui.index.listing import Listing
 from rmtui.index.read_curves import Axis, Series
 from rmtui.index.read_events import RunTotals, epoch_facts, load_totals
 from rmtui.index.sqlite import Connection, DatabaseError, bound_log, check, faults, open_database
-from rmtui.runs.model import Attempt, Best, Epoch, Evaluation, Landmarks, Run, State
+from rmtui.runs.model import Attempt, Best, Epoch, EvaluatedStep, Landmarks, Run, State
 from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class Index:
         with faults(self._path):
             return list(epoch_facts(load_totals(self._connection, self._number(run_id))))
 
-    def evaluations(self, run_id: str) -> list[Evaluation]:
+    def evaluations(self, run_id: str) -> list[EvaluatedStep]:
         """Every evaluation of the run's own validation set, in order of steps, attempts joined."""
         with faults(self._path):
             number = self._number(run_id)

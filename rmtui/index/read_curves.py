@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from rmtui.index.rollups import LEVELS
 from rmtui.index.sqlite import Connection
-from rmtui.runs.model import Evaluation
+from rmtui.runs.model import EvaluatedStep
 
 Axis = Literal["step", "epoch", "tokens", "time"]
 """step: optimizer step. epoch: fractional. tokens: since the run began. time: seconds of training, no pauses."""
@@ -174,13 +174,13 @@ def read_full(connection: Connection, run: int, metric: str) -> list[tuple[int, 
 _EVALUATED = ("val_loss", "val_acc", "val_pairs", "reward_margin")
 
 
-def read_evaluations(connection: Connection, run: int) -> list[Evaluation]:
+def read_evaluations(connection: Connection, run: int) -> list[EvaluatedStep]:
     """Points of the validation's metrics, joined by step; NaN where a value was NaN."""
     found: dict[int, dict[str, float]] = {}
     for name in _EVALUATED:
         for step, value in read_full(connection, run, name):
             found.setdefault(step, {})[name] = value
-    return [Evaluation(step, _epoch_of(connection, run, step), **_as_counted(found[step])) for step in sorted(found)]
+    return [EvaluatedStep(step, _epoch_of(connection, run, step), **_as_counted(found[step])) for step in sorted(found)]
 
 
 def _epoch_of(connection: Connection, run: int, step: int) -> float | None:

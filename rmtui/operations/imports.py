@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.exporters import bundle
@@ -132,7 +131,7 @@ def _grown(sources: Sources, run: Foreign, taken: set[str]) -> RunFolder | None:
     return next((folder for folder in found if went_on(folder, run.epochs, run.series)), None)
 
 
-def place(ws: Workspace, run: Foreign, digest: str, document: Mapping[str, Any]) -> str:
+def place(ws: Workspace, run: Foreign, digest: str, document: Mapping[str, object]) -> str:
     """The run folder of a foreign run, made unless one with this digest is there; returns its id."""
     spec = _spec(run)
     spec |= {key: document[key] for key in ("preset", "data") if document.get(key)}
@@ -148,14 +147,14 @@ def keep_up(ws: Workspace, run_id: str, run: Foreign, config: bool = False) -> l
     return bring_up_to_date(ws, run_id, spec, run.epochs, run.series, _origin(run, run.identity), _placing(run))
 
 
-def _spec(run: Foreign) -> dict[str, Any]:
+def _spec(run: Foreign) -> dict[str, object]:
     config = dict(run.config)
     preset = config.pop("preset", None)
     preset = preset if isinstance(preset, str) and len(preset) <= 40 else None
     return {"name": run.name, "preset": preset, "data": run.data, "config": config}
 
 
-def _origin(run: Foreign, digest: str) -> dict[str, Any]:
+def _origin(run: Foreign, digest: str) -> dict[str, object]:
     return {
         "kind": run.kind,
         "source": source_of(run),

@@ -20,7 +20,7 @@ from rmtui.index.sync import Progress
 from rmtui.operations import declare
 from rmtui.runs import identity, state
 from rmtui.runs.folder import RunFolder, checked_name
-from rmtui.runs.model import Attempt, Best, Epoch, Evaluation, Run, State
+from rmtui.runs.model import Attempt, Best, Epoch, EvaluatedStep, Run, State
 from rmtui.workspace import Workspace, create
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _plain(epoch: float | None) -> float | None:
     return int(epoch) if epoch is not None and epoch == int(epoch) else epoch
 
 
-def _evaluation(evaluation: Evaluation) -> EvaluationAt:
+def _evaluation(evaluation: EvaluatedStep) -> EvaluationAt:
     return {
         "step": evaluation.step,
         "epoch": _plain(evaluation.epoch),

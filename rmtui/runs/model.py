@@ -62,7 +62,7 @@ class Epoch(NamedTuple):
     reward_margin: float | None = None
 
 
-class Evaluation(NamedTuple):
+class EvaluatedStep(NamedTuple):
     """One evaluation of a run's own validation set, wherever in an epoch; None where the source is silent."""
 
     step: int | None

@@ -13,7 +13,7 @@ from rmtui.importers.log_lines import parse
 from rmtui.importers.metric_names import Split, split_in
 from rmtui.importers.producers.producer import Producer
 from rmtui.importers.progress_bars import Bar, bar
-from rmtui.importers.rows import Row, Said, figures_of
+from rmtui.importers.rows import Said, SourceRow, figures_of
 
 _MACHINE = ("v_num", "num_proc")
 
@@ -26,8 +26,8 @@ class _Reader:
         self._from_zero = False
         self._place: tuple[float | None, float | None] = None, None
 
-    def rows(self, lines: Iterable[str]) -> Iterator[Row]:
-        waiting: tuple[Bar, Row] | None = None
+    def rows(self, lines: Iterable[str]) -> Iterator[SourceRow]:
+        waiting: tuple[Bar, SourceRow] | None = None
         for line in lines:
             found = bar(line)
             row = self._bar_row(found) if found else self._line_row(line)
@@ -41,15 +41,15 @@ class _Reader:
         if waiting:
             yield waiting[1]
 
-    def _bar_row(self, found: Bar) -> Row | None:
+    def _bar_row(self, found: Bar) -> SourceRow | None:
         figures = figures_of(found.entries, _MACHINE, self._said)
         if not figures:
             return None
         split = split_in(found.title)
         if split in (Split.VALIDATION, Split.TEST):
-            return Row(figures, *self._place, split)
+            return SourceRow(figures, *self._place, split)
         self._place = self._where(found)
-        return Row(figures, *self._place, Split.TRAIN)
+        return SourceRow(figures, *self._place, Split.TRAIN)
 
     def _where(self, found: Bar) -> tuple[float | None, float | None]:
         if found.epoch is None or not found.of:
@@ -61,16 +61,16 @@ class _Reader:
             return float(found.done), None
         return float(before * found.of + found.done), before + found.done / found.of
 
-    def _line_row(self, line: str) -> Row | None:
+    def _line_row(self, line: str) -> SourceRow | None:
         said = parse(line)
         if said.over:
             self._said.over = "the log says so"
-            return Row({}, *self._place)
+            return SourceRow({}, *self._place)
         if said.epoch is None or said.best:
             return None
         epoch = float(said.epoch) + self._from_zero
         figures = {figure.written: figure.value for figure in said.figures if figure.name in _OF_EPOCH}
-        return Row(figures, self._place[0], epoch) if figures and epoch >= 1 else None
+        return SourceRow(figures, self._place[0], epoch) if figures and epoch >= 1 else None
 
 
 _OF_EPOCH = ("train_loss", "val_loss", "val_acc", "reward_margin", "test_loss", "test_acc")
@@ -83,7 +83,7 @@ def _moved(last: Bar, now: Bar) -> bool:
     return now.done != last.done and split_in(now.title) not in (Split.VALIDATION, Split.TEST)
 
 
-def read(lines: Iterable[str], said: Said) -> Iterator[Row]:
+def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
     """Rows of all bars, and of the lines between them."""
     yield from _Reader(said).rows(lines)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from rmtui.importers.metric_names import Split
 from rmtui.importers.producers.producer import Producer
-from rmtui.importers.rows import Row, Said, number, whole
+from rmtui.importers.rows import Said, SourceRow, number, whole
 
 _EVALUATING = re.compile(r"\*{3,} Evaluating reward, Epoch (?P<epoch>\d+)/(?P<of>\d+)")
 _BEGIN = re.compile(r"Beginning of Epoch (?P<epoch>\d+)/(?P<of>\d+)")
@@ -20,7 +20,7 @@ _STEP = re.compile(r"\bstep=(?P<step>\d+), skipped=\d+, lr=\[(?P<rate>[-+.\de]+)
 _SAVED = re.compile(r"saving (?:the final )?model", re.IGNORECASE)
 
 
-def read(lines: Iterable[str], said: Said) -> Iterator[Row]:
+def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
     """Optimizer steps with their rate, each epoch's loss, each evaluation's scores and accuracy."""
     evaluating = False
     epoch: float | None = None
@@ -31,18 +31,18 @@ def read(lines: Iterable[str], said: Said) -> Iterator[Row]:
         elif found := _LOSS.search(line):
             evaluating, said.num_epochs = False, whole(found["of"])
             if (loss := number(found["loss"])) is not None:
-                yield Row({"train_loss": loss}, epoch=float(found["epoch"]))
+                yield SourceRow({"train_loss": loss}, epoch=float(found["epoch"]))
         elif found := _BEGIN.search(line):
             evaluating, said.num_epochs = False, whole(found["of"])
         elif found := _STEP.search(line):
             evaluating = False
             if (rate := number(found["rate"])) is not None:
-                yield Row({"lr": rate}, step=float(found["step"]))
+                yield SourceRow({"lr": rate}, step=float(found["step"]))
         elif evaluating and (scores := _scores(line)):
-            yield Row(scores, epoch=epoch, split=Split.VALIDATION)
+            yield SourceRow(scores, epoch=epoch, split=Split.VALIDATION)
         elif _SAVED.search(line) and epoch is not None and epoch == said.num_epochs:
             said.over = "the log says that the model is saved"
-            yield Row(epoch=epoch)
+            yield SourceRow(epoch=epoch)
 
 
 def _scores(line: str) -> dict[str, float]:

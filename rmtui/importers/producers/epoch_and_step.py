@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from rmtui.importers.metric_names import split_in
 from rmtui.importers.producers.producer import Producer
-from rmtui.importers.rows import Row, Said, figures_of, whole
+from rmtui.importers.rows import Said, SourceRow, figures_of, whole
 
 _PLACE = re.compile(
     r"Epoch\s*:?\s*\[(?P<epoch>\d+)/(?P<epochs>\d+)\]\s*,?\s*"
@@ -20,7 +20,7 @@ _ENTRY = re.compile(
 )
 
 
-def read(lines: Iterable[str], said: Said) -> Iterator[Row]:
+def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
     """A row a line; the step counts over all epochs. Epochs and steps that begin with 0 are counted from 1."""
     zero = False
     for line in lines:
@@ -38,7 +38,7 @@ def read(lines: Iterable[str], said: Said) -> Iterator[Row]:
         done = (epoch + zero - 1) * steps + step
         if said.total_steps and done >= said.total_steps:
             said.over = f"step {done} of {said.total_steps}"
-        row = Row(figures_of(entries, (), said), float(done), done / steps, split_in(line[: found.start()]))
+        row = SourceRow(figures_of(entries, (), said), float(done), done / steps, split_in(line[: found.start()]))
         yield row
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from rmtui.importers.metric_names import Split
 from rmtui.importers.producers.producer import Producer
 from rmtui.importers.progress_bars import bar
-from rmtui.importers.rows import Row, Said, figures_of, place, whole
+from rmtui.importers.rows import Said, SourceRow, figures_of, place, whole
 
 _EPOCH = re.compile(r"=+ Epoch (\d+)/(\d+) =+")
 _STEP = re.compile(r"=+ Step (\d+)/(\d+) =+")
@@ -20,18 +20,18 @@ _VALIDATED = re.compile(r"Validation Results(?: for `(?P<set>[^`]*)` set)?:")
 _ENTRY = re.compile(r"^\s*[•*-] (?:Validation )?(?P<name>[A-Za-z][\w /.-]*?): (?P<value>[-+.\w]+)\s*$")
 
 
-def read_blocks(lines: Iterable[str], said: Said) -> Iterator[Row]:
+def read_blocks(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
     """A row a block. Steps are counted over all epochs; of several validation sets the first is the validation."""
     epoch, step = 1, 0
     sets: list[str] = []
     block: tuple[Split, str] | None = None
     figures: dict[str, str] = {}
 
-    def close() -> Iterator[Row]:
+    def close() -> Iterator[SourceRow]:
         if block is not None and figures:
             split, name = block
             named = {f"{name}/{key}" if name else key: value for key, value in figures.items()}
-            yield Row(figures_of(named, (), said), float(step), None if name else _place(step, said), split)
+            yield SourceRow(figures_of(named, (), said), float(step), None if name else _place(step, said), split)
         figures.clear()
 
     for line in lines:
@@ -63,7 +63,7 @@ def _place(step: int, said: Said) -> float | None:
     return step / said.steps_per_epoch if said.steps_per_epoch else None
 
 
-def read_bars(lines: Iterable[str], said: Said) -> Iterator[Row]:
+def read_bars(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
     """The training's bar counts optimizer steps; what it says behind `val_` was validated after that step."""
     for line in lines:
         found = bar(line)
@@ -77,9 +77,9 @@ def read_bars(lines: Iterable[str], said: Said) -> Iterator[Row]:
         trained = {name.removeprefix("train_"): value for name, value in figures.items() if name not in validated}
         if found.done >= found.of:
             said.over = f"step {found.done} of {found.of}"
-        yield Row(trained, float(found.done), split=Split.TRAIN)
+        yield SourceRow(trained, float(found.done), split=Split.TRAIN)
         if validated:
-            yield Row(validated, float(found.done))
+            yield SourceRow(validated, float(found.done))
 
 
 NEMO_RL = Producer("nemo-rl", "NeMo-RL log", re.compile(r"📊 (?:Training|Validation) Results"), read_blocks)

@@ -12,15 +12,15 @@ from collections.abc import Iterable, Iterator
 from rmtui.importers.metric_names import Split
 from rmtui.importers.producers.producer import Producer
 from rmtui.importers.progress_bars import Bar, bar
-from rmtui.importers.rows import Row, Said, figures_of
+from rmtui.importers.rows import Said, SourceRow, figures_of
 
 _TRAIN = re.compile(r"Train step of epoch (\d+)")
 _EVAL = re.compile(r"Eval stage of (?:global_step|steps) (\d+)")
 
 
-def read(lines: Iterable[str], said: Said) -> Iterator[Row]:
+def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
     """A row a state of the training's bar; of an evaluation's the last with figures."""
-    waiting: Row | None = None
+    waiting: SourceRow | None = None
     kind = ""
     for line in lines:
         found = bar(line)
@@ -37,15 +37,15 @@ def read(lines: Iterable[str], said: Said) -> Iterator[Row]:
         yield waiting
 
 
-def _row(found: Bar, said: Said) -> Row | None:
+def _row(found: Bar, said: Said) -> SourceRow | None:
     if train := _TRAIN.search(found.title):
         said.steps_per_epoch = float(found.of)
         figures = figures_of(found.entries, (), said)
         done = int(train[1]) + found.done / found.of if found.of else float(train[1])
-        return Row(figures, int(train[1]) * found.of + found.done, done, Split.TRAIN) if figures else None
+        return SourceRow(figures, int(train[1]) * found.of + found.done, done, Split.TRAIN) if figures else None
     if _EVAL.search(found.title) and found.entries:
         figures = figures_of(found.entries, (), said)
-        return Row(figures, split=Split.VALIDATION) if "eval_loss" in figures or "acc_mean" in figures else None
+        return SourceRow(figures, split=Split.VALIDATION) if "eval_loss" in figures or "acc_mean" in figures else None
     return None
 
 

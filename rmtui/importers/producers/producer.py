@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from rmtui.importers.rows import Row, Said
+from rmtui.importers.rows import Said, SourceRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Producer:
     """For people: `LLaMA-Factory log`."""
     signature: re.Pattern[str]
     """What only lines of this program have."""
-    read: Callable[[Iterable[str], Said], Iterator[Row]]
+    read: Callable[[Iterable[str], Said], Iterator[SourceRow]]
     """Lines → rows; what the log says of the whole goes into `Said`, each part before the row that follows it."""
     means: bool = False
     """Its logged losses are means since the line before, as a Trainer's are."""

@@ -14,14 +14,14 @@ from typing import Any
 from rmtui.importers.dictionaries import dictionary
 from rmtui.importers.dictionary_rows import dictionary_row, flat
 from rmtui.importers.producers.producer import Producer
-from rmtui.importers.rows import Row, Said, number, place, whole
+from rmtui.importers.rows import Said, SourceRow, number, place, whole
 
 _HEAD = re.compile(r"\*{3,} (?P<part>train|eval|predict|test) metrics \*{3,}")
 _ENTRY = re.compile(r"^\s+(?P<name>[\w/.-]+)\s+=\s+(?P<value>\S+)\s*$")
 _COUNTS = re.compile(r"(?P<name>Num [Ee]pochs|Total optimization steps)\s*=\s*(?P<value>[\d,]+)")
 
 
-def read(lines: Iterable[str], said: Said) -> Iterator[Row]:
+def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
     """Rows of all dictionaries, and of the tables `***** eval metrics *****` where no dictionary gave the same."""
     table: dict[str, str] | None = None
     given: dict[str, Any] = {}
@@ -49,7 +49,7 @@ def _count(name: str, value: str, said: Said) -> None:
         said.num_epochs = whole(value.replace(",", "")) or said.num_epochs
 
 
-def _table_row(table: Mapping[str, str], given: Mapping[str, Any], said: Said) -> Iterator[Row]:
+def _table_row(table: Mapping[str, str], given: Mapping[str, object], said: Said) -> Iterator[SourceRow]:
     """A table repeats at the end, rounded, what a dictionary gave; alone it is all there is."""
     if "train_loss" in table and said.whole_loss is not None:
         return

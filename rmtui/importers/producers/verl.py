@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from rmtui.importers.producers.producer import Producer
-from rmtui.importers.rows import Row, Said, figures_of, number, place, whole
+from rmtui.importers.rows import Said, SourceRow, figures_of, number, place, whole
 
 _LINE = re.compile(r"(?:^|\s)step:(?P<step>\d+)(?P<rest>(?: - [^\s:][^:\n]{0,120}:\s*(?:np\.\w+\()?[-+.\w]+\)?)+)")
 _ENTRY = re.compile(r" - (?P<name>[^\s:][^:\n]{0,120}?):\s*(?:np\.\w+\()?(?P<value>[-+.\w]+)")
@@ -14,7 +14,7 @@ _RATE = "train/lr(1e-3)"
 _TOTAL = re.compile(r"Total training steps:\s*(\d+)")
 
 
-def read(lines: Iterable[str], said: Said) -> Iterator[Row]:
+def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
     """Every line's figures; the rate is written in thousandths."""
     for line in lines:
         if total := _TOTAL.search(line):
@@ -30,7 +30,7 @@ def read(lines: Iterable[str], said: Said) -> Iterator[Row]:
         step = float(found["step"])
         if said.total_steps and step >= said.total_steps:
             said.over = f"step {step:.0f} of {said.total_steps}"
-        yield Row(figures, step, epoch if epoch else None)
+        yield SourceRow(figures, step, epoch if epoch else None)
 
 
 VERL = Producer("verl", "verl log", _LINE, read)
