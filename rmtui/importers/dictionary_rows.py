@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from rmtui.importers.rows import Said, SourceRow, figures_of, place, whole
+from rmtui.importers.source_rows import Said, SourceRow, figures_of, place, whole
 
 STEPS = (
     *("train/global_step", "trainer/global_step", "eval/global_step", "global_step", "step", "current_steps", "steps"),

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rmtui.importers.rows import Said
+from rmtui.importers.source_rows import Said
 from rmtui.runs.model import Epoch
 
 _SHORT = 0.1

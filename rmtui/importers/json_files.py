@@ -12,7 +12,7 @@ from rmtui.importers import own, result_files, trainer_state
 from rmtui.importers.dictionary_rows import dictionary_row, flat
 from rmtui.importers.metric_names import KNOWN, MetricName, metric
 from rmtui.importers.model import Foreign
-from rmtui.importers.rows import Said
+from rmtui.importers.source_rows import Said
 from rmtui.importers.text_files import identity, whole
 from rmtui.importers.training import LogOrigin, foreign_runs, trainings
 

@@ -21,7 +21,7 @@ from rmtui.importers.producers.openrlhf import OPENRLHF
 from rmtui.importers.producers.producer import Producer
 from rmtui.importers.producers.trainer_lines import JSON_LINES, LLAMA_FACTORY, SWIFT, TRAINER
 from rmtui.importers.producers.verl import VERL
-from rmtui.importers.rows import Said
+from rmtui.importers.source_rows import Said
 from rmtui.importers.text_files import identity, lines
 from rmtui.importers.training import LogOrigin, foreign_runs, trainings
 from trainer.plain_files import open_plain

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rmtui.errors import UserError
 from rmtui.importers.model import Foreign, Point
-from rmtui.importers.rows import Said, number, place
+from rmtui.importers.source_rows import Said, number, place
 from rmtui.importers.text_files import identity, lines, whole
 from rmtui.importers.training import LogOrigin, foreign, from_series
 

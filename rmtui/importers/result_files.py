@@ -9,7 +9,7 @@ from pathlib import Path
 from rmtui.errors import UserError
 from rmtui.importers.dictionary_rows import dictionary_row, flat
 from rmtui.importers.model import Foreign
-from rmtui.importers.rows import Said
+from rmtui.importers.source_rows import Said
 from rmtui.importers.text_files import identity, whole
 from rmtui.importers.training import LogOrigin, OneTraining, foreign
 from rmtui.importers.wandb import history_rows

@@ -11,7 +11,7 @@ from rmtui.errors import UserError
 from rmtui.importers.dictionary_rows import EPOCHS, STEPS, TIMES
 from rmtui.importers.metric_names import Split, in_table
 from rmtui.importers.model import Foreign
-from rmtui.importers.rows import Said, SourceRow, number, place
+from rmtui.importers.source_rows import Said, SourceRow, number, place
 from rmtui.importers.text_files import identity, lines
 from rmtui.importers.training import LogOrigin, foreign_runs, trainings
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rmtui.importers import protobuf
 from rmtui.importers.model import Foreign, Point
-from rmtui.importers.rows import Said
+from rmtui.importers.source_rows import Said
 from rmtui.importers.text_files import identity
 from rmtui.importers.training import LogOrigin, foreign, from_series
 

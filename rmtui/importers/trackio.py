@@ -10,7 +10,7 @@ from typing import Any
 from rmtui.errors import UserError
 from rmtui.importers.dictionary_rows import flat
 from rmtui.importers.model import Foreign
-from rmtui.importers.rows import Said
+from rmtui.importers.source_rows import Said
 from rmtui.importers.text_files import identity
 from rmtui.importers.training import LogOrigin, foreign_runs, trainings
 from rmtui.importers.wandb import history_rows

@@ -10,8 +10,8 @@ from typing import Any, TypeGuard
 from rmtui.errors import UserError
 from rmtui.importers.dictionary_rows import dictionary_row, flat
 from rmtui.importers.model import Foreign
-from rmtui.importers.rows import Said, SourceRow, place
-from rmtui.importers.rows import whole as count
+from rmtui.importers.source_rows import Said, SourceRow, place
+from rmtui.importers.source_rows import whole as count
 from rmtui.importers.text_files import identity, whole
 from rmtui.importers.training import LogOrigin, OneTraining, foreign
 

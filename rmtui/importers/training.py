@@ -22,7 +22,7 @@ from rmtui.importers.metric_names import (
     split_in,
 )
 from rmtui.importers.model import Foreign, Point, fraction
-from rmtui.importers.rows import Said, SourceRow
+from rmtui.importers.source_rows import Said, SourceRow
 from rmtui.runs.epoch_places import epoch_at
 from rmtui.runs.model import Epoch
 

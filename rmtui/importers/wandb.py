@@ -16,7 +16,7 @@ from typing import Any
 from rmtui.importers import protobuf
 from rmtui.importers.dictionary_rows import EPOCHS, STEPS
 from rmtui.importers.model import Foreign
-from rmtui.importers.rows import Said, SourceRow, figures_of, place
+from rmtui.importers.source_rows import Said, SourceRow, figures_of, place
 from rmtui.importers.text_files import identity
 from rmtui.importers.training import LogOrigin, foreign, trainings
 

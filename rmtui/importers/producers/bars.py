@@ -13,7 +13,7 @@ from rmtui.importers.log_lines import parse
 from rmtui.importers.metric_names import Split, split_in
 from rmtui.importers.producers.producer import Producer
 from rmtui.importers.progress_bars import Bar, bar
-from rmtui.importers.rows import Said, SourceRow, figures_of
+from rmtui.importers.source_rows import Said, SourceRow, figures_of
 
 _MACHINE = ("v_num", "num_proc")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from rmtui.importers.metric_names import Split
 from rmtui.importers.producers.producer import Producer
-from rmtui.importers.rows import Said, SourceRow, number, whole
+from rmtui.importers.source_rows import Said, SourceRow, number, whole
 
 _EVALUATING = re.compile(r"\*{3,} Evaluating reward, Epoch (?P<epoch>\d+)/(?P<of>\d+)")
 _BEGIN = re.compile(r"Beginning of Epoch (?P<epoch>\d+)/(?P<of>\d+)")

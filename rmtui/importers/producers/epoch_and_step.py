@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from rmtui.importers.metric_names import split_in
 from rmtui.importers.producers.producer import Producer
-from rmtui.importers.rows import Said, SourceRow, figures_of, whole
+from rmtui.importers.source_rows import Said, SourceRow, figures_of, whole
 
 _PLACE = re.compile(
     r"Epoch\s*:?\s*\[(?P<epoch>\d+)/(?P<epochs>\d+)\]\s*,?\s*"

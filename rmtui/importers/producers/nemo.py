@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from rmtui.importers.metric_names import Split
 from rmtui.importers.producers.producer import Producer
 from rmtui.importers.progress_bars import bar
-from rmtui.importers.rows import Said, SourceRow, figures_of, place, whole
+from rmtui.importers.source_rows import Said, SourceRow, figures_of, place, whole
 
 _EPOCH = re.compile(r"=+ Epoch (\d+)/(\d+) =+")
 _STEP = re.compile(r"=+ Step (\d+)/(\d+) =+")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from rmtui.importers.metric_names import Split
 from rmtui.importers.producers.producer import Producer
 from rmtui.importers.progress_bars import Bar, bar
-from rmtui.importers.rows import Said, SourceRow, figures_of
+from rmtui.importers.source_rows import Said, SourceRow, figures_of
 
 _TRAIN = re.compile(r"Train step of epoch (\d+)")
 _EVAL = re.compile(r"Eval stage of (?:global_step|steps) (\d+)")

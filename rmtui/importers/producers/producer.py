@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from rmtui.importers.rows import Said, SourceRow
+from rmtui.importers.source_rows import Said, SourceRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 from rmtui.importers.dictionaries import dictionary
 from rmtui.importers.dictionary_rows import dictionary_row, flat
 from rmtui.importers.producers.producer import Producer
-from rmtui.importers.rows import Said, SourceRow, number, place, whole
+from rmtui.importers.source_rows import Said, SourceRow, number, place, whole
 
 _HEAD = re.compile(r"\*{3,} (?P<part>train|eval|predict|test) metrics \*{3,}")
 _ENTRY = re.compile(r"^\s+(?P<name>[\w/.-]+)\s+=\s+(?P<value>\S+)\s*$")

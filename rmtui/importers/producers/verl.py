@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from rmtui.importers.producers.producer import Producer
-from rmtui.importers.rows import Said, SourceRow, figures_of, number, place, whole
+from rmtui.importers.source_rows import Said, SourceRow, figures_of, number, place, whole
 
 _LINE = re.compile(r"(?:^|\s)step:(?P<step>\d+)(?P<rest>(?: - [^\s:][^:\n]{0,120}:\s*(?:np\.\w+\()?[-+.\w]+\)?)+)")
 _ENTRY = re.compile(r" - (?P<name>[^\s:][^:\n]{0,120}?):\s*(?:np\.\w+\()?(?P<value>[-+.\w]+)")
