@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,12 @@ HEADER = ("name", "title", "purpose")
 
 _OWN_WORDS = re.compile(r"\A(?:#[^\n]*\n)+")
 """The comment at the top of a preset's file, which speaks of that preset alone."""
+
+
+_EXPECTED = re.compile(r"\n(?:#[^\n]*\n)*\[expect\]\n(?:[^\[\n][^\n]*\n?|\n)*")
+"""The table of what a preset is expected to reach, with the comment above it."""
+_LAST_WORDS = re.compile(r"\n+(?:#[^\n]*\n?)+\Z")
+"""A comment at the end of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +171,11 @@ def save(preset: Preset, changes: Mapping[str, str]) -> Preset:
 def save_as(
     ws: Workspace, preset: Preset, name: str, changes: Mapping[str, str], title: str = "", purpose: str = ""
 ) -> Preset:
-    """A new preset file from this one and `changes`; UserError if the name or its file is taken."""
+    """A new preset file from this one and `changes`; UserError if the name or its file is taken.
+
+    Where a value differs, the words of the preset that it was made from, and what that is expected to reach, are left
+    out: they were said of other values.
+    """
     name = name.strip()
     stem = re.sub(r"[^\w]+", "-", name.casefold()).strip("-_")
     if not stem or len(stem) > 80:
@@ -173,8 +183,13 @@ def save_as(
     path = ws.presets / f"{stem}.toml"
     if path.exists() or name.casefold() in map(_name_inside, preset_files(ws)):
         raise UserError(f"a preset {name} exists already", str(path), "choose another name")
-    header = {"name": name, "title": title or preset.title, "purpose": purpose or preset.purpose}
-    text = edited(preset, changes, header)
+    header = {"name": name, "title": title, "purpose": purpose}
+    text = edited(preset, changes)
+    if table.flatten(parse(text, preset.path).config) == table.flatten(preset.config):
+        header = {"name": name, "title": title or preset.title, "purpose": purpose or preset.purpose}
+    else:
+        text = _LAST_WORDS.sub("\n", _EXPECTED.sub("", text))
+    text = edited(replace(preset, text=text), {}, header)
     return _write(path, _OWN_WORDS.sub(f"# Preset {name}, from preset {preset.name}.\n", text))
 
 
@@ -192,7 +207,10 @@ def edited(preset: Preset, changes: Mapping[str, str], header: Mapping[str, str]
     if problems:
         raise UserError(f"no preset was saved from {preset.path}", "; ".join(problems), "fix these values")
     for key, text in (header or {}).items():
-        document[key] = text
+        if text:
+            document[key] = text
+        else:
+            document.pop(key, None)
     return tomlkit.dumps(document)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -126,6 +126,20 @@ def open_workspace(path: Path) -> Workspace:
             f"go to a workspace, name one with -C DIR, or make one with: rmtui init {path}",
         )
     return Workspace(root, read_settings(root / SETTINGS_FILE))
+
+
+def settings_stamp(root: Path) -> tuple[int, ...]:
+    """By what a changed workspace.toml is known; empty where there is none."""
+    try:
+        facts = (root / SETTINGS_FILE).stat()
+    except OSError:
+        return ()
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino
+
+
+def renewed(ws: Workspace) -> Workspace:
+    """The same workspace with the settings that its file holds now; UserError where that is wrong."""
+    return replace(ws, settings=read_settings(ws.root / SETTINGS_FILE))
 
 
 def create(path: Path) -> Workspace:

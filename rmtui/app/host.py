@@ -16,7 +16,8 @@ from rmtui.app import remembered, routes
 from rmtui.app.feed import Feed, Synced
 from rmtui.app.jobs.jobs import JobProgress, Jobs
 from rmtui.app.terminal.output import ShadowScreen
-from rmtui.workspace import Workspace
+from rmtui.errors import UserError
+from rmtui.workspace import Workspace, renewed, settings_stamp
 
 
 class WorkspaceScreen(Screen[None]):
@@ -61,11 +62,21 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
         self.remark = ""
         """In the top line: why the list may not be what it is on disk."""
         self._workspace = workspace
+        self._stamp: tuple[int, ...] = ()
+        """Of workspace.toml when it was read last."""
         self._feed: Feed | None = None
 
     @property
     def ws(self) -> Workspace:
+        """With its settings as they are on disk now; as they were last while workspace.toml is wrong."""
         assert self._workspace is not None, "screens with runs open on a workspace only"
+        stamp = settings_stamp(self._workspace.root)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._workspace = renewed(self._workspace)
+            except UserError as error:
+                self.notify(f"{error.why}\n→ {error.remedy}", title=error.what, severity="error", markup=False)
         return self._workspace
 
     @property
@@ -82,7 +93,7 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
 
     def adopt(self, workspace: Workspace) -> None:
         """This is the workspace from now on."""
-        self._workspace = workspace
+        self._workspace, self._stamp = workspace, settings_stamp(workspace.root)
         self.memory = remembered.recall(workspace.state_dir / "app.json")
         self._feed = Feed(self, workspace)
 

@@ -11,7 +11,7 @@ from textual.message import Message
 from rmtui import text
 from rmtui.errors import UserError
 from rmtui.index.index import Index
-from rmtui.runs.model import Run, State
+from rmtui.runs.model import Run, State, state_text
 
 BAD = (State.FAILED, State.KILLED, State.INTERRUPTED, State.UNKNOWN)
 
@@ -38,10 +38,8 @@ def endings(index: Index, before: Mapping[str, Run], now: Mapping[str, Run]) -> 
 
 
 def _ending(run: Run) -> News:
-    words = f"{run.name} {run.state.value}"
-    if run.reason:
-        words += f": {text.clean(run.reason)}"
-    elif run.best is not None and run.best.val_acc is not None:
+    words = f"{run.name} {state_text(run.state, text.clean(run.reason))}"
+    if not run.reason and run.best is not None and run.best.val_acc is not None:
         words += f": best val_acc {text.percent(run.best.val_acc)}"
     return News(words, "error" if run.state in BAD else "information")
 

@@ -12,7 +12,7 @@ from textual.message import Message
 from rmtui.app.base import Base, Done
 from rmtui.app.jobs.jobs import JobProgress, still_wanted
 from rmtui.app.routes import AdviceOf, AgainForm, PairsOf
-from rmtui.runs.model import Run, State
+from rmtui.runs.model import RESUMES, Run, State
 from rmtui.workspace import Workspace
 
 
@@ -223,7 +223,12 @@ class RunCommands(Base):
 
 def _stop_message(run: Run) -> str:
     if run.state is State.QUEUED:
-        return "It has not started; its settings stay in the list."
+        resumed = run.reason.startswith(RESUMES)
+        return (
+            "It stays as it was and can be resumed later."
+            if resumed
+            else "It has not started; its settings stay in the list."
+        )
     return "It saves a checkpoint first and can be resumed later."
 
 

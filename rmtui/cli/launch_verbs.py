@@ -326,6 +326,7 @@ def _queue(args: argparse.Namespace) -> int:
 
     from rmtui.errors import UserError
     from rmtui.operations import queue, stop
+    from rmtui.runs.model import state_text
     from rmtui.workspace import open_workspace
 
     ws = open_workspace(workspace_folder(args))
@@ -348,7 +349,7 @@ def _queue(args: argparse.Namespace) -> int:
     if not places:
         print("nothing waits")
     for place in places:
-        print(f"{place.place:>3}  {place.id}  {place.name}  {place.reason}")
+        print(f"{place.place:>3}  {place.id}  {place.name}  {state_text('queued', place.reason)}")
     return 0
 
 

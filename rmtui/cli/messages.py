@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from rmtui.runs.model import state_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,7 +22,7 @@ def print_status(status: Status) -> None:
 
 
 def format_status(status: Status) -> str:
-    return f"{status.state}{f': {status.reason}' if status.reason else ''}"
+    return state_text(status.state, status.reason)
 
 
 def countdown() -> Callable[[Status], None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rmtui.cli.text_tables import Cell, Column, show
 from rmtui.cli.verb import print_json
 from rmtui.presets import Preset, spellings
-from rmtui.runs.model import Run, State
+from rmtui.runs.model import Run, State, state_text, state_words
 from rmtui.runs.state import duration
 from rmtui.text import clean
 from trainer import config as table
@@ -58,12 +58,13 @@ def runs(found: Sequence[Run]) -> None:
 
 def _run_row(run: Run, now: float) -> list[Cell | str]:
     sign, colour = _SIGNS[run.state]
+    state, why = state_words(run.state, run.reason)
     until = run.ended or (now if run.state.alive else None)
     took = duration(until - run.started) if run.started is not None and until is not None else UNKNOWN
     return [
         Cell(sign, colour),
         run.name,
-        Cell(str(run.state), colour),
+        Cell(state, colour),
         run.preset or UNKNOWN,
         run.data or UNKNOWN,
         _epochs(run),
@@ -75,7 +76,7 @@ def _run_row(run: Run, now: float) -> list[Cell | str]:
         took if run.state != State.IMPORTED else UNKNOWN,
         age(now - run.created) if run.created else UNKNOWN,
         " ".join(run.tags),
-        run.reason,
+        why,
     ]
 
 
@@ -148,7 +149,7 @@ def _head(document: ShowDocument) -> list[tuple[str, str]]:
     best, reason, origin = document["best"], document["reason"], document["origin"]
     pairs = [
         ("run", f"{document['name']}  ({document['id']})"),
-        ("state", f"{document['state']}{f': {reason}' if reason else ''}"),
+        ("state", state_text(document["state"], reason)),
         ("preset", document["preset"]),
         ("data", document["data"]),
         ("started", document["started"]),

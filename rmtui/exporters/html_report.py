@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rmtui import __version__
 from rmtui.exporters.svg import COLOURS, SvgLine, chart, escape
+from rmtui.runs.model import state_text
 from trainer.config import flatten, format_number
 from trainer.events import number
 
@@ -39,7 +40,7 @@ def html(documents: Sequence[ExportDocument], title: str = "") -> str:
 
 def _section(document: ExportDocument) -> Iterator[str]:
     yield f"<h2>{escape(str(document['name']))}</h2>"
-    words = [document["state"], document.get("reason"), document.get("started"), document.get("note")]
+    words = [state_text(document["state"], document.get("reason") or ""), document.get("started"), document.get("note")]
     yield f'<p class="faint">{escape(" · ".join(str(word) for word in words if word))}</p>'
     yield _table(_EPOCH_COLUMNS, [[epoch.get(name) for name in _EPOCH_COLUMNS] for epoch in document["epochs"]])
     yield from _charts(document)

@@ -36,6 +36,24 @@ class State(StrEnum):
         return self in (State.FINISHED, State.STOPPED, State.FAILED, State.KILLED, State.INTERRUPTED, State.IMPORTED)
 
 
+RESUMES = "resumes from step "
+"""How the reason of a resumed run that waits begins."""
+
+
+def state_words(state: str, reason: str) -> tuple[str, str]:
+    """The state as lists show it, and the rest of its reason: (`queued (resumes from step 53)`, `place 1, …`)."""
+    if not reason.startswith(RESUMES):
+        return str(state), reason
+    lead, _, rest = reason.partition("; ")
+    return f"{state} ({lead})", rest
+
+
+def state_text(state: str, reason: str) -> str:
+    """`killed: out of memory`, `queued (resumes from step 53): place 1, …`: spelled alike everywhere."""
+    head, rest = state_words(state, reason)
+    return f"{head}: {rest}" if rest else head
+
+
 class Status(NamedTuple):
     """A state with its reason in words (`killed: out of memory, rank 1, step 412`)."""
 

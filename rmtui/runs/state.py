@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rmtui.runs import life, proc, queue_tickets
+from rmtui.runs import life, proc, queue_tickets, typed_files
 from rmtui.runs.files import lock_held
 from rmtui.runs.folder import AttemptFolder, RunFolder
-from rmtui.runs.model import Attempt, State, Status
+from rmtui.runs.model import RESUMES, Attempt, State, Status
 from trainer.plain_files import open_plain, read_tail
 
 if TYPE_CHECKING:
@@ -58,7 +58,11 @@ def unreadable(folder: RunFolder, last: AttemptFolder | None) -> list[str]:
 
 def _status(folder: RunFolder, ticket: queue_tickets.Ticket | None, last: AttemptFolder | None) -> Status:
     if ticket is not None and (last is None or last.n < ticket.attempt):
-        return _queued(folder, ticket)
+        now = _queued(folder, ticket)
+        if ticket.attempt == 1:
+            return now
+        step = typed_files.number_of(Path(ticket.resume).name, "step-") or 0
+        return now._replace(reason=f"{RESUMES}{step}; {now.reason}")
     failed = folder.failed_start()
     if failed.get("attempt", 0) > (last.n if last else 0):
         return _final(State.FAILED, f"failed to start: {failed.get('reason', '')}")

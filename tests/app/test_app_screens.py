@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 
 import pytest
@@ -388,6 +389,44 @@ async def test_a_set_named_in_the_launch_dialog_replaces_the_files_of_a_past_run
         screen.query_one("#data", Input).value = "other"
         other = str(ready.data / "train" / "other_pairs.jsonl")
         await until(pilot, lambda: screen.planned.plan.spec["config"]["data"]["train"] == other)
+
+
+async def test_the_launch_dialog_shows_the_model_and_takes_another(ready):
+    other = ready.root / "models" / "other"
+    shutil.copytree(ready.root / "models" / "m", other)
+    async with opened(ready.root, NARROW) as pilot:
+        await pilot.press("n", "enter", "ctrl+r")
+        screen = await screen_of(pilot, LaunchScreen)
+        await until(pilot, lambda: screen.planned)
+        await sees(pilot, "model", "models/m")
+        screen.query_one("#model", Input).value = "models/other"
+        await until(pilot, lambda: screen.planned.plan.spec["config"]["model"] == str(other))
+        screen.query_one("#model", Input).value = "models/none"
+        await sees(pilot, "models/none")
+        await until(pilot, lambda: any(problem.key == "model" for problem in screen.planned.plan.errors))
+
+
+async def test_a_changed_workspace_toml_counts_at_once(ready):
+    shutil.copytree(ready.root / "models" / "m", ready.root / "models" / "later")
+    settings = ready.root / "workspace.toml"
+    async with opened(ready.root, NARROW) as pilot:
+        settings.write_text(settings.read_text().replace("models/m", "models/later"))
+        await pilot.press("n", "enter")
+        screen = await screen_of(pilot, FormScreen)
+        await until(pilot, lambda: screen.planned and screen.planned.plan.spec["config"]["model"].endswith("later"))
+        settings.write_text(settings.read_text().replace("models/later", "models/m"))
+        await until(pilot, lambda: screen.planned.plan.spec["config"]["model"].endswith("models/m"))
+        settings.write_text("model = ")
+        await told(pilot, "cannot be read")
+        assert pilot.app.ws.settings.model == "models/m"
+
+
+async def test_training_all_presets_says_on_what(ready):
+    async with opened(ready.root, NARROW) as pilot:
+        await pilot.press("n")
+        await sees(pilot, "conservative")
+        await pilot.press("T")
+        await sees(pilot, "Train A, B, C one after the other?", "data set tiny, model models/m")
 
 
 async def test_paths_of_a_past_run_stand_in_a_form_as_from_the_workspaces_folder(ready):

@@ -124,6 +124,24 @@ def test_saving_under_another_name(ws: Workspace) -> None:
             presets.save_as(ws, presets.find(ws, "A"), taken, {})
 
 
+@pytest.mark.parametrize(
+    ("letter", "key", "value"), [("A", "num_epochs", "6"), ("B", "seed", "7"), ("C", "lora.r", "8")]
+)
+def test_another_preset_does_not_carry_the_words_of_the_first(ws: Workspace, letter: str, key: str, value: str) -> None:
+    base = presets.find(ws, letter)
+    made = presets.save_as(ws, base, "mine", {key: value})
+    assert (made.title, made.purpose, made.expect) == ("", "", {})
+    assert "expected" not in made.text and base.title not in made.text
+    assert "[expect]" not in made.text and "[lora]" in made.text and "# pairs a process" in made.text
+
+
+@pytest.mark.parametrize("changes", [{}, {"num_epochs": "3", "learning_rate": "0.000015"}])
+def test_a_preset_of_the_same_values_keeps_them(ws: Workspace, changes: dict[str, str]) -> None:
+    base = presets.find(ws, "A")
+    made = presets.save_as(ws, base, "mine", changes)
+    assert (made.title, made.purpose, made.expect) == (base.title, base.purpose, base.expect)
+
+
 def test_two_files_of_one_name_are_ambiguous(ws: Workspace) -> None:
     (ws.presets / "other.toml").write_text('name = "a"\n')
     with pytest.raises(UserError, match="ambiguous"):

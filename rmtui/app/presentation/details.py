@@ -11,7 +11,7 @@ from rmtui import text as formats
 from rmtui.app.presentation import run_header
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
-from rmtui.runs.model import Attempt, Run
+from rmtui.runs.model import Attempt, Run, state_text
 from rmtui.workspace import Workspace
 
 
@@ -34,7 +34,7 @@ def render_details(run: Run, ws: Workspace, attempts: Sequence[Attempt], glyphs:
 def _run_lines(run: Run) -> Iterator[str]:
     facts = {
         "id": run.id,
-        "state": f"{run.state.value}: {run.reason}" if run.reason else run.state.value,
+        "state": state_text(run.state, run.reason),
         "preset": run.preset,
         "data": run.data,
         "host": run.host,
@@ -49,7 +49,7 @@ def _run_lines(run: Run) -> Iterator[str]:
 
 def _attempt_line(attempt: Attempt) -> str:
     now = time.time()
-    parts = [f"{attempt.n}", attempt.state.value + (f": {attempt.reason}" if attempt.reason else "")]
+    parts = [f"{attempt.n}", state_text(attempt.state, attempt.reason)]
     parts += [f"from step {attempt.resumed_from_step}"] if attempt.resumed_from_step else []
     parts += [f"started {formats.clock(attempt.started, now)}"] if attempt.started else []
     parts += [f"ended {formats.clock(attempt.ended, now)}"] if attempt.ended else []

@@ -14,7 +14,7 @@ from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.app.widgets.table.columns import done, ends_at
-from rmtui.runs.model import Run, State
+from rmtui.runs.model import Run, State, state_text
 
 LEAST_REASON = 24
 """Cells of state and reason that a head keeps, whatever else gives way."""
@@ -63,7 +63,7 @@ def _length(parts: Sequence[_Part]) -> int:
 
 
 def _state_label(run: Run) -> str:
-    return f"{run.state.value}: {formats.clean(run.reason)}" if run.reason else run.state.value
+    return state_text(run.state, formats.clean(run.reason))
 
 
 def _state_tone(run: Run) -> str:

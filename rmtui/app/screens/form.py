@@ -72,11 +72,7 @@ class FormScreen(Base):
         from rmtui.operations import launch_defaults
 
         newest = next(iter(self.feed.index.runs("", limit=1)), None)
-        self._data = self._run.data or "" if self._run else launch_defaults.data_set(self.ws, newest)
-        usual = launch_defaults.data_files(self.ws, self._data) if self._data else {}
-        if self.ws.settings.model:
-            usual["model"] = (self.ws.settings.model, "workspace.toml")
-        self.form.fields.fallbacks = {key: Fallback(*usual_value) for key, usual_value in usual.items()}
+        self._fill_in(newest)
         self._load()
         if self._preset is not None and (model := launch_defaults.model(self.ws, self._preset, newest)):
             self._given.setdefault("model", model)
@@ -88,6 +84,17 @@ class FormScreen(Base):
         self.set_interval(WATCH_SECONDS, self._watch_file)
         self.form.focus()
         self._work_out()
+
+    def _fill_in(self, newest: Run | None) -> None:
+        """What empty fields stand for, by workspace.toml and the data that is there."""
+        from rmtui.operations import launch_defaults
+
+        self._settings = self.ws.settings
+        self._data = self._run.data or "" if self._run else launch_defaults.data_set(self.ws, newest)
+        usual = launch_defaults.data_files(self.ws, self._data) if self._data else {}
+        if self._settings.model:
+            usual["model"] = (self._settings.model, "workspace.toml")
+        self.form.fields.fallbacks = {key: Fallback(*usual_value) for key, usual_value in usual.items()}
 
     def _load(self) -> None:
         if self._preset is not None:
@@ -113,7 +120,8 @@ class FormScreen(Base):
     def _show_top(self) -> None:
         changes = len(self.form.changes())
         if self._preset is not None:
-            left, right = f"preset {self._preset.name} · {self._preset.title}", str(self._preset.path.name)
+            left = " · ".join(filter(None, (f"preset {self._preset.name}", self._preset.title)))
+            right = str(self._preset.path.name)
             middle = f"differs from the file: {changes}" if changes else "as in the file"
         else:
             name = self._run.name if self._run else ""
@@ -170,6 +178,10 @@ class FormScreen(Base):
         self._show_problems()
 
     def _watch_file(self) -> None:
+        if self.ws.settings != self._settings:
+            self._fill_in(next(iter(self.feed.index.runs("", limit=1)), None))
+            self.form.refresh()
+            self._work_out()
         if self._preset is not None and not self._told_of_change and changed_on_disk(self._preset):
             self._told_of_change = True
             self.notify(

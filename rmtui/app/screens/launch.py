@@ -1,4 +1,4 @@
-"""Before a training starts: its name, data and processes, what is unusual, and the exact command."""
+"""Before a training starts: its name, model, data and processes, what is unusual, and the exact command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rmtui.app.widgets.palette import palette_of
 from rmtui.operations.launch_request import LaunchRequest
 from trainer.pairs import data_sets
 
-FIELDS = (("name", "name"), ("data", "data set"), ("procs", "processes"), ("tags", "tags"))
+FIELDS = (("name", "name"), ("model", "model"), ("data", "data set"), ("procs", "processes"), ("tags", "tags"))
 
 
 class LaunchScreen(ModalScreen[LaunchRequest | None]):
@@ -42,12 +42,14 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         sets = ", ".join(data_sets(self._rmtui.ws.root)) or "none in data/"
         hints = {
             "name": "made from data and preset",
+            "model": "a folder or a hub name",
             "data": self._request.usual_data or sets,
             "procs": "GPUs, else 1",
             "tags": "night baseline",
         }
         texts = {"name": self._request.name, "data": self._request.data, "tags": " ".join(self._request.tags)}
         texts["procs"] = str(self._request.procs or "")
+        texts["model"] = self._request.model or self._request.overrides.get("model", "")
         with Vertical(classes="dialog"):
             for key, label in FIELDS:
                 with Horizontal(classes="field"):
@@ -73,7 +75,9 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         text = {key: self.query_one(f"#{key}", Input).value.strip() for key, _ in FIELDS}
         procs = int(text["procs"]) if text["procs"].isdigit() else None
         tags = tuple(text["tags"].replace(",", " ").split())
-        return replace(self._request, name=text["name"], data=text["data"], procs=procs, tags=tags)
+        others = {key: value for key, value in self._request.overrides.items() if key != "model"}
+        fields = {key: text[key] for key in ("name", "model", "data")}
+        return replace(self._request, overrides=others, procs=procs, tags=tags, **fields)
 
     def _work_out(self) -> None:
         request, rmtui = self.request(), self._rmtui
@@ -86,6 +90,8 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         self.planned = message
         palette = palette_of(self)
         self.query_one("#data", Input).placeholder = str(message.plan.spec["data"])
+        if model := str(message.plan.spec["config"]["model"]):
+            self.query_one("#model", Input).placeholder = self._rmtui.ws.as_written(model)
         self.query_one("#figures", Label).show_text(
             " · ".join(f"{name} {text}" for name, text in message.derived.items())
         )

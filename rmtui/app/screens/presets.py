@@ -21,6 +21,7 @@ from rmtui.app.presentation.preset_line import brief, expectation
 from rmtui.app.widgets.choices import Choices, hanging
 from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
+from rmtui.operations.launch_request import LaunchRequest
 from rmtui.presets import Preset, all_presets, save_as
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ class PresetsScreen(Base):
 
     def _describe(self, preset: Preset) -> Table:
         palette = palette_of(self)
-        text = Text().append(f"{preset.title}\n", "bold").append(f"{preset.purpose}\n")
-        text.append(brief(preset), palette.quiet)
+        text = Text().append(f"{preset.title}\n" if preset.title else "", "bold")
+        text.append(f"{preset.purpose}\n" if preset.purpose else "").append(brief(preset), palette.quiet)
         if expected := expectation(preset):
             text.append(f"\nexpected: {expected}", palette.quiet)
         return hanging((Text(f"{preset.name}  ", palette.accent), text))
@@ -138,18 +139,22 @@ class PresetsScreen(Base):
 
     def action_all(self) -> None:
         from rmtui.app.screens.dialogs import Confirm
+        from rmtui.operations import launch_defaults
 
+        newest = next(iter(self.feed.index.runs("", limit=1)), None)
+        requests = [launch_defaults.request(self.ws, preset, newest) for preset in self._presets]
         names = ", ".join(preset.name for preset in self._presets)
         question = f"Train {names} one after the other?"
-        self.app.push_screen(Confirm(question, "Each starts when the devices are free."), self._train_all)
+        data = launch_defaults.data_set(self.ws, newest)
+        models = {launch_defaults.model(self.ws, preset, newest) or self.ws.settings.model for preset in self._presets}
+        models -= {""}
+        what = [f"data set {data}"] if data else []
+        what += [f"model {self.ws.as_written(', '.join(sorted(models)))}"] if models else []
+        explanation = "\n".join(filter(None, (", ".join(what), "Each starts when the devices are free.")))
+        self.app.push_screen(Confirm(question, explanation), lambda yes: self._train_all(requests) if yes else None)
 
-    def _train_all(self, yes: bool | None) -> None:
-        if yes:
-            from rmtui.operations import launch_defaults
-
-            newest = next(iter(self.feed.index.runs("", limit=1)), None)
-            requests = [launch_defaults.request(self.ws, preset, newest) for preset in self._presets]
-            self.ask("launch", lambda: launch(self.ws, requests))
+    def _train_all(self, requests: Sequence[LaunchRequest]) -> None:
+        self.ask("launch", lambda: launch(self.ws, requests))
 
     @on(Launched)
     def _launched(self, message: Launched) -> None:

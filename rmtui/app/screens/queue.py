@@ -22,7 +22,7 @@ from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.app.widgets.table.columns import done, ends_at
-from rmtui.runs.model import Run
+from rmtui.runs.model import Run, State, state_words
 
 if TYPE_CHECKING:
     from rmtui.operations.queue import Place
@@ -99,6 +99,8 @@ class QueueScreen(RunCommands):
         palette = palette_of(self)
         text = Text(f"{place.place:>3}  {fit(place.name, 26)}  ")
         since = f"since {formats.clock(place.since, time.time())}"
+        head, _ = state_words(State.QUEUED, place.reason)
+        text.append(f"{head}  " if head != State.QUEUED else "")
         if place.attended:
             return text.append(f"waits for {place.needs}  ").append(since, palette.quiet)
         return text.append("waits for you: r starts it again  ", palette.warn).append(since, palette.quiet)

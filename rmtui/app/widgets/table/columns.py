@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rmtui import text as formats
 from rmtui.app.widgets.glyphs import Glyphs
-from rmtui.runs.model import NOTHING, Landmarks, Run, State
+from rmtui.runs.model import NOTHING, Landmarks, Run, State, state_words
 
 GAP = 2
 """Cells between columns."""
@@ -85,6 +85,9 @@ def state_label(run: Run, now: float, spelled: bool = False) -> str:
         return f"{'ends' if spelled or len(at) < WEEKDAY else 'by'} {at}" if end else "running"
     if run.state in (State.FAILED, State.KILLED, State.INTERRUPTED, State.UNKNOWN, State.STOPPED) and run.reason:
         return f"{run.state.value}: {run.reason}" if spelled else run.reason
+    head, _ = state_words(run.state, run.reason)
+    if head != run.state:
+        return head if spelled else run.reason.partition("; ")[0]
     passed = formats.ago(run.ended or run.started or run.created, now)
     return (
         f"{run.state.value} {passed.removesuffix(' ago').replace(' min', 'm').replace(' ', '')}" if spelled else passed
