@@ -76,8 +76,15 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         procs = int(text["procs"]) if text["procs"].isdigit() else None
         tags = tuple(text["tags"].replace(",", " ").split())
         others = {key: value for key, value in self._request.overrides.items() if key != "model"}
-        fields = {key: text[key] for key in ("name", "model", "data")}
-        return replace(self._request, overrides=others, procs=procs, tags=tags, **fields)
+        return replace(
+            self._request,
+            overrides=others,
+            name=text["name"],
+            model=text["model"],
+            data=text["data"],
+            procs=procs,
+            tags=tags,
+        )
 
     def _work_out(self) -> None:
         request, rmtui = self.request(), self._rmtui
