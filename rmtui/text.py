@@ -138,12 +138,14 @@ def short(number: float) -> str:
     return f"{number:.0f}"
 
 
-def span(seconds: float | None, none: str = "–") -> str:
-    """A length of time in its two greatest units: 48 s, 12 min, 2 h 05, 3 d 4 h."""
+def span(seconds: float | None, none: str = "–", tenths: bool = False) -> str:
+    """A length of time in its two greatest units: 48 s, 90 s, 12 min, 2 h 05, 3 d 4 h; with `tenths` also 1.3 s."""
     if seconds is None or not math.isfinite(seconds):
         return none
+    if tenths and 0 <= seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = max(0, round(seconds))
-    if whole < MINUTE:
+    if whole < 2 * MINUTE:
         return f"{whole} s"
     if whole < HOUR:
         return f"{whole // MINUTE} min"
@@ -152,15 +154,19 @@ def span(seconds: float | None, none: str = "–") -> str:
     return f"{whole // DAY} d {whole % DAY // HOUR} h"
 
 
+def age(seconds: float) -> str:
+    """A length of time in one unit, as rough as one speaks of it: 40 s, 90 min, 5 h, 3 d."""
+    for size, unit in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(max(0.0, seconds))} s"
+
+
 def ago(then: float | None, now: float, none: str = "–") -> str:
-    """How long ago, in one unit: now, 5 min ago, 2 h ago, 3 d ago."""
+    """How long ago: now, 5 min ago, 90 min ago, 3 d ago."""
     if then is None:
         return none
-    passed = now - then
-    for unit, size in (("d", DAY), ("h", HOUR), ("min", MINUTE)):
-        if passed >= size:
-            return f"{int(passed // size)} {unit} ago"
-    return "now"
+    return f"{age(now - then)} ago" if now - then >= MINUTE else "now"
 
 
 def clock(moment: float | None, now: float, seconds: bool = False, none: str = "–") -> str:
@@ -173,6 +179,12 @@ def clock(moment: float | None, now: float, seconds: bool = False, none: str = "
     if at[:3] == today[:3]:
         return text
     return f"{time.strftime('%a' if 0 < moment - now < 6 * DAY else '%b %d', at)} {text}"
+
+
+def bar(share: float, width: int, full: str = "━", empty: str = "─") -> str:
+    """A share (0–1) as a bar of so many cells."""
+    filled = int(min(1.0, max(0.0, share)) * width)
+    return full * filled + empty * (width - filled)
 
 
 def size(count_of_bytes: float) -> str:

@@ -143,10 +143,9 @@ class _Progress:
         if self._quiet:
             return
         from rmtui.datacheck.report import progress
+        from rmtui.text import bar
 
-        filled = round(share * 30)
-        bar = f"{'━' * filled}{'─' * (30 - filled)} {share:4.0%}"
-        text = "\r" + progress(bar, self._before is not None, self._lang)
+        text = "\r" + progress(f"{bar(share, 30)} {share:4.0%}", self._before is not None, self._lang)
         if text != self._shown:
             self._shown = text
             sys.stderr.write(text)

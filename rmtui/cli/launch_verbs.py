@@ -210,14 +210,14 @@ def _print_plan(plan: Plan, time: PastTime | None) -> None:
 
 def _estimates(plan: Plan, time: PastTime | None) -> Iterator[str]:
     """Sizes and time, as far as they can be told."""
-    from rmtui.cli.run_listing import age
+    from rmtui import text
 
     if (sizes := plan.sizes) is not None:
         share = f"{100 * sizes.trainable / sizes.parameters:.3g} %"
         yield f"{sizes.trainable:,} of {sizes.parameters:,} parameters trained ({share})".replace(",", " ")
         yield f"about {sizes.total_bytes / 1024**3:.2g} GB a process"
     if time is not None:
-        yield f"about {age(time.seconds)}, from {time.runs} past run{'s' if time.runs > 1 else ''}"
+        yield f"about {text.age(time.seconds)}, from {time.runs} past run{'s' if time.runs > 1 else ''}"
 
 
 def _accepted(plans: list[Plan], yes: bool) -> bool:

@@ -7,12 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rmtui import text
 from rmtui.cli.text_tables import Cell, Column, show
 from rmtui.cli.verb import print_json
 from rmtui.presets import Preset, spellings
 from rmtui.runs.model import Run, State, state_text, state_words
-from rmtui.runs.state import duration
-from rmtui.text import clean
 from trainer import config as table
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def _run_row(run: Run, now: float) -> list[Cell | str]:
     sign, colour = _SIGNS[run.state]
     state, why = state_words(run.state, run.reason)
     until = run.ended or (now if run.state.alive else None)
-    took = duration(until - run.started) if run.started is not None and until is not None else UNKNOWN
+    took = text.span(until - run.started, tenths=True) if run.started is not None and until is not None else UNKNOWN
     return [
         Cell(sign, colour),
         run.name,
@@ -74,18 +73,10 @@ def _run_row(run: Run, now: float) -> list[Cell | str]:
         UNKNOWN if run.gap is None else f"{run.gap:+.3f}",
         percent(run.best.val_acc if run.best else None),
         took if run.state != State.IMPORTED else UNKNOWN,
-        age(now - run.created) if run.created else UNKNOWN,
+        text.age(now - run.created) if run.created else UNKNOWN,
         " ".join(run.tags),
         why,
     ]
-
-
-def age(seconds: float) -> str:
-    """`40 s`, `12 min`, `5 h`, `3 d`: as rough as one speaks of it."""
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
 
 
 def _epochs(run: Run) -> str:
@@ -107,8 +98,8 @@ def loss(value: float | None) -> str:
 
 def run(document: ShowDocument) -> None:
     """One run: what it is, how it stands, its epochs, its configuration."""
-    for label, text in _head(document):
-        print(f"{label:<11}{clean(text)}")
+    for label, words in _head(document):
+        print(f"{label:<11}{text.clean(words)}")
     epochs = document["epochs"]
     if epochs:
         print()
@@ -142,7 +133,7 @@ def run(document: ShowDocument) -> None:
     print()
     for key, value in table.flatten(document["config"]).items():
         written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        print(f"{key:<32}{clean(written)}")
+        print(f"{key:<32}{text.clean(written)}")
 
 
 def _head(document: ShowDocument) -> list[tuple[str, str]]:

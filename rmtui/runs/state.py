@@ -13,6 +13,7 @@ from rmtui.runs import life, proc, queue_tickets, typed_files
 from rmtui.runs.files import lock_held
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import RESUMES, Attempt, State, Status
+from rmtui.text import clock, span
 from trainer.plain_files import open_plain, read_tail
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _not_seen_alive(attempt: AttemptFolder, launch: Mapping[str, object], no_loc
     if launch.get("boot_id", proc.boot_id()) != proc.boot_id():
         if host != here:
             return Status(State.UNKNOWN, f"it runs, or ran, on {host}; look there")
-        return _final(State.INTERRUPTED, f"machine restarted at {clock(proc.boot_time())}")
+        return _final(State.INTERRUPTED, f"machine restarted at {clock(proc.boot_time(), time.time())}")
     if no_locks:
         words = "its locks cannot be read here (no right, or a file system without locks), and no process of it is seen"
         return Status(State.UNKNOWN, words)
@@ -139,7 +140,8 @@ def _supervised(folder: RunFolder, attempt: AttemptFolder, launch: dict[str, Any
     beat = life.supervisor_beat(attempt)
     if beat is None or launch.get("boot_id") != proc.boot_id() or beat.silence() < life.SILENT_AFTER:
         return now
-    words = f"its supervisor (pid {beat.process.pid}) has been silent for {duration(beat.silence())}: stop replaces it"
+    silence = span(beat.silence(), tenths=True)
+    words = f"its supervisor (pid {beat.process.pid}) has been silent for {silence}: stop replaces it"
     return now._replace(reason="; ".join(filter(None, [words, now.reason])), silent=True)
 
 
@@ -207,7 +209,7 @@ def _queued(folder: RunFolder, ticket: queue_tickets.Ticket) -> Status:
         text = f"waits on {ticket.host}, if that machine is up; if it is not: rmtui queue --start"
         return Status(State.QUEUED, text, supervised=False)
     if ticket.boot_id != proc.boot_id():
-        since = f"the machine restarted at {clock(proc.boot_time())}"
+        since = f"the machine restarted at {clock(proc.boot_time(), time.time())}"
     else:
         since = "its waiting process was ended"
     return Status(State.QUEUED, f"{since}; start it again with: rmtui queue --start", supervised=False)
@@ -250,8 +252,8 @@ def stall(attempt: AttemptFolder, now: float | None = None) -> str:
         return ""
     thing = "batch" if latest.of else "sign of life" if latest.doing else "step"
     before = f"{_done(latest, ranks)}: " if latest.doing else ""
-    measure = "" if usual is None else f", usually {duration(usual)}"
-    return f"{before}no {thing} for {duration(quiet)}{measure}{_lag(ranks, latest)}"
+    measure = "" if usual is None else f", usually {span(usual, tenths=True)}"
+    return f"{before}no {thing} for {span(quiet, tenths=True)}{measure}{_lag(ranks, latest)}"
 
 
 def _batch(latest: Beat) -> float | None:
@@ -328,26 +330,6 @@ def attempt_fact(folder: RunFolder, attempt: AttemptFolder, status: Status | Non
         ended=ended.get("ended"),
         resumed_from_step=launch.get("resumed_from_step"),
     )
-
-
-def clock(t: float) -> str:
-    """`03:12` today, else `21 Nov 03:12`, in local time."""
-    moment = time.localtime(t)
-    today = time.strftime("%x") == time.strftime("%x", moment)
-    return time.strftime("%H:%M" if today else "%d %b %H:%M", moment)
-
-
-def duration(seconds: float) -> str:
-    """`1.3 s`, `45 s`, `6 min`, `2 h 05 min`, `3 d 4 h`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = int(seconds // 60)
-    hours = minutes // 60
-    if hours >= 48:
-        return f"{hours // 24} d {hours % 24} h"
-    return f"{minutes} min" if minutes < 60 else f"{hours} h {minutes % 60:02d} min"
 
 
 def _source_end(spec: Mapping[str, Any]) -> str:

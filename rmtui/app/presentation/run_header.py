@@ -90,8 +90,7 @@ def _head_parts(run: Run, glyphs: Glyphs, now: float, bar: int) -> Iterator[_Par
 
 
 def _bar(share: float, width: int, glyphs: Glyphs) -> str:
-    full = int(share * width)
-    return glyphs.bar_full * full + glyphs.bar_empty * (width - full) + (" " if width else "")
+    return formats.bar(share, width, glyphs.bar_full, glyphs.bar_empty) + (" " if width else "")
 
 
 def pulse(run: Run) -> list[str]:
