@@ -47,7 +47,16 @@ def test_losses_have_as_many_digits_as_they_mean(value, text):
 
 @pytest.mark.parametrize(
     "seconds,text",
-    [(0, "0 s"), (59.4, "59 s"), (119, "119 s"), (120, "2 min"), (3599, "59 min"), (7500, "2 h 05"), (90000, "1 d 1 h"), (None, "–")],
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (3599, "59 min"),
+        (7500, "2 h 05"),
+        (90000, "1 d 1 h"),
+        (None, "–"),
+    ],
 )
 def test_spans_are_told_in_two_units(seconds, text):
     assert formats.span(seconds) == text
