@@ -11,11 +11,12 @@ import re
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from pathlib import Path
 from typing import Any
 
 from trainer import base_files
 from trainer.aliases import ALIASES
+from trainer.containers import is_data
+from trainer.layouts import given
 from trainer.options import OPTIONS, SCHEMA_VERSION, DataFiles, Lora, Meta, Option, TrainConfig, options
 from trainer.values import ErrorOrWarning
 
@@ -124,7 +125,7 @@ def check_value(option: Option, value: Any, source: str = "") -> list[Problem]:
     if not _type_fits(option.type, value):
         wanted = {
             "names": "a list of names",
-            "table": "a table of name = path",
+            "table": "a table of name = text",
             "str": "text",
             "bool": "true or false",
             "int": "a whole number",
@@ -137,6 +138,9 @@ def check_value(option: Option, value: Any, source: str = "") -> list[Problem]:
     if option.type in ("int", "float"):
         return _check_range(option, float(value), value, source)
     if option.type == "table":
+        if option.key == "data.fields":
+            remedy = "name fields like chosen = good, rejected = bad"
+            return [Problem(option.key, fault, remedy, source) for fault in given.faults(value)]
         remedy = 'use letters, digits, ".", "_" and "-", and not "val", which is the set without a name'
         wrong = [name for name in value if not SET_NAME.fullmatch(name) or name == "val"]
         return [Problem(option.key, f"{name!r} cannot name a set", remedy, source) for name in wrong]
@@ -162,7 +166,11 @@ def _example(option: Option) -> str:
     if option.type == "str":
         return f'{option.key} = "{default or "…"}"'
     if option.type == "table":
-        return f'[{option.key}] holdout = "holdout.jsonl"'
+        return (
+            '[data.fields] chosen = "good"'
+            if option.key == "data.fields"
+            else f'[{option.key}] holdout = "holdout.jsonl"'
+        )
     text = str(default).lower() if isinstance(default, bool) else str(default).replace("'", '"')
     return f"{option.key} = {text}"
 
@@ -275,7 +283,7 @@ def check_inputs(config: TrainConfig, source: str = "") -> list[Problem]:
     for key, path in named.items():
         if not path:
             problems.append(Problem(key, "no file is named", f"set {key}, or launch with --data NAME", source))
-        elif not Path(path).is_file():
+        elif not is_data(path):
             problems.append(
                 Problem(key, f"{path} does not exist", "check the path, or launch with --train and --val", source)
             )

@@ -60,10 +60,16 @@ def _option(default: Any, help: str, **more: Any) -> Any:
 class DataFiles:
     """The pair files of a run. Paths are absolute once a run is launched."""
 
-    train: str = _option("", "file of training pairs, JSON lines", group="data")
-    val: str = _option("", "file of validation pairs; this set chooses the best checkpoint", group="data")
+    train: str = _option("", "file of training pairs, or a folder of shards", group="data")
+    val: str = _option("", "file or folder of validation pairs; this set chooses the best checkpoint", group="data")
     extra_val: dict[str, str] = _option(
         {}, "further validation sets, name → file, scored at each evaluation", group="data"
+    )
+    fields: dict[str, str] = _option(
+        {},
+        "fields of the files, ours → theirs (chosen = good, rejected = bad), where they are not recognised",
+        group="data",
+        advanced=True,
     )
 
 

@@ -14,6 +14,10 @@ Side = str | list[Message]
 """Text, or a list of {role, content}."""
 
 
+LEFT_OUT = "left_out"
+"""Kind of a `BadLine` that is a row without a preference (a tie, say): counted, and no fault."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One preference pair. `line` is 1-based; lines end at \\n only."""
@@ -35,10 +39,16 @@ class BadLine:
 
     line: int
     kind: str
-    """blank, encoding, json, object, duplicate_key, missing_field, type, empty, surrogate, prompts_differ, margin."""
+    """blank, encoding, json, object, duplicate_key, missing_field, type, empty, surrogate, prompts_differ, margin,
+    left_out."""
     message: str
     about: Mapping[str, Any] = field(default_factory=dict)
     """What the message is made of, for whoever says it in other words; `case` tells a kind's sentences apart."""
+
+    @property
+    def harmless(self) -> bool:
+        """Nothing is wrong with it: it is blank, or a row that holds no preference."""
+        return self.kind in ("blank", LEFT_OUT)
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.message}"
@@ -59,7 +69,13 @@ def plain_text(side: Side) -> str:
     if isinstance(side, str):
         return side
     names = {"user": "Human", "assistant": "Assistant", "system": "System"}
-    return "".join(f"\n\n{names.get(item['role'], item['role'])}: {item['content']}" for item in side)
+    return "".join(f"\n\n{names.get(item['role'], item['role'])}: {message_text(item)}" for item in side)
+
+
+def message_text(message: Message) -> str:
+    """What a turn says: its content, and its tool calls as JSON."""
+    calls = message.get("tool_calls")
+    return message["content"] + (json.dumps(calls, ensure_ascii=False) if calls else "")
 
 
 def content_hash(row: Row) -> str:

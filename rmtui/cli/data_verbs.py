@@ -7,9 +7,12 @@ import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rmtui.cli.verb import Verb, add_json, add_lang, print_json, workspace_folder
+
+if TYPE_CHECKING:
+    from rmtui.documents.data import ConvertDocument
 
 
 def _build_demo(parser: argparse.ArgumentParser) -> None:
@@ -61,16 +64,55 @@ def _build_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokens", action="store_true", help="with a model: count every pair's tokens, in large files too"
     )
+    _add_fields(parser)
     parser.add_argument("--no-near", action="store_true", help="leave out the pass for near-duplicates")
     add_json(parser)
     add_lang(parser)
 
 
+def _add_fields(parser: argparse.ArgumentParser) -> None:
+    help = "fields of a layout that is not recognised: prompt=question,chosen=good,rejected=bad"
+    parser.add_argument("--fields", default="", metavar="NAME=FIELD,…", help=help)
+
+
+def _build_convert(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="a file, or a folder of shards, in any layout")
+    parser.add_argument("out", type=Path, metavar="OUT", help="a new file: JSON lines of prompt, chosen, rejected")
+    _add_fields(parser)
+    add_json(parser)
+    add_lang(parser)
+
+
+def _run_convert(args: argparse.Namespace) -> int:
+    from rmtui.operations import convert
+
+    _, lang = _settings(workspace_folder(args), args.lang)
+    with _Progress(args.json, lang) as progress:
+        made = convert.convert(
+            args.file, args.out, fields=convert.fields_of(args.fields), tell=lambda share: progress.show("lines", share)
+        )
+    if not args.json:
+        print("\n".join(convert.lines(made, args.out, lang)))
+        return 0
+    document: ConvertDocument = {
+        "path": str(args.out),
+        "layout": made.reading.name,
+        "container": made.reading.container,
+        "fields": made.reading.sources,
+        "records": made.records,
+        "pairs": made.kept,
+        "left_out": made.left_out,
+    }
+    print_json(document)
+    return 0
+
+
 def _run_check(args: argparse.Namespace) -> int:
     from rmtui.datacheck import report as words
-    from rmtui.operations import check
+    from rmtui.operations import check, convert
 
     model, lang = _settings(workspace_folder(args), args.lang)
+    fields = convert.fields_of(args.fields)
     with _Progress(args.json, lang) as progress:
         report = check.check(
             args.files,
@@ -78,13 +120,14 @@ def _run_check(args: argparse.Namespace) -> int:
             max_length=args.max_length,
             every_token=args.tokens,
             look_for_near=not args.no_near,
+            fields=fields,
             progress=progress.show,
             cancelled=lambda: progress.cancelled,
         )
     if args.json:
         print_json(check.document(report, lang))
     else:
-        _print_check(args.files, args.head, lang, words.lines(report, lang))
+        _print_check(args, fields, lang, words.lines(report, lang))
     if args.fix:
         for copy, (kept, dropped) in check.fix(report, args.fix, lang).items():
             text = words.copied(copy, kept, dropped, lang)
@@ -92,12 +135,12 @@ def _run_check(args: argparse.Namespace) -> int:
     return 1 if report.failed else 0
 
 
-def _print_check(files: list[Path], count: int, lang: str, lines: Iterable[str]) -> None:
+def _print_check(args: argparse.Namespace, fields: dict[str, str], lang: str, lines: Iterable[str]) -> None:
     from rmtui.datacheck import report as words
 
-    for path in files if count > 0 else ():
+    for path in args.files if args.head > 0 else ():
         print(path)
-        for line in words.head(path, count, lang):
+        for line in words.head(path, args.head, lang, fields):
             print(line)
     for line in lines:
         print(line)
@@ -172,6 +215,16 @@ VERBS: tuple[Verb, ...] = (
             "rmtui check data/train/helpful_pairs.jsonl data/val/helpful_pairs.jsonl",
             "rmtui check pairs.jsonl --head 10",
             "rmtui check pairs.jsonl --fix clean.jsonl",
+        ),
+    ),
+    Verb(
+        "convert",
+        "write preference data of any known layout as plain pairs",
+        _build_convert,
+        _run_convert,
+        (
+            "rmtui convert train.parquet data/train/helpful_pairs.jsonl",
+            "rmtui convert ranked.csv pairs.jsonl --fields prompt=q,chosen=good,rejected=bad",
         ),
     ),
 )

@@ -12,12 +12,19 @@ from rmtui.cli.messages import countdown, end_line, ended_code, print_status, ru
 from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
 
 if TYPE_CHECKING:
-    from rmtui.documents.launching import DerivedDocument, PlanDocument, ProblemDocument, SizesDocument
+    from rmtui.documents.launching import (
+        DerivedDocument,
+        PairReadingDocument,
+        PlanDocument,
+        ProblemDocument,
+        SizesDocument,
+    )
     from rmtui.operations.estimates import PastTime
     from rmtui.operations.plan import Plan
     from rmtui.workspace import Workspace
     from trainer.config import Problem
     from trainer.estimate import Derived, Sizes
+    from trainer.pairs import PairReading
 
 
 def _build_launch(parser: argparse.ArgumentParser) -> None:
@@ -152,8 +159,13 @@ def _plan_document(plan: Plan, time: PastTime | None) -> PlanDocument:
         "derived": _derived(plan.derived) if plan.derived else None,
         "sizes": _sizes(plan.sizes) if plan.sizes else None,
         "time": {"seconds": time.seconds, "runs": time.runs} if time else None,
+        "data": {key: _reading(reading) for key, reading in plan.readings.items()},
         "problems": [_problem(problem) for problem in plan.problems],
     }
+
+
+def _reading(reading: PairReading) -> PairReadingDocument:
+    return {"layout": reading.name, "container": reading.container, "fields": reading.sources}
 
 
 def _derived(derived: Derived) -> DerivedDocument:
@@ -193,6 +205,8 @@ def _problem(problem: Problem) -> ProblemDocument:
 
 
 def _print_plan(plan: Plan, time: PastTime | None) -> None:
+    from rmtui.text import clean
+
     print(plan.spec["name"])
     print(f"  {plan.line}")
     if (derived := plan.derived) is not None:
@@ -201,6 +215,9 @@ def _print_plan(plan: Plan, time: PastTime | None) -> None:
             f"warm-up {derived.warmup_steps}, effective batch {derived.effective_batch}, "
             f"{derived.evaluations} evaluations"
         )
+    for key, reading in plan.readings.items():
+        if not reading.direct or reading.sources:
+            print(f"  {key} is read as {clean(reading.describe())}")
     print(f"  precision: {plan.precision}")
     if estimated := ", ".join(_estimates(plan, time)):
         print(f"  {estimated}")

@@ -9,6 +9,7 @@ from rmtui.datacheck import text_checks
 from rmtui.datacheck.kinds import found
 from rmtui.datacheck.model import Finding
 from trainer import pairs
+from trainer.rows import message_text
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
@@ -49,4 +50,4 @@ def _wrong_roles(side: Sequence[pairs.Message], name: str) -> tuple[str, dict[st
         return "roles_prompt", {}
     if any(first == second and first in ("user", "assistant") for first, second in itertools.pairwise(roles)):
         return "roles_twice", {}
-    return ("roles_empty", {}) if any(not text_checks.visible(message["content"]) for message in side) else None
+    return ("roles_empty", {}) if any(not text_checks.visible(message_text(message)) for message in side) else None

@@ -47,12 +47,13 @@ def write_clean(jobs: Sequence[tuple[FileReport, Path]], lang: str) -> dict[Path
 def _write(report: FileReport, clean_path: Path, dropped_path: Path, lang: str) -> tuple[int, int]:
     reasons = _reasons(report)
     kept = dropped = 0
-    with report.path.open("rb") as source, clean_path.open("wb") as clean, dropped_path.open("wb") as left_out:
+    with report.rows.open("rb") as source, clean_path.open("wb") as clean, dropped_path.open("wb") as left_out:
         for line, (raw, verdict) in enumerate(zip(source, report.verdicts, strict=False), start=1):
             row = raw.removeprefix(BOM).rstrip(b"\r\n")
             if verdict == OUT:
                 dropped += 1
-                left_out.write(_dropped(line, row, reasons.get(line, ()), lang))
+                record = report.records[line - 1] if report.records is not None else line
+                left_out.write(_dropped(record, row, reasons.get(record, ()), lang))
             else:
                 kept += 1
                 clean.write(row + b"\n")

@@ -60,11 +60,15 @@ _WARNINGS = {
     "very_long": 34,
     "margin_below_zero": 33,
     "duplicate_id": 32,
+    "tie": 31,
+    "no_preference": 30,
+    "one_answer": 29,
+    "several_turns": 28,
     "not_strict_json": 20,
     "bom": 15,
     "blank_line": 10,
 }
-_DROPPED = ("duplicate", "blank_line")
+_DROPPED = ("duplicate", "blank_line", "tie", "no_preference", "one_answer", "several_turns")
 """Warnings whose rows a cleaned file leaves out, as it does those with errors."""
 
 KINDS: dict[str, Kind] = {

@@ -15,9 +15,11 @@ from json.scanner import make_scanner
 from typing import Any
 
 from rmtui.datacheck import chat_checks, text_checks
-from rmtui.datacheck.kinds import OF_BAD_LINE, found
+from rmtui.datacheck.kinds import KINDS, OF_BAD_LINE, found
 from rmtui.datacheck.model import Finding
 from trainer import pairs
+from trainer.layouts.named_pairs import SCORE_NAMES
+from trainer.rows import LEFT_OUT, message_text
 
 FIELDS = ("prompt", "chosen", "rejected")
 LONG = 16_000
@@ -80,6 +82,8 @@ def _constant(name: str) -> float:
 
 _scan_object = make_scanner(json.JSONDecoder(parse_constant=_constant))  # type: ignore[arg-type]
 _ENDS = ("\n", "", "\r\n", "\r")
+_MORE = SCORE_NAMES | {"margin", "chosen_model", "system"}
+"""Fields by which a pair of three texts is more than these."""
 
 
 def _plain(raw: bytes, line: int) -> Pair | None:
@@ -90,7 +94,7 @@ def _plain(raw: bytes, line: int) -> Pair | None:
         prompt, chosen, rejected = row["prompt"], row["chosen"], row["rejected"]
     except (_Odd, StopIteration, ValueError, KeyError, TypeError, RecursionError):
         return None
-    if not type(prompt) is type(chosen) is type(rejected) is str or "margin" in row or "chosen_model" in row:
+    if not type(prompt) is type(chosen) is type(rejected) is str or not _MORE.isdisjoint(row):
         return None
     if raw.count(b'":') != len(row) or text[end:] not in _ENDS:  # perhaps a key twice, or something behind the object
         return None
@@ -209,12 +213,15 @@ def _text(value: Any) -> str:
 
 
 def _side_text(side: pairs.Side) -> str:
-    return side if isinstance(side, str) else "\n\n".join(message["content"] for message in side)
+    return side if isinstance(side, str) else "\n\n".join(map(message_text, side))
 
 
 def _bad(raw: bytes, bad: pairs.BadLine) -> Finding:
-    kind, about = OF_BAD_LINE[bad.kind], dict(bad.about)
+    about = dict(bad.about)
     case = about.pop("case", "")
+    if bad.kind == LEFT_OUT:
+        return found(bad.line, case if case in KINDS else "no_preference")
+    kind = OF_BAD_LINE[bad.kind]
     if kind == "missing_field" and (near := _misspelt(raw)):
         there, wanted = near
         return found(bad.line, "misspelt_field", name=repr(wanted), there=repr(there))

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rmtui.i18n import translate
+from trainer.pairs import PairReading
 from trainer.values import ErrorOrWarning
 
 if TYPE_CHECKING:
     from rmtui.documents.data import FileFigures
+
+    class Spool(Protocol):
+        """What `rmtui.datacheck.spool` writes."""
+
+        records: array[int]
+
+        @property
+        def path(self) -> Path: ...
 
 
 class Cancelled(Exception):
@@ -82,9 +92,23 @@ class FileReport:
     figures: FileFigures
     """Shares and medians of the pairs: lengths, chosen longer, sources, languages; in how many tokens were counted."""
     verdicts: bytes
-    """A byte a line: 0 fine, 1 with a warning, 2 left out by `--fix`."""
+    """A byte a line of `rows`: 0 fine, 1 with a warning, 2 left out by `--fix`."""
     size: int
-    """Bytes that were read."""
+    """Bytes of `rows` that were read."""
+    reading: PairReading | None = None
+    """How the file is read; None where it is not."""
+    spool: Spool | None = None
+    """Its lines in the house's own layout, where the file itself holds none."""
+
+    @property
+    def rows(self) -> Path:
+        """The lines that were checked."""
+        return self.spool.path if self.spool else self.path
+
+    @property
+    def records(self) -> Sequence[int] | None:
+        """Each line's record in the file, where the file itself holds no such lines."""
+        return self.spool.records if self.spool else None
 
 
 @dataclass(frozen=True, slots=True)

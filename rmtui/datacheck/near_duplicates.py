@@ -61,7 +61,7 @@ def near(
     order = sorted(range(len(reports)), key=lambda place: is_validation(reports[place].path))
     files = [_File(reports[place], array("q")) for place in order]
     pairs, prompts = Ledger(), Ledger()
-    total = max(1, sum(report.lines for report in reports))
+    total = max(1, sum(len(report.verdicts) for report in reports))
     done = 0
     tick(0.0)
     for number, one in enumerate(files):
@@ -82,7 +82,7 @@ def near(
 
 def _read(one: _File, cancelled: Callable[[], bool]) -> Iterator[Pair]:
     position = 0
-    with one.report.path.open("rb") as file:
+    with one.report.rows.open("rb") as file:
         for line, verdict in enumerate(one.report.verdicts, start=1):
             raw = file.readline(LINE)
             one.offsets.append(position)
@@ -115,7 +115,7 @@ def _compare(
 ) -> Iterator[tuple[int, Finding]]:
     """What meets in a band and really is alike: (file number, finding). A line is blamed once."""
     blamed: set[int] = set()
-    opened = [one.report.path.open("rb") for one in files]
+    opened = [one.report.rows.open("rb") for one in files]
     try:
         for ledger, judge in ((pairs, _alike_pairs), (prompts, _alike_prompts)):
             for earlier, later in _meetings(ledger, crossing=ledger is prompts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,9 @@ from pathlib import Path
 from rmtui.datacheck.kinds import KINDS
 from rmtui.datacheck.line_checks import Pair, examine
 from rmtui.datacheck.model import FileReport, Finding, Report
-from rmtui.datacheck.scan import BOM, LINE
 from rmtui.i18n import translate
 from rmtui.text import harmless
-from trainer.plain_files import open_plain
+from trainer.pairs import Fields, Unreadable, recognise
 from trainer.values import ErrorOrWarning
 
 LINES_NAMED = 12
@@ -32,8 +32,23 @@ def counted(noun: str, number: int, lang: str) -> str:
     return translate(f"report.{noun}" if number == 1 else f"report.{noun}s", lang, n=number)
 
 
+def counted_lines(file: FileReport, lang: str) -> str:
+    """Its lines, or the records of a file that holds no lines of pairs."""
+    return counted("record" if file.spool else "line", file.lines, lang)
+
+
+def how_read(file: FileReport, lang: str) -> str:
+    """The layout that was recognised, and which of its fields is taken for what; empty for plain lines of pairs."""
+    if file.reading is None or (file.reading.direct and not file.reading.sources):
+        return ""
+    key = "report.read_as" if file.reading.direct else "report.read_as_convert"
+    return translate(key, lang, how=harmless(file.reading.describe()), path=harmless(str(file.path)))
+
+
 def _file(file: FileReport, lang: str) -> Iterator[str]:
-    yield f"{file.path}   {counted('line', file.lines, lang)}, {counted('good_pair', file.good, lang)}"
+    yield f"{file.path}   {counted_lines(file, lang)}, {counted('good_pair', file.good, lang)}"
+    if how := how_read(file, lang):
+        yield f"  {how}"
     if values := "   ".join(summarise_file(file, lang)):
         yield f"  {values}"
     for kind in file.counts:
@@ -117,16 +132,15 @@ def summaries(file: FileReport) -> list[CheckSummary]:
     return [CheckSummary(file.path, first[kind], count) for kind, count in file.counts.items()]
 
 
-def head(path: Path, count: int, lang: str = "en") -> Iterator[str]:
+def head(path: Path, count: int, lang: str = "en", fields: Fields | None = None) -> Iterator[str]:
     """The first pairs of a file, readable and safe for a terminal; lines without one are named."""
-    with open_plain(path) as file:
-        for line in range(1, count + 1):
-            raw = file.readline(LINE)
-            if not raw:
-                return
-            pair, findings = examine(raw.removeprefix(BOM), line)
+    try:
+        for line, raw in itertools.islice(recognise(path, fields).lines(), count):
+            pair, findings = examine(raw, line)
             yield translate("report.head_line", lang, line=line)
             yield from _pair(pair) if pair else (f"  ✗ {harmless(finding.render(lang))}" for finding in findings)
+    except Unreadable:  # the report says why
+        return
 
 
 def _pair(pair: Pair) -> Iterator[str]:

@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from rmtui.datacheck import distribution, read_lines
+from rmtui.datacheck import distribution
 from rmtui.datacheck.duplicates import Relation, Relations
 from rmtui.datacheck.kinds import KINDS, found
 from rmtui.datacheck.line_checks import Pair, examine
 from rmtui.datacheck.model import Cancelled, FileReport, Finding
+from rmtui.datacheck.spool import Spool
 from rmtui.datacheck.token_lengths import Counted, Tokens
+from trainer import pairs
+from trainer.containers import shards
 
 KEPT = 20_000
 """Findings of one kind that are kept for a file; further ones are counted only."""
@@ -37,6 +40,8 @@ class FileScan:
         self.spread = distribution.Distribution()
         self.counted: Counted | None = None
         self.size = 0
+        self.reading: pairs.PairReading | None = None
+        self.spool: Spool | None = None
         self.counts: Counter[str] = Counter()
         self._findings: dict[str, list[Finding]] = {}
 
@@ -58,7 +63,7 @@ class FileScan:
         errors = sum(count for kind, count in self.counts.items() if KINDS[kind].severity == "error")
         return FileReport(
             self.path,
-            len(self.verdicts),
+            self.spool.read if self.spool else len(self.verdicts),
             self.spread.pairs - wrong_lines,
             tuple(findings),
             errors,
@@ -67,10 +72,18 @@ class FileScan:
             {**self.spread.figures(), "tokens": self.counted.document() if self.counted else None},
             bytes(self.verdicts),
             self.size,
+            self.reading,
+            self.spool,
         )
 
 
-def scan(paths: Sequence[Path], tokens: Tokens | None, tick: Tick, cancelled: Callable[[], bool]) -> list[FileReport]:
+def scan(
+    paths: Sequence[Path],
+    tokens: Tokens | None,
+    tick: Tick,
+    cancelled: Callable[[], bool],
+    fields: pairs.Fields | None = None,
+) -> list[FileReport]:
     """Every file line by line and against the others; the reports come in the order of `paths`.
 
     Raises OSError, and Cancelled once `cancelled` says so, which is asked every few thousand lines.
@@ -78,12 +91,12 @@ def scan(paths: Sequence[Path], tokens: Tokens | None, tick: Tick, cancelled: Ca
     order = sorted(range(len(paths)), key=lambda place: is_validation(paths[place]))
     scans = [FileScan(paths[place], _held_against(paths[place], number)) for number, place in enumerate(order)]
     relations = Relations(several=len(paths) > 1)
-    sizes = [path.stat().st_size for path in paths]
+    sizes = [size_of(path) for path in paths]
     done = 0
     try:
         for number, one in enumerate(scans):
             share = _Share(tick, done, max(1, sum(sizes)), cancelled)
-            _one_file(one, number, relations, tokens, share)
+            _one_file(one, number, relations, tokens, share, fields)
             done += sizes[order[number]]
         wrong = _relate(scans, relations, cancelled)
     finally:
@@ -127,13 +140,33 @@ class _Share:
         self._tick((self._before + position) / self._total)
 
 
-def _one_file(one: FileScan, number: int, relations: Relations, tokens: Tokens | None, tick: Tick) -> None:
-    if defect := read_lines.defect(one.path):
-        key, about = defect
-        one.note(found(None, "unreadable_file", key, **about))
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of the shards of a folder."""
+    try:
+        return sum(part.stat().st_size for part in shards(path))
+    except pairs.Unreadable:
+        return 0
+
+
+def _one_file(
+    one: FileScan,
+    number: int,
+    relations: Relations,
+    tokens: Tokens | None,
+    tick: Tick,
+    fields: pairs.Fields | None,
+) -> None:
+    try:
+        reading = pairs.recognise(one.path, fields)
+        if not reading.direct:
+            half = size_of(one.path) / 2
+            one.spool = Spool(reading, lambda share: tick(share * half))
+    except pairs.Unreadable as error:
+        one.note(found(None, "unreadable_file", error.case, **error.about))
         return
-    with one.path.open("rb") as file:
-        for pair in _pairs(one, file, tick):
+    one.reading = reading
+    with (one.spool or one).path.open("rb") as file:
+        for pair in _pairs(one, file, _second_half(one, tick)):
             one.spread.add(pair)
             if relations.add(number, pair):
                 one.note(found(pair.line, "nearly_identical_answers"))
@@ -147,6 +180,14 @@ def _one_file(one: FileScan, number: int, relations: Relations, tokens: Tokens |
         one.counted = tokens.ended()
     if not one.spread.pairs:
         one.note(found(None, "no_pairs", "no_pairs" if one.verdicts else "no_pairs_empty"))
+
+
+def _second_half(one: FileScan, tick: Tick) -> Tick:
+    """A spooled file is read twice: its own bytes first, then its lines."""
+    if one.spool is None:
+        return tick
+    size, total = size_of(one.path), max(1, one.spool.path.stat().st_size)
+    return lambda position: tick(size / 2 * (1 + position / total))
 
 
 def _pairs(one: FileScan, file: BinaryIO, tick: Tick) -> Iterator[Pair]:

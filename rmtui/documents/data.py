@@ -123,6 +123,12 @@ class FileFigures(PairFigures):
 class FileDocument(TypedDict):
     path: str
     lines: Count
+    """Of a file that holds no lines of pairs, its records."""
+    layout: str | None
+    """null: none was recognised."""
+    container: str | None
+    fields: dict[str, str]
+    """What is taken for prompt, chosen, rejected …, where that is not the house's own names."""
     good: Count
     errors: Count
     warnings: Count
@@ -137,6 +143,19 @@ class CheckDocument(TypedDict):
     files: list[FileDocument]
     near_duplicates: Literal["looked for", "not looked for to the end"]
     ok: bool
+
+
+class ConvertDocument(TypedDict):
+    """`convert`."""
+
+    path: str
+    layout: str
+    container: str
+    fields: dict[str, str]
+    records: Count
+    pairs: Count
+    left_out: dict[str, int]
+    """Why records are not written → how many."""
 
 
 class ImportedDocument(TypedDict):

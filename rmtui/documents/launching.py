@@ -48,6 +48,15 @@ class ProblemDocument(TypedDict):
     severity: Literal["error", "warning"]
 
 
+class PairReadingDocument(TypedDict):
+    """How a data file is read."""
+
+    layout: str
+    container: str
+    fields: dict[str, str]
+    """What is taken for prompt, chosen, rejected …, where that is not the house's own names."""
+
+
 class PlanDocument(TypedDict):
     """What would be launched."""
 
@@ -61,6 +70,8 @@ class PlanDocument(TypedDict):
     derived: DerivedDocument | None
     sizes: SizesDocument | None
     time: TimeDocument | None
+    data: dict[str, PairReadingDocument]
+    """Option → how its file is read; a file that is not read is missing here."""
     problems: list[ProblemDocument]
 
 

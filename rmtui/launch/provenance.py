@@ -63,7 +63,8 @@ def _git(root: Path, *words: str) -> str:
 
 def fingerprints(data: Mapping[str, Any]) -> dict[str, object]:
     """SHA-256 of the pairs of every data file."""
-    found: dict[str, Any] = {name: pairs.fingerprint(data[name]) for name in ("train", "val") if data.get(name)}
+    fields = data.get("fields")
+    found: dict[str, Any] = {name: pairs.fingerprint(data[name], fields) for name in ("train", "val") if data.get(name)}
     if extra := data.get("extra_val"):
-        found["extra_val"] = {name: pairs.fingerprint(path) for name, path in extra.items()}
+        found["extra_val"] = {name: pairs.fingerprint(path, fields) for name, path in extra.items()}
     return found

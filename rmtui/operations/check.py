@@ -16,11 +16,13 @@ from rmtui.datacheck.kinds import found as finding_of
 from rmtui.datacheck.model import Cancelled, FileReport, Finding, Report
 from rmtui.datacheck.near_duplicates import near
 from rmtui.datacheck.report import CheckSummary
-from rmtui.datacheck.scan import scan
+from rmtui.datacheck.scan import scan, size_of
+from rmtui.datacheck.spool import in_records
 from rmtui.datacheck.token_lengths import Tokens
 from rmtui.errors import UserError
 from rmtui.operations import check_cache
 from rmtui.operations.check_cache import Question
+from trainer.pairs import Fields
 
 if TYPE_CHECKING:
     from rmtui.documents.data import CheckDocument, FileDocument, FindingDocument
@@ -41,6 +43,7 @@ def check(
     max_length: int = 512,
     every_token: bool = False,
     look_for_near: bool = True,
+    fields: Fields | None = None,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Report:
@@ -48,7 +51,8 @@ def check(
 
     `model` is a folder with a tokenizer.json, whose tokens are counted against `max_length`: in a sample of files
     above 16 MiB, unless `every_token`. `cancelled` ends the pass for near-duplicates, and its report says so; before
-    that pass it raises Cancelled. Raises UserError when a file cannot be opened.
+    that pass it raises Cancelled. `fields` is a person's own mapping
+    (`trainer.layouts.given`). Raises UserError when a file cannot be opened.
     """
     if len(files) > FILES:
         raise UserError(
@@ -56,11 +60,11 @@ def check(
         )
     tell = progress or (lambda name, share: None)
     try:
-        step = 1 if every_token else max(1, -(-sum(file.stat().st_size for file in files) // TOKENS_OF))
+        step = 1 if every_token else max(1, -(-sum(map(size_of, files)) // TOKENS_OF))
         tokens = Tokens(model, max_length, step) if model else None
-        exact = tuple(scan(files, tokens, lambda share: tell(LINES, share), cancelled))
+        exact = tuple(scan(files, tokens, lambda share: tell(LINES, share), cancelled, fields))
         if not look_for_near:
-            return Report(exact, near_done=False)
+            return Report(in_records(exact), near_done=False)
         return _with_near(exact, lambda share: tell(NEAR, share), cancelled)
     except OSError as error:
         raise UserError(f"{error.filename or files[0]} cannot be read", error.strerror or str(error)) from error
@@ -70,8 +74,8 @@ def _with_near(exact: tuple[FileReport, ...], tick: Callable[[float], None], can
     try:
         found = near(exact, tick, cancelled)
     except Cancelled:
-        return Report(exact, near_done=False)
-    return Report(tuple(_joined(file, found[place]) for place, file in enumerate(exact)))
+        return Report(in_records(exact), near_done=False)
+    return Report(in_records([_joined(file, found[place]) for place, file in enumerate(exact)]))
 
 
 def _joined(file: FileReport, more: Sequence[Finding]) -> FileReport:
@@ -97,6 +101,9 @@ def _file_document(file: FileReport, lang: str) -> FileDocument:
     return {
         "path": str(file.path),
         "lines": file.lines,
+        "layout": file.reading.name if file.reading else None,
+        "container": file.reading.container if file.reading else None,
+        "fields": file.reading.sources if file.reading else {},
         "good": file.good,
         "errors": file.errors,
         "warnings": file.warnings,
@@ -152,7 +159,13 @@ def _copies(paths: Sequence[Path], out: Path) -> list[Path]:
 
 
 def before_launch(
-    train: Path, val: Path, *, model: Path | None = None, max_length: int = 512, store: Path | None = None
+    train: Path,
+    val: Path,
+    *,
+    model: Path | None = None,
+    max_length: int = 512,
+    store: Path | None = None,
+    fields: Fields | None = None,
 ) -> list[CheckSummary]:
     """The exact checks of a launch's two files, worst first: one summary a kind and file.
 
@@ -160,7 +173,9 @@ def before_launch(
     with `store`, a folder of the workspace's own, not by the next one either.
     """
     counted = model if model and (model / "tokenizer.json").is_file() else None
-    question = Question((train,) if train == val else (train, val), counted, max_length)
+    question = Question(
+        (train,) if train == val else (train, val), counted, max_length, tuple(sorted((fields or {}).items()))
+    )
     return list(_before_launch(question, tuple(map(tuple, check_cache.times_of(question))), store))
 
 
@@ -171,7 +186,13 @@ def _before_launch(
     known = check_cache.recall(store, question)
     if known is None:
         times = check_cache.times_of(question)
-        report = check(question.files, model=question.model, max_length=question.max_length, look_for_near=False)
+        report = check(
+            question.files,
+            model=question.model,
+            max_length=question.max_length,
+            look_for_near=False,
+            fields=dict(question.fields),
+        )
         known = [one for file in report.files for one in words.summaries(file)]
         if len(question.files) == 1:
             same = finding_of(None, "validation_is_training", "validation_is_training_file")

@@ -16,12 +16,14 @@ from typing import Any, TypedDict
 
 import rmtui.datacheck
 import trainer.pairs
-import trainer.rows
 from rmtui.datacheck.model import Finding
 from rmtui.datacheck.report import CheckSummary
 from rmtui.runs.files import atomic_write
+from trainer.containers import Unreadable, shards
 
 FILE = "checks.json"
+READERS = ("pairs.py", "rows.py", "house.py", "turns.py", "containers.py", "reading.py")
+"""Modules of the trainer that decide what a line or record says."""
 MOST = 20
 """Entries that are kept, the newest."""
 
@@ -33,12 +35,19 @@ class Question:
     files: tuple[Path, ...]
     model: Path | None
     max_length: int
+    fields: tuple[tuple[str, str], ...] = ()
 
     def how(self) -> list[Any]:
         """Everything but the files' content that an answer rests on."""
         tokenizer = self.model / "tokenizer.json" if self.model else None
         counted = [str(tokenizer), *_times(tokenizer)] if tokenizer else None
-        return [_version(), [str(path) for path in self.files], counted, self.max_length]
+        return [
+            _version(),
+            [str(path) for path in self.files],
+            counted,
+            self.max_length,
+            [list(pair) for pair in self.fields],
+        ]
 
 
 class Answer(TypedDict):
@@ -85,13 +94,26 @@ def times_of(question: Question) -> list[list[int]]:
 
 
 def _times(path: Path) -> list[int]:
-    facts = path.stat()
-    return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns]
+    """Size, modification and change time. Of a folder of shards, the sum and the latest."""
+    facts = [part.stat() for part in _parts(path)]
+    times = [(one.st_mtime_ns, one.st_ctime_ns) for one in facts]
+    return [sum(one.st_size for one in facts), *(max(column) for column in zip(*times, strict=True))]
+
+
+def _parts(path: Path) -> list[Path]:
+    try:
+        return shards(path)
+    except Unreadable:
+        return [path]
 
 
 def _content(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digests = []
+    for part in _parts(path):
+        if part.is_file():
+            with part.open("rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 @cache
@@ -99,7 +121,8 @@ def _version() -> str:
     """A digest of the check's own code and thresholds: whoever changes them asks anew."""
     folder = Path(rmtui.datacheck.__file__).parent
     total = hashlib.sha256()
-    reader = (Path(trainer.pairs.__file__), Path(trainer.rows.__file__))
+    top = Path(trainer.pairs.__file__).parent
+    reader = [top / name for name in READERS] + sorted((top / "layouts").glob("*.py"))
     for path in (*sorted(folder.glob("*.py")), *folder.glob("*.toml"), *reader):
         total.update(path.read_bytes())
     return total.hexdigest()[:16]

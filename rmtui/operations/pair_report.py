@@ -18,7 +18,7 @@ from rmtui.operations import load_subjects
 from rmtui.runs.files import atomic_write
 from rmtui.runs.model import Run, State
 from rmtui.workspace import Workspace
-from trainer.pairs import Row, distinct_ids, fingerprint, plain_text, read_rows
+from trainer.pairs import Row, Unreadable, distinct_ids, fingerprint, is_data, plain_text, read_rows
 
 if TYPE_CHECKING:
     from rmtui.documents.data import GroupDocument, GroupsDocument, PairDocument, PairsDocument, RewardsDocument
@@ -137,11 +137,14 @@ def _rows(ws: Workspace, runs: Sequence[Run], lang: str) -> tuple[dict[str, Row]
     """The rows of the first validation file that is there, with a note when it is not what was trained on."""
     for run in runs:
         data = run.config.get("data")
-        name = data.get("val") if isinstance(data, Mapping) else None
+        name, fields = (data.get("val"), data.get("fields")) if isinstance(data, Mapping) else (None, None)
         path = ws.path(name) if isinstance(name, str) and name else None
-        if path is not None and path.is_file():
-            rows = distinct_ids(row for row in read_rows(path) if isinstance(row, Row))
-            changed = run.val_fingerprint is not None and fingerprint(path) != run.val_fingerprint
+        if path is not None and is_data(path):
+            try:
+                rows = distinct_ids(row for row in read_rows(path, fields) if isinstance(row, Row))
+                changed = run.val_fingerprint is not None and fingerprint(path, fields) != run.val_fingerprint
+            except Unreadable:
+                continue
             note = translate("pairs.changed", lang, path=path) if changed else ""
             return {row.id: row for row in rows}, path, note
     return {}, None, translate("pairs.gone", lang)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,8 @@ class Plan:
     precision: str = ""
     """The number format it will compute in, and why."""
     tags: tuple[str, ...] = ()
+    readings: Mapping[str, pairs.PairReading] = field(default_factory=dict)
+    """Option → how its file is read: layout, container, which field is taken for what."""
     stem: str = ""
     """Of a name that nobody chose: it is numbered when the run folder is made."""
 
@@ -77,6 +79,7 @@ class _Draft:
     problems: list[Problem] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
     """Key → where its value came from, where that is not the preset."""
+    readings: dict[str, pairs.PairReading] = field(default_factory=dict)
 
     def wrong(self, key: str, what: str, remedy: str, source: str = "", severity: ErrorOrWarning = "error") -> None:
         self.problems.append(Problem(key, what, remedy, source or self.source, severity))
@@ -112,7 +115,7 @@ def plan(ws: Workspace, request: LaunchRequest, *, check_data: bool = True) -> P
     sizes = estimates.model_sizes(dataclasses.replace(built, mixed_precision=resolved))
     precision = format_precision(built.mixed_precision, resolved, launch["processes"] * (launch["device"] == "gpu"))
     needs, tags = slots.needs_of(spec), tuple(map(checked_name, request.tags))
-    return Plan(spec, tuple(draft.problems), line, needs, derived, sizes, precision, tags, stem)
+    return Plan(spec, tuple(draft.problems), line, needs, derived, sizes, precision, tags, draft.readings, stem)
 
 
 def _place(draft: _Draft, request: LaunchRequest, precision: str) -> dict[str, Any]:
@@ -218,11 +221,12 @@ def _check_inputs(draft: _Draft, built: TrainConfig, processes: int, check_data:
         if problem.key not in covered:
             draft.problems.append(dataclasses.replace(problem, source=draft.sources.get(problem.key, draft.source)))
     train, val = Path(built.data.train), Path(built.data.val)
-    if not train.is_file() or not val.is_file():
+    if not all(path and pairs.is_data(path) for path in (built.data.train, built.data.val)):
         return None
     if check_data:
         _check_data(draft, built, train, val)
-    count = count_pairs(train)
+    draft.readings = dict(_readings(built))
+    count = count_pairs(train, built.data.fields) if "data.train" in draft.readings else 0
     return derive(built, count, processes) if count and processes > 0 else None
 
 
@@ -235,7 +239,12 @@ def _reported(draft: _Draft) -> set[str]:
 def _check_data(draft: _Draft, built: TrainConfig, train: Path, val: Path) -> None:
     model = Path(built.model)
     found = check.before_launch(
-        train, val, model=model if model.is_dir() else None, max_length=built.max_length, store=_store(draft.ws)
+        train,
+        val,
+        model=model if model.is_dir() else None,
+        max_length=built.max_length,
+        store=_store(draft.ws),
+        fields=built.data.fields,
     )
     for one in found:
         key = "data.val" if one.path == val else "data.train"
@@ -251,14 +260,30 @@ def _store(ws: Workspace) -> Path | None:
         return None
 
 
-def count_pairs(path: Path) -> int:
-    """Lines that are not blank; remembered while the file does not change."""
-    facts = path.stat()
-    return _count(path, facts.st_size, facts.st_mtime_ns)
+def _readings(built: TrainConfig) -> Iterator[tuple[str, pairs.PairReading]]:
+    """How each data file is read; what cannot be read is left out, and the check of the data says why."""
+    files = {"data.train": built.data.train, "data.val": built.data.val}
+    for key, path in (files | {f"data.extra_val.{name}": path for name, path in built.data.extra_val.items()}).items():
+        try:
+            yield key, pairs.recognise(path, built.data.fields)
+        except OSError:
+            continue
+
+
+def count_pairs(path: Path, fields: pairs.Fields) -> int:
+    """Pairs of a file: lines that are not blank, where they are in the house's own layout, else what is read of it.
+
+    Remembered while the file does not change. Raises OSError, Unreadable among it: what is not read is not counted.
+    """
+    reading = pairs.recognise(path, fields)
+    facts = tuple((part.stat().st_size, part.stat().st_mtime_ns) for part, _ in reading.parts)
+    return _count(path, facts, tuple(sorted(fields.items())))
 
 
 @functools.lru_cache(maxsize=64)
-def _count(path: Path, size: int, changed: int) -> int:
+def _count(path: Path, _facts: object, fields: tuple[tuple[str, str], ...]) -> int:
+    if not pairs.recognise(path, dict(fields)).direct:
+        return sum(1 for row in pairs.read_rows(path, dict(fields)) if isinstance(row, pairs.Row))
     with path.open("rb") as file:
         return sum(1 for line in file if not line.isspace())
 

@@ -15,6 +15,7 @@ from rmtui.errors import UserError
 from rmtui.operations.model_folders import model_folder, trainer_command, trainer_environment
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
+from trainer import pairs
 from trainer.events import decode
 
 LOOK_SECONDS = 0.2
@@ -25,7 +26,7 @@ def validation_file(ws: Workspace, run: Run) -> Path:
     """The file that a run validated on; UserError where it is gone."""
     data = run.config.get("data")
     val = ws.path(str(data.get("val", ""))) if isinstance(data, Mapping) else None
-    if val is None or not val.is_file():
+    if val is None or not pairs.is_data(val):
         raise UserError(f"{run.name} cannot be evaluated", "its validation file is not there", "rmtui score RUN FILE")
     return val
 

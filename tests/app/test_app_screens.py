@@ -560,9 +560,9 @@ async def test_a_data_check_is_cancelled_in_its_first_pass(ready, monkeypatch):
 
     scan, pressed = operation.scan, threading.Event()
 
-    def held(paths, tokens, tick, cancelled):
+    def held(*arguments):
         assert pressed.wait(20)
-        return scan(paths, tokens, tick, cancelled)
+        return scan(*arguments)
 
     monkeypatch.setattr(operation, "scan", held)
     async with opened(ready.root, WIDE) as pilot:

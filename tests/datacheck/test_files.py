@@ -13,15 +13,12 @@ from rmtui.operations.check import check
 LINE = (json.dumps(row()) + "\n").encode()
 
 WHOLE = {
-    "gzip": (gzip.compress(LINE), "gunzip"),
+    "gzip that is cut off": (gzip.compress(LINE * 9)[:-12], "gzip is damaged"),
+    "zip": (b"PK\x03\x04....", "zip file"),
     "UTF-16": (LINE.decode().encode("utf-16"), "iconv"),
     "UTF-16 without a mark": (LINE.decode().encode("utf-16-le"), "iconv"),
-    "an array": (json.dumps([row(), row(chosen="Other")], indent=1).encode(), "array"),
-    "an array on one line": (json.dumps([row()]).encode(), "array"),
-    "objects over several lines": (json.dumps(row(), indent=2).encode(), "jq -c"),
     "line ends of old Macs": (LINE.replace(b"\n", b"\r") * 3, "\\r"),
-    "a table": (b"prompt,chosen,rejected\nWhy,a,b\n", "table"),
-    "a table of semicolons": (b"prompt;chosen;rejected\nWhy;a;b\n", "table"),
+    "another table": (b'{"city": "Bern", "people": 134}\n', "'city', 'people'"),
     "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 12\n", "git lfs pull"),
     "Parquet": (b"PAR1....", "Parquet"),
 }

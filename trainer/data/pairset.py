@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -56,7 +57,11 @@ class DataReport:
     """Readable pairs in the file."""
     pairs: int
     """Pairs that are used."""
+    layout: str
+    """How the file is read: layout, container, which field is taken for what."""
     blank_lines: int
+    left_out: dict[str, int]
+    """Rows without a preference, by the reason: ties and the like."""
     prompts_cut: int
     """Pairs whose prompt lost its left end."""
     answers_cut: int
@@ -99,7 +104,11 @@ def load_pairs(path: Path | str, tokenizer: Any, config: TrainConfig, limit: int
     Blank lines and pairs with identical sides are counted and left out; any other line without a readable pair
     raises DataError with the numbers of the lines: a training on part of a file is never started silently.
     """
-    rows, blank = _good_rows(path)
+    try:
+        reading = files.recognise(path, config.data.fields)
+        rows, skipped = _good_rows(path, config.data.fields)
+    except files.Unreadable as error:
+        raise DataError(f"{error}; `rmtui check {path}` shows what was seen") from None
     longest = min(bound for bound in (config.max_length, limit) if bound)
     encoded, cached = _encode_file(path, rows, tokenizer, config)
     cut = [truncate(one, longest, edges(tokenizer)) for one in encoded]
@@ -112,10 +121,12 @@ def load_pairs(path: Path | str, tokenizer: Any, config: TrainConfig, limit: int
         raise DataError(f"{path}: no pair is left to use ({len(rows)} rows, all with identical sides)")
     report = DataReport(
         path=str(path),
-        fingerprint=files.fingerprint(path),
+        fingerprint=files.fingerprint(path, config.data.fields),
         rows=len(rows),
         pairs=len(kept),
-        blank_lines=blank,
+        layout=reading.describe(),
+        blank_lines=skipped.pop("blank", 0),
+        left_out=dict(skipped),
         prompts_cut=sum(pair.cut > 0 for pair in kept),
         answers_cut=sum(_answer_cut(one, side, lost) for one, (*side, lost) in zip(encoded, cut, strict=True)),
         identical_dropped=len(rows) - len(kept),
@@ -138,22 +149,28 @@ def _answer_cut(one: Encoded, side: Sequence[Ids], lost: int) -> bool:
     return len(one.chosen) - lost > len(side[0]) or len(one.rejected) - lost > len(side[1])
 
 
-def _good_rows(path: Path | str) -> tuple[list[Row], int]:
+def _good_rows(path: Path | str, fields: files.Fields) -> tuple[list[Row], Counter[str]]:
+    """The pairs, and how many lines hold none without being wrong, by the reason."""
     rows: list[Row] = []
     bad: list[BadLine] = []
-    blank = 0
-    for item in files.read_rows(path):
+    skipped: Counter[str] = Counter()
+    for item in files.read_rows(path, fields):
         if isinstance(item, Row):
             rows.append(item)
-        elif item.kind == "blank":
-            blank += 1
+        elif item.harmless:
+            skipped[item.about.get("case", item.kind)] += 1
         else:
             bad.append(item)
     if bad:
         raise DataError(refusal(path, bad))
     if not rows:
-        raise DataError(f"{path}: the file holds no pair")
-    return files.distinct_ids(rows), blank
+        raise DataError(f"{path}: the file holds no pair{_all_left_out(skipped)}")
+    return files.distinct_ids(rows), skipped
+
+
+def _all_left_out(skipped: Mapping[str, int]) -> str:
+    named = ", ".join(f"{count} {case.replace('_', ' ')}" for case, count in skipped.items())
+    return f" ({named})" if named else ""
 
 
 def refusal(path: Path | str, bad: Sequence[BadLine]) -> str:

@@ -318,9 +318,10 @@ def other_tokens(probe: Probe, tokenizer: Any, options: TrainConfig, fingerprint
     from trainer.data.truncate import edges, truncate
 
     try:
-        if files.fingerprint(options.data.val) != fingerprint:
+        val, fields = options.data.val, options.data.fields
+        if files.fingerprint(val, fields) != fingerprint:
             return ""
-        rows = files.distinct_ids(row for row in files.read_rows(options.data.val) if isinstance(row, files.Row))
+        rows = files.distinct_ids(row for row in files.read_rows(val, fields) if isinstance(row, files.Row))
         by_id = {row.id: row for row in rows}
         asked = [by_id[one["id"]] for one in probe if one["id"] in by_id]
         made = encode(asked, tokenizer, options.chat_template)

@@ -102,8 +102,15 @@ def file_line(name: str, pairs: pairset.PairSet) -> str:
     return (
         f"{name}: {found.pairs} of {found.rows} pairs from {found.path}; {found.prompts_cut} prompts and "
         f"{found.answers_cut} answers cut to {found.max_length} tokens, {found.identical_dropped} identical pairs "
-        f"dropped, {found.blank_lines} blank lines; {found.tokens:,} tokens, longest side {found.longest}"
+        f"dropped, {found.blank_lines} blank lines{_left_out(found.left_out)}; "
+        f"{found.tokens:,} tokens, longest side {found.longest}; read as {found.layout}"
     )
+
+
+def _left_out(counts: Mapping[str, int]) -> str:
+    """`, 3 tie, 1 no preference left out`; empty where every row holds a preference."""
+    named = ", ".join(f"{count} {case.replace('_', ' ')}" for case, count in counts.items())
+    return f", left out without a preference: {named}" if named else ""
 
 
 def warn_of_leak(session: Session, name: str, leak: Mapping[str, object]) -> None:

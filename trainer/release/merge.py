@@ -119,7 +119,7 @@ def proved(out: Path, probe: round_trip.Probe, config: TrainConfig) -> round_tri
     """What a fresh process with plain transformers finds in `out`. Raises CheckFailed where it finds other rewards."""
     exact = replace(config, mixed_precision="no", deterministic=False)
     device = torch.device("cpu")
-    digest = files.fingerprint(config.data.val) if Path(config.data.val).is_file() else ""
+    digest = _fingerprint(config)
     task: round_trip.Task = {
         "folder": str(out),
         "device": str(device),
@@ -150,9 +150,17 @@ def some_pairs(trained: RewardModel, tokenizer: Any, config: TrainConfig) -> tup
     return made, f"{len(made)} pairs of invented texts, since the validation file is not there"
 
 
+def _fingerprint(config: TrainConfig) -> str:
+    """Of the validation data; empty where it is gone, or not as it was."""
+    try:
+        return files.fingerprint(config.data.val, config.data.fields) if config.data.val else ""
+    except OSError:
+        return ""
+
+
 def _validation_rows(config: TrainConfig) -> list[Row]:
     try:
-        read = zip(files.read_rows(config.data.val), range(READ_ROWS), strict=False)
+        read = zip(files.read_rows(config.data.val, config.data.fields), range(READ_ROWS), strict=False)
         rows = files.distinct_ids(row for row, _ in read if isinstance(row, Row))
     except OSError:
         return []

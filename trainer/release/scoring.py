@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -103,9 +102,8 @@ def _progress(args: argparse.Namespace) -> str:
 
 def read(name: str) -> tuple[list[Row], list[Response]]:
     """Pairs, or single responses; DataError for lines that are neither and for a mix of both."""
-    with Path(name).open("rb") if name != "-" else io.BytesIO(sys.stdin.buffer.read()) as file:
-        found = list(files.read_scorable(file))
-    bad = [line for line in found if isinstance(line, BadLine) and line.kind != "blank"]
+    found = list(_lines(name))
+    bad = [line for line in found if isinstance(line, BadLine) and not line.harmless]
     if bad:
         raise DataError(refusal(name, bad))
     rows = [line for line in found if isinstance(line, Row)]
@@ -114,6 +112,21 @@ def read(name: str) -> tuple[list[Row], list[Response]]:
         what = "pairs and single responses are mixed" if rows else "the file holds no line to score"
         raise DataError(f"{name}: {what}")
     return files.distinct_ids(rows), responses
+
+
+def _lines(name: str) -> Iterator[Row | Response | BadLine]:
+    """Of a file of pairs in any layout, or of JSON lines with single responses."""
+    if name == "-":
+        yield from files.read_scorable(sys.stdin.buffer)
+        return
+    try:
+        if (Path(name).is_file() and files.holds_responses(name)) or files.recognise(name).direct:
+            with Path(name).open("rb") as file:
+                yield from files.read_scorable(file)
+        else:
+            yield from files.read_rows(name)
+    except files.Unreadable as error:
+        raise DataError(str(error)) from None
 
 
 def model_folder(named: Path) -> Path:

@@ -23,7 +23,7 @@ from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.datacheck.model import Cancelled, FileReport, Finding, Report
-from rmtui.datacheck.report import counted, summarise_file
+from rmtui.datacheck.report import counted, counted_lines, how_read, summarise_file
 from rmtui.i18n import translate
 from trainer import pairs
 
@@ -155,9 +155,11 @@ class DataScreen(Base):
         palette, glyphs = palette_of(self), glyphs_of(self)
         text = Text().append(self._path_label(file.path), palette.accent)
         lang = self.rmtui.lang
-        text.append(f"   {counted('line', file.lines, lang)}, {counted('good_pair', file.good, lang)}, ")
+        text.append(f"   {counted_lines(file, lang)}, {counted('good_pair', file.good, lang)}, ")
         worst = f"{counted('error', file.errors, lang)}, {counted('warning', file.warnings, lang)}\n"
         text.append(worst, palette.bad if file.errors else palette.good)
+        if how := how_read(file, lang):
+            text.append(f"  {how}\n", palette.quiet)
         text.append(f"  {'   '.join(summarise_file(file, lang))}\n", palette.quiet)
         for kind in file.counts:
             found = [finding for finding in file.findings if finding.kind == kind]

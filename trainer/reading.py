@@ -1,0 +1,210 @@
+"""How a file of pairs is read: its container, its layout, and the pairs that come of both. No torch.
+
+A file in the house's own layout is read line by line as it is. Every other one is turned into rows of that layout on
+the way, so that a check, a training and a converted copy see the same pairs.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer import containers, house
+from trainer.containers import Container, Unreadable
+from trainer.layouts import given, table
+from trainer.layouts.model import Made, PairLayout, number
+from trainer.layouts.named_pairs import SCORES
+from trainer.rows import BadLine, Row
+from trainer.turns import read_side
+
+SAMPLE = 64
+"""Records by which a layout is recognised."""
+_SHOWN = 12
+"""Field names that a refusal lists."""
+HOUSE = "pairs"
+
+Fields = Mapping[str, str]
+Tell = Callable[[float, int], None]
+"""Hears the share of the bytes that is read, 0–1, and the records so far."""
+
+
+def _silent(share: float, records: int) -> None:
+    """For those who wait without looking."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairReading:
+    """A file, or a folder of shards, with what was recognised in it."""
+
+    path: Path
+    parts: tuple[tuple[Path, Container], ...]
+    layout: PairLayout | None
+    """None: the house's own."""
+    further: tuple[tuple[str, str], ...] = ()
+    """What lines of the house's own layout hold beside prompt, chosen and rejected: (ours, theirs)."""
+
+    @property
+    def direct(self) -> bool:
+        """Whether the file itself holds lines in the house's layout."""
+        return self.layout is None and len(self.parts) == 1 and self.parts[0][1].plain
+
+    @property
+    def name(self) -> str:
+        return self.layout.name if self.layout else HOUSE
+
+    @property
+    def container(self) -> str:
+        kinds = sorted({str(container) for _, container in self.parts})
+        files = f", {len(self.parts)} files" if len(self.parts) > 1 else ""
+        return " and ".join(kinds) + files
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """What is taken for prompt, chosen, rejected …, where that is not the house's own names."""
+        return dict(self.layout.sources if self.layout else self.further)
+
+    def describe(self) -> str:
+        """`SHP, JSON lines in gzip: prompt ← history; …`."""
+        mapping = "; ".join(f"{ours} ← {theirs}" for ours, theirs in self.sources.items())
+        return f"{self.name}, {self.container}{f': {mapping}' if mapping else ''}"
+
+    def rows(self) -> Iterator[Row | BadLine]:
+        """Every pair in order, with what holds none, one in memory at a time. Raises OSError, Unreadable among it."""
+        for place, made in self.made():
+            yield house.read_line(made, place) if isinstance(made, bytes) else house.read_made(made, place)
+
+    def lines(self, tell: Tell = _silent) -> Iterator[tuple[int, bytes]]:
+        """The same as lines of the house's layout, without line ends, each with the number of its record."""
+        for place, made in self.made(tell):
+            if isinstance(made, bytes):
+                yield place, made.rstrip(b"\r\n").replace(b"\n", b" ")
+            else:
+                yield place, json.dumps(made, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+    def made(self, tell: Tell = _silent) -> Iterator[tuple[int, Made | bytes]]:
+        """Rows of the house's layout before they are checked; bytes for lines that are read as they are."""
+        if self.layout is None:
+            yield from self._records(tell, parsed=False)
+        else:
+            yield from self.layout.convert(self._records(tell, parsed=True))
+
+    def _records(self, tell: Tell, parsed: bool) -> Iterator[Any]:
+        """Records of all parts, numbered through."""
+        before = 0
+        for done, (path, container) in enumerate(self.parts):
+            place = 0
+            with containers.open_content(path, container.packing) as (content, share):
+                for place, record in containers.records(content, container):
+                    if not place & 0x3FF:
+                        tell((done + share()) / len(self.parts), before + place)
+                    yield before + place, _parsed(record, container) if parsed else _cells(record, container)
+            before += place
+        tell(1.0, before)
+
+
+def _parsed(record: Mapping[str, object] | bytes, container: Container) -> Mapping[str, object] | bytes:
+    """The object of a record, or its bytes where it holds none."""
+    if not isinstance(record, bytes):
+        return record
+    if container.form != "lines":
+        return record
+    return house.object_of(record) or record
+
+
+def _cells(record: Mapping[str, object] | bytes, container: Container) -> Mapping[str, object] | bytes:
+    """A table's row in the house's names: cells may hold dialogues as text, and numbers are texts."""
+    if isinstance(record, bytes) or container.form != "table":
+        return record
+    made = {
+        name: read_side(cell) if name in ("prompt", "chosen", "rejected") else cell for name, cell in record.items()
+    }
+    if "margin" in made:
+        margin = number(made.pop("margin"))
+        made |= {} if margin is None else {"margin": margin}
+    return made
+
+
+def recognise(path: Path | str, fields: Fields | None = None) -> PairReading:
+    """How a file or folder is read. Raises OSError: Unreadable, with what was seen, where it holds no known layout.
+
+    `fields` is a person's own mapping, see `trainer.layouts.given`; it goes before what would be found, wherever the
+    file has the fields that it names.
+    """
+    place = Path(path)
+    parts = tuple(containers.shards(place))
+    facts = tuple((file.stat().st_size, file.stat().st_mtime_ns) for file in parts)
+    return _recognise(place, parts, facts, tuple(sorted((fields or {}).items())))
+
+
+@functools.lru_cache(maxsize=64)
+def _recognise(path: Path, parts: tuple[Path, ...], _facts: object, fields: tuple[tuple[str, str], ...]) -> PairReading:
+    found = [_one(part, dict(fields)) for part in parts]
+    kinds = {layout.name if layout else HOUSE for _, layout, _ in found}
+    if len(kinds) > 1:
+        what = f"its files are of several layouts: {', '.join(sorted(kinds))}"
+        raise Unreadable(path, "several_layouts", what, layouts=", ".join(sorted(kinds)))
+    containers_of = tuple((part, container) for part, (container, *_) in zip(parts, found, strict=True))
+    return PairReading(path, containers_of, *found[0][1:])
+
+
+def _one(path: Path, fields: Fields) -> tuple[Container, PairLayout | None, tuple[tuple[str, str], ...]]:
+    container, _ = containers.look(path)
+    sample: list[Mapping[str, object] | bytes] = []
+    with containers.open_content(path, container.packing) as (content, _):
+        for _, record in containers.records(content, container):
+            if not (isinstance(record, bytes) and record.isspace()):
+                sample.append(record)
+            if len(sample) >= SAMPLE:
+                break
+    parsed = [_parsed(record, container) for record in sample]
+    objects = [record for record in parsed if not isinstance(record, bytes)]
+    layout = _layout_of(path, container, sample, objects, fields)
+    return container, layout, () if layout else tuple(_further(objects))
+
+
+def _further(objects: list[Mapping[str, object]]) -> Iterator[tuple[str, str]]:
+    """What lines of the house's own layout hold beside a prompt and two answers."""
+    scores = next((pair for pair in SCORES if any(pair[0] in record and pair[1] in record for record in objects)), None)
+    if any(record.get("margin") is not None for record in objects):
+        yield "margin", "margin"
+    elif scores:
+        yield "margin", f"{scores[0]} − {scores[1]}"
+    if any(record.get("system") for record in objects):
+        yield "system", "system"
+
+
+def _layout_of(
+    path: Path, container: Container, sample: list[Any], objects: list[Mapping[str, object]], fields: Fields
+) -> PairLayout | None:
+    if chosen := given.recognise(objects, fields):
+        return chosen
+    cells = [_cells(record, container) for record in sample]
+    own = sum(map(_is_house, cells))
+    if own and 2 * own >= len(objects):
+        return None
+    found = table.recognise(objects)
+    if found or own or not objects or any(_is_near(record) for record in objects):
+        return found
+    names = list(dict.fromkeys(name for record in objects for name in record))
+    shown = ", ".join(map(repr, names[:_SHOWN])) + (" …" if len(names) > _SHOWN else "")
+    raise Unreadable(
+        path,
+        "no_layout",
+        f"{container} with the fields {shown}: none says which of two answers is better",
+        container=str(container),
+        fields=shown,
+    )
+
+
+def _is_house(record: Any) -> bool:
+    found = house.read_line(record, 0) if isinstance(record, bytes) else house.read_made(dict(record), 0)
+    return isinstance(found, Row) or found.kind == "left_out"
+
+
+def _is_near(record: Mapping[str, object]) -> bool:
+    """Whether a record is meant to be in the house's layout: it has one of the answers, and lines can be corrected."""
+    return any(name.strip().casefold() in ("chosen", "rejected") for name in record)
