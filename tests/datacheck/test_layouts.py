@@ -94,7 +94,7 @@ CSV = {
     "system,question,chosen,rejected": [",{0},{1},{2}"],
     "prompt,answer,rank": ["{0},{1},1", "{0},{2},2"],
     "prompt;chosen;rejected": ["{0};{1};{2}"],
-    "prompt\tresponse_a\tresponse_b\twinner_model_a\twinner_model_b\twinner_tie": [
+    "\t".join(("prompt", "response_a", "response_b", "winner_model_a", "winner_model_b", "winner_tie")): [
         '"[""{0}""]"\t"[""{2}""]"\t"[""{1}""]"\t0\t1\t0'
     ],
     "question,answer_1,answer_2,preferred": ["{0},{2},{1},2"],
@@ -129,35 +129,23 @@ def test_a_row_with_too_few_cells_is_named(tmp_path):
     assert [one.line for one in report.findings if one.severity == "error"] == [2]
 
 
-PACKAGES = {
-    "ties": (LAYOUTS["HelpSteer3"](*TEXTS[0]) | {"overall_preference": 0}, "tie"),
-    "no strength": (LAYOUTS["HelpSteer3"](*TEXTS[0]) | {"overall_preference": None}, "no_preference"),
-    "SHP without a label": (LAYOUTS["SHP"](*TEXTS[0]) | {"labels": None}, "no_preference"),
-    "equal scores": (LAYOUTS["WebGPT"](*TEXTS[0]) | {"score_0": 0.5}, "tie"),
-    "equal scores of plain pairs": (LAYOUTS["UltraFeedback binarized"](*TEXTS[0]) | {"score_rejected": 8.5}, "tie"),
-    "an arena's tie": (LAYOUTS["arena"](*TEXTS[0]) | {"winner": "tie (bothbad)"}, "tie"),
-    "one completion": (LAYOUTS["responses with scores"](*TEXTS[0]) | {"responses": [GOOD], "scores": [1]}, "one_answer"),
-    "nobody chose": (LAYOUTS["PKU-SafeRLHF"](*TEXTS[0]) | {"better_response_id": None}, "no_preference"),
-    "between 1 and 2": (LAYOUTS["alpaca_farm"](*TEXTS[0]) | {"preference": 1.5}, "tie"),
-}
-LAYOUT_OF = {
-    "ties": "HelpSteer3",
-    "no strength": "HelpSteer3",
-    "SHP without a label": "SHP",
-    "equal scores": "WebGPT",
-    "equal scores of plain pairs": "UltraFeedback binarized",
-    "an arena's tie": "arena",
-    "one completion": "responses with scores",
-    "nobody chose": "PKU-SafeRLHF",
-    "between 1 and 2": "alpaca_farm",
-}
+WITHOUT_PREFERENCE = [
+    ("HelpSteer3", {"overall_preference": 0}, "tie"),
+    ("HelpSteer3", {"overall_preference": None}, "no_preference"),
+    ("SHP", {"labels": None}, "no_preference"),
+    ("WebGPT", {"score_0": 0.5}, "tie"),
+    ("UltraFeedback binarized", {"score_rejected": 8.5}, "tie"),
+    ("arena", {"winner": "tie (bothbad)"}, "tie"),
+    ("responses with scores", {"responses": [GOOD], "scores": [1]}, "one_answer"),
+    ("PKU-SafeRLHF", {"better_response_id": None}, "no_preference"),
+    ("alpaca_farm", {"preference": 1.5}, "tie"),
+]
 
 
-@pytest.mark.parametrize("case", PACKAGES)
-def test_rows_without_a_preference_are_left_out_by_name_and_are_no_error(tmp_path, case):
-    record, why = PACKAGES[case]
-    good = records(LAYOUT_OF[case])
-    path = write_lines(tmp_path / "x.jsonl", [good[0], record, *good[1:]])
+@pytest.mark.parametrize(("name", "changes", "why"), WITHOUT_PREFERENCE)
+def test_rows_without_a_preference_are_left_out_by_name_and_are_no_error(tmp_path, name, changes, why):
+    good = records(name)
+    path = write_lines(tmp_path / "x.jsonl", [good[0], LAYOUTS[name](*TEXTS[0]) | changes, *good[1:]])
     (report,) = check([path], look_for_near=False).files
     assert (report.good, report.errors) == (3, 0)
     assert report.counts[why] == 1
