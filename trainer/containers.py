@@ -1,7 +1,7 @@
 """Files that hold records: JSON lines, JSON arrays, tables, packed or not, Parquet and Arrow, folders of shards.
 
 Records come out one by one with their number, in bounded memory. Parquet, Arrow and zstd are read by pyarrow in a
-process of its own (`trainer.data.columns`), so that whoever asks stays free of it.
+process of its own (`trainer.data.columnar`), so that whoever asks stays free of it.
 """
 
 from __future__ import annotations
@@ -245,8 +245,8 @@ def open_content(path: Path, packing: str) -> Iterator[tuple[BinaryIO, Callable[
 
 
 NO_LIBRARY = 3
-"""Exit code of `trainer.data.columns` without pyarrow."""
-_COMMAND = (sys.executable, "-P", "-m", "trainer.data.columns")
+"""Exit code of `trainer.data.columnar` without pyarrow."""
+_COMMAND = (sys.executable, "-P", "-m", "trainer.data.columnar")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`python -m trainer.data.columns Parquet|Arrow|zstd FILE`: rows of a columnar file as JSON lines, or the content of a
+"""`python -m trainer.data.columnar Parquet|Arrow|zstd FILE`: rows of a columnar file as JSON lines, or the content of a
 zstd file, on standard output. The file is open as standard input. pyarrow is imported by this process alone.
 """
 
