@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
         SizesDocument,
     )
     from rmtui.operations.estimates import PastTime
+    from rmtui.operations.launch_request import LaunchRequest
     from rmtui.operations.plan import Plan
     from rmtui.workspace import Workspace
     from trainer.config import Problem
@@ -50,10 +50,11 @@ def _build_launch(parser: argparse.ArgumentParser) -> None:
 
 def _launch(args: argparse.Namespace) -> int:
     from rmtui.operations import launch
+    from rmtui.operations.plan import plan as plan_of
     from rmtui.workspace import open_workspace
 
     ws = open_workspace(workspace_folder(args))
-    plans = [_plan(ws, args, preset, seed) for preset, seed in itertools.product(args.preset, _seeds(args.seeds))]
+    plans = [plan_of(ws, request) for request in _requests(args)]
     if args.dry_run:
         return _show_plans(ws, plans, args.json)
     if any(plan.errors for plan in plans):
@@ -89,12 +90,12 @@ def _remedy(ws: Workspace, plan: Plan) -> str:
     return f"add {options}, as a form would, or name others" if options else ""
 
 
-def _plan(ws: Workspace, args: argparse.Namespace, preset: str, seed: str) -> Plan:
+def _requests(args: argparse.Namespace) -> list[LaunchRequest]:
+    """One a preset and seed, in the order that was asked for."""
     from pathlib import Path
 
     from rmtui.errors import UserError
     from rmtui.operations.launch_request import LaunchRequest
-    from rmtui.operations.plan import plan
 
     overrides = {}
     for text in args.set:
@@ -104,31 +105,27 @@ def _plan(ws: Workspace, args: argparse.Namespace, preset: str, seed: str) -> Pl
         overrides[key.strip()] = value
     if args.fresh_head:
         overrides["fresh_head"] = "true"
-    if seed:
-        overrides["seed"] = seed
-    named = dict(text.split("=", 1) for text in args.val if "=" in text)
     main = [text for text in args.val if "=" not in text]
-    several = len(args.preset) > 1 or bool(seed)
-    request = LaunchRequest(
-        preset,
-        overrides,
-        data=args.data,
-        train=args.train,
-        val=main[-1] if main else "",
-        extra_val=named,
-        model=args.model,
-        procs=args.procs,
-        devices=args.devices,
-        name=f"{args.name}-{preset}{f'-seed{seed}' if seed else ''}" if args.name and several else args.name,
-        tags=tuple(args.tag),
-        accelerate_config=args.accelerate_config,
-        cwd=Path.cwd(),
-    )
-    return plan(ws, request)
-
-
-def _seeds(text: str) -> list[str]:
-    return [seed.strip() for seed in text.split(",") if seed.strip()] or [""]
+    seeds = [seed.strip() for seed in args.seeds.split(",") if seed.strip()]
+    requests = []
+    for preset in args.preset:
+        request = LaunchRequest(
+            preset,
+            overrides,
+            data=args.data,
+            train=args.train,
+            val=main[-1] if main else "",
+            extra_val=dict(text.split("=", 1) for text in args.val if "=" in text),
+            model=args.model,
+            procs=args.procs,
+            devices=args.devices,
+            name=f"{args.name}-{preset}" if args.name and len(args.preset) > 1 else args.name,
+            tags=tuple(args.tag),
+            accelerate_config=args.accelerate_config,
+            cwd=Path.cwd(),
+        )
+        requests += request.with_seeds(seeds) if seeds else [request]
+    return requests
 
 
 def _show_plans(ws: Workspace, plans: list[Plan], as_json: bool) -> int:

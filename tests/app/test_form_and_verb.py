@@ -45,28 +45,82 @@ def rmtui(ws, *arguments):
 
 
 def verb(ws, *arguments):
-    """The configuration that `rmtui launch … --dry-run --json` plans, and the processes."""
+    """What `rmtui launch … --dry-run --json` would start: all of it but the moment."""
     done = rmtui(ws, "launch", *arguments, "--dry-run", "--json")
-    document = json.loads(done.stdout)
-    assert not [problem for problem in document["problems"] if problem["severity"] == "error"], document["problems"]
-    return document["config"], document["launch"]["processes"]
+    documents = json.loads(done.stdout)
+    for document in documents if isinstance(documents, list) else [documents]:
+        assert not [problem for problem in document["problems"] if problem["severity"] == "error"], document["problems"]
+    return documents
 
 
-@pytest.mark.parametrize("changes", [{}, {"learning_rate": "3e-5", "lora.r": "8"}, {"method": "full", "seed": "7"}])
+def as_verb(made):
+    """A plan of the app in the verb's words."""
+    plain = json.loads(json.dumps({key: made.spec[key] for key in ("name", "config", "launch")}))
+    return plain | {"line": made.line, "environment": dict(made.command.environment), "precision": made.precision}
+
+
+def parts(document):
+    return {key: document[key] for key in ("name", "config", "launch", "line", "environment", "precision")}
+
+
+EVERYTHING = {
+    "num_epochs": "2",
+    "learning_rate": "3e-5",
+    "batch_size": "3",
+    "gradient_accumulation_steps": "4",
+    "warmup_ratio": "0.2",
+    "lr_scheduler": "wsd",
+    "lr_decay_ratio": "0.3",
+    "lora.r": "8",
+    "lora.alpha": "24",
+    "lora.dropout": "0.25",
+    "lora.target_modules": "q_proj, v_proj",
+    "max_length": "128",
+    "weight_decay": "0.01",
+    "seed": "7",
+    "mixed_precision": "no",
+    "eval_steps": "2",
+    "best_metric": "val_loss",
+    "keep_checkpoints": "3",
+    "use_margin": "true",
+    "label_smoothing": "0.1",
+    "chat_template": "none",
+    "trackers": "tensorboard",
+}
+FULL = {"method": "full", "gradient_checkpointing": "true", "early_stopping_patience": "2", "deterministic": "true"}
+
+
+@pytest.mark.parametrize("changes", [{}, EVERYTHING, FULL], ids=["as it is", "everything", "full"])
 @pytest.mark.parametrize("letter", ["A", "B"])
 async def test_form_and_verb_plan_the_same_run(ws, letter, changes):
     async with opened(ws.root, WIDE) as pilot:
         pilot.app.push_screen(FormScreen.of(find(ws, letter)))
-        screen = await until(pilot, lambda: isinstance(pilot.app.screen, FormScreen) and pilot.app.screen)
-        form = screen.query_one(Form)
-        await until(pilot, lambda: form.texts()["model"])
+        form = await form_in_front(pilot)
         for key, value in changes.items():
             form.set_text(key, value)
-        made = plan(ws, screen.request())
+        request = pilot.app.screen.request()
+        made, seeded = plan(ws, request), [plan(ws, one) for one in request.with_seeds((1, 2, 3))]
         asked = ["--model", form.texts()["model"], "--data", "tiny"]
-    settings = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
-    config = json.loads(json.dumps(made.spec["config"]))
-    assert (config, made.spec["launch"]["processes"]) == verb(ws, letter, *asked, *settings)
+    for key, value in changes.items():
+        asked += ["--set", f"{key}={value}"]
+    assert as_verb(made) == parts(verb(ws, letter, *asked))
+    assert [as_verb(one) for one in seeded] == [parts(one) for one in verb(ws, letter, *asked, "--seeds", "1,2,3")]
+
+
+async def form_in_front(pilot):
+    screen = await until(pilot, lambda: isinstance(pilot.app.screen, FormScreen) and pilot.app.screen)
+    form = screen.query_one(Form)
+    await until(pilot, lambda: form.texts()["model"])
+    return form
+
+
+async def test_a_run_once_more_is_what_the_verb_launches_with_its_settings(ws):
+    async with opened(ws.root, WIDE) as pilot:
+        await pilot.press("b")
+        form = await form_in_front(pilot)
+        made = plan(ws, pilot.app.screen.request())
+    asked = ["--model", str(ws.path(form.texts()["model"])), "--data", "tiny", "--set", "learning_rate=1e-5"]
+    assert as_verb(made)["config"] == verb(ws, "A", *asked)["config"]
 
 
 def test_a_refused_verb_names_what_the_form_would_fill_in(ws):
@@ -76,7 +130,7 @@ def test_a_refused_verb_names_what_the_form_would_fill_in(ws):
     assert done.returncode == 2 and len(list(ws.runs.iterdir())) == 1
     remedy = next(line for line in done.stderr.splitlines() if "add --model" in line)
     options = remedy.partition("add ")[2].partition(", as a form")[0]
-    assert verb(ws, "A", *shlex.split(options))[0]["data"]["train"].endswith("tiny_pairs.jsonl")
+    assert verb(ws, "A", *shlex.split(options))["config"]["data"]["train"].endswith("tiny_pairs.jsonl")
 
 
 def test_all_presets_at_once_have_the_forms_defaults(ws):
