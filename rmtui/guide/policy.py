@@ -133,6 +133,12 @@ def broken(item: Subject, limits: Thresholds) -> bool:
     return train[-1][1] > beyond or (val[-1][1] > beyond and train[-1][1] > LN2)
 
 
+def asks_for_start(item: Subject) -> bool:
+    """Whether the loss that it started from makes a difference: only where a loss is not below a constant reward's."""
+    train, val = item.last("train_loss"), item.known("val_loss")
+    return (train is not None and train > LN2) or bool(val and min(loss for _, loss in val) >= LN2)
+
+
 def _above(item: Subject) -> bool:
     train = item.last("train_loss")
     return train is not None and item.start_loss is not None and train > max(LN2, item.start_loss) * 1.05

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError
-from rmtui.guide import advice, expectations, forecast, path, readings
+from rmtui.guide import advice, expectations, forecast, path, policy, readings
 from rmtui.guide.comparison import reading_document
 from rmtui.guide.expectations import ExpectedBand, Judgement
 from rmtui.guide.forecast import Forecast, ForecastRecord
@@ -98,9 +98,9 @@ def _past(
 
 def _with_starts(index: Index, past: Sequence[Subject]) -> list[Subject]:
     """The newest runs with the loss that they started from: it tells steps that are too large from a bad first head."""
-    newest = {item.run.id for item in past[-COMPARABLE:]}
+    asked = {item.run.id for item in past[-COMPARABLE:] if policy.asks_for_start(item)}
     return [
-        replace(item, start_loss=load_subjects.start_loss(index, item.run)) if item.run.id in newest else item
+        replace(item, start_loss=load_subjects.start_loss(index, item.run)) if item.run.id in asked else item
         for item in past
     ]
 

@@ -69,10 +69,9 @@ def start_loss(index: Index, run: Run) -> float | None:
     """Mean loss of the first twentieth of the steps, during which the rate warms up; None where it is not known."""
     if not run.total_steps:
         return None
-    series = index.series(run.id, "loss", COLUMNS)
-    found = zip(series.steps, series.last, strict=True)
-    first = [value for step, value in found if step <= max(1, run.total_steps // 20) and math.isfinite(value)]
-    return sum(first) / len(first) if first else None
+    first = index.series(run.id, "loss", COLUMNS, "step", None, max(1, run.total_steps // 20))
+    known = [value for value in first.last if math.isfinite(value)]
+    return sum(known) / len(known) if known else None
 
 
 def _points(series: Series) -> tuple[tuple[float, float], ...]:
