@@ -60,7 +60,7 @@ def read_object(raw: bytes) -> dict[str, object]:
     if not text.strip():
         raise _Bad("blank", "the line is blank")
     try:
-        found = json.loads(text, object_pairs_hook=_no_duplicates)
+        found = _DECODER.decode(text)
     except RecursionError:
         raise _Bad("json", "not JSON: nested too deeply", case="deep") from None
     except ValueError as error:
@@ -115,6 +115,9 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, object]:
         twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
         raise _Bad("duplicate_key", f"the key {twice!r} stands twice", name=twice)
     return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates)
 
 
 def _row(found: dict[str, Any], number: int) -> Row:

@@ -26,6 +26,7 @@ SAMPLE = 64
 _SHOWN = 12
 """Field names that a refusal lists."""
 HOUSE = "pairs"
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 Fields = Mapping[str, str]
 Tell = Callable[[float, int], None]
@@ -83,7 +84,7 @@ class PairReading:
             if isinstance(made, bytes):
                 yield place, made.rstrip(b"\r\n").replace(b"\n", b" ")
             else:
-                yield place, json.dumps(made, ensure_ascii=False).encode("utf-8", "surrogatepass")
+                yield place, _ENCODER.encode(made).encode("utf-8", "surrogatepass")
 
     def made(self, tell: Tell = _silent) -> Iterator[tuple[int, Made | bytes]]:
         """Rows of the house's layout before they are checked; bytes for lines that are read as they are."""

@@ -58,7 +58,8 @@ def near(
     reports: Sequence[FileReport], tick: Callable[[float], None], cancelled: Callable[[], bool]
 ) -> dict[int, list[Finding]]:
     """Findings by place in `reports`. Raises Cancelled when `cancelled` says so, asked every few hundred lines."""
-    order = sorted(range(len(reports)), key=lambda place: is_validation(reports[place].path))
+    readable = [place for place, report in enumerate(reports) if report.verdicts]
+    order = sorted(readable, key=lambda place: is_validation(reports[place].path))
     files = [_File(reports[place], array("q")) for place in order]
     pairs, prompts = Ledger(), Ledger()
     total = max(1, sum(len(report.verdicts) for report in reports))
@@ -73,7 +74,7 @@ def near(
             done += 1
             if not done & 0xFFF:
                 tick(done / total * 0.95)
-    found_at: dict[int, list[Finding]] = {place: [] for place in order}
+    found_at: dict[int, list[Finding]] = {place: [] for place in range(len(reports))}
     for number, finding in _compare(files, pairs, prompts, cancelled):
         found_at[order[number]].append(finding)
     tick(1.0)

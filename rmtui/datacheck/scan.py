@@ -157,23 +157,11 @@ def _one_file(
     fields: pairs.Fields | None,
 ) -> None:
     try:
-        reading = pairs.recognise(one.path, fields)
-        if not reading.direct:
-            half = size_of(one.path) / 2
-            one.spool = Spool(reading, lambda share: tick(share * half))
+        one.reading = pairs.recognise(one.path, fields)
+        _scan(one, number, relations, tokens, _lines_of(one, one.reading, tick))
     except pairs.Unreadable as error:
         one.note(found(None, "unreadable_file", error.case, **error.about))
         return
-    one.reading = reading
-    with (one.spool or one).path.open("rb") as file:
-        for pair in _pairs(one, file, _second_half(one, tick)):
-            one.spread.add(pair)
-            if relations.add(number, pair):
-                one.note(found(pair.line, "nearly_identical_answers"))
-            if tokens:
-                for finding in tokens.add(pair):
-                    one.note(finding)
-        one.size = file.tell()
     if tokens:
         for finding in tokens.rest():
             one.note(finding)
@@ -182,17 +170,35 @@ def _one_file(
         one.note(found(None, "no_pairs", "no_pairs" if one.verdicts else "no_pairs_empty"))
 
 
-def _second_half(one: FileScan, tick: Tick) -> Tick:
-    """A spooled file is read twice: its own bytes first, then its lines."""
-    if one.spool is None:
-        return tick
-    size, total = size_of(one.path), max(1, one.spool.path.stat().st_size)
-    return lambda position: tick(size / 2 * (1 + position / total))
+def _lines_of(one: FileScan, reading: pairs.PairReading, tick: Tick) -> Iterator[bytes]:
+    """The file's own lines, or those of a spool, which is written on the way; `tick` hears the bytes that are read."""
+    if not reading.direct:
+        size = size_of(one.path)
+        one.spool = Spool()
+        yield from one.spool.take(reading, lambda share: tick(share * size))
+        one.size = one.spool.path.stat().st_size
+        return
+    with one.path.open("rb") as file:
+        for line, raw in enumerate(_lines(file)):
+            if not line & 0xFFF:
+                tick(file.tell())
+            yield raw
+        one.size = file.tell()
 
 
-def _pairs(one: FileScan, file: BinaryIO, tick: Tick) -> Iterator[Pair]:
+def _scan(one: FileScan, number: int, relations: Relations, tokens: Tokens | None, lines: Iterator[bytes]) -> None:
+    for pair in _pairs(one, lines):
+        one.spread.add(pair)
+        if relations.add(number, pair):
+            one.note(found(pair.line, "nearly_identical_answers"))
+        if tokens:
+            for finding in tokens.add(pair):
+                one.note(finding)
+
+
+def _pairs(one: FileScan, lines: Iterator[bytes]) -> Iterator[Pair]:
     """The pairs without an error; findings are noted on the way."""
-    for line, raw in enumerate(_lines(file), start=1):
+    for line, raw in enumerate(lines, start=1):
         one.verdicts.append(FINE)
         if len(raw) >= LINE:
             one.note(found(line, "line_too_long", limit=LINE >> 20))
@@ -208,8 +214,6 @@ def _pairs(one: FileScan, file: BinaryIO, tick: Tick) -> Iterator[Pair]:
             one.note(finding)
         if pair is not None:
             yield pair
-        if not line & 0xFFF:
-            tick(file.tell())
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:

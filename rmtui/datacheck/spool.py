@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rmtui.datacheck.model import FileReport, Finding
@@ -18,20 +18,24 @@ from trainer.pairs import PairReading
 class Spool:
     """Lines of the house's layout in a file of their own, which goes with this object; `records` has each line's."""
 
-    def __init__(self, reading: PairReading, tick: Callable[[float], None]) -> None:
+    def __init__(self) -> None:
         self.records: array[int] = array("q")
         self.read = 0
         """Records of the file, also those that no line comes from."""
-        self._tick = tick
         self._file = tempfile.NamedTemporaryFile(prefix="rmtui-check-", suffix=".jsonl")  # noqa: SIM115
-        for record, line in reading.lines(self._heard):
+
+    def take(self, reading: PairReading, tick: Callable[[float], None]) -> Iterator[bytes]:
+        """Every line as it is written; `tick` hears the share of the file that is read."""
+
+        def heard(share: float, records: int) -> None:
+            self.read = records
+            tick(share)
+
+        for record, line in reading.lines(heard):
             self.records.append(record)
             self._file.write(line + b"\n")
+            yield line
         self._file.flush()
-
-    def _heard(self, share: float, records: int) -> None:
-        self.read = records
-        self._tick(share)
 
     @property
     def path(self) -> Path:

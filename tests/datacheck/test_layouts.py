@@ -297,7 +297,7 @@ def test_a_mapping_of_a_person_goes_before_what_is_recognised(tmp_path, fields, 
     (one,) = read(path, fields)
     assert said(one)[1:3] == (GOOD, BAD)
     (report,) = check([path], fields=fields, look_for_near=False).files
-    assert report.good == 1 and report.reading.name == "fields as given"
+    assert report.good == 1 and report.reading.name == "given fields"
 
 
 def test_findings_name_the_records_of_the_user_and_related_ones(tmp_path):
@@ -355,3 +355,10 @@ def test_any_bytes_lost_from_a_file_never_crash_the_check(tmp_path_factory, name
     path = tmp_path_factory.mktemp("fuzz") / "x.json"
     path.write_bytes(data[:start] + data[start + chosen.randrange(200) :])
     check([path], look_for_near=False)
+
+
+def test_a_folder_without_data_says_where_to_look(tmp_path):
+    (tmp_path / "set" / "train").mkdir(parents=True)
+    (report,) = check([tmp_path / "set"]).files
+    assert [one.kind for one in report.findings] == ["unreadable_file"]
+    assert "name one of its folders: train" in report.findings[0].message

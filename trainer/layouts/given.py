@@ -39,7 +39,11 @@ def recognise(sample: Sequence[Record], fields: Mapping[str, str]) -> PairLayout
     answers = _BETTER_KNOWN if "chosen" in fields else _BETTER_SAID[:2]
     if not fields or not most(sample, lambda record: all(_at(record, fields[name]) is not None for name in answers)):
         return None
-    return PairLayout("fields as given", tuple(fields.items()), each(lambda record: [_made(record, fields)]))
+    return PairLayout(
+        "given fields",
+        tuple((name, fields[name]) for name in NAMES if name in fields),
+        each(lambda record: [_made(record, fields)]),
+    )
 
 
 def _at(record: Any, path: str) -> Any:

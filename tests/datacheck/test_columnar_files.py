@@ -1,0 +1,128 @@
+"""Parquet, Arrow and zstd, which pyarrow reads in a process of its own."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from check_rows import row, write
+from layout_cases import TEXTS, assistant, records, user, write_lines
+
+from rmtui.operations.check import check, fix
+from rmtui.operations.convert import convert
+from trainer import containers, pairs
+
+arrow = pytest.importorskip("pyarrow")
+from pyarrow import ipc, parquet  # noqa: E402
+
+NAMES = (
+    "pairs",
+    "UltraFeedback binarized",
+    "UltraFeedback",
+    "SHP",
+    "Nectar",
+    "HelpSteer3",
+    "OASST messages",
+    "HelpSteer",
+)
+
+
+def write_parquet(path, found):
+    parquet.write_table(arrow.Table.from_pylist(found), path, row_group_size=2)
+    return path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_columns_hold_the_same_pairs_as_lines(tmp_path, name):
+    found = records(name, TEXTS * 2)
+    wanted = pairs.fingerprint(write_lines(tmp_path / "x.jsonl", found))
+    assert pairs.fingerprint(write_parquet(tmp_path / "x.parquet", found)) == wanted
+    table = arrow.Table.from_pylist(found)
+    with ipc.new_file(tmp_path / "x.feather", table.schema) as file:
+        file.write_table(table)
+    with ipc.new_stream(tmp_path / "data-00000-of-00001.arrow", table.schema) as file:
+        file.write_table(table, max_chunksize=2)
+    assert pairs.fingerprint(tmp_path / "x.feather") == wanted
+    assert pairs.fingerprint(tmp_path / "data-00000-of-00001.arrow") == wanted
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_zstd_holds_whatever_was_packed(tmp_path, frames):
+    lines = "".join(json.dumps(record) + "\n" for record in records("SHP")).encode()
+    pack = arrow.Codec("zstd")
+    parts = [lines] if frames == 1 else lines.splitlines(keepends=True)
+    (tmp_path / "x.jsonl.zst").write_bytes(b"".join(pack.compress(part, asbytes=True) for part in parts))
+    assert pairs.recognise(tmp_path / "x.jsonl.zst").describe().startswith("SHP, JSON lines in zstd")
+    assert pairs.fingerprint(tmp_path / "x.jsonl.zst") == pairs.fingerprint(
+        write_lines(tmp_path / "x.jsonl", records("SHP"))
+    )
+    table = "prompt,chosen,rejected\n" + "".join(",".join(text) + "\n" for text in TEXTS)
+    (tmp_path / "x.csv.zst").write_bytes(pack.compress(table.encode(), asbytes=True))
+    assert [one.chosen for one in pairs.read_rows(tmp_path / "x.csv.zst")] == [text[1] for text in TEXTS]
+
+
+def test_nulls_of_a_struct_are_no_part_of_a_message(tmp_path):
+    called = {"role": "assistant", "content": None, "tool_calls": [{"name": "weather"}]}
+    record = {
+        "chosen": [user("Rain?"), called, assistant("Yes.")],
+        "rejected": [user("Rain?"), called, assistant("No.")],
+    }
+    plain = {"chosen": [user("Why?"), assistant("So.")], "rejected": [user("Why?"), assistant("No.")]}
+    one, two = pairs.read_rows(write_parquet(tmp_path / "x.parquet", [record, plain]))
+    assert two.prompt == [user("Why?")] and two.chosen == [assistant("So.")]
+    assert [turn["role"] for turn in one.prompt] == ["user", "assistant"]
+
+
+def test_findings_in_a_table_name_its_rows_and_a_cleaned_file_lacks_them(tmp_path):
+    path = write_parquet(tmp_path / "x.parquet", [row(), row(chosen=""), row(chosen="Another answer."), row()])
+    report = check([path], look_for_near=False)
+    assert [(one.line, one.kind) for one in report.files[0].findings] == [(2, "empty_field"), (4, "duplicate")]
+    assert list(fix(report, tmp_path / "clean.jsonl").values()) == [(2, 2)]
+    assert check([tmp_path / "clean.jsonl"], look_for_near=False).files[0].errors == 0
+
+
+@pytest.mark.parametrize("cut", [4, 60, 400])
+def test_a_cut_off_file_says_so(tmp_path, cut):
+    path = write_parquet(tmp_path / "x.parquet", records("SHP", TEXTS * 50))
+    write(path, [path.read_bytes()[:-cut]])
+    (report,) = check([path], look_for_near=False).files
+    assert [one.kind for one in report.findings] == ["unreadable_file"]
+    assert "its Parquet is damaged" in report.findings[0].message
+
+
+def test_a_folder_of_parquet_shards(tmp_path):
+    (tmp_path / "data").mkdir()
+    for number in range(3):
+        write_parquet(
+            tmp_path / "data" / f"train-{number:05}-of-00003.parquet", records("HelpSteer3", TEXTS[number : number + 1])
+        )
+    made = convert(tmp_path / "data", tmp_path / "out.jsonl")
+    assert (made.kept, made.records, made.reading.container) == (3, 3, "Parquet, 3 files")
+
+
+def test_reading_stops_without_leaving_a_process(tmp_path):
+    path = write_parquet(tmp_path / "x.parquet", records("SHP", TEXTS * 5000))
+    with containers.open_content(path, "Parquet") as (content, _):
+        assert content.readline().startswith(b"{")
+    before = subprocess.run(["pgrep", "-f", str(path)], capture_output=True, text=True, check=False)
+    assert before.stdout == ""
+
+
+def test_without_pyarrow_the_remedy_is_said(tmp_path, monkeypatch):
+    path = write_parquet(tmp_path / "x.parquet", records("SHP"))
+    lacking = "import sys; sys.modules['pyarrow'] = None; from trainer.data.columnar import main; "
+    lacking += "sys.exit(main(*sys.argv[1:]))"
+    monkeypatch.setattr(containers, "_COMMAND", (sys.executable, "-c", lacking))
+    (report,) = check([path], look_for_near=False).files
+    assert "needs pyarrow" in report.findings[0].message and "[parquet]" in report.findings[0].message
+
+
+def test_the_reader_of_columns_is_imported_by_nobody(tmp_path):
+    path = write_parquet(tmp_path / "x.parquet", records("SHP"))
+    program = (
+        "import sys; from pathlib import Path; from rmtui.operations.check import check; "
+        f"assert check([Path({str(path)!r})]).files[0].good == 3; "
+        "print([name for name in ('pyarrow', 'numpy', 'torch', 'pandas') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
