@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from trainer import held_out
 from trainer.plain_files import open_plain
 
 HEAD = 1 << 20
@@ -63,6 +64,8 @@ class Container:
     packing: str = ""
     """What it is packed in, or the columns that it is stored as: gzip, zstd, Parquet …"""
     delimiter: str = ","
+    inside: str = ""
+    """The field of the file's one object that holds the records, where they lie in one."""
 
     @property
     def plain(self) -> bool:
@@ -73,19 +76,23 @@ class Container:
         names = {"lines": "JSON lines", "items": "JSON", "table": "TSV" if self.delimiter == "\t" else "CSV"}
         if self.packing in ("Parquet", "Arrow"):
             return self.packing
-        return f"{names[self.form]} in {self.packing}" if self.packing else names[self.form]
+        name = f"{names[self.form]}, {self.inside!r}" if self.inside else names[self.form]
+        return f"{name} in {self.packing}" if self.packing else name
 
 
 def is_data(path: Path | str) -> bool:
-    """Whether something is there that may hold pairs: a file, or a folder of shards."""
-    return Path(path).is_file() or Path(path).is_dir()
+    """Whether something is there that may hold pairs: a file, a folder of shards, or a part of one of these."""
+    place, _ = held_out.parse(path)
+    return place.is_file() or place.is_dir()
 
 
 def shards(path: Path) -> list[Path]:
     """The files that a path stands for: itself, or those of a folder, sorted by name with numbers as numbers.
 
-    Raises Unreadable for a folder without data or with files of several splits.
+    Of a held-out part, the files that it is a part of. Raises Unreadable for a folder without data or with files of
+    several splits.
     """
+    path, _ = held_out.parse(path)
     if not path.is_dir():
         return [path]
     found = [file for file in path.iterdir() if file.is_file() and _is_data(file)]
@@ -295,7 +302,12 @@ def records(content: BinaryIO, container: Container) -> Iterator[tuple[int, Mapp
 
     Lines are counted as lines; objects and rows of a table by themselves.
     """
-    if container.form == "lines":
+    if container.inside:
+        whole = next(_items(content), b"")
+        inner = whole if isinstance(whole, bytes) else whole.get(container.inside)
+        found = inner if isinstance(inner, list) else [inner]
+        yield from enumerate((one if isinstance(one, dict) else json.dumps(one).encode() for one in found), start=1)
+    elif container.form == "lines":
         yield from enumerate(_lines(content), start=1)
     elif container.form == "items":
         yield from enumerate(_items(content), start=1)

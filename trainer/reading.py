@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainer import containers, house
+from trainer import containers, held_out, house
 from trainer.containers import Container, Unreadable
+from trainer.held_out import Part
 from trainer.layouts import given, table
 from trainer.layouts.model import Made, PairLayout, number
 from trainer.layouts.named_pairs import SCORES
@@ -29,6 +30,7 @@ HOUSE = "pairs"
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 Fields = Mapping[str, str]
+Sources = tuple[tuple[str, str], ...]
 Tell = Callable[[float, int], None]
 """Hears the share of the bytes that is read, 0–1, and the records so far."""
 
@@ -47,11 +49,13 @@ class PairReading:
     """None: the house's own."""
     further: tuple[tuple[str, str], ...] = ()
     """What lines of the house's own layout hold beside prompt, chosen and rejected: (ours, theirs)."""
+    part: Part | None = None
+    """Which part of the pairs is meant; None: all."""
 
     @property
     def direct(self) -> bool:
         """Whether the file itself holds lines in the house's layout."""
-        return self.layout is None and len(self.parts) == 1 and self.parts[0][1].plain
+        return self.layout is None and self.part is None and len(self.parts) == 1 and self.parts[0][1].plain
 
     @property
     def name(self) -> str:
@@ -71,7 +75,8 @@ class PairReading:
     def describe(self) -> str:
         """`SHP, JSON lines in gzip: prompt ← history; …`."""
         mapping = "; ".join(f"{ours} ← {theirs}" for ours, theirs in self.sources.items())
-        return f"{self.name}, {self.container}{f': {mapping}' if mapping else ''}"
+        part = f", {self.part}" if self.part else ""
+        return f"{self.name}, {self.container}{part}{f': {mapping}' if mapping else ''}"
 
     def rows(self) -> Iterator[Row | BadLine]:
         """Every pair in order, with what holds none, one in memory at a time. Raises OSError, Unreadable among it."""
@@ -88,10 +93,16 @@ class PairReading:
 
     def made(self, tell: Tell = _silent) -> Iterator[tuple[int, Made | bytes]]:
         """Rows of the house's layout before they are checked; bytes for lines that are read as they are."""
-        if self.layout is None:
-            yield from self._records(tell, parsed=False)
-        else:
-            yield from self.layout.convert(self._records(tell, parsed=True))
+        every = self._records(tell, parsed=self.layout is not None)
+        made = self.layout.convert(every) if self.layout else every
+        yield from made if self.part is None else filter(self._is_held, made)
+
+    def _is_held(self, made: tuple[int, Made | bytes]) -> bool:
+        """Whether a row is in the part that is meant; what holds no pair is in the training part."""
+        place, one = made
+        row = house.read_line(one, place) if isinstance(one, bytes) else house.read_made(one, place)
+        assert self.part is not None
+        return self.part.holds(row) if isinstance(row, Row) else self.part.side == "train"
 
     def _records(self, tell: Tell, parsed: bool) -> Iterator[Any]:
         """Records of all parts, numbered through."""
@@ -135,10 +146,11 @@ def recognise(path: Path | str, fields: Fields | None = None) -> PairReading:
     `fields` is a person's own mapping, see `trainer.layouts.given`; it goes before what would be found, wherever the
     file has the fields that it names.
     """
-    place = Path(path)
+    place, part = held_out.parse(path)
     parts = tuple(containers.shards(place))
     facts = tuple((file.stat().st_size, file.stat().st_mtime_ns) for file in parts)
-    return _recognise(place, parts, facts, tuple(sorted((fields or {}).items())))
+    found = _recognise(place, parts, facts, tuple(sorted((fields or {}).items())))
+    return replace(found, path=Path(path), part=part) if part else found
 
 
 @functools.lru_cache(maxsize=64)
@@ -152,8 +164,11 @@ def _recognise(path: Path, parts: tuple[Path, ...], _facts: object, fields: tupl
     return PairReading(path, containers_of, *found[0][1:])
 
 
-def _one(path: Path, fields: Fields) -> tuple[Container, PairLayout | None, tuple[tuple[str, str], ...]]:
-    container, _ = containers.look(path)
+def _one(path: Path, fields: Fields) -> tuple[Container, PairLayout | None, Sources]:
+    return _read_as(path, containers.look(path)[0], fields)
+
+
+def _read_as(path: Path, container: Container, fields: Fields) -> tuple[Container, PairLayout | None, Sources]:
     sample: list[Mapping[str, object] | bytes] = []
     with containers.open_content(path, container.packing) as (content, _):
         for _, record in containers.records(content, container):
@@ -163,8 +178,22 @@ def _one(path: Path, fields: Fields) -> tuple[Container, PairLayout | None, tupl
                 break
     parsed = [_parsed(record, container) for record in sample]
     objects = [record for record in parsed if not isinstance(record, bytes)]
+    if len(sample) == len(objects) == 1 and not container.inside and (inside := _wrapping(objects[0])):
+        return _read_as(path, replace(container, form="items", inside=inside), fields)
     layout = _layout_of(path, container, sample, objects, fields)
     return container, layout, () if layout else tuple(_further(objects))
+
+
+_WRAPPERS = ("data", "rows", "examples", "instances", "records", "samples", "items", "pairs", "train")
+
+
+def _wrapping(record: Mapping[str, object]) -> str:
+    """The field of a file's only object that holds the records; empty where it is a record itself."""
+    for name in _WRAPPERS:
+        found = record.get(name)
+        if isinstance(found, list) and found and all(isinstance(one, dict) for one in found[:SAMPLE]):
+            return name
+    return ""
 
 
 def _further(objects: list[Mapping[str, object]]) -> Iterator[tuple[str, str]]:

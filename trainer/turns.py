@@ -1,7 +1,7 @@
 """Turns of a dialogue, in the spellings people have, as {role, content}; no files.
 
-Read are OpenAI's {role, content} (content as text or as parts, tool calls), ShareGPT's {from, value}, and histories of
-[question, answer].
+Read are OpenAI's {role, content} (content as text or as parts, tool calls), ShareGPT's {from, value}, {role, text},
+{messages: [...]}, and histories of [question, answer].
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LITERAL = 1 << 20
 def read_messages(value: Any) -> list[Message] | None:
     """A message list in any spelling, a single message among them; None where the value is no dialogue."""
     if isinstance(value, Mapping):
-        value = [value]
+        value = value.get("messages", [value])
     if not isinstance(value, list) or not value:
         return None
     found = [_message(item) for item in value]
@@ -48,7 +48,8 @@ def _message(item: Any) -> Message | None:
     if not isinstance(item, Mapping):
         return None
     role = item.get("role", item.get("from"))
-    content = text_of(item["content"] if "content" in item else item.get("value"))
+    said = next((item[name] for name in ("content", "value", "text") if name in item), None)
+    content = text_of(said)
     calls = item.get("tool_calls") or None
     if not isinstance(role, str) or (content is None and not calls):
         return None

@@ -33,6 +33,8 @@ def _build_launch(parser: argparse.ArgumentParser) -> None:
     add("--data", default="", metavar="NAME", help="data/{train,val}/NAME_pairs.jsonl or data/NAME/{train,val}.jsonl")
     add("--train", default="", metavar="FILE", help="training pairs")
     add("--val", action="append", default=[], metavar="FILE|NAME=FILE", help="validation pairs, or a further set")
+    add("--split", default="", metavar="0.05", help="hold out this share of the training prompts as validation")
+    add("--split-seed", default="", metavar="N", help="of --split (default 42, whatever the run's seed)")
     add("--model", default="", help="local folder or hub name (default: the workspace's)")
     add("--procs", type=int, metavar="N", help="processes (default: the workspace's, else the visible GPUs, else 1)")
     add("--devices", default="", metavar="0,3|cpu", help="these GPUs and no others, or the CPU")
@@ -115,6 +117,8 @@ def _requests(args: argparse.Namespace) -> list[LaunchRequest]:
             data=args.data,
             train=args.train,
             val=main[-1] if main else "",
+            split=args.split,
+            split_seed=args.split_seed,
             extra_val=dict(text.split("=", 1) for text in args.val if "=" in text),
             model=args.model,
             procs=args.procs,

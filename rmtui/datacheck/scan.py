@@ -16,7 +16,7 @@ from rmtui.datacheck.line_checks import Pair, examine
 from rmtui.datacheck.model import Cancelled, FileReport, Finding
 from rmtui.datacheck.spool import Spool
 from rmtui.datacheck.token_lengths import Counted, Tokens
-from trainer import pairs
+from trainer import held_out, pairs
 from trainer.containers import shards
 
 KEPT = 20_000
@@ -113,12 +113,18 @@ _TRAINING = {"train", "training"}
 
 def is_validation(path: Path) -> bool:
     """Whether a path names validation data (`val/…`, `dev.jsonl`): such a file is held against the others."""
+    _, part = held_out.parse(path)
+    if part:
+        return part.side == "val"
     words = _name_parts(path)
     return bool(words & _VALIDATION) and not words & _TRAINING
 
 
 def _held_against(path: Path, number: int) -> bool:
     """Named validation, or a further file that is not named training."""
+    _, part = held_out.parse(path)
+    if part:
+        return part.side == "val"
     return is_validation(path) or (number > 0 and not _name_parts(path) & _TRAINING)
 
 

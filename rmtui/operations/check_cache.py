@@ -22,7 +22,7 @@ from rmtui.runs.files import atomic_write
 from trainer.containers import Unreadable, shards
 
 FILE = "checks.json"
-READERS = ("pairs.py", "rows.py", "house.py", "turns.py", "containers.py", "reading.py")
+READERS = ("pairs.py", "rows.py", "house.py", "turns.py", "containers.py", "held_out.py", "reading.py")
 """Modules of the trainer that decide what a line or record says."""
 MOST = 20
 """Entries that are kept, the newest."""

@@ -23,6 +23,9 @@ class LaunchRequest:
     """The one that fills the files that nobody named."""
     train: str = ""
     val: str = ""
+    split: str = ""
+    """Share of the training prompts that is held out as validation, as text; empty: none."""
+    split_seed: str = ""
     extra_val: Mapping[str, str] = field(default_factory=dict)
     """Name → file of a further validation set."""
     model: str = ""

@@ -21,7 +21,7 @@ from rmtui.runs.folder import checked_name, run_folders
 from rmtui.runs.queue_tickets import Needs
 from rmtui.workspace import Workspace
 from trainer import config as options
-from trainer import pairs
+from trainer import held_out, pairs
 from trainer.config import Problem, TrainConfig
 from trainer.estimate import Derived, Sizes, derive
 from trainer.precision import format_precision
@@ -183,7 +183,7 @@ def _choose_data(draft: _Draft, request: LaunchRequest) -> str:
         try:
             found = dict(zip(FILES, map(str, pairs.find_data(ws.root, wanted)), strict=True))
         except FileNotFoundError as error:
-            if empty:
+            if "data.train" in empty or (empty and not request.split):
                 draft.wrong("data", str(error), "name a data set that is there, or give --train and --val", "--data")
     if data and not empty:
         draft.wrong(
@@ -196,7 +196,29 @@ def _choose_data(draft: _Draft, request: LaunchRequest) -> str:
     flat["data.extra_val"] = extra
     draft.sources |= {f"data.extra_val.{key}": f"--val {key}" for key in request.extra_val}
     train = str(flat.get("data.train") or "")
-    return wanted if not train or train == found.get("data.train") else Path(train).stem
+    name = wanted if not train or train == found.get("data.train") else Path(train).stem
+    if request.split:
+        _split(draft, request, train)
+    return name
+
+
+def _split(draft: _Draft, request: LaunchRequest, train: str) -> None:
+    """Hold a part of the training prompts out as validation: both files become parts of the one."""
+    flat = draft.flat
+    try:
+        share, seed = float(request.split), int(request.split_seed or held_out.SEED)
+    except ValueError:
+        share, seed = 0.0, 0
+    if not 0 < share <= held_out.MOST or not 0 <= seed < 2**32:
+        draft.wrong("data.val", f"{request.split!r} is not a share", "write it like --split 0.05", "--split")
+    elif request.val:
+        draft.wrong("data.val", "a validation file is named as well", "give --val or --split", "--split")
+    elif not train:
+        draft.wrong("data.train", "there is no file to split", "give --train FILE with --split", "--split")
+    else:
+        for key, side in (("data.train", "train"), ("data.val", "val")):
+            flat[key] = held_out.view(train, held_out.Part(share, seed, "val" if side == "val" else "train"))
+            draft.sources[key] = "--split"
 
 
 def _choose_model(draft: _Draft, model: str) -> None:

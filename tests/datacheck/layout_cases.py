@@ -230,6 +230,25 @@ LAYOUTS = {
         "conversation_b": [user(q), assistant(good)],
     },
     "responses with scores": lambda q, good, bad: {"prompt": q, "responses": [bad, good], "scores": [0.1, 0.9]},
+    "ms-swift": lambda q, good, bad: {"messages": [user(q), assistant(good)], "rejected_response": bad},
+    "ms-swift, both whole": lambda q, good, bad: {
+        "messages": [user(q), assistant(good)],
+        "rejected_messages": [user(q), assistant(bad)],
+    },
+    "ms-swift, before 3": lambda q, good, bad: {"query": q, "response": good, "rejected_response": bad, "history": []},
+    "OpenAI preference": lambda q, good, bad: {
+        "input": {"messages": [user(q)], "tools": []},
+        "preferred_output": [assistant(good)],
+        "non_preferred_output": [assistant(bad)],
+    },
+    "CValues": lambda q, good, bad: {"prompt": q, "pos_resp": good, "neg_resp": bad, "pos_type": "safe"},
+    "turns with text": lambda q, good, bad: {
+        "context": [{"role": "human", "text": q}],
+        "chosen": {"role": "assistant", "text": good},
+        "rejected": {"role": "assistant", "text": bad},
+    },
+    "UltraInteract": lambda q, good, bad: {"trajectory": [human(q)], "chosen": good, "rejected": bad},
+    "JudgeBench": lambda q, good, bad: {"question": q, "response_A": bad, "response_B": good, "label": "B>A"},
     "two answers, the better named": lambda q, good, bad: {
         "question": q,
         "answer_a": bad,

@@ -47,6 +47,8 @@ def test_a_converted_file_and_every_container_hold_the_same_pairs(tmp_path, name
         "array.json": json.dumps(records(name), indent=2).encode(),
         "one_line.json": json.dumps(records(name)).encode(),
         "stretched.json": "\n".join(json.dumps(record, indent=1) for record in records(name)).encode(),
+        "wrapped.json": json.dumps({"version": "1", "data": records(name)}).encode(),
+        "wrapped_lines.json": json.dumps({"examples": records(name)}, indent=2).encode(),
         "x.jsonl.gz": gzip.compress(plain),
         "x.jsonl.bz2": bz2.compress(plain),
         "x.jsonl.xz": lzma.compress(plain),

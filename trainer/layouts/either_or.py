@@ -272,6 +272,10 @@ def named(name: str, first: str, second: str) -> Verdict:
     """A field that holds the name of the better answer's field, or what tells it apart: `b`, `2`, `model_b`."""
     ways = {**dict.fromkeys(_spellings(first), -1.0), **dict.fromkeys(_spellings(second), 1.0)}
 
+    one, other = first[-1].lower(), second[-1].lower()
+    ways |= {f"{one}>{other}": -1.0, f"{one}>>{other}": -1.0, f"{other}>{one}": 1.0, f"{other}>>{one}": 1.0}
+    ways |= {f"{one}<{other}": 1.0, f"{one}<<{other}": 1.0, f"{one}={other}": 0.0}
+
     def verdict(record: Record) -> float | None:
         value = record.get(name)
         if isinstance(value, float) and value.is_integer():

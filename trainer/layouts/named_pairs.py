@@ -22,6 +22,9 @@ ANSWERS = (
     ("preferred", "dispreferred"),
     ("preferred", "rejected"),
     ("preferred_response", "dispreferred_response"),
+    ("preferred_output", "non_preferred_output"),
+    ("response", "rejected_response"),
+    ("pos_resp", "neg_resp"),
     ("accepted", "rejected"),
     ("accept", "reject"),
     ("better", "worse"),
@@ -44,6 +47,7 @@ PROMPTS = (
     "conversations",
     "conversation",
     "messages",
+    "trajectory",
     "context",
     "problem",
     "post",
@@ -65,7 +69,7 @@ SCORES = (
 SCORE_NAMES = frozenset(name for pair in SCORES for name in pair)
 
 
-_REPLIES = ("response", "answer", "messages", "conversation")
+_REPLIES = ("response", "answer", "messages", "conversation", "output", "resp")
 """Words of a field's name by which its text is a reply, not the text that goes on after the prompt."""
 
 
@@ -110,6 +114,7 @@ def _layout(better: str, worse: str, prompt: str | None, sample: Sequence[Record
         *([("system", system)] if system else []),
         *([("earlier turns", history)] if history else []),
         *([("margin", "margin" if own else f"{scores[0]} − {scores[1]}" if scores else "")] if own or scores else []),
+        *([("not used", "tools")] if any(record.get("tools") for record in sample) else []),
     ]
     used = {better, worse, *(name for name in (prompt, system, added, history) if name)}
 
@@ -153,5 +158,7 @@ def _name(better: str, prompt: str | None, sample: Sequence[Record]) -> str:
         ("chosen", "conversations"): "ShareGPT ranking",
         ("chosen", "instruction"): "Alpaca ranking",
         ("chosen_response", "prompt"): "NeMo DPO",
+        ("response", "query"): "ms-swift",
+        ("preferred_output", "input"): "OpenAI preference",
     }
     return known.get((better, prompt), "pairs in other names")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.layouts.model import Made, PairLayout, Record, build, each, has, left_out, most, number
+from trainer.layouts.model import ABSENT, Made, PairLayout, Record, build, each, has, left_out, most, number
 from trainer.turns import as_turns, read_history, read_messages
 
 
@@ -122,7 +122,7 @@ def _history(record: Record) -> list[dict[str, str]]:
 
 def _texts(record: Record, name: str) -> bool:
     found = record.get(name)
-    return isinstance(found, list) and len(found) > 1 and all(isinstance(one, str) for one in found)
+    return isinstance(found, list) and len(found) == 2 and all(isinstance(one, str) for one in found)
 
 
 _LISTS = ("responses", "completions", "answers", "outputs", "candidates", "candidates_completions")
@@ -195,6 +195,25 @@ def _branches(record: Record, message: Mapping[str, object], before: list[dict[s
         waiting += [(reply, path) for reply in reversed(replies)]
 
 
+def _swift(record: Record) -> Iterator[Made]:
+    """ms-swift: the dialogue ends with the better answer, the worse one stands beside it."""
+    turns, worse = read_messages(record.get("messages")), record.get("rejected_response")
+    if worse is None:
+        worse = record.get("rejected_messages")
+    if not turns or turns[-1]["role"] != "assistant" or worse in (None, ""):
+        yield left_out("one_answer")
+        return
+    used = ("messages", "rejected_response", "rejected_messages")
+    if isinstance(worse, list):  # the whole dialogue once more
+        yield build(record, ABSENT, turns, worse, used=used)
+    else:
+        yield build(record, turns[:-1], turns[-1:], worse, used=used)
+
+
+def _is_swift(record: Record) -> bool:
+    return "messages" in record and bool({"rejected_response", "rejected_messages"} & record.keys())
+
+
 TABLE: tuple[tuple[str, Callable[[Record], bool], Callable[[Record], Iterator[Made]], tuple[str, str, str]], ...] = (
     (
         "Nectar",
@@ -233,6 +252,7 @@ TABLE: tuple[tuple[str, Callable[[Record], bool], Callable[[Record], Iterator[Ma
         _tree,
         ("the turns before", "replies, each pair of different rank (0 is best)", ""),
     ),
+    ("ms-swift", _is_swift, _swift, ("messages before the last", "the last message, rejected_response", "")),
     (
         "Alpaca, answers in a list",
         lambda record: "instruction" in record and _texts(record, "output"),
