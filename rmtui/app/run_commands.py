@@ -154,7 +154,7 @@ class RunCommands(Base):
     # What a person sets on runs
 
     def action_edit(self, what: str) -> None:
-        """Ask for a name, note, tags or group; an empty answer takes it away."""
+        """Ask for a name, note, tags, group or val_acc; an empty answer takes it away."""
         runs = self.chosen() if what in ("tags", "group") else [run for run in [self.current()] if run]
         if not runs:
             return
@@ -285,6 +285,17 @@ def _group(ws: Workspace, runs: list[Run], text: str) -> str:
     return f"{_name(runs)}: group {text.strip()}" if text.strip() else f"{_name(runs)}: no group"
 
 
+def _accuracy(ws: Workspace, runs: list[Run], text: str) -> str:
+    from rmtui.operations.enter_accuracy import enter
+
+    return enter(ws, runs[0].id, text, cwd=ws.root)
+
+
+def _accuracy_question(runs: list[Run]) -> str:
+    epochs = runs[0].epochs
+    return f"val_acc of {runs[0].name}" + (f" at epoch {epochs[-1].epoch}" if epochs else "")
+
+
 def _tags_question(runs: list[Run]) -> str:
     present = ", ".join(sorted({tag for run in runs for tag in run.tags})) or "none"
     return f"Tags of {_name(runs)} (now: {present})"
@@ -296,5 +307,8 @@ EDITS = {
         lambda runs: f"Note on {runs[0].name}", lambda run: run.note, "what was tried, what was learned", _note
     ),
     "tags": Edit(_tags_question, lambda run: "", "good -old", _tag),
+    "val_acc": Edit(
+        _accuracy_question, lambda run: "", "71.2 %, 0.712, 71.2 % of 2354, or a log that has it", _accuracy
+    ),
     "group": Edit(lambda runs: f"Group of {_name(runs)}", lambda run: run.group, "empty: no group", _group),
 }

@@ -47,6 +47,8 @@ _SIGNS = {
     State.UNKNOWN: ("?", "bad"),
 }
 UNKNOWN = "–"
+ENTERED = "✎"
+"""After a val_acc that a person entered."""
 
 
 def runs(found: Sequence[Run]) -> None:
@@ -67,7 +69,7 @@ def _run_row(run: Run, now: float) -> list[Cell | str]:
         run.preset or UNKNOWN,
         run.data or UNKNOWN,
         _epochs(run),
-        percent(run.val_acc),
+        percent(run.val_acc) + (ENTERED if run.entered else ""),
         loss(run.val_loss),
         loss(run.train_loss),
         UNKNOWN if run.gap is None else f"{run.gap:+.3f}",
@@ -151,6 +153,7 @@ def _head(document: ShowDocument) -> list[tuple[str, str]]:
             "best",
             best and f"val_acc {percent(best['val_acc'])}, val_loss {loss(best['val_loss'])}{_where(best)}",
         ),
+        ("entered", _entered(document)),
         ("read from", f"{origin['path']} ({origin['recognised'] or origin['kind']})" if origin else None),
         ("metrics", _sources(origin["metrics"]) if origin else None),
         ("not used", ", ".join(origin["unused"]) if origin else None),
@@ -161,6 +164,12 @@ def _head(document: ShowDocument) -> list[tuple[str, str]]:
         ("folder", document["folder"]),
     ]
     return [(label, str(value)) for label, value in pairs if value]
+
+
+def _entered(document: ShowDocument) -> str:
+    """`val_acc of epoch 2, by hand`: what a person entered."""
+    found = [(row["epoch"], row.get("entered")) for row in document["epochs"] if row.get("entered")]
+    return "; ".join(f"val_acc of epoch {epoch}, {entered} {ENTERED}" for epoch, entered in found)
 
 
 def _sources(metrics: Mapping[str, str]) -> str:
@@ -198,7 +207,7 @@ def _epoch_row(epoch: EpochDocument) -> list[Cell | str]:
         str(epoch["epoch"]),
         loss(epoch["train_loss"]),
         loss(epoch["val_loss"]),
-        percent(epoch["val_acc"]),
+        percent(epoch["val_acc"]) + (ENTERED if epoch.get("entered") else ""),
         UNKNOWN if pairs is None else str(pairs),
         UNKNOWN if margin is None else f"{margin:.3f}",
     ]

@@ -162,6 +162,33 @@ def _plot(args: argparse.Namespace) -> int:
     return 0
 
 
+def _build_set(parser: argparse.ArgumentParser) -> None:
+    _build_run(parser)
+    parser.add_argument(
+        "value",
+        metavar="val_acc=VALUE",
+        help="0.712, 71.2%%, 71.2%% of 2354, 1676/2354, or a log of the run that has it; empty takes it away",
+    )
+    parser.add_argument("--epoch", type=int, metavar="N", help="default: the run's last")
+    parser.add_argument("--pairs", type=int, metavar="N", help="validation pairs, for its interval")
+
+
+def _set(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from rmtui.errors import UserError
+    from rmtui.operations.enter_accuracy import enter
+
+    key, sign, text = args.value.partition("=")
+    if key.strip() != "val_acc" or not sign:
+        raise UserError(f"{args.value} cannot be set", "only val_acc of a run can", "write it like val_acc=71.2%")
+    for option, value in (("--epoch", args.epoch), ("--pairs", args.pairs)):
+        if value is not None and value < 1:
+            raise UserError(f"{option} {value} cannot be used", "it counts from 1", f"write it like {option} 2")
+    print(enter(_open(args), args.run, text, args.epoch, args.pairs, Path()))
+    return 0
+
+
 def _build_note(parser: argparse.ArgumentParser) -> None:
     _build_run(parser)
     parser.add_argument("text", metavar="TEXT", help="an empty text removes the note")
@@ -286,6 +313,13 @@ VERBS: tuple[Verb, ...] = (
     Verb("logs", "print a run's log", _build_logs, _logs, ("rmtui logs @latest --follow", "rmtui logs A-3 --tail 50")),
     Verb(
         "plot", "draw curves as text", _build_plot, _plot, ("rmtui plot @latest", "rmtui plot A-1 A-2 --metric val_acc")
+    ),
+    Verb(
+        "set",
+        "enter the val_acc of an imported run that its log does not have",
+        _build_set,
+        _set,
+        ("rmtui set after val_acc=71.2%", "rmtui set after val_acc=71.2% --epoch 2 --pairs 2354"),
     ),
     Verb("note", "write a note on a run", _build_note, _note, ("rmtui note @latest 'warm-up 20 %, calmer'",)),
     Verb(

@@ -61,7 +61,9 @@ class ComparedMetric(TypedDict):
 
     last: list[Figure | None]
     best: list[Figure | None]
-    best_epoch: list[int | None]
+    """Of each run's best evaluation, the same for every metric."""
+    best_epoch: list[Figure | None]
+    """Not whole where that evaluation is within an epoch."""
     change: list[ChangeDocument | None]
     interval: NotRequired[list[list[float] | None]]
     """Of val_acc alone: Wilson's."""

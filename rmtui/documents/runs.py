@@ -15,6 +15,8 @@ class EpochDocument(TypedDict):
     val_pairs: int | None
     reward_margin: NotRequired[Figure | None]
     """Not in exports of older versions."""
+    entered: NotRequired[str]
+    """Only where val_acc was entered by a person, not measured: `by hand`, or the log that it was read from."""
 
 
 class EvaluationAt(TypedDict):

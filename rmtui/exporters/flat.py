@@ -47,13 +47,14 @@ def markdown_text(documents: Sequence[ExportDocument]) -> str:
 
 
 def _row(document: ExportDocument, epoch: EpochDocument | None) -> list[str]:
+    entered = epoch.get("entered") if epoch else None
     return [
         str(document["name"]),
         str(document["state"]),
         _format_value(epoch and epoch["epoch"], "{}"),
         _format_value(epoch and epoch.get("train_loss"), "{:.4f}"),
         _format_value(epoch and epoch.get("val_loss"), "{:.4f}"),
-        _format_value(epoch and epoch.get("val_acc"), "{:.1%}"),
+        _format_value(epoch and epoch.get("val_acc"), "{:.1%}") + (f" ({entered})" if entered else ""),
         _format_value(epoch and epoch.get("val_pairs"), "{}"),
     ]
 

@@ -42,7 +42,8 @@ def _section(document: ExportDocument) -> Iterator[str]:
     yield f"<h2>{escape(str(document['name']))}</h2>"
     words = [state_text(document["state"], document.get("reason") or ""), document.get("started"), document.get("note")]
     yield f'<p class="faint">{escape(" · ".join(str(word) for word in words if word))}</p>'
-    yield _table(_EPOCH_COLUMNS, [[epoch.get(name) for name in _EPOCH_COLUMNS] for epoch in document["epochs"]])
+    columns = (*_EPOCH_COLUMNS, "entered") if any(row.get("entered") for row in document["epochs"]) else _EPOCH_COLUMNS
+    yield _table(columns, [[epoch.get(name) for name in columns] for epoch in document["epochs"]])
     yield from _charts(document)
     yield "<h3>Configuration</h3>"
     yield _table(("key", "value"), [[key, value] for key, value in sorted(flatten(document["config"]).items())])

@@ -166,7 +166,8 @@ def go_on(case: Situation) -> Iterator[Advice]:
 def confirm_val_acc(case: Situation) -> Iterator[Advice]:
     """Step 3: confirming val_acc outranks every other advice."""
     if because := case.has("val_acc_unknown"):
-        yield Advice("confirm_val_acc", because=because, action="evaluate", figures={"run": case.subject.run.name})
+        about = {"run": case.subject.run.name, "has_model": case.subject.has_model}
+        yield Advice("confirm_val_acc", because=because, action="evaluate", figures=about)
 
 
 def leave_ln2(case: Situation) -> Iterator[Advice]:

@@ -13,7 +13,7 @@ from rmtui.guide.model import Change, Reading, Subject, common_epoch, metric_of
 from rmtui.guide.paired_test import PairedTest, Spread
 from rmtui.guide.published_figures import METRICS, better
 from rmtui.guide.readings import read
-from rmtui.guide.sentences import text
+from rmtui.guide.sentences import origin_text, text
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 from rmtui.i18n import metric_text, translate
 from rmtui.runs.model import Run
@@ -125,11 +125,11 @@ def _summary(
     subjects: Sequence[Subject], metric: Metric, limits: Thresholds, verdicts: Sequence[Mapping[str, str]]
 ) -> ComparedMetric:
     last = [subject.newest(metric) for subject in subjects]
-    tops = [_best_of(subject, metric) for subject in subjects]
+    bests = [subject.best for subject in subjects]
     document: ComparedMetric = {
         "last": last,
-        "best": [value for _, value in tops],
-        "best_epoch": [epoch for epoch, _ in tops],
+        "best": [subject.at_best(metric) for subject in subjects],
+        "best_epoch": [None if best is None or best.epoch is None else best.epoch for best in bests],
         "change": [
             _change(metric, last[0], value, said.get(metric)) if same_stage([subjects[0], subject]) else None
             for subject, value, said in zip(subjects, last, [{}, *verdicts], strict=True)
@@ -140,13 +140,6 @@ def _summary(
             _interval(subject, value, limits) for subject, value in zip(subjects, last, strict=True)
         ]
     return document
-
-
-def _best_of(subject: Subject, metric: str) -> tuple[int | None, float | None]:
-    known = subject.known(metric)
-    if not known:
-        return None, None
-    return max(known, key=lambda pair: pair[1] if metric == "val_acc" else -pair[1])
 
 
 def _change(metric: str, first: float | None, last: float | None, verdict: str | None) -> ChangeDocument | None:
@@ -192,7 +185,7 @@ def same_set(subjects: Sequence[Subject]) -> bool | None:
 
 
 def best(subjects: Sequence[Subject], lang: str) -> BestRun | None:
-    """Which run is best, and by what: val_acc where all have it, else val_loss alone, with that said.
+    """Which run is best, and by what: by their best evaluations, val_acc where all have it, else val_loss alone.
 
     None on different validation sets, while an unfinished run is at another epoch, and where all are equal.
     """
@@ -201,7 +194,7 @@ def best(subjects: Sequence[Subject], lang: str) -> BestRun | None:
     by: tuple[tuple[Literal["val_acc", "val_loss"], str], ...]
     by = (("val_acc", "verdict.best"), ("val_loss", "verdict.best_by_loss"))
     for metric, sentence in by:
-        values = [subject.newest(metric) for subject in subjects]
+        values = [subject.at_best(metric) for subject in subjects]
         known = [value for value in values if value is not None]
         if len(known) < len(values) or len(set(known)) < 2:
             continue
@@ -300,6 +293,11 @@ def warnings(subjects: Sequence[Subject], lang: str) -> list[str]:
             found.append(translate("verdict.other_set", lang, **names))
         elif same is None:
             found.append(translate("verdict.set_unknown", lang, **names))
+    for run in (subject.run for subject in subjects):
+        for row in run.epochs:
+            if row.entered:
+                origin = origin_text(row.entered, lang)
+                found.append(translate("verdict.entered", lang, run=run.name, epoch=row.epoch, origin=origin))
     return found
 
 

@@ -44,12 +44,14 @@ def _figures(document: CompareDocument, lang: str) -> Iterator[list[str]]:
         yield [f"{metric} Δ", "", *(change_text(metric, change, lang) for change in summary["change"][1:])]
 
 
-def _tops(summary: ComparedMetric) -> Iterator[tuple[float | None, int | None]]:
+def _tops(summary: ComparedMetric) -> Iterator[tuple[float | None, float | None]]:
     yield from zip(summary["best"], summary["best_epoch"], strict=True)
 
 
-def _best(metric: str, value: float | None, epoch: int | None, lang: str) -> str:
-    return "?" if value is None else f"{metric_text(metric, value)} ({translate('table.epoch_of', lang, epoch=epoch)})"
+def _best(metric: str, value: float | None, epoch: float | None, lang: str) -> str:
+    if value is None or epoch is None:
+        return metric_text(metric, value)
+    return f"{metric_text(metric, value)} ({translate('table.epoch_of', lang, epoch=f'{epoch:.3g}')})"
 
 
 def _known(metric: str, value: float | None) -> str:

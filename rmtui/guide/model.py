@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from rmtui.guide.published_figures import METRICS, better
-from rmtui.runs.model import Epoch, Run, State
+from rmtui.runs.model import Best, Epoch, Run, State
+from trainer.best import best_of
 
 if TYPE_CHECKING:
     from rmtui.documents.scalars import Severity
@@ -46,6 +47,8 @@ class Subject:
     evaluations: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     start_loss: float | None = None
     """Mean loss of the first steps, while the model is as good as untrained; None where steps are not known."""
+    has_model: bool = False
+    """A checkpoint or model of it is here, so that it can be evaluated."""
     checkpoint: int | None = None
     """Step of the newest checkpoint, where a resume goes on; None where there is none."""
 
@@ -69,6 +72,23 @@ class Subject:
         if not self.run.epochs and alone is not None and math.isfinite(alone):
             return [(self.last_epoch, alone)]
         return found
+
+    @property
+    def best(self) -> Best | None:
+        """The run's best evaluation; where only its epochs are known, the best of them."""
+        if self.run.best is not None:
+            return self.run.best
+        metric = str(self.value("best_metric") or "val_acc")
+        row = best_of(self.run.epochs, lambda epoch: (epoch.val_acc, epoch.val_loss), metric)
+        return None if row is None else Best(float(row.epoch), row.val_acc, row.val_loss)
+
+    def at_best(self, metric: str) -> float | None:
+        """A metric of the best evaluation; train_loss only where that is at an epoch's end."""
+        best = self.best
+        if best is None or metric == "train_loss":
+            epoch = best.epoch if best else None
+            return dict(self.known(metric)).get(int(epoch)) if epoch and epoch == int(epoch) else None
+        return best.val_acc if metric == "val_acc" else best.val_loss
 
     @property
     def unfinished(self) -> bool:
@@ -177,7 +197,7 @@ class Advice:
     because: tuple[str, ...] = ()
     """Ids of the readings behind it."""
     action: AdviceAction = "form"
-    """form: open the preset form with `changes`; evaluate; check; launch; resume; none."""
+    """form: open the preset form with `changes`; evaluate (or enter val_acc); check; launch; resume; none."""
     own: bool = False
     """The guide does not say it: it is rmtui's own."""
     figures: Mapping[str, Any] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from rmtui.guide.model import Advice, Reading
 from rmtui.i18n import changes_text, title, title_numbers, translate
+from rmtui.runs.entered import BY_HAND
 
 
 def text(item: Reading | Advice, lang: str = "en") -> str:
@@ -24,6 +25,13 @@ def titled(item: Reading, lang: str = "en") -> str:
     return translate("phrase.title_figures", lang, title=name, figures=values) if values else name
 
 
+def origin_text(entered: str, lang: str = "en") -> str:
+    """`, entered by hand`, `, read from FILE`; empty for a value that was measured."""
+    if not entered:
+        return ""
+    return translate("word.entered_by_hand" if entered == BY_HAND else "word.entered_from", lang, entered=entered)
+
+
 def reason(item: Advice, lang: str = "en") -> str:
     """Why an advice is given."""
     why = translate(f"advice.why_{item.id}", lang, **item.figures)
@@ -32,6 +40,8 @@ def reason(item: Advice, lang: str = "en") -> str:
 
 def _of_advice(item: Advice, lang: str) -> dict[str, object]:
     made = dict(item.figures)
+    if "has_model" in made:
+        made["how"] = "" if made["has_model"] else translate("word.enter_it", lang)
     if "state" in made:
         made["state"] = translate(f"state.{made['state']}", lang)
         made["reached"] = translate(
@@ -47,6 +57,8 @@ def _composed(values: Mapping[str, object], lang: str) -> dict[str, object]:
     made = dict(values)
     if "before" in made and "key" in made:
         made["was"] = translate("word.before", lang, **values) if made["before"] is not None else ""
+    if "entered" in made:
+        made["origin"] = origin_text(str(made["entered"]), lang)
     if "scope" in made:
         place = "_at_epoch" if made.get("at_epoch") is not None else ""
         made["scope"] = translate(f"scope.{made['scope']}{place}", lang, **values)

@@ -16,6 +16,7 @@ from rmtui.index.listing import Listing
 from rmtui.index.read_curves import Axis, Series
 from rmtui.index.read_events import RunTotals, epoch_facts, load_totals
 from rmtui.index.sqlite import Connection, DatabaseError, bound_log, check, faults, open_database
+from rmtui.runs.entered import Entered, with_entered
 from rmtui.runs.model import Attempt, Best, Epoch, EvaluatedStep, Landmarks, Run, State
 from rmtui.workspace import Workspace
 
@@ -28,7 +29,7 @@ _COLUMNS = (
     *("val_pairs", "last_event", "seconds_per_step", "note", "pinned", "archived", "val_fingerprint"),
 )
 _SELECT = f"""SELECT {", ".join(_COLUMNS)}, group_name, best_epoch, best_step, best_val_acc, best_val_loss,
-    tags, config, figures FROM runs JOIN documents ON documents.run = runs.n"""
+    tags, config, figures, entered FROM runs JOIN documents ON documents.run = runs.n"""
 
 
 class Index:
@@ -277,12 +278,14 @@ class Index:
 @lru_cache(maxsize=1024)
 def _run_of(folders: Path, row: tuple[Any, ...]) -> Run:
     """The run of a row. The guide looks back on hundreds of runs, which are the same ones at each key."""
-    *plain, group, best_epoch, best_step, best_acc, best_loss, tags, config, figures = row
+    *plain, group, best_epoch, best_step, best_acc, best_loss, tags, config, figures, entered = row
     values = dict(zip(_COLUMNS, plain, strict=True))
     for name in ("resumable", "pinned", "archived"):
         values[name] = bool(values[name])
     values |= {"state": State(values["state"]), "folder": folders / values["id"]}
     read = RunTotals(**json.loads(figures)) if figures else RunTotals()
+    if entered:
+        read.epochs = with_entered(read.epochs, [Entered(*item) for item in json.loads(entered)])
     return Run(
         **values,
         best=None if best_acc is None and best_loss is None else Best(best_epoch, best_acc, best_loss, best_step),

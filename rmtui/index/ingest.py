@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rmtui.index import settings
 from rmtui.index.read_events import LARGEST, VALIDATED, RunTotals, fits, load_totals, read_attempts
 from rmtui.index.sqlite import Connection, bound_log, faults, open_database, write
 from rmtui.index.write_curves import MetricSummary, read_summaries
 from rmtui.runs import state, typed_files
+from rmtui.runs.entered import read_entered, with_entered
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Attempt, State, Status
 from rmtui.workspace import Workspace
+from trainer.best import best_of
 
 SETTLES_AFTER = 600.0
 """Seconds of silence after which an interrupted run, which has no exit.json, counts as settled."""
@@ -112,6 +115,9 @@ def _number(connection: Connection, run_id: str) -> int:
 
 def _store(connection: Connection, run: int, run_id: str, seen: _Seen) -> bool:
     totals = load_totals(connection, run)
+    entered = read_entered(seen.meta)
+    if entered:
+        totals.epochs = with_entered(totals.epochs, entered)
     row = _row(connection, run, run_id, seen, totals)
     names = ", ".join(row)
     old = connection.execute(f"SELECT {names} FROM runs WHERE n = ?", (run,)).fetchone()
@@ -127,6 +133,9 @@ def _store(connection: Connection, run: int, run_id: str, seen: _Seen) -> bool:
         connection.execute("DELETE FROM attempts WHERE run = ?", (run,))
         connection.executemany("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", attempts)
         settings.store(connection, run, seen.spec, seen.meta)
+        connection.execute(
+            "UPDATE documents SET entered = ? WHERE run = ?", (json.dumps(entered) if entered else None, run)
+        )
     return True
 
 
@@ -172,7 +181,7 @@ def _row(connection: Connection, run: int, run_id: str, seen: _Seen, totals: Run
         "folder_time": seen.folder_time,
         "meta_time": seen.meta_time,
     }
-    row |= _best(connection, run, totals.numbered)
+    row |= _best(connection, run, totals, str(settings.table(spec, "config").get("best_metric") or "val_acc"))
     text = (row["name"], run_id, row["preset"], row["data"], row["note"], row["group_name"], row["state"])
     row["words"] = " ".join(filter(None, (*text, status.reason, *settings.tags_of(spec, meta)))).casefold()
     return {name: None if value != value else value for name, value in row.items()}
@@ -240,40 +249,51 @@ def _pace(totals: RunTotals) -> float | None:
     return statistics.median(paces) if paces else None
 
 
-def _best(connection: Connection, run: int, numbered: bool) -> dict[str, object]:
-    """The evaluation with the best validation accuracy, of equal ones the one with the lowest loss, then the earliest,
-    as the trainer chooses; by loss alone where accuracy is not known."""
-    names = dict(connection.execute("SELECT name, id FROM metric_names WHERE name IN ('val_acc', 'val_loss')"))
-    summaries = read_summaries(connection, run)
-    accuracy, loss = (summaries.get(names.get(name, 0), MetricSummary()) for name in ("val_acc", "val_loss"))
-    if accuracy.high is not None:
-        step, value = _lowest_loss(connection, run, names, accuracy), accuracy.high
-    elif loss.low is not None:
-        step, value = loss.low_step, None
-    else:
-        return {"best_epoch": None, "best_step": None, "best_val_acc": None, "best_val_loss": None}
-    beside = connection.execute("SELECT epoch FROM steps WHERE run = ? AND step = ?", (run, step)).fetchone()
-    found = connection.execute(
-        "SELECT value FROM points WHERE run = ? AND metric = ? AND step = ?", (run, names.get("val_loss", 0), step)
-    ).fetchone()
+class _Evaluated(NamedTuple):
+    step: int
+    epoch: float | None
+    val_acc: float | None
+    val_loss: float | None
+
+
+def _best(connection: Connection, run: int, totals: RunTotals, metric: str) -> dict[str, object]:
+    """The best evaluation by `trainer.best`. Only those are read that hold the highest val_acc or the lowest val_loss,
+    and epochs whose val_acc a person entered."""
+    found = [*_candidates(connection, run, metric), *_of_entered(totals)]
+    best = best_of(sorted(found, key=lambda item: item.step), lambda item: (item.val_acc, item.val_loss), metric)
+    if best is None:
+        return dict.fromkeys(("best_epoch", "best_step", "best_val_acc", "best_val_loss"))
     return {
-        "best_epoch": beside[0] if beside else None,
-        "best_step": None if numbered else step,
-        "best_val_acc": value,
-        "best_val_loss": found[0] if found else None,
+        "best_epoch": best.epoch,
+        "best_step": None if totals.numbered or not best.step else best.step,
+        "best_val_acc": best.val_acc,
+        "best_val_loss": best.val_loss,
     }
 
 
-def _lowest_loss(connection: Connection, run: int, names: Mapping[str, int], accuracy: MetricSummary) -> int:
-    """The step of the highest validation accuracy; of several, that with the lowest loss."""
-    found = connection.execute(
-        """SELECT here.step FROM points AS here LEFT JOIN points AS loss
-        ON loss.run = here.run AND loss.step = here.step AND loss.metric = ?
-        WHERE here.run = ? AND here.metric = ? AND here.value = ?
-        ORDER BY loss.value IS NULL, loss.value, here.step LIMIT 1""",
-        (names.get("val_loss", 0), run, names["val_acc"], accuracy.high),
-    ).fetchone()
-    return int(found[0]) if found else accuracy.high_step
+def _candidates(connection: Connection, run: int, metric: str) -> list[_Evaluated]:
+    names = dict(connection.execute("SELECT name, id FROM metric_names WHERE name IN ('val_acc', 'val_loss')"))
+    summaries = read_summaries(connection, run)
+    accuracy, loss = (summaries.get(names.get(name, 0), MetricSummary()) for name in ("val_acc", "val_loss"))
+    ends = {"val_acc": accuracy.high, "val_loss": loss.low}
+    by = next((name for name in (metric, "val_loss") if ends.get(name) is not None), None)
+    if by is None:
+        return []
+    rows = connection.execute(
+        """SELECT here.step, steps.epoch, accuracy.value, loss.value FROM points AS here
+        LEFT JOIN steps ON steps.run = here.run AND steps.step = here.step
+        LEFT JOIN points AS accuracy ON accuracy.run = here.run AND accuracy.step = here.step AND accuracy.metric = ?
+        LEFT JOIN points AS loss ON loss.run = here.run AND loss.step = here.step AND loss.metric = ?
+        WHERE here.run = ? AND here.metric = ? AND here.value = ?""",
+        (names.get("val_acc", 0), names.get("val_loss", 0), run, names[by], ends[by]),
+    )
+    return [_Evaluated(*row) for row in rows]
+
+
+def _of_entered(totals: RunTotals) -> Iterator[_Evaluated]:
+    for row in totals.epochs:
+        if row.get("entered"):
+            yield _Evaluated(row["step"], float(row["epoch"]), row["val_acc"], row.get("val_loss"))
 
 
 def unreadable(connection: Connection, run_id: str, error: Exception) -> bool:

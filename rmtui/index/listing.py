@@ -31,15 +31,17 @@ val_acc has the order of val_acc; `spread` has the order of Wilson's half-width,
 
 _BEST = """
 WITH top AS (
-    SELECT val_fingerprint AS pairs, max(val_acc) AS most FROM runs INDEXED BY runs_by_pairs
-    WHERE archived = 0 AND val_fingerprint IS NOT NULL AND val_acc IS NOT NULL
+    SELECT val_fingerprint AS pairs, max(best_val_acc) AS most FROM runs INDEXED BY runs_by_pairs
+    WHERE archived = 0 AND val_fingerprint IS NOT NULL AND best_val_acc IS NOT NULL
     GROUP BY val_fingerprint HAVING count(*) > 1
 )
 SELECT (
-    SELECT id FROM runs WHERE archived = 0 AND val_fingerprint = pairs AND val_acc = most ORDER BY id LIMIT 1
+    SELECT id FROM runs WHERE archived = 0 AND val_fingerprint = pairs AND best_val_acc = most
+    ORDER BY best_val_loss IS NULL, best_val_loss, id LIMIT 1
 ) FROM top
 """
-"""Of equal ones the older; the only run on its validation pairs is not the best of any."""
+"""By each run's best evaluation (`trainer.best`); of equal ones the older. The only run on its
+validation pairs is not the best of any."""
 
 
 class Listing:

@@ -152,6 +152,18 @@ def m007_evaluations(db: Database) -> None:
     _read_again(db)
 
 
+@migrations()
+def m008_entered(db: Database) -> None:
+    """val_acc that a person entered; the best of several runs is the one whose best evaluation is."""
+    db.execute("ALTER TABLE documents ADD COLUMN entered TEXT")
+    db.execute("DROP INDEX runs_by_pairs")
+    db.execute(
+        """CREATE INDEX runs_by_pairs ON runs (val_fingerprint, best_val_acc, best_val_loss, id)
+        WHERE archived = 0 AND val_fingerprint IS NOT NULL AND best_val_acc IS NOT NULL"""
+    )
+    _read_again(db)
+
+
 def _read_again(db: Database) -> None:
     """Rows of older schemas lack something that the folders have: the next sync reads every folder from its start."""
     db.execute("UPDATE runs SET settled = 0, folder_time = 0, meta_time = 0")

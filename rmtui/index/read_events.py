@@ -300,4 +300,5 @@ def _epoch_fact(row: Mapping[str, Any]) -> Epoch:
         val_acc=row.get("val_acc"),
         val_pairs=int(pairs) if isinstance(pairs, (int, float)) and math.isfinite(pairs) else None,
         reward_margin=row.get("reward_margin"),
+        entered=row.get("entered", ""),
     )

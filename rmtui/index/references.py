@@ -58,12 +58,12 @@ def _newest(connection: Connection) -> tuple[str, str | None, str | None]:
 
 
 def _best(connection: Connection) -> str:
-    """Highest val_acc among runs on the validation set of @latest; of equal ones the older."""
+    """The run with the best evaluation on the validation set of @latest, by `trainer.best`; of equal ones the older."""
     newest, fingerprint, data = _newest(connection)
     column, value = ("val_fingerprint", fingerprint) if fingerprint else ("data", data)
     row = connection.execute(
         f"""SELECT id FROM runs WHERE best_val_acc IS NOT NULL AND {column} IS ?
-        ORDER BY best_val_acc DESC, created, id LIMIT 1""",
+        ORDER BY best_val_acc DESC, best_val_loss IS NULL, best_val_loss, created, id LIMIT 1""",
         (value,),
     ).fetchone()
     if row is None:

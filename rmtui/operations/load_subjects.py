@@ -55,8 +55,14 @@ def subject(index: Index, run: Run) -> Subject:
         peak_step=_peak(index.series(run.id, "learning_rate", COLUMNS)),
         evaluations={metric: _points(index.series(run.id, metric, COLUMNS, "epoch")) for metric in EVALUATED},
         start_loss=start_loss(index, run),
+        has_model=has_model(run),
         checkpoint=_checkpoint(run),
     )
+
+
+def has_model(run: Run) -> bool:
+    """A model or checkpoints of the run are here."""
+    return any((run.folder / name).is_dir() for name in ("model", "checkpoints"))
 
 
 def _checkpoint(run: Run) -> int | None:
@@ -171,8 +177,11 @@ def evaluation(run: Run, which: str = "last") -> Path | None:
     if which == "last":
         return epochs[max(epochs)] if epochs else None
     if which == "best":
-        epoch = run.best.epoch if run.best else None
-        return epochs.get(int(epoch)) if epoch is not None and float(epoch).is_integer() else evaluation(run)
+        best = run.best
+        if best is None or best.epoch is None:
+            return evaluation(run)
+        within = f"step-{best.step:06d}" if best.step else ""
+        return epochs.get(int(best.epoch)) if float(best.epoch).is_integer() else files.get(within)
     if which not in files:
         raise UserError(f"{run.name} has no evaluation {which}", f"it has: {', '.join(files) or 'none'}", "name one")
     return files[which]

@@ -200,7 +200,7 @@ def _attempt(attempt: Attempt) -> AttemptDocument:
 
 
 def _epoch(epoch: Epoch) -> EpochDocument:
-    return {
+    found: EpochDocument = {
         "epoch": epoch.epoch,
         "train_loss": epoch.train_loss,
         "val_loss": epoch.val_loss,
@@ -208,6 +208,9 @@ def _epoch(epoch: Epoch) -> EpochDocument:
         "val_pairs": epoch.val_pairs,
         "reward_margin": epoch.reward_margin,
     }
+    if epoch.entered:
+        found["entered"] = epoch.entered
+    return found
 
 
 def moment(t: float | None) -> str | None:

@@ -78,6 +78,8 @@ class Epoch(NamedTuple):
     """Share of validation pairs whose chosen answer gets the higher reward, 0–1."""
     val_pairs: int | None = None
     reward_margin: float | None = None
+    entered: str = ""
+    """Where val_acc was entered by a person, not measured: `by hand`, or the log that it was read from."""
 
 
 class EvaluatedStep(NamedTuple):
@@ -93,7 +95,7 @@ class EvaluatedStep(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The epoch (or evaluation) with the best validation accuracy; by val_loss where accuracy is not known."""
+    """The best evaluation, at an epoch's end or within an epoch (see `trainer.best`)."""
 
     epoch: float | None
     """None where only steps are known."""
@@ -163,6 +165,11 @@ class Run(NamedTuple):
     config: Mapping[str, Any] = NOTHING
     """The nested configuration, opaque here."""
     epochs: tuple[Epoch, ...] = ()
+
+    @property
+    def entered(self) -> str:
+        """Where the val_acc of the last epoch was entered by a person: from what; else empty."""
+        return self.epochs[-1].entered if self.epochs and self.val_acc == self.epochs[-1].val_acc else ""
 
     @property
     def gap(self) -> float | None:

@@ -115,6 +115,7 @@ SPEC: Shape = {
 }
 META: Shape = {
     "name": TEXT, "note": TEXT, "group": TEXT, "tags": TEXTS, "pinned": FLAG, "archived": FLAG, "silenced": LIST,
+    "entered": LIST,
 }  # fmt: skip
 TICKET: Shape = {
     **dict.fromkeys(("run", "host", "boot_id", "resume", "needs.kind"), TEXT),

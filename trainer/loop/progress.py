@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from trainer.best import rank
+
 
 @dataclass(slots=True)
 class Progress:
@@ -59,14 +61,13 @@ class Progress:
             self.done = f"all {num_epochs} epochs are done" if num_epochs > 1 else "the epoch is done"
 
     def judge(self, metrics: Mapping[str, float], metric: str, patience: int) -> bool:
-        """Take in an evaluation; true when it is the best so far.
+        """Take in an evaluation; true when it is the best so far (see `trainer.best`).
 
-        Higher val_acc is better, or lower val_loss, whichever `metric` names. Evaluations of one val_acc are common on
-        few pairs: then the lower val_loss is better, and of equal ones the earlier.
+        Evaluations of one val_acc are common on few pairs: the lower val_loss decides.
         """
         value, loss = metrics[metric], metrics["val_loss"]
-        ranks = _ranks(value, loss, metric)
-        if self.best_value is None or ranks > _ranks(self.best_value, self.best_loss, metric):
+        before = (self.best_value, self.best_loss)
+        if self.best_value is None or _better((value, loss), before, metric):
             self.best_value, self.best_loss, self.best_step, self.stale = value, loss, self.step, 0
             return True
         self.stale += 1
@@ -75,8 +76,10 @@ class Progress:
         return False
 
 
-def _ranks(value: float, loss: float, metric: str) -> tuple[float, float]:
-    return (-value, -loss) if metric == "val_loss" else (value, -loss)
+def _better(now: tuple[float, float], before: tuple[float, float], metric: str) -> bool:
+    """Of two (value of the metric, val_loss)."""
+    first, second = rank(now[0], now[1], metric), rank(before[0], before[1], metric)
+    return first is not None and (second is None or first > second)
 
 
 def rescaled(progress: Progress, before: int, now: int) -> Progress:

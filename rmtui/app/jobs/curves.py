@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from textual.message import Message
 
-from rmtui.app.widgets.chart.curve import Axis, Band, Curve, View, finite
+from rmtui.app.widgets.chart.curve import Axis, Band, Curve, View
 from rmtui.errors import UserError
 from rmtui.index.index import Index
 from rmtui.index.read_curves import Series
@@ -67,7 +67,7 @@ def load_curves(index: Index, wanted: Wanted, every_train: bool = True, kept: Ke
             losses += _train_curves(index, shown, known, wanted, "" if val else name)
         losses += val
         accuracies += _curve(index, shown, "val_acc", "val_acc", known, wanted, run=name)
-    accuracies = [_with_best(curve) for curve in accuracies]
+    accuracies = [_with_best(index, curve, wanted.view.axis) for curve in accuracies]
     behind = [
         [_crowded(index, run_id, metric, wanted, kept) for run_id in wanted.crowd] for metric in ("val_loss", "val_acc")
     ]
@@ -126,13 +126,21 @@ def curve_of(key: str, label: str, series: Series) -> Curve:
     return Curve(key, label, series.x, series.low, series.high, series.last, series.broken)
 
 
-def _with_best(curve: Curve) -> Curve:
-    """The highest point marked; the first of equals."""
-    points = [(y, -x) for x, y in zip(curve.x, curve.last, strict=True) if finite(y)]
-    if not points:
+def _with_best(index: Index, curve: Curve, axis: Axis) -> Curve:
+    """The run's best evaluation marked, where it is in sight."""
+    run_id = curve.key.partition("/")[0]
+    best = index.run(run_id).best
+    if best is None or best.val_acc is None:
         return curve
-    best, at = max(points)
-    return curve._replace(best=(-at, best))
+    for x, y in zip(curve.x, curve.last, strict=True):
+        if y == best.val_acc and (best.step is None or _step_at(index, run_id, axis, x) >= best.step):
+            return curve._replace(best=(x, y))
+    return curve
+
+
+def _step_at(index: Index, run_id: str, axis: Axis, x: float) -> int:
+    """The step of a point, or a later one before the next: where few steps are known."""
+    return round(x) if axis is Axis.STEP else index.step_at(run_id, axis.value, x)
 
 
 def band(bands: Sequence[BandDocument], metric: str, run: Run, axis: Axis) -> Band | None:

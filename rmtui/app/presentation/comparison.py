@@ -161,7 +161,7 @@ class Comparison:
         change = self._change(metric, summary["change"][1], self._short) if len(self._runs) == 2 else None
         self._row(label, self._sentence("last"), list(self._last(metric, summary)), "text", change)
         best = [
-            f"{_format_metric(metric, value)}{f' (e{at})' if self._cell > 11 else ''}"
+            f"{_format_metric(metric, value)}{f' (e{at:.3g})' if at is not None and self._cell > 11 else ''}"
             if value is not None
             else self._glyphs.dash
             for value, at in zip(summary["best"], summary["best_epoch"], strict=True)

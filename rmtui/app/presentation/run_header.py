@@ -128,5 +128,6 @@ def epoch_table(run: Run, glyphs: Glyphs, palette: Palette, most: int = 1000) ->
     for one in shown:
         train, val = (formats.loss(value, glyphs.dash) for value in (one.train_loss, one.val_loss))
         text = f"{one.epoch:>5}  {train:>6}  {val:>6}  {formats.percent(one.val_acc, glyphs.dash):>7}"
-        lines.append(Text(text).append(f" {glyphs.best}" if one.epoch == best else "", palette.accent))
+        mark = glyphs.entered if one.entered else " "
+        lines.append(Text(text + mark).append(f"{glyphs.best}" if one.epoch == best else "", palette.accent))
     return lines

@@ -211,11 +211,20 @@ class AdviceScreen(RunCommands):
         elif step["action"] == "check":
             self.go(Data())
         elif step["action"] == "evaluate":
-            self.action_evaluate()
+            self.action_confirm()
         elif step["action"] == "resume":
             self.action_resume()
         else:
             self.toast(step["text"])
+
+    def action_confirm(self) -> None:
+        """val_acc by an evaluation, or typed where there is nothing to evaluate."""
+        from rmtui.operations.load_subjects import has_model
+
+        if has_model(self._run):
+            self.action_evaluate()
+        else:
+            self.action_edit("val_acc")
 
     def _advice(self) -> list[AdviceDocument]:
         return self.document["advice"] if self.document else []

@@ -46,6 +46,8 @@ class Glyphs(NamedTuple):
     minus: str
     more: str
     delta: str
+    entered: str
+    """After a value that a person entered."""
     curves: str
     """Markers of the six curve slots."""
 
@@ -59,7 +61,7 @@ UNICODE = Glyphs(
     marked="▌", best="★", pinned="⌃", up="↑", down="↓", best_up="▲", ellipsis="…", bar_full="━", bar_part="╸",
     bar_empty="─", block="▮", block_empty="▯", vertical="│", horizontal="─", corner="└", tick_left="┤", tick_below="┬",
     target="┄", cursor="┊", gap="✗", band="░", pointer="▸", arrow="→", ok="✓", dash="–", plus_minus="±", times="×",
-    minus="−", more="▼", delta="Δ", curves="●◆▲■▼✚",
+    minus="−", more="▼", delta="Δ", entered="✎", curves="●◆▲■▼✚",
 )  # fmt: skip
 
 ASCII = Glyphs(
@@ -71,7 +73,7 @@ ASCII = Glyphs(
     marked="|", best="*", pinned="^", up="^", down="v", best_up="^", ellipsis="~", bar_full="#", bar_part="#",
     bar_empty="-", block="#", block_empty=".", vertical="|", horizontal="-", corner="+", tick_left="|", tick_below="+",
     target=".", cursor=":", gap="x", band=":", pointer=">", arrow=">", ok="+", dash="-", plus_minus="+-", times="x",
-    minus="-", more="v", delta="diff", curves="o*^#v+",
+    minus="-", more="v", delta="diff", entered="'", curves="o*^#v+",
 )  # fmt: skip
 
 

@@ -143,7 +143,8 @@ def _progress(run: Run, setting: Setting) -> TableCell:
 def _val_acc(run: Run, setting: Setting) -> TableCell:
     text = formats.percent(run.val_acc, setting.glyphs.dash)
     sign = setting.glyphs.best if run.id in setting.landmarks.best else _trend(run, setting.glyphs)
-    return TableCell(f"{text} {sign}", "text" if run.val_acc is not None else "quiet")
+    mark = setting.glyphs.entered if run.entered else " "
+    return TableCell(f"{text}{mark}{sign}", "text" if run.val_acc is not None else "quiet")
 
 
 def _trend(run: Run, glyphs: Glyphs) -> str:
