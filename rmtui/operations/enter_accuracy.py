@@ -38,8 +38,8 @@ def read_accuracy(text: str) -> Accuracy | None:
     A number above 1 is in per cent; one up to 1 is a share unless it has the sign.
     """
     if found := _FRACTION.fullmatch(text.strip()):
-        right, pairs = (int(part.replace(",", "")) for part in found.groups())
-        return Accuracy(right / pairs, pairs) if pairs > 0 and right <= pairs else None
+        right, whole = (int(part.replace(",", "")) for part in found.groups())
+        return Accuracy(right / whole, whole) if whole > 0 and right <= whole else None
     found = _VALUE.fullmatch(text.strip())
     if found is None:
         return None

@@ -31,18 +31,17 @@ def read_entered(meta: Mapping[str, object]) -> tuple[Entered, ...]:
 def _row(row: object) -> Entered | None:
     if not isinstance(row, Mapping):
         return None
-    epoch, value, pairs, source = (row.get(name) for name in ("epoch", "val_acc", "val_pairs", "source"))
-    if not _whole(epoch) or isinstance(value, bool) or not isinstance(value, (int, float)):
+    epoch, pairs = _count(row.get("epoch")), _count(row.get("val_pairs"))
+    value, source = row.get("val_acc"), row.get("source")
+    if epoch is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     if not math.isfinite(value) or not 0 <= value <= 1:
         return None
-    return Entered(
-        int(epoch), float(value), int(pairs) if _whole(pairs) else None, source if isinstance(source, str) else ""
-    )
+    return Entered(epoch, float(value), pairs, source if isinstance(source, str) else "")
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31 else None
 
 
 def with_entered(rows: Sequence[Mapping[str, Any]], entered: Sequence[Entered]) -> list[dict[str, Any]]:

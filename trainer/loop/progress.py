@@ -66,8 +66,7 @@ class Progress:
         Evaluations of one val_acc are common on few pairs: the lower val_loss decides.
         """
         value, loss = metrics[metric], metrics["val_loss"]
-        before = (self.best_value, self.best_loss)
-        if self.best_value is None or _better((value, loss), before, metric):
+        if self.best_value is None or _better((value, loss), (self.best_value, self.best_loss), metric):
             self.best_value, self.best_loss, self.best_step, self.stale = value, loss, self.step, 0
             return True
         self.stale += 1

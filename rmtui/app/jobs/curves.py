@@ -133,14 +133,9 @@ def _with_best(index: Index, curve: Curve, axis: Axis) -> Curve:
     if best is None or best.val_acc is None:
         return curve
     for x, y in zip(curve.x, curve.last, strict=True):
-        if y == best.val_acc and (best.step is None or _step_at(index, run_id, axis, x) >= best.step):
+        if y == best.val_acc and (best.step is None or index.step_at(run_id, axis.value, x) >= best.step):
             return curve._replace(best=(x, y))
     return curve
-
-
-def _step_at(index: Index, run_id: str, axis: Axis, x: float) -> int:
-    """The step of a point, or a later one before the next: where few steps are known."""
-    return round(x) if axis is Axis.STEP else index.step_at(run_id, axis.value, x)
 
 
 def band(bands: Sequence[BandDocument], metric: str, run: Run, axis: Axis) -> Band | None:
