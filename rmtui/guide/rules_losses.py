@@ -199,7 +199,7 @@ def val_acc(case: Case) -> Iterator[Reading]:
             yield Reading("val_acc_unknown", "warning", _unknown(case), 6)
         return
     entered = case.subject.run.epochs[-1].entered if case.subject.run.epochs else ""
-    yield Reading("val_acc_is", "info", with_interval(case, last) | {"entered": entered}, 6)
+    yield Reading("val_acc_is", "info", {**with_interval(case, last), "entered": entered}, 6)
     loss = {scope["scope"]: change for scope, change in case.scopes("val_loss")}
     for scope, change in case.scopes("val_acc"):
         yield _accuracy(case, scope, change, loss.get(scope["scope"]))
@@ -222,7 +222,7 @@ def _accuracy(case: Case, scope: dict[str, object], change: Change, loss: Change
     return Reading("val_acc_rose", "good", values, 6)
 
 
-def with_interval(case: Case, share: float) -> dict[str, Any]:
+def with_interval(case: Case, share: float) -> dict[str, float | None]:
     """val_acc with its Wilson interval where the number of pairs is known."""
     rows = case.subject.run.epochs
     n = rows[-1].val_pairs if rows else case.subject.run.val_pairs
