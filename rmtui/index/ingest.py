@@ -7,13 +7,22 @@ import os
 import statistics
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rmtui.index import settings
-from rmtui.index.read_events import LARGEST, VALIDATED, RunTotals, fits, load_totals, read_attempts
+from rmtui.index.read_events import (
+    LARGEST,
+    VALIDATED,
+    FirstEvents,
+    RunTotals,
+    fits,
+    load_totals,
+    read_attempts,
+    read_first,
+    write_first,
+)
 from rmtui.index.sqlite import Connection, bound_log, faults, open_database, write
 from rmtui.index.write_curves import MetricSummary, read_summaries
 from rmtui.runs import state, typed_files
@@ -25,6 +34,7 @@ from trainer.best import best_of
 
 SETTLES_AFTER = 600.0
 """Seconds of silence after which an interrupted run, which has no exit.json, counts as settled."""
+_ATTEMPT = "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 def catch_up(ws: Workspace, folder: RunFolder) -> None:
@@ -38,8 +48,7 @@ def catch_up(ws: Workspace, folder: RunFolder) -> None:
         connection.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class Seen(NamedTuple):
     """What a run folder holds beside its events."""
 
     spec: Mapping[str, Any]
@@ -54,17 +63,66 @@ class _Seen:
 
 def refresh(connection: Connection, folder: RunFolder) -> bool:
     """Read what is new in one run folder; whether its rows changed. The caller translates SQLite's errors."""
+    row = _known(connection, folder.id)
+    if row is None:
+        return add(connection, first_look(folder))
     with typed_files.one_look():
         seen = _look(folder)
-    run = _number(connection, folder.id)
+    run = int(row[0])
     if not fits(connection, run, seen.sources):
         forget(connection, folder.id)  # the events are others than those that were read
-        run = _number(connection, folder.id)
+        return add(connection, first_look(folder))
     read = read_attempts(connection, run, seen.sources)
     return _store(connection, run, folder.id, seen) or read
 
 
-def _look(folder: RunFolder) -> _Seen:
+class FirstLook(NamedTuple):
+    """All that a folder says which the index does not know yet, worked out without the index."""
+
+    id: str
+    seen: Seen
+    events: FirstEvents | None
+    """None where there are none, and where they are read a batch at a time."""
+
+
+def first_look(folder: RunFolder) -> FirstLook:
+    """Look at a run folder as if nothing were known of it. Raises what reading it raises."""
+    with typed_files.one_look():
+        seen = _look(folder)
+    only = next(iter(seen.sources.items())) if len(seen.sources) == 1 else None
+    return FirstLook(folder.id, seen, read_first(*only) if only else None)
+
+
+def add(connection: Connection, look: FirstLook) -> bool:
+    """Put a run that is new to the index into it; False where another process was faster."""
+    seen, events = look.seen, look.events
+    with write(connection):
+        if _known(connection, look.id) is not None:
+            return False
+        (run,) = connection.execute("SELECT coalesce(max(n), 0) + 1 FROM runs").fetchone()
+        settings.insert(connection, run, seen.spec, seen.meta)
+        if events is not None:
+            write_first(connection, run, events)
+        totals = events.totals if events is not None else RunTotals()
+        _enter(connection, run, seen, totals)
+        row = {"n": run, "id": look.id, **_row(connection, run, look.id, seen, totals)}
+        if events is None and seen.sources:
+            row["settled"] = 0  # until its events are read
+        marks = ", ".join("?" * len(row))
+        connection.execute(f"INSERT INTO runs ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
+        connection.executemany(_ATTEMPT, _attempt_rows(run, seen))
+    if events is None:
+        read_attempts(connection, run, seen.sources)
+        _store(connection, run, look.id, seen)
+    return True
+
+
+def _known(connection: Connection, run_id: str) -> tuple[Any, ...] | None:
+    found: tuple[Any, ...] | None = connection.execute("SELECT n FROM runs WHERE id = ?", (run_id,)).fetchone()
+    return found
+
+
+def _look(folder: RunFolder) -> Seen:
     # Times first and state before events: what happens meanwhile is found at the next look.
     starts = folder.attempts()
     folder_time, meta_time = folder_times(folder.path, starts[-1].n if starts else None)
@@ -74,7 +132,7 @@ def _look(folder: RunFolder) -> _Seen:
         sources[0] = own  # an imported run has events and no attempt
     launch = starts[-1].launch() if starts else {}
     attempts = tuple(state.attempt_fact(folder, start, status if start is starts[-1] else None) for start in starts)
-    return _Seen(
+    return Seen(
         folder.spec(), folder.meta(), status, attempts, sources, str(launch.get("host", "")), folder_time, meta_time
     )
 
@@ -99,8 +157,7 @@ def _time(path: str) -> int:
 
 
 def _number(connection: Connection, run_id: str) -> int:
-    row = connection.execute("SELECT n FROM runs WHERE id = ?", (run_id,)).fetchone()
-    if row is not None:
+    if (row := _known(connection, run_id)) is not None:
         return int(row[0])
     with write(connection):
         connection.execute(
@@ -113,17 +170,14 @@ def _number(connection: Connection, run_id: str) -> int:
     return int(n)
 
 
-def _store(connection: Connection, run: int, run_id: str, seen: _Seen) -> bool:
+def _store(connection: Connection, run: int, run_id: str, seen: Seen) -> bool:
     totals = load_totals(connection, run)
-    entered = read_entered(seen.meta)
-    if entered:
+    if entered := read_entered(seen.meta):
         totals.epochs = with_entered(totals.epochs, entered)
     row = _row(connection, run, run_id, seen, totals)
     names = ", ".join(row)
     old = connection.execute(f"SELECT {names} FROM runs WHERE n = ?", (run,)).fetchone()
-    attempts = [
-        (run, a.n, a.state, a.reason, a.exit_code, a.started, a.ended, a.resumed_from_step) for a in seen.attempts
-    ]
+    attempts = _attempt_rows(run, seen)
     stored = connection.execute("SELECT * FROM attempts WHERE run = ? ORDER BY n", (run,)).fetchall()
     if old == tuple(row.values()) and stored == attempts:
         return False
@@ -131,15 +185,26 @@ def _store(connection: Connection, run: int, run_id: str, seen: _Seen) -> bool:
         changes = ", ".join(f"{name} = ?" for name in row)
         connection.execute(f"UPDATE runs SET {changes} WHERE n = ?", (*row.values(), run))
         connection.execute("DELETE FROM attempts WHERE run = ?", (run,))
-        connection.executemany("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", attempts)
+        connection.executemany(_ATTEMPT, attempts)
         settings.store(connection, run, seen.spec, seen.meta)
-        connection.execute(
-            "UPDATE documents SET entered = ? WHERE run = ?", (json.dumps(entered) if entered else None, run)
-        )
+        _enter(connection, run, seen, totals)
     return True
 
 
-def _row(connection: Connection, run: int, run_id: str, seen: _Seen, totals: RunTotals) -> dict[str, object]:
+def _enter(connection: Connection, run: int, seen: Seen, totals: RunTotals) -> None:
+    """What a person entered of epochs goes into the totals, and beside them."""
+    entered = read_entered(seen.meta)
+    if entered:
+        totals.epochs = with_entered(totals.epochs, entered)
+    text = json.dumps(entered) if entered else None
+    connection.execute("UPDATE documents SET entered = ? WHERE run = ?", (text, run))
+
+
+def _attempt_rows(run: int, seen: Seen) -> list[tuple[Any, ...]]:
+    return [(run, a.n, a.state, a.reason, a.exit_code, a.started, a.ended, a.resumed_from_step) for a in seen.attempts]
+
+
+def _row(connection: Connection, run: int, run_id: str, seen: Seen, totals: RunTotals) -> dict[str, object]:
     spec, meta, status = seen.spec, seen.meta, seen.status
     origin = settings.table(spec, "origin")
     last = _newest(totals)
@@ -221,13 +286,13 @@ def _moment(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and abs(value) < LARGEST else None
 
 
-def _started(seen: _Seen, totals: RunTotals) -> float | None:
+def _started(seen: Seen, totals: RunTotals) -> float | None:
     if seen.status.state == State.IMPORTED:
         return _moment(settings.table(seen.spec, "origin").get("started"))
     return next((a.started for a in seen.attempts if a.started is not None), totals.first_event)
 
 
-def _ended(seen: _Seen, totals: RunTotals) -> float | None:
+def _ended(seen: Seen, totals: RunTotals) -> float | None:
     if seen.status.state == State.IMPORTED:
         return _moment(settings.table(seen.spec, "origin").get("ended"))
     if not seen.status.state.final:
@@ -235,7 +300,7 @@ def _ended(seen: _Seen, totals: RunTotals) -> float | None:
     return seen.attempts[-1].ended or totals.last_event if seen.attempts else None
 
 
-def _settled(seen: _Seen, totals: RunTotals) -> bool:
+def _settled(seen: Seen, totals: RunTotals) -> bool:
     if seen.status.state == State.INTERRUPTED:
         signs = [seen.folder_time / 1e9, totals.last_event or 0.0, *(a.started or 0.0 for a in seen.attempts)]
         return time.time() - max(signs) > SETTLES_AFTER
@@ -308,8 +373,7 @@ def unreadable(connection: Connection, run_id: str, error: Exception) -> bool:
 
 def forget(connection: Connection, run_id: str) -> None:
     """Take a run out of the index; its folder is somebody else's to remove."""
-    row = connection.execute("SELECT n FROM runs WHERE id = ?", (run_id,)).fetchone()
-    if row is None:
+    if (row := _known(connection, run_id)) is None:
         return
     with write(connection):
         for name in (

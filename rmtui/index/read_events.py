@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rmtui.index.sqlite import Connection, write
-from rmtui.index.write_curves import CurveWriter
+from rmtui.index.write_curves import CollectedPoints, CurveWriter, FirstCurve, first_curves
 from rmtui.runs.model import Epoch
 from trainer.plain_files import open_plain
 
@@ -126,15 +126,66 @@ def _read_batch(connection: Connection, run: int, n: int, path: Path) -> int:
     events, position, bad = read_from(path, progress.position, BATCH)
     if position == progress.position:
         return position
-    batch = _Batch(connection, run, progress, attempts)
+    later = [other.cut for other in attempts.values() if other.n > n and other.cut is not None]
+    earlier = any(other.n < n for other in attempts.values())
+    writer, totals = CurveWriter(connection, run), load_totals(connection, run)
+    batch = _Batch(writer, writer, progress, totals, min(later, default=None), earlier)
     for event in events:
         batch.take(event)
+    _note_position(progress, path, position, bad)
+    writer.flush()
+    _save(connection, run, progress, totals)
+    return position
+
+
+def _note_position(progress: ReadPosition, path: Path, position: int, bad: int) -> None:
     progress.position = position
     progress.bad_lines += bad
     if progress.mark is None or not progress.mark.startswith(f"{HEAD}:"):
         progress.mark = _mark(path, position)
-    batch.save()
-    return position
+
+
+def _save(connection: Connection, run: int, progress: ReadPosition, totals: RunTotals) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (run, *_values(progress).values())
+    )
+    connection.execute("UPDATE documents SET figures = ? WHERE run = ?", (json.dumps(_values(totals)), run))
+
+
+class FirstEvents(NamedTuple):
+    """A short file of events from its head, worked out without the index."""
+
+    progress: ReadPosition
+    totals: RunTotals
+    curves: Mapping[str, FirstCurve]
+    steps: Sequence[tuple[int, float, float, float | None]]
+
+
+def read_first(n: int, path: Path) -> FirstEvents | None:
+    """The events of the only attempt of a run that the index has nothing of; None where they need more than one batch,
+    or what earlier ones left in the index."""
+    from trainer.events import read_from  # lists and curves are read without it
+
+    if not 0 < _size(path) <= BATCH:
+        return None
+    events, position, bad = read_from(path, 0, BATCH)
+    if [event.kind for event in events].count("start") > 1:
+        return None
+    points, progress, totals = CollectedPoints(), ReadPosition(n), RunTotals()
+    batch = _Batch(points, None, progress, totals, None, False)
+    for event in events:
+        batch.take(event)
+    curves = first_curves(points)
+    if curves is None or position == 0:
+        return None
+    _note_position(progress, path, position, bad)
+    return FirstEvents(progress, totals, curves, points.steps)
+
+
+def write_first(connection: Connection, run: int, first: FirstEvents) -> None:
+    """Into the index, inside the caller's transaction; the run has its row in `documents`."""
+    CurveWriter(connection, run).write_first(first.curves, first.steps)
+    _save(connection, run, first.progress, first.totals)
 
 
 def _attempts(connection: Connection, run: int) -> dict[int, ReadPosition]:
@@ -148,32 +199,38 @@ class _Batch:
     """Some events of one attempt on their way into the index."""
 
     def __init__(
-        self, connection: Connection, run: int, progress: ReadPosition, attempts: Mapping[int, ReadPosition]
+        self,
+        points: CollectedPoints,
+        writer: CurveWriter | None,
+        progress: ReadPosition,
+        totals: RunTotals,
+        ceiling: int | None,
+        earlier: bool,
     ) -> None:
-        self._connection, self._run, self._progress = connection, run, progress
-        self._curves = CurveWriter(connection, run)
-        self.figures = load_totals(connection, run)
-        later = [other.cut for other in attempts.values() if other.n > progress.n and other.cut is not None]
-        self._ceiling = min(later) if later else None
-        self._earlier = any(other.n < progress.n for other in attempts.values())
+        """`writer`: the same as `points`, where the index may have something of the run; `ceiling`: the step at which a
+        later attempt took over; `earlier`: there are attempts before this one."""
+        self._points, self._writer, self._progress = points, writer, progress
+        self.figures = totals
+        self._ceiling, self._earlier = ceiling, earlier
 
     def take(self, event: Event) -> None:
-        placed = abs(event.epoch) < LARGEST or (math.isnan(event.epoch) and event.kind != "epoch")
-        if not (0 <= event.step < LARGEST and 0 <= event.t < LARGEST and placed):
+        kind, t, step, epoch, metrics, data, _ = event
+        placed = abs(epoch) < LARGEST or (math.isnan(epoch) and kind != "epoch")
+        if not (0 <= step < LARGEST and 0 <= t < LARGEST and placed):
             self._progress.bad_lines += 1
             return
-        self._wind_clock(event)
+        self._wind_clock(t)
         totals = self.figures
-        totals.last_event = max(event.t, totals.last_event or 0.0)
+        totals.last_event = max(t, totals.last_event or 0.0)
         if totals.first_event is None:
-            totals.first_event = event.t
-        if event.kind == "start":
+            totals.first_event = t
+        if kind == "start":
             self._start(event)
-        elif event.kind == "derived":
-            self._derived(event.data)
-        elif event.metrics and event.kind in ("step", "eval", "epoch"):
+        elif kind == "derived":
+            self._derived(data)
+        elif metrics and kind in ("step", "eval", "epoch"):
             self._take_totals(event)
-        elif event.kind == "end" and event.data.get("outcome") == "read" and event.step >= totals.step:
+        elif kind == "end" and data.get("outcome") == "read" and step >= totals.step:
             self._reach(event)  # how far the source of an imported run goes
 
     def _reach(self, event: Event) -> None:
@@ -187,22 +244,18 @@ class _Batch:
         self.figures.numbered = data.get("numbered") is True or self.figures.numbered
         self.figures.batch = {key: known[key] for key in _BATCH_KEYS if key in known}
 
-    def _wind_clock(self, event: Event) -> None:
+    def _wind_clock(self, t: float) -> None:
         """Seconds of training: a clock that was set back stands still."""
         progress = self._progress
-        if progress.clock is not None:
-            progress.seconds += max(0.0, event.t - progress.clock)
-        progress.clock = event.t
+        if progress.clock is not None and t > progress.clock:
+            progress.seconds += t - progress.clock
+        progress.clock = t
 
     def _start(self, event: Event) -> None:
         resumed = event.data.get("resumed_from_step")
         self._progress.resumed = resumed if isinstance(resumed, int) and 0 <= resumed < LARGEST else 0
-        self._curves.flush()
-        row = self._connection.execute(
-            "SELECT seconds, tokens FROM steps WHERE run = ? AND step <= ? ORDER BY step DESC LIMIT 1",
-            (self._run, self._progress.resumed),
-        ).fetchone()
-        self._progress.seconds, self._progress.tokens = row or (0.0, None)
+        known = self._writer.seconds_and_tokens(self._progress.resumed) if self._writer else (0.0, None)
+        self._progress.seconds, self._progress.tokens = known
         self.figures.recent = []
 
     def _take_totals(self, event: Event) -> None:
@@ -212,18 +265,18 @@ class _Batch:
             self._supersede()
         prefix = f"{name}/" if (name := event.data.get("set")) else ""
         metrics = {prefix + metric: value for metric, value in event.metrics.items()} if prefix else event.metrics
-        self._curves.add(event.step, metrics)
+        self._points.add(event.step, metrics)
         self._reach(event)
         if event.kind == "step":
             self._step(event)
         elif not prefix:
             self._evaluation(event)
-        self._curves.beside(event.step, event.epoch, self._progress.seconds, self._progress.tokens)
+        self._points.beside(event.step, event.epoch, self._progress.seconds, self._progress.tokens)
 
     def _supersede(self) -> None:
         cut = self._progress.cut = self._progress.resumed
-        if self._earlier:
-            self._curves.cut(cut)
+        if self._earlier and self._writer:
+            self._writer.cut(cut)
             self.figures.epochs = [row for row in self.figures.epochs if row["step"] <= cut]
             if self.figures.evaluated.get("step", 0) > cut:
                 self.figures.evaluated = {}
@@ -252,16 +305,6 @@ class _Batch:
         row |= {name: value for name in EPOCH_FIGURES if (value := event.metrics.get(name)) is not None}
         rows = [other for other in self.figures.epochs if other["epoch"] != number]
         self.figures.epochs = sorted([*rows, row], key=lambda other: other["epoch"])
-
-    def save(self) -> None:
-        self._curves.flush()
-        self._connection.execute(
-            "INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (self._run, *_values(self._progress).values()),
-        )
-        self._connection.execute(
-            "UPDATE documents SET figures = ? WHERE run = ?", (json.dumps(_values(self.figures)), self._run)
-        )
 
 
 def _values(record: ReadPosition | RunTotals) -> dict[str, object]:

@@ -50,7 +50,10 @@ def rolled_up(steps: Sequence[int], values: Sequence[float]) -> dict[tuple[int, 
     below = list(made.items())
     for finer, level in zip(LEVELS, coarser, strict=False):
         above: dict[tuple[int, int], Bucket] = {}
-        for (_, number), bucket in below:
+        if len(below) == 1:  # as most runs are from 256 steps on: every coarser one is the same
+            (_, number), bucket = below[0]
+            above[level, number >> (level - finer)] = bucket
+        for (_, number), bucket in below if len(below) > 1 else ():
             _put(above, (level, number >> (level - finer)), bucket)
         made |= above
         below = list(above.items())
@@ -72,8 +75,9 @@ def _put(made: dict[tuple[int, int], Bucket], key: tuple[int, int], bucket: Buck
         found.merge(bucket)
 
 
-def rows_of(run: int, metric: int, made: Mapping[tuple[int, int], Bucket]) -> list[tuple[Any, ...]]:
+def rows_of(made: Mapping[tuple[int, int], Bucket]) -> list[tuple[Any, ...]]:
+    """Rows of the table, without run and metric."""
     return [
-        (run, metric, level, number, bucket.low, bucket.high, bucket.last, bucket.last_step, bucket.broken)
+        (level, number, bucket.low, bucket.high, bucket.last, bucket.last_step, bucket.broken)
         for (level, number), bucket in made.items()
     ]

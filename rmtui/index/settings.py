@@ -23,15 +23,30 @@ def tags_of(spec: Mapping[str, object], meta: Mapping[str, object]) -> list[str]
 
 def store(connection: Connection, run: int, spec: Mapping[str, object], meta: Mapping[str, object]) -> None:
     """Write configuration and tags of a run, whole and one by one, where they changed."""
-    config, tags = dict(table(spec, "config")), tags_of(spec, meta)
-    text = json.dumps(config, default=str)
+    config, text, tags = _texts(spec, meta)
     old = connection.execute("SELECT config, tags FROM documents WHERE run = ?", (run,)).fetchone()
     if old == (text, json.dumps(tags)):
         return
     connection.execute("UPDATE documents SET config = ?, tags = ? WHERE run = ?", (text, json.dumps(tags), run))
     connection.execute("DELETE FROM tags WHERE run = ?", (run,))
-    connection.executemany("INSERT INTO tags VALUES (?, ?)", [(tag, run) for tag in {tag.casefold() for tag in tags}])
     connection.execute("DELETE FROM settings WHERE run = ?", (run,))
+    _insert(connection, run, config, tags)
+
+
+def insert(connection: Connection, run: int, spec: Mapping[str, object], meta: Mapping[str, object]) -> None:
+    """The same for a run of which nothing is written yet."""
+    config, text, tags = _texts(spec, meta)
+    connection.execute("INSERT INTO documents (run, config, tags) VALUES (?, ?, ?)", (run, text, json.dumps(tags)))
+    _insert(connection, run, config, tags)
+
+
+def _texts(spec: Mapping[str, object], meta: Mapping[str, object]) -> tuple[Mapping[str, object], str, list[str]]:
+    config = dict(table(spec, "config"))
+    return config, json.dumps(config, default=str), tags_of(spec, meta)
+
+
+def _insert(connection: Connection, run: int, config: Mapping[str, object], tags: list[str]) -> None:
+    connection.executemany("INSERT INTO tags VALUES (?, ?)", [(tag, run) for tag in {tag.casefold() for tag in tags}])
     known = dict(connection.execute("SELECT key, id FROM setting_keys"))
     rows = [
         (known.get(key) or _new_setting(connection, key), run, *_number_and_text(value))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
-from rmtui.index import ingest
+from rmtui.index import ingest, read_ahead
+from rmtui.index.ingest import FirstLook
 from rmtui.index.sqlite import Connection, write
 from rmtui.runs.folder import RunFolder, may_be_run
 
@@ -17,6 +19,7 @@ AT_ONCE = 0.03
 """Seconds of reading new run folders in one transaction: long enough to be fast, short enough for other writers."""
 Progress = Callable[[int, int], None]
 """Hears how many of how many new run folders are read, after every transaction."""
+_T = TypeVar("_T")
 UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What files that somebody else wrote may lead to, whatever is checked before."""
 _COARSE = 2_000_000_000
@@ -44,30 +47,37 @@ class Sync:
         known = [row[0] for row in self._connection.execute("SELECT id FROM runs ORDER BY id")]
         with write(self._connection):
             self._connection.execute("DELETE FROM marks")
-        self._each(known, self._again, progress)
+        with read_ahead.looks(self._runs, known) as looks:
+            self._each(looks, len(known), self._again, progress)
         self.round(progress)
         with write(self._connection):
             self._connection.execute("DELETE FROM metric_names WHERE id NOT IN (SELECT metric FROM summaries)")
             self._connection.execute("DELETE FROM setting_keys WHERE id NOT IN (SELECT setting FROM settings)")
 
-    def _again(self, run_id: str) -> None:
-        ingest.forget(self._connection, run_id)
-        self.refresh(run_id)
+    def _again(self, found: tuple[str, FirstLook | None]) -> None:
+        ingest.forget(self._connection, found[0])
+        self._add(found)
 
-    def _each(self, run_ids: Sequence[str], work: Callable[[str], object], progress: Progress | None) -> None:
-        """Do some work for every run, as much of it in one transaction as takes a moment."""
-        waiting = iter(run_ids)
+    def _add(self, found: tuple[str, FirstLook | None]) -> None:
+        """A new run, whose folder may have been looked at already."""
+        run_id, look = found
+        if look is None or not ingest.add(self._connection, look):
+            self.refresh(run_id)
+
+    def _each(self, items: Iterable[_T], count: int, work: Callable[[_T], object], progress: Progress | None) -> None:
+        """Do some work for every item, as much of it in one transaction as takes a moment."""
+        waiting = iter(items)
         done = 0
-        while done < len(run_ids):
+        while done < count:
             until = time.monotonic() + AT_ONCE
             with write(self._connection):
-                for run_id in waiting:
-                    work(run_id)
+                for item in waiting:
+                    work(item)
                     done += 1
                     if time.monotonic() > until:
                         break
             if progress is not None:
-                progress(done, len(run_ids))
+                progress(done, count)
 
     def refresh(self, run_id: str) -> set[str]:
         """Catch up with one run."""
@@ -87,7 +97,10 @@ class Sync:
             return set()
         there = set(run_ids(self._runs))
         known = {row[0] for row in self._connection.execute("SELECT id FROM runs")}
-        self._each(sorted(there ^ known), self.refresh, progress)
+        new, gone = sorted(there - known), sorted(known - there)
+        self._each(gone, len(gone), self.refresh, None)
+        with read_ahead.looks(self._runs, new) as looks:
+            self._each(looks, len(new), self._add, progress)
         if time.time_ns() - modified > _COARSE:
             with write(self._connection):
                 self._connection.execute("INSERT OR REPLACE INTO marks VALUES ('runs', ?)", (modified,))
@@ -107,7 +120,7 @@ class Sync:
             for _, run_id, last, *times in rows
             if ingest.folder_times(f"{self._runs}/{run_id}", last) != tuple(times)
         ]
-        self._each(touched, lambda run_id: changed.update(self.refresh(run_id)), None)
+        self._each(touched, len(touched), lambda run_id: changed.update(self.refresh(run_id)), None)
         return changed
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from operator import lt
-from typing import Any
+from typing import Any, NamedTuple
 
 from rmtui.index.rollups import LEVELS, Bucket, bucket_of, finite_of, rolled_up, rows_of
 from rmtui.index.sqlite import Connection
@@ -24,6 +24,7 @@ _MERGE = """INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT D
     last = coalesce(excluded.last, last),
     last_step = max(last_step, excluded.last_step),
     broken = max(broken, excluded.broken)"""
+_SUMMARY = "INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(slots=True)
@@ -61,16 +62,58 @@ class MetricSummary:
         )
 
 
-class CurveWriter:
+class CollectedPoints:
+    """A batch of one run's points, by metric, and what lies beside each step."""
+
+    def __init__(self) -> None:
+        self.new: dict[str, Points] = {}
+        self.steps: list[tuple[int, float, float, float | None]] = []
+        """(step, epoch, seconds, tokens)."""
+
+    def add(self, step: int, metrics: Mapping[str, float]) -> None:
+        """What is said for a step."""
+        for name, value in metrics.items():
+            if (points := self.new.get(name)) is None:
+                points = self.new[name] = ([], [])
+            points[0].append(step)
+            points[1].append(value)
+
+    def beside(self, step: int, epoch: float, seconds: float, tokens: float | None) -> None:
+        """Where on the other axes a step lies."""
+        self.steps.append((step, epoch, seconds, tokens))
+
+
+class FirstCurve(NamedTuple):
+    """A metric of a run that the index has nothing of yet, worked out without the index."""
+
+    points: Points
+    summary: tuple[Any, ...]
+    rollups: list[tuple[Any, ...]]
+    """Rows without run and metric."""
+
+
+def first_curves(collected: CollectedPoints) -> dict[str, FirstCurve] | None:
+    """The curves that a run begins with; None where points came out of order, which needs those that are stored."""
+    made: dict[str, FirstCurve] = {}
+    for name, (steps, values) in collected.new.items():
+        summary = MetricSummary()
+        steps, values, ordered = _in_order(summary, steps, values)
+        if not ordered:
+            return None
+        summary.add(steps, values)
+        made[name] = FirstCurve((steps, values), summary.row(), rows_of(rolled_up(steps, values)))
+    return made
+
+
+class CurveWriter(CollectedPoints):
     """Collects a batch of one run's points; `flush` writes it."""
 
     def __init__(self, connection: Connection, run: int) -> None:
+        super().__init__()
         self._connection = connection
         self._run = run
         self._names: dict[str, int] = {name: n for n, name in connection.execute("SELECT id, name FROM metric_names")}
         self.summaries = read_summaries(connection, run)
-        self._new: dict[str, Points] = {}
-        self._steps: list[tuple[int, int, float, float, float | None]] = []
 
     def metric(self, name: str) -> int:
         """The metric's number, given when it is first seen."""
@@ -81,45 +124,66 @@ class CurveWriter:
             self._names[name] = found
         return found
 
-    def add(self, step: int, metrics: Mapping[str, float]) -> None:
-        """What is said for a step."""
-        for name, value in metrics.items():
-            if (points := self._new.get(name)) is None:
-                points = self._new[name] = ([], [])
-            points[0].append(step)
-            points[1].append(value)
+    def seconds_and_tokens(self, step: int) -> tuple[float, float | None]:
+        """How long the training took up to a step, and how many tokens."""
+        self.flush()
+        row = self._connection.execute(
+            "SELECT seconds, tokens FROM steps WHERE run = ? AND step <= ? ORDER BY step DESC LIMIT 1",
+            (self._run, step),
+        ).fetchone()
+        return row or (0.0, None)
 
-    def beside(self, step: int, epoch: float, seconds: float, tokens: float | None) -> None:
-        """Where on the other axes a step lies."""
-        self._steps.append((self._run, step, epoch, seconds, tokens))
+    def write_first(self, curves: Mapping[str, FirstCurve], steps: Iterable[tuple[Any, ...]]) -> None:
+        """What `first_curves` made, of a run that has no points yet."""
+        found = [((self._run, self.metric(name)), curve) for name, curve in curves.items()]
+        self._write_points(self._points(metric, *curve.points) for (_, metric), curve in found)
+        rollups = [key + row for key, curve in found for row in curve.rollups]
+        self._connection.executemany("INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rollups)
+        self._connection.executemany(_SUMMARY, [key + curve.summary for key, curve in found])
+        self._write_steps(steps)
 
     def flush(self) -> None:
-        """Write the batch, a metric after the other: most of the work is then done for many points at once."""
-        for name, points in self._new.items():
-            self._write(self.metric(name), *points)
-        self._connection.executemany("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)", self._steps)
-        self._new, self._steps = {}, []
-
-    def _write(self, metric: int, steps: list[int], values: list[float]) -> None:
-        summary = self.summaries.setdefault(metric, MetricSummary())
-        ordered = steps[0] > summary.last_step and all(map(lt, steps, steps[1:]))
-        if not ordered:
-            steps, values, ordered = _drop_repeats(summary, steps, values)
-        if not steps:
-            return
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?)", zip(repeat(self._run), repeat(metric), steps, values)
-        )
-        if ordered:
-            self._fold(metric, steps, values)
-        else:
+        """Write the batch, a table after the other: most of the work is then done for many rows at once."""
+        points: list[Iterable[tuple[int, int, int, float]]] = []
+        rollups: list[tuple[Any, ...]] = []
+        changed: list[int] = []
+        again: list[int] = []
+        for name, (steps, values) in self.new.items():
+            metric = self.metric(name)
+            steps, values, ordered = _in_order(self.summaries.setdefault(metric, MetricSummary()), steps, values)
+            if not steps:
+                continue
+            points.append(self._points(metric, steps, values))
+            changed.append(metric)
+            if ordered:
+                rollups += self._folded(metric, steps, values)
+            else:
+                again.append(metric)
+        self._write_points(points)
+        self._connection.executemany(_MERGE, rollups)
+        for metric in again:
             self._count_again(metric)
-        self._write_summaries([metric])
+        self._write_summaries(changed)
+        self._write_steps(self.steps)
+        self.new, self.steps = {}, []
 
-    def _fold(self, metric: int, steps: Sequence[int], values: Sequence[float]) -> None:
-        """Into the summary and the roll-ups: points in order of step, all of them beyond the last one."""
+    def _points(self, metric: int, steps: list[int], values: list[float]) -> Iterable[tuple[int, int, int, float]]:
+        return zip(repeat(self._run), repeat(metric), steps, values, strict=False)
+
+    def _write_points(self, points: Iterable[Iterable[tuple[int, int, int, float]]]) -> None:
+        self._connection.executemany("INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?)", chain.from_iterable(points))
+
+    def _write_steps(self, steps: Iterable[tuple[Any, ...]]) -> None:
+        rows = [(self._run, *step) for step in steps]
+        self._connection.executemany("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)", rows)
+
+    def _folded(self, metric: int, steps: Sequence[int], values: Sequence[float]) -> list[tuple[Any, ...]]:
+        """Into the summary; returns the rows of the roll-ups: points in order of step, all beyond the last one."""
         self.summaries[metric].add(steps, values)
-        self._connection.executemany(_MERGE, rows_of(self._run, metric, rolled_up(steps, values)))
+        return self._rows(metric, rolled_up(steps, values))
+
+    def _rows(self, metric: int, made: Mapping[tuple[int, int], Bucket]) -> list[tuple[Any, ...]]:
+        return [(self._run, metric, *row) for row in rows_of(made)]
 
     def cut(self, step: int) -> None:
         """Forget everything after `step`: a resumed attempt tells it anew."""
@@ -165,7 +229,7 @@ class CurveWriter:
             whole = parts[0]
             for part in parts[1:]:
                 whole.merge(part)
-            self._connection.executemany(_MERGE, rows_of(self._run, metric, {(level, number): whole}))
+            self._connection.executemany(_MERGE, self._rows(metric, {(level, number): whole}))
 
     def _parts(self, metric: int, level: int, start: int) -> list[Bucket]:
         """Buckets of a level from number `start` on; level 0: points."""
@@ -199,7 +263,7 @@ class CurveWriter:
         self._connection.execute("DELETE FROM rollups WHERE run = ? AND metric = ?", (self._run, metric))
         self.summaries[metric] = MetricSummary()
         for steps, values in self._stored(metric, 0):
-            self._fold(metric, steps, values)
+            self._connection.executemany(_MERGE, self._folded(metric, steps, values))
 
     def _drop(self, metric: int) -> None:
         del self.summaries[metric]
@@ -215,10 +279,8 @@ class CurveWriter:
             yield [step for step, _ in rows], [math.nan if value is None else value for _, value in rows]
 
     def _write_summaries(self, metrics: Iterable[int]) -> None:
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(self._run, metric, *self.summaries[metric].row()) for metric in metrics if metric in self.summaries],
-        )
+        rows = [(self._run, metric, *self.summaries[metric].row()) for metric in metrics if metric in self.summaries]
+        self._connection.executemany(_SUMMARY, rows)
 
 
 def read_summaries(connection: Connection, run: int) -> dict[int, MetricSummary]:
@@ -229,6 +291,13 @@ def read_summaries(connection: Connection, run: int) -> dict[int, MetricSummary]
         (run,),
     )
     return {metric: MetricSummary(*values) for metric, *values in rows}
+
+
+def _in_order(summary: MetricSummary, steps: list[int], values: list[float]) -> tuple[list[int], list[float], bool]:
+    """New points beside what is known of their metric, and whether they come after it in order of step."""
+    if steps[0] > summary.last_step and all(map(lt, steps, steps[1:])):
+        return steps, values, True
+    return _drop_repeats(summary, steps, values)
 
 
 def _drop_repeats(summary: MetricSummary, steps: list[int], values: list[float]) -> tuple[list[int], list[float], bool]:
