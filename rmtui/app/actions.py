@@ -167,7 +167,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("presets.duplicate", "y", "duplicate", "Copy the preset under another name", footer=True),
     Action("presets.all", "T", "train all", "Queue A, B and C, one after the other", footer=True),
     Action("compare.fold", "e", "fold equal", "Show or hide what is equal in all runs", footer=True),
-    Action("compare.pairs", "p", "pairs", "Read the pairs that were mended and broken", footer=True),
+    Action("compare.pairs", "p", "pairs", "Read the pairs that were fixed and that regressed", footer=True),
     Action("compare.copy", "y", "copy", "Copy the comparison as Markdown", footer=True),
     Action("advice.take", "enter", "try it", "Open a form with the advised values filled in", footer=True),
     Action(

@@ -75,12 +75,14 @@ def _advise(args: argparse.Namespace) -> int:
 
 
 def _build_pairs(parser: argparse.ArgumentParser) -> None:
-    from rmtui.guide.pair_kinds import KINDS
+    from rmtui.guide.pair_kinds import KINDS, kind_of
 
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="one run; two for mended and broken; several for suspects"
+        "runs", nargs="+", metavar="RUN", help="one run; two for fixed and regressed; several for suspects"
     )
-    parser.add_argument("--kind", choices=KINDS, help="default: wrong for one run, broken for two, suspect for more")
+    parser.add_argument(
+        "--kind", type=kind_of, choices=KINDS, help="default: wrong for one run, regressed for two, suspect for more"
+    )
     parser.add_argument("--by", metavar="FIELD", help="accuracy by length, source or any field of the data")
     parser.add_argument("--at", default="last", metavar="WHICH", help="evaluation: last, best, epoch-2 …")
     parser.add_argument("--limit", type=int, default=10, metavar="N", help="pairs to show (default 10; 0: all)")
@@ -130,13 +132,13 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "pairs",
-        "the validation pairs behind the figures: most wrong, closest, mended, broken, likely mislabelled",
+        "the validation pairs behind the metrics: most wrong, closest, fixed, regressed, likely mislabelled",
         _build_pairs,
         _pairs,
         (
             "rmtui pairs @latest",
             "rmtui pairs @latest --by source",
-            "rmtui pairs A-1 A-2 --kind mended",
+            "rmtui pairs A-1 A-2 --kind fixed",
             "rmtui pairs A-1 A-2 A-3 --kind suspect --export doubtful.jsonl",
         ),
     ),

@@ -1,4 +1,4 @@
-"""Single pairs by their rewards: most wrong, closest, tied, mended, broken, likely mislabelled; accuracy by group."""
+"""Single pairs by their rewards: most wrong, closest, tied, fixed, regressed, likely mislabelled; accuracy by group."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def tied(rewards: Rewards) -> list[str]:
     return sorted(key for key, sides in rewards.items() if margin(sides) == 0)
 
 
-def mended(before: Rewards, after: Rewards) -> list[str]:
+def fixed(before: Rewards, after: Rewards) -> list[str]:
     """Pairs that became right, the widest swing first."""
     return _turned(before, after, wanted=True)
 
 
-def broken(before: Rewards, after: Rewards) -> list[str]:
+def regressed(before: Rewards, after: Rewards) -> list[str]:
     """Pairs that were right and are not any more, the widest swing first."""
     return _turned(before, after, wanted=False)
 

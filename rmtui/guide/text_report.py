@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from rmtui.guide.pair_kinds import kind_of
 from rmtui.i18n import bound_text, title, translate, value_text
 from rmtui.text import harmless, width
 
@@ -137,7 +138,7 @@ def margins_lines(runs: Sequence[PairedRun], lang: str, ascii_only: bool = False
 def pairs_text(document: PairsDocument, lang: str) -> str:
     """What `rmtui pairs` prints: each pair with its margins, its texts, and the words that differ in brackets."""
     names = [run["name"] for run in document["runs"]]
-    kind = translate(f"pairs.{document['kind']}", lang)
+    kind = translate(f"pairs.{kind_of(document['kind'])}", lang)
     head = translate(
         "pairs.head", lang, kind=kind, count=document["count"], scored=document["pairs_scored"], names=names
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError
 from rmtui.guide import pair_changes as guide
-from rmtui.guide.pair_kinds import KINDS
+from rmtui.guide.pair_kinds import IN_JSON, KINDS, kind_of
 from rmtui.guide.paired_test import Rewards
 from rmtui.i18n import translate
 from rmtui.index.index import Index
@@ -49,14 +49,14 @@ def pairs(
 ) -> PairsDocument:
     """The document of `pairs --json`: the pairs of a kind, worst first, with texts, rewards and differing words.
 
-    wrong, close and tied look at one run, mended and broken at two, suspect at two or more.
+    wrong, close and tied look at one run, fixed and regressed at two, suspect at two or more.
     """
-    asked = _kind(kind or ("wrong" if len(refs) == 1 else "broken" if len(refs) == 2 else "suspect"), len(refs))
+    asked = _kind(kind or ("wrong" if len(refs) == 1 else "regressed" if len(refs) == 2 else "suspect"), len(refs))
     loaded = _load(ws, refs, at, lang)
     found = _choose(asked, loaded, ws)
     shown = found if limit is None else found[:limit]
     return {
-        "kind": asked,
+        "kind": IN_JSON[asked],
         "runs": [
             {"id": run.id, "name": run.name, "evaluation": name, "margins": load_subjects.margins_document(spread)}
             for run, name, spread in zip(loaded.runs, loaded.evaluations, guide.spreads(loaded.rewards), strict=True)
@@ -71,10 +71,10 @@ def pairs(
 
 def _kind(name: str, count: int) -> Kind:
     """The kind of this name, which can be asked for of so many runs."""
-    kind = next((known for known in KINDS if known == name), None)
+    kind = next((known for known in KINDS if known == kind_of(name)), None)
     if kind is None:
         raise UserError(f"{name} is no kind of pairs", remedy=f"one of {', '.join(KINDS)}")
-    wanted = {"mended": (2, 2), "broken": (2, 2), "suspect": (2, 99)}.get(kind, (1, 1))
+    wanted = {"fixed": (2, 2), "regressed": (2, 2), "suspect": (2, 99)}.get(kind, (1, 1))
     if not wanted[0] <= count <= wanted[1]:
         many = str(wanted[0]) if wanted[0] == wanted[1] else f"{wanted[0]} or more"
         raise UserError(f"{kind} takes {many} run{'s' * (many != '1')}, not {count}", remedy="rmtui pairs --help")
@@ -87,8 +87,8 @@ def _choose(kind: Kind, loaded: Loaded, ws: Workspace) -> list[str]:
         "wrong": lambda: guide.most_wrong(first),
         "close": lambda: guide.closest(first, limits),
         "tied": lambda: guide.tied(first),
-        "mended": lambda: guide.mended(first, last),
-        "broken": lambda: guide.broken(first, last),
+        "fixed": lambda: guide.fixed(first, last),
+        "regressed": lambda: guide.regressed(first, last),
         "suspect": lambda: list(guide.suspects(loaded.rewards, limits)),
     }
     return choose[kind]()

@@ -17,7 +17,7 @@ from support import make_run_folder, make_workspace
 from rmtui.cli import parser
 from rmtui.documents.data import PairsDocument
 from rmtui.documents.scalars import STATES
-from rmtui.guide.pair_kinds import KINDS, Kind
+from rmtui.guide.pair_kinds import IN_JSON, KINDS, JsonKind, Kind
 from rmtui.runs import queue_tickets
 from rmtui.runs.model import State
 from rmtui.workspace import Workspace
@@ -151,7 +151,7 @@ def test_what_needs_the_training_stack_keeps_to_its_schema_too(tmp_path: Path) -
 
 def test_documents_name_every_state_and_kind_that_occurs() -> None:
     assert set(STATES) == set(map(str, State))
-    assert typing.get_type_hints(PairsDocument)["kind"] == Kind and typing.get_args(Kind) == KINDS
+    assert typing.get_type_hints(PairsDocument)["kind"] == JsonKind and typing.get_args(Kind) == KINDS == tuple(IN_JSON)
 
 
 def test_every_verb_that_prints_json_has_a_schema() -> None:

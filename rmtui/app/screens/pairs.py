@@ -1,4 +1,4 @@
-"""The validation pairs behind the figures: most wrong, closest, tied; of two runs, mended and broken."""
+"""The validation pairs behind the metrics: most wrong, closest, tied; of two runs, regressed and fixed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SHOWN = 200
 """Pairs fetched at once; nobody reads more in one sitting."""
 ONE = ("wrong", "close", "tied")
-TWO = ("broken", "mended", "suspect")
+TWO = ("regressed", "fixed", "suspect")
 
 
 @dataclass
