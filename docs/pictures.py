@@ -46,7 +46,7 @@ async def home(pilot: Pilot[Any]) -> None:
 async def run(pilot: Pilot[Any]) -> None:
     await home(pilot)
     await pilot.press("enter")
-    await sees(pilot, "learning rate", "grad norm", "val_acc, the key figure")
+    await sees(pilot, "learning rate", "grad norm", "val_acc, the key metric")
 
 
 async def form(pilot: Pilot[Any]) -> None:
@@ -87,7 +87,7 @@ async def advice(pilot: Pilot[Any]) -> None:
     await home(pilot)
     await choose(pilot, "helpful-B-1")
     await pilot.press("a")
-    await sees(pilot, "what to try next", "what the figures mean")
+    await sees(pilot, "what to try next", "what the metrics mean")
 
 
 async def pairs(pilot: Pilot[Any]) -> None:

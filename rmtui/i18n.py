@@ -44,7 +44,7 @@ def default_lang(wanted: str = "") -> str:
 
 
 def translate(key: str, lang: str = "en", /, **values: Any) -> str:
-    """A sentence of the catalogue with its figures; `why_` before the name: an advice's reason, or a kind's harm."""
+    """A sentence of the catalogue with its numbers; `why_` before the name: an advice's reason, or a kind's harm."""
     section, name = key.split(".", 1)
     field = lang
     if name.startswith("why_"):
@@ -139,7 +139,7 @@ FORMS = frozenset(_FORMS)
 
 
 class _Figures(string.Formatter):
-    """str.format with the forms above; a figure that is not known is a question mark."""
+    """str.format with the forms above; a value that is not known is a question mark."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
         if value is None:

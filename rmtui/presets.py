@@ -47,7 +47,7 @@ class Preset:
     path: Path
     config: Mapping[str, Any]
     expect: Mapping[str, tuple[float, float]]
-    """Metric → range that the last epoch is expected to reach; empty where no figure is known."""
+    """Metric → range that the last epoch is expected to reach; empty where no metric is known."""
     text: str
     """The whole file."""
     checked: bool = True

@@ -29,7 +29,7 @@ class Interval:
 
     @property
     def half(self) -> float:
-        """Half the width: the ± of a figure."""
+        """Half the width: the ± of a value."""
         return (self.high - self.low) / 2
 
     @property

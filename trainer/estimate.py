@@ -66,7 +66,7 @@ class Sizes:
 
 
 def derive(config: TrainConfig, train_pairs: int, world_size: int) -> Derived:
-    """Steps, warm-up and counts; the trainer itself uses these figures."""
+    """Steps, warm-up and counts; the trainer itself uses these numbers."""
     effective = config.batch_size * config.gradient_accumulation_steps * world_size
     per_epoch = max(1, math.ceil(train_pairs / effective))
     total = per_epoch * config.num_epochs

@@ -50,7 +50,7 @@ class Heartbeat:
 
 
 def read(line: bytes) -> Beat | None:
-    """A beat as written, by an older trainer (three figures) too; None where it is none."""
+    """A beat as written, by an older trainer (three numbers) too; None where it is none."""
     fields = line.split(None, 7)
     try:
         step, t = int(fields[0]), float(fields[2])

@@ -44,7 +44,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class BestCheckpoint:
-    """The `best` pointer: which checkpoint, by which figure."""
+    """The `best` pointer: which checkpoint, by which metric."""
 
     folder: Path
     metric: str

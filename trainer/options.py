@@ -199,13 +199,13 @@ class TrainConfig:
     )
     best_metric: str = _option(
         "val_acc",
-        "figure that chooses the best checkpoint",
+        "metric that chooses the best checkpoint",
         choices=("val_acc", "val_loss"),
         group="evaluation",
     )
     early_stopping_patience: int = _option(
         0,
-        "evaluations without a better figure before the run ends; 0: never",
+        "evaluations without a better value before the run ends; 0: never",
         unit="evaluations",
         low=0,
         high=10_000,

@@ -42,7 +42,7 @@ class Synced(Message):
     total: int
     landmarks: Landmarks = Landmarks()
     trouble: UserError | None = None
-    """Why the figures are those that were known last: the index is locked, its disk is full, …"""
+    """Why the metrics are those that were known last: the index is locked, its disk is full, …"""
 
     @property
     def remark(self) -> str:

@@ -205,7 +205,7 @@ class RunCommands(Base):
             return
         from rmtui.app.screens.dialogs import Confirm
 
-        text = f"{_listed(runs)}\nThe folder with checkpoints, logs and figures is deleted. This cannot be undone."
+        text = f"{_listed(runs)}\nThe folder with checkpoints, logs and metrics is deleted. This cannot be undone."
         self.app.push_screen(Confirm(f"Delete {_name(runs)}?", text), lambda yes: self._delete(runs) if yes else None)
 
     def _delete(self, runs: list[Run]) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def _build_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dir", nargs="?", metavar="DIR", help="folder of the demo (default: ./demo)")
-    parser.add_argument("--no-app", action="store_true", help="wait for the end and print the epochs' figures instead")
+    parser.add_argument("--no-app", action="store_true", help="wait for the end and print the epochs' metrics instead")
 
 
 def _run_demo(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Verbs that read figures: compare, advise, pairs."""
+"""Verbs that read metrics: compare, advise, pairs."""
 
 from __future__ import annotations
 
@@ -118,14 +118,14 @@ def _pairs(args: argparse.Namespace) -> int:
 VERBS: tuple[Verb, ...] = (
     Verb(
         "compare",
-        "runs side by side: settings, figures, and whether the difference is more than chance",
+        "runs side by side: settings, metrics, and whether the difference is more than chance",
         _build_compare,
         _compare,
         ("rmtui compare before after", "rmtui compare A-1 B-1 C-1 --markdown"),
     ),
     Verb(
         "advise",
-        "what the figures of a run mean and what to try next",
+        "what the metrics of a run mean and what to try next",
         _build_advise,
         _advise,
         ("rmtui advise @latest", "rmtui advise @latest --lang zh", "rmtui advise A-1 --silence more_epochs --always"),

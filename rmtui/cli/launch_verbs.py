@@ -44,7 +44,7 @@ def _build_launch(parser: argparse.ArgumentParser) -> None:
     add("--name", default="", help="the run's name (default: data, preset and a number, helpful-A-3)")
     add("--tag", action="append", default=[], metavar="T", help="a tag; may be given several times")
     add("--accelerate-config", default="", metavar="FILE", help="an accelerate configuration (FSDP, DeepSpeed)")
-    add("--dry-run", action="store_true", help="show line, figures and problems; start nothing")
+    add("--dry-run", action="store_true", help="show line, numbers and problems; start nothing")
     add("--wait", action="store_true", help="until the run ends; exit code 1 unless it finished")
     add("--yes", action="store_true", help="accept warnings without asking")
     add_json(parser)
@@ -451,7 +451,7 @@ VERBS: tuple[Verb, ...] = (
             "rmtui launch A --data helpful --procs 8",
             "rmtui launch A B C --data helpful        # three runs, one after the other",
             "rmtui launch A --seeds 1,2,3 --set learning_rate=2e-5",
-            "rmtui launch B --dry-run                 # the exact line, derived figures, every problem",
+            "rmtui launch B --dry-run                 # the exact line, derived numbers, every problem",
         ),
     ),
     Verb(

@@ -52,7 +52,7 @@ ENTERED = "✎"
 
 
 def runs(found: Sequence[Run]) -> None:
-    """The list; unknown figures are a dash."""
+    """The list; unknown metrics are a dash."""
     now = time.time()
     show(_RUN_COLUMNS, [_run_row(run, now) for run in found])
 
@@ -237,7 +237,7 @@ def _format_or_dash(found: EvaluationDocument, form: str) -> str:
 
 
 def presets(found: Sequence[Preset]) -> None:
-    """The presets with the figures that tell them apart."""
+    """The presets with the numbers that tell them apart."""
     keys = ("num_epochs", "learning_rate", "batch_size", "gradient_accumulation_steps", "lora.r", "lora.dropout")
     titles = ("epochs", "rate", "batch", "accumulation", "r", "dropout")
     columns = [Column("name"), Column("title"), *(Column(title, right=True) for title in titles), Column("purpose")]

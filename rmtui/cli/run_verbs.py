@@ -17,7 +17,7 @@ def _open(args: argparse.Namespace) -> Any:
 
 
 def _print_trouble(index: Any) -> None:
-    """The index's trouble on stderr; the figures below it are right all the same, or as they were last known."""
+    """The index's trouble on stderr; the metrics below it are right all the same, or as they were last known."""
     if index.trouble is not None:
         print(f"rmtui: {index.trouble}", file=sys.stderr)
 
@@ -273,7 +273,7 @@ def _rm(args: argparse.Namespace) -> int:
         names = ", ".join(folder.name() for folder in folders)
         if not sys.stdin.isatty():
             raise UserError(f"{names} was not deleted", "nobody can be asked here", "say --yes")
-        answer = input(f"Delete {names} with checkpoints, logs and figures? This cannot be undone. [y/N] ")
+        answer = input(f"Delete {names} with checkpoints, logs and metrics? This cannot be undone. [y/N] ")
         if answer.strip().casefold() not in ("y", "yes"):
             return 1
     for folder in folders:

@@ -40,7 +40,7 @@ def roles(row: pairs.Row) -> Iterator[Finding]:
 
 
 def _wrong_roles(side: Sequence[pairs.Message], name: str) -> tuple[str, dict[str, object]] | None:
-    """The sentence about the roles of a message list, with its figures."""
+    """The sentence about the roles of a message list, with its numbers."""
     roles = [message["role"] for message in side]
     if strange := [role for role in roles if role not in _ROLES]:
         return "roles_strange", {"role": repr(strange[0]), "known": _ROLES}

@@ -96,7 +96,7 @@ OF_BAD_LINE = {
 def found(line: int | None, kind: str, key: str = "", /, **values: Any) -> Finding:
     """A finding with the severity of its kind; `key` names its sentence where that is not the kind's own.
 
-    `related`, a file and a line, is no figure but the finding's own.
+    `related`, a file and a line, is not among its numbers but the finding's own.
     """
     related = values.pop("related", None)
     return Finding(line, kind, KINDS[kind].severity, key or kind, values, related)

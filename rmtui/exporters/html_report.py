@@ -1,4 +1,4 @@
-"""A report of one or more runs as a single HTML file: figures, curves as SVG, configuration. No script, no network."""
+"""A report of one or more runs as a single HTML file: metrics, curves as SVG, configuration. No script, no network."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _points(series: Sequence[Sequence[Any]]) -> list[tuple[float, float]]:
 
 
 def _side_by_side(documents: Sequence[ExportDocument]) -> tuple[list[str], list[list[Any]]]:
-    """The figures, then what is known to differ between the runs."""
+    """The metrics, then what is known to differ between the runs."""
     bests = [document.get("best") for document in documents]
     rows: list[list[Any]] = [
         ["best val_acc", *(best and best.get("val_acc") for best in bests)],

@@ -19,7 +19,7 @@ _MARK = re.compile(r"\.rmtui-[0-9a-f]{16}$")
 
 
 def mark(document: ExportDocument) -> str:
-    """The end of the event file's name: which figures it holds."""
+    """The end of the event file's name: which metrics it holds."""
     held = json.dumps(plain(document["metrics"]), sort_keys=True)
     return f".rmtui-{hashlib.sha256(held.encode()).hexdigest()[:16]}"
 

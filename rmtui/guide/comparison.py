@@ -1,4 +1,4 @@
-"""Two to six runs side by side: what differs in their configuration, their figures aligned, and the verdict."""
+"""Two to six runs side by side: what differs in their configuration, their metrics aligned, and the verdict."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 MOST = 6
 OTHER_SET = "other_set"
-"""In place of a verdict: the figures are of other pairs."""
+"""In place of a verdict: the metrics are of other pairs."""
 PLACES = ("data.train", "data.val", "data.extra_val")
 """Where files lie is no difference between configurations; their fingerprints are."""
 
@@ -170,7 +170,7 @@ def _interval(subject: Subject, value: float | None, limits: Thresholds) -> list
 
 
 def same_stage(subjects: Sequence[Subject]) -> bool:
-    """May last figures be held against each other? Not while an unfinished run is at another epoch than the rest."""
+    """May last metrics be held against each other? Not while an unfinished run is at another epoch than the rest."""
     epoch = common_epoch(*subjects)
     return epoch is None or all(subject.last_epoch == epoch for subject in subjects)
 

@@ -64,7 +64,7 @@ def _with_half(metric: str, value: float | None, interval: Sequence[float] | Non
 
 
 def change_text(metric: str, change: ChangeDocument | None, lang: str = "en") -> str:
-    """`+2.8 points, better` or `−23 %, better`; ? where a figure is not known, no word where it is of other pairs."""
+    """`+2.8 points, better` or `−23 %, better`; ? where a metric is not known, no word where it is of other pairs."""
     if change is None:
         return "?"
     if metric == "val_acc":
@@ -114,7 +114,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def markdown(document: CompareDocument, lang: str = "en") -> str:
-    """For a pull request: what differs, the figures, the verdicts; epochs and equal settings folded away."""
+    """For a pull request: what differs, the metrics, the verdicts; epochs and equal settings folded away."""
     names = " vs ".join(_escaped(run["name"]) for run in document["runs"])
     parts = [f"### {names}"]
     tables = dict(sections(document, lang))

@@ -1,7 +1,7 @@
 """What a run is expected to reach, as a band for each epoch, and where the run lies: in it, above or below.
 
-The guide's figures are absolute on its own base model and data only; elsewhere they are read relative to the run's
-first epoch. Figures that a person wrote into a preset of their own are absolute.
+The guide's numbers are absolute on its own base model and data only; elsewhere they are read relative to the run's
+first epoch. Metrics that a person wrote into a preset of their own are absolute.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A path and the ranges at its end; `guides` tells the guide's own figures from a person's."""
+    """A path and the ranges at its end; `guides` tells the guide's own numbers from a person's."""
 
     path: tuple[Point, ...] = ()
     final: Mapping[str, Range] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class ExpectedBand:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Where a figure lies: `place` is in, above or below; `better` says whether outside is the good side."""
+    """Where a metric lies: `place` is in, above or below; `better` says whether outside is the good side."""
 
     band: ExpectedBand
     value: float
@@ -52,7 +52,7 @@ class Judgement:
 
 
 def expectation(preset: str | None, expect: Mapping[str, Sequence[float]], config: Config) -> Expectation | None:
-    """What the guide, or a person's own preset, expects; None where no figure is given (B, C and free runs).
+    """What the guide, or a person's own preset, expects; None where no metric is given (B, C and free runs).
 
     Preset A follows the path of the raised rate; a run at the guide's 1e-5 follows the path of more epochs.
     """
@@ -113,7 +113,7 @@ def _of(point: Point, metric: str) -> float:
 
 
 def _anchor(wanted: Expectation, subject: Subject, metric: str) -> tuple[int, float, float] | None:
-    """First epoch that both the run and the path know: (epoch, the run's figure, the path's)."""
+    """First epoch that both the run and the path know: (epoch, the run's metric, the path's)."""
     points = {point.epoch: _of(point, metric) for point in wanted.path}
     for epoch, value in subject.known(metric):
         if epoch in points:
@@ -131,7 +131,7 @@ def _move(metric: str, ends: Range, own: float, expected: float) -> Range:
 
 
 def judge(wanted: Expectation, subject: Subject, limits: Thresholds = DEFAULT) -> list[Judgement]:
-    """Every epoch's figures against their bands, in the order of the epochs."""
+    """Every epoch's metrics against their bands, in the order of the epochs."""
     by_place = {(band.epoch, band.metric): band for band in bands(wanted, subject, limits)}
     rows = subject.run.epochs
     found = []

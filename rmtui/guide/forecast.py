@@ -1,6 +1,6 @@
 """A forecast of the next evaluations, marked as one, and how well earlier forecasts did.
 
-From three comparable past runs: the run's last figure plus their mean change from this epoch on. Else, from five
+From three comparable past runs: the run's last value plus their mean change from this epoch on. Else, from five
 evaluations: a line in the logarithm of the epoch, which flattens as learning curves do. Both with prediction intervals.
 """
 
@@ -25,7 +25,7 @@ METRICS: tuple[Metric, ...] = ("val_loss", "val_acc")
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A figure that has not come yet, said after `at` (an epoch) for `epoch`."""
+    """A metric that has not come yet, said after `at` (an epoch) for `epoch`."""
 
     metric: Metric
     at: float
@@ -138,7 +138,7 @@ def _made(metric: Metric, at: float, epoch: float, around: Interval, method: Met
 
 
 def outcomes(forecasts: Iterable[Forecast], subject: Subject) -> list[tuple[Forecast, float]]:
-    """The forecasts whose evaluation has come, each with the figure that came."""
+    """The forecasts whose evaluation has come, each with the metric that came."""
     came = {metric: {round(x, 6): y for x, y in curve(subject, metric)} for metric in METRICS}
     return [(item, came[item.metric][item.epoch]) for item in forecasts if item.epoch in came.get(item.metric, {})]
 

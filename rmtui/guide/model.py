@@ -60,12 +60,12 @@ class Subject:
         return found
 
     def last(self, metric: str) -> float | None:
-        """The figure of the newest epoch that has one; finite."""
+        """The value at the newest epoch that has one; finite."""
         known = self.known(metric)
         return known[-1][1] if known else None
 
     def known(self, metric: str) -> list[tuple[int, float]]:
-        """(epoch, value) of every epoch whose figure is known and finite; the run's own figure where no epoch is."""
+        """(epoch, value) of every epoch whose metric is known and finite; the run's own metric where no epoch is."""
         pairs = [(row.epoch, metric_of(row, metric)) for row in self.run.epochs]
         found = [(epoch, value) for epoch, value in pairs if value is not None and math.isfinite(value)]
         alone = metric_of(self.run, metric)
@@ -105,11 +105,11 @@ class Subject:
         return self.run.epochs[-1].epoch if self.run.epochs else max(1, round(self.run.epochs_done or 0))
 
     def at(self, metric: str, epoch: int | None) -> float | None:
-        """The figure of an epoch; None for `epoch`: of the run's last one."""
+        """The value at an epoch; None for `epoch`: of the run's last one."""
         return self.newest(metric) if epoch is None else dict(self.known(metric)).get(epoch)
 
     def newest(self, metric: str) -> float | None:
-        """The figure of the run's last epoch itself; None where that epoch lacks it, whatever earlier ones have."""
+        """The value at the run's last epoch itself; None where that epoch lacks it, whatever earlier ones have."""
         if not self.run.epochs:
             return self.last(metric)
         value = metric_of(self.run.epochs[-1], metric)
@@ -123,7 +123,7 @@ def metric_of(row: Epoch | Run, metric: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How a figure went from one value to another."""
+    """How a metric went from one value to another."""
 
     metric: str
     first: float
@@ -162,7 +162,7 @@ def common_epoch(*subjects: Subject) -> int | None:
 
 
 def changes(before: Subject, after: Subject) -> dict[str, Change]:
-    """The figures of two runs at their common epoch, metric by metric, where both are known."""
+    """The metrics of two runs at their common epoch, metric by metric, where both are known."""
     epoch = common_epoch(before, after)
     both = {metric: (before.at(metric, epoch), after.at(metric, epoch)) for metric in METRICS}
     return {
@@ -174,7 +174,7 @@ def changes(before: Subject, after: Subject) -> dict[str, Change]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a figure means. `id` names its sentence in the catalogue; `figures` are what it rests on."""
+    """What a metric means. `id` names its sentence in the catalogue; `figures` are what it rests on."""
 
     id: str
     severity: Severity
@@ -193,7 +193,7 @@ class Advice:
     id: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     expected: Mapping[str, Any] = field(default_factory=dict)
-    """Metric → [low, high] where the guide gives figures."""
+    """Metric → [low, high] where the guide gives numbers."""
     because: tuple[str, ...] = ()
     """Ids of the readings behind it."""
     action: AdviceAction = "form"

@@ -204,7 +204,7 @@ def steps(at: Standing) -> list[Step]:
 
 
 def _course(subject: Subject) -> dict[str, list[float]]:
-    """Each loss of the first epoch and of the last, one figure where there is one epoch."""
+    """Each loss of the first epoch and of the last, one value where there is one epoch."""
     known = {metric: [value for _, value in subject.known(metric)] for metric in ("train_loss", "val_loss")}
     return {metric: [*values[:1], *values[1:][-1:]] for metric, values in known.items() if values}
 

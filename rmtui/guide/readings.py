@@ -1,4 +1,4 @@
-"""What the figures of a run mean: every rule in turn, worst first."""
+"""What the metrics of a run mean: every rule in turn, worst first."""
 
 from __future__ import annotations
 

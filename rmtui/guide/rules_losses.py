@@ -192,7 +192,7 @@ def gap_size(case: Case) -> Iterator[Reading]:
 
 
 def val_acc(case: Case) -> Iterator[Reading]:
-    """6. val_acc is the key figure; where it is not known, confirming it comes first."""
+    """6. val_acc is the key metric; where it is not known, confirming it comes first."""
     last = case.subject.newest("val_acc")
     if last is None:
         if case.subject.run.epochs or case.subject.last("train_loss") is not None:

@@ -19,7 +19,7 @@ def text(item: Reading | Advice, lang: str = "en") -> str:
 
 
 def titled(item: Reading, lang: str = "en") -> str:
-    """The title of a reading with the figures that it rests on: `val_acc fell (against A-1 73.1 % → 70.2 %)`."""
+    """The title of a reading with the numbers that it rests on: `val_acc fell (against A-1 73.1 % → 70.2 %)`."""
     values = title_numbers(item.id, lang, **_composed(item.figures, lang))
     name = title(item.id, lang)
     return translate("phrase.title_figures", lang, title=name, figures=values) if values else name

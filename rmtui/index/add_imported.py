@@ -1,4 +1,4 @@
-"""Run folders for trainings that were not launched here: a spec.toml with its origin, and the figures as events."""
+"""Run folders for trainings that were not launched here: a spec.toml with its origin, and the metrics as events."""
 
 from __future__ import annotations
 

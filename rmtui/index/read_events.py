@@ -41,7 +41,7 @@ class ReadPosition:
     resumed: int = 0
     """Step that the attempt went on from."""
     cut: int | None = None
-    """Set at the attempt's first figures: what earlier attempts said of later steps no longer counts."""
+    """Set at the attempt's first metrics: what earlier attempts said of later steps no longer counts."""
     clock: float | None = None
     """When the last event was written."""
     seconds: float = 0.0

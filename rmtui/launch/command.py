@@ -1,4 +1,4 @@
-"""The command line that starts a training: `accelerate launch` with every figure said, and the environment beside it.
+"""The command line that starts a training: `accelerate launch` with every number given, and the environment beside it.
 
 What is not said, accelerate guesses: `--cpu --num_processes 2` runs one process, port 29500 is checked and then bound,
 and the user's default_config.yaml may choose other GPUs.

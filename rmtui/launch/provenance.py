@@ -22,7 +22,7 @@ def facts(root: Path, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that decide figures; what is not installed is left out. Imports none of them."""
+    """Of the packages that results depend on; what is not installed is left out. Imports none of them."""
     found = {"python": sys.version.split()[0], "rmtui": __version__}
     for name in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""What the figures of a run mean, what to try next, where it stands on the guide's path, what was expected of it."""
+"""What the metrics of a run mean, what to try next, where it stands on the guide's path, what was expected of it."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _step(step: path.Step, lang: str) -> PathStep:
 
 
 def _outcome(step: path.Step, lang: str) -> str:
-    """What was found, in a word or in figures."""
+    """What was found, in a word or in numbers."""
     if step.outcome != "read":
         word = translate(f"word.{step.outcome}", lang)
         return translate("word.doubtful", lang, outcome=word) if step.doubtful else word
@@ -144,7 +144,7 @@ def _outcome(step: path.Step, lang: str) -> str:
 
 
 def expected(ws: Workspace, subject: Subject, limits: Thresholds, lang: str) -> ExpectationsDocument | None:
-    """The run's bands and where its figures lie; None where nothing is expected of it."""
+    """The run's bands and where its metrics lie; None where nothing is expected of it."""
     wanted = expectations.expectation(subject.run.preset, _ranges(ws, subject.run), subject.run.config)
     if wanted is None:
         return None

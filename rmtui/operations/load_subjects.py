@@ -45,7 +45,7 @@ def limits(ws: Workspace) -> Thresholds:
 def subject(index: Index, run: Run) -> Subject:
     """A run as the guide sees it, with its evaluations and rewards. `Subject(run)` alone is cheap, for many runs.
 
-    Step by step figures come as roll-ups, so a long run costs no more than a short one.
+    Step by step metrics come as roll-ups, so a long run costs no more than a short one.
     """
     known = set(index.metrics(run.id))
     return Subject(
@@ -142,7 +142,7 @@ def _alike(index: Index, run: Run, query: str) -> dict[str, Run]:
 
 
 def run_before(run: Run, runs: Sequence[Run]) -> Run | None:
-    """The newest earlier run with figures, on the same validation set where that is known of both.
+    """The newest earlier run with metrics, on the same validation set where that is known of both.
 
     Another seed of this run's own configuration is none: between the two, nothing was tried.
     """

@@ -1,4 +1,4 @@
-"""The validation pairs behind the figures of runs, with their texts; accuracy by any field; export."""
+"""The validation pairs behind the metrics of runs, with their texts; accuracy by any field; export."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _evaluation(run: Run, at: str) -> Path:
 def _why_none(run: Run) -> tuple[str, str]:
     """Why there are no rewards, and what helps: it depends on whether any will come."""
     if run.state is State.IMPORTED:
-        return "imported runs bring figures only", "choose a run that was trained here"
+        return "imported runs bring metrics only", "choose a run that was trained here"
     if between := [path.stem for path in load_subjects.evaluations(run)]:
         return "no evaluation of that epoch was kept", f"name one of its evaluations: --at {between[-1]}"
     if run.state.final:

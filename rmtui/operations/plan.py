@@ -1,4 +1,4 @@
-"""What a launch would do: the whole configuration, every problem at once, the exact line and the derived figures."""
+"""What a launch would do: the whole configuration, every problem at once, the exact line and the derived numbers."""
 
 from __future__ import annotations
 

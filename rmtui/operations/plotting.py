@@ -36,7 +36,7 @@ def plot(
     charts = [_chart(index, runs, group, x, width, height, colours) for group in groups if known.intersection(group)]
     if not charts:
         names = ", ".join(run.name for run in runs)
-        raise UserError(f"{names} has no figures yet", "", "wait for the first steps", exit_code=1)
+        raise UserError(f"{names} has no metrics yet", "", "wait for the first steps", exit_code=1)
     return "\n\n".join(charts)
 
 

@@ -91,7 +91,7 @@ def show(index: Index, ref: str) -> ShowDocument:
 
 def _last_evaluation(index: Index, run_id: str) -> dict[str, EvaluationDocument]:
     """By our own trainer, whose `val_ties` tells it from imported ones: the
-    newest figures of each validation set, `val` first; a set does not define all (one pair has no spread)."""
+    newest metrics of each validation set, `val` first; a set does not define all (one pair has no spread)."""
     known = set(index.metrics(run_id))
     prefixes = sorted(name.removesuffix("val_ties") for name in known if name.endswith("val_ties"))
 
@@ -117,7 +117,7 @@ def _last_evaluation(index: Index, run_id: str) -> dict[str, EvaluationDocument]
 
 
 def as_document(run: Run) -> RunDocument:
-    """A run as `ls --json` gives it: times in UTC, accuracies 0–1, null where a figure is not known."""
+    """A run as `ls --json` gives it: times in UTC, accuracies 0–1, null where a metric is not known."""
     best = run.best
     return {
         "id": run.id,

@@ -161,7 +161,7 @@ class Run(NamedTuple):
     archived: bool = False
     group: str = ""
     val_fingerprint: str | None = None
-    """SHA-256 of the validation pairs; runs are compared by figures only where it is equal."""
+    """SHA-256 of the validation pairs; runs are compared by metrics only where it is equal."""
     config: Mapping[str, Any] = NOTHING
     """The nested configuration, opaque here."""
     epochs: tuple[Epoch, ...] = ()

@@ -474,7 +474,7 @@ async def test_advice_opens_a_form_with_its_values(runs):
         screen = await screen_of(pilot, AdviceScreen)
         await until(pilot, lambda: screen.document.get("advice"))
         step = screen.document["advice"][0]
-        await sees(pilot, step["text"][:30], "what the figures mean")
+        await sees(pilot, step["text"][:30], "what the metrics mean")
         await pilot.press("G")
         await sees(pilot, "the guide's path")
         await pilot.press("g", "enter")

@@ -226,7 +226,7 @@ def test_plot_of_values_that_are_not_finite(ws: Workspace, rmtui) -> None:
     make_run_folder(ws, "mute", created=START + 9, events=[Event("start", START)])
     code, _, err = rmtui("plot", "mute")
     assert code == 1
-    assert "no figures yet" in err
+    assert "no metrics yet" in err
 
 
 def test_logs_print_a_runs_attempts_in_order_and_harmless(ws: Workspace, rmtui) -> None:

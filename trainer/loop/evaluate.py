@@ -55,7 +55,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Records sorted by id, and figures over them."""
+    """Records sorted by id, and metrics over them."""
 
     records: list[Record]
     metrics: dict[str, float]
@@ -128,7 +128,7 @@ def score(
 
 
 def summary(records: Sequence[Record]) -> dict[str, float]:
-    """The figures of an evaluation; those that a set does not define (one pair has no spread) are left out."""
+    """The metrics of an evaluation; those that a set does not define (one pair has no spread) are left out."""
     chosen = np.array([record.chosen for record in records])
     rejected = np.array([record.rejected for record in records])
     chosen_tokens = np.array([record.chosen_tokens for record in records])

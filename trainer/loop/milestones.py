@@ -65,7 +65,7 @@ class Milestones:
         return any(stop for (stop,) in every_rank([bool(self.session.stop)], self.session.device))
 
     def evaluate(self, ends_epoch: bool) -> bool:
-        """Score every validation set, say the figures; true when the deciding one is the best so far."""
+        """Score every validation set, say the metrics; true when the deciding one is the best so far."""
         progress, config = self.progress, self.config
         metrics = self.score_sets(ends_epoch)
         improved = progress.judge(metrics, config.best_metric, config.early_stopping_patience)
@@ -81,7 +81,7 @@ class Milestones:
         return improved
 
     def score_sets(self, ends_epoch: bool) -> dict[str, float]:
-        """Evaluate every set, write its records and events; the figures of the set that decides."""
+        """Evaluate every set, write its records and events; the metrics of the set that decides."""
         progress = self.progress
         place = f"epoch-{progress.epoch + 1}" if ends_epoch else f"step-{progress.step:06d}"
         metrics = {name: self.score_set(name, pairs, place) for name, pairs in self.session.validation.items()}

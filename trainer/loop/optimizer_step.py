@@ -27,7 +27,7 @@ class NotFinite(RuntimeError):
 
 @dataclass(slots=True)
 class Sums:
-    """What one rank adds up over its micro batches of a step. Figures stay on the device until `settle`, since reading
+    """What one rank adds up over its micro batches of a step. Metrics stay on the device until `settle`, since reading
     them makes a GPU wait."""
 
     loss: float = 0.0
@@ -47,7 +47,7 @@ class Sums:
         self.tokens += tokens
 
     def settle(self) -> None:
-        """Read the figures; the losses are summed exactly, so that their order does not matter."""
+        """Read the metrics; the losses are summed exactly, so that their order does not matter."""
         if not self._figures:
             return
         losses, gaps = torch.cat(self._figures, dim=1).tolist()

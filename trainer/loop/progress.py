@@ -71,7 +71,7 @@ class Progress:
             return True
         self.stale += 1
         if patience and self.stale >= patience:
-            self.done = f"early stopping after {self.stale} evaluations without a better figure"
+            self.done = f"early stopping after {self.stale} evaluations without a better value"
         return False
 
 

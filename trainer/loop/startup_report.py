@@ -20,7 +20,7 @@ SHOWN_CHARACTERS = 400
 
 
 def report(session: Session, counts: tuple[int, int]) -> None:
-    """Derived figures, three pairs as the model sees them, and warnings: printed, and as events."""
+    """Derived numbers, three pairs as the model sees them, and warnings: printed, and as events."""
     trained, parameters = counts
     sets = {name or "val": pairs.report.facts() for name, pairs in session.validation.items()}
     leaks = {name or "val": asdict(pairset.overlap(session.train, pairs)) for name, pairs in session.validation.items()}
@@ -55,7 +55,7 @@ def report(session: Session, counts: tuple[int, int]) -> None:
 
 
 def lines(session: Session, trained: int, parameters: int) -> list[str]:
-    """The derived figures in words."""
+    """The derived numbers in words."""
     derived, config = session.derived, session.config
     shorter = (
         f", the last of {derived.last_step_pairs} pairs" if derived.last_step_pairs < derived.effective_batch else ""
@@ -114,12 +114,12 @@ def _left_out(counts: Mapping[str, int]) -> str:
 
 
 def warn_of_leak(session: Session, name: str, leak: Mapping[str, object]) -> None:
-    """Validation figures over pairs that were trained on mean little."""
+    """Validation metrics over pairs that were trained on mean little."""
     if leak["prompts"] or leak["pairs"]:
         session.reporter.warn(
             "leakage",
             f"{name}: {leak['pairs']} pairs and {leak['prompts']} prompts of the validation set stand in the training "
-            "data too, so its figures flatter the model",
+            "data too, so its metrics flatter the model",
         )
 
 

@@ -1,4 +1,4 @@
-"""Live mirrors of rank 0's figures in TensorBoard, W&B and trackio, through accelerate's trackers.
+"""Live mirrors of rank 0's metrics in TensorBoard, W&B and trackio, through accelerate's trackers.
 
 A mirror never decides over a training: what one raises (no network, no key, a full disk) is said and ends it alone.
 """
@@ -21,13 +21,13 @@ PROJECT = "rmtui"
 
 
 class Mirrors:
-    """The trackers that still take figures."""
+    """The trackers that still take metrics."""
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
         self._open: dict[str, GeneralTracker] = {}
         self._sent: dict[str, int] = {}
-        """Figure → the step of its last value: an epoch's event repeats figures of its evaluation."""
+        """Metric → the step of its last value: an epoch's event repeats metrics of its evaluation."""
 
     def start(self, config: TrainConfig, run: Path, attempt: str, name: str) -> None:
         """Open every tracker of the configuration. TensorBoard's and W&B's files lie in the run's `trackers/`."""
@@ -51,7 +51,7 @@ class Mirrors:
         tracker.store_init_configuration(values)
 
     def send(self, metrics: Mapping[str, float], step: int, epoch: float, pairs_set: str = "") -> None:
-        """One event's figures; those of a further validation set carry its name: `NAME/val_loss`."""
+        """One event's metrics; those of a further validation set carry its name: `NAME/val_loss`."""
         before = f"{pairs_set}/" if pairs_set else ""
         values = {"epoch": epoch, **{f"{before}{name}": value for name, value in metrics.items()}}
         values = {name: value for name, value in values.items() if self._sent.get(name) != step}
@@ -70,7 +70,7 @@ class Mirrors:
             act()
         except Exception as error:
             self._open.pop(one, None)
-            self._warn(f"{one} gets no figures: {str(error) or type(error).__name__}; training goes on")
+            self._warn(f"{one} gets no metrics: {str(error) or type(error).__name__}; training goes on")
 
 
 def _plain(value: Any) -> int | float | str:

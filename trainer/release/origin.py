@@ -1,4 +1,4 @@
-"""Where a saved model comes from: its training's configuration, data fingerprints and figures, as far as known."""
+"""Where a saved model comes from: its training's configuration, data fingerprints and metrics, as far as known."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def load_curves(index: Index, wanted: Wanted, every_train: bool = True, kept: Ke
 
 
 def _crowded(index: Index, run_id: str, metric: str, wanted: Wanted, kept: Kept) -> Curve | None:
-    """A quiet line; None for a run that is gone or has no such figure."""
+    """A quiet line; None for a run that is gone or has no such metric."""
     key = (run_id, metric, wanted.view.axis, wanted.view.window, wanted.columns)
     if key not in kept:
         window = wanted.view.window

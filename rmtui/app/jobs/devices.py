@@ -65,7 +65,7 @@ def _gpus() -> Iterator[Device]:
 
 
 def _gpu(handle: Any, number: int) -> Device:
-    """Each figure by itself: cards of a partitioned or virtual kind refuse some of them."""
+    """Each value by itself: cards of a partitioned or virtual kind refuse some of them."""
     import pynvml
 
     def ask(question: str, *more: int) -> Any:

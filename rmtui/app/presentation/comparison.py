@@ -80,7 +80,7 @@ class Comparison:
         return translate(f"table.{key}", self._lang, **values)
 
     def rows(self) -> list[Row]:
-        """Everything, top to bottom: what the test says of two, the figures, what else was found."""
+        """Everything, top to bottom: what the test says of two, the metrics, what else was found."""
         verdict, rest = self._verdict_and_rest()
         self._heads()
         self._config()

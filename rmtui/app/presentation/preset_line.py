@@ -7,7 +7,7 @@ from trainer.config import flatten
 
 
 def brief(preset: Preset) -> str:
-    """The figures of a preset in a line."""
+    """The settings of a preset in a line."""
     flat = flatten(preset.config)
     shown = {
         "num_epochs": "epochs",
@@ -25,7 +25,7 @@ def brief(preset: Preset) -> str:
 
 
 def expectation(preset: Preset) -> str:
-    """`train_loss 0.55–0.60 · val_acc 73–76 %`; empty where no figure is given."""
+    """`train_loss 0.55–0.60 · val_acc 73–76 %`; empty where no metric is given."""
     parts = []
     for metric, (low, high) in preset.expect.items():
         if metric == "val_acc":

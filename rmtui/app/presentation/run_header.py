@@ -121,7 +121,7 @@ def run_on(parts: Sequence[str], width: int, lines: int = 1) -> str:
 
 
 def epoch_table(run: Run, glyphs: Glyphs, palette: Palette, most: int = 1000) -> list[Text]:
-    """An epoch a line below a heading, figures on their decimal points, the best marked; of many, the last and best."""
+    """An epoch a line below a heading, metrics on their decimal points, the best marked; of many, the last and best."""
     best = run.best.epoch if run.best else None
     shown = [one for one in run.epochs[:-most] if one.epoch == best] + list(run.epochs[-most:])
     lines = [Text("epoch   train     val  val_acc", palette.quiet)] if shown else []

@@ -135,7 +135,7 @@ class RunPanel(Vertical):
         return self.query_one(LogView)
 
     def show_run(self, run: Run | None) -> None:
-        """What is known at once: the figures come first, curves and readings follow."""
+        """What is known at once: the metrics come first, curves and readings follow."""
         if run is None:
             self._told = None
             self.query_one("#head", Label).show_text("")

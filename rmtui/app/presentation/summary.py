@@ -1,4 +1,4 @@
-"""What the figures of a run say, in a few lines beside its curves: epochs, readings, the next step. Workers only."""
+"""What the metrics of a run say, in a few lines beside its curves: epochs, readings, the next step. Workers only."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Summarised(Message):
 
 
 def summarise(ws: Workspace, index: Index, run: Run, glyphs: Glyphs, palette: Palette, lang: str) -> Summarised:
-    """The next step, what is wrong, the key figure, the epochs, then everything else."""
+    """The next step, what is wrong, the key metric, the epochs, then everything else."""
     from rmtui.guide.text_report import margins_line
     from rmtui.operations.advise import document
     from rmtui.operations.load_subjects import margins
@@ -73,7 +73,7 @@ def steps(document: AdviseDocument, glyphs: Glyphs, palette: Palette, most: int 
 
 
 def readings(document: AdviseDocument, glyphs: Glyphs, palette: Palette) -> tuple[list[Row], list[Row]]:
-    """What has to be read, worst first, with the key figure; and the rest."""
+    """What has to be read, worst first, with the key metric; and the rest."""
     pressing: list[Row] = []
     calm: list[Row] = []
     for reading in document["readings"]:

@@ -25,7 +25,7 @@ from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 
 TYPING_SECONDS = 0.15
-"""Pause in typing after which the figures are worked out anew."""
+"""Pause in typing after which the derived numbers are worked out anew."""
 WATCH_SECONDS = 2.0
 """Between two looks whether the preset's file was changed outside."""
 

@@ -20,7 +20,7 @@ from rmtui.errors import UserError
 from rmtui.runs.model import Run
 
 SETTLE_SECONDS = 0.05
-"""A cursor that moves on within this time draws no curves: the figures come first, the curves follow."""
+"""A cursor that moves on within this time draws no curves: the metrics come first, the curves follow."""
 FIRST_FRAME_SECONDS = 0.25
 """The first frame waits for its curves this long at most."""
 PANELS = {"curves": "#loss", "log": "#log", "summary": "#summary"}

@@ -33,7 +33,7 @@ class Device:
 
 
 class DeviceLoad(Widget):
-    """A line a device: name, bar and per cent, memory, temperature; redrawn only when a figure changes."""
+    """A line a device: name, bar and per cent, memory, temperature; redrawn only when a value changes."""
 
     DEFAULT_CSS = "DeviceLoad { height: auto; display: none; }"
 

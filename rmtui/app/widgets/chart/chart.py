@@ -24,7 +24,7 @@ from rmtui.app.widgets.palette import Palette, palette_of
 
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
 FEWEST_ROWS = 5
-"""Lower than this, a chart shows its figures alone."""
+"""Lower than this, a chart shows its latest values alone."""
 MOST_LEGEND_ROWS = 3
 
 

@@ -23,7 +23,7 @@ from trainer.config import Option, Problem, range_text
 NAME, VALUE = 32, 16
 DERIVED = 44
 WIDE = 116
-"""From this width on, derived figures have a column of their own to the right; below, lines above the foot."""
+"""From this width on, derived numbers have a column of their own to the right; below, lines above the foot."""
 
 
 NARROW = 100
@@ -143,7 +143,7 @@ class FormLines:
             return f"{self.glyphs.ellipsis}/{text.rpartition('/')[2]}"
         return text or self.glyphs.dash
 
-    # Derived figures and the foot
+    # Derived numbers and the foot
 
     def _room(self) -> int:
         return self.width - DERIVED if self._beside_fields() else self.width
@@ -152,7 +152,7 @@ class FormLines:
         return bool(self.derived) and self.width >= WIDE
 
     def with_derived(self, strip: Strip, y: int) -> Strip:
-        """On a wide screen, the y-th derived figure to the right of a line."""
+        """On a wide screen, the y-th derived number to the right of a line."""
         if not self._beside_fields() or y >= len(self.derived):
             return strip
         name, text = list(self.derived.items())[y]
@@ -164,7 +164,7 @@ class FormLines:
         return Strip([*strip.adjust_cell_length(self._room()), *more])
 
     def derived_below(self) -> list[Strip]:
-        """On a narrow screen, derived figures run on in as few lines as they need."""
+        """On a narrow screen, derived numbers run on in as few lines as they need."""
         if not self.derived or self._beside_fields():
             return []
         lines: list[list[Segment]] = [[Segment(" ")]]
@@ -179,7 +179,7 @@ class FormLines:
         return [Strip(line) for line in lines]
 
     def foot(self, option: Option) -> list[Strip]:
-        """A rule, what the field means, and (narrow screens) the derived figures above."""
+        """A rule, what the field means, and (narrow screens) the derived numbers above."""
         usual = option.meta.usual
         more = [f"usual {value_text(option.key, usual[0])} … {value_text(option.key, usual[1])}"] if usual else []
         text = "  ·  ".join([f"{option.key}: {option.meta.help}", *more])

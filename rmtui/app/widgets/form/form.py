@@ -97,7 +97,7 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
             self._post_change(key)
 
     def set_derived(self, lines: Mapping[str, str]) -> None:
-        """Derived figures to show beside the fields: name → text."""
+        """Derived numbers to show beside the fields: name → text."""
         if dict(lines) != self._derived:
             self._derived = dict(lines)
             self._show_cursor()
