@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import tarfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -44,6 +45,12 @@ def resolves(name: str) -> bool:
             found = getattr(found, part, None)
         return True
     return False
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack an archive of ours; Python before 3.11.4 knows no filter."""
+    with tarfile.open(archive) as opened:
+        opened.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE, every: float = 0.02) -> Any:

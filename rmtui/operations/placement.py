@@ -81,4 +81,10 @@ def _check_processes(processes: int, usable: Sequence[Gpu], named: Sequence[Gpu]
         what = f"{processes} processes, but {len(named)} devices named"
         yield _wrong("processes", what, "name as many", "--devices")
     elif not usable and processes > cores:
-        yield _wrong("processes", f"{processes} processes share {cores} cores", "use fewer", "--procs", "warning")
+        yield _wrong(
+            "processes",
+            f"{processes} processes share {cores} core{'s' * (cores > 1)}",
+            "use fewer",
+            "--procs",
+            "warning",
+        )

@@ -43,7 +43,7 @@ SCENES: dict[str, tuple[str, ...]] = {
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home folder whose name has always the same length, a clock that stands, no devices."""
+    """A home folder whose name has always the same length, a clock that stands, no devices, two cores."""
     home = Path(tempfile.mkdtemp(prefix="", dir="/tmp"))
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
@@ -51,6 +51,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(time, "time", lambda: NOW)
     monkeypatch.setattr(Path, "home", lambda: home)
     monkeypatch.setattr(news, "devices", lambda: news.Devices(""))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
     yield home
     shutil.rmtree(home)
 

@@ -4,12 +4,12 @@ today, and says what that version said of it: `said.json` in the archive is what
 from __future__ import annotations
 
 import json
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import support
 
 from rmtui.cli import main
 
@@ -18,8 +18,7 @@ ARCHIVE = Path(__file__).with_name("workspace_of_the_version_before.tar.xz")
 
 @pytest.fixture(params=["its index", "no index", "rebuilt"])
 def before(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Path, dict[str, Any]]]:
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
+    support.unpack(ARCHIVE, tmp_path)
     root = tmp_path / "workspace"
     if request.param == "no index":
         (root / "runs.sqlite").unlink()

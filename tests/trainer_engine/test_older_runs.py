@@ -2,10 +2,10 @@
 with a checkpoint at step 3 and, beside it, the losses of the same run uninterrupted (`losses.json`)."""
 
 import json
-import tarfile
 from pathlib import Path
 
 import pytest
+import support
 import tomli
 from engine_worlds import quick_end, train
 
@@ -15,8 +15,7 @@ OLD = Path(__file__).with_name("run_of_one_flat_folder.tar.gz")
 
 
 def test_a_run_of_an_earlier_version_goes_on_and_says_that_the_source_changed(tmp_path, monkeypatch):
-    with tarfile.open(OLD) as archive:
-        archive.extractall(tmp_path, filter="data")
+    support.unpack(OLD, tmp_path)
     monkeypatch.chdir(tmp_path)
     run = tmp_path / "run"
     config = tomli.loads((run / "spec.toml").read_text())["config"]
