@@ -156,6 +156,7 @@ def _head(document: ShowDocument) -> list[tuple[str, str]]:
         ("entered", _entered(document)),
         ("read from", f"{origin['path']} ({origin['recognised'] or origin['kind']})" if origin else None),
         ("metrics", _sources(origin["metrics"]) if origin else None),
+        ("settings", "; ".join(origin["notes"]) if origin else None),
         ("not used", ", ".join(origin["unused"]) if origin else None),
         ("attempts", len(document["attempts"]) if len(document["attempts"]) > 1 else None),
         ("tags", " ".join(document["tags"])),

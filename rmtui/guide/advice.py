@@ -266,7 +266,11 @@ def higher_rate(case: Situation) -> Iterator[Advice]:
     """Advice 2: 1.5e-5, or back to 2e-5 with 3 epochs."""
     if case.has("stuck_at_ln2", *OVERFITTING, *BROKEN):
         return
-    if up := rates.raised(case.subject, case.limits):
+    if rates.current(case.subject) is None:
+        yield Advice(
+            "rate_unknown", because=_learning(case), action="none", own=True, figures={"run": case.subject.run.name}
+        )
+    elif up := rates.raised(case.subject, case.limits):
         yield Advice(
             "higher_rate", {"learning_rate": up}, case.expected(published_figures.HIGHER_RATE), _learning(case)
         )
@@ -283,9 +287,9 @@ def schedule(case: Situation) -> Iterator[Advice]:
         return
     rate = rates.current(case.subject)
     high = rate is not None and rate >= published_figures.FORMER_RATE and rates.on_scale(rate, case.limits)
-    if high and (ratio is None or ratio < published_figures.LONGER_WARMUP[0]):
+    if high and ratio is not None and ratio < published_figures.LONGER_WARMUP[0]:
         yield Advice("longer_warmup", {"warmup_ratio": published_figures.LONGER_WARMUP[0]}, because=because)
-    if shape != "cosine":
+    if shape not in (None, "cosine"):
         yield Advice("cosine", {"lr_scheduler": "cosine"}, because=because)
 
 

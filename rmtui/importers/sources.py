@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,8 +24,10 @@ from rmtui.importers import (
     wandb,
     yaml_config,
 )
+from rmtui.importers.log_settings import read_settings
 from rmtui.importers.model import Foreign
 from rmtui.importers.text_files import harmless_document, one_line
+from trainer.config import flatten, format_number, nest
 
 _MOST_FILES = 100_000
 _T = TypeVar("_T")
@@ -79,7 +82,9 @@ def gather(paths: Sequence[Path]) -> Harvest:
     runs, documents, unread = _read(found)
     harmless_documents = {identity: harmless_document(document) for identity, document in documents.items()}
     skipped = tuple(f"{number} × {kind}" for kind, number in found.skipped.most_common(12))
-    return Harvest(tuple(map(_neutral, _with_yaml(runs, found.yamls))), harmless_documents, tuple(unread), skipped)
+    return Harvest(
+        tuple(map(_neutral, _with_settings(runs, found.logs, found.yamls))), harmless_documents, tuple(unread), skipped
+    )
 
 
 def _neutral(run: Foreign) -> Foreign:
@@ -250,18 +255,50 @@ def _several(read: Callable[[_T], list[Foreign]], source: _T) -> list[tuple[Fore
     return [(run, None) for run in read(source)]
 
 
-def _with_yaml(runs: list[Foreign], yamls: Sequence[Path]) -> Iterator[Foreign]:
-    """The newest log gets the configuration that lies beside it: older runs may have had another."""
-    guide_logs = [run for run in runs if run.kind == "guide-log"]
-    newest = max(guide_logs, key=lambda run: run.created or 0.0, default=None)
+def _with_settings(runs: list[Foreign], logs: Sequence[Path], yamls: Sequence[Path]) -> Iterator[Foreign]:
+    """Logs with the settings that they state themselves, then those of the YAML beside them, if it is older than the
+    run; where nobody knows when a log was written, only the newest one gets them."""
+    of_logs = {path.resolve() for path in logs}
+    counts = Counter(run.origin for run in runs)
+    newest = max((run for run in runs if run.kind == "guide-log"), key=lambda run: run.created or 0.0, default=None)
     for run in runs:
-        path = _yaml_beside(run.origin, yamls) if run is newest else None
-        if path is None:
-            yield run
+        if run.origin.resolve() not in of_logs or counts[run.origin] > 1:
+            yield _from_yaml(run, {}, None, yamls) if run is newest else run
             continue
-        read = yaml_config.read_yaml(path)
-        notes = (*run.notes, f"configuration taken from {path.name} as it is now")
-        yield replace(run, config={**read.config, **run.config}, notes=notes)
+        own = read_settings(run.origin)
+        stated = {**own.flat, **flatten(dict(run.config))}
+        if run.kind == "guide-log" and (own.started is not None or run is newest):
+            yield _from_yaml(run, stated, own.started, yamls)
+        else:
+            yield replace(run, config=nest(stated))
+
+
+def _from_yaml(run: Foreign, stated: Mapping[str, object], started: float | None, yamls: Sequence[Path]) -> Foreign:
+    """`stated`: what the log says; `started`: when its training began, None where that is not known."""
+    stated = stated or flatten(dict(run.config))
+    path = _yaml_beside(run.origin, yamls)
+    if path is None:
+        return replace(run, config=nest(stated))
+    read = flatten(dict(yaml_config.read_yaml(path).config))
+    notes = [
+        f"{key}: the log says {_plain(stated[key])}, {path.name} {_plain(read[key])}; the log's value is used"
+        for key in read
+        if key in stated and _plain(stated[key]) != _plain(read[key])
+    ]
+    if started is not None and path.stat().st_mtime > started:
+        changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
+        missing = ", ".join(key for key in read if key not in stated)
+        notes.append(
+            f"{path.name} was changed after this run began ({changed}): not taken from it: {missing or 'nothing'}"
+        )
+        return replace(run, config=nest(stated), notes=(*run.notes, *notes))
+    how = " as it is now" if started is None else ", which is older than the run"
+    notes.append(f"configuration taken from {path.name}{how}")
+    return replace(run, config=nest({**read, **stated}), notes=(*run.notes, *notes))
+
+
+def _plain(value: object) -> str:
+    return format_number(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
 
 
 def _yaml_beside(log: Path, yamls: Sequence[Path]) -> Path | None:

@@ -75,12 +75,12 @@ def read_yaml(path: Path) -> YamlConfig:
     for key, value in given.items():
         if value is None or value == "":  # empty: not set
             continue
-        found = _setting(str(key), value)
+        found = setting_of(str(key), value)
         if found is not None:
             flat.setdefault(*found)
             continue
         unknown.append(str(key))
-        if "." in str(key) and _setting(str(key).rpartition(".")[2], value):
+        if "." in str(key) and setting_of(str(key).rpartition(".")[2], value):
             unread.append(f"{key}: {value}")
     notes = tuple(_own_defaults(document, flat))
     return YamlConfig(nest(flat), tuple(unknown), tuple(unread), notes)
@@ -99,7 +99,7 @@ def _refuse_others(path: Path, document: Mapping[str, object]) -> None:
         )
 
 
-def _setting(key: str, value: object) -> tuple[str, Any] | None:
+def setting_of(key: str, value: object) -> tuple[str, Any] | None:
     """(option, value) that a line says; None where it says nothing that is known here."""
     section, _, name = key.rpartition(".")
     name = name if not section or all(map(_SECTION.fullmatch, section.lower().split("."))) else key

@@ -11,6 +11,8 @@ from rmtui import text as formats
 from rmtui.app.presentation import run_header
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
+from rmtui.operations.runs import origin_of
+from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Attempt, Run, state_text
 from rmtui.workspace import Workspace
 
@@ -32,6 +34,7 @@ def render_details(run: Run, ws: Workspace, attempts: Sequence[Attempt], glyphs:
 
 
 def _run_lines(run: Run) -> Iterator[str]:
+    origin = origin_of(RunFolder(run.folder))
     facts = {
         "id": run.id,
         "state": state_text(run.state, run.reason),
@@ -42,6 +45,7 @@ def _run_lines(run: Run) -> Iterator[str]:
         "tags": ", ".join(run.tags),
         "group": run.group,
         "note": run.note,
+        "settings": "; ".join(origin["notes"]) if origin else "",
         "folder": run.folder,
     }
     yield from (f"{name:<10} {value}" for name, value in facts.items() if value)

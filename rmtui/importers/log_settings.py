@@ -1,0 +1,93 @@
+"""Settings that a log states itself, before its first line of metrics, and when its training began.
+
+`learning_rate: 2e-05`, `LoRA r=16, alpha=32, dropout=0.1`, `Namespace(lr=2e-05, …)`, `key=value`, JSON and Python's
+dictionaries. Nothing is taken from lines of metrics: their `lr` is that of a step.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rmtui.importers.yaml_config import setting_of
+from trainer.config import OPTIONS, check_value
+from trainer.plain_files import open_plain
+
+MOST_LINES, LONGEST = 5000, 1 << 16
+_STAMP = re.compile(r"\b(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)")
+_HEAD = re.compile(r"^\W*\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*\W*|\b(?:INFO|DEBUG|WARNING)\b\W*")
+_METRICS = re.compile(r"\bloss\b|_loss\b|\bit/s|s/it\b|^\W*(?:epoch|step)\W*\d|\d+%\|", re.IGNORECASE)
+_VALUE = r"""(?P<value>"[^"]*"|'[^']*'|\[[^\]]*\]|[^\s,;(){}\[\]|=]+)"""
+_LINE = re.compile(rf"(?P<key>[A-Za-z_][\w.]*)\s*:\s*{_VALUE}")
+"""`key: value`, the whole message."""
+_EQUALS = re.compile(rf"(?<![\w.'\"/-])(?P<key>[A-Za-z_][\w.]*)\s*=\s*{_VALUE}")
+_QUOTED = re.compile(rf"""(?P<quote>['"])(?P<key>[A-Za-z_][\w.]*)(?P=quote)\s*:\s*{_VALUE}""")
+_SHARED = {"r", "rank", "alpha", "dropout"}
+"""Names that mean LoRA's in a line about LoRA, and anything elsewhere."""
+_NO_SETTING = {"rank", "model", "data", "batch", "schedule", "scheduler", "warmup"}
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """Dotted key → value, and Unix seconds; None where the log has no dates."""
+
+    flat: dict[str, Any]
+    started: float | None
+
+
+def read_settings(path: Path) -> LogSettings:
+    """What the first lines of a log say."""
+    flat: dict[str, Any] = {}
+    started: float | None = None
+    with open_plain(path) as file:
+        for raw in islice(file, MOST_LINES):
+            line = raw[:LONGEST].decode("utf-8", "replace")
+            if started is None and (stamp := _STAMP.search(line)):
+                started = _moment(" ".join(stamp.groups()))
+            if _METRICS.search(line) and "Namespace(" not in line and "{" not in line:
+                break
+            flat.update(_settings(line))
+    return LogSettings(flat, started)
+
+
+def _moment(text: str) -> float | None:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _settings(line: str) -> Iterator[tuple[str, Any]]:
+    message = _HEAD.sub("", line).strip()
+    whole = _LINE.fullmatch(message)
+    inside = whole is not None or "{" in message or "(" in message
+    for pair in [whole] if whole else [*_EQUALS.finditer(message), *_QUOTED.finditer(message)]:
+        key = pair["key"]
+        if key in _SHARED and "lora" in message.lower():
+            key = f"lora.{key}"
+        elif key in _SHARED | _NO_SETTING or (key == "lr" and not inside):
+            continue
+        value = _value(pair["value"])
+        found = None if value is None else setting_of(key, value)
+        if found is not None and not _wrong(*found):
+            yield found
+
+
+def _wrong(key: str, value: Any) -> bool:
+    return any(problem.severity == "error" for problem in check_value(OPTIONS[key], value))
+
+
+def _value(text: str) -> Any:
+    """As YAML reads it; None for nothing."""
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
+    return found if isinstance(found, (str, int, float, bool, list)) and found != "None" else None
