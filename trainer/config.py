@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
-from trainer import base_files
+from trainer import base_files, mixture
 from trainer.aliases import ALIASES
 from trainer.containers import is_data
 from trainer.layouts import given
@@ -40,6 +40,7 @@ __all__ = [
     "options",
     "parse_text",
     "range_text",
+    "sources_of",
     "to_document",
 ]
 
@@ -86,7 +87,7 @@ def _flatten_into(flat: dict[str, Any], key: str, value: Any) -> None:
         for name, inner in value.items():
             _flatten_into(flat, f"{key}.{name}", inner)
     else:
-        flat[key] = value
+        flat[key] = mixture.lines(value) if key == "data.source" and isinstance(value, list) else value
 
 
 def nest(flat: Mapping[str, object]) -> dict[str, object]:
@@ -122,6 +123,9 @@ def _closest(key: str) -> str:
 
 def check_value(option: Option, value: Any, source: str = "") -> list[Problem]:
     """Type, range and choice of one value."""
+    if option.key == "data.source" and isinstance(value, list):
+        remedy = 'write [[data.source]] with path = "pairs.jsonl", weight = 0.5, limit = 1000'
+        return [Problem(option.key, fault, remedy, source) for fault in mixture.faults(value)]
     if not _type_fits(option.type, value):
         wanted = {
             "names": "a list of names",
@@ -275,10 +279,16 @@ def to_document(config: TrainConfig) -> dict[str, object]:
     return asdict(config)
 
 
+def sources_of(files: DataFiles) -> list[mixture.Source]:
+    """The files of a mixture; empty where there is one training file. Raises ValueError for a line that is none."""
+    return [mixture.parse(text) for text in files.source]
+
+
 def check_inputs(config: TrainConfig, source: str = "") -> list[Problem]:
     """Files and folders that a training needs before it can start."""
     problems = list(_model_problems(config.model, config.trust_remote_code, source))
-    named = {"data.train": config.data.train, "data.val": config.data.val}
+    sources = {f"data.source[{place}]": one.path for place, one in enumerate(sources_of(config.data))}
+    named = {**(sources or {"data.train": config.data.train}), "data.val": config.data.val}
     named |= {f"data.extra_val.{name}": path for name, path in config.data.extra_val.items()}
     for key, path in named.items():
         if not path:

@@ -65,6 +65,12 @@ class DataFiles:
     extra_val: dict[str, str] = _option(
         {}, "further validation sets, name → file, scored at each evaluation", group="data"
     )
+    source: list[str] = _option(
+        [],
+        "several training files in place of data.train, each FILE;weight=W;limit=N: W passes over it an epoch",
+        group="data",
+        advanced=True,
+    )
     fields: dict[str, str] = _option(
         {},
         "fields of the files, ours → theirs (chosen = good, rejected = bad), where they are not recognised",

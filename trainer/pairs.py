@@ -6,12 +6,13 @@ How a line is read is in `trainer.house`, how a file is in `trainer.reading`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from trainer.containers import LONGEST, Unreadable, is_data, shards, stem_of, stored
 from trainer.house import ASSISTANT, BOM, object_of, read_line, read_scorable_line
+from trainer.mixture import Source
 from trainer.reading import Fields, PairReading, recognise
 from trainer.rows import (
     BadLine,
@@ -44,6 +45,7 @@ __all__ = [
     "fingerprint",
     "holds_responses",
     "is_data",
+    "mixture_fingerprint",
     "plain_text",
     "prompt_hash",
     "read_line",
@@ -95,6 +97,14 @@ def fingerprint(path: Path | str, fields: Fields | None = None) -> str:
             total.update(digest(row))
         elif not row.harmless:
             total.update(f"bad {row.kind} {row.message}".encode("utf-8", "replace"))
+    return total.hexdigest()
+
+
+def mixture_fingerprint(sources: Sequence[Source], fields: Fields | None = None) -> str:
+    """SHA-256 over the content of several training files, with their weights and limits."""
+    total = hashlib.sha256()
+    for one in sources:
+        total.update(f"{fingerprint(one.path, fields)} {one.weight!r} {one.limit}\n".encode())
     return total.hexdigest()
 
 

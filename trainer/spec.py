@@ -8,6 +8,7 @@ from pathlib import Path
 import tomli
 
 from trainer import config as options
+from trainer import mixture
 from trainer.config import Problem, TrainConfig
 
 
@@ -64,6 +65,7 @@ def absolute(config: TrainConfig) -> TrainConfig:
         train=_absolute(files.train),
         val=_absolute(files.val),
         extra_val={name: _absolute(path) for name, path in files.extra_val.items()},
+        source=[mixture.moved(one, _absolute(one.path)) for one in options.sources_of(files)],
     )
     model = _absolute(config.model) if Path(config.model).is_dir() else config.model
     return replace(config, data=here, model=model)

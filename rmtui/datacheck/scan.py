@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -83,13 +83,18 @@ def scan(
     tick: Tick,
     cancelled: Callable[[], bool],
     fields: pairs.Fields | None = None,
+    training: Collection[Path] = (),
 ) -> list[FileReport]:
-    """Every file line by line and against the others; the reports come in the order of `paths`.
+    """Every file line by line and against the others; the reports come in the order of `paths`. Files of `training` are
+    that, whatever they are called.
 
     Raises OSError, and Cancelled once `cancelled` says so, which is asked every few thousand lines.
     """
-    order = sorted(range(len(paths)), key=lambda place: is_validation(paths[place]))
-    scans = [FileScan(paths[place], _held_against(paths[place], number)) for number, place in enumerate(order)]
+    order = sorted(range(len(paths)), key=lambda place: paths[place] not in training and is_validation(paths[place]))
+    scans = [
+        FileScan(paths[place], paths[place] not in training and _held_against(paths[place], number))
+        for number, place in enumerate(order)
+    ]
     relations = Relations(several=len(paths) > 1)
     sizes = [size_of(path) for path in paths]
     done = 0

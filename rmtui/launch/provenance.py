@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtui import __version__
-from trainer import pairs
+from trainer import mixture, pairs
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
 
@@ -65,6 +65,9 @@ def fingerprints(data: Mapping[str, Any]) -> dict[str, object]:
     """SHA-256 of the pairs of every data file."""
     fields = data.get("fields")
     found: dict[str, Any] = {name: pairs.fingerprint(data[name], fields) for name in ("train", "val") if data.get(name)}
+    if data.get("source"):
+        sources = [mixture.parse(text) for text in data["source"]]
+        found["train"] = pairs.mixture_fingerprint(sources, fields)
     if extra := data.get("extra_val"):
         found["extra_val"] = {name: pairs.fingerprint(path, fields) for name, path in extra.items()}
     return found

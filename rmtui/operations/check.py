@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,7 @@ def check(
     every_token: bool = False,
     look_for_near: bool = True,
     fields: Fields | None = None,
+    training: Collection[Path] = (),
     progress: Progress | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Report:
@@ -52,7 +53,8 @@ def check(
     `model` is a folder with a tokenizer.json, whose tokens are counted against `max_length`: in a sample of files
     above 16 MiB, unless `every_token`. `cancelled` ends the pass for near-duplicates, and its report says so; before
     that pass it raises Cancelled. `fields` is a person's own mapping
-    (`trainer.layouts.given`). Raises UserError when a file cannot be opened.
+    (`trainer.layouts.given`); files of `training` are that whatever they are called. Raises UserError when a file
+    cannot be opened.
     """
     if len(files) > FILES:
         raise UserError(
@@ -62,7 +64,7 @@ def check(
     try:
         step = 1 if every_token else max(1, -(-sum(map(size_of, files)) // TOKENS_OF))
         tokens = Tokens(model, max_length, step) if model else None
-        exact = tuple(scan(files, tokens, lambda share: tell(LINES, share), cancelled, fields))
+        exact = tuple(scan(files, tokens, lambda share: tell(LINES, share), cancelled, fields, training))
         if not look_for_near:
             return Report(in_records(exact), near_done=False)
         return _with_near(exact, lambda share: tell(NEAR, share), cancelled)
@@ -159,7 +161,7 @@ def _copies(paths: Sequence[Path], out: Path) -> list[Path]:
 
 
 def before_launch(
-    train: Path,
+    train: Path | Sequence[Path],
     val: Path,
     *,
     model: Path | None = None,
@@ -167,15 +169,16 @@ def before_launch(
     store: Path | None = None,
     fields: Fields | None = None,
 ) -> list[CheckSummary]:
-    """The exact checks of a launch's two files, worst first: one summary a kind and file.
+    """The exact checks of a launch's files, worst first: one summary a kind and file. `train` is one or several.
 
     Errors stop a launch, warnings ask. Files that have not changed are not checked again: not by this process, and
     with `store`, a folder of the workspace's own, not by the next one either.
     """
     counted = model if model and (model / "tokenizer.json").is_file() else None
-    question = Question(
-        (train,) if train == val else (train, val), counted, max_length, tuple(sorted((fields or {}).items()))
-    )
+    trains = (train,) if isinstance(train, Path) else tuple(train)
+    files = trains if val in trains else (*trains, val)
+    several = trains if len(trains) > 1 else ()
+    question = Question(files, counted, max_length, tuple(sorted((fields or {}).items())), several)
     return list(_before_launch(question, tuple(map(tuple, check_cache.times_of(question))), store))
 
 
@@ -192,10 +195,11 @@ def _before_launch(
             max_length=question.max_length,
             look_for_near=False,
             fields=dict(question.fields),
+            training=question.training,
         )
         known = [one for file in report.files for one in words.summaries(file)]
-        if len(question.files) == 1:
+        if len(question.files) == max(1, len(question.training)):
             same = finding_of(None, "validation_is_training", "validation_is_training_file")
-            known.append(CheckSummary(question.files[0], same, 1))
+            known.append(CheckSummary(question.files[-1], same, 1))
         check_cache.remember(store, question, times, known)
     return tuple(sorted(known, key=lambda one: -KINDS[one.kind].harm))

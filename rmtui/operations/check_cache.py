@@ -36,6 +36,8 @@ class Question:
     model: Path | None
     max_length: int
     fields: tuple[tuple[str, str], ...] = ()
+    training: tuple[Path, ...] = ()
+    """Training files, where there are several; the last of `files` is then the validation file."""
 
     def how(self) -> list[Any]:
         """Everything but the files' content that an answer rests on."""
@@ -46,7 +48,7 @@ class Question:
             [str(path) for path in self.files],
             counted,
             self.max_length,
-            [list(pair) for pair in self.fields],
+            [len(self.training), *(list(pair) for pair in self.fields)],
         ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from rmtui.runs.folder import checked_name, run_folders
 from rmtui.runs.queue_tickets import Needs
 from rmtui.workspace import Workspace
 from trainer import config as options
-from trainer import held_out, pairs
+from trainer import held_out, mixture, pairs
 from trainer.config import Problem, TrainConfig
 from trainer.estimate import Derived, Sizes, derive
 from trainer.precision import format_precision
@@ -177,8 +177,12 @@ def _choose_data(draft: _Draft, request: LaunchRequest) -> str:
         key = f"data.{option.removeprefix('--')}"
         if path:
             flat[key], draft.sources[key] = str((draft.cwd / Path(path).expanduser()).resolve()), option
+    if flat.get("data.source") and (request.train or data):
+        flat["data.source"] = []
     wanted, found = data or request.usual_data or ws.settings.data, dict[str, str]()
     empty = [key for key in FILES if not flat.get(key) or (data and draft.sources.get(key) not in (*named, "--set"))]
+    if flat.get("data.source"):
+        empty = [key for key in empty if key != "data.train"]
     if wanted:
         try:
             found = dict(zip(FILES, map(str, pairs.find_data(ws.root, wanted)), strict=True))
@@ -195,11 +199,28 @@ def _choose_data(draft: _Draft, request: LaunchRequest) -> str:
     extra |= {key: str((draft.cwd / Path(path).expanduser()).resolve()) for key, path in request.extra_val.items()}
     flat["data.extra_val"] = extra
     draft.sources |= {f"data.extra_val.{key}": f"--val {key}" for key in request.extra_val}
+    if flat.get("data.source"):
+        return _choose_sources(draft, request)
     train = str(flat.get("data.train") or "")
     name = wanted if not train or train == found.get("data.train") else Path(train).stem
     if request.split:
         _split(draft, request, train)
     return name
+
+
+def _choose_sources(draft: _Draft, request: LaunchRequest) -> str:
+    """Files of a mixture become absolute; a training file that is named on the command line goes before it."""
+    flat, base = draft.flat, draft.cwd if draft.sources.get("data.source") == "--set" else draft.ws.root
+    if request.split:
+        draft.wrong("data.source", "a mixture is not split", "name a validation file with --val", "--split")
+    if flat.get("data.train"):
+        draft.wrong("data.source", "data.train is set as well", "take one of the two out")
+    try:
+        found = [mixture.parse(text) for text in flat["data.source"]]
+    except (ValueError, AttributeError):  # refused as a value already
+        return ""
+    flat["data.source"] = [mixture.moved(one, str((base / Path(one.path).expanduser()).resolve())) for one in found]
+    return "+".join(held_out.parse(one.path)[0].name.split(".")[0] for one in found)
 
 
 def _split(draft: _Draft, request: LaunchRequest, train: str) -> None:
@@ -242,13 +263,14 @@ def _check_inputs(draft: _Draft, built: TrainConfig, processes: int, check_data:
     for problem in options.check_inputs(built, draft.source):
         if problem.key not in covered:
             draft.problems.append(dataclasses.replace(problem, source=draft.sources.get(problem.key, draft.source)))
-    train, val = Path(built.data.train), Path(built.data.val)
-    if not all(path and pairs.is_data(path) for path in (built.data.train, built.data.val)):
+    named = _training_files(built)
+    trains = list(named.values())
+    if not all(path and pairs.is_data(path) for path in (*trains, built.data.val)):
         return None
     if check_data:
-        _check_data(draft, built, train, val)
+        _check_data(draft, built, [Path(path) for path in trains], Path(built.data.val))
     draft.readings = dict(_readings(built))
-    count = count_pairs(train, built.data.fields) if "data.train" in draft.readings else 0
+    count = _drawn(built) if named.keys() <= draft.readings.keys() else 0
     return derive(built, count, processes) if count and processes > 0 else None
 
 
@@ -258,10 +280,25 @@ def _reported(draft: _Draft) -> set[str]:
     return keys | {"data.train", "data.val"} if "data" in keys else keys
 
 
-def _check_data(draft: _Draft, built: TrainConfig, train: Path, val: Path) -> None:
+def _training_files(built: TrainConfig) -> dict[str, str]:
+    """Option → training file; several of a mixture."""
+    sources = {f"data.source[{place}]": one.path for place, one in enumerate(options.sources_of(built.data))}
+    return sources or {"data.train": built.data.train}
+
+
+def _drawn(built: TrainConfig) -> int:
+    """Pairs of an epoch: of one file all, of a mixture what its weights and limits make of them."""
+    fields = built.data.fields
+    sources = options.sources_of(built.data)
+    if not sources:
+        return count_pairs(Path(built.data.train), fields)
+    return sum(one.drawn(one.held(count_pairs(Path(one.path), fields))) for one in sources)
+
+
+def _check_data(draft: _Draft, built: TrainConfig, trains: Sequence[Path], val: Path) -> None:
     model = Path(built.model)
     found = check.before_launch(
-        train,
+        trains,
         val,
         model=model if model.is_dir() else None,
         max_length=built.max_length,
@@ -269,9 +306,10 @@ def _check_data(draft: _Draft, built: TrainConfig, train: Path, val: Path) -> No
         fields=built.data.fields,
     )
     for one in found:
-        key = "data.val" if one.path == val else "data.train"
+        key = "data.val" if one.path == val else f"data.source: {one.path.name}" if trains[1:] else "data.train"
         what = one.message() if one.line is None else f"line {one.line}: {one.message()}"
-        draft.problems.append(Problem(key, what, f"see rmtui check {train} {val}", severity=one.severity))
+        remedy = f"see rmtui check {' '.join(map(str, (*trains, val)))}"
+        draft.problems.append(Problem(key, what, remedy, severity=one.severity))
 
 
 def _store(ws: Workspace) -> Path | None:
@@ -284,7 +322,7 @@ def _store(ws: Workspace) -> Path | None:
 
 def _readings(built: TrainConfig) -> Iterator[tuple[str, pairs.PairReading]]:
     """How each data file is read; what cannot be read is left out, and the check of the data says why."""
-    files = {"data.train": built.data.train, "data.val": built.data.val}
+    files = {**_training_files(built), "data.val": built.data.val}
     for key, path in (files | {f"data.extra_val.{name}": path for name, path in built.data.extra_val.items()}).items():
         try:
             yield key, pairs.recognise(path, built.data.fields)

@@ -131,6 +131,16 @@ def test_killed_inside_a_save_on_two_ranks(bench, tmp_path, whole, where):
     assert_goes_on(killed, whole(2), config, 2)
 
 
+@pytest.mark.parametrize("step", [4, 7])
+def test_a_mixture_goes_on_as_well(bench, tmp_path, step):
+    sources = [f"{bench.train};weight=0.5", f"{bench.val};weight=2;limit=5"]
+    config = bench.options(data__train="", data__source=sources, save_steps=3)
+    whole = train(tmp_path / "whole", config, 1, quick_end)
+    assert whole.codes == [0], whole.log()
+    killed = train(tmp_path / "killed", config, 1, dying_after(step))
+    assert_goes_on(killed, whole, config, 1)
+
+
 @pytest.mark.parametrize("kind", ["encoder", "full"])
 def test_encoders_and_whole_models_go_on_as_well(bench, tmp_path, kind):
     if kind == "encoder":

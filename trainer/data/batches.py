@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.config import TrainConfig
-from trainer.data.pairset import TokenPair
+from trainer.data.pairset import PairShare, TokenPair
 from trainer.data.sequences import Sequences, sequences_of
 from trainer.data.truncate import Ids
 
+_PASSES = 1
+"""Sets the orders of passes apart from the epochs' own."""
 WINDOW_STEPS = 16
 """Optimizer steps' worth of shuffled pairs that are sorted by length together."""
 
@@ -172,25 +174,49 @@ Micro = list[int]
 
 
 def epoch_batches(
-    pairs: Sequence[TokenPair], config: TrainConfig, epoch: int, world_size: int, rank: int, seed: int
+    pairs: Sequence[TokenPair],
+    config: TrainConfig,
+    epoch: int,
+    world_size: int,
+    rank: int,
+    seed: int,
+    shares: Sequence[PairShare] = (),
 ) -> list[list[Micro]]:
-    """This rank's micro batches of one epoch, grouped by optimizer step; every pair once over all ranks.
+    """This rank's micro batches of one epoch, grouped by optimizer step; every pair that the epoch draws once over all
+    ranks, and in a mixture as often as it is drawn.
 
     The pairs of a step depend on (seed, epoch) and the effective batch only, not on how it is split into processes
     and micro batches. Every rank gets the same number of micro batches in a step; in the last, shorter step of an
     epoch one may be empty.
     """
     wide = config.batch_size * world_size
-    steps = epoch_steps(pairs, wide * config.gradient_accumulation_steps, config.group_by_length, epoch, seed)
+    drawn = epoch_pairs(shares, epoch, seed) if shares else np.arange(len(pairs))
+    steps = epoch_steps(pairs, wide * config.gradient_accumulation_steps, config.group_by_length, epoch, seed, drawn)
     return [[part[rank::world_size] for part in _micro_parts(step, wide)] for step in steps]
 
 
+def epoch_pairs(shares: Sequence[PairShare], epoch: int, seed: int) -> NDArray[np.int64]:
+    """Places of the pairs that an epoch of a mixture draws, source by source.
+
+    Each source is passed over again and again, every pass in an order of its own, and each epoch takes what comes next:
+    with weight 2 every pair is drawn twice, with 0.5 two epochs together draw every pair once.
+    """
+    drawn = []
+    for number, share in enumerate(shares):
+        places = np.arange(epoch * share.drawn, (epoch + 1) * share.drawn)
+        for turn in np.unique(places // share.pairs):
+            order = np.random.default_rng([seed, _PASSES, number, int(turn)]).permutation(share.pairs)
+            drawn.append(share.start + order[places[places // share.pairs == turn] % share.pairs])
+    return np.concatenate(drawn)
+
+
 def epoch_steps(
-    pairs: Sequence[TokenPair], effective: int, by_length: bool, epoch: int, seed: int
+    pairs: Sequence[TokenPair], effective: int, by_length: bool, epoch: int, seed: int, drawn: NDArray[np.int64]
 ) -> Iterator[list[int]]:
-    """Pairs of each optimizer step, sorted by cost inside the step; only the last step may be shorter."""
+    """Pairs of each optimizer step, sorted by cost inside the step; only the last step may be shorter. `drawn` are the
+    places of the epoch's pairs."""
     random = np.random.default_rng([seed, epoch])
-    order = random.permutation(len(pairs))
+    order = drawn[random.permutation(len(drawn))]
     whole = len(order) - len(order) % effective
     costs = np.array([pair.cost for pair in pairs])
     window = WINDOW_STEPS * effective if by_length else effective

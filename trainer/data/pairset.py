@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 
 from trainer import pairs as files
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, sources_of
 from trainer.data import token_cache as cache
 from trainer.data.texts import TEMPLATE_DATE, encode
 from trainer.data.texts import DataError as DataError
@@ -84,6 +85,19 @@ class DataReport:
 
 
 @dataclass(frozen=True, slots=True)
+class PairShare:
+    """A source's part of a mixture's pairs."""
+
+    path: str
+    start: int
+    """Place of its first pair."""
+    pairs: int
+    drawn: int
+    """Pairs that each epoch draws of it."""
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class PairSet:
     """A pair file, ready for batches."""
 
@@ -93,6 +107,13 @@ class PairSet:
     """Hashes of the normalised prompts, for finding leaks between sets."""
     contents: frozenset[str]
     """Hashes of whole pairs."""
+    shares: tuple[PairShare, ...] = ()
+    """The sources of a mixture, in the order of their pairs; empty: one file, each pair once an epoch."""
+
+    @property
+    def drawn(self) -> int:
+        """Pairs of each epoch, repeats among them."""
+        return sum(share.drawn for share in self.shares) if self.shares else len(self.pairs)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -143,6 +164,70 @@ def load_pairs(path: Path | str, tokenizer: Any, config: TrainConfig, limit: int
         frozenset(files.prompt_hash(row) for row in rows if row.prompt),
         frozenset(files.content_hash(row) for row in rows),
     )
+
+
+def load_training(tokenizer: Any, config: TrainConfig, limit: int | None = None) -> PairSet:
+    """The training file, or the files of a mixture one after the other; see `load_pairs`."""
+    sources = sources_of(config.data)
+    if not sources:
+        return load_pairs(config.data.train, tokenizer, config, limit)
+    parts = [
+        _limited(load_pairs(one.path, tokenizer, config, limit), one.held, [config.seed, place])
+        for place, one in enumerate(sources)
+    ]
+    starts = list(itertools.accumulate((len(part) for part in parts), initial=0))
+    shares = tuple(
+        PairShare(one.path, start, len(part), one.drawn(len(part)), one.weight)
+        for one, start, part in zip(sources, starts, parts, strict=False)
+    )
+    return PairSet(
+        [pair for part in parts for pair in part.pairs],
+        _joint_report([part.report for part in parts], files.mixture_fingerprint(sources, config.data.fields)),
+        frozenset().union(*(part.prompts for part in parts)),
+        frozenset().union(*(part.contents for part in parts)),
+        shares,
+    )
+
+
+def _limited(part: PairSet, held: Callable[[int], int], seed: Sequence[int]) -> PairSet:
+    """As many pairs as the source's limit allows, chosen by the seed, in their order."""
+    count = held(len(part))
+    if count == len(part):
+        return part
+    places = np.sort(np.random.default_rng(seed).choice(len(part), count, replace=False))
+    return replace(part, pairs=[part.pairs[place] for place in places])
+
+
+def _joint_report(reports: Sequence[DataReport], fingerprint: str) -> DataReport:
+    """What became of all files together."""
+    left_out: Counter[str] = Counter()
+    for one in reports:
+        left_out.update(one.left_out)
+    summed: dict[str, Any] = {name: sum(getattr(one, name) for one in reports) for name in _SUMMED}
+    return replace(
+        reports[0],
+        **summed,
+        path=" + ".join(one.path for one in reports),
+        layout=" + ".join(one.layout for one in reports),
+        fingerprint=fingerprint,
+        left_out=dict(left_out),
+        longest=max(one.longest for one in reports),
+        cached=all(one.cached for one in reports),
+    )
+
+
+_SUMMED = (
+    "rows",
+    "pairs",
+    "blank_lines",
+    "prompts_cut",
+    "answers_cut",
+    "identical_dropped",
+    "margins",
+    "tokens",
+    "shared_tokens",
+)
+"""Figures of a report that add up over files."""
 
 
 def _answer_cut(one: Encoded, side: Sequence[Ids], lost: int) -> bool:

@@ -58,7 +58,7 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
         tokenizer=tokenizer,
         train=train,
         validation=validation,
-        derived=estimate.derive(config, len(train), request.world_size),
+        derived=estimate.derive(config, train.drawn, request.world_size),
         stepper=Stepper(accelerator, reward_model, config),
         progress=Progress(),
         reporter=reporter,
@@ -134,7 +134,7 @@ def load_data(
     wrong = ""
     with accelerator.main_process_first():  # an error raised inside would leave the other ranks at the barrier
         try:
-            train = pairset.load_pairs(config.data.train, tokenizer, config, limit)
+            train = pairset.load_training(tokenizer, config, limit)
             validation = {name: pairset.load_pairs(path, tokenizer, config, limit) for name, path in named.items()}
         except pairset.DataError as error:
             wrong = str(error)

@@ -67,6 +67,10 @@ def lines(session: Session, trained: int, parameters: int) -> list[str]:
             file_line(name or "validation", pairs)
             for name, pairs in {"training": session.train, **session.validation}.items()
         ),
+        *(
+            f"source: {share.drawn} of {share.pairs} pairs an epoch from {share.path}, weight {share.weight:g}"
+            for share in session.train.shares
+        ),
         f"precision: {precision_line(session)}",
         f"effective batch: {config.batch_size} pairs × {config.gradient_accumulation_steps} accumulation × "
         f"{derived.world_size} processes = {derived.effective_batch} pairs a step",

@@ -47,7 +47,13 @@ class Training:
         """This rank's micro batches of the epoch, by optimizer step."""
         session = self.session
         return epoch_batches(
-            session.train.pairs, self.config, self.progress.epoch, session.world_size, session.rank, self.config.seed
+            session.train.pairs,
+            self.config,
+            self.progress.epoch,
+            session.world_size,
+            session.rank,
+            self.config.seed,
+            session.train.shares,
         )
 
     def step(self, micro_batches: MicroBatches) -> bool:
