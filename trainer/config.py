@@ -279,7 +279,7 @@ def to_document(config: TrainConfig) -> dict[str, object]:
     return asdict(config)
 
 
-def sources_of(files: DataFiles) -> list[mixture.Source]:
+def sources_of(files: DataFiles) -> list[mixture.DataSource]:
     """The files of a mixture; empty where there is one training file. Raises ValueError for a line that is none."""
     return [mixture.parse(text) for text in files.source]
 

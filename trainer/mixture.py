@@ -16,7 +16,7 @@ _KEYS = ("path", "weight", "limit")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DataSource:
     """A file, or a folder of shards, as a part of the training data."""
 
     path: str
@@ -38,7 +38,7 @@ class Source:
         return f"{self.path}{weight}{f';limit={self.limit}' if self.limit else ''}"
 
 
-def parse(text: str) -> Source:
+def parse(text: str) -> DataSource:
     """`pairs.jsonl;weight=0.5;limit=1000`. Raises ValueError with what is wrong."""
     path, *more = text.split(";")
     values = {"path": path.strip()}
@@ -50,7 +50,7 @@ def parse(text: str) -> Source:
     return _source(values)
 
 
-def _source(values: Mapping[str, object]) -> Source:
+def _source(values: Mapping[str, object]) -> DataSource:
     if strange := [name for name in values if name not in _KEYS]:
         raise ValueError(f"{strange[0]!r} is not a key of a source; there are {', '.join(_KEYS)}")
     path, weight, limit = values.get("path"), values.get("weight", 1.0), values.get("limit", 0)
@@ -64,7 +64,7 @@ def _source(values: Mapping[str, object]) -> Source:
         raise ValueError(f"weight {weight!r} of {path} is not a number above 0, at most {MOST:g}")
     if isinstance(limit, bool) or not str(limit).isdecimal():
         raise ValueError(f"limit {limit!r} of {path} is not a whole number")
-    return Source(path, passes, int(str(limit)))
+    return DataSource(path, passes, int(str(limit)))
 
 
 def lines(tables: Iterable[object]) -> list[object]:
@@ -95,6 +95,6 @@ def faults(found: Iterable[object]) -> list[str]:
     return wrong
 
 
-def moved(source: Source, path: str) -> str:
+def moved(source: DataSource, path: str) -> str:
     """The line of a source whose file is found at `path`."""
     return str(replace(source, path=path))

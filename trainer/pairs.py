@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from trainer.containers import LONGEST, Unreadable, is_data, shards, stem_of, stored
 from trainer.house import ASSISTANT, BOM, object_of, read_line, read_scorable_line
-from trainer.mixture import Source
+from trainer.mixture import DataSource
 from trainer.reading import Fields, PairReading, recognise
 from trainer.rows import (
     BadLine,
@@ -100,7 +100,7 @@ def fingerprint(path: Path | str, fields: Fields | None = None) -> str:
     return total.hexdigest()
 
 
-def mixture_fingerprint(sources: Sequence[Source], fields: Fields | None = None) -> str:
+def mixture_fingerprint(sources: Sequence[DataSource], fields: Fields | None = None) -> str:
     """SHA-256 over the content of several training files, with their weights and limits."""
     total = hashlib.sha256()
     for one in sources:

@@ -27,7 +27,7 @@ PAIRS = worlds.token_pairs(101)
 def shares_of(*sizes_and_weights):
     made, start = [], 0
     for size, weight in sizes_and_weights:
-        made.append(PairShare("x", start, size, mixture.Source("x", weight).drawn(size), weight))
+        made.append(PairShare("x", start, size, mixture.DataSource("x", weight).drawn(size), weight))
         start += size
     return made
 
