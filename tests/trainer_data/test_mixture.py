@@ -186,3 +186,20 @@ def test_the_rows_of_every_source_are_read_in_its_own_layout(world, tmp_path):
     found = training(world, "{}/b.jsonl", f"{tmp_path}/s.csv")
     assert (len(found), found.report.layout.split(" + ")[1].split(":")[0]) == (21, "pairs in other names, CSV")
     assert pairs.fingerprint(tmp_path / "s.csv")
+
+
+def test_a_preset_shows_its_sources_and_fields_in_a_form_and_keeps_tables_that_nobody_changed(tmp_path):
+    ws = make_workspace(tmp_path / "ws")
+    text = (
+        'name = "M"\n[data]\nfields = {chosen = "up", rejected = "down"}\n'
+        '[[data.source]]\npath = "a.jsonl"  # ours\nweight = 2\n[[data.source]]\npath = "b.csv"\n'
+    )
+    (ws.presets / "m.toml").write_text(text)
+    preset = presets.find(ws, "M")
+    shown = presets.spellings(preset)
+    assert shown["data.source"] == "a.jsonl;weight=2, b.csv" and shown["data.fields"] == "chosen=up, rejected=down"
+    assert text.removeprefix('name = "M"\n') in presets.edited(preset, {"num_epochs": "3"}).replace(
+        "num_epochs = 3\n", ""
+    )
+    changed = presets.parse(presets.edited(preset, {"data.source": "c.jsonl;limit=5, d"}), preset.path)
+    assert options.build(changed.config).data.source == ["c.jsonl;limit=5", "d"]
