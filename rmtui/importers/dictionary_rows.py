@@ -16,7 +16,7 @@ TOTALS = ("total_steps", "max_steps", "max_step", "total_step", "num_training_st
 EPOCH_TOTALS = ("num_train_epochs", "num_epochs", "total_epochs", "max_epochs")
 TIMES = ("_timestamp", "timestamp", "time", "wall time", "wall_time")
 _BOTH = "global_step/max_steps"
-"""ms-swift writes `10/400` under it."""
+"""ms-swift writes `10/400` under it, others under a step's own name."""
 _PLACES = frozenset((*STEPS, *EPOCHS, *TOTALS, *EPOCH_TOTALS, *TIMES, _BOTH))
 _END = "train_runtime"
 
@@ -27,9 +27,10 @@ def dictionary_row(values: Mapping[str, object], said: Said) -> SourceRow | None
     A Trainer's last one (`train_runtime`) says that the training is over, and its train_loss is the mean over all.
     """
     step, epoch = _first(values, STEPS), _first(values, EPOCHS)
-    if isinstance(both := values.get(_BOTH), str):
-        now, _, total = both.partition("/")
-        step, said.total_steps = place(now), whole(total) or said.total_steps
+    for name in (_BOTH, *STEPS):
+        if step is None and isinstance(both := values.get(name), str) and "/" in both:
+            now, _, total = both.partition("/")
+            step, said.total_steps = place(now), whole(total) or said.total_steps
     said.total_steps = _count(values, TOTALS) or said.total_steps
     said.num_epochs = _count(values, EPOCH_TOTALS) or said.num_epochs
     figures = figures_of(values, _PLACES, said)

@@ -125,7 +125,7 @@ _RANK = re.compile(r"\[(?:rank|default)[ _:]?(\d+)\]|^(?:rank|default)[ _:]?(\d+
 _BEST = re.compile(r"(?<![a-z])best(?![a-z])|最[佳好优]", re.IGNORECASE)
 _OVER = re.compile(
     r"(?<!\w)training (?:has |is |was )?(?:completed?|finished|done|ended)(?!\w)|[\"']train_runtime[\"']"
-    r"|训练(?:已|全部)?(?:结束|完成|完毕)",
+    r"|训练(?:已|全部)?(?:结束|完成|完毕)|`trainer\.fit` stopped: `max_(?:epochs|steps)=\d+` reached",
     re.IGNORECASE,
 )
 _HEADING = re.compile(

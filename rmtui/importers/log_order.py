@@ -42,15 +42,18 @@ class LogLayout:
     _front: set[str] = field(default_factory=set)
     _heads: list[_Head] = field(default_factory=list)
     _over: bool = False
+    _stepped: bool = False
+    """A step was written: figures after it lie there."""
 
     def watch(self, lines: Iterable[LogLine]) -> Iterator[LogLine]:
         """The lines, each looked at on its way."""
         for line in lines:
             self._over |= line.over
+            self._stepped |= line.step is not None
             if line.epoch is not None and not line.best:
                 self._head(line, float(line.epoch))
             elif line.alone:
-                self.before += 0 if self._heads else len(line.of_epoch)
+                self.before += 0 if self._heads or self._stepped else len(line.of_epoch)
                 (self._heads[-1].after if self._heads else self._front).update(line.of_epoch)
             yield line
 

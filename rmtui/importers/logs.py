@@ -14,7 +14,7 @@ from rmtui.errors import UserError
 from rmtui.importers.log_lines import EPOCH_FIGURES, Figure, LogLine, parse
 from rmtui.importers.log_order import LineOrder, LogLayout
 from rmtui.importers.log_tables import untabled
-from rmtui.importers.metric_names import ACCURACIES, FROM_TEST, VALIDATION_METRICS, Split
+from rmtui.importers.metric_names import ACCURACIES, FROM_TEST, VALIDATION_METRICS, MetricName, Split
 from rmtui.importers.model import Foreign, Point, fraction
 from rmtui.importers.training import LogOrigin
 from rmtui.runs.model import Epoch
@@ -31,7 +31,11 @@ class _Segment:
     place: float | None = None
     """The epoch as the log last wrote it: 1.3 lies inside the second."""
     step: int | None = None
-    """The last step that the log wrote."""
+    """The last step, counted over all epochs."""
+    base: int = 0
+    """Steps of the epochs before, in a log that counts each epoch's from the beginning."""
+    step_place: float | None = None
+    """The epoch in which the last step was written."""
     bare: dict[int, set[float]] = field(default_factory=dict)
     """Epoch → losses of which nothing says whose they are."""
     tests: dict[int, dict[str, float]] = field(default_factory=dict)
@@ -169,20 +173,31 @@ def _repeats(known: dict[str, float], figures: Iterable[Figure]) -> bool:
 def _note(segment: _Segment, line: LogLine, order: LineOrder) -> int:
     """Put a line's figures where they belong; returns how many accuracies made no sense."""
     within = order is not LineOrder.AFTER and line.epoch is None  # the epoch that a step lies in has no line yet
-    segment.step = segment.step if line.step is None else line.step
+    step = None if line.step is None else _count_step(segment, line.step)
     bad = 0
     for figure in line.figures:
         value = fraction(figure.value, figure.percent) if figure.name in ACCURACIES else figure.value
         if value is None:
             bad += 1
             continue
-        of_step = line.step is not None and (within or (figure.bare and figure.split is None))
+        of_step = step is not None and (within or (figure.bare and figure.split is None))
         if segment.current is not None and segment.current >= 1 and not of_step:
-            _set(segment, segment.current, figure, value, of_epoch=line.step is None)
-        if line.step is not None:
-            _add(segment, figure.written if of_step and figure.name in EPOCH_FIGURES else figure.name, line.step, value)
-        segment.names.setdefault(figure.name, figure.spelled)
+            _set(segment, segment.current, figure, value, of_epoch=step is None)
+        if step is not None:
+            _add(segment, figure.written if of_step and figure.name in EPOCH_FIGURES else figure.name, step, value)
+        elif segment.step is not None and figure.name in VALIDATION_METRICS:
+            _add(segment, figure.name, segment.step, value)  # an evaluation lies at the last step before it
+        segment.names.setdefault(figure.name, MetricName(figure.spelled, figure.split).shown)
     return bad
+
+
+def _count_step(segment: _Segment, written: int) -> int:
+    """A line's step over all epochs: one that goes back as the epoch goes on is counted within its epoch."""
+    last, before, now = segment.step, segment.step_place, segment.place
+    if last is not None and before is not None and now is not None and now > before and segment.base + written <= last:
+        segment.base = last
+    segment.step, segment.step_place = segment.base + written, segment.place
+    return segment.step
 
 
 def _set(segment: _Segment, epoch: int, figure: Figure, value: float, of_epoch: bool) -> None:

@@ -89,6 +89,8 @@ _OF_SPLIT = {
     (_MARGIN, Split.TRAIN): "train_margin",
     (_MARGIN, None): "train_margin",
 }
+_SECTIONS = {Split.VALIDATION: "val_", Split.TEST: "test_"}
+"""Before a figure of no known kind that a section says is not of the training."""
 KNOWN = frozenset((*_PLAIN.values(), *_OF_SPLIT.values()))
 VALIDATION_METRICS = ("val_loss", "val_acc", "reward_margin")
 ACCURACIES = ("val_acc", "test_acc", "train_acc")
@@ -151,7 +153,8 @@ def metric(name: MetricName) -> str:
     of_steps = split_in(name.written) is None or re.match(r"train\w*[/.]", name.written, re.IGNORECASE)
     if words == _LOSS and split is Split.TRAIN and of_steps:
         return "loss"  # a section, or a logger's prefix, over the losses of single steps
-    return _OF_SPLIT.get((words, split), name.written.strip())
+    section = _SECTIONS.get(name.split, "") if name.split and split_in(name.written) is None else ""
+    return _OF_SPLIT.get((words, split), section + name.written.strip())
 
 
 def _parted(piece: str) -> list[str]:

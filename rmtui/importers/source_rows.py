@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,10 +91,21 @@ def figures_of(values: Mapping[str, object], left_out: Iterable[str], said: Said
     return found
 
 
-_MACHINE = ("runtime", "per_second", "total_flos", "elapsed_time", "remaining_time", "percentage", "memory", "_speed")
+_MACHINE = (
+    "runtime",
+    "per_second",
+    "total_flos",
+    "elapsed_time",
+    "remaining_time",
+    "percentage",
+    "memory",
+    "_speed",
+    "timing_",
+)
+_SECONDS = re.compile(r"\btime\b|\((?:s|ms|gib|mb)\)|throughput|tokens/s|\bmfu\b")
 
 
 def measures_machine(name: str) -> bool:
     """Speeds, times and memory: how the machine did, not the training."""
     lower = name.lower()
-    return any(part in lower for part in _MACHINE)
+    return any(part in lower for part in _MACHINE) or _SECONDS.search(lower.replace("_", " ")) is not None

@@ -22,7 +22,7 @@ _ENTRY = re.compile(r"^\s*[•*-] (?:Validation )?(?P<name>[A-Za-z][\w /.-]*?): 
 
 def read_blocks(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
     """A row a block. Steps are counted over all epochs; of several validation sets the first is the validation."""
-    epoch, step = 1, 0
+    epoch, step, last = 1, 0, False
     sets: list[str] = []
     block: tuple[Split, str] | None = None
     figures: dict[str, str] = {}
@@ -45,6 +45,7 @@ def read_blocks(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
             yield from close()
             said.steps_per_epoch, block = place(found[2]) or None, None
             step = (epoch - 1) * int(found[2]) + int(found[1])
+            last = epoch == said.num_epochs and found[1] == found[2]
         elif found := _VALIDATED.search(line):
             yield from close()
             name = found["set"] or ""
@@ -53,6 +54,7 @@ def read_blocks(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
         elif _TRAINED.search(line):
             yield from close()
             block = Split.TRAIN, ""
+            said.over = f"step {step}, the last of epoch {epoch}" if last else ""
         elif line.strip() and block is not None:
             yield from close()
             block = None

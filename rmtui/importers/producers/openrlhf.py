@@ -1,4 +1,4 @@
-"""OpenRLHF's reward model trainer: bars `Train step of epoch 0` and `Eval stage of steps 100`.
+"""OpenRLHF's reward model trainer: bars `Train epoch`, `Train step of epoch 0` and `Eval stage of steps 100`.
 
 Read against `openrlhf/trainer/rm_trainer.py`. Its bars count micro steps; an evaluation lies where the bar of the
 training stands.
@@ -14,39 +14,71 @@ from rmtui.importers.producers.producer import Producer
 from rmtui.importers.progress_bars import Bar, bar
 from rmtui.importers.source_rows import Said, SourceRow, figures_of
 
+_EPOCHS = re.compile(r"^Train epoch\b")
 _TRAIN = re.compile(r"Train step of epoch (\d+)")
 _EVAL = re.compile(r"Eval stage of (?:global_step|steps) (\d+)")
 
 
+class _Reader:
+    """Where the bars are. A bar is drawn with a batch's figures before it counts the batch, so that the first state at
+    a count has the figures of that batch, and a later one those of the next."""
+
+    def __init__(self, said: Said) -> None:
+        self._said = said
+        self._first_epoch: int | None = None
+        self._of_epochs: int | None = None
+        self._done: tuple[int, int] = 0, 0
+
+    def rows(self, lines: Iterable[str]) -> Iterator[SourceRow]:
+        """A row a batch; of an evaluation's bar the last state with figures."""
+        validated: SourceRow | None = None
+        for line in lines:
+            found = bar(line)
+            if found is None:
+                continue
+            if _EVAL.search(found.title):
+                validated = self._validated(found) or validated
+                continue
+            if validated is not None:
+                yield validated
+                validated = None
+            if train := _TRAIN.search(found.title):
+                yield from self._trained(found, int(train[1]))
+            elif _EPOCHS.search(found.title):
+                self._of_epochs = found.of
+                yield from self._counted(found)
+        if validated is not None:
+            yield validated
+
+    def _trained(self, found: Bar, epoch: int) -> Iterator[SourceRow]:
+        if not found.of:
+            return
+        self._first_epoch = epoch if self._first_epoch is None else self._first_epoch
+        if self._of_epochs:
+            self._said.num_epochs = self._first_epoch + self._of_epochs
+        self._said.steps_per_epoch = float(found.of)
+        figures = figures_of(found.entries, (), self._said)
+        if figures and found.done and (epoch, found.done) != self._done:
+            self._done = epoch, found.done
+            place = epoch + found.done / found.of
+            yield SourceRow(figures, float(epoch * found.of + found.done), place, Split.TRAIN)
+
+    def _validated(self, found: Bar) -> SourceRow | None:
+        figures = figures_of(found.entries, (), self._said)
+        known = "eval_loss" in figures or "acc_mean" in figures
+        return SourceRow(figures, split=Split.VALIDATION) if known else None
+
+    def _counted(self, found: Bar) -> Iterator[SourceRow]:
+        if found.of and found.done >= found.of and self._first_epoch is not None:
+            self._said.over = f"epoch {self._first_epoch + found.done} of {self._first_epoch + found.of}"
+            yield SourceRow()
+
+
 def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
-    """A row a state of the training's bar; of an evaluation's the last with figures."""
-    waiting: SourceRow | None = None
-    kind = ""
-    for line in lines:
-        found = bar(line)
-        if found is None:
-            continue
-        title = found.title
-        row = _row(found, said)
-        if waiting is not None and (row is None or title != kind or row.step != waiting.step):
-            yield waiting
-            waiting = None
-        if row is not None:
-            waiting, kind = row, title
-    if waiting is not None:
-        yield waiting
+    """Rows of the training's and the evaluations' bars."""
+    yield from _Reader(said).rows(lines)
 
 
-def _row(found: Bar, said: Said) -> SourceRow | None:
-    if train := _TRAIN.search(found.title):
-        said.steps_per_epoch = float(found.of)
-        figures = figures_of(found.entries, (), said)
-        done = int(train[1]) + found.done / found.of if found.of else float(train[1])
-        return SourceRow(figures, int(train[1]) * found.of + found.done, done, Split.TRAIN) if figures else None
-    if _EVAL.search(found.title) and found.entries:
-        figures = figures_of(found.entries, (), said)
-        return SourceRow(figures, split=Split.VALIDATION) if "eval_loss" in figures or "acc_mean" in figures else None
-    return None
-
-
-OPENRLHF = Producer("openrlhf", "OpenRLHF log", re.compile(r"Train step of epoch \d+:?\s*\d+%\|"), read)
+OPENRLHF = Producer(
+    "openrlhf", "OpenRLHF log (its steps are batches)", re.compile(r"Train step of epoch \d+:?\s*\d+%\|"), read
+)

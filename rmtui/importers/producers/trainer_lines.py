@@ -63,7 +63,11 @@ def _table_row(table: Mapping[str, str], given: Mapping[str, object], said: Said
 _PLACED = r"""(?=[^\n]*["'](?:epoch|step|global_step)["']\s*:)"""
 
 SWIFT = Producer(
-    "ms-swift", "ms-swift log", re.compile(r"""\{[^\n]*["']global_step/max_steps["']\s*:"""), read, means=True
+    "ms-swift",
+    "ms-swift log",
+    re.compile(r"""\{[^\n]*["'](?:global_step/max_steps|iteration)["']\s*:\s*["']\d+/\d+["']"""),
+    read,
+    means=True,
 )
 LLAMA_FACTORY = Producer(
     "llama-factory", "LLaMA-Factory log", re.compile(r"""\{\s*"current_steps"\s*:"""), read, means=True
