@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from rmtui.importers.source_rows import Said, SourceRow, figures_of, place, whole
+from rmtui.importers.source_rows import Said, SourceRow, figures_of, place, split_of, whole
 
 STEPS = (
     *("train/global_step", "trainer/global_step", "eval/global_step", "global_step", "step", "current_steps", "steps"),
@@ -41,7 +41,7 @@ def dictionary_row(values: Mapping[str, object], said: Said) -> SourceRow | None
         return None
     if said.total_steps and step is not None and step >= said.total_steps:
         said.over = f"step {step:.0f} of {said.total_steps}"
-    return SourceRow(figures, step, epoch, time=_first(values, TIMES))
+    return SourceRow(figures, step, epoch, split_of(values), _first(values, TIMES))
 
 
 def _first(values: Mapping[str, object], names: Iterable[str]) -> float | None:

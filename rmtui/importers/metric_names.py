@@ -99,6 +99,14 @@ _OURS = frozenset({"val_ties", "pairs_per_s", "tokens_per_s"})
 """Names that no other trainer writes: a source with one of them uses rmtui's own names."""
 
 
+_ENDS = (
+    (re.compile(r"[_/.]loss$", re.IGNORECASE), "val_loss"),
+    (re.compile(r"[_/.](?:rewards/)?acc(?:urac(?:y|ies))?$", re.IGNORECASE), "val_acc"),
+    (re.compile(r"[_/.](?:rewards/)?margins?$", re.IGNORECASE), "reward_margin"),
+)
+"""How the name of a validation set's metric ends."""
+
+
 @lru_cache(maxsize=4096)
 def split_in(words: str) -> Split | None:
     """The split that some words speak of; None where they speak of none, or of several."""
@@ -179,11 +187,28 @@ def names_of(names: Iterable[MetricName], ours: bool = False) -> dict[MetricName
     known = {name: metric(name) for name in names}
     if not any(found in VALIDATION_METRICS for found in known.values()):
         known = {name: FROM_TEST.get(found, found) for name, found in known.items()}
+    if not any(found in VALIDATION_METRICS for found in known.values()):
+        known |= _of_first_set(names)
     holders: dict[str, MetricName] = {}
     for name, found in known.items():
         if found not in holders or _dress(name) < _dress(holders[found]):
             holders[found] = name
     return {name: found if holders[found] == name else _own(name, holders) for name, found in known.items()}
+
+
+def _of_first_set(names: Sequence[MetricName]) -> dict[MetricName, str]:
+    """Of several validation sets, `eval_helpful_loss` and `eval_helpful_accuracy` and those of others, the first set's.
+
+    A set has a loss and something else, so that `eval_token_accuracy` alone is none.
+    """
+    sets: dict[str, dict[MetricName, str]] = {}
+    for name in names:
+        if (split_in(name.written) or name.split) is Split.VALIDATION:
+            for end, metric_of in _ENDS:
+                if match := end.search(name.written):
+                    sets.setdefault(without_splits(name.written[: match.start()]).strip("_/. "), {})[name] = metric_of
+                    break
+    return next((found for found in sets.values() if {"val_loss"} < set(found.values())), {})
 
 
 def _dress(name: MetricName) -> tuple[bool, int]:

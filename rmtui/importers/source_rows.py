@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rmtui.importers.metric_names import Split
+from rmtui.importers.metric_names import Split, split_in
 
 _LARGEST = 1e15
 """Steps and epochs beyond this are garbage."""
@@ -80,7 +80,7 @@ def figures_of(values: Mapping[str, object], left_out: Iterable[str], said: Said
     out = frozenset(left_out)
     found: dict[str, float] = {}
     for name, value in values.items():
-        if name in out:
+        if name in out or (says_split(name) and isinstance(value, str) and split_in(value)):
             continue
         figure = None if measures_machine(name) else number(value)
         if figure is None:
@@ -102,7 +102,19 @@ _MACHINE = (
     "_speed",
     "timing_",
 )
+_SAYS_SPLIT = frozenset(("phase", "split", "stage", "mode", "set", "subset", "type", "event", "kind"))
 _SECONDS = re.compile(r"\btime\b|\((?:s|ms|gib|mb)\)|throughput|tokens/s|\bmfu\b")
+
+
+def says_split(name: str) -> bool:
+    """Whether a key or column is one under which rows name their split."""
+    return name.lower() in _SAYS_SPLIT
+
+
+def split_of(values: Mapping[str, object]) -> Split | None:
+    """The split that a row names in words of its own, `"phase": "eval"`."""
+    words = (value for name, value in values.items() if isinstance(value, str) and says_split(name))
+    return next((split for value in words if len(value) <= 40 and (split := split_in(value)) is not None), None)
 
 
 def measures_machine(name: str) -> bool:

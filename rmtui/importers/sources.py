@@ -128,7 +128,7 @@ def _sort(found: FoundFiles, file: Path, named: bool) -> None:
         found.stores[store] = None
     elif yaml_config.is_yaml(file):
         found.yamls.append(file)
-    elif file.suffix == ".csv":
+    elif file.suffix in (".csv", ".tsv"):
         found.sources.append(Source(partial(_several, table_files.read_table, file), file))
     elif trackio.is_trackio(file):
         found.sources.append(Source(partial(_several, trackio.read_project, file), file))
@@ -199,7 +199,10 @@ def _read(found: FoundFiles) -> tuple[list[Foreign], dict[str, Mapping[str, obje
 
 def _sources(found: FoundFiles) -> Iterator[Source]:
     yield from found.sources
-    for path in _newest_states(found.states):
+    newest = _newest_states(found.states)
+    if older := len(found.states) - len(newest):
+        found.skipped["trainer_state.json (an older checkpoint of the same training)"] += older
+    for path in newest:
         yield Source(partial(_one, trainer_state.read_state, path), path, _root(path.parent), 3)
     for store in found.stores:
         yield Source(partial(_one, mlflow.read_run, store), store)
@@ -223,21 +226,37 @@ def _most_complete(accounts: Sequence[tuple[Source, list[Foreign]]], skipped: Co
     for source, runs in accounts:
         if source.training is not None and source.rank >= 0 and runs:
             best = kept.get(source.training)
-            if best is None or _reach(source, runs) > _reach(*best):
+            if best is None or _says_more((source, runs), best):
                 kept[source.training] = source, runs
     for source, runs in accounts:
         best = kept.get(source.training) if source.training is not None else None
         if best is None or best[0] is source:
             yield from runs
         elif runs:
-            skipped[f"{source.path.name} (the same training as {best[0].path.name}, which says more)"] += 1
+            skipped[f"{_short(source.path)} (the same training as {_short(best[0].path)}, which says more)"] += 1
 
 
-def _reach(source: Source, runs: Sequence[Foreign]) -> tuple[float, float, int]:
-    """How far an account goes: epochs, then steps; then its rank."""
+def _short(path: Path) -> str:
+    """The file and its folder."""
+    return one_line("/".join(path.parts[-2:]))
+
+
+_Account = tuple[Source, list[Foreign]]
+
+
+def _says_more(one: _Account, other: _Account) -> bool:
+    """Whether an account of a training goes further than another, in epochs or steps if both have them; or by rank."""
+    for mine, theirs in zip(_reach(one[1]), _reach(other[1]), strict=True):
+        if mine and theirs and mine != theirs:
+            return mine > theirs
+    return one[0].rank > other[0].rank
+
+
+def _reach(runs: Sequence[Foreign]) -> tuple[float, float]:
+    """The last epoch and the last step that an account speaks of; 0 where it speaks of none."""
     epoch = max((max(run.places.values(), default=0.0) for run in runs), default=0.0)
     steps = (point[0] for run in runs if not run.numbered for points in run.series.values() for point in points)
-    return round(epoch, 2), max(steps, default=0.0), source.rank
+    return round(epoch, 2), max(steps, default=0.0)
 
 
 def _log(parts: Sequence[Path]) -> list[tuple[Foreign, None]]:

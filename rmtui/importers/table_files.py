@@ -5,21 +5,25 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from rmtui.errors import UserError
 from rmtui.importers.dictionary_rows import EPOCHS, STEPS, TIMES
 from rmtui.importers.metric_names import Split, in_table
 from rmtui.importers.model import Foreign
-from rmtui.importers.source_rows import Said, SourceRow, number, place
+from rmtui.importers.source_rows import Said, SourceRow, number, place, says_split, split_of
 from rmtui.importers.text_files import identity, lines
 from rmtui.importers.training import LogOrigin, foreign_runs, trainings
 
-_RUNS = ("run", "run_id", "run id", "run_name", "run name")
+_RUNS = ("run", "run_id", "run id", "run_name", "run name", "name")
+_TEXTS = ("state", "user", "notes", "tags", "created", "sweep")
+"""Columns of W&B's table of runs that hold no metric."""
 _OURS = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 """The id of a run in rmtui's own table."""
 _PANEL = re.compile(r"(?P<run>.+) - (?P<metric>\S.*?)(?P<range>__MIN|__MAX)?")
 """A column of a W&B panel: `RUN - eval/accuracy`, and its range over grouped runs."""
+_PLAIN = frozenset(("metrics", "log", "logs", "history", "progress", "results"))
 _STEP = re.compile(r"(?:train/|trainer/)?(?:global[_ ]?)?(?:steps?|iter(?:ation)?s?)", re.IGNORECASE)
 _OF_FILE = re.compile(
     r"(?:eval|val|valid|validation|dev)(?:[_-]?(?:metrics|results?|log|history|scores))?", re.IGNORECASE
@@ -47,11 +51,16 @@ def read_table(path: Path) -> list[Foreign]:
     found: list[Foreign] = []
     for name, own in runs.items():
         several = len(runs) > 1
-        label = name if several and name else path.stem
+        label = name if several and name else _label(path)
         key = f"{digest}:{name}" if several else digest
         origin = LogOrigin(path, kind, label, key, path.stat().st_mtime, title, means=True)
         found += _run(origin, own, splits, ours)
     return found
+
+
+def _label(path: Path) -> str:
+    """A run's name: that of the file, or of its folder where every file is called so."""
+    return path.resolve().parent.name if path.stem in _PLAIN else path.stem
 
 
 def _run(
@@ -72,7 +81,8 @@ def _as_rows(
     """Rows in order of the file, one a split where columns without a word of their own are of another one."""
     for row in rows:
         values = {name: found for name, text in row.items() if text.strip() and (found := number(text)) is not None}
-        unread[0] += sum(bool(text.strip()) for text in row.values()) - len(values)
+        texts = [text for name, text in row.items() if text.strip() and name not in values and not says_split(name)]
+        unread[0] += len(texts)
         step = _first(values, lambda name: name.lower() in STEPS or _STEP.fullmatch(name) is not None)
         epoch = _first(values, lambda name: name.lower() in EPOCHS)
         time = _first(values, lambda name: name.lower() in TIMES)
@@ -81,10 +91,11 @@ def _as_rows(
             left.pop("step", None)
         if step is None and epoch is None:
             continue
+        said_split = split_of(row)
         for split in (None, *Split):
             part = {_named(name): value for name, value in left.items() if splits.get(name) is split}
             if part:
-                yield SourceRow(part, step, epoch, split, time)
+                yield SourceRow(part, step, epoch, split or said_split, time)
 
 
 def _named(name: str) -> str:
@@ -105,7 +116,7 @@ def _by_run(rows: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
     runs: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         name = next((text for column, text in row.items() if column.lower() in _RUNS), "")
-        own = {column: text for column, text in row.items() if column.lower() not in _RUNS}
+        own = {column: text for column, text in row.items() if column.lower() not in (*_RUNS, *_TEXTS)}
         runs.setdefault(name.strip(), []).append(own)
     return runs
 
@@ -127,7 +138,13 @@ def _panel(rows: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
-    reader = csv.DictReader(line for line in lines(path) if line.strip())
+    """Columns are parted by commas, or by semicolons or tabs, whichever the heading has; then commas may be decimal."""
+    text = (line for line in lines(path) if line.strip())
+    heading = next(text, "")
+    mark = next((mark for mark in ("\t", ";", ",") if mark in heading), ",")
+    if mark != ",":
+        text = (re.sub(r"(?<=\d),(?=\d)", ".", line) for line in text)
+    reader = csv.DictReader(chain([heading], text), delimiter=mark)
     try:
         for row in reader:
             yield {

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rmtui.importers.dictionary_rows import EPOCHS, STEPS
 from rmtui.importers.epoch_ends import FIGURES, EpochEnds, mean_losses, rows_to_epochs
+from rmtui.importers.epoch_labels import passes
 from rmtui.importers.metric_names import (
     ACCURACIES,
     VALIDATION_METRICS,
@@ -216,6 +217,7 @@ def foreign_runs(origin: LogOrigin, found: Sequence[OneTraining], notes: Sequenc
 def foreign(origin: LogOrigin, training: OneTraining, number: int, notes: Sequence[str], last: bool = True) -> Foreign:
     """One training as a run. `number` counts the trainings of one source from 1; 0: it is the only one."""
     names = names_of([name for name, curve in training.curves.items() if curve.points], training.ours)
+    _count_passes(training)
     series = {found: training.curves[name].points for name, found in names.items()}
     places = _filled(training, series)
     evaluated = sorted({epoch for step in _evaluated(series) if (epoch := places.get(int(step))) is not None})
@@ -247,6 +249,17 @@ def foreign(origin: LogOrigin, training: OneTraining, number: int, notes: Sequen
         sources=sources_of(names),
         unused=tuple(said.unused),
     )
+
+
+def _count_passes(training: OneTraining) -> None:
+    """Where the source numbers its epochs instead of counting passes, its places are counted anew."""
+    steps: dict[bool, set[int]] = {True: set(), False: set()}
+    for name, curve in training.curves.items():
+        steps[_is_evaluated(name)].update(int(point[0]) for point in curve.points)
+    counted = passes(training.places, steps[False], steps[True], training.numbered)
+    if counted != training.places:
+        training.places = counted
+        training.epoch = max(counted.values(), default=None)
 
 
 def _implied_epochs(training: OneTraining) -> int | None:

@@ -30,14 +30,14 @@ class _Reader:
         waiting: tuple[Bar, SourceRow] | None = None
         for line in lines:
             found = bar(line)
-            row = self._bar_row(found) if found else self._line_row(line)
+            row = self._bar_row(found) if found else None
             if waiting and (found is None or _moved(waiting[0], found)):
                 yield waiting[1]
                 waiting = None
             if found and row:
                 waiting = found, row
-            elif row:
-                yield row
+            elif found is None:
+                yield from self._line_rows(line)
         if waiting:
             yield waiting[1]
 
@@ -61,16 +61,18 @@ class _Reader:
             return float(found.done), None
         return float(before * found.of + found.done), before + found.done / found.of
 
-    def _line_row(self, line: str) -> SourceRow | None:
+    def _line_rows(self, line: str) -> Iterator[SourceRow]:
         said = parse(line)
         if said.over:
             self._said.over = "the log says so"
-            return SourceRow({}, *self._place)
-        if said.epoch is None or said.best:
-            return None
-        epoch = float(said.epoch) + self._from_zero
-        figures = {figure.written: figure.value for figure in said.figures if figure.name in _OF_EPOCH}
-        return SourceRow(figures, self._place[0], epoch) if figures and epoch >= 1 else None
+            yield SourceRow({}, *self._place)
+        if said.best or (said.epoch is None and not said.alone):
+            return
+        epoch = self._place[1] if said.epoch is None else float(said.epoch) + self._from_zero
+        for split in (None, *Split):
+            figures = {one.spelled: one.value for one in said.figures if one.name in _OF_EPOCH and one.split is split}
+            if figures and epoch and epoch >= 1:
+                yield SourceRow(figures, self._place[0], epoch, split)
 
 
 _OF_EPOCH = ("train_loss", "val_loss", "val_acc", "reward_margin", "test_loss", "test_acc")

@@ -24,14 +24,16 @@ _COUNTS = re.compile(r"(?P<name>Num [Ee]pochs|Total optimization steps)\s*=\s*(?
 def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
     """Rows of all dictionaries, and of the tables `***** eval metrics *****` where no dictionary gave the same."""
     table: dict[str, str] | None = None
+    part = ""
     given: dict[str, Any] = {}
     for line in lines:
         if table is not None and (entry := _ENTRY.match(line)):
             table[entry["name"]] = entry["value"]
             continue
         if table:
-            yield from _table_row(table, given, said)
-        table = {} if _HEAD.search(line) else None
+            yield from _table_row(part, table, given, said)
+        head = _HEAD.search(line)
+        table, part = ({}, head["part"]) if head else (None, "")
         if counts := _COUNTS.search(line):
             _count(counts["name"], counts["value"], said)
         values = dictionary(line)
@@ -39,7 +41,13 @@ def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
             given |= values
             yield row
     if table:
-        yield from _table_row(table, given, said)
+        yield from _table_row(part, table, given, said)
+
+
+def _same(text: str, given: object) -> bool:
+    """Whether a table's figure, of four digits, is the one that was given before."""
+    written, before = number(text), number(given)
+    return written is not None and before is not None and abs(written - before) <= 6e-5 * max(1.0, abs(before))
 
 
 def _count(name: str, value: str, said: Said) -> None:
@@ -49,13 +57,13 @@ def _count(name: str, value: str, said: Said) -> None:
         said.num_epochs = whole(value.replace(",", "")) or said.num_epochs
 
 
-def _table_row(table: Mapping[str, str], given: Mapping[str, object], said: Said) -> Iterator[SourceRow]:
+def _table_row(part: str, table: Mapping[str, str], given: Mapping[str, object], said: Said) -> Iterator[SourceRow]:
     """A table repeats at the end, rounded, what a dictionary gave; alone it is all there is."""
     if "train_loss" in table and said.whole_loss is not None:
         return
-    new = {name: value for name, value in table.items() if name == "epoch" or name not in given}
+    new = {name: value for name, value in table.items() if name == "epoch" or not _same(value, given.get(name))}
     if any(number(value) is not None for name, value in new.items() if name != "epoch"):
-        row = dictionary_row(new, said)
+        row = dictionary_row({"split": part, **new}, said)
         if row is not None and (row.figures or place(new.get("epoch")) is not None):
             yield row
 
