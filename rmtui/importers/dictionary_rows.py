@@ -27,7 +27,7 @@ def dictionary_row(values: Mapping[str, object], said: Said) -> SourceRow | None
     A Trainer's last one (`train_runtime`) says that the training is over, and its train_loss is the mean over all.
     """
     step, epoch = _first(values, STEPS), _first(values, EPOCHS)
-    for name in (_BOTH, *STEPS):
+    for name in (_BOTH, *STEPS) if step is None else ():
         if step is None and isinstance(both := values.get(name), str) and "/" in both:
             now, _, total = both.partition("/")
             step, said.total_steps = place(now), whole(total) or said.total_steps
@@ -45,11 +45,11 @@ def dictionary_row(values: Mapping[str, object], said: Said) -> SourceRow | None
 
 
 def _first(values: Mapping[str, object], names: Iterable[str]) -> float | None:
-    return next((found for name in names if (found := place(values.get(name))) is not None), None)
+    return next((found for name in names if name in values and (found := place(values[name])) is not None), None)
 
 
 def _count(values: Mapping[str, object], names: Iterable[str]) -> int | None:
-    return next((found for name in names if (found := whole(values.get(name))) is not None), None)
+    return next((found for name in names if name in values and (found := whole(values[name])) is not None), None)
 
 
 def flat(values: Mapping[str, object], before: str = "") -> Iterator[tuple[str, Any]]:

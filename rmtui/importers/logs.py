@@ -15,7 +15,7 @@ from rmtui.importers.log_lines import EPOCH_FIGURES, Figure, LogLine, parse
 from rmtui.importers.log_order import LineOrder, LogLayout
 from rmtui.importers.log_tables import untabled
 from rmtui.importers.metric_names import ACCURACIES, FROM_TEST, VALIDATION_METRICS, MetricName, Split
-from rmtui.importers.model import Foreign, Point, fraction
+from rmtui.importers.model import Foreign, RecordedCurve, fraction, thinned
 from rmtui.importers.training import LogOrigin
 from rmtui.runs.model import Epoch
 
@@ -25,7 +25,7 @@ class _Segment:
     """Figures between a start of the training and the next."""
 
     epochs: dict[int, dict[str, float]] = field(default_factory=dict)
-    series: dict[str, list[Point]] = field(default_factory=dict)
+    series: dict[str, RecordedCurve] = field(default_factory=dict)
     total: int | None = None
     current: int | None = None
     place: float | None = None
@@ -65,7 +65,9 @@ def _run(origin: LogOrigin, segment: _Segment, number: int, of: int, notes: list
     over = "another training follows" if number < of else _finished_because(segment)
     numbered = segment.step is None
     epochs = tuple(Epoch(epoch, **segment.epochs[epoch]) for epoch in sorted(segment.epochs))  # type: ignore[arg-type]
-    places = {int(point[0]): point[0] for points in segment.series.values() for point in points} if numbered else {}
+    series = {name: curve.points for name, curve in segment.series.items()}
+    places = {int(point[0]): point[0] for points in series.values() for point in points} if numbered else {}
+    notes = [*notes, *thinned(segment.series.values())]
     return Foreign(
         name=origin.name if of == 1 else f"{origin.name}-{number}",
         origin=origin.path,
@@ -73,7 +75,7 @@ def _run(origin: LogOrigin, segment: _Segment, number: int, of: int, notes: list
         identity=f"{origin.digest}:{number}",
         config={"num_epochs": segment.total} if segment.total else {},
         epochs=epochs,
-        series=segment.series,
+        series=series,
         created=origin.changed,
         ended=origin.changed if over else None,
         notes=tuple(notes),
@@ -217,7 +219,8 @@ def _set(segment: _Segment, epoch: int, figure: Figure, value: float, of_epoch: 
 
 
 def _add(segment: _Segment, name: str, step: int, value: float) -> None:
-    segment.series.setdefault(name, []).append((float(step), value, None))
+    thin = name not in VALIDATION_METRICS
+    segment.series.setdefault(name, RecordedCurve()).add((float(step), value, None), thin)
 
 
 def _settle(segment: _Segment) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +50,41 @@ class Foreign:
     """rmtui's name of a metric → what it is called in the source."""
     unused: tuple[str, ...] = ()
     """Keys of the source that were not read."""
+
+
+MOST_POINTS = 50_000
+"""Points kept of one training curve; of longer ones every second, fourth, … is. Evaluations are all kept."""
+
+
+@dataclass(slots=True)
+class RecordedCurve:
+    """One figure's values by step, in the source's order."""
+
+    points: list[Point] = field(default_factory=list)
+    every: int = 1
+    seen: int = 0
+
+    def add(self, point: Point, thin: bool) -> None:
+        self.seen += 1
+        if self.seen % self.every:
+            return
+        self.points.append(point)
+        if thin and len(self.points) >= MOST_POINTS:
+            self.points = self.points[1::2]
+            self.every *= 2
+
+    def cut(self, step: float) -> None:
+        """Forget what was said from a step on."""
+        while self.points and self.points[-1][0] >= step:
+            self.points.pop()
+
+
+def thinned(curves: Iterable[RecordedCurve]) -> Iterator[str]:
+    """In words which share of long curves was kept."""
+    long = [curve for curve in curves if curve.every > 1]
+    if long:
+        seen, every = max(curve.seen for curve in long), max(curve.every for curve in long)
+        yield f"of curves of {seen:,} points every {every}th is kept"
 
 
 def fraction(value: float, percent: bool = False) -> float | None:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from rmtui.importers.metric_names import Split, split_in
@@ -117,6 +118,7 @@ def split_of(values: Mapping[str, object]) -> Split | None:
     return next((split for value in words if len(value) <= 40 and (split := split_in(value)) is not None), None)
 
 
+@lru_cache(maxsize=4096)
 def measures_machine(name: str) -> bool:
     """Speeds, times and memory: how the machine did, not the training."""
     lower = name.lower()

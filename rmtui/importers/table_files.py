@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -35,19 +35,19 @@ def read_table(path: Path) -> list[Foreign]:
 
     Raises UserError where it has no column that says step or epoch.
     """
-    rows = list(_rows(path))
-    header = list(rows[0]) if rows else []
+    rows = _rows_of(path)
+    header = list(next(iter(rows()), {}))
     placed = [name for name in header if name.lower() in (*STEPS, *EPOCHS) or _STEP.fullmatch(name)]
     if not placed:
         columns = ", ".join(header[:12]) or "none"
         raise UserError(
             f"cannot read {path}", f"no column is named step or epoch (columns: {columns})", "name one of them so"
         )
-    ours = header[:2] == ["run", "step"] and all(_OURS.fullmatch(row.get("run", "")) for row in rows)
-    runs = _panel(rows) or _by_run(rows)
+    ours = header[:2] == ["run", "step"] and all(_OURS.fullmatch(row.get("run", "")) for row in rows())
+    runs = _panel(header, rows) or _by_run(header, rows)
     splits = in_table(header, Split.VALIDATION if _OF_FILE.fullmatch(path.stem) else None)
     digest = identity(path)
-    kind, title = ("wandb-panel", "table of a W&B panel") if _panel(rows) else ("csv", "CSV table")
+    kind, title = ("wandb-panel", "table of a W&B panel") if _panel(header, rows) else ("csv", "CSV table")
     found: list[Foreign] = []
     for name, own in runs.items():
         several = len(runs) > 1
@@ -64,7 +64,7 @@ def _label(path: Path) -> str:
 
 
 def _run(
-    origin: LogOrigin, rows: list[dict[str, str]], splits: Mapping[str, Split | None], ours: bool
+    origin: LogOrigin, rows: Iterable[dict[str, str]], splits: Mapping[str, Split | None], ours: bool
 ) -> list[Foreign]:
     said, unread = Said(), [0]
     found = trainings(_as_rows(rows, splits, said, unread, ours), said)
@@ -76,7 +76,7 @@ def _run(
 
 
 def _as_rows(
-    rows: list[dict[str, str]], splits: Mapping[str, Split | None], said: Said, unread: list[int], ours: bool
+    rows: Iterable[dict[str, str]], splits: Mapping[str, Split | None], said: Said, unread: list[int], ours: bool
 ) -> Iterator[SourceRow]:
     """Rows in order of the file, one a split where columns without a word of their own are of another one."""
     for row in rows:
@@ -111,30 +111,49 @@ def _first(values: Mapping[str, float], fits: Callable[[str], bool]) -> float | 
     return next((at for name, value in values.items() if fits(name) and (at := place(value)) is not None), None)
 
 
-def _by_run(rows: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+_Rows = Callable[[], Iterable[dict[str, str]]]
+"""The rows of a table, from the beginning each time."""
+_SMALL = 16 << 20
+"""Bytes of a table that is kept in memory; a larger one is read once for each of its runs."""
+
+
+def _rows_of(path: Path) -> _Rows:
+    if path.stat().st_size > _SMALL:
+        return lambda: _rows(path)
+    kept = list(_rows(path))
+    return lambda: kept
+
+
+def _by_run(header: Sequence[str], rows: _Rows) -> dict[str, Iterable[dict[str, str]]]:
     """Rows under the name of their run, without the columns that say it."""
-    runs: dict[str, list[dict[str, str]]] = {}
-    for row in rows:
-        name = next((text for column, text in row.items() if column.lower() in _RUNS), "")
-        own = {column: text for column, text in row.items() if column.lower() not in (*_RUNS, *_TEXTS)}
-        runs.setdefault(name.strip(), []).append(own)
-    return runs
+    naming = [column for column in header if column.lower() in _RUNS]
+    left = {*naming, *(column for column in header if naming and column.lower() in _TEXTS)}
+    if not naming:
+        return {"": rows()}
+    names = {row.get(naming[0], "").strip(): None for row in rows()}
+
+    def of(name: str) -> Iterator[dict[str, str]]:
+        for row in rows():
+            if row.get(naming[0], "").strip() == name:
+                yield {column: text for column, text in row.items() if column not in left}
+
+    return {name: of(name) for name in names}
 
 
-def _panel(rows: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+def _panel(header: Sequence[str], rows: _Rows) -> dict[str, Iterable[dict[str, str]]]:
     """Rows of a W&B panel by run, empty where it is none: its columns are named RUN - METRIC, with ranges beside."""
-    columns = {name: match for name in (rows[0] if rows else {}) if (match := _PANEL.fullmatch(name))}
+    columns = {name: match for name in header if (match := _PANEL.fullmatch(name))}
     plain = {name: match for name, match in columns.items() if match["range"] is None}
-    if not plain or len(columns) + 1 != len(rows[0]):
+    if not plain or len(columns) + 1 != len(header):
         return {}
-    runs: dict[str, list[dict[str, str]]] = {match["run"]: [] for match in plain.values()}
-    for row in rows:
-        place_of = {name: text for name, text in row.items() if name not in columns}
-        for run, own in runs.items():
+
+    def of(run: str) -> Iterator[dict[str, str]]:
+        for row in rows():
             mine = {match["metric"]: row[name] for name, match in plain.items() if match["run"] == run and name in row}
             if any(text.strip() for text in mine.values()):
-                own.append({**place_of, **mine})
-    return runs
+                yield {**{name: text for name, text in row.items() if name not in columns}, **mine}
+
+    return {run: of(run) for run in {match["run"]: None for match in plain.values()}}
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

@@ -17,7 +17,7 @@ from rmtui.importers.wandb import history_rows
 from rmtui.index.sqlite import Connection, reading_foreign
 
 _HEAD = b"SQLite format 3\x00"
-_MOST = 2_000_000
+_MOST = 300_000
 """Rows of a project."""
 
 
@@ -35,6 +35,10 @@ def read_project(path: Path) -> list[Foreign]:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "metrics" not in tables:
             raise UserError(f"cannot read {path}", "it has no table of metrics", "name a trackio project")
+        (count,) = connection.execute("SELECT count(*) FROM metrics").fetchone()
+        if count > _MOST:
+            why = f"it holds {count:,} rows, more than {_MOST:,}"
+            raise UserError(f"cannot read {path}", why, "copy the runs that you need into a project of their own")
         histories = _histories(connection)
         configs = _configs(connection) if "configs" in tables else {}
     digest = identity(path)

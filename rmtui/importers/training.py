@@ -22,36 +22,10 @@ from rmtui.importers.metric_names import (
     sources_of,
     split_in,
 )
-from rmtui.importers.model import Foreign, Point, fraction
+from rmtui.importers.model import Foreign, Point, RecordedCurve, fraction, thinned
 from rmtui.importers.source_rows import Said, SourceRow
 from rmtui.runs.epoch_places import epoch_at
 from rmtui.runs.model import Epoch
-
-MOST_POINTS = 200_000
-"""Points kept of one training curve; of longer ones every second, fourth, … is. Evaluations are all kept."""
-
-
-@dataclass(slots=True)
-class RecordedCurve:
-    """One figure's values by step, in the source's order."""
-
-    points: list[Point] = field(default_factory=list)
-    every: int = 1
-    seen: int = 0
-
-    def add(self, point: Point, thin: bool) -> None:
-        self.seen += 1
-        if self.seen % self.every:
-            return
-        self.points.append(point)
-        if thin and len(self.points) >= MOST_POINTS:
-            self.points = self.points[1::2]
-            self.every *= 2
-
-    def cut(self, step: float) -> None:
-        """Forget what was said from a step on."""
-        while self.points and self.points[-1][0] >= step:
-            self.points.pop()
 
 
 @dataclass(slots=True)
@@ -336,7 +310,4 @@ def _notes(training: OneTraining, epochs: Sequence[Epoch]) -> Iterator[str]:
         yield f"train_loss {said.whole_loss:.4f} is the mean over the whole training, so it is no epoch's"
     if training.numbered and training.curves:
         yield "the source gives no steps: its lines are numbered instead"
-    thinned = [curve for curve in training.curves.values() if curve.every > 1]
-    if thinned:
-        seen, every = max(curve.seen for curve in thinned), max(curve.every for curve in thinned)
-        yield f"long curves ({seen:,} points) are kept as every {every}. point"
+    yield from thinned(training.curves.values())

@@ -154,7 +154,7 @@ def reading_foreign(path: Path) -> Iterator[Connection]:
         raise UserError(f"cannot read {path}", str(error), "is it a SQLite file?") from None
     try:
         yield connection
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}", str(error), "is it the right file?") from None
     finally:
         connection.close()
