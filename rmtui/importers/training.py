@@ -22,7 +22,7 @@ from rmtui.importers.metric_names import (
     sources_of,
     split_in,
 )
-from rmtui.importers.model import Foreign, Point, RecordedCurve, fraction, thinned
+from rmtui.importers.model import MOST_POINTS, Foreign, Point, RecordedCurve, fraction, thinned
 from rmtui.importers.source_rows import Said, SourceRow
 from rmtui.runs.epoch_places import epoch_at
 from rmtui.runs.model import Epoch
@@ -36,6 +36,8 @@ class OneTraining:
     curves: dict[MetricName, RecordedCurve] = field(default_factory=dict)
     places: dict[int, float] = field(default_factory=dict)
     """Step → epoch, in order of steps, where the source says both or the steps are numbered here."""
+    evaluated: set[int] = field(default_factory=set)
+    """Steps with metrics of a validation or test set."""
     numbered: bool = False
     """The source gives no steps: rows are numbered."""
     begun: SourceRow | None = None
@@ -69,14 +71,25 @@ class OneTraining:
         ):  # a resume: what was said of later places no longer counts
             self._cut(step)
         self.step = step
-        if row.epoch is not None:
-            self.epoch = self.places[int(step)] = row.epoch
-        elif row.step is not None and self.said.steps_per_epoch:
-            self.epoch = self.places[int(step)] = row.step / self.said.steps_per_epoch
+        epoch = row.epoch
+        if epoch is None and row.step is not None and self.said.steps_per_epoch:
+            epoch = row.step / self.said.steps_per_epoch
+        if epoch is not None:
+            self.epoch = epoch
+            self._keep_place(int(step), epoch, row)
         if self.begun is None and (row.step or row.epoch):
             self.begun = row
         for written, value in row.figures.items():
             self.note(MetricName(written, None if split_in(written) else row.split), (step, value, row.time))
+
+    def _keep_place(self, step: int, epoch: float, row: SourceRow) -> None:
+        """Of very many places some are enough, as epochs grow in step with steps; those of evaluations are all kept."""
+        self.places[step] = epoch
+        if any(map(_is_evaluated, _names(row))):
+            self.evaluated.add(step)
+        if len(self.places) >= 2 * MOST_POINTS + len(self.evaluated):
+            kept = set(list(self.places)[1::2]) | self.evaluated
+            self.places = {at: place for at, place in self.places.items() if at in kept}
 
     def _step(self, row: SourceRow) -> float:
         if row.step is not None:
@@ -284,7 +297,10 @@ def _epoch_rows(
             epoch = places.get(int(step))
             if epoch is not None and (number := ends.end(epoch)) is not None:
                 rows.setdefault(number, {})[name] = value
-    losses = [(places.get(int(step)), value) for step, value, _ in series.get("loss", ())]
+    steps = list(places) if len(places) >= MOST_POINTS else []  # of so many some were left out
+    losses = [
+        (places.get(int(step), epoch_at(int(step), steps, places)), value) for step, value, _ in series.get("loss", ())
+    ]
     placed = [(ends.epoch(epoch), value) for epoch, value in losses if epoch is not None]
     if means and len(placed) == len(losses):
         done = ends.epoch(training.epoch or 0.0)
