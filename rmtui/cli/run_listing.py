@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rmtui import text
@@ -139,7 +139,9 @@ def run(document: ShowDocument) -> None:
 
 
 def _head(document: ShowDocument) -> list[tuple[str, str]]:
-    best, reason, origin = document["best"], document["reason"], document["origin"]
+    from rmtui.operations.runs import origin_lines
+
+    best, reason = document["best"], document["reason"]
     pairs = [
         ("run", f"{document['name']}  ({document['id']})"),
         ("state", state_text(document["state"], reason)),
@@ -154,10 +156,7 @@ def _head(document: ShowDocument) -> list[tuple[str, str]]:
             best and f"val_acc {percent(best['val_acc'])}, val_loss {loss(best['val_loss'])}{_where(best)}",
         ),
         ("entered", _entered(document)),
-        ("read from", f"{origin['path']} ({origin['recognised'] or origin['kind']})" if origin else None),
-        ("metrics", _sources(origin["metrics"]) if origin else None),
-        ("settings", "; ".join(origin["notes"]) if origin else None),
-        ("not used", ", ".join(origin["unused"]) if origin else None),
+        *origin_lines(document["origin"]),
         ("attempts", len(document["attempts"]) if len(document["attempts"]) > 1 else None),
         ("tags", " ".join(document["tags"])),
         ("group", document["group"]),
@@ -171,11 +170,6 @@ def _entered(document: ShowDocument) -> str:
     """`val_acc of epoch 2, by hand`: what a person entered."""
     found = [(row["epoch"], row.get("entered")) for row in document["epochs"] if row.get("entered")]
     return "; ".join(f"val_acc of epoch {epoch}, {entered} {ENTERED}" for epoch, entered in found)
-
-
-def _sources(metrics: Mapping[str, str]) -> str:
-    """`val_acc ← eval_rewards/accuracies, …`: what an imported run's metrics are called in its source."""
-    return ", ".join(f"{name} ← {written}" for name, written in metrics.items())
 
 
 def _where(best: BestDocument) -> str:

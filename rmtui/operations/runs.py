@@ -183,6 +183,20 @@ def origin_of(folder: RunFolder) -> SourceDocument | None:
     }
 
 
+def origin_lines(origin: SourceDocument | None) -> list[tuple[str, str]]:
+    """For people: where an imported run was read, what its metrics are called there, and what was not read."""
+    if origin is None:
+        return []
+    metrics = ", ".join(f"{name} ← {written}" for name, written in origin["metrics"].items())
+    lines = [
+        ("read from", f"{origin['path']} ({origin['recognised'] or origin['kind']})"),
+        ("metrics", metrics),
+        ("not used", ", ".join(origin["unused"])),
+        ("settings", "; ".join(origin["notes"])),
+    ]
+    return [(label, text) for label, text in lines if text]
+
+
 def _texts(found: object) -> list[str]:
     return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
 

@@ -11,7 +11,7 @@ from rmtui import text as formats
 from rmtui.app.presentation import run_header
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
-from rmtui.operations.runs import origin_of
+from rmtui.operations.runs import origin_lines, origin_of
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Attempt, Run, state_text
 from rmtui.workspace import Workspace
@@ -22,6 +22,7 @@ def render_details(run: Run, ws: Workspace, attempts: Sequence[Attempt], glyphs:
     text = Text()
     sections = (
         ("run", list(_run_lines(run))),
+        ("source", [f"{label:<10} {value}" for label, value in origin_lines(origin_of(RunFolder(run.folder)))]),
         ("attempts", [_attempt_line(attempt) for attempt in attempts]),
         ("epochs", [line.plain for line in run_header.epoch_table(run, glyphs, palette)]),
         ("configuration", list(_config_lines(run, ws))),
@@ -34,7 +35,6 @@ def render_details(run: Run, ws: Workspace, attempts: Sequence[Attempt], glyphs:
 
 
 def _run_lines(run: Run) -> Iterator[str]:
-    origin = origin_of(RunFolder(run.folder))
     facts = {
         "id": run.id,
         "state": state_text(run.state, run.reason),
@@ -45,7 +45,6 @@ def _run_lines(run: Run) -> Iterator[str]:
         "tags": ", ".join(run.tags),
         "group": run.group,
         "note": run.note,
-        "settings": "; ".join(origin["notes"]) if origin else "",
         "folder": run.folder,
     }
     yield from (f"{name:<10} {value}" for name, value in facts.items() if value)

@@ -18,7 +18,7 @@ from rmtui.importers.source_rows import Said, SourceRow, figures_of
 _MACHINE = ("v_num", "num_proc")
 
 
-class _Reader:
+class _BarReader:
     """Where the bars are."""
 
     def __init__(self, said: Said) -> None:
@@ -87,7 +87,7 @@ def _moved(last: Bar, now: Bar) -> bool:
 
 def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
     """Rows of all bars, and of the lines between them."""
-    yield from _Reader(said).rows(lines)
+    yield from _BarReader(said).rows(lines)
 
 
 BARS = Producer(

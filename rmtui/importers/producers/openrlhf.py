@@ -19,7 +19,7 @@ _TRAIN = re.compile(r"Train step of epoch (\d+)")
 _EVAL = re.compile(r"Eval stage of (?:global_step|steps) (\d+)")
 
 
-class _Reader:
+class _BatchReader:
     """Where the bars are. A bar is drawn with a batch's figures before it counts the batch, so that the first state at
     a count has the figures of that batch, and a later one those of the next."""
 
@@ -76,7 +76,7 @@ class _Reader:
 
 def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
     """Rows of the training's and the evaluations' bars."""
-    yield from _Reader(said).rows(lines)
+    yield from _BatchReader(said).rows(lines)
 
 
 OPENRLHF = Producer(
