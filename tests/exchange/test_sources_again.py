@@ -85,7 +85,7 @@ def test_checkpoints_and_summaries_of_one_training_are_one_run(tmp_path: Path) -
         history = [
             {"epoch": at / 100, "step": at, "eval_loss": round(0.7 - at / 1000, 3)} for at in range(100, step + 1, 100)
         ]
-        state = {"global_step": step, "max_steps": 200, "epoch": step / 100, "log_history": history}
+        state = {"global_step": step, "max_steps": 200, "epoch": step / 100, "log_history": history[: step // 100]}
         (folder / "trainer_state.json").write_text(json.dumps(state))
     (out / "all_results.json").write_text('{"epoch": 2.0, "eval_loss": 0.5, "train_loss": 0.6, "train_runtime": 1.0}')
     (out / "trainer_log.jsonl").write_text('{"current_steps": 100, "total_steps": 200, "loss": 0.6, "epoch": 1.0}\n')
