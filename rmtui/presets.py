@@ -179,7 +179,9 @@ def save_as(
     name = name.strip()
     stem = re.sub(r"[^\w]+", "-", name.casefold()).strip("-_")
     if not stem or len(stem) > 80:
-        raise UserError(f"{name!r} is no name for a preset", "it has no letter, or too many", "use letters and digits")
+        raise UserError(
+            f"{name!r} is not a name for a preset", "it has no letter, or too many", "use letters and digits"
+        )
     path = ws.presets / f"{stem}.toml"
     if path.exists() or name.casefold() in map(_name_inside, preset_files(ws)):
         raise UserError(f"a preset {name} exists already", str(path), "choose another name")

@@ -50,7 +50,7 @@ def two_sided(level: float) -> float:
 def wilson(k: float, n: int, level: float = 0.95) -> Interval:
     """Wilson score interval of k successes in n (Wilson 1927, JASA 22:209). ValueError unless 0 ≤ k ≤ n, n > 0."""
     if n <= 0 or not 0 <= k <= n:
-        raise ValueError(f"{k} of {n} is no share")
+        raise ValueError(f"{k} of {n} is not a share")
     z = two_sided(level)
     share = k / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)

@@ -118,10 +118,10 @@ def open_workspace(path: Path) -> Workspace:
     """The workspace at `path`; UserError if the folder is none, or its workspace.toml is wrong."""
     root = Path(path).expanduser().absolute()
     if not root.is_dir():
-        raise UserError(f"{root} is no folder", remedy=f"make a workspace with: rmtui init {path}")
+        raise UserError(f"{root} is not a folder", remedy=f"make a workspace with: rmtui init {path}")
     if not (root / SETTINGS_FILE).is_file() and not ((root / "runs").is_dir() and (root / "presets").is_dir()):
         raise UserError(
-            f"{root} is no rmtui workspace",
+            f"{root} is not an rmtui workspace",
             f"it has no {SETTINGS_FILE}",
             f"go to a workspace, name one with -C DIR, or make one with: rmtui init {path}",
         )
@@ -187,7 +187,7 @@ def _problems(document: Mapping[str, object]) -> Iterator[str]:
     known = {item.name: item.type for item in fields(Settings)}
     for key, value in document.items():
         if key not in known:
-            yield f"{key} is no setting (known: {', '.join(known)})"
+            yield f"{key} is not a setting (known: {', '.join(known)})"
         elif known[key].startswith("int"):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 yield f"{key} = {value!r} is not a whole number above 0"

@@ -76,7 +76,7 @@ def _check_halves(found: Mapping[str, object]) -> None:
     """No half of a surrogate pair anywhere: ids and fields are written and shown too."""
     for name, value in found.items():
         if _HALF.search(json.dumps([name, value], ensure_ascii=False)):
-            raise _Bad("surrogate", f"{name!r} holds half of a surrogate pair, which is no character", name=name)
+            raise _Bad("surrogate", f"{name!r} holds half of a surrogate pair, which is not a character", name=name)
 
 
 def read_scorable_line(raw: bytes, number: int) -> Row | Response | BadLine:
@@ -113,7 +113,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
-        raise _Bad("duplicate_key", f"the key {twice!r} stands twice", name=twice)
+        raise _Bad("duplicate_key", f"the key {twice!r} appears twice", name=twice)
     return found
 
 

@@ -118,7 +118,7 @@ def verify(folder: Path) -> list[str]:
         files = json.loads(read_plain(folder / MANIFEST, LARGEST))["files"]
         wanted = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()}
     except FileNotFoundError:
-        return [f"{folder} has no {MANIFEST}: it is no checkpoint, or its save was cut off"]
+        return [f"{folder} has no {MANIFEST}: it is not a checkpoint, or its save was cut off"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         return [f"{folder / MANIFEST} cannot be read: {error}"]
     return [problem for name, entry in wanted.items() if (problem := _file_problem(folder / name, *entry))]

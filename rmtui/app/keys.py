@@ -40,7 +40,7 @@ def read(root: Path, known: Mapping[str, object] = BY_ID) -> UserKeys:
     keymap, troubles = {}, []
     for name, keys in _flat(document):
         if name not in known:
-            troubles.append(f"{path}: {name} is no action")
+            troubles.append(f"{path}: {name} is not an action")
         elif not isinstance(keys, str) or not keys.strip():
             troubles.append(f'{path}: {name}: write keys as text, like "x" or "ctrl+x,f2"')
         elif strange := [key for key in keys.split(",") if not is_key(key.strip())]:

@@ -35,7 +35,7 @@ def start(workspace: str | None, run_id: str = "") -> int:
 def find_workspace(folder: Path) -> Workspace | None:
     """The workspace in `folder`; None where there is none yet. A faulty one is an error."""
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder", "", "name an existing folder with -C DIR")
+        raise UserError(f"{folder} is not a folder", "", "name an existing folder with -C DIR")
     if (folder / SETTINGS_FILE).is_file() or ((folder / "runs").is_dir() and (folder / "presets").is_dir()):
         return open_workspace(folder)
     return None

@@ -299,7 +299,7 @@ VERBS = (
     ),
     Verb(
         "serve",
-        "the app in a browser, for this machine only unless told otherwise",
+        "the app in a browser, for this machine only unless another address is given",
         _build_serve,
         _serve,
         ("rmtui serve", "rmtui -C ~/rm serve --port 8080"),

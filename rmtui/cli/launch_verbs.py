@@ -350,7 +350,7 @@ def _queue(args: argparse.Namespace) -> int:
     ws = open_workspace(workspace_folder(args))
     if args.move:
         if not args.move[1].isdigit():
-            raise UserError(f"{args.move[1]} is no place", remedy="write it like --move RUN 1")
+            raise UserError(f"{args.move[1]} is not a place in the queue", remedy="write it like --move RUN 1")
         queue.move(ws, _find(ws, args.move[0]), int(args.move[1]))
     if args.remove:
         run = _find(ws, args.remove)

@@ -175,7 +175,9 @@ def _extract(archive: Path, staging: Path) -> str:
             for count, member in enumerate(source, 1):
                 total += member.size
                 if count > MAX_FILES or total > MAX_BYTES:
-                    raise UserError(f"cannot import {archive}", "it unfolds without end", "it is no export of rmtui")
+                    raise UserError(
+                        f"cannot import {archive}", "it unfolds without end", "it is not an export of rmtui"
+                    )
                 if total > room:
                     words = f"it needs more than the {max(0, room) >> 20:,} MiB that the disk has for it"
                     raise UserError(f"cannot import {archive}", words, "make room and import it again", exit_code=1)

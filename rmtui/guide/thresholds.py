@@ -124,7 +124,7 @@ def load(path: Path) -> Thresholds:
 
 def _check(path: Path, name: str, value: object, known: Mapping[str, object]) -> None:
     if name not in known:
-        raise UserError(f"{path}: {name} is no threshold", remedy=f"one of {', '.join(sorted(known))}")
+        raise UserError(f"{path}: {name} is not a threshold", remedy=f"one of {', '.join(sorted(known))}")
     wanted = (int, float) if isinstance(known[name], float) else type(known[name])
     if not isinstance(value, wanted) or isinstance(value, bool):
         raise UserError(f"{path}: {name} = {value!r} has the wrong type", remedy=f"write it like {known[name]!r}")

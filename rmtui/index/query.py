@@ -97,7 +97,7 @@ def _term(word: str, now: float) -> Term:
         return _negated(minus, (r"coalesce(words, '') LIKE ? ESCAPE '\'", (_like(bare.replace('"', "")),)))
     name, sign, value = found["name"].casefold(), found["sign"], found["value"].strip('"')
     if value == "":
-        raise _unreadable(word, f"nothing stands after {sign}")
+        raise _unreadable(word, f"nothing follows {sign}")
     return _negated(bool(found["minus"]), _compared(word, name, sign, value, now))
 
 

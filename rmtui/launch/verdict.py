@@ -78,7 +78,7 @@ def _asked(seen: Observed, result: Mapping[str, object], step: int | None) -> Ve
     if seen.at_once:
         return Verdict(State.KILLED, f"killed at once by {by}{_at(step)}", details)
     if seen.stop is None:
-        return Verdict(State.INTERRUPTED, f"its supervisor was told to end (SIGTERM){_at(step)}", details)
+        return Verdict(State.INTERRUPTED, f"its supervisor was asked to end (SIGTERM){_at(step)}", details)
     if result.get("outcome") == State.STOPPED:  # whatever helper had to be killed after it
         return Verdict(State.STOPPED, f"stopped by {by}{_at(step)}", details)
     if seen.killed:

@@ -35,6 +35,8 @@ def not_running(run: RunFolder) -> None:
     reason = f"{person()} said that it does not run anywhere"
     document = {"outcome": str(State.INTERRUPTED), "reason": reason, "ended": time.time()}
     try:
+        if (last.path / "exit.json").is_dir():  # no rename replaces a folder
+            (last.path / "exit.json").rename(last.path / f"exit.json-put-aside-{time.time_ns()}")
         write_json(last.path / "exit.json", document)
     except OSError as error:
         raise UserError(

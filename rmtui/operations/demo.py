@@ -109,7 +109,7 @@ def refuse_foreign(root: Path) -> None:
     if settings.is_file() and settings.read_text("utf-8", "replace").startswith(MARK):
         return
     raise UserError(
-        f"{root} is not empty and is no demo of rmtui",
+        f"{root} is not empty and is not a demo of rmtui",
         "the demo never writes among things of yours",
         "name a new folder: rmtui demo DIR",
     )

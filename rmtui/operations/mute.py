@@ -39,7 +39,8 @@ def silence(ws: Workspace, ref: str, item: str, always: bool = False) -> None:
     if item not in known:
         near = difflib.get_close_matches(item, known, n=1)
         raise UserError(
-            f"{item} is no reading and no advice", remedy=f"did you mean {near[0]}?" if near else "see rmtui advise RUN"
+            f"{item} is neither a reading nor an advice",
+            remedy=f"did you mean {near[0]}?" if near else "see rmtui advise RUN",
         )
     record = SilenceRecord(item, time.time(), _person())
     _change(ws, ref, always, lambda rows: [*(row for row in rows if row.id != item), record])

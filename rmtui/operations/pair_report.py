@@ -73,7 +73,7 @@ def _kind(name: str, count: int) -> Kind:
     """The kind of this name, which can be asked for of so many runs."""
     kind = next((known for known in KINDS if known == kind_of(name)), None)
     if kind is None:
-        raise UserError(f"{name} is no kind of pairs", remedy=f"one of {', '.join(KINDS)}")
+        raise UserError(f"{name} is not a kind of pairs", remedy=f"one of {', '.join(KINDS)}")
     wanted = {"fixed": (2, 2), "regressed": (2, 2), "suspect": (2, 99)}.get(kind, (1, 1))
     if not wanted[0] <= count <= wanted[1]:
         many = str(wanted[0]) if wanted[0] == wanted[1] else f"{wanted[0]} or more"

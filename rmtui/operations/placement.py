@@ -68,7 +68,7 @@ def _wrong(key: str, what: str, remedy: str, source: str, severity: ErrorOrWarni
 def _check_processes(processes: int, usable: Sequence[Gpu], named: Sequence[Gpu]) -> Iterator[Problem]:
     cores = len(os.sched_getaffinity(0))
     if processes < 1:
-        yield _wrong("processes", f"{processes} is no number of processes", "use 1 or more", "--procs")
+        yield _wrong("processes", f"{processes} is not a number of processes", "use 1 or more", "--procs")
     elif processes > 1 and any(gpu.mig for gpu in usable):
         what = (
             f"{processes} processes cannot share a training over MIG devices: CUDA shows each process one of them only"

@@ -151,7 +151,9 @@ def _extend(ws: Workspace, run: RunFolder, epochs: int) -> Resumed:
             "only finished runs are extended; resume it without --epochs",
         )
     if epochs <= done:
-        raise UserError(f"{run.id} has {done} epochs already", f"{epochs} is no extension", f"use --epochs {done + 1}")
+        raise UserError(
+            f"{run.id} has {done} epochs already", f"{epochs} is not an extension", f"use --epochs {done + 1}"
+        )
     config = {**spec["config"], "num_epochs": epochs - done}
     linked = {
         **{key: value for key, value in spec.items() if key not in ("id", "created", "schema")},

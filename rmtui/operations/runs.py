@@ -252,7 +252,7 @@ def set_tags(ws: Workspace, ref: str, add: Sequence[str] = (), remove: Sequence[
 def _tag(text: str) -> str:
     tag = checked_name(text)
     if " " in tag or tag.startswith("-"):
-        raise UserError(f"{text!r} is no tag", "a tag has no blanks and begins with no -", "write it like lr-sweep")
+        raise UserError(f"{text!r} is not a tag", "a tag has no blanks and begins with no -", "write it like lr-sweep")
     return tag
 
 

@@ -133,7 +133,7 @@ def check_locks(folder: Path) -> None:
         raise UserError(
             f"nothing can be launched in {folder}",
             f"its file system has no locks ({errno.errorcode.get(error.errno or 0, '')}): "
-            "a training there could not be told alive from dead",
+            "whether a training there is alive could not be seen",
             "mount it with locks (Lustre: -o flock; NFS: with lockd), or make the workspace on a local disk",
             exit_code=1,
         ) from error

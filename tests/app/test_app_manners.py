@@ -92,7 +92,7 @@ async def test_keys_of_widgets_can_be_changed_too(runs):
         ('new = "foo"', "no key is called 'foo'"),
         ('new = "hyper+x"', "no key is called 'hyper+x'"),
         ("new = 7", "write keys as text"),
-        ('fly = "f"', "home.fly is no action"),
+        ('fly = "f"', "home.fly is not an action"),
         ('new = "x"', "home.new and home.stop share the key x"),
     ],
 )

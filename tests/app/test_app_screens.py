@@ -88,7 +88,7 @@ async def test_the_palette_finds_an_action_by_its_name_and_does_it(runs):
 async def test_keys_toml_moves_a_key_and_tells_what_it_cannot_use(runs):
     (runs.root / "keys.toml").write_text('[home]\nnew = "w"\nfly = "f"\n')
     async with opened(runs.root, NARROW) as pilot:
-        await told(pilot, "home.fly is no action")
+        await told(pilot, "home.fly is not an action")
         await pilot.press("w")
         await screen_of(pilot, PresetsScreen)
 

@@ -96,7 +96,7 @@ def test_a_filter_finds_what_it_says(index: Index, query: str, expected: set[str
     ("query", "said"),
     [
         ("val_acc>high", "high is not a number"),
-        ("state:", "nothing stands after :"),
+        ("state:", "nothing follows :"),
         ("state:done", "a run is queued, starting"),
         ("lr>fast", "fast is not a number"),
         ("state>failed", "text is compared with"),

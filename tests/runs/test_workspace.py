@@ -33,7 +33,7 @@ def test_what_is_there_is_kept(tmp_path: Path) -> None:
 def test_another_folder_is_no_workspace(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="rmtui init"):
         workspace.open_workspace(tmp_path)
-    with pytest.raises(UserError, match="no folder"):
+    with pytest.raises(UserError, match="not a folder"):
         workspace.open_workspace(tmp_path / "nowhere")
 
 

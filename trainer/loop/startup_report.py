@@ -122,7 +122,7 @@ def warn_of_leak(session: Session, name: str, leak: Mapping[str, object]) -> Non
     if leak["prompts"] or leak["pairs"]:
         session.reporter.warn(
             "leakage",
-            f"{name}: {leak['pairs']} pairs and {leak['prompts']} prompts of the validation set stand in the training "
+            f"{name}: {leak['pairs']} pairs and {leak['prompts']} prompts of the validation set are in the training "
             "data too, so its metrics flatter the model",
         )
 

@@ -227,7 +227,7 @@ def refuse_new(report: LoadReport, name: str, held: Iterable[str] = ()) -> None:
         return
     if report.mismatched:
         raise Refused(
-            f"{name} is no reward model with one output: {_shapes(report.mismatched)}; to train one from it, launch "
+            f"{name} is not a reward model with one output: {_shapes(report.mismatched)}; to train one from it, launch "
             "with --fresh-head"
         )
     raise Refused(

@@ -81,7 +81,7 @@ def device_of(named: str) -> torch.device:
     try:
         device = torch.device(named or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError:
-        raise DataError(f"--device: {named} is no device; name cpu, cuda, or a card as cuda:1") from None
+        raise DataError(f"--device: {named} is not a device; name cpu, cuda, or a card as cuda:1") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DataError(f"--device: {named} is not there; torch sees {torch.cuda.device_count()} GPUs here")
     return device

@@ -72,7 +72,7 @@ class EmptyScreen(Base):
         self.query_one(TopBar).show_parts("rmtui", "", short_path(folder))
         text = Text().append("Tune reward models from this terminal.\n\n", "bold")
         self.query_one("#words", Label).show_text(
-            text.append(f"{short_path(folder)} is no workspace yet. Three ways on:\n")
+            text.append(f"{short_path(folder)} is not a workspace yet. Three ways on:\n")
         )
         self._write()
 

@@ -30,7 +30,7 @@ STATES: dict[State, str] = {
     State.FAILED: "ended with an error: l shows the log",
     State.KILLED: "ended from outside, without a word",
     State.INTERRUPTED: "cut off by a restart; r goes on",
-    State.UNKNOWN: "its fate cannot be told from here",
+    State.UNKNOWN: "what became of it cannot be seen from here",
     State.IMPORTED: "trained elsewhere, read from its files",
 }
 OTHERS = {
@@ -42,7 +42,7 @@ OTHERS = {
 }
 
 
-WHERE = "Keys can be changed in keys.toml of the workspace; their names stand in docs/keys.md."
+WHERE = "Keys can be changed in keys.toml of the workspace; their names are in docs/keys.md."
 
 
 class HelpScreen(ModalScreen[None]):

@@ -256,7 +256,7 @@ class RunScreen(RunCommands):
     def action_stacks(self) -> None:
         run = self._run
         if run is None or not run.state.alive:
-            self.toast("only the ranks of a running run can tell what they do")
+            self.toast("only the ranks of a running run can show what they do")
             return
 
         def job() -> str:
