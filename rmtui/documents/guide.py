@@ -233,6 +233,8 @@ class Silence(TypedDict):
 
 class AdviseDocument(TypedDict):
     run: RunName
+    verdict: str
+    """How it stands, its metrics and the next step, in a line; empty before the first metric."""
     before: RunName | None
     readings: list[ReadingDocument]
     advice: list[AdviceDocument]

@@ -86,6 +86,12 @@ def advise(
     return found
 
 
+def _without_contrary(found: list[Advice]) -> list[Advice]:
+    """Who is told to keep a run is not told to change it."""
+    keeps = any(item.id == "keep" for item in found)
+    return [item for item in found if not (keeps and item.changes)]
+
+
 def recommend(
     at: Standing,
     readings: Sequence[Reading],
@@ -97,7 +103,7 @@ def recommend(
 
     On the guide's own base and data the guide's order stays; an unknown val_acc is confirmed first in any case.
     """
-    guides = advise(at, readings, limits, silenced)
+    guides = _without_contrary(advise(at, readings, limits, silenced))
     first = None if at.subject.cut_off else policy.next_step(at.subject, runs, limits)
     if first is None or first.id in silenced or is_guides_own(at.subject, limits):
         return guides

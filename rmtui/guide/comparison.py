@@ -62,12 +62,15 @@ def compare(entries: Sequence[Entry], limits: Thresholds = DEFAULT, lang: str = 
     subjects = [entry.subject for entry in entries]
     paired = [_paired(entries[0], other, limits, lang) for other in entries[1:]]
     verdicts = [_words(entries[0], other) for other in entries[1:]]
+    top = best(subjects, lang)
+    if top:
+        top["text"] = _lead(entries, top, lang)
     return {
         "runs": [_run(entry) for entry in entries],
         "config": config_table(subjects),
         "epochs": epoch_table(subjects),
         "summary": {metric: _summary(subjects, metric, limits, verdicts) for metric in METRICS},
-        "best": best(subjects, lang),
+        "best": top,
         "paired": paired,
         "seeds": _seeds(subjects, limits, lang),
         "warnings": warnings(subjects, lang),
@@ -203,6 +206,34 @@ def best(subjects: Sequence[Subject], lang: str) -> BestRun | None:
         said = translate(sentence, lang, run=run.name, metric=metric, value=metric_text(metric, top))
         return {"run": run.id, "name": run.name, "by": metric, "value": top, "text": said}
     return None
+
+
+def _lead(entries: Sequence[Entry], top: BestRun, lang: str) -> str:
+    """Who leads, by what metric, at which epoch, against whom, and whether the pairs prove it."""
+    metric, sign = top["by"], 1 if top["by"] == "val_acc" else -1
+    leader = next(entry for entry in entries if entry.subject.run.id == top["run"])
+    others = [entry for entry in entries if entry is not leader]
+    second = max(others, key=lambda entry: sign * (entry.subject.at_best(metric) or 0.0))
+    tested = [entry for entry in (leader, second) if entry is not entries[0]]
+    proof = "untested"
+    if len(tested) == 1 and tested[0].test is not None and all(map(_at_best, (leader, second))):
+        word = tested[0].test.accuracy.word if metric == "val_acc" else tested[0].test.loss_word
+        proof = "within_chance" if word == "same" else "proven"
+    at = leader.subject.best
+    values = {
+        "run": top["name"],
+        "metric": metric,
+        "value": metric_text(metric, top["value"]),
+        "other": second.subject.run.name,
+    }
+    values["second"] = metric_text(metric, second.subject.at_best(metric))
+    values["epoch"] = f"{at.epoch:.3g}" if at and at.epoch is not None else "?"
+    return translate("verdict.leads", lang, **values, proof=translate(f"verdict.{proof}", lang))
+
+
+def _at_best(entry: Entry) -> bool:
+    at = entry.subject.best
+    return at is not None and at.epoch is not None and entry.evaluation == f"epoch-{at.epoch:g}"
 
 
 def _paired(first: Entry, other: Entry, limits: Thresholds, lang: str) -> PairedDocument:

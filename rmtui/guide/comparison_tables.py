@@ -79,9 +79,8 @@ def change_text(metric: str, change: ChangeDocument | None, lang: str = "en") ->
 
 def said(document: CompareDocument) -> list[str]:
     """The sentences of a comparison: warnings, which is best, verdicts, seeds."""
-    lines = [f"! {warning}" for warning in document["warnings"]]
-    if document["best"]:
-        lines.append(document["best"]["text"])
+    lines = [document["best"]["text"]] if document["best"] else []
+    lines += [f"! {warning}" for warning in document["warnings"]]
     for paired in document["paired"]:
         lines += [text for text in paired["texts"] if text not in document["warnings"]]
     return lines + [row["text"] for row in document["seeds"]]
@@ -99,7 +98,7 @@ def plain(document: CompareDocument, all_keys: bool = False, lang: str = "en") -
     if same := same_text(document):
         count = translate("table.same_count", lang, count=len(document["config"]["same"]))
         blocks.insert(min(1, len(blocks)), translate("table.same", lang, settings=same) if all_keys else count)
-    blocks.append("\n".join(said(document)))
+    blocks.insert(0, "\n".join(said(document)))
     return "\n\n".join(block for block in blocks if block)
 
 

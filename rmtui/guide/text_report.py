@@ -26,6 +26,7 @@ _LONGEST = 600
 def advice_text(document: AdviseDocument, lang: str) -> str:
     """What `rmtui advise` prints."""
     blocks = [
+        document["verdict"],
         _block(translate("heading.readings", lang), _readings(document, lang)),
         _block(translate("heading.advice", lang), _advice(document, lang)),
         _block(translate("heading.path", lang), _path(document)),

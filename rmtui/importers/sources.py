@@ -279,14 +279,15 @@ def _with_settings(runs: list[Foreign], logs: Sequence[Path], yamls: Sequence[Pa
     run; where nobody knows when a log was written, only the newest one gets them."""
     of_logs = {path.resolve() for path in logs}
     counts = Counter(run.origin for run in runs)
-    newest = max((run for run in runs if run.kind == "guide-log"), key=lambda run: run.created or 0.0, default=None)
+    written = [run for run in runs if run.origin.resolve() in of_logs]
+    newest = max(written, key=lambda run: run.created or 0.0, default=None)
     for run in runs:
         if run.origin.resolve() not in of_logs or counts[run.origin] > 1:
             yield _from_yaml(run, {}, None, yamls) if run is newest else run
             continue
         own = read_settings(run.origin)
         stated = {**own.flat, **flatten(dict(run.config))}
-        if run.kind == "guide-log" and (own.started is not None or run is newest):
+        if own.started is not None or run is newest:
             yield _from_yaml(run, stated, own.started, yamls)
         else:
             yield replace(run, config=nest(stated))

@@ -14,6 +14,7 @@ from rmtui.guide.forecast import Forecast, ForecastRecord
 from rmtui.guide.model import Advice, Reading, Subject
 from rmtui.guide.sentences import reason, text, titled
 from rmtui.guide.thresholds import Thresholds
+from rmtui.guide.verdict_line import verdict
 from rmtui.i18n import bound_text, metric_text, translate
 from rmtui.index.index import Index
 from rmtui.operations import forecasts, load_subjects, mute
@@ -68,6 +69,7 @@ def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | No
     record = forecasts.history([subject, *(item for item in past if item.run.id in recorded)])
     return {
         "run": {"id": run.id, "name": run.name},
+        "verdict": verdict(subject, before, found, steps, lang),
         "before": {"id": other.id, "name": other.name} if other else None,
         "readings": [reading_document(item, lang) for item in found],
         "advice": [_advice(item, subject, found, lang) for item in steps],
