@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", type=Path, metavar="CHECKPOINT", help="go on from a checkpoint of this run")
     start.add_argument(
-        "--init-from", type=Path, metavar="CHECKPOINT", help="start anew from the weights of another run's checkpoint"
+        "--init-from", type=Path, metavar="DIR", help="start anew from these weights, as the option init_from"
     )
     parser.add_argument("--force", action="store_true", help="resume even where that cannot be exact")
     return parser
@@ -63,15 +63,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(args: argparse.Namespace) -> int:
     die_with_parent()
-    spec = specs.read(args.config.resolve())
+    spec = specs.read(args.config.resolve(), args.init_from, resuming=args.resume is not None)
     specs.check_world_size(spec, int(os.environ.get("WORLD_SIZE", "1")))
-    for folder in (args.resume, args.init_from):
-        if folder is not None and not folder.is_dir():
-            raise specs.Refused(f"{folder} does not exist; name a folder checkpoints/step-… of a run")
+    if args.resume is not None and not args.resume.is_dir():
+        raise specs.Refused(f"{args.resume} does not exist; name a folder checkpoints/step-… of a run")
     from trainer.loop import attempt
     from trainer.request import Request
 
-    return attempt.run(spec, Request.of(args, spec))
+    return attempt.run(spec, Request.of(args))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 MAX_HEADER = 100_000_000
 """Bytes of a safetensors header; the format allows no more."""
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 ZIP, PICKLE = b"PK", b"\x80"
 """How a file that torch.save wrote begins."""
 
@@ -62,11 +64,15 @@ def looks_like_path(name: str) -> bool:
 
 
 def _adapter(folder: Path) -> Fault:
-    document = _read(folder / "adapter_config.json")
+    document = read_object(folder / "adapter_config.json")
     base = str(document.get("base_model_name_or_path", "its base model"))
     what = f"{folder} is an adapter over {base}, not a whole model"
     if document.get("task_type") == "SEQ_CLS":
-        return Fault(what, f"merge it first, then name DIR: rmtui merge {folder} DIR")
+        return Fault(
+            what,
+            f"train it on with init_from = {folder} (--init-from {folder}), or merge it first, then name DIR: "
+            f"rmtui merge {folder} DIR",
+        )
     kind = "AutoPeftModelForCausalLM" if document.get("task_type") == "CAUSAL_LM" else "AutoPeftModel"
     code = (
         f"from peft import {kind} as A; from transformers import AutoTokenizer as T; "
@@ -76,7 +82,8 @@ def _adapter(folder: Path) -> Fault:
     return Fault(what, f'merge it first, then name DIR: python -c "{code}"')
 
 
-def _read(path: Path) -> dict[str, object]:
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object of a file; empty where it is missing or something else."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -85,7 +92,7 @@ def _read(path: Path) -> dict[str, object]:
 
 
 def _config(folder: Path, trusted: bool) -> Iterator[Fault]:
-    document = _read(folder / "config.json")
+    document = read_object(folder / "config.json")
     if not document:
         yield Fault(f"{folder / 'config.json'} is not a JSON object", "copy or download the file again")
         return
@@ -102,7 +109,7 @@ def own_code(folder: Path) -> list[str]:
     """Files with the model's own code that config.json or tokenizer_config.json name."""
     named: set[str] = set()
     for file in ("config.json", "tokenizer_config.json"):
-        held = _read(folder / file).get("auto_map")
+        held = read_object(folder / file).get("auto_map")
         for value in held.values() if isinstance(held, dict) else ():
             for one in value if isinstance(value, list) else [value]:
                 if isinstance(one, str):
@@ -114,7 +121,7 @@ def weight_faults(folder: Path) -> Iterator[Fault]:
     """Weight files that are missing, cut off, or pointers of Git LFS in their place; each is named."""
     files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
     for index in sorted(folder.glob("*.index.json")):
-        held = _read(index).get("weight_map")
+        held = read_object(index).get("weight_map")
         for name in sorted(set(map(str, held.values()))) if isinstance(held, dict) else ():
             if not (folder / name).is_file():
                 yield Fault(f"{folder / name} is missing, and {index.name} names it", "download or copy it")
@@ -123,10 +130,11 @@ def weight_faults(folder: Path) -> Iterator[Fault]:
     for file in files:
         wrong = file_fault(file)
         if wrong:
-            yield Fault(f"{file} {wrong}", _remedy(wrong))
+            yield Fault(f"{file} {wrong}", remedy_of(wrong))
 
 
-def _remedy(wrong: str) -> str:
+def remedy_of(wrong: str) -> str:
+    """What to do about a weight file with a `file_fault`."""
     return "run git lfs pull there" if "Git LFS" in wrong else "download or copy it again"
 
 
@@ -150,3 +158,14 @@ def file_fault(file: Path) -> str:
             return "is damaged: its header is not readable"
     wanted = 8 + length + int(end)
     return "" if size == wanted else f"is cut off: it has {size:,} bytes of {wanted:,}"
+
+
+def tensor_shapes(folder: Path) -> dict[str, list[int]]:
+    """Name → shape of every tensor, from the headers of the folder's safetensors files; the data is not read."""
+    found: dict[str, list[int]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(size, MAX_HEADER)))
+        found |= {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+    return found

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
-from trainer import base_files, mixture
+from trainer import base_files, init_from, mixture
 from trainer.aliases import ALIASES
 from trainer.containers import is_data
 from trainer.layouts import given
@@ -284,9 +284,12 @@ def sources_of(files: DataFiles) -> list[mixture.DataSource]:
     return [mixture.parse(text) for text in files.source]
 
 
-def check_inputs(config: TrainConfig, source: str = "") -> list[Problem]:
-    """Files and folders that a training needs before it can start."""
+def check_inputs(config: TrainConfig, source: str = "", resuming: bool = False) -> list[Problem]:
+    """Files and folders that a training needs before it can start; a resume needs nothing of what the run began with
+    (`init_from`)."""
     problems = list(_model_problems(config.model, config.trust_remote_code, source))
+    first = () if resuming else init_from.faults(config)
+    problems += [Problem("init_from", fault.what, fault.remedy, source) for fault in first]
     sources = {f"data.source[{place}]": one.path for place, one in enumerate(sources_of(config.data))}
     named = {**(sources or {"data.train": config.data.train}), "data.val": config.data.val}
     named |= {f"data.extra_val.{name}": path for name, path in config.data.extra_val.items()}

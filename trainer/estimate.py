@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer import base_files
 from trainer.config import TrainConfig
 
 PROJECTIONS = frozenset(
@@ -27,8 +28,6 @@ where they are too few, it takes every projection of the layers."""
 ENOUGH = 0.8
 """Share of a model's weights beside its embeddings below which an adapter misses much of it."""
 HEADS = ("score", "classifier")
-MAX_HEADER = 100_000_000
-"""Bytes of a safetensors header; the format allows no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,23 +128,12 @@ def model_shape(folder: Path | str) -> Shape | None:
     folder = Path(folder)
     try:
         config = json.loads((folder / "config.json").read_bytes())
-        tensors = stored_tensors(folder)
+        tensors = base_files.tensor_shapes(folder)
         if tensors:
             return _shape_of_tensors(config, tensors)
         return _bert(config) if config.get("model_type") == "bert" else _llama(config)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def stored_tensors(folder: Path) -> dict[str, list[int]]:
-    """Name → shape of every tensor, from the headers of the folder's safetensors files; the data is not read."""
-    found: dict[str, list[int]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(size, MAX_HEADER)))
-        found |= {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
-    return found
 
 
 def _shape_of_tensors(config: Mapping[str, object], tensors: Mapping[str, list[int]]) -> Shape:

@@ -112,6 +112,11 @@ def chosen(run: Path) -> Path | None:
     return checkpoint.folder if checkpoint else None
 
 
+def run_around(folder: Path) -> Path | None:
+    """The run's folder that a checkpoint or model/ is in; None of a folder elsewhere."""
+    return next((place for place in folder.resolve().parents if (place / "spec.toml").is_file()), None)
+
+
 def verify(folder: Path) -> list[str]:
     """What is wrong with a checkpoint's files, in words; empty when every file has its size and SHA-256."""
     try:

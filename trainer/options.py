@@ -138,6 +138,13 @@ class TrainConfig:
     )
     lora: Lora = field(default_factory=Lora)
     method: str = _option("lora", "train a LoRA adapter, or all weights", choices=("lora", "full"), group="model")
+    init_from: str = _option(
+        "",
+        "weights to start from: a run (its best checkpoint), or the folder of a checkpoint, an adapter (peft) or a "
+        "reward model; adapter and head go on from there, optimizer and schedule start anew",
+        group="model",
+        advanced=True,
+    )
     fresh_head: bool = _option(
         False,
         "put a new head on the model's body, also where it has one (a classifier with several labels, say)",

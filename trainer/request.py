@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.spec import Spec
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -20,20 +18,18 @@ class Request:
     run: Path
     attempt: Path | None
     resume: Path | None
-    init_from: Path | None
     force: bool
     rank: int
     world_size: int
 
     @classmethod
-    def of(cls, args: argparse.Namespace, spec: Spec) -> Request:
-        """From parsed arguments, the launcher's environment and what spec.toml says of the launch."""
+    def of(cls, args: argparse.Namespace) -> Request:
+        """From parsed arguments and the launcher's environment."""
         run = (args.run_dir or args.config.parent).resolve()
         return cls(
             run=run,
             attempt=args.attempt_dir.resolve() if args.attempt_dir else None,
             resume=args.resume.resolve() if args.resume else None,
-            init_from=args.init_from.resolve() if args.init_from else None if args.resume else spec.init_from,
             force=args.force,
             rank=int(os.environ.get("RANK", "0")),
             world_size=int(os.environ.get("WORLD_SIZE", "1")),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import tomli
 
@@ -24,15 +26,14 @@ class Spec:
     config: TrainConfig
     processes: int | None
     """The processes that the launch was to start; None where the file does not say."""
-    init_from: Path | None
-    """The checkpoint whose weights a linked run starts from ([launch] init_from)."""
     warnings: tuple[Problem, ...]
     name: str = ""
     """The run's name when it was launched."""
 
 
-def read(path: Path) -> Spec:
-    """spec.toml → Spec. Raises Refused with every problem at once, a line each."""
+def read(path: Path, init_from: Path | None = None, resuming: bool = False) -> Spec:
+    """spec.toml → Spec; `init_from` of the command line comes before the file's. Raises Refused with every problem at
+    once, a line each."""
     try:
         document = tomli.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -45,16 +46,20 @@ def read(path: Path) -> Spec:
     problems = options.check(given, path.name)
     errors = [problem for problem in problems if problem.severity == "error"]
     if not errors:
-        config = absolute(options.make(options.flatten(given)))
-        found = options.check_inputs(config, path.name)
+        config = absolute(with_start(options.make(options.flatten(given)), init_from, document))
+        found = options.check_inputs(config, path.name, resuming)
         problems += [problem for problem in found if problem.severity != "error"]
         errors = [problem for problem in found if problem.severity == "error"]
     if errors:
         raise Refused("\n".join(map(str, errors)))
-    launch = document.get("launch", {})
-    first = launch.get("init_from", "")
-    init_from = Path(first) if first else None
-    return Spec(path, config, launch.get("processes"), init_from, tuple(problems), str(document.get("name", "")))
+    processes = document.get("launch", {}).get("processes")
+    return Spec(path, config, processes, tuple(problems), str(document.get("name", "")))
+
+
+def with_start(config: TrainConfig, init_from: Path | None, document: Mapping[str, Any]) -> TrainConfig:
+    """The configuration with the weights to start from; runs of older versions name them under [launch]."""
+    first = str(init_from or config.init_from or document.get("launch", {}).get("init_from", ""))
+    return replace(config, init_from=first)
 
 
 def absolute(config: TrainConfig) -> TrainConfig:
@@ -68,11 +73,11 @@ def absolute(config: TrainConfig) -> TrainConfig:
         source=[mixture.moved(one, _absolute(one.path)) for one in options.sources_of(files)],
     )
     model = _absolute(config.model) if Path(config.model).is_dir() else config.model
-    return replace(config, data=here, model=model)
+    return replace(config, data=here, model=model, init_from=_absolute(config.init_from))
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).absolute()) if path else path
+    return str(Path(path).expanduser().absolute()) if path else path
 
 
 def check_world_size(spec: Spec, world_size: int) -> None:

@@ -39,6 +39,7 @@ def _build_launch(parser: argparse.ArgumentParser) -> None:
     add("--procs", type=int, metavar="N", help="processes (default: the workspace's, else the visible GPUs, else 1)")
     add("--devices", default="", metavar="0,3|cpu", help="these GPUs and no others, or the CPU")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one option, dotted: lora.r=16")
+    add("--init-from", default="", metavar="RUN|DIR", help="weights to start from: --set init_from=RUN")
     add("--fresh-head", action="store_true", help="a new head in place of the model's own: --set fresh_head=true")
     add("--seeds", default="", metavar="1,2,3", help="a run a seed")
     add("--name", default="", help="the run's name (default: data, preset and a number, helpful-A-3)")
@@ -105,6 +106,8 @@ def _requests(args: argparse.Namespace) -> list[LaunchRequest]:
         if not equals:
             raise UserError(f"--set {text} has no value", remedy=f"write it like --set {key}=VALUE")
         overrides[key.strip()] = value
+    if args.init_from:
+        overrides["init_from"] = args.init_from
     if args.fresh_head:
         overrides["fresh_head"] = "true"
     main = [text for text in args.val if "=" not in text]

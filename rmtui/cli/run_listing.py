@@ -101,7 +101,7 @@ def loss(value: float | None) -> str:
 def run(document: ShowDocument) -> None:
     """One run: what it is, how it stands, its epochs, its configuration."""
     for label, words in _head(document):
-        print(f"{label:<11}{text.clean(words)}")
+        print(f"{label:<12}{text.clean(words)}")
     epochs = document["epochs"]
     if epochs:
         print()
@@ -157,6 +157,7 @@ def _head(document: ShowDocument) -> list[tuple[str, str]]:
         ),
         ("entered", _entered(document)),
         *origin_lines(document["origin"]),
+        *((link["how"].replace("_", " "), f"{link['name']}  ({link['id']})") for link in document["links"]),
         ("attempts", len(document["attempts"]) if len(document["attempts"]) > 1 else None),
         ("tags", " ".join(document["tags"])),
         ("group", document["group"]),

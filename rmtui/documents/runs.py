@@ -44,6 +44,17 @@ class SourceDocument(TypedDict):
     notes: list[str]
 
 
+class LinkDocument(TypedDict):
+    """A run that this one came from."""
+
+    how: str
+    """starts_from: its weights were the start; extends: it goes on with more epochs; relaunch_of: after out of
+    memory."""
+    id: str
+    name: str
+    """The id where the run is gone."""
+
+
 class BestDocument(TypedDict):
     epoch: Figure | None
     step: NotRequired[int | None]
@@ -128,6 +139,7 @@ class ShowDocument(RunDocument):
     evaluations: list[EvaluationAt]
     origin: SourceDocument | None
     """Null of a run that was trained here."""
+    links: list[LinkDocument]
     attempts: list[AttemptDocument]
     verified: bool | None
     """Whether plain transformers found the trained rewards in model/; null where it was not checked."""
@@ -141,6 +153,7 @@ class ExportDocument(RunFacts):
 
     evaluations: NotRequired[list[EvaluationAt]]
     origin: NotRequired[SourceDocument | None]
+    links: NotRequired[list[LinkDocument]]
     attempts: list[AttemptDocument]
     verified: NotRequired[bool | None]
     evaluation: NotRequired[dict[str, EvaluationDocument]]

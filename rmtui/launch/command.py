@@ -43,8 +43,6 @@ class Job:
     trainer: tuple[str, ...] = TRAINER
     grace: float = GRACE
     """Seconds that a stopping training has for its checkpoint."""
-    init_from: str = ""
-    """Checkpoint of another run whose weights this one starts from."""
     launcher: str = "accelerate"
     """accelerate, or direct: the trainer's command alone, one process, for a trainer that needs no accelerate."""
 
@@ -76,7 +74,6 @@ def job_of(spec: Mapping[str, Any], devices: Sequence[str] = (), before: str = "
         accelerate_config=str(launch.get("accelerate_config", "")),
         trainer=tuple(train.get("command", TRAINER)),
         grace=float(launch.get("grace", GRACE)),
-        init_from=str(launch.get("init_from", "")),
         launcher=str(train.get("launcher", "accelerate")),
     )
 
@@ -98,8 +95,6 @@ def command(job: Job, run: str, attempt: str, *, resume: str = "", force: bool =
     options = ["--config", f"{run}/spec.toml", "--run-dir", run, "--attempt-dir", attempt]
     if resume:
         options += ["--resume", resume]
-    elif job.init_from:
-        options += ["--init-from", job.init_from]
     options += ["--force"] if force else []
     return Command((*_launcher(job), *program, *options), environment(job))
 

@@ -14,8 +14,9 @@ from rmtui import presets
 from rmtui.errors import UserError, install
 from rmtui.launch import command, slots, training_stack
 from rmtui.launch.command import Command
-from rmtui.operations import check, estimates, placement
+from rmtui.operations import check, estimates, linked_start, placement
 from rmtui.operations.launch_request import LaunchRequest
+from rmtui.operations.linked_start import LinkedStart
 from rmtui.presets import Preset
 from rmtui.runs.folder import checked_name, run_folders
 from rmtui.runs.queue_tickets import Needs
@@ -93,7 +94,8 @@ def plan(ws: Workspace, request: LaunchRequest, *, check_data: bool = True) -> P
         draft.problems += options.check(options.nest(draft.flat), draft.source)
     _override(draft, request.overrides)
     data_name = _choose_data(draft, request)
-    _choose_model(draft, request.model)
+    start = _choose_start(draft)
+    _choose_model(draft, request.model, start.base if start else "")
     built = _build(draft)
     launch = _place(draft, request, built.mixed_precision)
     stem = "" if request.name else f"{data_name or 'run'}-{chosen.name}"
@@ -104,6 +106,7 @@ def plan(ws: Workspace, request: LaunchRequest, *, check_data: bool = True) -> P
         "config": options.to_document(built),
         "trainer": {"command": list(command.TRAINER), "schema": options.SCHEMA_VERSION},
         "launch": launch,
+        **({"starts_from": start.run} if start and start.run else {}),
     }
     missing = training_stack.missing()
     derived = _check_inputs(draft, built, int(launch["processes"]), check_data and not missing)
@@ -242,11 +245,28 @@ def _split(draft: _Draft, request: LaunchRequest, train: str) -> None:
             draft.sources[key] = "--split"
 
 
-def _choose_model(draft: _Draft, model: str) -> None:
-    """A folder becomes absolute, also one that is missing below a folder that is there; else it is a hub name."""
+def _choose_start(draft: _Draft) -> LinkedStart | None:
+    """The folder that `init_from` means; None where none is asked for, or it is not found."""
+    given, method = draft.flat.get("init_from"), draft.flat.get("method")
+    if not isinstance(given, str) or not given:
+        return None
+    try:
+        found = linked_start.find(draft.ws, draft.cwd, given, str(method or TrainConfig().method))
+    except UserError as error:
+        what = f"{error.what} ({error.why})" if error.why else error.what
+        draft.wrong("init_from", what, error.remedy, draft.sources.get("init_from", ""))
+        return None
+    draft.flat["init_from"] = str(found.folder)
+    return found
+
+
+def _choose_model(draft: _Draft, model: str, of_start: str) -> None:
+    """A folder becomes absolute, also one that is missing below a folder that is there; else it is a hub name. The base
+    `of_start`, which the weights to start from need, comes before the workspace's."""
     base = draft.cwd if model else draft.ws.root
-    draft.sources["model"] = "--model" if model else draft.source if draft.flat.get("model") else "workspace.toml"
-    text = model or str(draft.flat.get("model") or draft.ws.settings.model)
+    named = "--model" if model else draft.source if draft.flat.get("model") else ""
+    draft.sources["model"] = named or ("init_from" if of_start else "workspace.toml")
+    text = model or str(draft.flat.get("model") or of_start or draft.ws.settings.model)
     folder = base / Path(text).expanduser()
     meant = folder.exists() or (len(Path(text).parts) > 1 and (base / Path(text).parts[0]).is_dir())
     draft.flat["model"] = str(folder.resolve()) if text and meant else text

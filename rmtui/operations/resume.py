@@ -154,12 +154,12 @@ def _extend(ws: Workspace, run: RunFolder, epochs: int) -> Resumed:
         raise UserError(
             f"{run.id} has {done} epochs already", f"{epochs} is not an extension", f"use --epochs {done + 1}"
         )
-    config = {**spec["config"], "num_epochs": epochs - done}
+    config = {**spec["config"], "num_epochs": epochs - done, "init_from": str(checkpoint.folder)}
     linked = {
-        **{key: value for key, value in spec.items() if key not in ("id", "created", "schema")},
+        **{key: value for key, value in spec.items() if key not in ("id", "created", "schema", "starts_from")},
         "name": f"{run.name()}+{epochs - done}",
         "config": config,
-        "launch": {**spec["launch"], "init_from": str(checkpoint.folder)},
+        "launch": {key: value for key, value in spec["launch"].items() if key != "init_from"},
         "extends": run.id,
     }
     made = RunFolder.create(ws.runs, linked)

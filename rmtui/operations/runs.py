@@ -30,11 +30,13 @@ if TYPE_CHECKING:
         EpochDocument,
         EvaluationAt,
         EvaluationDocument,
+        LinkDocument,
         RunDocument,
         ShowDocument,
         SourceDocument,
     )
 
+LINKS = ("starts_from", "extends", "relaunch_of")
 _YEAR_9999 = 253_370_764_800
 
 
@@ -82,6 +84,7 @@ def show(index: Index, ref: str) -> ShowDocument:
         **as_document(run),
         "evaluations": [_evaluation(evaluation) for evaluation in index.evaluations(run.id)],
         "origin": origin_of(RunFolder(run.folder)),
+        "links": links_of(run),
         "attempts": [_attempt(attempt) for attempt in index.attempts(run.id)],
         "verified": RunFolder(run.folder).verified(),
         "evaluation": _last_evaluation(index, run.id),
@@ -195,6 +198,13 @@ def origin_lines(origin: SourceDocument | None) -> list[tuple[str, str]]:
         ("settings", "; ".join(origin["notes"])),
     ]
     return [(label, text) for label, text in lines if text]
+
+
+def links_of(run: Run) -> list[LinkDocument]:
+    """The runs that a run came from."""
+    spec = RunFolder(run.folder).spec()
+    named = [(how, str(spec[how])) for how in LINKS if spec.get(how)]
+    return [{"how": how, "id": one, "name": RunFolder(run.folder.parent / one).name()} for how, one in named]
 
 
 def _texts(found: object) -> list[str]:

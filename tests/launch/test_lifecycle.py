@@ -121,8 +121,7 @@ def test_a_finished_run_is_extended_as_a_linked_run(ws):
     assert "epochs 2 to 3 are" in linked.warnings[0] and "start anew" in linked.warnings[0]
     assert linked.weights == f"{run.name()} after step 2"
     assert launch.wait(ws, linked.id).state == State.FINISHED
-    argv = made.last_attempt().launch()["argv"]
-    assert argv[argv.index("--init-from") + 1] == str(run.checkpoints()[0])
+    assert made.spec()["config"]["init_from"] == str(run.checkpoints()[0])
 
 
 def test_out_of_memory_is_said_with_what_to_try_and_relaunched_so(ws):

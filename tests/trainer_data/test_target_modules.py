@@ -4,7 +4,7 @@ import base_worlds as bases
 import data_worlds as worlds
 import pytest
 
-from trainer.model import lora
+from trainer.model import reward
 
 EXPECTED = {
     "deberta-v2": {"query_proj", "key_proj", "value_proj", "dense"},
@@ -16,13 +16,16 @@ EXPECTED = {
 }
 
 
+def adapted_names(made):
+    return {name.split(".lora_A")[0].rpartition(".")[2] for name, _ in made.named_parameters() if "lora_A" in name}
+
+
 @pytest.mark.parametrize("kind", EXPECTED)
 def test_auto_finds_the_projections_of_a_families_layers(kind, tmp_path):
     more = {"gptj": {"rotary_dim": 4}}.get(kind, {})
     base = bases.make(kind, tmp_path / "base", encoder=kind in ("deberta-v2", "deberta", "mpnet"), **more)
     made, _ = worlds.load(base)
-    adapted = {name.split(".lora_A")[0].rpartition(".")[2] for name, _ in made.named_parameters() if "lora_A" in name}
-    assert adapted == EXPECTED[kind]
+    assert adapted_names(made) == EXPECTED[kind]
     assert made.coverage > 0.8
 
 
@@ -35,5 +38,5 @@ def test_experts_that_are_no_linear_layers_are_counted_as_not_reached(tmp_path):
 def test_a_resume_takes_the_target_modules_of_its_checkpoint(models, tmp_path):
     few, _ = worlds.load(models / "decoder", lora={"target_modules": ["q_proj"], "r": 4})
     few.inner.save_pretrained(tmp_path)
-    assert lora.saved_targets(tmp_path) == ["q_proj"]
-    assert lora.saved_targets(models / "decoder") is None and lora.saved_targets(None) is None
+    again, _ = reward.load(worlds.config(models / "decoder", lora={"r": 4}), tmp_path)
+    assert adapted_names(again) == {"q_proj"}

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import PeftModel, set_peft_model_state_dict
-from safetensors.torch import load_file
+from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
 
 from trainer import config as options
-from trainer import manifest
+from trainer import init_from, manifest
 from trainer.data.pairset import TokenPair
 from trainer.documents import ProbePair
 from trainer.loop import environment, evaluate, progress, sharded
@@ -36,8 +35,8 @@ HARMLESS = frozenset(
     {"keep_checkpoints", "trackers", "token_cache", "save_steps", "eval_batch_size", "deterministic", "start_check"}
 )
 """Options that change no loss of a step that follows."""
-ELSEWHERE = ("data", "model")
-"""Options that name files: their content is compared, not their paths."""
+ELSEWHERE = ("data", "model", "init_from")
+"""Options that name files: their content is compared, not their paths; what a run began with is in its checkpoints."""
 
 
 class NotSaved(RuntimeError):
@@ -209,21 +208,33 @@ def whole(folder: Path) -> manifest.Checkpoint:
     found = manifest.read(folder)
     if problems or found is None:
         why = "; ".join(problems) or "its manifest cannot be read"
-        raise Refused(f"{folder} is damaged: {why}; resume from another checkpoint")
+        raise Refused(f"{folder} is damaged: {why}; name another checkpoint")
     return found
 
 
 def load_weights(reward_model: model.RewardModel, folder: Path) -> None:
-    """Put a checkpoint's weights into a model of the same shape, bit by bit."""
+    """Put the weights of a checkpoint, an adapter or a reward model into a model of the same shape, bit by bit. An
+    adapter that is to be trained over a whole reward model begins as no change to it. Raises Refused."""
     inner = reward_model.inner
     if isinstance(inner, PeftModel):
-        refuse_incomplete(inner, folder)
-        set_peft_model_state_dict(inner, load_file(folder / "adapter_model.safetensors"))
+        if (folder / init_from.ADAPTER).is_file():
+            refuse_incomplete(inner, folder)
+            set_peft_model_state_dict(inner, load_peft_weights(str(folder), device="cpu"))
+        elif reward_model.new_parts:
+            raise Refused(f"{folder} has no whole head: {pretrained.first_names(reward_model.new_parts)} would be new")
         return
     with refusing(str(folder), trusted=False):
         saved, report = pretrained.load_classifier(str(folder), pretrained.load_tokenizer(str(folder)))
     pretrained.refuse_new(report, str(folder))
-    inner.load_state_dict(saved.state_dict())
+    there, wanted = saved.state_dict(), inner.state_dict()
+    other = [
+        name
+        for name in {*there, *wanted}
+        if name not in there or name not in wanted or there[name].shape != wanted[name].shape
+    ]
+    if other:
+        raise Refused(f"{folder} does not fit the model: {pretrained.first_names(sorted(other))} differ in shape")
+    inner.load_state_dict(there)
 
 
 def load_optimizer(session: Session, folder: Path) -> None:

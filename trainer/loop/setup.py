@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 
-from trainer import estimate, manifest, precision
+from trainer import estimate, init_from, manifest, precision
 from trainer.config import TrainConfig, to_document
 from trainer.data import pairset
 from trainer.data.pairset import PairSet
@@ -39,10 +39,7 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
     config = with_precision(spec.config, request.resume)
     environment.set_up(config)
     accelerator = make_accelerator(config, request)
-    origin = request.resume or request.init_from
-    reward_model, tokenizer = load_model(config, origin)
-    if origin is not None:
-        checkpoint.load_weights(reward_model, checkpoint.whole(origin).folder)
+    reward_model, tokenizer = load_model(config, request.resume)
     train, validation = load_data(config, tokenizer, reward_model, accelerator)
     attends = model.choose_attention(reward_model, accelerator.device, config.mixed_precision)
     reporter = Reporter(request.attempt, request.rank == 0)
@@ -115,14 +112,21 @@ def make_accelerator(config: TrainConfig, request: Request) -> Accelerator:
     return accelerator
 
 
-def load_model(config: TrainConfig, like: Path | None) -> tuple[model.RewardModel, Any]:
-    """Model and tokenizer; what a person can fix becomes Refused."""
+def load_model(config: TrainConfig, resume: Path | None = None) -> tuple[model.RewardModel, Any]:
+    """Model and tokenizer with the weights that the training begins with: a checkpoint's to `resume`, those of
+    `init_from`, or the pretrained model's. What a person can fix becomes Refused."""
+    first = resume or (Path(config.init_from) if config.init_from else None)
+    if first is not None and (resume or (first / manifest.MANIFEST).is_file()):
+        checkpoint.whole(first)
     try:
-        return model.load(config, like)
+        loaded, tokenizer = model.load(config, first)
+        if first is not None:
+            checkpoint.load_weights(loaded, first)
     except Refused:
         raise
     except (OSError, ValueError) as error:
         raise Refused(f"model: {config.model} cannot be loaded: {error}") from error
+    return loaded, tokenizer
 
 
 def load_data(
@@ -162,9 +166,10 @@ def facts(
 def begin(session: Session, counts: tuple[int, int]) -> None:
     """Say what was derived, then restore a checkpoint if asked to."""
     differences = checkpoint.resume(session) if session.request.resume else checkpoint.Differences()
-    if session.request.init_from and not session.resumed:
+    first = session.config.init_from
+    if first and not session.resumed:
         session.reporter.line(
-            f"weights from {session.request.init_from}; the schedule starts anew: {session.derived.total_steps} steps, "
+            f"weights from {init_from.describe(first)}; the schedule starts anew: {session.derived.total_steps} steps, "
             f"{session.derived.warmup_steps} of warm-up, a fresh optimizer"
         )
     session.reporter.report(
@@ -179,7 +184,7 @@ def begin(session: Session, counts: tuple[int, int]) -> None:
         tf32=session.config.tf32,
         resumed_from_step=session.progress.step if session.resumed else None,
         exact_resume=differences.exact(session) if session.resumed else None,
-        init_from=str(session.request.init_from) if session.request.init_from else None,
+        init_from=first or None,
         host=platform.node(),
         pid=os.getpid(),
     )

@@ -93,7 +93,7 @@ def head_lines(session: Session) -> list[str]:
     model, found = session.model, []
     if session.config.method == "lora":
         found.append(f"the adapter reaches {model.coverage:.0%} of the body's weights, embeddings aside")
-    if model.new_parts:
+    if model.new_parts and not session.config.init_from:
         found.append(f"new, drawn at random, trained whole and saved: {first_names(model.new_parts)}")
     if model.unused:
         found.append(f"in the base's files and not used: {first_names(model.unused)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,7 +12,6 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
-from safetensors import safe_open
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import logging
@@ -34,17 +32,17 @@ def add_lora(
 ) -> PeftModel:
     """An adapter on the target modules. The head is trained and saved whole: what task type SEQ_CLS names (score,
     classifier), and the `parts` that are new beside it (a pooler, dense, classification_head …). `like` is a
-    checkpoint's folder, whose target modules are taken: what `auto` means may have changed since then."""
+    folder with an adapter that goes on: its target modules are taken (what `auto` means may have changed since then),
+    and what it has beside the options here, ranks by pattern, say."""
     saved = [part for part in parts if not part.endswith(PEFT_HEADS)]
     _refuse_ambiguous(classifier, saved)
-    settings = LoraConfig(
-        r=config.lora.r,
-        lora_alpha=config.lora.alpha,  # type: ignore[arg-type]  # peft only multiplies by it
-        lora_dropout=config.lora.dropout,
-        target_modules=saved_targets(like) or target_modules(classifier, config.lora.target_modules),
-        task_type=TaskType.SEQ_CLS,
-        modules_to_save=saved or None,
+    settings = saved_settings(like) or LoraConfig(
+        target_modules=target_modules(classifier, config.lora.target_modules), task_type=TaskType.SEQ_CLS
     )
+    settings.r, settings.lora_dropout, settings.inference_mode = config.lora.r, config.lora.dropout, False
+    settings.lora_alpha = config.lora.alpha  # type: ignore[assignment]  # peft only multiplies by it
+    kept = {part for part in settings.modules_to_save or () if part not in PEFT_HEADS or not settings.task_type}
+    settings.modules_to_save = sorted(kept | set(saved)) or None
     with quiet():
         made = get_peft_model(classifier, settings)
     assert isinstance(made, PeftModel)
@@ -69,27 +67,46 @@ def adapter_weights(folder: Path) -> set[str]:
 
 
 def refuse_incomplete(model: PeftModel, folder: Path) -> None:
-    """Raises Refused where a weight of the adapter or its head is not in the folder, or lies there unused."""
-    wanted, there = set(get_peft_model_state_dict(model)), _stored(folder)
-    if wanted != there:
-        lost, left = sorted(wanted - there), sorted(there - wanted)
+    """Raises Refused where a weight of the adapter or its head is not in the folder, of another shape, or unused."""
+    wanted = {name: tuple(weight.shape) for name, weight in get_peft_model_state_dict(model).items()}
+    there = _stored(folder)
+    other = [name for name in sorted(wanted.keys() & there) if wanted[name] != there[name]]
+    lost, left = sorted(wanted.keys() - there.keys()), sorted(there.keys() - wanted)
+    if other:
+        what = f"{other[0]} is {list(there[other[0]])}, not {list(wanted[other[0]])}"
+    elif lost or left:
         what = f"it has no {', '.join(lost[:3])}" if lost else f"nothing takes its {', '.join(left[:3])}"
+    else:
+        return
+    raise Refused(
+        f"{folder} does not fit this model: {what} ({len(lost)} weights missing, {len(left)} unused, {len(other)} of "
+        "another shape). It was trained on another base model, with another rank or with other target modules; name "
+        "what it was trained with"
+    )
+
+
+def refuse_unheld(parts: tuple[str, ...], folder: Path) -> None:
+    """Raises Refused where an adapter's folder lacks a part of the head that its base does not hold either."""
+    held = adapter_weights(folder)
+    lost = [part for part in parts if not any(name.startswith(f"{part}.") for name in held)]
+    if lost:
         raise Refused(
-            f"{folder} does not fit this model: {what} ({len(lost)} weights missing, {len(left)} unused). It was "
-            "trained on another base model or with other target modules; name what it was trained with"
+            f"{folder} has no {', '.join(lost)}, which its base does not hold either: it would be random numbers. Its "
+            "training saved only a part of its head and has to be run again"
         )
 
 
-def _stored(folder: Path) -> set[str]:
+def _stored(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Name → shape of the weights in an adapter's folder."""
     file = folder / "adapter_model.safetensors"
     if file.is_file():
         wrong = base_files.file_fault(file)
         if wrong:
             raise Refused(f"{file} {wrong}; copy or download it again, or train anew")
-        with safe_open(file, "pt") as opened:
-            return set(opened.keys())
+        return {name: tuple(shape) for name, shape in base_files.tensor_shapes(folder).items()}
     old = folder / "adapter_model.bin"
-    return set(torch.load(old, map_location="cpu", weights_only=True)) if old.is_file() else set()
+    found = torch.load(old, map_location="cpu", weights_only=True) if old.is_file() else {}
+    return {name: tuple(weight.shape) for name, weight in found.items()}
 
 
 def fuse(model: PeftModel, config: TrainConfig, precision: str = "no") -> None:
@@ -148,12 +165,12 @@ def _routes(classifier: nn.Module) -> Callable[[nn.Module], bool]:
     return lambda module: getattr(module, "out_features", None) in counts
 
 
-def saved_targets(like: Path | None) -> list[str] | str | None:
-    """The target modules of an adapter's folder; None without one."""
-    file = None if like is None else like / "adapter_config.json"
-    if file is None or not file.is_file():
+def saved_settings(like: Path | None) -> LoraConfig | None:
+    """The adapter's own settings in a folder; None without one."""
+    if like is None or not (like / "adapter_config.json").is_file():
         return None
-    found: list[str] | str = json.loads(file.read_bytes())["target_modules"]
+    found = LoraConfig.from_pretrained(str(like))
+    assert isinstance(found, LoraConfig)
     return found
 
 

@@ -23,7 +23,15 @@ from trainer.data.batches import Batch, Layout, collate
 from trainer.data.pairset import TokenPair
 from trainer.model import attention, base_facts, fused_lora, head, last_layer, malloc, varlen
 from trainer.model.load_errors import refusing
-from trainer.model.lora import adapter_weights, add_lora, coverage, fuse, gathers_by_module, refuse_incomplete
+from trainer.model.lora import (
+    adapter_weights,
+    add_lora,
+    coverage,
+    fuse,
+    gathers_by_module,
+    refuse_incomplete,
+    refuse_unheld,
+)
 from trainer.model.pretrained import load_classifier, load_tokenizer, new_parts, pad_id, refuse_new
 
 AGREE = 1e-4
@@ -103,17 +111,22 @@ def rewards(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
 def load(config: TrainConfig, like: Path | None = None) -> tuple[RewardModel, Any]:
     """Model and tokenizer, ready to train on the CPU in float32; new weights depend on `config.seed` only.
 
-    The model's own dropout is off, as usual for reward models; the adapter's is what the configuration says.
+    The model's own dropout is off, as usual for reward models; the adapter's is what the configuration says. `like` is
+    the folder whose weights the caller puts in afterwards: of its adapter the form is taken, and where the training
+    goes on from an earlier one, its tokenizer.
     """
     malloc.keep_freed()
     trusted = config.trust_remote_code
+    own = config.init_from and like is not None and (like / "tokenizer_config.json").is_file()
     with refusing(config.model, trusted):
-        tokenizer = load_tokenizer(config.model, trusted)
+        tokenizer = load_tokenizer(str(like) if own else config.model, trusted)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         with refusing(config.model, trusted):
             classifier, report = load_classifier(config.model, tokenizer, trusted)
         parts = new_parts(classifier, report, config.model, config.fresh_head)
+        if like is not None and (like / "adapter_config.json").is_file():
+            refuse_unheld(parts, like)
         noise = base_facts.silence(classifier)
         layout = layout_for(classifier, tokenizer, config)
         inner: nn.Module = add_lora(classifier, config, parts, like) if config.method == "lora" else classifier

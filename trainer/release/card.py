@@ -9,6 +9,7 @@ import transformers
 
 from trainer import config as options
 from trainer.config import flatten
+from trainer.init_from import describe
 from trainer.loop.round_trip import RoundTrip
 from trainer.release.origin import Origin, wilson
 
@@ -94,7 +95,12 @@ def text(origin: Origin, facts: Facts) -> str:
     base = f"base_model: {config.model}\n" if config and not config.model.startswith("/") else ""
     name = f" {origin.name or origin.run}" if origin.name or origin.run else ""
     use = _USE.replace("{facts}", facts.lines)
-    parts = [_HEAD.format(base=base, name=name), use, _validation_lines(origin), _data(origin)]
+    start = (
+        f"\nIts training started from the weights of {describe(config.init_from)}.\n"
+        if config and config.init_from
+        else ""
+    )
+    parts = [_HEAD.format(base=base, name=name), start, use, _validation_lines(origin), _data(origin)]
     return "".join(parts) + _configuration(origin)
 
 

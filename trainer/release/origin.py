@@ -13,9 +13,7 @@ import tomli
 from trainer import config as options
 from trainer import manifest
 from trainer.config import TrainConfig
-
-FILE = "training.json"
-"""In a merged folder: what this module found in the run."""
+from trainer.init_from import TRAINING
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +42,14 @@ class Origin:
             "validation": {"correct": self.correct, "pairs": self.pairs, "loss": self.loss},
             "config": options.to_document(self.config) if self.config else None,
         }
-        (folder / FILE).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / TRAINING).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def find_origin(folder: Path) -> Origin:
     """Facts from a merged folder's own file, or from the run around a checkpoint or model/."""
-    if (folder / FILE).is_file():
-        return _from_file(json.loads((folder / FILE).read_bytes()))
-    run = next((place for place in folder.resolve().parents if (place / "spec.toml").is_file()), None)
+    if (folder / TRAINING).is_file():
+        return _from_file(json.loads((folder / TRAINING).read_bytes()))
+    run = manifest.run_around(folder)
     return _from_run(run, folder) if run else Origin()
 
 
