@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 MAX_HEADER = 100_000_000
@@ -82,7 +81,7 @@ def _adapter(folder: Path) -> Fault:
     return Fault(what, f'merge it first, then name DIR: python -c "{code}"')
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, object]:
     """A JSON object of a file; empty where it is missing or something else."""
     try:
         found = json.loads(path.read_bytes())

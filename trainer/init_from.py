@@ -7,8 +7,8 @@ No torch here: a dry run and a form ask, too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tomli
 
@@ -55,24 +55,40 @@ def base_for(folder: Path, method: str) -> str:
     was trained on where all weights are trained again and that base is known, else the folder itself."""
     if (folder / ADAPTER).is_file():
         return str(base_files.read_object(folder / ADAPTER).get("base_model_name_or_path") or "")
-    known = str(recorded(folder).get("model") or "")
+    known = recorded(folder).model
     if method == "full" and known and not any(base_files.faults(known)):
         return known
     return str(folder)
 
 
-def recorded(folder: Path) -> Mapping[str, Any]:
-    """The configuration that a folder was trained with, by the run around it or its own record; empty if unknown."""
-    own = base_files.read_object(folder / TRAINING).get("config")
-    if isinstance(own, dict):
-        return own
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What is known of the training that left a folder; empty where nothing is."""
+
+    model: str = ""
+    targets: tuple[str, ...] = ()
+    """`lora.target_modules` as they were asked for."""
+
+
+def recorded(folder: Path) -> Recorded:
+    """By the run around a folder, or by its own record."""
+    config = base_files.read_object(folder / TRAINING).get("config")
     run = manifest.run_around(folder)
-    try:
-        document = tomli.loads((run / "spec.toml").read_text("utf-8")) if run else {}
-    except (OSError, ValueError):
-        return {}
-    found = document.get("config", document)
-    return found if isinstance(found, dict) else {}
+    if not isinstance(config, dict) and run is not None:
+        try:
+            document = tomli.loads((run / "spec.toml").read_text("utf-8"))
+        except (OSError, ValueError):
+            document = {}
+        config = document.get("config", document)
+    if not isinstance(config, dict):
+        return Recorded()
+    lora = config.get("lora")
+    targets = lora.get("target_modules") if isinstance(lora, dict) else None
+    return Recorded(str(config.get("model") or ""), _names(targets))
+
+
+def _names(found: object) -> tuple[str, ...]:
+    return tuple(map(str, found)) if isinstance(found, list) else (found,) if isinstance(found, str) else ()
 
 
 def same_model(one: str, other: str) -> bool:
@@ -115,7 +131,7 @@ def _torn_adapter(folder: Path) -> Iterator[Fault]:
         yield Fault(f"{file} {wrong}", base_files.remedy_of(wrong))
 
 
-def _kind_faults(folder: Path, document: Mapping[str, Any]) -> Iterator[Fault]:
+def _kind_faults(folder: Path, document: Mapping[str, object]) -> Iterator[Fault]:
     """Adapters that hold no reward model's head, or compute in a way that is not LoRA's."""
     kind, task = document.get("peft_type"), document.get("task_type")
     merged = "merge it into its base with peft (merge_and_unload), then train that folder: --model DIR"
@@ -136,19 +152,17 @@ def _kind_faults(folder: Path, document: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault(f"{folder} began with {how}, which changes the base's weights, too", merged)
 
 
-def _setting_faults(folder: Path, document: Mapping[str, Any], config: TrainConfig) -> Iterator[Fault]:
+def _setting_faults(folder: Path, document: Mapping[str, object], config: TrainConfig) -> Iterator[Fault]:
     """Rank, scale and target modules decide what the saved matrices mean."""
     for key, name, asked in (("lora.r", "r", config.lora.r), ("lora.alpha", "lora_alpha", config.lora.alpha)):
         held = document.get(name)
         if held != asked:
             yield Fault(f"{folder} has {key} = {held}, not {asked:g}", f"set {key} = {held} (--set {key}={held})")
-    targets, wanted = document.get("target_modules"), config.lora.target_modules
-    held_names = [targets] if isinstance(targets, str) else sorted(map(str, targets or []))
-    before = recorded(folder).get("lora")
-    if wanted == ["auto"] or (isinstance(before, dict) and before.get("target_modules") == wanted):
+    names, wanted = sorted(_names(document.get("target_modules"))), config.lora.target_modules
+    if wanted == ["auto"] or recorded(folder).targets == tuple(wanted):
         return
-    if sorted(wanted) != held_names:
-        what = f"{folder} has an adapter on {', '.join(held_names)}, not on {', '.join(wanted)}"
+    if sorted(wanted) != names:
+        what = f"{folder} has an adapter on {', '.join(names)}, not on {', '.join(wanted)}"
         yield Fault(what, "set lora.target_modules = auto, which takes the adapter's own")
 
 
@@ -175,7 +189,7 @@ def _model_faults(folder: Path, config: TrainConfig) -> Iterator[Fault]:
 
 
 def _other_base(folder: Path, config: TrainConfig) -> Iterator[Fault]:
-    known = str(recorded(folder).get("model") or "")
+    known = recorded(folder).model
     if config.method == "lora":
         what = f"{folder} is a whole reward model: an adapter goes over it, and not over {config.model}"
         yield Fault(what, f"leave model out, or set model = {folder}")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import tomli
 
@@ -46,7 +44,9 @@ def read(path: Path, init_from: Path | None = None, resuming: bool = False) -> S
     problems = options.check(given, path.name)
     errors = [problem for problem in problems if problem.severity == "error"]
     if not errors:
-        config = absolute(with_start(options.make(options.flatten(given)), init_from, document))
+        config = absolute(
+            with_start(options.make(options.flatten(given)), init_from, document.get("launch", {}).get("init_from", ""))
+        )
         found = options.check_inputs(config, path.name, resuming)
         problems += [problem for problem in found if problem.severity != "error"]
         errors = [problem for problem in found if problem.severity == "error"]
@@ -56,10 +56,10 @@ def read(path: Path, init_from: Path | None = None, resuming: bool = False) -> S
     return Spec(path, config, processes, tuple(problems), str(document.get("name", "")))
 
 
-def with_start(config: TrainConfig, init_from: Path | None, document: Mapping[str, Any]) -> TrainConfig:
-    """The configuration with the weights to start from; runs of older versions name them under [launch]."""
-    first = str(init_from or config.init_from or document.get("launch", {}).get("init_from", ""))
-    return replace(config, init_from=first)
+def with_start(config: TrainConfig, given: Path | None, launched: str) -> TrainConfig:
+    """The configuration with the weights to start from: as `given`, else its own, else as `launched` by an older
+    version, under [launch]."""
+    return replace(config, init_from=str(given or config.init_from or launched))
 
 
 def absolute(config: TrainConfig) -> TrainConfig:
