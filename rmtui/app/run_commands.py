@@ -24,10 +24,25 @@ class Suggested(Message):
     changes: Mapping[str, int]
 
 
-def resumed(ws: Workspace, run: Run) -> Message:
-    """Resume, unless the run was out of memory; runs in a worker."""
-    from rmtui.operations.resume import memory_suggestion, resume
+@dataclass
+class Unseen(Message):
+    """A run came by copy: its command is shown before it is run."""
 
+    run: Run
+    question: str
+    command: str
+
+
+def resumed(ws: Workspace, run: Run, own: bool = False) -> Message:
+    """Resume, unless the run was out of memory, or came by copy and its command was not seen (`own`: it was); runs in
+    a worker."""
+    from rmtui.operations.resume import check_owned, memory_suggestion, resume, unseen_command
+    from rmtui.runs.folder import RunFolder
+
+    if own:
+        check_owned(ws, RunFolder(run.folder), own)
+    elif unseen := unseen_command(ws, run.id):
+        return Unseen(run, unseen.question, unseen.command)
     if suggestion := memory_suggestion(ws, run.id):
         return Suggested(run, suggestion)
     done = resume(ws, run.id)
@@ -89,6 +104,17 @@ class RunCommands(Base):
             return
 
         self.ask("resume", lambda: resumed(self.ws, run))
+
+    def on_unseen(self, message: Unseen) -> None:
+        """The run came by copy: a person decides whether its command is run."""
+        message.stop()
+        from rmtui.app.screens.dialogs import Confirm
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.ask("resume", lambda: resumed(self.ws, message.run, own=True))
+
+        self.app.push_screen(Confirm(message.question, message.command), answered)
 
     def on_suggested(self, message: Suggested) -> None:
         """The run was out of memory: the same again would be, too."""

@@ -316,21 +316,14 @@ def _resume(args: argparse.Namespace) -> int:
 
 def _asked(ws: Workspace, run_id: str) -> bool:
     """Whether a person at a terminal has seen the command of a run that came by copy, and wants it run."""
-    from rmtui.operations.resume import command_of
-    from rmtui.runs import identity, ownership
-    from rmtui.runs.folder import RunFolder
+    from rmtui.operations.resume import unseen_command
 
-    run = RunFolder(ws.runs / run_id)
-    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()) or run.origin.exists():
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    if identity.copied_from(ws.root) or not ownership.foreign(ws.root, run):
+    unseen = unseen_command(ws, run_id)
+    if unseen is None:
         return False
-    print(
-        f"{run_id} came by copy. It would run:\n  {command_of(run)}\nRun it? [y/N] ",
-        end="",
-        file=sys.stderr,
-        flush=True,
-    )
+    print(f"{unseen.question}\n  {unseen.command}\n[y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().casefold() in ("y", "yes")
 
 

@@ -92,6 +92,23 @@ def check_owned(ws: Workspace, run: RunFolder, own: bool) -> None:
     ownership.own_run(ws.root, run)
 
 
+@dataclass(frozen=True, slots=True)
+class UnseenCommand:
+    """What a person is asked before a run that came by copy is run."""
+
+    question: str
+    command: str
+
+
+def unseen_command(ws: Workspace, run_id: str) -> UnseenCommand | None:
+    """The command of a run that came by copy, to be shown before a resume; None for runs of this workspace, and for
+    those that are refused whatever a person says."""
+    run = RunFolder(ws.runs / run_id)
+    if run.origin.exists() or identity.copied_from(ws.root) or not ownership.foreign(ws.root, run):
+        return None
+    return UnseenCommand(f"{run.name()} came by copy: run its command here?", command_of(run))
+
+
 def command_of(run: RunFolder) -> str:
     """What a resume of the run would execute."""
     job = job_of(run.spec())
