@@ -10,7 +10,7 @@ from typing import Any
 from rmtui.launch import hooks, process
 from rmtui.launch.verdict import Observed, describe_exit, ends_others, first_exit, oom_kills
 from rmtui.launch.waker import Waker
-from rmtui.runs import life, proc, state
+from rmtui.runs import cgroup, life, proc, state
 from rmtui.runs.files import atomic_write
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import State, Status
@@ -67,6 +67,7 @@ class Watch:
             self._look_for_failed_rank()
             self._look_for_stall()
             self._waker.wait(QUICK if self._deadline is not None else TICK)
+        cgroup.remove(self._launch, proc.place(self._attempt.path))
         return Observed(
             self._code,
             self._stop,

@@ -25,7 +25,7 @@ from rmtui.launch.command import Command, command, full_environment, job_of, thr
 from rmtui.launch.ingester import Ingester
 from rmtui.launch.verdict import Observed, Verdict, judge, oom_kills
 from rmtui.launch.waker import Waker
-from rmtui.runs import life, proc, queue_tickets, state
+from rmtui.runs import cgroup, life, proc, queue_tickets, state
 from rmtui.runs.files import lock_held, write_json
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import State
@@ -205,7 +205,7 @@ def _start(
     job = job_of(spec, taken.devices, _precision_of(ticket.resume))
     line = command(job, str(run.path), str(attempt.path), resume=ticket.resume, force=ticket.force)
     nonce, place = os.urandom(6).hex(), proc.place(attempt.path)
-    me = proc.this_process()
+    me, group = proc.this_process(), cgroup.make(nonce, place)
     launch: dict[str, Any] = {
         "kind": "local",
         "t": time.time(),
@@ -216,6 +216,7 @@ def _start(
         "pid_namespace": proc.pid_namespace(),
         "place": place,
         "folder": str(attempt.path.absolute()),
+        "cgroup": str(group) if group else None,
         "nonce": nonce,
         "tag": f"{run.id}:{attempt.n}:{nonce}:{place}",
         "argv": list(line.argv),
@@ -230,7 +231,13 @@ def _start(
         "resumed_from_step": _step_of(ticket.resume),
     }
     write_json(attempt.path / "launch.json", launch)
-    return launch, _spawn(attempt, line, launch)
+    try:
+        launcher = _spawn(attempt, line, launch)
+    except OSError:
+        cgroup.remove(launch, place)
+        raise
+    cgroup.enter(group, launcher)  # within microseconds of its start: it has begun nothing yet
+    return launch, launcher
 
 
 def _spawn(attempt: AttemptFolder, line: Command, launch: dict[str, Any]) -> int:

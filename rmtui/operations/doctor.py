@@ -13,7 +13,7 @@ from rmtui.errors import UserError, install
 from rmtui.launch import gpus as machine
 from rmtui.launch import hooks, login, orphans, probe, provenance
 from rmtui.operations import queue
-from rmtui.runs import identity
+from rmtui.runs import cgroup, identity
 from rmtui.runs.files import atomic_write, check_locks
 from rmtui.runs.folder import may_be_run
 from rmtui.workspace import SETTINGS_FILE, Workspace, file_system, on_network
@@ -39,7 +39,7 @@ class Diagnosis:
 
 def examine(ws: Workspace | None, *, deep: bool = True) -> list[Diagnosis]:
     """Look at everything; `deep` also starts two ranks to see accelerate's real world size (some seconds)."""
-    found = [*_python(), *_packages(), *_gpus(), *_sqlite(), *_login(), *_orphans(ws)]
+    found = [*_python(), *_packages(), *_gpus(), *_sqlite(), *_login(), *_control_group(), *_orphans(ws)]
     if ws is not None:
         found += [*_disk(ws), *_files(ws), *_locks(ws), *_commands(ws), *_runs(ws), *_queue(ws)]
     if deep and not any(finding.topic == "packages" and finding.level == "error" for finding in found):
@@ -185,6 +185,14 @@ def _runs(ws: Workspace) -> Iterator[Diagnosis]:
     for name in sorted(name for name in names if not may_be_run(name)):
         words = f"{os.fsencode(name)!r} in {ws.runs} is not listed: its name cannot be printed"
         yield Diagnosis("runs", "warning", words, "rename it")
+
+
+def _control_group() -> Iterator[Diagnosis]:
+    if why := cgroup.why_not():
+        words = f"a run gets no control group of its own ({why}): helpers that drop their environment may outlive it"
+        yield Diagnosis("processes", "ok", words)
+    else:
+        yield Diagnosis("processes", "ok", "each run gets a control group of its own, which catches all its helpers")
 
 
 def _queue(ws: Workspace) -> Iterator[Diagnosis]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rmtui.runs import proc
+from rmtui.runs import cgroup, proc
 from rmtui.runs.files import lock_held
 from rmtui.runs.folder import AttemptFolder
 from rmtui.runs.typed_files import number_of
@@ -23,14 +23,27 @@ SILENT_AFTER = 8.0
 
 
 def processes(attempt: AttemptFolder, launch: Mapping[str, Any]) -> list[proc.Tagged]:
-    """The living processes of an attempt that this process can see: those with its tag and place, and, where its locks
-    are held and none of these is seen, whoever holds them."""
+    """The living processes of an attempt that this process can see: those with its tag and place, those in its control
+    group, and, where its locks are held and none of these is seen, whoever holds them."""
     nonce, here = launch.get("nonce"), proc.place(attempt.path)
     if not nonce or not here:
         return []
     found = proc.tagged(attempt.path.parent.name, attempt.n, nonce)
     ours = [process for process in found if process.place == here]
+    ours += _in_group(attempt, launch, here, {process.proc.pid for process in ours})
     return ours or (list(_holders(attempt)) if training_held(attempt) else [])
+
+
+def _in_group(attempt: AttemptFolder, launch: Mapping[str, object], here: str, known: set[int]) -> list[proc.Tagged]:
+    """Processes of the attempt's control group that show no tag: helpers with an environment of their own."""
+    if launch.get("boot_id") != proc.boot_id():
+        return []
+    found = [each for pid in cgroup.pids(launch, here) if pid not in known and (each := proc.find(pid))]
+    run, nonce = attempt.path.parent.name, str(launch["nonce"])
+    return [
+        proc.Tagged(each, proc.parent(each.pid), proc.state_letter(each), run, attempt.n, nonce, None, (), here)
+        for each in found
+    ]
 
 
 def original(attempt: AttemptFolder, launch: Mapping[str, Any]) -> Path | None:

@@ -76,6 +76,7 @@ LAUNCH: Shape = {
             "pid_namespace",
             "place",
             "folder",
+            "cgroup",
             "resumed_from",
             "precision",
         ),
