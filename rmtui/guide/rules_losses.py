@@ -199,7 +199,11 @@ def val_acc(case: Case) -> Iterator[Reading]:
             yield Reading("val_acc_unknown", "warning", _unknown(case), 6)
         return
     entered = case.subject.run.epochs[-1].entered if case.subject.run.epochs else ""
-    yield Reading("val_acc_is", "info", {**with_interval(case, last), "entered": entered}, 6)
+    at = next((at for at, value in reversed(case.subject.evaluations.get("val_acc", ())) if value == last), None)
+    values = with_interval(case, last) | {"entered": entered}
+    if at is not None and at != int(at):
+        values["measured_at"] = at
+    yield Reading("val_acc_is", "info", values, 6)
     loss = {scope["scope"]: change for scope, change in case.scopes("val_loss")}
     for scope, change in case.scopes("val_acc"):
         yield _accuracy(case, scope, change, loss.get(scope["scope"]))

@@ -58,7 +58,8 @@ def _composed(values: Mapping[str, object], lang: str) -> dict[str, object]:
     if "before" in made and "key" in made:
         made["was"] = translate("word.before", lang, **values) if made["before"] is not None else ""
     if "entered" in made:
-        made["origin"] = origin_text(str(made["entered"]), lang)
+        at = translate("word.measured_at", lang, **values) if "measured_at" in made else ""
+        made["origin"] = at + origin_text(str(made["entered"]), lang)
     if "scope" in made:
         place = "_at_epoch" if made.get("at_epoch") is not None else ""
         made["scope"] = translate(f"scope.{made['scope']}{place}", lang, **values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,16 +48,28 @@ def subject(index: Index, run: Run) -> Subject:
     Step by step metrics come as roll-ups, so a long run costs no more than a short one.
     """
     known = set(index.metrics(run.id))
+    evaluations = {metric: _points(index.series(run.id, metric, COLUMNS, "epoch")) for metric in EVALUATED}
     return Subject(
-        run,
+        _with_evaluations(run, evaluations),
         rewards=_rewards(index, run) if {"reward_mean", "reward_std"} <= known else (),
         bad_values=_bad_values(index, run, known),
         peak_step=_peak(index.series(run.id, "learning_rate", COLUMNS)),
-        evaluations={metric: _points(index.series(run.id, metric, COLUMNS, "epoch")) for metric in EVALUATED},
+        evaluations=evaluations,
         start_loss=start_loss(index, run),
         has_model=has_model(run),
         checkpoint=_checkpoint(run),
     )
+
+
+def _with_evaluations(run: Run, evaluations: Mapping[str, Sequence[tuple[float, float]]]) -> Run:
+    """The run with the last evaluation inside an epoch as that epoch's, where there was none at any epoch's end: a log
+    that counts in steps, say."""
+    if not run.epochs or any(row.val_loss is not None or row.val_acc is not None for row in run.epochs):
+        return run
+    last = {metric: {max(1, math.ceil(at)): value for at, value in points} for metric, points in evaluations.items()}
+    losses, shares = (last.get(metric, {}) for metric in EVALUATED)
+    rows = [row._replace(val_loss=losses.get(row.epoch), val_acc=shares.get(row.epoch)) for row in run.epochs]
+    return run._replace(epochs=tuple(rows))
 
 
 def has_model(run: Run) -> bool:
