@@ -44,6 +44,8 @@ ELSEWHERE = {
     "model_max_length": "max_length",
     "lr_warmup_ratio": "warmup_ratio",
     "finetuning_type": "method",
+    "use_dora": "lora.dora",
+    "use_rslora": "lora.rslora",
 }
 """Names of the same options in other trainers."""
 

@@ -6,6 +6,7 @@ This module imports nothing heavy; rmtui reads it without the training stack.
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import math
 import re
 import typing
@@ -290,6 +291,7 @@ def check_inputs(config: TrainConfig, source: str = "", resuming: bool = False) 
     problems = list(_model_problems(config.model, config.trust_remote_code, source))
     first = () if resuming else init_from.faults(config)
     problems += [Problem("init_from", fault.what, fault.remedy, source) for fault in first]
+    problems += _optimizer_problems(config, source)
     sources = {f"data.source[{place}]": one.path for place, one in enumerate(sources_of(config.data))}
     named = {**(sources or {"data.train": config.data.train}), "data.val": config.data.val}
     named |= {f"data.extra_val.{name}": path for name, path in config.data.extra_val.items()}
@@ -301,6 +303,15 @@ def check_inputs(config: TrainConfig, source: str = "", resuming: bool = False) 
                 Problem(key, f"{path} does not exist", "check the path, or launch with --train and --val", source)
             )
     return problems
+
+
+def _optimizer_problems(config: TrainConfig, source: str) -> Iterator[Problem]:
+    if config.optimizer == "adamw8bit" and importlib.util.find_spec("bitsandbytes") is None:
+        what = "adamw8bit needs bitsandbytes, which is not installed"
+        yield Problem("optimizer", what, "run pip install bitsandbytes, or set optimizer = adafactor", source)
+    if config.optimizer == "adafactor" and config.adam_beta2 != TrainConfig().adam_beta2:
+        what = "adafactor has a decay of its own and does not use it"
+        yield Problem("adam_beta2", what, "leave it out, or set optimizer = adamw", source, "warning")
 
 
 def _model_problems(model: str, trusted: bool, source: str) -> Iterator[Problem]:

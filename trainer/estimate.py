@@ -28,6 +28,8 @@ where they are too few, it takes every projection of the layers."""
 ENOUGH = 0.8
 """Share of a model's weights beside its embeddings below which an adapter misses much of it."""
 HEADS = ("score", "classifier")
+STATE_BYTES = {"adamw": 8, "adamw8bit": 2, "adafactor": 0}
+"""What an optimizer keeps for each trained weight; Adafactor's rows and columns of a matrix are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,7 @@ def sizes(config: TrainConfig, shape: Shape) -> Sizes:
         trainable=trainable,
         weights_bytes=4 * total - 2 * frozen,
         gradients_bytes=4 * trainable,
-        optimizer_bytes=8 * trainable,
+        optimizer_bytes=STATE_BYTES[config.optimizer] * trainable,
         activations_bytes=tokens * numbers * (2 if half else 4),
     )
 
@@ -225,7 +227,7 @@ def _head(shape: Shape) -> int:
 
 
 def _adapter(config: TrainConfig, shape: Shape) -> int:
-    """r × (in + out) for each target module."""
+    """r × (in + out) for each target module, and with DoRA its out magnitudes."""
     names = config.lora.target_modules
     body = [linear for linear in shape.linears if linear.name not in HEADS]
     if names == ["auto"]:
@@ -236,4 +238,5 @@ def _adapter(config: TrainConfig, shape: Shape) -> int:
         chosen = body
     else:
         chosen = [linear for linear in body if any(name.rpartition(".")[2] == linear.name for name in names)]
-    return sum(config.lora.r * (linear.rows + linear.columns) * linear.copies for linear in chosen)
+    magnitudes = sum(linear.rows * linear.copies for linear in chosen) if config.lora.dora else 0
+    return sum(config.lora.r * (linear.rows + linear.columns) * linear.copies for linear in chosen) + magnitudes

@@ -26,6 +26,7 @@ KEPT = frozenset(
         *("inference_mode", "runtime_config", "megatron_core", "qalora_group_size", "fan_in_fan_out"),
         *("r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules", "modules_to_save"),
         *("layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern", "init_lora_weights"),
+        *("use_dora", "use_rslora"),
     )
 )
 """Settings of an adapter that training goes on with as they are; any other that is set is refused."""
@@ -158,6 +159,14 @@ def _setting_faults(folder: Path, document: Mapping[str, object], config: TrainC
         held = document.get(name)
         if held != asked:
             yield Fault(f"{folder} has {key} = {held}, not {asked:g}", f"set {key} = {held} (--set {key}={held})")
+    for key, name, on in (
+        ("lora.dora", "use_dora", config.lora.dora),
+        ("lora.rslora", "use_rslora", config.lora.rslora),
+    ):
+        held_on = bool(document.get(name))
+        if held_on != on:
+            word = str(held_on).lower()
+            yield Fault(f"{folder} has {key} = {word}", f"set {key} = {word} (--set {key}={word})")
     names, wanted = sorted(_names(document.get("target_modules"))), config.lora.target_modules
     if wanted == ["auto"] or recorded(folder).targets == tuple(wanted):
         return

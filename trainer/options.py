@@ -96,6 +96,18 @@ class Lora:
     dropout: float = _option(
         0.1, "dropout on the adapter's input while training", low=0, high=0.95, usual=(0, 0.3), group="lora"
     )
+    dora: bool = _option(
+        False,
+        "DoRA: train a weight's magnitude beside its direction (arXiv 2402.09353); slower, without fused_adapter",
+        group="lora",
+        advanced=True,
+    )
+    rslora: bool = _option(
+        False,
+        "rank-stabilized scale alpha / √r in place of alpha / r (arXiv 2312.03732)",
+        group="lora",
+        advanced=True,
+    )
     target_modules: list[str] = _option(
         ["auto"],
         "modules that get an adapter: auto (projections of the layers, as modules show), all-linear, or name endings",
@@ -165,6 +177,13 @@ class TrainConfig:
         high=1_048_576,
         usual=(64, 32_768),
         group="data",
+    )
+    optimizer: str = _option(
+        "adamw",
+        "adamw; adafactor: no first moment, factored second ones (arXiv 1804.04235); adamw8bit: 8-bit states "
+        "(bitsandbytes, CUDA), whose resume is not exact to the bit",
+        choices=("adamw", "adamw8bit", "adafactor"),
+        advanced=True,
     )
     weight_decay: float = _option(0.0, "decoupled weight decay of AdamW", low=0, high=1, usual=(0, 0.2))
     adam_beta2: float = _option(

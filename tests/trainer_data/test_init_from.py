@@ -142,6 +142,7 @@ def test_other_bases_ranks_scales_and_targets_are_refused(base, tmp_path):
     assert "--set lora.r=4" in said(base, folder, lora={"r": 8})
     assert "lora.alpha = 64" in said(base, folder, lora={"r": 4, "alpha": 8.0})
     assert "not on q_proj" in said(base, folder, lora={"r": 4, "target_modules": ["q_proj"]})
+    assert "--set lora.dora=false" in said(base, folder, lora={"r": 4, "dora": True})
     assert "rmtui merge" in said(base, folder, method="full")
 
 

@@ -18,7 +18,7 @@ from trainer import config as options
 from trainer import init_from, manifest
 from trainer.data.pairset import TokenPair
 from trainer.documents import ProbePair
-from trainer.loop import environment, evaluate, progress, sharded
+from trainer.loop import environment, evaluate, optimizers, progress, sharded
 from trainer.model import pretrained
 from trainer.model import reward as model
 from trainer.model.load_errors import refusing
@@ -54,7 +54,9 @@ class Differences:
 
     def exact(self, session: Session) -> bool:
         """Whether the resumed losses equal the uninterrupted run's bit by bit."""
-        return not self.changed and not self.noted and (session.device.type == "cpu" or session.config.deterministic)
+        config = session.config
+        same = not self.changed and not self.noted and config.optimizer not in optimizers.INEXACT
+        return same and (session.device.type == "cpu" or config.deterministic)
 
 
 def save(session: Session, reason: str) -> Path:

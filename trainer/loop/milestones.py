@@ -156,7 +156,9 @@ def near_ln2(loss: float) -> bool:
 
 def ln2_remedy(config: TrainConfig) -> str:
     """What to do about a loss that stays at ln 2."""
-    lora = f", LoRA alpha / r = {config.lora.alpha / config.lora.r:g}" if config.method == "lora" else ""
+    scale = config.lora.alpha / (config.lora.r**0.5 if config.lora.rslora else config.lora.r)
+    named = "alpha / √r" if config.lora.rslora else "alpha / r"
+    lora = f", LoRA {named} = {scale:g}" if config.method == "lora" else ""
     return (
         "train_loss and val_loss are at ln 2 = 0.693: the model cannot yet tell the two answers of a pair apart. "
         f"learning_rate = {config.learning_rate:g}{lora}; the effective step grows with learning_rate × alpha / r, "

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch.distributed.tensor import DTensor
 
 from trainer.config import TrainConfig
-from trainer.loop import sharded
+from trainer.loop import optimizers, sharded
 from trainer.model.reward import RewardModel
 
 BUCKET_ELEMENTS = 8 * 1024 * 1024
@@ -89,9 +89,7 @@ class Stepper:
         self.sharded = sharded.is_sharded(accelerator)
         self.model: torch.nn.Module = reward_model if self.sharded else reward_model.to(accelerator.device)
         groups = decay_groups(reward_model, config.weight_decay)
-        self.optimizer: Any = torch.optim.AdamW(
-            groups, lr=config.learning_rate, betas=self.betas, fused=None if self.sharded else True
-        )
+        self.optimizer: Any = optimizers.make(config, groups, whole=not self.sharded)
         if self.sharded:
             self.model, self.optimizer = sharded.wrap(accelerator, reward_model, self.optimizer, config)
         self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -101,7 +99,9 @@ class Stepper:
     def begin(self, rate: float) -> None:
         """Set the step's learning rate; DeepSpeed steps inside its last backward, so this comes first."""
         for group in self.optimizer.param_groups:
-            group["lr"], group["betas"] = rate, self.betas
+            group["lr"] = rate
+            if "betas" in group:
+                group["betas"] = self.betas
 
     @property
     def betas(self) -> tuple[float, float]:

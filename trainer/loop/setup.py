@@ -19,7 +19,7 @@ from trainer.config import TrainConfig, to_document
 from trainer.data import pairset
 from trainer.data.pairset import PairSet
 from trainer.heartbeat import Heartbeat
-from trainer.loop import checkpoint, environment, sharded, start_check
+from trainer.loop import checkpoint, environment, optimizers, sharded, start_check
 from trainer.loop import startup_report as derived
 from trainer.loop.optimizer_step import Stepper
 from trainer.loop.progress import Progress
@@ -39,11 +39,18 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
     config = with_precision(spec.config, request.resume)
     environment.set_up(config)
     accelerator = make_accelerator(config, request)
+    optimizers.refuse_impossible(config, accelerator)
+    if config.lora.dora and config.method == "lora" and sharded.is_sharded(accelerator):
+        raise Refused(
+            "lora.dora was not tried on a model that is split over ranks, and is refused; set lora.dora = false"
+        )
     reward_model, tokenizer = load_model(config, request.resume)
     train, validation = load_data(config, tokenizer, reward_model, accelerator)
     attends = model.choose_attention(reward_model, accelerator.device, config.mixed_precision)
     reporter = Reporter(request.attempt, request.rank == 0)
     reporter.line(f"layout: {attends}")
+    if config.lora.dora and config.method == "lora" and config.fused_adapter:
+        reporter.line("fused_adapter: given up; DoRA's layers are computed by peft, one operation after the other")
     counts = model.trainable_parameters(reward_model)
     share_weights(reward_model, accelerator.device)
     session = Session(

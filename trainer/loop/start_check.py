@@ -143,6 +143,7 @@ def unsaved(model: RewardModel) -> list[str]:
     saved = get_peft_model_state_dict(inner)
     trained = [name for name, parameter in inner.named_parameters() if parameter.requires_grad]
     plain = [name.replace(".modules_to_save.default", "").replace(".default", "") for name in trained]
+    plain = [name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector") for name in plain]
     lost = [name for name in plain if name not in saved]
     prefix = "base_model.model."
     return lost + [part for part in model.new_parts if not any(name.startswith(f"{prefix}{part}.") for name in saved)]

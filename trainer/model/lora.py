@@ -40,6 +40,7 @@ def add_lora(
         target_modules=target_modules(classifier, config.lora.target_modules), task_type=TaskType.SEQ_CLS
     )
     settings.r, settings.lora_dropout, settings.inference_mode = config.lora.r, config.lora.dropout, False
+    settings.use_dora, settings.use_rslora = config.lora.dora, config.lora.rslora
     settings.lora_alpha = config.lora.alpha  # type: ignore[assignment]  # peft only multiplies by it
     kept = {part for part in settings.modules_to_save or () if part not in PEFT_HEADS or not settings.task_type}
     settings.modules_to_save = sorted(kept | set(saved)) or None

@@ -1,0 +1,36 @@
+"""DoRA, rank-stabilized LoRA and Adafactor from launch to the end: what is saved is right, a resume is exact."""
+
+import pytest
+from engine_worlds import quick_end, train
+
+from trainer import manifest
+
+KINDS = {
+    "dora": {"lora__dora": True},
+    "dora in bf16": {"lora__dora": True, "mixed_precision": "bf16"},
+    "rslora": {"lora__rslora": True},
+    "adafactor": {"optimizer": "adafactor"},
+    "adafactor, full": {"optimizer": "adafactor", "method": "full"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_start_check_passes_and_a_resume_is_exact(bench, tmp_path, kind):
+    config = bench.options(num_epochs=1, save_steps=3, start_check=kind.startswith("dora"), **KINDS[kind])
+    whole = train(tmp_path, config, 1, quick_end)
+    assert whole.codes == [0], whole.log()
+    assert ("fused_adapter: given up" in whole.log()) == kind.startswith("dora")
+    assert ("start check: saved, and loaded" in whole.log()) == kind.startswith("dora")
+    first = manifest.checkpoints(tmp_path)[0]
+    resumed = train(tmp_path, config, 1, quick_end, ("--resume", first.folder))
+    assert resumed.codes == [0], resumed.log()
+    assert resumed.of("start")[0].data["exact_resume"] is True
+    assert resumed.losses == {step: loss for step, loss in whole.losses.items() if step > first.step}
+    assert resumed.of("epoch")[0].metrics == whole.of("epoch")[0].metrics
+
+
+def test_8_bit_states_are_refused_without_bitsandbytes_or_a_gpu(bench, tmp_path):
+    refused = train(tmp_path, bench.options(optimizer="adamw8bit"), 1, quick_end)
+    assert refused.codes == [2]
+    assert "Traceback" not in refused.log()
