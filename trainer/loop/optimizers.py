@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import torch
@@ -38,11 +39,11 @@ def make(config: TrainConfig, groups: list[dict[str, object]], whole: bool) -> A
     Adafactor (Shazeer and Stern 2018, arXiv 1804.04235) without a first moment, its rate the schedule's and not
     relative to the weights, as transformers' Trainer runs it. 8-bit states: Dettmers et al. 2021, arXiv 2110.02861.
     """
-    if config.optimizer == "adafactor":
-        return Adafactor(groups, lr=config.learning_rate, scale_parameter=False, relative_step=False)
-    if config.optimizer == "adamw8bit":
-        from bitsandbytes.optim import AdamW8bit
-
-        return AdamW8bit(groups, lr=config.learning_rate, betas=(0.9, config.adam_beta2))
     betas = 0.9, config.adam_beta2
+    if config.optimizer == "adafactor":
+        factored: Any = Adafactor
+        return factored(groups, lr=config.learning_rate, scale_parameter=False, relative_step=False)
+    if config.optimizer == "adamw8bit":
+        optional: Any = importlib.import_module("bitsandbytes.optim")
+        return optional.AdamW8bit(groups, lr=config.learning_rate, betas=betas)
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True if whole else None)
