@@ -292,6 +292,7 @@ def check_inputs(config: TrainConfig, source: str = "", resuming: bool = False) 
     first = () if resuming else init_from.faults(config)
     problems += [Problem("init_from", fault.what, fault.remedy, source) for fault in first]
     problems += _optimizer_problems(config, source)
+    problems += _expert_problems(config.lora, source) if config.method == "lora" else ()
     sources = {f"data.source[{place}]": one.path for place, one in enumerate(sources_of(config.data))}
     named = {**(sources or {"data.train": config.data.train}), "data.val": config.data.val}
     named |= {f"data.extra_val.{name}": path for name, path in config.data.extra_val.items()}
@@ -312,6 +313,15 @@ def _optimizer_problems(config: TrainConfig, source: str) -> Iterator[Problem]:
     if config.optimizer == "adafactor" and config.adam_beta2 != TrainConfig().adam_beta2:
         what = "adafactor has a decay of its own and does not use it"
         yield Problem("adam_beta2", what, "leave it out, or set optimizer = adamw", source, "warning")
+
+
+def _expert_problems(lora: Lora, source: str) -> Iterator[Problem]:
+    if lora.target_parameters and lora.dropout:
+        what = "lora.target_parameters adapts weights themselves, and no input of theirs can be dropped"
+        yield Problem("lora.dropout", what, "set lora.dropout = 0", source)
+    if lora.target_parameters and lora.dora:
+        what = "DoRA is not done for lora.target_parameters"
+        yield Problem("lora.dora", what, "leave one of them out", source)
 
 
 def _model_problems(model: str, trusted: bool, source: str) -> Iterator[Problem]:

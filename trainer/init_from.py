@@ -26,7 +26,7 @@ KEPT = frozenset(
         *("inference_mode", "runtime_config", "megatron_core", "qalora_group_size", "fan_in_fan_out"),
         *("r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules", "modules_to_save"),
         *("layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern", "init_lora_weights"),
-        *("use_dora", "use_rslora"),
+        *("use_dora", "use_rslora", "target_parameters"),
     )
 )
 """Settings of an adapter that training goes on with as they are; any other that is set is refused."""
@@ -167,6 +167,11 @@ def _setting_faults(folder: Path, document: Mapping[str, object], config: TrainC
         if held_on != on:
             word = str(held_on).lower()
             yield Fault(f"{folder} has {key} = {word}", f"set {key} = {word} (--set {key}={word})")
+    experts, asked_experts = sorted(_names(document.get("target_parameters"))), sorted(config.lora.target_parameters)
+    if experts != asked_experts and not (experts and asked_experts == ["auto"]):
+        word = ", ".join(experts) or "no experts"
+        remedy = "set lora.target_parameters = auto" if experts else "leave lora.target_parameters out"
+        yield Fault(f"{folder} has an adapter on {word}, not on {', '.join(asked_experts) or 'none'}", remedy)
     names, wanted = sorted(_names(document.get("target_modules"))), config.lora.target_modules
     if wanted == ["auto"] or recorded(folder).targets == tuple(wanted):
         return

@@ -96,6 +96,13 @@ class Lora:
     dropout: float = _option(
         0.1, "dropout on the adapter's input while training", low=0, high=0.95, usual=(0, 0.3), group="lora"
     )
+    target_parameters: list[str] = _option(
+        [],
+        "experts of MoE models that are parameters and not linear layers: auto, or name endings like "
+        "mlp.experts.down_proj; peft computes them without dropout, so lora.dropout has to be 0",
+        group="lora",
+        advanced=True,
+    )
     dora: bool = _option(
         False,
         "DoRA: train a weight's magnitude beside its direction (arXiv 2402.09353); slower, without fused_adapter",

@@ -4,6 +4,8 @@ import pytest
 from engine_worlds import quick_end, train
 
 from trainer import manifest
+from trainer.model import toy
+from trainer.release import merge
 
 KINDS = {
     "dora": {"lora__dora": True},
@@ -28,6 +30,21 @@ def test_the_start_check_passes_and_a_resume_is_exact(bench, tmp_path, kind):
     assert resumed.of("start")[0].data["exact_resume"] is True
     assert resumed.losses == {step: loss for step, loss in whole.losses.items() if step > first.step}
     assert resumed.of("epoch")[0].metrics == whole.of("epoch")[0].metrics
+
+
+@pytest.mark.slow
+def test_experts_go_through_the_start_check_a_resume_and_a_merge(bench, tmp_path):
+    sizes = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "hidden_size": 48}
+    base = toy.make_family("qwen3_moe", tmp_path / "base", **sizes)
+    lora = {"lora__dropout": 0.0, "lora__target_parameters": ["auto"]}
+    config = bench.options(model=str(base), num_epochs=1, save_steps=3, start_check=True, **lora)
+    whole = train(tmp_path / "run", config, 1, quick_end)
+    assert whole.codes == [0], whole.log()
+    assert "start check: saved, and loaded" in whole.log() and not whole.of("warning")
+    first = manifest.checkpoints(whole.run)[0]
+    resumed = train(whole.run, config, 1, quick_end, ("--resume", first.folder))
+    assert resumed.losses == {step: loss for step, loss in whole.losses.items() if step > first.step}
+    assert merge.merge(whole.run / "model", tmp_path / "merged").difference < 1e-5
 
 
 def test_8_bit_states_are_refused_without_bitsandbytes_or_a_gpu(bench, tmp_path):

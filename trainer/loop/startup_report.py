@@ -45,7 +45,8 @@ def report(session: Session, counts: tuple[int, int]) -> None:
         session.reporter.warn(
             "coverage",
             f"the adapter reaches {share:.0%} of the body's weights (embeddings aside); the rest stays as it is: "
-            "experts that are not linear layers, say. Name more in lora.target_modules, or train with method = full",
+            "experts that are not linear layers, say (lora.target_parameters = auto). Name more in "
+            "lora.target_modules, or train with method = full",
         )
     if session.model.noise:
         session.reporter.warn("own_noise", session.model.noise)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
+from peft.tuners.lora.layer import ParamWrapper
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import logging
@@ -37,7 +38,9 @@ def add_lora(
     saved = [part for part in parts if not part.endswith(PEFT_HEADS)]
     _refuse_ambiguous(classifier, saved)
     settings = saved_settings(like) or LoraConfig(
-        target_modules=target_modules(classifier, config.lora.target_modules), task_type=TaskType.SEQ_CLS
+        target_modules=target_modules(classifier, config.lora.target_modules),
+        target_parameters=target_parameters(classifier, config.lora.target_parameters),
+        task_type=TaskType.SEQ_CLS,
     )
     settings.r, settings.lora_dropout, settings.inference_mode = config.lora.r, config.lora.dropout, False
     settings.use_dora, settings.use_rslora = config.lora.dora, config.lora.rslora
@@ -142,6 +145,31 @@ def target_modules(classifier: nn.Module, named: list[str]) -> list[str] | str:
     return named
 
 
+def target_parameters(classifier: nn.Module, named: list[str]) -> list[str] | None:
+    """`auto`: the weights of a layer's experts where they are one parameter with three dimensions [expert, …]; else
+    endings as given. None where none are asked for. Raises Refused where the model has none of them."""
+    if not named:
+        return None
+    stacked = [
+        f"{place}.{name}"
+        for place, module in classifier.named_modules()
+        for name, weight in module.named_parameters(recurse=False)
+        if weight.ndim == 3 and not isinstance(module, nn.modules.conv._ConvNd)
+    ]
+    found = sorted({_below_its_layer(name) for name in stacked}) if named == ["auto"] else named
+    absent = [one for one in found if not any(name.endswith(f".{one}") for name in stacked)]
+    if absent or not found:
+        there = ", ".join(sorted({_below_its_layer(name) for name in stacked})) or "none"
+        raise Refused(f"lora.target_parameters: {', '.join(absent or named)} is not in this model, which has {there}")
+    return found
+
+
+def _below_its_layer(name: str) -> str:
+    """`model.layers.0.mlp.experts.down_proj` → `mlp.experts.down_proj`."""
+    parts = name.split(".")
+    return ".".join(parts[max((place + 1 for place, part in enumerate(parts) if part.isdigit()), default=0) :])
+
+
 def _auto(classifier: nn.Module, usual: set[str]) -> list[str]:
     """Names, or whole paths where the last part is a number, which would fit every numbered module."""
     routed = _routes(classifier)
@@ -177,13 +205,18 @@ def saved_settings(like: Path | None) -> LoraConfig | None:
 
 def coverage(model: PeftModel) -> float:
     """Share of the body's weights, embeddings aside, that have an adapter beside them."""
-    adapted = [module.get_base_layer() for module in model.modules() if isinstance(module, LoraLayer)]
+    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    adapted = [one for layer in layers for one in _adapted_weights(layer)]
     body: Any = model.get_base_model().base_model
     tables = {id(one) for module in body.modules() if isinstance(module, nn.Embedding) for one in module.parameters()}
     own = [one for name, one in body.named_parameters() if "lora_" not in name and id(one) not in tables]
-    hit = {id(one): one.numel() for layer in adapted for one in layer.parameters()}
+    hit = {id(one): one.numel() for one in adapted}
     total = sum(one.numel() for one in own)
     return sum(hit.get(id(one), 0) for one in own) / total if total else 1.0
+
+
+def _adapted_weights(layer: Any) -> list[nn.Parameter]:
+    return [layer.get_param()] if isinstance(layer, ParamWrapper) else list(layer.get_base_layer().parameters())
 
 
 def _adaptable(module: nn.Module) -> bool:
