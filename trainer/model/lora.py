@@ -216,7 +216,10 @@ def coverage(model: PeftModel) -> float:
 
 
 def _adapted_weights(layer: Any) -> list[nn.Parameter]:
-    return [layer.get_param()] if isinstance(layer, ParamWrapper) else list(layer.get_base_layer().parameters())
+    if type(layer) is not ParamWrapper:
+        return list(layer.get_base_layer().parameters())
+    weight: Any = getattr(layer.get_base_layer(), layer.parameter_name)
+    return [weight]
 
 
 def _adaptable(module: nn.Module) -> bool:
