@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from rmtui.runs import identity, ownership, proc, state
+from rmtui.runs import cgroup, identity, ownership, proc, state
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import State, Status
 from rmtui.runs.typed_files import number_of
@@ -64,6 +64,8 @@ def found_ended(ws: Workspace) -> list[str]:
             now = state.attempt_status(run, attempt) if attempt.path.is_dir() else None
             if now is not None and not now.state.final:
                 continue
+            if now is not None:  # whoever would have taken its control group away died with it
+                cgroup.remove(attempt.launch(), proc.place(attempt.path))
             mine = now is not None and place == proc.place(attempt.path) and not ownership.foreign(ws.root, run)
             if _claim(ws, name) and mine and time.time() - _end(attempt) < OLDEST:
                 _announce(ws, run, attempt)

@@ -85,8 +85,9 @@ def test_show_tells_attempts_and_epochs(ws: Workspace, rmtui) -> None:
     assert set(run["attempts"][0]) >= {"n", "state", "exit_code", "started", "ended", "resumed_from_step"}
     assert [epoch["epoch"] for epoch in run["epochs"]] == [1, 2, 3]
     _, words, _ = rmtui("show", "resumed")
-    for part in ("finished", "warmer", "74.0%", "learning_rate", "attempts   2"):
+    for part in ("finished", "warmer", "74.0%", "learning_rate", "attempts"):
         assert part in words
+    assert "attempts 2" in " ".join(words.split())
 
 
 def test_show_tells_the_last_evaluation_of_each_validation_set_with_its_ties(ws: Workspace, rmtui) -> None:

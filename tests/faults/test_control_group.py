@@ -10,8 +10,9 @@ from pathlib import Path
 import fault_kit
 import launch_kit as kit
 import pytest
+import support
 
-from rmtui.operations import stop
+from rmtui.operations import runs, stop
 from rmtui.runs import cgroup, life, proc, state
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import State
@@ -70,6 +71,19 @@ def test_a_run_whose_helper_still_lives_is_not_called_dead(ws, audit, helped):
     assert state.status(helped).state == State.RUNNING
     stop.stop(ws, helped.id, now=True, wait=True)
     assert not proc.alive(left)
+    audit(helped)
+
+
+@needs_group
+def test_a_group_whose_processes_all_died_at_once_is_taken_away_by_whoever_finds_the_end(ws, audit, helped):
+    left, group = helper(helped), group_of(helped)
+    doomed = [kit.supervisor(helped), *(process.proc for process in proc.tagged(helped.id)), left]
+    for process in doomed:
+        kit.kill(process)
+    support.wait_until(lambda: state.status(helped).state.final)
+    with runs.reading(ws):
+        pass
+    assert not group.exists()
     audit(helped)
 
 
