@@ -161,10 +161,13 @@ def file_fault(file: Path) -> str:
 
 def tensor_shapes(folder: Path) -> dict[str, list[int]]:
     """Name → shape of every tensor, from the headers of the folder's safetensors files; the data is not read."""
-    found: dict[str, list[int]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(size, MAX_HEADER)))
-        found |= {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
-    return found
+    files = sorted(folder.glob("*.safetensors"))
+    return {name: shape for file in files for name, shape in file_shapes(file).items()}
+
+
+def file_shapes(file: Path) -> dict[str, list[int]]:
+    """Name → shape of every tensor in a safetensors file that is whole."""
+    with file.open("rb") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        header = json.loads(opened.read(min(size, MAX_HEADER)))
+    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}

@@ -138,7 +138,8 @@ def _kind_faults(folder: Path, document: Mapping[str, object]) -> Iterator[Fault
     merged = "merge it into its base with peft (merge_and_unload), then train that folder: --model DIR"
     if kind != "LORA":
         yield Fault(f"{folder} is a {kind} adapter, and training goes on with LoRA only", merged)
-    shapes = base_files.tensor_shapes(folder)  # a .bin file shows nothing before it is loaded
+    file = folder / base_files.ADAPTER_WEIGHTS[0]  # a .bin file shows nothing before it is loaded
+    shapes = base_files.file_shapes(file) if file.is_file() else {}
     if task not in (None, "SEQ_CLS") or (shapes and all("lora_" in name for name in shapes)):
         what = f"{folder} has no reward head: it is an adapter for {task or 'another task'}"
         yield Fault(what, merged)

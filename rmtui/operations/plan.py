@@ -257,6 +257,10 @@ def _choose_start(draft: _Draft) -> LinkedStart | None:
         draft.wrong("init_from", what, error.remedy, draft.sources.get("init_from", ""))
         return None
     draft.flat["init_from"] = str(found.folder)
+    if found.run and found.base == str(found.folder):
+        what = f"the new run needs {found.folder} as its base for good, and rmtui rm {found.run} would take it away"
+        remedy = f"to be free of it: rmtui merge {found.run} DIR, then start from DIR"
+        draft.wrong("init_from", what, remedy, draft.sources.get("init_from", ""), "warning")
     return found
 
 

@@ -133,6 +133,20 @@ def test_a_whole_reward_model_is_the_base_of_an_adapter_over_it(ws):
     assert "goes over it" in wrong(planned(ws, folder, model=str(ws.root / "usual")))
 
 
+def test_an_adapter_over_a_runs_whole_model_is_warned_to_depend_on_it(ws):
+    run = launch.prepare(ws, plan(ws, LaunchRequest("A", overrides={"method": "full"}, name="whole")))
+    folder = run.path / "checkpoints/step-000003"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"architectures": ["LlamaForSequenceClassification"]}')
+    write_weights(folder / "model.safetensors", {"score.weight": [1, 8]})
+    manifest.seal(folder, {"step": 3, "epoch": 1, "reason": "epoch", "created": 1.0, "world_size": 1, "facts": {}})
+    made = planned(ws, "whole")
+    assert made.errors == () and any(f"rmtui merge {run.id}" in str(one) for one in made.warnings)
+    on = planned(ws, "whole", method="full")
+    assert on.errors == () and "init_from" not in [one.key for one in on.problems]
+    assert on.spec["config"]["model"] == str(ws.root / "usual")
+
+
 def test_the_verb_takes_it_and_show_links_the_runs(ws, first, capsys):
     set_lora = [word for key, value in LORA.items() for word in ("--set", f"{key}={value}")]
     line = ["-C", str(ws.root), "launch", "A", "--init-from", "first", *set_lora, "--dry-run", "--json"]

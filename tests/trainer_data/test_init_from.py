@@ -195,6 +195,15 @@ def test_models_that_are_no_reward_models_are_refused(base, tmp_path):
         start(headless, headless)
 
 
+def test_other_files_beside_an_adapter_are_not_taken_for_it(base, tmp_path):
+    folder = saved(base, tmp_path / "first")
+    save_file({"score.weight": torch.zeros(3, 64)}, folder / "other.safetensors", {"format": "pt"})
+    assert said(base, folder) == ""
+    made = start(base, folder)
+    (folder / "other.safetensors").unlink()
+    assert_begins_with_its_rewards(made, folder)
+
+
 def test_an_adapter_given_as_base_names_the_option(base, tmp_path):
     folder = saved(base, tmp_path / "first")
     problems = check_inputs(build({"model": str(folder)}))

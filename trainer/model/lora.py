@@ -107,7 +107,7 @@ def _stored(folder: Path) -> dict[str, tuple[int, ...]]:
         wrong = base_files.file_fault(file)
         if wrong:
             raise Refused(f"{file} {wrong}; copy or download it again, or train anew")
-        return {name: tuple(shape) for name, shape in base_files.tensor_shapes(folder).items()}
+        return {name: tuple(shape) for name, shape in base_files.file_shapes(file).items()}
     old = folder / "adapter_model.bin"
     found = torch.load(old, map_location="cpu", weights_only=True) if old.is_file() else {}
     return {name: tuple(weight.shape) for name, weight in found.items()}
