@@ -190,7 +190,7 @@ def save_as(
     if table.flatten(parse(text, preset.path).config) == table.flatten(preset.config):
         header = {"name": name, "title": title or preset.title, "purpose": purpose or preset.purpose}
     else:
-        text = _LAST_WORDS.sub("\n", _EXPECTED.sub("", text))
+        text = _LAST_WORDS.sub("\n", without_expectations(text))
     text = edited(replace(preset, text=text), {}, header)
     return _write(path, _OWN_WORDS.sub(f"# Preset {name}, from preset {preset.name}.\n", text))
 
@@ -214,6 +214,11 @@ def edited(preset: Preset, changes: Mapping[str, str], header: Mapping[str, str]
         else:
             document.pop(key, None)
     return tomlkit.dumps(document)
+
+
+def without_expectations(text: str) -> str:
+    """A preset's text without [expect] and the comments above it: what was expected of other values."""
+    return _EXPECTED.sub("", text)
 
 
 def _item(key: str, text: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,10 +33,6 @@ STEPWISE = ("csv", "tensorboard")
 _BY_ENDING = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".gz": "tar", ".tgz": "tar"}
 
 
-_EXPECTED = re.compile(r"\n(?:#[^\n]*\n)*\[expect\]\n(?:[^\[\n][^\n]*\n?|\n)*")
-"""A preset's table of what it is expected to reach, with the comment above it."""
-
-
 def import_preset(ws: Workspace, path: Path, name: str) -> tuple[Preset, tuple[str, ...]]:
     """`rm_config.yaml` as a new preset on the ground of A; returns it with the keys that have no place here.
 
@@ -55,7 +50,7 @@ def import_preset(ws: Workspace, path: Path, name: str) -> tuple[Preset, tuple[s
         raise UserError(f"no preset was saved from {path}", "no setting of a training is in it", "name another file")
     changes = {key: _as_typed(value) for key, value in flatten(read.config).items()}
     base = presets.find(ws, "A")
-    base = replace(base, text=_EXPECTED.sub("", base.text), path=path)
+    base = replace(base, text=presets.without_expectations(base.text), path=path)
     purpose = "; ".join([f"imported from {path.name}", *read.notes])
     return presets.save_as(ws, base, name, changes, title=f"from {path.name}", purpose=purpose), read.unknown
 

@@ -49,9 +49,9 @@ def state_words(state: str, reason: str) -> tuple[str, str]:
 
 
 def state_text(state: str, reason: str) -> str:
-    """`killed: out of memory`, `queued (resumes from step 53): place 1, …`: spelled alike everywhere."""
+    """`killed: out of memory`, `stopped by ann at step 93`, `queued (resumes from step 53): place 1, …`."""
     head, rest = state_words(state, reason)
-    return f"{head}: {rest}" if rest else head
+    return rest if rest.startswith(f"{head} ") else f"{head}: {rest}" if rest else head
 
 
 class Status(NamedTuple):

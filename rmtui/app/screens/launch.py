@@ -40,11 +40,12 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         assert isinstance(self.app, WorkspaceApp)
         self._rmtui = self.app
         sets = ", ".join(data_sets(self._rmtui.ws.root)) or "none in data/"
+        processes = self._rmtui.ws.settings.processes
         hints = {
             "name": "made from data and preset",
             "model": "a folder or a hub name",
             "data": self._request.usual_data or sets,
-            "procs": "GPUs, else 1",
+            "procs": f"{processes} (workspace.toml)" if processes else "visible GPUs, else 1",
             "tags": "night baseline",
         }
         texts = {"name": self._request.name, "data": self._request.data, "tags": " ".join(self._request.tags)}
