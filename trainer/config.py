@@ -256,6 +256,12 @@ def build(document: Mapping[str, Any]) -> TrainConfig:
     return make(flatten(document))
 
 
+def recorded(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration that a checkpoint or a model's card holds, with what options that came later stood for in it:
+    a default that has changed since then must not change what was trained."""
+    return {"overlong": "cut_end", **document}
+
+
 def make(flat: Mapping[str, Any]) -> TrainConfig:
     """Checked values by dotted key → `TrainConfig`, defaults filled in."""
     made = _build(TrainConfig, flat, "")

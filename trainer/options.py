@@ -185,6 +185,14 @@ class TrainConfig:
         usual=(64, 32_768),
         group="data",
     )
+    overlong: str = _option(
+        "drop",
+        "training pairs with an answer that alone is longer than max_length: drop, as TRL does, or cut (the end token "
+        "stays); evaluation cuts. cut_end loses the end token, too: runs from before this option",
+        choices=("drop", "cut", "cut_end"),
+        group="data",
+        advanced=True,
+    )
     optimizer: str = _option(
         "adamw",
         "adamw; adafactor: no first moment, factored second ones (arXiv 1804.04235); adamw8bit: 8-bit states "

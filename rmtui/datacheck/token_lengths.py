@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from rmtui.documents.data import TokensDocument
 
 BATCH = 256
+BEYOND = 0.01
+"""Share of pairs that are too long from which a length is advised: the one that all but this share fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ class Tokens:
         self._limit = max_length
         self._step = step
         self._waiting: list[Pair] = []
-        self._seen = self._pairs = self._truncated = 0
+        self._seen = self._dropped = 0
+        self._lengths = array("I")
 
     def add(self, pair: Pair) -> Iterator[Finding]:
         """Take a pair; now and then, the findings of the last ones."""
@@ -52,14 +57,22 @@ class Tokens:
     def rest(self) -> Iterator[Finding]:
         """The findings of the last pairs, and the share of the file that is truncated."""
         yield from self._count()
-        if self._truncated:
-            about = {"truncated": self._truncated, "pairs": self._pairs, "limit": self._limit, "step": self._step}
-            yield found(None, "truncated", "truncated_sample" if self._step > 1 else "truncated", **about)
+        over, pairs = sum(length > self._limit for length in self._lengths), len(self._lengths)
+        if over:
+            about = {"truncated": over, "pairs": pairs, "limit": self._limit, "step": self._step}
+            more = {"dropped": self._dropped, "share": self._dropped / pairs, "fits": self._fits(pairs)}
+            key = "truncated_sample" if self._step > 1 else "truncated"
+            yield found(None, "truncated", key if over <= BEYOND * pairs else f"{key}_advised", **about, **more)
+
+    def _fits(self, pairs: int) -> int:
+        """The shortest max_length that all but `BEYOND` of the pairs fit."""
+        return sorted(self._lengths)[math.ceil((1 - BEYOND) * pairs) - 1]
 
     def ended(self) -> Counted:
         """What was counted of the file that ends here; the next one begins anew."""
-        counted = Counted(self._pairs, self._step, self._limit)
-        self._seen = self._pairs = self._truncated = 0
+        counted = Counted(len(self._lengths), self._step, self._limit)
+        self._seen = self._dropped = 0
+        self._lengths = array("I")
         return counted
 
     def _count(self) -> Iterator[Finding]:
@@ -67,8 +80,8 @@ class Tokens:
         lengths = [len(encoding.ids) for encoding in self._tokenizer.encode_batch(texts, add_special_tokens=False)]
         for place, pair in enumerate(self._waiting):
             prompt, *answers = lengths[3 * place : 3 * place + 3]
-            self._pairs += 1
-            self._truncated += prompt + max(answers) > self._limit
+            self._lengths.append(prompt + max(answers))
+            self._dropped += max(answers) > self._limit
             for name, length in zip(("chosen", "rejected"), answers, strict=True):
                 if length > self._limit:
                     yield found(pair.line, "answer_cut", name=name, tokens=length, limit=self._limit)

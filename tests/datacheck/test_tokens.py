@@ -32,6 +32,7 @@ def test_answers_that_are_cut_and_pairs_that_are_truncated(tmp_path, model):
     assert found == [(None, "truncated"), (2, "answer_cut")]
     report = check([path], model=model, max_length=20)
     assert "2 of 4 pairs" in report.files[0].findings[0].message
+    assert "1 (25" in report.files[0].findings[0].message and "max_length = 24 " in report.files[0].findings[0].message
     assert "chosen has 21 tokens" in report.files[0].findings[1].message
 
 

@@ -1,9 +1,11 @@
 import json
+from dataclasses import replace
 
 import data_worlds as worlds
 import numpy as np
 import pytest
 
+from trainer.config import build, recorded
 from trainer.data import pairset, texts
 from trainer.data.truncate import Edges, Encoded, truncate
 from trainer.model import pretrained
@@ -56,6 +58,68 @@ def test_first_and_last_special_tokens_of_an_encoder_stay():
     one = Encoded(np.array([1, 7, 7, 7, 30, 31, 2], np.int32), np.array([1, 7, 7, 7, *range(40, 50), 2], np.int32), 4)
     chosen, rejected, lost = truncate(one, 6, Edges(frozenset({1}), frozenset({2})))
     assert (chosen.tolist(), rejected.tolist(), lost) == ([1, 30, 31, 2], [1, 40, 41, 42, 43, 2], 3)
+
+
+def overlong_rows():
+    """Six pairs: number 1 has a long prompt, 3 (text) and 5 (a dialogue) an answer that alone is too long."""
+    made = worlds.rows(6)
+    made[1] |= {"prompt": "stone river " * 100}
+    made[3] |= {"chosen": " bread rain" * 100}
+    made[5] = CHAT | {"id": "p5", "rejected": [{"role": "assistant", "content": "bread rain " * 100}]}
+    return made
+
+
+@pytest.mark.parametrize("kind", ["decoder", "encoder", "pad_is_end"])
+def test_a_cut_answer_is_still_scored_where_the_whole_one_is(models, tmp_path, kind):
+    """The reference is the whole sequence's own end: the end token, or what the template writes last."""
+    cut, tokenizer = load(models / kind, overlong_rows(), tmp_path / "a.jsonl", max_length=40)
+    whole, _ = load(models / kind, overlong_rows(), tmp_path / "a.jsonl", max_length=10_000)
+    assert [pair.id for pair in cut.pairs] == [pair.id for pair in whole.pairs]
+    for one, full in zip(cut.pairs, whole.pairs, strict=True):
+        for side, complete in ((one.chosen, full.chosen), (one.rejected, full.rejected)):
+            assert len(side) <= 40
+            assert tokenizer.decode(side[-1:]) == tokenizer.decode(complete[-1:])
+    template = cut.pairs[5].rejected
+    ends = [number for number, token in tokenizer.added_tokens_decoder.items() if token.special]
+    assert tokenizer.chat_template is None or set(template[-3:].tolist()) & set(ends)
+
+
+def test_training_leaves_out_the_pairs_that_a_plain_filter_on_answers_would(models, tmp_path):
+    """TRL's `len(chosen_ids) <= max_length` over the answers alone, since prompts lose their left end here."""
+    rows, path = overlong_rows(), tmp_path / "a.jsonl"
+    config = worlds.config(models / "decoder", max_length=40, data={"train": str(worlds.write_rows(path, rows))})
+    tokenizer = pretrained.load_tokenizer(str(models / "decoder"))
+    found = pairset.load_training(tokenizer, config)
+    assert [pair.id for pair in found.pairs] == ["p0", "p1", "p2", "p4"]
+    assert (found.report.answers_dropped, found.report.answers_cut, found.report.pairs) == (2, 0, 4)
+    whole, _ = load(models / "decoder", rows, path, max_length=10_000)
+    assert found.report.over == sum(pair.length > 40 for pair in whole.pairs)
+    assert found.report.p99 == max(pair.length for pair in whole.pairs) and found.drawn == 4
+    for way in ("cut", "cut_end"):
+        kept = pairset.load_training(tokenizer, replace(config, overlong=way))
+        assert (len(kept), kept.report.answers_dropped, kept.report.answers_cut) == (6, 0, 2)
+
+
+def test_cut_end_is_the_plain_cut_of_earlier_runs(models, tmp_path):
+    found, tokenizer = load(
+        models / "decoder", overlong_rows(), tmp_path / "a.jsonl", max_length=40, overlong="cut_end"
+    )
+    whole, _ = load(models / "decoder", overlong_rows(), tmp_path / "a.jsonl", max_length=10_000)
+    lost = found.pairs[3].cut
+    assert found.pairs[3].chosen.tolist() == whole.pairs[3].chosen[lost : lost + 40].tolist()
+    assert tokenizer.eos_token_id not in found.pairs[3].chosen.tolist()
+
+
+def test_a_file_of_nothing_but_long_answers_is_refused_with_both_remedies(models, tmp_path):
+    path = worlds.write_rows(tmp_path / "a.jsonl", [overlong_rows()[3]])
+    config = worlds.config(models / "decoder", max_length=40, data={"train": str(path)})
+    with pytest.raises(pairset.DataError, match=r"1 of 1 .*longer than 40 tokens.*max_length.*overlong = cut"):
+        pairset.load_training(pretrained.load_tokenizer(str(models / "decoder")), config)
+
+
+def test_what_a_checkpoint_from_before_the_option_holds_is_the_cut_of_then():
+    assert build(recorded({"max_length": 64})).overlong == "cut_end"
+    assert build(recorded({"overlong": "drop"})).overlong == "drop"
 
 
 def test_plain_text_is_tokenized_once_and_ends_with_the_end_token(models, tmp_path):

@@ -66,7 +66,13 @@ class DataReport:
     prompts_cut: int
     """Pairs whose prompt lost its left end."""
     answers_cut: int
-    """Pairs with an answer that alone was too long and lost its end."""
+    """Pairs with an answer that alone was too long and lost its end, or what stands before its end token."""
+    answers_dropped: int
+    """Pairs that are left out, since an answer alone was too long."""
+    over: int
+    """Pairs with a side longer than `max_length` before anything was cut."""
+    p99: int
+    """Tokens that 99 % of the pairs do not exceed before anything is cut; of a mixture, the largest of its files."""
     identical_dropped: int
     """Pairs whose two sides were the same tokens, from the start or after truncation."""
     margins: int
@@ -119,8 +125,11 @@ class PairSet:
         return len(self.pairs)
 
 
-def load_pairs(path: Path | str, tokenizer: Any, config: TrainConfig, limit: int | None = None) -> PairSet:
-    """Read, tokenize and cut a pair file. `limit` is the model's number of positions, if it has one.
+def load_pairs(
+    path: Path | str, tokenizer: Any, config: TrainConfig, limit: int | None = None, drop: bool = False
+) -> PairSet:
+    """Read, tokenize and cut a pair file. `limit` is the model's number of positions, if it has one; `drop` leaves out
+    pairs with an answer that alone does not fit, which are cut otherwise.
 
     Blank lines and pairs with identical sides are counted and left out; any other line without a readable pair
     raises DataError with the numbers of the lines: a training on part of a file is never started silently.
@@ -132,14 +141,24 @@ def load_pairs(path: Path | str, tokenizer: Any, config: TrainConfig, limit: int
         raise DataError(f"{error}; `rmtui check {path}` shows what was seen") from None
     longest = min(bound for bound in (config.max_length, limit) if bound)
     encoded, cached = _encode_file(path, rows, tokenizer, config)
-    cut = [truncate(one, longest, edges(tokenizer)) for one in encoded]
+    ends = edges(tokenizer, config.overlong)
+    cut = [truncate(one, longest, ends) for one in encoded]
+    torn = [_answer_cut(one, side, lost) for one, (*side, lost) in zip(encoded, cut, strict=True)]
+    fitting = [place for place in range(len(rows)) if not (drop and torn[place])]
     kept = [
         TokenPair(row.id, side[0], side[1], shared_length(side[0], side[1]), lost, row.margin or 0.0, place)
-        for place, (row, (*side, lost)) in enumerate(zip(rows, cut, strict=True))
+        for place, row, (*side, lost) in ((place, rows[place], cut[place]) for place in fitting)
         if not np.array_equal(side[0], side[1])
     ]
+    dropped, identical = len(rows) - len(fitting), len(fitting) - len(kept)
+    if not kept and dropped:
+        raise DataError(
+            f"{path}: no pair is left to use: {dropped} of {len(rows)} have an answer that alone is longer than "
+            f"{longest} tokens (identical sides: {identical}); raise max_length, or cut them with overlong = cut"
+        )
     if not kept:
         raise DataError(f"{path}: no pair is left to use ({len(rows)} rows, all with identical sides)")
+    lengths = [max(len(one.chosen), len(one.rejected)) for one in encoded]
     report = DataReport(
         path=str(path),
         fingerprint=files.fingerprint(path, config.data.fields),
@@ -149,8 +168,11 @@ def load_pairs(path: Path | str, tokenizer: Any, config: TrainConfig, limit: int
         blank_lines=skipped.pop("blank", 0),
         left_out=dict(skipped),
         prompts_cut=sum(pair.cut > 0 for pair in kept),
-        answers_cut=sum(_answer_cut(one, side, lost) for one, (*side, lost) in zip(encoded, cut, strict=True)),
-        identical_dropped=len(rows) - len(kept),
+        answers_cut=sum(torn) - dropped,
+        answers_dropped=dropped,
+        over=sum(length > longest for length in lengths),
+        p99=int(np.quantile(lengths, 0.99, method="inverted_cdf")),
+        identical_dropped=identical,
         margins=sum(row.margin is not None for row in rows),
         max_length=longest,
         tokens=sum(len(pair.chosen) + len(pair.rejected) for pair in kept),
@@ -167,12 +189,14 @@ def load_pairs(path: Path | str, tokenizer: Any, config: TrainConfig, limit: int
 
 
 def load_training(tokenizer: Any, config: TrainConfig, limit: int | None = None) -> PairSet:
-    """The training file, or the files of a mixture one after the other; see `load_pairs`."""
+    """The training file, or the files of a mixture one after the other; see `load_pairs`. Pairs with answers that are
+    too long are left out where `overlong` is `drop`."""
     sources = sources_of(config.data)
+    drop = config.overlong == "drop"
     if not sources:
-        return load_pairs(config.data.train, tokenizer, config, limit)
+        return load_pairs(config.data.train, tokenizer, config, limit, drop)
     parts = [
-        _limited(load_pairs(one.path, tokenizer, config, limit), one.held, [config.seed, place])
+        _limited(load_pairs(one.path, tokenizer, config, limit, drop), one.held, [config.seed, place])
         for place, one in enumerate(sources)
     ]
     starts = list(itertools.accumulate((len(part) for part in parts), initial=0))
@@ -212,6 +236,7 @@ def _joint_report(reports: Sequence[DataReport], fingerprint: str) -> DataReport
         fingerprint=fingerprint,
         left_out=dict(left_out),
         longest=max(one.longest for one in reports),
+        p99=max(one.p99 for one in reports),
         cached=all(one.cached for one in reports),
     )
 
@@ -222,6 +247,8 @@ _SUMMED = (
     "blank_lines",
     "prompts_cut",
     "answers_cut",
+    "answers_dropped",
+    "over",
     "identical_dropped",
     "margins",
     "tokens",

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ids = NDArray[np.int32]
+ENDING = 4
+"""Tokens, at most, of a chat template's end: the special token that ends a turn, and a line break."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +37,26 @@ def shared_length(chosen: Ids, rejected: Ids) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """Special tokens that stay where they are when a sequence is cut: [CLS] or BOS in front, [SEP] behind."""
+    """Special tokens that stay where they are when a sequence is cut: [CLS] or BOS in front, [SEP] or an end token
+    behind, with what a chat template writes after it."""
 
     front: frozenset[int]
     back: frozenset[int]
 
+    def ending(self, ids: Ids) -> int:
+        """Tokens at the end of `ids` that stay: from the last special one on, if it is one of the last few."""
+        last = [int(one) in self.back for one in ids[: -1 - ENDING : -1]]
+        return last.index(True) + 1 if True in last else 0
 
-def edges(tokenizer: Any) -> Edges:
+
+def edges(tokenizer: Any, overlong: str) -> Edges:
+    """What of this tokenizer's stays, by the option `overlong`: with `cut_end` nothing but an encoder's [SEP]."""
     front = {tokenizer.cls_token_id, tokenizer.bos_token_id} - {None}
-    back = set() if tokenizer.eos_token_id is not None else {tokenizer.sep_token_id} - {None}
+    ends = {tokenizer.eos_token_id, tokenizer.sep_token_id} - {None}
+    if overlong == "cut_end":
+        back = ends if tokenizer.eos_token_id is None else set()
+    else:
+        back = ends | {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     return Edges(frozenset(front), frozenset(back))
 
 
@@ -51,7 +64,7 @@ def truncate(one: Encoded, longest: int, kept: Edges) -> tuple[Ids, Ids, int]:
     """(chosen, rejected, tokens cut off the prompt's left end), no side longer than `longest`.
 
     Both sides lose the same part of the prompt and never more than the prompt; an answer that alone is too long
-    loses its end.
+    loses its end, but for what `Edges.ending` keeps there: that is where it is scored.
     """
     front = int(one.prompt > 0 and int(one.chosen[0]) in kept.front)
     over = max(len(one.chosen), len(one.rejected)) - longest
@@ -65,6 +78,5 @@ def _cut(ids: Ids, front: int, cut: int, longest: int, kept: Edges) -> Ids:
         ids = np.concatenate([ids[:front], ids[front + cut :]])
     if len(ids) <= longest:
         return ids
-    if int(ids[-1]) in kept.back:
-        return np.concatenate([ids[: longest - 1], ids[-1:]])
-    return ids[:longest]
+    end = min(kept.ending(ids), longest - 1)
+    return np.concatenate([ids[: longest - end], ids[len(ids) - end :]])

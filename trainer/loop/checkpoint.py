@@ -261,7 +261,7 @@ def compare(saved: Mapping[str, Any], present: Mapping[str, Any]) -> Differences
         if saved["fingerprints"].get(name) != digest:
             changed.append(f"the {name} pairs have changed")
     defaults = options.flatten(options.to_document(options.TrainConfig()))  # of options that came after the checkpoint
-    then, now = defaults | options.flatten(saved["config"]), options.flatten(present["config"])
+    then, now = defaults | options.flatten(options.recorded(saved["config"])), options.flatten(present["config"])
     for key, value in now.items():
         before = then.get(key, options.OPTIONS[key].default)  # an option that is newer than the checkpoint
         if key not in HARMLESS and key.split(".")[0] not in ELSEWHERE and before != value:

@@ -280,7 +280,7 @@ def scores(task: Task) -> PlainRewards:
 
     beat()
     facts, device = task["facts"], torch.device(task["device"])
-    options = config.build(facts["config"])
+    options = config.build(config.recorded(facts["config"]))
     torch.set_num_threads(facts["threads"])
     machine.set_up(options)
     torch.manual_seed(OTHER_SEED)
@@ -327,7 +327,7 @@ def other_tokens(probe: Probe, tokenizer: Any, options: TrainConfig, fingerprint
         made = encode(asked, tokenizer, options.chat_template)
     except (OSError, DataError):
         return ""
-    longest, kept = max(map(_longest, probe)), edges(tokenizer)
+    longest, kept = max(map(_longest, probe)), edges(tokenizer, options.overlong)
     cut = {row.id: truncate(one, longest, kept) for row, one in zip(asked, made, strict=True)}
     for one in probe:
         chosen, rejected, _ = cut[one["id"]]

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 
 from trainer import estimate, init_from, manifest, precision
-from trainer.config import TrainConfig, to_document
+from trainer.config import TrainConfig, recorded, to_document
 from trainer.data import pairset
 from trainer.data.pairset import PairSet
 from trainer.heartbeat import Heartbeat
@@ -36,7 +36,7 @@ from trainer.spec import Refused, Spec
 def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> Session:
     """Load and derive everything. Raises Refused for mistakes that a person can fix."""
     assert request.attempt is not None
-    config = with_precision(spec.config, request.resume)
+    config = as_resumed(spec.config, request.resume)
     environment.set_up(config)
     accelerator = make_accelerator(config, request)
     optimizers.refuse_impossible(config, accelerator)
@@ -82,12 +82,15 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
     return session
 
 
-def with_precision(config: TrainConfig, resume: Path | None) -> TrainConfig:
-    """The configuration with `auto` resolved, which is what checkpoints hold."""
+def as_resumed(config: TrainConfig, resume: Path | None) -> TrainConfig:
+    """The configuration with `auto` resolved, which is what checkpoints hold; a checkpoint from before the option
+    `overlong` goes on cutting as it did."""
     found = manifest.read(resume) if resume is not None else None
-    before = str(found.facts["config"]["mixed_precision"]) if found is not None else ""
+    held = found.facts["config"] if found is not None else {}
+    before = str(held.get("mixed_precision", ""))
     resolved = precision.resolve(config.mixed_precision, environment.gpu_capabilities(), before)
-    return replace(config, mixed_precision=resolved)
+    older = found is not None and "overlong" not in held
+    return replace(config, mixed_precision=resolved, overlong=recorded(held)["overlong"] if older else config.overlong)
 
 
 def share_weights(trained: torch.nn.Module, device: torch.device) -> None:

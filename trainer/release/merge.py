@@ -174,7 +174,7 @@ def _legal(trained: RewardModel, tokenizer: Any, config: TrainConfig, rows: Sequ
     longest = min(config.max_length, limit) if limit else config.max_length
     embedding: Any = trained.classifier.get_input_embeddings()
     table = embedding.weight.shape[0]
-    kept, found = edges(tokenizer), []
+    kept, found = edges(tokenizer, config.overlong), []
     for row, one in zip(rows, encode(rows, tokenizer, config.chat_template), strict=True):
         chosen, rejected, lost = truncate(one, longest, kept)
         if max(int(chosen.max()), int(rejected.max())) < table:

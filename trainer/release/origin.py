@@ -56,7 +56,7 @@ def find_origin(folder: Path) -> Origin:
 def _from_file(document: dict[str, Any]) -> Origin:
     held = document["validation"]
     return Origin(
-        config=options.build(document["config"]) if document["config"] else None,
+        config=options.build(options.recorded(document["config"])) if document["config"] else None,
         run=document["run"],
         name=document["name"],
         step=document["step"],
@@ -76,8 +76,9 @@ def _from_run(run: Path, folder: Path) -> Origin:
     gaps = [record["chosen"] - record["rejected"] for record in records]
     config = options.build(document.get("config", document))
     if sealed is not None:  # `auto` is what it became where it trained
-        became = sealed.facts.get("config", {}).get("mixed_precision", config.mixed_precision)
-        config = replace(config, mixed_precision=str(became))
+        held = options.recorded(sealed.facts.get("config", {}))
+        became = str(held.get("mixed_precision", config.mixed_precision))
+        config = replace(config, mixed_precision=became, overlong=str(held["overlong"]))
     return Origin(
         config=config,
         run=str(document.get("id", run.name)),

@@ -159,7 +159,7 @@ class Scorer:
 
     def pairs(self, rows: Sequence[Row]) -> list[tuple[float, float]]:
         """(chosen, rejected) rewards of each row."""
-        kept = edges(self.tokenizer)
+        kept = edges(self.tokenizer, self.config.overlong)
         made = []
         for row, one in zip(rows, encode(rows, self.tokenizer, self.config.chat_template), strict=True):
             chosen, rejected, lost = truncate(one, self.longest, kept)
@@ -168,7 +168,7 @@ class Scorer:
 
     def responses(self, rows: Sequence[Response]) -> list[float]:
         """Reward of each response; two by two, since a batch is made of pairs."""
-        kept = edges(self.tokenizer)
+        kept = edges(self.tokenizer, self.config.overlong)
         encoded = encode_responses(rows, self.tokenizer, self.config.chat_template)
         sides = [truncate(one, self.longest, kept)[0] for one in encoded]
         order = sorted(range(len(sides)), key=lambda place: len(sides[place]))
