@@ -256,7 +256,7 @@ def build(document: Mapping[str, Any]) -> TrainConfig:
     return make(flatten(document))
 
 
-def recorded(document: Mapping[str, Any]) -> dict[str, Any]:
+def recorded(document: Mapping[str, object]) -> dict[str, object]:
     """The configuration that a checkpoint or a model's card holds, with what options that came later stood for in it:
     a default that has changed since then must not change what was trained."""
     return {"overlong": "cut_end", **document}

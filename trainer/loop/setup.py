@@ -90,7 +90,8 @@ def as_resumed(config: TrainConfig, resume: Path | None) -> TrainConfig:
     before = str(held.get("mixed_precision", ""))
     resolved = precision.resolve(config.mixed_precision, environment.gpu_capabilities(), before)
     older = found is not None and "overlong" not in held
-    return replace(config, mixed_precision=resolved, overlong=recorded(held)["overlong"] if older else config.overlong)
+    overlong = str(recorded(held)["overlong"]) if older else config.overlong
+    return replace(config, mixed_precision=resolved, overlong=overlong)
 
 
 def share_weights(trained: torch.nn.Module, device: torch.device) -> None:
