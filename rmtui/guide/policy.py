@@ -64,7 +64,7 @@ def next_step(subject: Subject, runs: Iterable[Subject], limits: Thresholds = DE
     """The one step that is recommended; None where the runs do not say enough (no rate, no metrics, still running)."""
     if subject.unfinished and subject.run.state.alive:
         return None
-    trials = [trial for item in _family(subject, runs) if (trial := _trial(item, limits)) is not None]
+    trials = [trial for item in _family(subject, runs) if (trial := _kept_trial(item, limits)) is not None]
     own = next((trial for trial in trials if trial.subject.run.id == subject.run.id), None)
     if own is None:
         return None
@@ -85,6 +85,21 @@ def _family(subject: Subject, runs: Iterable[Subject]) -> list[Subject]:
 
     found = {item.run.id: item for item in runs if alike(item)}
     return list({**found, subject.run.id: subject}.values())
+
+
+_KEPT: dict[str, tuple[Subject, Thresholds, Trial | None]] = {}
+"""Trials by run: with each key in the app the policy asks for hundreds, of which hardly one has changed."""
+
+
+def _kept_trial(item: Subject, limits: Thresholds) -> Trial | None:
+    kept = _KEPT.get(item.run.id)
+    if kept is not None and kept[0] == item and kept[1] == limits:
+        return kept[2]
+    if len(_KEPT) > 1000:
+        _KEPT.clear()
+    made = _trial(item, limits)
+    _KEPT[item.run.id] = (item, limits, made)
+    return made
 
 
 def _trial(item: Subject, limits: Thresholds) -> Trial | None:
