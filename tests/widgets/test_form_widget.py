@@ -119,7 +119,7 @@ async def test_leaving_a_field_keeps_what_was_typed():
 
 async def test_advanced_fields_are_folded_unless_they_differ():
     widget = form()
-    async with Stage(widget).run_test(size=(120, 60)) as pilot:
+    async with Stage(widget).run_test(size=(120, len(OPTIONS) + 25)) as pilot:
         assert "label_smoothing" not in page(widget)
         await pilot.press("v")
         assert "label_smoothing" in page(widget)
