@@ -334,6 +334,11 @@ def _check_data(draft: _Draft, built: TrainConfig, trains: Sequence[Path], val: 
         what = one.message() if one.line is None else f"line {one.line}: {one.message()}"
         remedy = f"see rmtui check {' '.join(map(str, (*trains, val)))}"
         draft.problems.append(Problem(key, what, remedy, severity=one.severity))
+        if one.path != val and built.overlong == "drop" and one.kind == "answer_cut":
+            counted = "the planned pairs and steps still count the pairs that are too long: there will be fewer"
+            draft.problems.append(
+                Problem("overlong", counted, "raise max_length, or set overlong = cut", "", "warning")
+            )
 
 
 def _store(ws: Workspace) -> Path | None:

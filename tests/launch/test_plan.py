@@ -246,3 +246,16 @@ def test_without_the_training_stack_that_is_said_first_and_only(ws, monkeypatch)
     assert "torch" in str(planned.problems[0]) and "pip install -c constraints.txt '.[train]'" in str(
         planned.problems[0]
     )
+
+
+@pytest.mark.parametrize(("limit", "overlong", "warned"), [(8, "drop", True), (8, "cut", False), (200, "drop", False)])
+def test_numbers_that_still_count_pairs_that_are_left_out_say_so(ws, limit, overlong, warned):
+    tokenizers = pytest.importorskip("tokenizers", reason="the training stack is not installed")
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"?": 0}, unk_token="?"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(ws.root / "base" / "tokenizer.json"))
+    path = ws.root / "data/train/tiny_pairs.jsonl"
+    longer = {"prompt": "Which is longer?", "chosen": "word " * 20, "rejected": "no"}
+    path.write_text(path.read_text() + json.dumps(longer) + "\n")
+    made = plan(ws, LaunchRequest("A", {"max_length": str(limit), "overlong": overlong}))
+    assert bool([problem for problem in made.warnings if problem.key == "overlong"]) is warned
