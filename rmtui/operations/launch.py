@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable
 
 from rmtui.errors import UserError
-from rmtui.launch import provenance, spawn
-from rmtui.operations.adopt import adopt
+from rmtui.launch import launchers, provenance
+from rmtui.launch.launcher import Start
 from rmtui.operations.plan import Plan, fresh_name, plan
 from rmtui.runs import queue_tickets, state
 from rmtui.runs.files import check_locks
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import State, Status
-from rmtui.runs.queue_tickets import Needs
 from rmtui.workspace import Workspace
 
 __all__ = ["Plan", "plan", "prepare", "start", "wait"]
@@ -33,7 +32,7 @@ def start(ws: Workspace, plan: Plan, *, accept_warnings: bool = True, remedy: st
     if refused:
         said = "\n  ".join(["", *map(str, refused)])
         raise UserError("the launch was refused before anything started", said.rstrip(), remedy or FIX)
-    return enqueue(ws, prepare(ws, plan), plan.needs)
+    return enqueue(ws, prepare(ws, plan))
 
 
 def prepare(ws: Workspace, plan: Plan) -> RunFolder:
@@ -54,25 +53,23 @@ def prepare(ws: Workspace, plan: Plan) -> RunFolder:
     return run
 
 
-def enqueue(ws: Workspace, run: RunFolder, needs: Needs) -> str:
-    """A ticket for a run's first attempt, and the process that waits with it; returns the run's id."""
+def enqueue(ws: Workspace, run: RunFolder) -> str:
+    """Hand a run's first attempt to its launcher; returns the run's id."""
     try:
         check_locks(ws.queue)
         with queue_tickets.turn(ws.queue):
-            queue_tickets.add(ws.queue, run.id, 1, needs)
+            submit(ws, run, Start())
     except OSError as error:
         raise _not_queued(run, error) from error
-    return start_waiting(ws, run, 1)
-
-
-def start_waiting(ws: Workspace, run: RunFolder, attempt: int) -> str:
-    """The process that waits with a run's ticket; returns the run's id."""
-    try:
-        spawn.wait_in_line(ws, run, attempt)
-    except (OSError, subprocess.SubprocessError) as error:
-        queue_tickets.remove(ws.queue, run.id)
-        raise _not_queued(run, error) from error
     return run.id
+
+
+def submit(ws: Workspace, run: RunFolder, start: Start) -> None:
+    """Hand a start of a run to its launcher. Call it holding the queue's turn."""
+    try:
+        launchers.of(run).submit(ws, run, start)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise _not_queued(run, error) from error
 
 
 def _not_queued(run: RunFolder, error: Exception) -> UserError:
@@ -82,6 +79,7 @@ def _not_queued(run: RunFolder, error: Exception) -> UserError:
 def wait(ws: Workspace, run_id: str, said: Callable[[Status], None] | None = None) -> Status:
     """Until nothing more happens without a person; `said` hears each change. Ctrl-C ends the waiting, never the run."""
     run, last = RunFolder(ws.runs / run_id), None
+    launcher = launchers.of(run)
     while True:
         now = state.status(run)
         if said is not None and (last is None or now.state != last.state):
@@ -90,5 +88,6 @@ def wait(ws: Workspace, run_id: str, said: Callable[[Status], None] | None = Non
         if now.state.final or now.state == State.UNKNOWN or (now.state == State.QUEUED and not now.supervised):
             return now
         if now.state.alive and not now.supervised:
-            adopt(ws, run_id)
+            launcher.attend(ws, run)
+        launcher.look(ws)
         time.sleep(POLL)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rmtui.errors import UserError
+from rmtui.launch import launchers
 from rmtui.runs import state
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.log_index import LogIndex
@@ -26,14 +27,14 @@ def log_files(folder: RunFolder, rank: int | None = None, attempt: int | None = 
         if attempt is not None and start.n != attempt:
             continue
         own = [path for number, path in _ranks(start.logs) if number == (rank or 0) and path.is_file()]
-        found += own or (_launchers(start.logs) if rank is None else [])
+        found += own or (launchers.of(folder).logs(start) if rank is None else [])
     return found
 
 
 def newest_logs(folder: RunFolder) -> list[Path]:
     """Logs of the last attempt that wrote any, to be looked at one by one: rank 0, further ranks, the launcher's."""
     for start in reversed(folder.attempts()):
-        if found := [*(path for _, path in _ranks(start.logs)), *_launchers(start.logs)]:
+        if found := [*(path for _, path in _ranks(start.logs)), *launchers.of(folder).logs(start)]:
             return found
     return []
 
@@ -42,10 +43,6 @@ def _ranks(logs: Path) -> list[tuple[int, Path]]:
     """Each rank's log with its number, in order."""
     named = ((path.stem.removeprefix("rank"), path) for path in logs.glob("rank*.log"))
     return sorted((int(rank), path) for rank, path in named if rank.isdigit())
-
-
-def _launchers(logs: Path) -> list[Path]:
-    return [path for path in [logs / "launch.log"] if path.is_file()]
 
 
 def lines(folder: RunFolder, tail: int | None = None, rank: int | None = None, attempt: int | None = None) -> list[str]:

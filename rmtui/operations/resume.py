@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rmtui.errors import UserError
-from rmtui.launch import provenance, slots
+from rmtui.launch import provenance
 from rmtui.launch.command import command, job_of
+from rmtui.launch.launcher import Start
 from rmtui.operations import declare, launch
 from rmtui.runs import identity, ownership, queue_tickets, state
 from rmtui.runs.folder import RunFolder
@@ -71,8 +72,7 @@ def resume(
         _refuse(run, not_running)  # again: another resume may have come first
         last = run.last_attempt()
         attempt = last.n + 1 if last else 1
-        queue_tickets.add(ws.queue, run.id, attempt, slots.needs_of(spec), folder, inexact)
-    launch.start_waiting(ws, run, attempt)
+        launch.submit(ws, run, Start(attempt, folder, inexact))
     return Resumed(run.id, checkpoint.step if checkpoint else 0, warnings=(*warnings, *passed_over))
 
 
@@ -180,7 +180,7 @@ def _extend(ws: Workspace, run: RunFolder, epochs: int) -> Resumed:
         "extends": run.id,
     }
     made = RunFolder.create(ws.runs, linked)
-    launch.enqueue(ws, made, slots.needs_of(linked))
+    launch.enqueue(ws, made)
     which = f"epoch {epochs} is" if epochs == done + 1 else f"epochs {done + 1} to {epochs} are"
     anew = f"{which} trained in a run of its own: learning rate and warm-up start anew"
     return Resumed(made.id, 0, f"{run.name()} after step {checkpoint.step}", (anew, *passed_over))
@@ -217,4 +217,4 @@ def relaunch_smaller(ws: Workspace, run_id: str, *, own: bool = False) -> str:
         "relaunch_of": run.id,
     }
     made = RunFolder.create(ws.runs, fresh)
-    return launch.enqueue(ws, made, slots.needs_of(fresh))
+    return launch.enqueue(ws, made)

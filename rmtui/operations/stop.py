@@ -6,15 +6,17 @@ import time
 from collections.abc import Callable
 
 from rmtui.errors import UserError
-from rmtui.launch import process
-from rmtui.operations.adopt import adopt, replace_silent
+from rmtui.launch import launchers
+from rmtui.launch.launcher import Launcher
 from rmtui.operations.declare import person
-from rmtui.runs import identity, life, queue_tickets, state
+from rmtui.runs import identity, state
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import State, Status
 from rmtui.workspace import Workspace
 
 POLL = 0.1
+PROOF = 10.0
+"""Seconds that a stop waits for the last of an ended run to be gone."""
 
 
 def stop(
@@ -27,56 +29,43 @@ def stop(
     """
     identity.refuse_copy(ws.root)
     run = RunFolder(ws.runs / run_id)
+    launcher = launchers.of(run)
+    launcher.look(ws, at_once=True)
     before = state.status(run)
     if before.state == State.QUEUED:
-        _leave_queue(ws, run)
+        launcher.withdraw(ws, run, person())
         before = state.status(run)  # it may have started a moment ago
     if before.state == State.UNKNOWN:
         remedy = f"stop it where it runs; if you know that it does not run: rmtui resume {run_id} --not-running"
         raise UserError(f"{run_id} cannot be stopped from here", before.reason, remedy)
     if not before.state.alive:
         return before
-    if not before.reachable:
-        raise UserError(f"{run_id} cannot be stopped from here", before.reason, "stop it where it runs")
-    replaced = not before.silent or replace_silent(run)
-    adopt(ws, run_id)
     try:
-        run.request_stop(now, person())
+        launcher.stop(ws, run, now=now, by=person())
     except OSError as error:
         raise UserError(f"{run_id} was not asked to stop", str(error), "make room and try again", 1) from error
-    if not replaced:
-        _without_supervisor(run, now)
-    return _until_ended(ws, run, said) if wait else state.status(run)
+    return _until_ended(ws, run, launcher, said) if wait else state.status(run)
 
 
-def _without_supervisor(run: RunFolder, now: bool) -> None:
-    """A supervisor hangs, and the kernel does not let it die: with `now` the training is killed all the same."""
-    last = run.last_attempt()
-    if not now or last is None:
-        why = "its supervisor hangs and cannot be replaced"
-        raise UserError(f"{run.id} does not hear a stop", why, f"kill the training: rmtui stop {run.id} --now", 1)
-    process.kill(life.processes(last, last.launch()))
-
-
-def _leave_queue(ws: Workspace, run: RunFolder) -> None:
-    """Take a run out of the line if it still waits."""
-    with queue_tickets.turn(ws.queue):
-        if state.status(run).state == State.QUEUED:
-            if run.last_attempt() is None:
-                run.request_stop(False, person())
-            queue_tickets.remove(ws.queue, run.id)
-
-
-def _until_ended(ws: Workspace, run: RunFolder, report: Callable[[Status], None] | None) -> Status:
+def _until_ended(ws: Workspace, run: RunFolder, launcher: Launcher, report: Callable[[Status], None] | None) -> Status:
     last = None
     while (now := state.status(run)).state.alive:
         if report is not None and now != last:
             report(now)
         last = now
         if not now.supervised:
-            adopt(ws, run.id)
+            launcher.attend(ws, run)
+        launcher.look(ws)
         time.sleep(POLL)
+    _until_nothing_remains(run, launcher)
     return now
+
+
+def _until_nothing_remains(run: RunFolder, launcher: Launcher) -> None:
+    """An end that was written is followed by the proof of it, within seconds; what takes longer is not waited for."""
+    last, until = run.last_attempt(), time.monotonic() + PROOF
+    while last is not None and launcher.remains(run, last) and time.monotonic() < until:
+        time.sleep(POLL)
 
 
 def stacks(ws: Workspace, run_id: str) -> None:
@@ -86,5 +75,5 @@ def stacks(ws: Workspace, run_id: str) -> None:
     now = state.status(run)
     if not now.state.alive:
         raise UserError(f"{run_id} has no processes", f"it is {now.state}", "its logs hold what it said last")
-    adopt(ws, run_id)
+    launchers.of(run).attend(ws, run)
     run.request_stacks(person())

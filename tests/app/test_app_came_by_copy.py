@@ -7,7 +7,7 @@ from app_pilot import WIDE, opened, sees, until
 from support import make_run_folder, training
 
 from rmtui.app.screens.dialogs import Confirm
-from rmtui.operations import launch
+from rmtui.launch import spawn
 from rmtui.runs import identity, queue_tickets
 
 
@@ -18,7 +18,7 @@ def came(ws, monkeypatch):
     trainer = {"command": ["sh", "-c", "echo strange"], "launcher": "direct"}
     made = make_run_folder(ws, "gift", events=training(1), outcome="stopped", workspace="f00d", trainer=trainer)
     monkeypatch.setattr("rmtui.operations.resume.provenance.fingerprints", lambda data: {})
-    monkeypatch.setattr(launch, "start_waiting", lambda *_: None)
+    monkeypatch.setattr(spawn, "wait_in_line", lambda *_: True)
     return made
 
 

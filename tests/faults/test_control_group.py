@@ -28,7 +28,7 @@ def helped(ws) -> RunFolder:
     spec = kit.spec(steps=3, hold_at=2)
     spec["trainer"]["command"] = ["sh", "-c", LOST, "sh", *spec["trainer"]["command"]]
     run = RunFolder.create(ws.runs, spec)
-    kit.launch.enqueue(ws, run, kit.slots.needs_of(spec))
+    kit.launch.enqueue(ws, run)
     kit.until_step(run, 2)
     return run
 

@@ -211,7 +211,7 @@ def test_a_training_that_dropped_its_tag_is_stopped_all_the_same(ws, audit, supe
     spec = kit.spec(steps=5, hold_at=2)
     spec["trainer"]["command"] = ["env", "-u", proc.TAG, *spec["trainer"]["command"]]
     run = RunFolder.create(ws.runs, spec)
-    kit.launch.enqueue(ws, run, kit.slots.needs_of(spec))
+    kit.launch.enqueue(ws, run)
     kit.until_step(run, 2)
     assert not proc.tagged(run.id)
     if not supervised:

@@ -54,7 +54,7 @@ def _interpreter(launcher: str) -> list[str]:
 def start(ws: Workspace, launcher: str = "direct", processes: int = 1, grace: float = 20.0, **how: Any) -> RunFolder:
     """Queue a stand-in training; it starts when the CPU is free."""
     run = RunFolder.create(ws.runs, spec(launcher, processes, grace, **how))
-    launch.enqueue(ws, run, slots.needs_of(run.spec()))
+    launch.enqueue(ws, run)
     return run
 
 

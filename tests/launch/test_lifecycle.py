@@ -218,7 +218,7 @@ def test_commands_fire_with_names_in_the_environment_only(tmp_path):
     ws = kit.make_workspace(tmp_path, f"on_finished = {json.dumps(command)}\n")
     document = kit.spec(steps=1) | {"name": "$(touch pwned)`x`; ls"}
     run = kit.RunFolder.create(ws.runs, document)
-    launch.enqueue(ws, run, kit.slots.needs_of(document))
+    launch.enqueue(ws, run)
     kit.until(lambda: out.exists() and out.read_text().count("|") == 1, "the command")
     assert out.read_text() == "finished|$(touch pwned)`x`; ls"
     assert not (ws.root / "pwned").exists()

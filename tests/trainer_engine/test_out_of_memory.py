@@ -17,7 +17,6 @@ from textual.pilot import Pilot
 from rmtui import workspace
 from rmtui.app.app import RmtuiApp
 from rmtui.app.start import find_workspace
-from rmtui.launch import slots
 from rmtui.operations import launch
 from rmtui.runs import state
 from rmtui.runs.folder import RunFolder
@@ -66,7 +65,7 @@ def out_of_memory_run(tmp_path, monkeypatch):
     ws = workspace.create(tmp_path / "ws")
     options = bench.options(num_epochs=1, batch_size=4, gradient_accumulation_steps=1)
     run = RunFolder.create(ws.runs, spec(options))
-    launch.enqueue(ws, run, slots.needs_of(run.spec()))
+    launch.enqueue(ws, run)
     return ws, run
 
 
