@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trainer.values import Value
 
 OVERFITTING = ("overfitting_turn", "overfitting_turn_alone", "overfitting_gap")
-BROKEN = ("non_finite", "came_apart")
+BROKEN = ("non_finite", "came_apart", "beyond_untrained")
 """Readings of a training whose steps were too large: whatever asks for more of the same is not advised."""
 
 
@@ -87,9 +87,9 @@ def advise(
 
 
 def _without_contrary(found: list[Advice]) -> list[Advice]:
-    """Who is told to keep a run is not told to change it."""
+    """Who is to keep a run is not to change it, nor to doubt its data."""
     keeps = any(item.id == "keep" for item in found)
-    return [item for item in found if not (keeps and item.changes)]
+    return [item for item in found if not keeps or not (item.changes or item.id == "check_data")]
 
 
 def recommend(
@@ -118,7 +118,9 @@ def _contradicts(item: Advice, first: Advice, at: Standing, runs: Sequence[Subje
         return True
     if item.id == "keep":
         return bool(first.changes)
-    if first.id in ("tuning_done", "cannot_tell", "labels_turned") and item.changes:
+    if first.id in ("tuning_done", "cannot_tell", "labels_turned") and (item.changes or item.id == "check_data"):
+        return True
+    if item.id == "lower_rate" and first.id in policy.TOO_LARGE:
         return True
     if item.id == "rate_back" and not _was_cut(at):
         return True
@@ -264,8 +266,14 @@ def more_epochs(case: Situation) -> Iterator[Advice]:
         first = epochs < published_figures.MORE_EPOCHS_TO[0]
         expected = case.expected(published_figures.MORE_EPOCHS) if first else case.fourth_epoch()
         yield Advice("more_epochs", {"num_epochs": target}, expected, _learning(case))
-    elif len(still := case.has("train_loss_fell", "val_loss_fell")) == 2 and not case.has("val_loss_turned"):
+    elif len(still := case.has("train_loss_fell", "val_loss_fell")) == 2 and _still_falls(case):
         yield Advice("one_more_epoch", {"num_epochs": epochs + 1}, because=still, own=True)
+
+
+def _still_falls(case: Situation) -> bool:
+    """Both losses fell over the last epoch, too."""
+    lasts = [[value for _, value in case.subject.known(metric)][-2:] for metric in ("train_loss", "val_loss")]
+    return all(len(pair) == 2 and pair[1] < pair[0] * (1 - case.limits.flat_loss) for pair in lasts)
 
 
 def higher_rate(case: Situation) -> Iterator[Advice]:

@@ -13,14 +13,12 @@ from statistics import NormalDist
 from typing import Any, NamedTuple
 
 from rmtui.guide import rates
+from rmtui.guide.divergence import broken, pairs_of, usual_rate
 from rmtui.guide.model import Advice, AdviceAction, Subject
-from rmtui.guide.rules_losses import come_apart, turn_of
+from rmtui.guide.rules_losses import turn_of
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 from rmtui.runs.model import State
 from rmtui.statistics import LN2, wilson
-
-SPREAD = 0.35
-"""Of the losses of single pairs near ln 2: half the spread of an untrained head's differences, about 0.7 at most."""
 
 KEPT = (
     "learning_rate",
@@ -111,7 +109,7 @@ def _trial(item: Subject, limits: Thresholds) -> Trial | None:
     shares = [(-row.val_acc, row.epoch) for row in rows if row.val_acc is not None]
     epoch = min(losses or shares or [(0.0, rows[-1].epoch)])[1]
     at = next(row for row in rows if row.epoch == epoch)
-    pairs = _pairs(item)
+    pairs = pairs_of(item)
     planned = rows[-1].epoch if item.run.state is State.STOPPED else item.value("num_epochs")
     return Trial(
         item,
@@ -128,44 +126,9 @@ def _trial(item: Subject, limits: Thresholds) -> Trial | None:
     )
 
 
-def broken(item: Subject, limits: Thresholds) -> bool:
-    """NaN, a loss that came apart, or losses beyond those of an untrained model by more than chance.
-
-    An untrained head may start anywhere: its loss is that of the first steps, where they are known. Where they are not,
-    a rate that is usual for the method is not blamed for a high first loss.
-    """
-    if item.bad_values or come_apart(item, limits):
-        return True
-    if any(value is not None and not math.isfinite(value) for row in item.run.epochs for value in row[1:3]):
-        return True
-    train, val = item.known("train_loss"), item.known("val_loss")
-    if not train or not val or min(loss for _, loss in val) < LN2:
-        return False
-    start = item.start_loss
-    if start is None:
-        start = max(train[0][1], val[0][1]) if (rates.current(item) or 0.0) <= 5 * usual_rate(item, limits) else LN2
-    beyond = max(LN2, start) + 4 * SPREAD / math.sqrt(_pairs(item) or 100)
-    return train[-1][1] > beyond or (val[-1][1] > beyond and train[-1][1] > LN2)
-
-
-def asks_for_start(item: Subject) -> bool:
-    """Whether the loss that it started from makes a difference: only where a loss is not below a constant reward's."""
-    train, val = item.last("train_loss"), item.known("val_loss")
-    return (train is not None and train > LN2) or bool(val and min(loss for _, loss in val) >= LN2)
-
-
 def _above(item: Subject) -> bool:
     train = item.last("train_loss")
     return train is not None and item.start_loss is not None and train > max(LN2, item.start_loss) * 1.05
-
-
-def usual_rate(item: Subject, limits: Thresholds) -> float:
-    """Where a search for the learning rate begins: ten times higher for LoRA than for full fine-tuning."""
-    return limits.full_rate * (1.0 if item.value("method") == "full" else limits.lora_rate_factor)
-
-
-def _pairs(item: Subject) -> int:
-    return next((row.val_pairs for row in reversed(item.run.epochs) if row.val_pairs), None) or item.run.val_pairs or 0
 
 
 def _learned(item: Subject, val_loss: float | None, val_acc: float | None, pairs: int, limits: Thresholds) -> bool:

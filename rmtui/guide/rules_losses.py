@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from rmtui.guide.divergence import broken
 from rmtui.guide.model import Change, Reading, Subject, changes, common_epoch
 from rmtui.guide.paired_test import AccuracyTest
 from rmtui.guide.thresholds import Thresholds
@@ -52,12 +53,13 @@ class Case:
 def train_loss(case: Case) -> Iterator[Reading]:
     """1. train_loss fell: the model is learning; more training helps, unless it is over-fitting."""
     lesson = "overfitting" if (overfits(case) or "").startswith("overfitting") else "learning"
+    lesson = "diverged" if broken(case.subject, case.limits) else lesson
     for scope, change in case.scopes("train_loss"):
         values = scope | change.figures() | {"lesson": lesson}
         if abs(change.share) <= case.limits.flat_loss:
             yield Reading("train_loss_flat", "warning", values, 1)
         elif change.delta < 0:
-            yield Reading("train_loss_fell", "good", values, 1)
+            yield Reading("train_loss_fell", "info" if lesson == "diverged" else "good", values, 1)
         else:
             yield Reading("train_loss_rose", "warning", values, 1)
 
@@ -81,6 +83,8 @@ def train_above_val(case: Case) -> Iterator[Reading]:
     gap = case.gap
     values = _losses(case)
     train, val = case.subject.newest("train_loss"), case.subject.newest("val_loss")
+    if broken(case.subject, case.limits):
+        return
     if gap is not None and train is not None and val is not None and _fell(train, val, case.limits):
         values |= {"gap": gap, "verdict": "under-trained"}
         yield Reading("train_above_val", "info", values, 3)
@@ -136,7 +140,7 @@ def turned(case: Case) -> Iterator[Reading]:
 def overfits(case: Case) -> str | None:
     """The reading that says whether it is over-fitting; None where that is not known, or something else is wrong."""
     gap, turn = case.gap, turn_of(case.subject, case.limits)
-    if (gap is None and not case.beside_loss) or come_apart(case.subject, case.limits):
+    if (gap is None and not case.beside_loss) or broken(case.subject, case.limits):
         return None
     below = gap is None or gap > 0
     if below and turn and turn.train_fell and (turn.share > case.limits.small_rise or turn.rises > 1):
@@ -163,21 +167,14 @@ def overfitting(case: Case) -> Iterator[Reading]:
         yield Reading("no_overfitting", "good", values, 4)
 
 
-def come_apart(subject: Subject, limits: Thresholds) -> tuple[tuple[int, float], tuple[int, float]] | None:
-    """The lowest epoch and the last of a train_loss that rose from it and is worse than that of equal rewards, ln 2."""
-    known = subject.known("train_loss")
-    if len(known) < 2 or known[-1][1] <= LN2 + limits.ln2_distance:
-        return None
-    lowest = min(known, key=lambda pair: pair[1])
-    return (lowest, known[-1]) if known[-1][1] > lowest[1] * (1 + limits.come_apart) else None
-
-
 def gap_size(case: Case) -> Iterator[Reading]:
     """5. The gap of the losses: above 0.2 it warns with val above train, and informs with train above val.
 
     Own: a train_loss that holds more than the pairs' loss has no gap to val_loss.
     """
     gap, limit = case.gap, case.limits.gap_warning
+    if broken(case.subject, case.limits):
+        return
     if gap is None:
         if case.beside_loss and None not in _losses(case).values():
             yield Reading("gap_unknown", "info", _losses(case) | {"options": list(case.beside_loss)})

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from rmtui.guide.divergence import beyond_untrained, come_apart
 from rmtui.guide.model import Change, Reading, Subject, changes
-from rmtui.guide.rules_losses import Case, come_apart, with_interval
+from rmtui.guide.rules_losses import Case, with_interval
 from rmtui.statistics import LN2
 
 
@@ -37,8 +38,15 @@ def loss_came_apart(case: Case) -> Iterator[Reading]:
     if found := come_apart(case.subject, case.limits):
         (epoch, lowest), (last_epoch, last) = found
         yield Reading(
-            "came_apart", "warning", {"at": epoch, "first": lowest, "to": last_epoch, "last": last, "ln2": LN2}
+            "came_apart", "error", {"at": epoch, "first": lowest, "to": last_epoch, "last": last, "ln2": LN2}
         )
+
+
+def losses_beyond_untrained(case: Case) -> Iterator[Reading]:
+    """Losses above those of a model that was not trained at all: the steps are too large."""
+    if beyond_untrained(case.subject, case.limits) and not come_apart(case.subject, case.limits):
+        losses = {name: case.subject.newest(name) for name in ("train_loss", "val_loss")}
+        yield Reading("beyond_untrained", "error", losses | {"ln2": LN2})
 
 
 def late_warmup(case: Case) -> Iterator[Reading]:
@@ -123,4 +131,14 @@ def val_sets_differ(case: Case) -> Iterator[Reading]:
         yield Reading("val_sets_unknown", "warning" if mine or other else "info", values)
 
 
-RULES = (non_finite, loss_came_apart, stuck_at_ln2, late_warmup, rewards_drift, val_noisy, alpha_fixed, val_sets_differ)
+RULES = (
+    non_finite,
+    loss_came_apart,
+    losses_beyond_untrained,
+    stuck_at_ln2,
+    late_warmup,
+    rewards_drift,
+    val_noisy,
+    alpha_fixed,
+    val_sets_differ,
+)

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError
-from rmtui.guide import advice, expectations, forecast, path, policy, readings
+from rmtui.guide import advice, divergence, expectations, forecast, path, readings
 from rmtui.guide.comparison import reading_document
 from rmtui.guide.expectations import ExpectedBand, Judgement
 from rmtui.guide.forecast import Forecast, ForecastRecord
@@ -55,7 +55,7 @@ def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | No
     limits = load_subjects.limits(ws)
     family = load_subjects.siblings(index, run)
     other = against or load_subjects.run_before(run, family)
-    subject = load_subjects.subject(index, run)
+    subject = _with_start(index, load_subjects.subject(index, run))
     before = load_subjects.subject(index, other) if other else None
     others = [Subject(item) for item in family if item.id != run.id]
     recorded = {item.run.id for item in others if forecasts.any_recorded(item.run.folder)}
@@ -100,11 +100,12 @@ def _past(
 
 def _with_starts(index: Index, past: Sequence[Subject]) -> list[Subject]:
     """The newest runs with the loss that they started from: it tells steps that are too large from a bad first head."""
-    asked = {item.run.id for item in past[-COMPARABLE:] if policy.asks_for_start(item)}
-    return [
-        replace(item, start_loss=load_subjects.start_loss(index, item.run)) if item.run.id in asked else item
-        for item in past
-    ]
+    return [*past[:-COMPARABLE], *(_with_start(index, item) for item in past[-COMPARABLE:])]
+
+
+def _with_start(index: Index, item: Subject) -> Subject:
+    asked = divergence.asks_for_start(item)
+    return replace(item, start_loss=load_subjects.start_loss(index, item.run)) if asked else item
 
 
 def _advice(item: Advice, subject: Subject, said: Sequence[Reading], lang: str) -> AdviceDocument:

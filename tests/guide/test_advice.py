@@ -129,7 +129,7 @@ def test_rates_are_the_guides_on_its_scale_and_factors_elsewhere(rate, raised, f
 def test_epochs_go_to_three_then_four_then_one_by_one_while_both_losses_fall():
     def epochs(count, falling=True):
         rows = [(0.9 - 0.05 * n, 0.7 - 0.02 * n * falling, 0.6 + 0.02 * n) for n in range(count)]
-        found = advise(subject(rows, config={"num_epochs": count, "learning_rate": 1e-3}, preset="B"), before=None)
+        found = advise(subject(rows, config={"num_epochs": count, "learning_rate": 2e-4}, preset="B"), before=None)
         return {item.id: item.changes.get("num_epochs") for item in found if "epoch" in item.id}
 
     assert epochs(1) == {"more_epochs": 3}
