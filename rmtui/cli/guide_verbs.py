@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from typing import Any
 
 from rmtui.cli.verb import Verb, add_json, add_lang, print_json, workspace_folder
@@ -46,6 +47,7 @@ def _compare(args: argparse.Namespace) -> int:
 
 def _build_advise(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="id, name, unique beginning, @latest or @best")
+    parser.add_argument("--all", action="store_true", help="every reading and advice in full, with its id, and the path")
     parser.add_argument("--against", metavar="RUN", help="the run to hold it against (default: the one before it)")
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--silence", metavar="ID", help="say this reading or advice no more for this run")
@@ -68,9 +70,11 @@ def _advise(args: argparse.Namespace) -> int:
     if args.json:
         print_json(document)
         return 0
+    from rmtui.guide.short_form import page
     from rmtui.guide.text_report import advice_text
 
-    print(advice_text(document, lang))
+    columns = shutil.get_terminal_size().columns
+    print(advice_text(document, lang) if args.all else page(document, lang, columns))
     return 0
 
 

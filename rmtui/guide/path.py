@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rmtui.guide import rates
 from rmtui.guide.expectations import expectation, good_enough
-from rmtui.guide.model import Subject, changes
+from rmtui.guide.model import Reading, Subject, changes
 from rmtui.guide.paired_test import AccuracyTest
 from rmtui.guide.published_figures import BALANCED, CONSERVATIVE, FORMER_RATE, FORMER_RATE_EPOCHS, RAISED_RATE
 from rmtui.guide.readings import read
@@ -73,7 +73,8 @@ def locate(
     `own_a` is the configuration of the workspace's preset A. A run that was cut off answers no question, and only runs
     that came to their end count as tried.
     """
-    ids = {reading.id for reading in read(subject, before, limits)}
+    found = read(subject, before, limits, paired=paired)
+    ids = {reading.id for reading in found}
     ended = [item for item in runs if item.run.id != subject.run.id and has_ended(item)]
     ended += [subject] if has_ended(subject) else []
     first = next((item for item in reversed(ended) if is_preset_a(item, own_a)), None)
@@ -85,7 +86,7 @@ def locate(
         overfit=_overfit(ids) if answers else None,
         known=answers and subject.newest("val_acc") is not None,
         rose=_rose(subject, before, limits) if answers else None,
-        doubtful=_doubtful(subject, paired or {}),
+        doubtful=_doubtful(subject, found),
         preset_a=first,
         enough=_enough(first, limits),
         former_rate=next((item for item in ended if is_former_rate(item, first)), None),
@@ -122,10 +123,11 @@ def _rose(subject: Subject, before: Subject | None, limits: Thresholds) -> bool 
     return None if change is None else change.delta > limits.flat_accuracy
 
 
-def _doubtful(subject: Subject, paired: Mapping[str, AccuracyTest]) -> bool:
-    """Is the change that `_rose` looks at within chance? False where single pairs are not known."""
-    turned = paired.get("epochs" if len(subject.known("val_acc")) > 1 else "runs")
-    return turned is not None and turned.word == "same"
+def _doubtful(subject: Subject, found: Sequence[Reading]) -> bool:
+    """Is the change that `_rose` looks at within chance? False where the number of pairs is not known."""
+    scope = "epochs" if len(subject.known("val_acc")) > 1 else "runs"
+    about = [item for item in found if item.figures.get("scope") == scope]
+    return any(item.id == "val_acc_unproven" or item.figures.get("within") is not None for item in about)
 
 
 def _enough(subject: Subject | None, limits: Thresholds) -> bool | None:

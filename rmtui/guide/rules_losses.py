@@ -215,12 +215,15 @@ def _accuracy(case: Case, scope: dict[str, object], change: Change, loss: Change
         ends = {"low": turned.difference.low, "high": turned.difference.high}
         about = {"p": turned.p, "n": turned.n, "needed": turned.needed} | ends
         return Reading("val_acc_unproven", "info", values | about, 6)
+    half = with_interval(case, change.last)["half"]
+    unsure = turned is None and half is not None and abs(change.delta) <= half
+    values |= {"within": half if unsure else None}
     if change.delta < 0:
-        return Reading("val_acc_fell", "warning", values, 6)
+        return Reading("val_acc_fell", "info" if unsure else "warning", values, 6)
     if loss is not None and loss.share > case.limits.flat_loss:
         values |= {"val_loss_first": loss.first, "val_loss_last": loss.last, "val_loss_change": loss.share}
-        return Reading("val_acc_rose_though_loss", "good", values, 6)
-    return Reading("val_acc_rose", "good", values, 6)
+        return Reading("val_acc_rose_though_loss", "info" if unsure else "good", values, 6)
+    return Reading("val_acc_rose", "info" if unsure else "good", values, 6)
 
 
 def with_interval(case: Case, share: float) -> dict[str, float | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rmtui.guide.model import Advice, Reading
-from rmtui.i18n import changes_text, title, title_numbers, translate
+from rmtui.i18n import changes_text, title, title_numbers, translate, value_text
 from rmtui.runs.entered import BY_HAND
 
 
@@ -18,10 +18,34 @@ def text(item: Reading | Advice, lang: str = "en") -> str:
     return translate(f"reading.{item.id}", lang, **_composed(item.figures, lang))
 
 
-def titled(item: Reading, lang: str = "en") -> str:
-    """The title of a reading with the numbers that it rests on: `val_acc fell (against A-1 73.1 % → 70.2 %)`."""
-    values = title_numbers(item.id, lang, **_composed(item.figures, lang))
-    name = title(item.id, lang)
+def short(item: Advice, lang: str = "en") -> str:
+    """An advice in a few words: `1 epoch at 3e-5`, `lora.dropout 0.2`, `check the data`."""
+    settings = dict(item.changes)
+    if not settings:
+        return titled(item, lang)
+    epochs, rate = settings.pop("num_epochs", None), settings.pop("learning_rate", None)
+    words = []
+    if epochs is not None:
+        word = "one_epoch" if epochs == 1 else "epochs"
+        words.append(translate(f"phrase.{word}", lang, n=epochs))
+        words = words if rate is not None else [translate("phrase.train_for", lang, epochs=words[0])]
+    if rate is not None:
+        word = "at_rate" if words else "rate"
+        words = ["".join([*words, translate(f"phrase.{word}", lang, rate=value_text("learning_rate", rate))])]
+    few = dict(list(settings.items())[:2])
+    words += [changes_text(few)] if few else []
+    words += [translate("phrase.more_settings", lang, n=len(settings) - 2)] if len(settings) > 2 else []
+    return translate("phrase.comma", lang).join(words)
+
+
+def titled(item: Reading | Advice, lang: str = "en") -> str:
+    """The title of a reading, or of an advice, with what it rests on: `val_acc fell (against A-1 73.1 % → 70.2 %)`."""
+    return named(item.id, item.figures, lang)
+
+
+def named(name: str, figures: Mapping[str, object], lang: str = "en") -> str:
+    """The same of a reading's or an advice's id and figures."""
+    values, name = title_numbers(name, lang, **_composed(figures, lang)), title(name, lang)
     return translate("phrase.title_figures", lang, title=name, figures=values) if values else name
 
 
@@ -63,6 +87,10 @@ def _composed(values: Mapping[str, object], lang: str) -> dict[str, object]:
     if "scope" in made:
         place = "_at_epoch" if made.get("at_epoch") is not None else ""
         made["scope"] = translate(f"scope.{made['scope']}{place}", lang, **values)
+    if "within" in made:
+        word = "model_improved" if made["within"] is None else "within_half"
+        made["improved"] = translate(f"word.{word}", lang, **values)
+        made["unsure"] = "" if made["within"] is None else made["improved"]
     if "val_pairs" in made:
         made["interval"] = translate("word.interval", lang, **values) if made.get("half") is not None else ""
     if "lesson" in made:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rmtui.guide.pair_kinds import kind_of
+from rmtui.guide.short_form import GLYPHS
 from rmtui.i18n import bound_text, title, translate, value_text
 from rmtui.text import harmless, width
 
@@ -17,14 +18,13 @@ if TYPE_CHECKING:
     from rmtui.documents.guide import AdviseDocument, Silence
     from rmtui.documents.runs import MarginsDocument
 
-GLYPHS = {"error": "✗", "warning": "▲", "info": "·", "good": "✓"}
 PATH_GLYPHS = {"done": "✓", "here": "▶", "ahead": "○", "skipped": "–"}
 BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", ".:-=+*#@"
 _LONGEST = 600
 
 
 def advice_text(document: AdviseDocument, lang: str) -> str:
-    """What `rmtui advise` prints."""
+    """What `rmtui advise --all` prints."""
     blocks = [
         document["verdict"],
         _block(translate("heading.readings", lang), _readings(document, lang)),

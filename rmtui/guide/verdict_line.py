@@ -2,56 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rmtui.guide.model import Advice, Reading, Subject, changes
-from rmtui.guide.sentences import text
-from rmtui.i18n import changes_text, metric_text, signed_percent, translate
+from rmtui.guide.sentences import origin_text, short, text
+from rmtui.i18n import signed_percent, translate
 
 STANDINGS = (
-    ("diverged", ("non_finite", "came_apart")),
+    ("diverged", ("non_finite", "came_apart", "beyond_untrained")),
     ("overfitting", ("overfitting_turn", "overfitting_turn_alone", "overfitting_gap")),
     ("nothing_learned", ("stuck_at_ln2",)),
     ("under_trained", ("train_above_val",)),
 )
 """Word → readings that call for it, worst first."""
 COURSES = (
-    ("worse", ("val_acc_fell", "val_acc_not_climbing")),
-    ("within_chance", ("val_acc_unproven", "val_acc_climbs_unproven")),
-    ("improving", ("val_acc_rose", "val_acc_rose_though_loss", "val_acc_climbs", "val_acc_climbs_with_falls")),
+    ("no_clear_change", ("val_acc_unproven", "val_acc_climbs_unproven")),
+    ("worse", ("val_acc_fell",)),
+    ("improving", ("val_acc_rose", "val_acc_rose_though_loss")),
     ("flat", ("val_acc_flat",)),
 )
 
 
 def verdict(
-    subject: Subject, before: Subject | None, readings: Sequence[Reading], steps: Sequence[Advice], lang: str = "en"
+    subject: Subject,
+    before: Subject | None,
+    readings: Sequence[Reading],
+    steps: Sequence[Advice],
+    lang: str = "en",
 ) -> str:
-    """`Under-trained and improving: val_acc 68.3 % → 71.1 %, val_loss +2 %. Next: num_epochs 3.`; empty before the
-    first metric."""
-    found = {item.id: item for item in readings}
-    words = [
-        translate(f"verdict_word.{word}", lang)
-        for table in (STANDINGS, COURSES)
-        for word in [next((word for word, ids in table if found.keys() & set(ids)), "")]
-        if word
-    ]
-    metrics = list(_metrics(subject, before, found, lang))
-    parts = []
-    if words or metrics:
-        head = translate("verdict_word.and", lang).join(words) or translate("verdict_word.no_verdict", lang)
-        head = head[:1].upper() + head[1:]
-        listed = translate("verdict_word.comma", lang).join(metrics)
-        parts.append(
-            translate("verdict_word.line" if metrics else "verdict_word.bare", lang, head=head, metrics=listed)
-        )
-    if steps:
-        first = steps[0]
-        what = changes_text(first.changes) or text(first, lang).rstrip(".。")
-        parts.append(translate("verdict_word.next", lang, step=what))
-    return " ".join(parts)
+    """`Under-trained and improving: val_acc 68.3 → 71.1 % (±1.8), val_loss +2 %. Next: 3 epochs.`
+
+    A run that was cut off begins with how to go on. Empty before the first metric.
+    """
+    scope = "epochs" if len(subject.known("val_acc")) > 1 else "runs"
+    found = {item.id: item for item in readings if item.figures.get("scope", scope) == scope}
+    said = _standing(found, lang)
+    metrics = translate("verdict_word.comma", lang).join(_metrics(subject, before, found, lang))
+    head = said or translate("verdict_word.no_verdict", lang)
+    line = translate("verdict_word.line" if metrics else "verdict_word.bare", lang, head=_capital(head), metrics=metrics)
+    line = line if said or metrics else ""
+    if not steps:
+        return line
+    if steps[0].id == "go_on":
+        return " ".join(filter(None, (_capital(text(steps[0], lang)) + translate("verdict_word.stop", lang), line)))
+    step = translate("verdict_word.next", lang, step=short(steps[0], lang))
+    return f"{line}{'' if lang == 'zh' or not line else ' '}{step}"
 
 
-def _metrics(subject: Subject, before: Subject | None, found: dict[str, Reading], lang: str) -> list[str]:
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _standing(found: Mapping[str, Reading], lang: str) -> str:
+    """`under-trained and improving`: how the training stands, and where its val_acc goes."""
+    standing = next((word for word, ids in STANDINGS if found.keys() & set(ids)), "")
+    if standing == "diverged":
+        return translate("verdict_word.diverged", lang)
+    course = next((word for word, ids in COURSES if found.keys() & set(ids)), "")
+    moved = next((found[name] for word, ids in COURSES if word == course for name in ids if name in found), None)
+    if moved is not None and moved.figures.get("within") is not None:
+        course = "perhaps_improving" if course == "improving" else "no_clear_change"
+    words = [translate(f"verdict_word.{word}", lang) for word in (standing, course) if word]
+    between = "comma" if course == "no_clear_change" else "and"
+    return translate(f"verdict_word.{between}", lang).join(words)
+
+
+def _metrics(subject: Subject, before: Subject | None, found: Mapping[str, Reading], lang: str) -> list[str]:
     """val_acc over the run's epochs, else against the run before, with its interval; the change of val_loss."""
     shown = []
     now = subject.newest("val_acc")
@@ -59,13 +76,22 @@ def _metrics(subject: Subject, before: Subject | None, found: dict[str, Reading]
     against = changes(before, subject) if before else {}
     if now is not None:
         first = known[0] if len(known) > 1 else against["val_acc"].first if "val_acc" in against else None
-        half = found["val_acc_is"].figures.get("half") if "val_acc_is" in found else None
-        course = f"{metric_text('val_acc', first)} → " if first is not None else ""
-        shown.append(f"val_acc {course}{metric_text('val_acc', now)}" + (f" (±{100 * half:.1f})" if half else ""))
+        course = f"{100 * first:.1f} → " if first is not None else ""
+        around = _around(found["val_acc_is"].figures, lang) if "val_acc_is" in found else ""
+        around = translate("verdict_word.around", lang, around=around) if around else ""
+        shown.append(translate("verdict_word.accuracy", lang, metric="val_acc", course=course, now=now) + around)
     losses = [value for _, value in subject.known("val_loss")]
+    if "beyond_untrained" in found:
+        return [*shown, f"val_loss {losses[-1]:.3g}"]
     change = losses[-1] / losses[0] - 1 if len(losses) > 1 and losses[0] else None
     if change is None and "val_loss" in against:
         change = against["val_loss"].share
     if change is not None:
         shown.append(f"val_loss {signed_percent(change)}")
     return shown
+
+
+def _around(figures: Mapping[str, Any], lang: str) -> str:
+    """`±1.8, entered by hand`: the interval of val_acc, and where a value that was not measured comes from."""
+    half, entered = figures.get("half"), origin_text(str(figures.get("entered") or ""), lang)
+    return (f"±{100 * half:.1f}" if half else "") + (entered if half else entered.lstrip("，, "))

@@ -85,7 +85,7 @@ def test_what_is_silenced_is_told_with_scope_day_and_person(ws, capsys):
     mute.silence(ws, "one", "more_epochs", always=True)
     titles = {"en": ("train_loss fell", "more epochs"), "zh": ("train_loss 下降", "更多轮数")}
     for lang, scopes in (("en", ("this run", "every run")), ("zh", ("本次运行", "所有运行"))):
-        assert main(["-C", str(ws.root), "advise", "one", "--lang", lang]) == 0
+        assert main(["-C", str(ws.root), "advise", "one", "--all", "--lang", lang]) == 0
         page = capsys.readouterr().out
         for name, title, scope in zip(("train_loss_fell", "more_epochs"), titles[lang], scopes, strict=True):
             assert re.search(rf"{title} \({scope}[,，] ?20\d\d-\d\d-\d\d[,，] ?\S+\) \[{name}\]", page), page
@@ -112,9 +112,9 @@ def test_in_chinese_every_sentence_is_chinese(ws, capsys):
 def test_the_workspaces_language_counts_unless_another_is_asked_for(ws, capsys):
     make_run_folder(ws, "one")
     (ws.root / "workspace.toml").write_text('lang = "zh"\n')
-    assert main(["-C", str(ws.root), "advise", "one"]) == 0
+    assert main(["-C", str(ws.root), "advise", "one", "--all"]) == 0
     assert i18n.translate("heading.readings", "zh") in capsys.readouterr().out
-    assert main(["-C", str(ws.root), "advise", "one", "--lang", "en"]) == 0
+    assert main(["-C", str(ws.root), "advise", "one", "--all", "--lang", "en"]) == 0
     assert i18n.translate("heading.readings", "en") in capsys.readouterr().out
 
 
@@ -178,7 +178,7 @@ def test_runs_whose_data_is_not_known_are_not_held_against_each_other(ws, capsys
 def test_an_outcome_follows_its_question(ws, capsys):
     make_run_folder(ws, "one")
     for lang, wrong in (("en", "?:"), ("zh", "？:")):
-        assert main(["-C", str(ws.root), "advise", "one", "--lang", lang]) == 0
+        assert main(["-C", str(ws.root), "advise", "one", "--all", "--lang", lang]) == 0
         assert wrong not in capsys.readouterr().out
 
 
@@ -247,7 +247,7 @@ def test_pairs_of_another_validation_set_are_no_test(ws, capsys, mark, tested):
 
 def test_an_advised_rate_is_spelled_as_the_run_is(ws, capsys):
     make_run_folder(ws, "one", config=config(learning_rate=1e-4), preset="C")
-    assert main(["-C", str(ws.root), "advise", "one", "--lang", "en"]) == 0
+    assert main(["-C", str(ws.root), "advise", "one", "--all", "--lang", "en"]) == 0
     said = capsys.readouterr().out
     assert "learning_rate: 1e-4 → 1.5e-4" in said and "learning_rate 1.5e-4" in said and "0.0001" not in said
 

@@ -28,7 +28,7 @@ def state(tmp_path: Path) -> Path:
 def test_advice_speaks_of_the_last_evaluation(ws: Workspace, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-C", str(ws.root), "import", str(state)]) == 0
     capsys.readouterr()
-    assert main(["-C", str(ws.root), "advise", "by_steps"]) == 0
+    assert main(["-C", str(ws.root), "advise", "by_steps", "--all"]) == 0
     said = capsys.readouterr().out
     assert "is 60 %, measured at epoch 0.8" in said and "is not known" not in said.replace("Its source does", "")
     assert main(["-C", str(ws.root), "show", "by_steps", "--json"]) == 0

@@ -21,15 +21,15 @@ def test_it_names_standing_course_metrics_and_the_next_step():
     rows = [(0.87, 0.5911, 0.6831), (0.6728, 0.6050, 0.7107)]
     item = subject(rows, val_pairs=2354, config={"num_epochs": 2, "learning_rate": 1e-5})
     said = line(item)
-    assert said.startswith("Under-trained and improving: val_acc 68.31 % → 71.07 % (±1.8), val_loss +2 %. Next: ")
-    assert line(item, lang="zh").startswith("训练不足，仍在进步：val_acc 68.31 % → 71.07 %")
+    assert said.startswith("Under-trained and improving: val_acc 68.3 → 71.1 % (±1.8), val_loss +2 %. Next: ")
+    assert line(item, lang="zh").startswith("训练不足，仍在进步：val_acc 68.3 → 71.1%")
 
 
 def test_an_unknown_val_acc_is_the_next_step():
     before = of_guide(published_figures.BEFORE, "before", created=1.0)
     after = of_guide(published_figures.AFTER, "after", created=2.0)
     said = line(after, before)
-    assert said.startswith("Under-trained: val_loss +2 %. Next: Confirm val_acc of after first")
+    assert said.startswith("Under-trained: val_loss +2 %. Next: confirm val_acc.")
 
 
 def test_advise_and_compare_begin_with_it(tmp_path, capsys):
@@ -37,7 +37,7 @@ def test_advise_and_compare_begin_with_it(tmp_path, capsys):
     main(["-C", str(ws.root), "set", "after", "val_acc=71.2%"])
     capsys.readouterr()
     assert main(["-C", str(ws.root), "advise", "after", "--lang", "en"]) == 0
-    assert capsys.readouterr().out.startswith("Under-trained and improving: val_acc 68.45 % → 71.2 %")
+    assert capsys.readouterr().out.startswith("Under-trained and improving: val_acc 68.5 → 71.2 % (entered by hand), val_loss +2 %.")
     assert main(["-C", str(ws.root), "compare", "before", "after", "--lang", "en"]) == 0
     first = capsys.readouterr().out.splitlines()[0]
     assert first == (
