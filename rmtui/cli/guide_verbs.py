@@ -47,7 +47,9 @@ def _compare(args: argparse.Namespace) -> int:
 
 def _build_advise(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="id, name, unique beginning, @latest or @best")
-    parser.add_argument("--all", action="store_true", help="every reading and advice in full, with its id, and the path")
+    parser.add_argument(
+        "--all", action="store_true", help="every reading and advice in full, with its id, and the path"
+    )
     parser.add_argument("--against", metavar="RUN", help="the run to hold it against (default: the one before it)")
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--silence", metavar="ID", help="say this reading or advice no more for this run")

@@ -11,7 +11,7 @@ from rmtui.guide.divergence import broken
 from rmtui.guide.model import Change, Reading, Subject, changes, common_epoch
 from rmtui.guide.paired_test import AccuracyTest
 from rmtui.guide.thresholds import Thresholds
-from rmtui.statistics import LN2, wilson
+from rmtui.statistics import wilson
 
 
 @dataclass(frozen=True, slots=True)

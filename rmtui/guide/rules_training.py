@@ -37,9 +37,7 @@ def loss_came_apart(case: Case) -> Iterator[Reading]:
     """A train_loss that rises above ln 2: no over-fitting, the steps are too large."""
     if found := come_apart(case.subject, case.limits):
         (epoch, lowest), (last_epoch, last) = found
-        yield Reading(
-            "came_apart", "error", {"at": epoch, "first": lowest, "to": last_epoch, "last": last, "ln2": LN2}
-        )
+        yield Reading("came_apart", "error", {"at": epoch, "first": lowest, "to": last_epoch, "last": last, "ln2": LN2})
 
 
 def losses_beyond_untrained(case: Case) -> Iterator[Reading]:

@@ -1,4 +1,4 @@
-"""What is shown first of the answer of `advise`: the verdict, three advices, the five worst readings. The rest is folded.
+"""What is shown first of the answer of `advise`: verdict, three advices, the five worst readings; the rest is folded.
 
 Screens and the command line show the same; `advise --json` holds everything.
 """

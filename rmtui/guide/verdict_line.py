@@ -40,7 +40,9 @@ def verdict(
     said = _standing(found, lang)
     metrics = translate("verdict_word.comma", lang).join(_metrics(subject, before, found, lang))
     head = said or translate("verdict_word.no_verdict", lang)
-    line = translate("verdict_word.line" if metrics else "verdict_word.bare", lang, head=_capital(head), metrics=metrics)
+    line = translate(
+        "verdict_word.line" if metrics else "verdict_word.bare", lang, head=_capital(head), metrics=metrics
+    )
     line = line if said or metrics else ""
     if not steps:
         return line

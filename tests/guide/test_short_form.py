@@ -1,4 +1,4 @@
-"""The short answer of `advise`: verdict first, at most twelve lines, nothing that contradicts it; the rest on asking."""
+"""The short answer of `advise`: verdict first, at most twelve lines, no contradiction; the rest on asking."""
 
 from __future__ import annotations
 

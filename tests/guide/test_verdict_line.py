@@ -37,7 +37,9 @@ def test_advise_and_compare_begin_with_it(tmp_path, capsys):
     main(["-C", str(ws.root), "set", "after", "val_acc=71.2%"])
     capsys.readouterr()
     assert main(["-C", str(ws.root), "advise", "after", "--lang", "en"]) == 0
-    assert capsys.readouterr().out.startswith("Under-trained and improving: val_acc 68.5 → 71.2 % (entered by hand), val_loss +2 %.")
+    assert capsys.readouterr().out.startswith(
+        "Under-trained and improving: val_acc 68.5 → 71.2 % (entered by hand), val_loss +2 %."
+    )
     assert main(["-C", str(ws.root), "compare", "before", "after", "--lang", "en"]) == 0
     first = capsys.readouterr().out.splitlines()[0]
     assert first == (
