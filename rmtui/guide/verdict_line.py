@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rmtui.guide.model import Advice, Reading, Subject, changes
 from rmtui.guide.sentences import origin_text, short, text
@@ -79,7 +78,7 @@ def _metrics(subject: Subject, before: Subject | None, found: Mapping[str, Readi
     if now is not None:
         first = known[0] if len(known) > 1 else against["val_acc"].first if "val_acc" in against else None
         course = f"{100 * first:.1f} → " if first is not None else ""
-        around = _around(found["val_acc_is"].figures, lang) if "val_acc_is" in found else ""
+        around = _around(found["val_acc_is"], lang) if "val_acc_is" in found else ""
         around = translate("verdict_word.around", lang, around=around) if around else ""
         shown.append(translate("verdict_word.accuracy", lang, metric="val_acc", course=course, now=now) + around)
     losses = [value for _, value in subject.known("val_loss")]
@@ -93,7 +92,7 @@ def _metrics(subject: Subject, before: Subject | None, found: Mapping[str, Readi
     return shown
 
 
-def _around(figures: Mapping[str, Any], lang: str) -> str:
+def _around(accuracy: Reading, lang: str) -> str:
     """`±1.8, entered by hand`: the interval of val_acc, and where a value that was not measured comes from."""
-    half, entered = figures.get("half"), origin_text(str(figures.get("entered") or ""), lang)
+    half, entered = accuracy.figures.get("half"), origin_text(str(accuracy.figures.get("entered") or ""), lang)
     return (f"±{100 * half:.1f}" if half else "") + (entered if half else entered.lstrip("，, "))
