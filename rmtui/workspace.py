@@ -13,6 +13,7 @@ from pathlib import Path
 import tomli
 
 from rmtui.errors import UserError
+from trainer import hub
 from trainer.plain_files import read_plain
 
 LARGEST_SETTINGS = 1 << 20
@@ -104,8 +105,8 @@ class Workspace:
         return folder
 
     def path(self, text: str) -> Path:
-        """A path as written in TOML: relative to the workspace."""
-        return self.root / Path(text).expanduser()
+        """A path as written in TOML: relative to the workspace. A data set on the hub stays a name."""
+        return Path(text) if hub.is_hub(text) else self.root / Path(text).expanduser()
 
     def as_written(self, text: str) -> str:
         """The other way: a path within the workspace as one writes it in TOML, anything else as it is."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bz2
 import csv
-import errno
 import gzip
 import io
 import json
@@ -25,8 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from trainer import held_out
+from trainer import held_out, hub
 from trainer.plain_files import open_plain
+from trainer.unreadable import Unreadable
 
 HEAD = 1 << 20
 LONGEST = 64 << 20
@@ -41,18 +41,6 @@ _SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow",
 _PACKED = (".gz", ".zst", ".bz2", ".xz")
 _NO_DATA = ("dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json", "config.json")
 """What lies beside the shards of a saved data set."""
-
-
-class Unreadable(OSError):
-    """A file of whose content nothing can be read; `case` and `about` say why, for whoever says it in other words."""
-
-    def __init__(self, path: Path | str, case: str, what: str, **about: Any) -> None:
-        super().__init__(errno.EINVAL, what, str(path))
-        self.case = case
-        self.about = about
-
-    def __str__(self) -> str:
-        return f"{self.filename}: {self.strerror}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +69,20 @@ class Container:
 
 
 def is_data(path: Path | str) -> bool:
-    """Whether something is there that may hold pairs: a file, a folder of shards, or a part of one of these."""
+    """Whether something may hold pairs: a file, a folder of shards, a name on the hub, or a part of one of these."""
     place, _ = held_out.parse(path)
-    return place.is_file() or place.is_dir()
+    return place.is_file() or place.is_dir() or hub.is_hub(place)
 
 
 def shards(path: Path) -> list[Path]:
     """The files that a path stands for: itself, or those of a folder, sorted by name with numbers as numbers.
 
-    Of a held-out part, the files that it is a part of. Raises Unreadable for a folder without data or with files of
-    several splits.
+    Of a held-out part, the files that it is a part of; of a name on the hub, those in the cache, once it is fetched.
+    Raises Unreadable for a folder without data or with files of several splits, and for what the hub does not give.
     """
     path, _ = held_out.parse(path)
+    if hub.is_hub(path):
+        return list(hub.fetch(path).files)
     if not path.is_dir():
         return [path]
     found = [file for file in path.iterdir() if file.is_file() and _is_data(file)]

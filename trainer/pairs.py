@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from trainer.containers import LONGEST, Unreadable, is_data, shards, stem_of, stored
+from trainer.containers import LONGEST, is_data, shards, stem_of, stored
 from trainer.house import ASSISTANT, BOM, object_of, read_line, read_scorable_line
 from trainer.mixture import DataSource
 from trainer.reading import Fields, PairReading, recognise
@@ -26,6 +26,7 @@ from trainer.rows import (
     plain_text,
     prompt_hash,
 )
+from trainer.unreadable import Unreadable
 
 __all__ = [
     "ASSISTANT",

@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainer import containers, held_out, house
-from trainer.containers import Container, Unreadable
+from trainer import containers, held_out, house, hub
+from trainer.containers import Container
 from trainer.held_out import Part
 from trainer.layouts import given, table
 from trainer.layouts.model import Made, PairLayout, number
 from trainer.layouts.named_pairs import SCORES
 from trainer.rows import BadLine, Row
 from trainer.turns import read_side
+from trainer.unreadable import Unreadable
 
 SAMPLE = 64
 """Records by which a layout is recognised."""
@@ -63,6 +64,9 @@ class PairReading:
 
     @property
     def container(self) -> str:
+        place, _ = held_out.parse(self.path)
+        if hub.is_hub(place):
+            return hub.fetch(place).name.describe()
         kinds = sorted({str(container) for _, container in self.parts})
         files = f", {len(self.parts)} files" if len(self.parts) > 1 else ""
         return " and ".join(kinds) + files

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rmtui.cli.messages import fetch_from_hub
 from rmtui.cli.verb import Verb, add_json, add_lang, print_json, workspace_folder
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _print_error(line: str) -> None:
 
 def _build_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="pair files; validation is held against training"
+        "files", nargs="+", type=Path, metavar="FILE", help="files, folders of shards, or hf:org/name:config@split"
     )
     parser.add_argument("--head", type=int, metavar="N", default=0, help="print the first N pairs of each file as well")
     parser.add_argument(
@@ -76,7 +77,9 @@ def _add_fields(parser: argparse.ArgumentParser) -> None:
 
 
 def _build_convert(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="a file, or a folder of shards, in any layout")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="a file, folder of shards or hf:org/name:config@split, in any layout"
+    )
     parser.add_argument("out", type=Path, metavar="OUT", help="a new file: JSON lines of prompt, chosen, rejected")
     _add_fields(parser)
     add_json(parser)
@@ -86,6 +89,7 @@ def _build_convert(parser: argparse.ArgumentParser) -> None:
 def _run_convert(args: argparse.Namespace) -> int:
     from rmtui.operations import convert
 
+    fetch_from_hub([args.file])
     _, lang = _settings(workspace_folder(args), args.lang)
     with _Progress(args.json, lang) as progress:
         made = convert.convert(
@@ -113,6 +117,7 @@ def _run_check(args: argparse.Namespace) -> int:
 
     model, lang = _settings(workspace_folder(args), args.lang)
     fields = convert.fields_of(args.fields)
+    fetch_from_hub(args.files)
     with _Progress(args.json, lang) as progress:
         report = check.check(
             args.files,
@@ -214,6 +219,7 @@ VERBS: tuple[Verb, ...] = (
         (
             "rmtui check data/train/helpful_pairs.jsonl data/val/helpful_pairs.jsonl",
             "rmtui check pairs.jsonl --head 10",
+            "rmtui check hf:org/name@train hf:org/name@test",
             "rmtui check pairs.jsonl --fix clean.jsonl",
         ),
     ),

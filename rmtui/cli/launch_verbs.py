@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rmtui.cli.messages import countdown, end_line, ended_code, print_status, run_document
+from rmtui.cli.messages import countdown, end_line, ended_code, print_status, run_document, show_fetching
 from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def _build_launch(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("preset", nargs="+", metavar="PRESET", help="letter, name or file; several are queued in this order")
     add("--data", default="", metavar="NAME", help="data/{train,val}/NAME_pairs.jsonl or data/NAME/{train,val}.jsonl")
-    add("--train", default="", metavar="FILE", help="training pairs")
+    add("--train", default="", metavar="FILE", help="training pairs: a file, a folder, or hf:org/name:config@split")
     add("--val", action="append", default=[], metavar="FILE|NAME=FILE", help="validation pairs, or a further set")
     add("--split", default="", metavar="0.05", help="hold out this share of the training prompts as validation")
     add("--split-seed", default="", metavar="N", help="of --split (default 42, whatever the run's seed)")
@@ -57,7 +58,8 @@ def _launch(args: argparse.Namespace) -> int:
     from rmtui.workspace import open_workspace
 
     ws = open_workspace(workspace_folder(args))
-    plans = [plan_of(ws, request) for request in _requests(args)]
+    plans = [plan_of(ws, request, tell=show_fetching) for request in _requests(args)]
+    end_line()
     if args.dry_run:
         return _show_plans(ws, plans, args.json)
     if any(plan.errors for plan in plans):
@@ -93,6 +95,10 @@ def _remedy(ws: Workspace, plan: Plan) -> str:
     return f"add {options}, as a form would, or name others" if options else ""
 
 
+_NAMED_FILE = re.compile(r"([^=/#:]+)=(.+)")
+"""NAME=FILE; what follows a # belongs to a file's own name."""
+
+
 def _requests(args: argparse.Namespace) -> list[LaunchRequest]:
     """One a preset and seed, in the order that was asked for."""
     from pathlib import Path
@@ -110,7 +116,8 @@ def _requests(args: argparse.Namespace) -> list[LaunchRequest]:
         overrides["init_from"] = args.init_from
     if args.fresh_head:
         overrides["fresh_head"] = "true"
-    main = [text for text in args.val if "=" not in text]
+    further = {found[1]: found[2] for text in args.val if (found := _NAMED_FILE.fullmatch(text))}
+    main = [text for text in args.val if not _NAMED_FILE.fullmatch(text)]
     seeds = [seed.strip() for seed in args.seeds.split(",") if seed.strip()]
     requests = []
     for preset in args.preset:
@@ -122,7 +129,7 @@ def _requests(args: argparse.Namespace) -> list[LaunchRequest]:
             val=main[-1] if main else "",
             split=args.split,
             split_seed=args.split_seed,
-            extra_val=dict(text.split("=", 1) for text in args.val if "=" in text),
+            extra_val=further,
             model=args.model,
             procs=args.procs,
             devices=args.devices,

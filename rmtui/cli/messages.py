@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rmtui.runs.model import state_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from rmtui.documents.runs import LaunchDocument
     from rmtui.runs.model import Status
@@ -49,6 +52,27 @@ def end_line() -> None:
 def wait(what: str) -> None:
     """Why nothing happens."""
     print(f"rmtui: waiting for {what}", file=sys.stderr, flush=True)
+
+
+def show_fetching(line: str) -> None:
+    """What `datasets` says while it fetches from the hub, on one line of a terminal."""
+    if sys.stderr.isatty():
+        from rmtui import text
+
+        shown = text.fit(text.clean(line), shutil.get_terminal_size().columns - 1)
+        print(f"\r\x1b[K{shown}", end="", file=sys.stderr, flush=True)
+
+
+def fetch_from_hub(paths: Iterable[Path]) -> None:
+    """Bring what lies on the hub into the cache, saying how far it is; whoever reads it says what failed."""
+    from trainer import held_out, hub
+
+    places = [place for place, _ in map(held_out.parse, paths) if hub.is_hub(place)]
+    for place in places:
+        with suppress(OSError):
+            hub.fetch(place, show_fetching)
+    if places:
+        end_line()
 
 
 def reading_folders() -> Callable[[int, int], None]:

@@ -16,7 +16,7 @@ from rmtui.datacheck.line_checks import Pair, examine
 from rmtui.datacheck.model import Cancelled, FileReport, Finding
 from rmtui.datacheck.spool import Spool
 from rmtui.datacheck.token_lengths import Counted, Tokens
-from trainer import held_out, pairs
+from trainer import held_out, hub, pairs
 from trainer.containers import shards
 
 KEPT = 20_000
@@ -135,6 +135,8 @@ def _held_against(path: Path, number: int) -> bool:
 
 def _name_parts(path: Path) -> set[str]:
     """The words of a file's name; of its folder's the whole, where the file's own say nothing."""
+    if hub.is_hub(path):
+        return set(re.split(r"[\W_]+", str(path).lower().rpartition("@")[2]))
     words = set(re.split(r"[\W_]+", path.stem.lower()))
     return words if words & (_VALIDATION | _TRAINING) else words | {path.absolute().parent.name.lower()}
 

@@ -19,10 +19,11 @@ import trainer.pairs
 from rmtui.datacheck.model import Finding
 from rmtui.datacheck.report import CheckSummary
 from rmtui.runs.files import atomic_write
-from trainer.containers import Unreadable, shards
+from trainer.containers import shards
+from trainer.unreadable import Unreadable
 
 FILE = "checks.json"
-READERS = ("pairs.py", "rows.py", "house.py", "turns.py", "containers.py", "held_out.py", "reading.py")
+READERS = ("pairs.py", "rows.py", "house.py", "turns.py", "containers.py", "held_out.py", "reading.py", "hub.py")
 """Modules of the trainer that decide what a line or record says."""
 MOST = 20
 """Entries that are kept, the newest."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rmtui import presets
 from rmtui.errors import UserError, install
+from rmtui.i18n import translate
 from rmtui.launch import command, slots, training_stack
 from rmtui.launch.command import Command
 from rmtui.operations import check, estimates, linked_start, placement
@@ -22,13 +23,16 @@ from rmtui.runs.folder import checked_name, run_folders
 from rmtui.runs.queue_tickets import Needs
 from rmtui.workspace import Workspace
 from trainer import config as options
-from trainer import held_out, mixture, pairs
+from trainer import held_out, hub, mixture, pairs
 from trainer.config import Problem, TrainConfig
+from trainer.containers import stem_of
 from trainer.estimate import Derived, Sizes, derive
 from trainer.precision import format_precision
+from trainer.unreadable import Unreadable
 from trainer.values import ErrorOrWarning
 
 FILES = ("data.train", "data.val")
+Tell = Callable[[str], object]
 NAMES_LOOKED_AT = 300
 """Newest runs among which a fresh name is numbered."""
 
@@ -86,14 +90,20 @@ class _Draft:
         self.problems.append(Problem(key, what, remedy, source or self.source, severity))
 
 
-def plan(ws: Workspace, request: LaunchRequest, *, check_data: bool = True) -> Plan:
-    """Everything a launch would do. `check_data=False` leaves the data check out (forms ask for it on launch only)."""
+def _silent(line: str) -> None:
+    """For those who wait without looking."""
+
+
+def plan(ws: Workspace, request: LaunchRequest, *, check_data: bool = True, tell: Tell = _silent) -> Plan:
+    """Everything a launch would do. `check_data=False` leaves the data check out, and asks no hub (forms want both on
+    launch only). `tell` hears what is printed while data is fetched from the hub."""
     chosen, trouble = _preset(ws, request.preset)
     draft = _Draft(ws, request.cwd or ws.root, str(chosen.path), options.flatten(chosen.config), trouble)
     if not chosen.checked:
         draft.problems += options.check(options.nest(draft.flat), draft.source)
     _override(draft, request.overrides)
     data_name = _choose_data(draft, request)
+    _choose_revisions(draft, tell if check_data else None)
     start = _choose_start(draft)
     _choose_model(draft, request.model, start.base if start else "")
     built = _build(draft)
@@ -179,7 +189,7 @@ def _choose_data(draft: _Draft, request: LaunchRequest) -> str:
     for option, path in named.items():
         key = f"data.{option.removeprefix('--')}"
         if path:
-            flat[key], draft.sources[key] = str((draft.cwd / Path(path).expanduser()).resolve()), option
+            flat[key], draft.sources[key] = _absolute(draft.cwd, path), option
     if flat.get("data.source") and (request.train or data):
         flat["data.source"] = []
     wanted, found = data or request.usual_data or ws.settings.data, dict[str, str]()
@@ -199,13 +209,13 @@ def _choose_data(draft: _Draft, request: LaunchRequest) -> str:
     for key in filter(found.__contains__, empty):
         flat[key], draft.sources[key] = found[key], "--data" if data else f"data set {wanted}"
     extra = {key: str(ws.path(path)) for key, path in dict(flat.get("data.extra_val") or {}).items()}
-    extra |= {key: str((draft.cwd / Path(path).expanduser()).resolve()) for key, path in request.extra_val.items()}
+    extra |= {key: _absolute(draft.cwd, path) for key, path in request.extra_val.items()}
     flat["data.extra_val"] = extra
     draft.sources |= {f"data.extra_val.{key}": f"--val {key}" for key in request.extra_val}
     if flat.get("data.source"):
         return _choose_sources(draft, request)
     train = str(flat.get("data.train") or "")
-    name = wanted if not train or train == found.get("data.train") else Path(train).stem
+    name = wanted if not train or train == found.get("data.train") else _short_name(held_out.parse(train)[0])
     if request.split:
         _split(draft, request, train)
     return name
@@ -222,8 +232,18 @@ def _choose_sources(draft: _Draft, request: LaunchRequest) -> str:
         found = [mixture.parse(text) for text in flat["data.source"]]
     except (ValueError, AttributeError):  # refused as a value already
         return ""
-    flat["data.source"] = [mixture.moved(one, str((base / Path(one.path).expanduser()).resolve())) for one in found]
-    return "+".join(held_out.parse(one.path)[0].name.split(".")[0] for one in found)
+    flat["data.source"] = [mixture.moved(one, _absolute(base, one.path)) for one in found]
+    return "+".join(_short_name(held_out.parse(one.path)[0]) for one in found)
+
+
+def _absolute(base: Path, path: str) -> str:
+    """A file below `base`; a name on the hub stays as it is."""
+    return path if hub.is_hub(path) else str((base / Path(path).expanduser()).resolve())
+
+
+def _short_name(path: Path) -> str:
+    """A data file's name in names of runs: without suffixes, of a data set on the hub without its owner."""
+    return re.split(r"[:@#]", path.name)[0] if hub.is_hub(path) else stem_of(path) or path.stem
 
 
 def _split(draft: _Draft, request: LaunchRequest, train: str) -> None:
@@ -243,6 +263,40 @@ def _split(draft: _Draft, request: LaunchRequest, train: str) -> None:
         for key, side in (("data.train", "train"), ("data.val", "val")):
             flat[key] = held_out.view(train, held_out.Part(share, seed, "val" if side == "val" else "train"))
             draft.sources[key] = "--split"
+
+
+def _choose_revisions(draft: _Draft, tell: Tell | None) -> None:
+    """Names on the hub get the revision that they mean now, so that the specification says what was trained on. Without
+    `tell` nobody is asked, and what this process has not fetched yet stays as it is."""
+    flat = draft.flat
+    for key in filter(flat.get, FILES):
+        flat[key] = _of_revision(draft, key, flat[key], tell)
+    flat["data.extra_val"] = {
+        name: _of_revision(draft, f"data.extra_val.{name}", path, tell) for name, path in flat["data.extra_val"].items()
+    }
+    try:
+        found = [mixture.parse(text) for text in flat.get("data.source") or ()]
+    except (ValueError, AttributeError):  # refused as a value already
+        return
+    if found:
+        moved = [mixture.moved(one, _of_revision(draft, "data.source", one.path, tell)) for one in found]
+        flat["data.source"] = moved
+
+
+def _of_revision(draft: _Draft, key: str, path: Any, tell: Tell | None) -> Any:
+    place, part = held_out.parse(str(path))
+    if not isinstance(path, str) or not hub.is_hub(place):
+        return path
+    if tell is None and not hub.is_fetched(place):
+        draft.wrong(key, f"{path} is looked up on the hub before a launch only", "", severity="warning")
+        return path
+    try:
+        whole = str(hub.fetch(place, tell or _silent).name)
+    except Unreadable as error:
+        why = translate(f"check.{error.case}", "en", **error.about)
+        draft.wrong(key, f"{place}: {why}", f"see rmtui check '{place}'", draft.sources.get(key, ""))
+        return path
+    return held_out.view(whole, part) if part else whole
 
 
 def _choose_start(draft: _Draft) -> LinkedStart | None:
@@ -291,6 +345,12 @@ def _check_inputs(draft: _Draft, built: TrainConfig, processes: int, check_data:
     trains = list(named.values())
     if not all(path and pairs.is_data(path) for path in (*trains, built.data.val)):
         return None
+    if not all(
+        hub.is_fetched(path)
+        for path in (held_out.parse(name)[0] for name in (*trains, built.data.val))
+        if hub.is_hub(path)
+    ):
+        return None
     if check_data:
         _check_data(draft, built, [Path(path) for path in trains], Path(built.data.val))
     draft.readings = dict(_readings(built))
@@ -299,8 +359,10 @@ def _check_inputs(draft: _Draft, built: TrainConfig, processes: int, check_data:
 
 
 def _reported(draft: _Draft) -> set[str]:
-    """Keys that need no second complaint: a data set that was not found names no files either."""
+    """Keys that need no second complaint: a data set that was not found, or a wrong mixture, names no files either."""
     keys = {problem.key for problem in draft.problems if problem.severity == "error"}
+    if "data.source" in keys:
+        keys.add("data.train")
     return keys | {"data.train", "data.val"} if "data" in keys else keys
 
 

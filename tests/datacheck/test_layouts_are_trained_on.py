@@ -5,8 +5,11 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
+import tomli
+from fake_hub import FakeHub
 from layout_cases import records, write_lines
 from support import make_workspace
 
@@ -60,3 +63,26 @@ def test_what_is_trained_on_is_the_same_before_and_after_a_conversion(tmp_path):
         rmtui(ws, "convert", path, tmp_path / f"{path.name}.plain.jsonl")
     plain = [tmp_path / f"{path.name}.plain.jsonl" for path in (train, val)]
     assert trained(ws, *plain)[1] == metrics
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("datasets") is None, reason="datasets is not installed")
+def test_a_split_of_the_hub_is_trained_on_from_the_cache(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    from trainer.model import toy
+
+    ws = make_workspace(tmp_path / "ws")
+    toy.make_decoder(ws.root / "base", [part for text in TEXTS for part in text], vocabulary=400, hidden=32, layers=1)
+    parts = {"train": records("SHP", TEXTS[:30]), "test": records("SHP", TEXTS[30:])}
+    files = {name: write_lines(tmp_path / f"{name}.jsonl", found) for name, found in parts.items()}
+    with FakeHub({"org/prefs": {path.name: path.read_bytes() for path in files.values()}}).serve() as served:
+        for name, value in served.environment(tmp_path / "cache").items():
+            monkeypatch.setenv(name, value)
+        rmtui(ws, "check", "hf:org/prefs@train")
+    log, metrics = trained(ws, "hf:org/prefs@train", "hf:org/prefs@test")
+    assert f"read as SHP, org/prefs of the hub, revision {served.commit('org/prefs')[:12]}" in log
+    shown = json.loads(rmtui(ws, "show", "@latest", "--json"))
+    assert shown["config"]["data"]["train"] == f"hf:org/prefs@train#revision={served.commit('org/prefs')}"
+    assert trained(ws, files["train"], files["test"])[1] == metrics
+    before, after = (tomli.loads(path.read_text())["fingerprints"] for path in sorted(ws.runs.glob("*/spec.toml")))
+    assert before["train"] and before == after
