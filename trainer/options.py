@@ -60,7 +60,9 @@ def _option(default: Any, help: str, **more: Any) -> Any:
 class DataFiles:
     """The pair files of a run. Paths are absolute once a run is launched."""
 
-    train: str = _option("", "training pairs: a file, a folder of shards, or hf:org/name:config@split on the hub", group="data")
+    train: str = _option(
+        "", "training pairs: a file, a folder of shards, or hf:org/name:config@split on the hub", group="data"
+    )
     val: str = _option("", "file or folder of validation pairs; this set chooses the best checkpoint", group="data")
     extra_val: dict[str, str] = _option(
         {}, "further validation sets, name → file, scored at each evaluation", group="data"
