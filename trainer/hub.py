@@ -22,7 +22,8 @@ PREFIX = "hf:"
 _NAME = re.compile(
     r"hf:(?P<repo>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[^:@#]+))?(?:@(?P<split>[^@#]+))?(?:#revision=(?P<revision>[\w.-]+))?"
 )
-_COMMAND = (sys.executable, "-P", "-m", "trainer.data.hub_files")
+COMMAND = (sys.executable, "-P", "-m", "trainer.data.hub_files")
+"""The process that fetches."""
 _SHOWN = 12
 """Digits of a revision that people read."""
 
@@ -94,8 +95,13 @@ def fetch(path: Path | str, tell: Callable[[str], object] = lambda line: None) -
         return _fetched[str(path)]
 
 
+def forget() -> None:
+    """Ask anew from now on."""
+    _fetched.clear()
+
+
 def _fetch(path: Path | str, name: HubName, tell: Callable[[str], object]) -> Fetched:
-    command = [*_COMMAND, name.repo, name.config, name.split, name.revision]
+    command = [*COMMAND, name.repo, name.config, name.split, name.revision]
     last = "no reason given"
     with tempfile.TemporaryFile("w+", encoding="utf-8") as answer:
         process = subprocess.Popen(

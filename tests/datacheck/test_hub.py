@@ -54,7 +54,7 @@ def repositories():
 @pytest.fixture
 def served(tmp_path, monkeypatch):
     """A hub that this process and its children ask, with an empty cache; nothing is remembered of other tests."""
-    monkeypatch.setattr(hub, "_fetched", {})
+    hub.forget()
     with FakeHub(repositories(), gated=("org/secret",)).serve() as made:
         for name, value in made.environment(tmp_path / "cache").items():
             monkeypatch.setenv(name, value)
@@ -111,8 +111,8 @@ def test_a_check_of_what_cannot_be_read_counts_nothing(served):
 def test_the_library_that_is_missing_is_named(monkeypatch):
     lacking = "import sys; sys.modules['datasets'] = None; from trainer.data.hub_files import main; "
     lacking += "sys.exit(main(*sys.argv[1:]))"
-    monkeypatch.setattr(hub, "_COMMAND", (sys.executable, "-c", lacking))
-    monkeypatch.setattr(hub, "_fetched", {})
+    monkeypatch.setattr(hub, "COMMAND", (sys.executable, "-c", lacking))
+    hub.forget()
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     (found,) = check(["hf:org/ranked@train"], look_for_near=False).files[0].findings
     assert "'.[hub]'" in found.render("en") and "'.[hub]'" in found.render("zh")
@@ -130,12 +130,12 @@ def test_a_launch_records_the_revision_that_later_ones_and_a_lost_network_do_not
     assert plan(ws, request, check_data=False).derived.train_pairs == 14
     before = pairs.fingerprint(data["train"])
     served.repos["org/ranked"]["data/train-00001-of-00002.parquet"] = as_parquet(records("SHP", TEXTS[:2]))
-    monkeypatch.setattr(hub, "_fetched", {})
+    hub.forget()
     changed = plan(ws, request).spec["config"]["data"]
     assert pairs.fingerprint(changed["train"]) != before
     assert pairs.fingerprint(data["train"]) == before
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(hub, "_fetched", {})
+    hub.forget()
     served.asked.clear()
     assert pairs.fingerprint(data["train"]) == before
     assert check(["hf:org/ranked@train"], look_for_near=False).files[0].good == 11
