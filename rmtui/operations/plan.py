@@ -269,8 +269,9 @@ def _choose_revisions(draft: _Draft, tell: Tell | None) -> None:
     """Names on the hub get the revision that they mean now, so that the specification says what was trained on. Without
     `tell` nobody is asked, and what this process has not fetched yet stays as it is."""
     flat = draft.flat
-    for key in filter(flat.get, FILES):
-        flat[key] = _of_revision(draft, key, flat[key], tell)
+    for key in FILES:
+        if isinstance(path := flat.get(key), str):
+            flat[key] = _of_revision(draft, key, path, tell)
     flat["data.extra_val"] = {
         name: _of_revision(draft, f"data.extra_val.{name}", path, tell) for name, path in flat["data.extra_val"].items()
     }
@@ -283,9 +284,9 @@ def _choose_revisions(draft: _Draft, tell: Tell | None) -> None:
         flat["data.source"] = moved
 
 
-def _of_revision(draft: _Draft, key: str, path: Any, tell: Tell | None) -> Any:
-    place, part = held_out.parse(str(path))
-    if not isinstance(path, str) or not hub.is_hub(place):
+def _of_revision(draft: _Draft, key: str, path: str, tell: Tell | None) -> str:
+    place, part = held_out.parse(path)
+    if not hub.is_hub(place):
         return path
     if tell is None and not hub.is_fetched(place):
         draft.wrong(key, f"{path} is looked up on the hub before a launch only", "", severity="warning")
