@@ -13,13 +13,22 @@ import sys
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
 COMMIT = 40
 """Digits of a commit's name."""
 WAIT = 5.0
 """Seconds for which the hub's machine may let a connection wait."""
+
+
+class FilesFound(TypedDict):
+    """The answer: what was meant, and where it is."""
+
+    config: str
+    split: str
+    revision: str
+    files: list[str]
 
 
 class _Refused(Exception):
@@ -34,14 +43,14 @@ class _Refused(Exception):
 def main(repo: str, config: str, split: str, revision: str) -> int:
     """Print the answer; 1 where it is a refusal."""
     try:
-        answer: dict[str, Any] = _find(repo, config, split, revision)
+        print(json.dumps(_find(repo, config, split, revision)))
     except _Refused as refused:
-        answer = {"case": refused.case, "what": str(refused), "about": refused.about}
-    print(json.dumps(answer))
-    return int("case" in answer)
+        print(json.dumps({"case": refused.case, "what": str(refused), "about": refused.about}))
+        return 1
+    return 0
 
 
-def _find(repo: str, config: str, split: str, revision: str) -> dict[str, Any]:
+def _find(repo: str, config: str, split: str, revision: str) -> FilesFound:
     if not _is_reached(os.environ.get("HF_ENDPOINT") or "https://huggingface.co"):
         os.environ["HF_HUB_OFFLINE"] = "1"  # read when datasets is imported: it would try for half a minute
     try:
