@@ -36,7 +36,41 @@ _TEMPLATE = """\
 # on_finished = ""            # commands; RMTUI_RUN_ID, RMTUI_STATE and RMTUI_REASON are in their environment
 # on_failed = ""
 # on_stalled = ""
+
+# [slurm]                     # for `rmtui launch --on slurm`; see docs/cluster.md
+# partition = "gpu"
+# account = ""
+# time = "8:00:00"
+# nodes = 1
+# gpu_option = "gres"         # where the site wants --gres=gpu:N in place of --gpus-per-node=N
+# sbatch = ["qos=normal"]     # further options of sbatch
+# prologue = "module load cuda"
 """
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmSettings:
+    """[slurm] of workspace.toml: what jobs ask for where a launch does not say. Empty means not set."""
+
+    partition: str = ""
+    account: str = ""
+    time: str = ""
+    """As Slurm writes it: `8:00:00`, `2-00:00`."""
+    nodes: int | None = None
+    cpus: int | None = None
+    """Cores a process."""
+    memory_mb: int | None = None
+    """Of a node."""
+    gpu_option: str = ""
+    """`gres` where the site wants --gres=gpu:N; else --gpus-per-node=N."""
+    sbatch: list[str] = field(default_factory=list)
+    """Further options of sbatch, `qos=high`."""
+    srun: list[str] = field(default_factory=list)
+    """Further options of the srun that starts the ranks, `--container-image=…` of pyxis."""
+    wrap: str = ""
+    """Before the command of each node: `apptainer exec --nv image.sif`."""
+    prologue: str = ""
+    """Lines of shell before anything of rmtui runs: `module load cuda`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +93,7 @@ class Settings:
     accelerate_config: str = ""
     ascii: bool = False
     """Draw without braille and box characters."""
+    slurm: SlurmSettings = field(default_factory=SlurmSettings)
 
 
 @dataclass(frozen=True)
@@ -178,22 +213,31 @@ def read_settings(path: Path) -> Settings:
         return Settings()
     except (OSError, tomli.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read", str(error), "fix that line, or delete the file") from error
-    problems = list(_problems(document))
+    slurm = document.pop("slurm", {})
+    problems = list(_problems(document, Settings, ""))
+    if isinstance(slurm, dict):
+        problems += _problems(slurm, SlurmSettings, "slurm.")
+    else:
+        problems.append("slurm is not a table: write [slurm]")
     if problems:
         raise UserError(f"{path} is wrong", "; ".join(problems), "fix or remove these lines")
-    return Settings(**document)
+    return Settings(**document, slurm=SlurmSettings(**slurm))
 
 
-def _problems(document: Mapping[str, object]) -> Iterator[str]:
-    known = {item.name: item.type for item in fields(Settings)}
-    for key, value in document.items():
-        if key not in known:
+def _problems(document: Mapping[str, object], kind: type[Settings | SlurmSettings], prefix: str) -> Iterator[str]:
+    known = {item.name: str(item.type) for item in fields(kind)}
+    for name, value in document.items():
+        key = f"{prefix}{name}"
+        if name not in known:
             yield f"{key} is not a setting (known: {', '.join(known)})"
-        elif known[key].startswith("int"):
+        elif known[name].startswith("list"):
+            if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+                yield f"{key} = {value!r} is not a list of texts"
+        elif known[name].startswith("int"):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 yield f"{key} = {value!r} is not a whole number above 0"
-        elif type(value).__name__ != known[key]:
-            yield f"{key} = {value!r} is not {'true or false' if known[key] == 'bool' else 'text'}"
+        elif type(value).__name__ != known[name]:
+            yield f"{key} = {value!r} is not {'true or false' if known[name] == 'bool' else 'text'}"
 
 
 def _write_new(path: Path, text: str) -> None:

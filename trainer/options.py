@@ -268,6 +268,15 @@ class TrainConfig:
         high=10**9,
         group="checkpoints",
     )
+    save_minutes: float = _option(
+        0.0,
+        "minutes after which a checkpoint is saved, whatever the steps; 0: never (jobs of a cluster: 15)",
+        unit="minutes",
+        low=0,
+        high=10**6,
+        group="checkpoints",
+        advanced=True,
+    )
     keep_checkpoints: int = _option(
         2, "newest checkpoints that are kept, beside the best", low=1, high=10_000, group="checkpoints"
     )

@@ -82,6 +82,14 @@ def tee(log: Path, terminal: bool) -> TextIO:
     return file
 
 
+def superseded(attempt: Path | None) -> bool:
+    """Whether a newer attempt of the run has begun: this one may live on a node that its scheduler lost sight of, and
+    writes nothing any more that the newer one would find."""
+    name = attempt.name if attempt is not None else ""
+    number = name.removeprefix("attempt-")
+    return attempt is not None and number.isdigit() and attempt.with_name(f"attempt-{int(number) + 1}").exists()
+
+
 def write_failure(attempt: Path, rank: int, error: BaseException, facts: Mapping[str, object]) -> None:
     """`failure-rankN.json`: type, text and traceback of the error, and what is known of the moment."""
     document = {

@@ -18,6 +18,7 @@ from textual.worker import Worker, get_current_worker
 
 from rmtui.errors import UserError
 from rmtui.index.index import Index
+from rmtui.runs import cluster_jobs
 from rmtui.runs.model import Landmarks
 from rmtui.workspace import Workspace
 
@@ -109,6 +110,8 @@ class Feed:
         self._again = False
         self._timer: Timer | None = None
         self._landmarks = Landmarks()
+        self._asking = threading.Thread()
+        """Looks at the jobs of schedulers, where runs have any."""
 
     @property
     def index(self) -> Index:
@@ -175,3 +178,12 @@ class Feed:
 
             self._next_adoption = time.monotonic() + ADOPT_SECONDS
             adopt_all(self._workspace)
+            self._ask_schedulers()
+
+    def _ask_schedulers(self) -> None:
+        """In a thread of its own: one that does not answer must hold up neither the files' turn nor a key."""
+        if cluster_jobs.open_runs(self._workspace.queue, self._workspace.runs) and not self._asking.is_alive():
+            from rmtui.launch.launchers import look_at_jobs
+
+            self._asking = threading.Thread(target=look_at_jobs, args=(self._workspace,), daemon=True, name="jobs")
+            self._asking.start()

@@ -71,9 +71,13 @@ def _run(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     if args.verb is None:
         return _app(args.workspace)
+    from rmtui.cli.verb import ask_schedulers, workspace_folder
+
     verb: Verb = args.run_verb
     lock_notice.listen(messages.wait)
     with neutral_output():
+        if verb.states:
+            ask_schedulers(workspace_folder(args))
         code = verb.run(args)
     sys.stdout.flush()
     return code

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rmtui.cli import cluster_options
 from rmtui.cli.messages import countdown, end_line, ended_code, print_status, run_document, show_fetching
 from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
 
@@ -46,6 +47,7 @@ def _build_launch(parser: argparse.ArgumentParser) -> None:
     add("--name", default="", help="the run's name (default: data, preset and a number, helpful-A-3)")
     add("--tag", action="append", default=[], metavar="T", help="a tag; may be given several times")
     add("--accelerate-config", default="", metavar="FILE", help="an accelerate configuration (FSDP, DeepSpeed)")
+    cluster_options.build(parser)
     add("--dry-run", action="store_true", help="show line, numbers and problems; start nothing")
     add("--wait", action="store_true", help="until the run ends; exit code 1 unless it finished")
     add("--yes", action="store_true", help="accept warnings without asking")
@@ -118,6 +120,7 @@ def _requests(args: argparse.Namespace) -> list[LaunchRequest]:
         overrides["fresh_head"] = "true"
     further = {found[1]: found[2] for text in args.val if (found := _NAMED_FILE.fullmatch(text))}
     main = [text for text in args.val if not _NAMED_FILE.fullmatch(text)]
+    cluster = cluster_options.read(args)
     seeds = [seed.strip() for seed in args.seeds.split(",") if seed.strip()]
     requests = []
     for preset in args.preset:
@@ -136,6 +139,7 @@ def _requests(args: argparse.Namespace) -> list[LaunchRequest]:
             name=f"{args.name}-{preset}" if args.name and len(args.preset) > 1 else args.name,
             tags=tuple(args.tag),
             accelerate_config=args.accelerate_config,
+            cluster=cluster,
             cwd=Path.cwd(),
         )
         requests += request.with_seeds(seeds) if seeds else [request]
@@ -167,6 +171,7 @@ def _plan_document(plan: Plan, time: PastTime | None) -> PlanDocument:
         "config": plan.spec["config"],
         "launch": plan.spec["launch"],
         "precision": plan.precision,
+        "script": plan.script,
         "derived": _derived(plan.derived) if plan.derived else None,
         "sizes": _sizes(plan.sizes) if plan.sizes else None,
         "time": {"seconds": time.seconds, "runs": time.runs} if time else None,
@@ -232,8 +237,12 @@ def _print_plan(plan: Plan, time: PastTime | None) -> None:
     print(f"  precision: {plan.precision}")
     if estimated := ", ".join(_estimates(plan, time)):
         print(f"  {estimated}")
+    if plan.place:
+        print(f"  on Slurm: {plan.place}")
     for problem in plan.problems:
         print(f"  {problem.severity}: {problem}")
+    if plan.script:
+        print("", *(f"  {clean(line)}" for line in plan.script.splitlines()), sep="\n")
 
 
 def _estimates(plan: Plan, time: PastTime | None) -> Iterator[str]:
@@ -454,6 +463,7 @@ VERBS: tuple[Verb, ...] = (
             "rmtui launch A --data helpful --procs 8",
             "rmtui launch A B C --data helpful        # three runs, one after the other",
             "rmtui launch A --seeds 1,2,3 --set learning_rate=2e-5",
+            "rmtui launch A --on slurm --nodes 2 --procs 8 --time 8:00:00",
             "rmtui launch B --dry-run                 # the exact line, derived numbers, every problem",
         ),
     ),
@@ -470,6 +480,7 @@ VERBS: tuple[Verb, ...] = (
         _build_resume,
         _resume,
         ("rmtui resume helpful-A-3", "rmtui resume helpful-A-3 --epochs 4", "rmtui resume helpful-A-3 --smaller"),
+        states=True,
     ),
     Verb(
         "queue",
@@ -477,6 +488,7 @@ VERBS: tuple[Verb, ...] = (
         _build_queue,
         _queue,
         ("rmtui queue", "rmtui queue --move helpful-B-1 1", "rmtui queue --start"),
+        states=True,
     ),
     Verb(
         "workspace",

@@ -308,8 +308,11 @@ VERBS: tuple[Verb, ...] = (
         _build_ls,
         _ls,
         ("rmtui ls --filter='state:finished val_acc>0.7'", "rmtui ls --sort best --limit 5", "rmtui ls --json"),
+        states=True,
     ),
-    Verb("show", "everything about one run", _build_show, _show, ("rmtui show @best", "rmtui show @latest --json")),
+    Verb(
+        "show", "everything about one run", _build_show, _show, ("rmtui show @best", "rmtui show @latest --json"), True
+    ),
     Verb("logs", "print a run's log", _build_logs, _logs, ("rmtui logs @latest --follow", "rmtui logs A-3 --tail 50")),
     Verb(
         "plot", "draw curves as text", _build_plot, _plot, ("rmtui plot @latest", "rmtui plot A-1 A-2 --metric val_acc")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ class Verb:
     build: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
     examples: tuple[str, ...] = ()
+    states: bool = False
+    """It shows, or goes by, where runs stand: schedulers that hold some are asked before it."""
 
 
 def nothing(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +53,19 @@ def _as_text(value: Any) -> str:
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+def ask_schedulers(workspace: Path) -> None:
+    """Learn what became of runs that a scheduler holds. Where none does, one folder is looked at and nothing loaded."""
+    try:
+        if not any(not entry.name.startswith(".") for entry in os.scandir(workspace / "queue" / "jobs")):
+            return
+    except OSError:
+        return
+    from rmtui.launch.launchers import look_at_jobs
+    from rmtui.workspace import open_workspace
+
+    look_at_jobs(open_workspace(workspace), at_once=True)
 
 
 def workspace_folder(args: argparse.Namespace) -> Path:

@@ -67,6 +67,8 @@ class PlanDocument(TypedDict):
     config: Config
     launch: Config
     precision: str
+    script: str
+    """What is submitted to a cluster; empty for this machine."""
     derived: DerivedDocument | None
     sizes: SizesDocument | None
     time: TimeDocument | None

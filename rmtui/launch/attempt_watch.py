@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from rmtui.launch import hooks, process
-from rmtui.launch.verdict import Observed, describe_exit, ends_others, first_exit, oom_kills
+from rmtui.launch.verdict import LAUNCHER_LOG, Observed, describe_exit, ends_others, first_exit, oom_kills
 from rmtui.launch.waker import Waker
 from rmtui.runs import cgroup, life, proc, state
 from rmtui.runs.files import atomic_write
@@ -24,8 +26,21 @@ LEFTOVER_GRACE = 5.0
 STUCK_AFTER = 10.0
 """Seconds after SIGKILL before a process is called unkillable."""
 STALL_LOOK = 5.0
+RANK_LOOK = 2.0
 COARSE = 2_000_000_000
 """Nanoseconds within which two changes of a folder may carry the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What of an attempt a watch is for: on one machine all of it."""
+
+    log: str = LAUNCHER_LOG
+    whole: bool = True
+    """False: one machine of several, whose ranks are those that are seen here."""
+    tells_of_stalls: bool = True
+    order: Callable[[], str] = str
+    """Asked at every look: `end`, `kill`, or "" to go on, by what goes on elsewhere."""
 
 
 class Watch:
@@ -40,7 +55,11 @@ class Watch:
         launcher: int | None,
         lock: int | None,
         waker: Waker,
+        part: Share | None = None,
     ) -> None:
+        self._part = part or Share()
+        self.ranks: set[int] = set()
+        """Those that were seen alive."""
         self._ws, self._run, self._attempt, self._launch, self._waker = ws, run, attempt, launch, waker
         self._launcher, self._lock = launcher, lock
         self._code: int | None = None
@@ -56,6 +75,7 @@ class Watch:
         self._control_time = -1
         self._requests: dict[str, list[dict[str, Any]]] = {"stop": [], "stacks": []}
         self._stalled = False
+        self._rank_look = 0.0
         self._log_size = 0
         self._stall_look = time.monotonic() + STALL_LOOK
 
@@ -64,6 +84,7 @@ class Watch:
         while not self._over():
             self._beat()
             self._heed_requests()
+            self._heed_order()
             self._look_for_failed_rank()
             self._look_for_stall()
             self._waker.wait(QUICK if self._deadline is not None else TICK)
@@ -80,6 +101,9 @@ class Watch:
     def _beat(self) -> None:
         if self._lock is not None:
             life.beat(self._lock)
+        if not self._part.whole and time.monotonic() >= self._rank_look:
+            self._rank_look = time.monotonic() + RANK_LOOK
+            self._living()  # notes which ranks this machine has: only they are its own
 
     def _over(self) -> bool:
         self._reap()
@@ -103,6 +127,7 @@ class Watch:
 
     def _living(self) -> list[proc.Tagged]:
         found = life.processes(self._attempt, self._launch)
+        self.ranks |= {each.rank for each in found if each.rank is not None}
         child = None if self._launcher is None or found else proc.find(self._launcher)
         return found if child is None else [self._untagged(child)]
 
@@ -198,9 +223,18 @@ class Watch:
             process.write_stacks(self._living())
         self._stacks = asked
 
+    def _heed_order(self) -> None:
+        order = self._part.order()
+        if order == "kill":
+            self._at_once = True
+            self._deadline = time.monotonic()
+        elif order and self._deadline is None:
+            self._deadline = time.monotonic() + self._grace()
+            process.ask_to_stop(self._living(), self._asked)
+
     def _look_for_failed_rank(self) -> None:
         """A rank is gone and the launcher ends the others, which may take it half a minute: say so, start the grace."""
-        log = self._attempt.logs / "launch.log"
+        log = self._attempt.logs / self._part.log
         size = log.stat().st_size if log.exists() else 0
         if size == self._log_size or self._deadline is not None:
             return
@@ -210,16 +244,22 @@ class Watch:
             self._write_note("ending", f"{text}; the others are ending")
 
     def _failed_rank(self) -> str:
-        code, rank = first_exit(self._attempt, None)
+        code, rank = first_exit(self._attempt, None, self._part.log)
         if code is not None and rank is not None:
-            return f"rank {rank} {describe_exit(code)}"
-        if not ends_others(self._attempt):
+            return f"rank {rank if self._part.whole else self.global_rank(rank)} {describe_exit(code)}"
+        if not ends_others(self._attempt, self._part.log):
             return ""
-        gone = set(range(int(self._launch.get("processes", 1)))) - {each.rank for each in self._living()}
+        expected = set(range(int(self._launch.get("processes", 1)))) if self._part.whole else self.ranks
+        gone = expected - {each.rank for each in self._living()}
         return f"rank {gone.pop()} is gone" if len(gone) == 1 else ""
 
+    def global_rank(self, local: int) -> int:
+        """The rank whose number on this machine is `local`."""
+        known = sorted(self.ranks)
+        return known[local] if local < len(known) else local
+
     def _look_for_stall(self) -> None:
-        if time.monotonic() < self._stall_look:
+        if time.monotonic() < self._stall_look or not self._part.tells_of_stalls:
             return
         self._stall_look = time.monotonic() + STALL_LOOK
         text = state.stall(self._attempt)

@@ -43,6 +43,11 @@ class Job:
     trainer: tuple[str, ...] = TRAINER
     grace: float = GRACE
     """Seconds that a stopping training has for its checkpoint."""
+    machines: int = 1
+    machine: int = 0
+    """Which of them this is, from 0."""
+    address: str = ""
+    """Host and port at which several machines meet."""
     launcher: str = "accelerate"
     """accelerate, or direct: the trainer's command alone, one process, for a trainer that needs no accelerate."""
 
@@ -110,14 +115,23 @@ def _launcher(job: Job) -> list[str]:
     else:
         line += ["--config_file", str(PLAIN_CONFIG)]
         line += ["--multi_gpu"] if job.processes > 1 else []
-    line += ["--num_processes", str(job.processes), "--num_machines", "1"]
+    line += ["--num_processes", str(job.processes), "--num_machines", str(job.machines)]
     line += ["--mixed_precision", job.mixed_precision, "--dynamo_backend", "no"]
+    if job.machines > 1:
+        return [*line, *_meeting(job)]
     return [*line, "--main_process_port", "0"] if job.processes > 1 or job.accelerate_config else line
+
+
+def _meeting(job: Job) -> list[str]:
+    """How the launchers of several machines find each other; the first one keeps the meeting place."""
+    host, _, port = job.address.rpartition(":")
+    line = ["--machine_rank", str(job.machine), "--main_process_ip", host, "--main_process_port", port]
+    return [*line, "--rdzv_backend", "c10d", "--rdzv_conf", f"is_host={int(job.machine == 0)}"]
 
 
 def environment(job: Job) -> dict[str, str]:
     """What the training needs in its environment, the run's tag aside."""
-    env = {"OMP_NUM_THREADS": str(threads(job.processes))}
+    env = {"OMP_NUM_THREADS": str(threads(job.processes // job.machines))}
     if job.kind == "cpu":
         env["ACCELERATE_USE_CPU"] = "true"
     elif job.devices:

@@ -108,6 +108,8 @@ def _end(attempt: AttemptFolder) -> float:
 
 def _announce(ws: Workspace, run: RunFolder, attempt: AttemptFolder) -> None:
     """Fire on_finished, or on_failed for every bad end; a stop or a kill that was asked for fires nothing."""
+    if (attempt.exit() or {}).get("requeued"):
+        return  # it goes on
     status = state.attempt_status(run, attempt)
     if status.state == State.FINISHED:
         _fire(ws.settings.on_finished, ws, run, status)

@@ -11,19 +11,18 @@ import ctypes
 import errno
 import fcntl
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rmtui.errors import UserError
-from rmtui.launch import hooks, slots
+from rmtui.launch import checkpoints, hooks, last_word, slots
 from rmtui.launch.attempt_watch import Watch
-from rmtui.launch.command import Command, command, full_environment, job_of, threads
+from rmtui.launch.command import command, job_of, threads
 from rmtui.launch.ingester import Ingester
-from rmtui.launch.verdict import Observed, Verdict, judge, oom_kills
+from rmtui.launch.start_process import begin
+from rmtui.launch.verdict import LAUNCHER_LOG, Observed, Verdict, judge, oom_kills
 from rmtui.launch.waker import Waker
 from rmtui.runs import cgroup, life, proc, queue_tickets, state
 from rmtui.runs.files import lock_held, write_json
@@ -31,12 +30,9 @@ from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import State
 from rmtui.runs.queue_tickets import TROUBLE_BYTES
 from rmtui.workspace import Workspace, open_workspace
-from trainer import manifest
 
 TRIES, TRIES_ON_A_FULL_DISK = 20, 2000
 """Times that a run whose turn it is tries to begin, half a second to two apart."""
-PATIENCE = 10.0
-"""Seconds in which the last word is tried again on a full disk."""
 LONGEST_LOG = 1 << 20
 """Bytes of supervisor.log."""
 _PR_SET_CHILD_SUBREAPER = 36
@@ -189,10 +185,10 @@ def _supervise(
     except (OSError, UserError, ValueError) as error:
         _log(f"start: {error}")
         verdict = Verdict(State.FAILED, f"could not be started: {error}")
-        _write_exit(attempt, verdict, None, lock)
+        _end(attempt, verdict, None, lock)
     else:
         seen = Watch(ws, run, attempt, launch, launcher, lock, waker).until_empty()
-        _write_exit(attempt, judge(attempt, seen), seen, lock)
+        _end(attempt, judge(attempt, seen), seen, lock)
     taken.release()
     _afterwards(ws, run, attempt, ingester, noted)
 
@@ -202,7 +198,7 @@ def _start(
 ) -> tuple[dict[str, object], int]:
     """Write launch.json, then start the training from the attempt's folder; returns launch.json and the child's pid."""
     spec = run.spec()
-    job = job_of(spec, taken.devices, _precision_of(ticket.resume))
+    job = job_of(spec, taken.devices, checkpoints.precision_of(ticket.resume))
     line = command(job, str(run.path), str(attempt.path), resume=ticket.resume, force=ticket.force)
     nonce, place = os.urandom(6).hex(), proc.place(attempt.path)
     me, group = proc.this_process(), cgroup.make(nonce, place)
@@ -228,51 +224,18 @@ def _start(
         "grace": job.grace,
         "oom_kills": oom_kills(),
         "resumed_from": ticket.resume or None,
-        "resumed_from_step": _step_of(ticket.resume),
+        "resumed_from_step": checkpoints.step_of(ticket.resume),
     }
     write_json(attempt.path / "launch.json", launch)
     try:
-        launcher = _spawn(attempt, line, launch)
+        launcher = begin(
+            line, str(launch["tag"]), list(launch["slots"]), attempt.logs / LAUNCHER_LOG, attempt.launcher_lock
+        )
     except OSError:
         cgroup.remove(launch, place)
         raise
     cgroup.enter(group, launcher)  # within microseconds of its start: it has begun nothing yet
     return launch, launcher
-
-
-def _spawn(attempt: AttemptFolder, line: Command, launch: dict[str, Any]) -> int:
-    env = full_environment(line, str(launch["tag"]), list(launch["slots"]))
-    log = os.open(attempt.logs / "launch.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    held = os.open(attempt.launcher_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)  # the launcher inherits it, and holds it as long as it lives
-        child = subprocess.Popen(
-            line.argv,
-            cwd=attempt.path,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            pass_fds=[held],
-        )
-    finally:
-        os.close(held)
-        os.close(log)
-    child.returncode = 0  # reaped by Watch, which waits for every child; Popen must not
-    return child.pid
-
-
-def _precision_of(checkpoint: str) -> str:
-    """The number format that a checkpoint was trained in."""
-    found = manifest.read(Path(checkpoint)) if checkpoint else None
-    config = found.facts.get("config", {}) if found is not None else {}
-    return str(config.get("mixed_precision", ""))
-
-
-def _step_of(checkpoint: str) -> int | None:
-    number = Path(checkpoint).name.removeprefix("step-")
-    return int(number) if number.isdigit() else None
 
 
 def _adopt(ws: Workspace, run: RunFolder, n: int, waker: Waker) -> None:
@@ -291,7 +254,7 @@ def _adopt(ws: Workspace, run: RunFolder, n: int, waker: Waker) -> None:
     ingester = Ingester(ws, run)
     ingester.start()
     seen = Watch(ws, run, attempt, launch, None, lock, waker).until_empty()
-    _write_exit(attempt, judge(attempt, seen), seen, lock)
+    _end(attempt, judge(attempt, seen), seen, lock)
     for fd in held or ():
         os.close(fd)
     _afterwards(ws, run, attempt, ingester, noted=True)
@@ -310,45 +273,14 @@ def _lock(path: Path, waker: Waker) -> int | None:
     return None
 
 
-def _write_exit(attempt: AttemptFolder, verdict: Verdict, seen: Observed | None, lock: int | None) -> None:
-    """exit.json, then the lock is let go of: at once where nothing can be written, since no process is left."""
-    document = {
-        "outcome": verdict.outcome,
-        "reason": verdict.reason,
-        "exit_code": _exit_code(verdict, seen),
-        "ended": time.time(),
-        **verdict.details,
-    }
-    _write_stubbornly(attempt.path / "exit.json", document, lock)
+def _end(attempt: AttemptFolder, verdict: Verdict, seen: Observed | None, lock: int | None) -> None:
+    last_word.write(attempt, verdict, seen, lock, _log)
     _log(f"attempt {attempt.n}: {verdict.outcome} {verdict.reason}")
 
 
 def _afterwards(ws: Workspace, run: RunFolder, attempt: AttemptFolder, ingester: Ingester, noted: bool) -> None:
     ingester.finish(30)
     hooks.ended(ws, run, attempt.n, noted)
-
-
-def _exit_code(verdict: Verdict, seen: Observed | None) -> int | None:
-    if verdict.outcome == State.FINISHED:
-        return 0
-    code = seen.exit_code if seen else None
-    return code if code is None or code >= 0 else 128 - code
-
-
-def _write_stubbornly(path: Path, document: Mapping[str, object], lock: int | None) -> None:
-    """A full disk may have room again in a moment. Meanwhile readers judge by what is there: `lock` is let go of."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            write_json(path, document)
-            return
-        except OSError as error:
-            if lock is not None:
-                fcntl.flock(lock, fcntl.LOCK_UN)
-            if time.monotonic() > until:
-                _log(f"{path} could not be written: {error}")
-                return
-            time.sleep(1)
 
 
 if __name__ == "__main__":

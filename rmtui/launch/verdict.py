@@ -18,6 +18,7 @@ _TORCHELASTIC = re.compile(rb"failed \(exitcode: (-?\d+)\) local_rank: (\d+) \(p
 _CLOSING = re.compile(rb"Sending process \d+ closing signal")
 _ONE_PROCESS = re.compile(rb"(?:returned non-zero exit status (\d+)|died with <Signals\.\w+: (\d+)>)")
 _TAIL_LINES = 6
+LAUNCHER_LOG = "launch.log"
 LAUNCHER_TAIL = 1 << 20
 """Bytes of the launcher's log in which its last words are looked for."""
 
@@ -38,6 +39,9 @@ class Observed:
     """The supervisor itself got a SIGTERM."""
     out_of_memory: bool = False
     """The kernel's count of OOM kills rose meanwhile."""
+    rank: int | None = None
+    """Whose exit code it is, where the launchers' logs were looked at already (on several machines)."""
+    looked_at: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ def judge(attempt: AttemptFolder, seen: Observed) -> Verdict:
         return Verdict(State.FINISHED, str(result.get("reason", "")), {"step": step})
     if seen.stop is not None or seen.terminated:
         return _asked(seen, result, step)
-    code, rank = first_exit(attempt, seen.exit_code)
+    code, rank = (seen.exit_code, seen.rank) if seen.looked_at else first_exit(attempt, seen.exit_code)
     if code is not None and code < 0 and code != -signal.SIGTERM:
         return _killed(code, rank, seen, step)  # before failures: those of the other ranks are its echo
     if failures := attempt.failures():
@@ -146,9 +150,10 @@ def _exited(attempt: AttemptFolder, code: int | None, rank: int | None, step: in
     return Verdict(State.FAILED, f"{who} {describe_exit(code)}{_at(step)}{said}", details)
 
 
-def first_exit(attempt: AttemptFolder, launcher: int | None) -> tuple[int | None, int | None]:
-    """(exit code, rank) of the process that ended first in a bad way, as the launcher's log tells it."""
-    log = _launcher_log(attempt)
+def first_exit(attempt: AttemptFolder, launcher: int | None, name: str = LAUNCHER_LOG) -> tuple[int | None, int | None]:
+    """(exit code, rank) of the process that ended first in a bad way, as the launcher's log tells it. Of several
+    machines the rank is the local one."""
+    log = _launcher_log(attempt, name)
     ends = [(int(code), int(rank)) for code, rank, _ in _TORCHELASTIC.findall(log)]
     if ends:
         return next((end for end in ends if end[0] < 0), ends[0])
@@ -157,14 +162,14 @@ def first_exit(attempt: AttemptFolder, launcher: int | None) -> tuple[int | None
     return launcher, None
 
 
-def ends_others(attempt: AttemptFolder) -> bool:
+def ends_others(attempt: AttemptFolder, name: str = LAUNCHER_LOG) -> bool:
     """Whether the launcher's log says that it ends ranks. How the first one ended follows when the last one is gone."""
-    return _CLOSING.search(_launcher_log(attempt)) is not None
+    return _CLOSING.search(_launcher_log(attempt, name)) is not None
 
 
-def _launcher_log(attempt: AttemptFolder) -> bytes:
+def _launcher_log(attempt: AttemptFolder, name: str) -> bytes:
     try:
-        return read_tail(attempt.logs / "launch.log", LAUNCHER_TAIL)
+        return read_tail(attempt.logs / name, LAUNCHER_TAIL)
     except OSError:
         return b""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
 
 from rmtui.errors import UserError
 from rmtui.launch import launchers, provenance
-from rmtui.launch.launcher import Start
+from rmtui.launch.launcher import NotSubmitted, Start
 from rmtui.operations.plan import Plan, fresh_name, plan
 from rmtui.runs import queue_tickets, state
 from rmtui.runs.files import check_locks
@@ -32,7 +33,12 @@ def start(ws: Workspace, plan: Plan, *, accept_warnings: bool = True, remedy: st
     if refused:
         said = "\n  ".join(["", *map(str, refused)])
         raise UserError("the launch was refused before anything started", said.rstrip(), remedy or FIX)
-    return enqueue(ws, prepare(ws, plan))
+    run = prepare(ws, plan)
+    try:
+        return enqueue(ws, run)
+    except NotSubmitted:
+        shutil.rmtree(run.path)  # nobody holds anything of it
+        raise
 
 
 def prepare(ws: Workspace, plan: Plan) -> RunFolder:

@@ -10,6 +10,19 @@ from rmtui.presets import Preset
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterRequest:
+    """What a launch says of its job; empty: the workspace's default."""
+
+    nodes: int | None = None
+    partition: str = ""
+    time: str = ""
+    account: str = ""
+    cpus: int | None = None
+    memory_mb: int | None = None
+    sbatch: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchRequest:
     """What was asked for; everything else has its default. Nothing is checked here: the plan names every mistake."""
 
@@ -35,6 +48,8 @@ class LaunchRequest:
     name: str = ""
     tags: tuple[str, ...] = ()
     accelerate_config: str = ""
+    cluster: ClusterRequest | None = None
+    """A job of a Slurm cluster; None: this machine."""
     cwd: Path | None = None
     """Where typed paths start; None: the workspace."""
 

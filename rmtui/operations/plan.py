@@ -13,26 +13,27 @@ from typing import Any
 from rmtui import presets
 from rmtui.errors import UserError, install
 from rmtui.i18n import translate
-from rmtui.launch import command, slots, training_stack
+from rmtui.launch import command, training_stack
 from rmtui.launch.command import Command
 from rmtui.operations import check, estimates, linked_start, placement
 from rmtui.operations.launch_request import LaunchRequest
 from rmtui.operations.linked_start import LinkedStart
 from rmtui.presets import Preset
 from rmtui.runs.folder import checked_name, run_folders
-from rmtui.runs.queue_tickets import Needs
 from rmtui.workspace import Workspace
 from trainer import config as options
 from trainer import held_out, hub, mixture, pairs
 from trainer.config import Problem, TrainConfig
 from trainer.containers import stem_of
 from trainer.estimate import Derived, Sizes, derive
-from trainer.precision import format_precision
+from trainer.precision import AUTO, format_precision
 from trainer.unreadable import Unreadable
 from trainer.values import ErrorOrWarning
 
 FILES = ("data.train", "data.val")
 Tell = Callable[[str], object]
+CLUSTER_SAVE_MINUTES = 15.0
+"""Minutes between checkpoints of a job whose preset does not say."""
 NAMES_LOOKED_AT = 300
 """Newest runs among which a fresh name is numbered."""
 
@@ -46,7 +47,6 @@ class Plan:
     problems: tuple[Problem, ...]
     command: Command
     """The accelerate line with `RUN` for the run folder, and what is set in its environment."""
-    needs: Needs
     derived: Derived | None = None
     """Steps, warm-up, effective batch; None while the configuration or the data is wrong."""
     sizes: Sizes | None = None
@@ -58,6 +58,10 @@ class Plan:
     """Option → how its file is read: layout, container, which field is taken for what."""
     stem: str = ""
     """Of a name that nobody chose: it is numbered when the run folder is made."""
+    script: str = ""
+    """What is submitted to a cluster, as it will be with `RUN` for the run folder."""
+    place: str = ""
+    """What is asked of the cluster, in words."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -102,6 +106,8 @@ def plan(ws: Workspace, request: LaunchRequest, *, check_data: bool = True, tell
     if not chosen.checked:
         draft.problems += options.check(options.nest(draft.flat), draft.source)
     _override(draft, request.overrides)
+    if request.cluster is not None:  # a job can end at any moment
+        draft.flat.setdefault("save_minutes", CLUSTER_SAVE_MINUTES)
     data_name = _choose_data(draft, request)
     _choose_revisions(draft, tell if check_data else None)
     start = _choose_start(draft)
@@ -123,16 +129,56 @@ def plan(ws: Workspace, request: LaunchRequest, *, check_data: bool = True, tell
     if missing:  # nothing else can be fixed before it
         what = f"it is not installed here: {', '.join(missing)} missing"
         draft.problems = [Problem("the training stack", what, install("train"))]
+    tags = tuple(map(checked_name, request.tags))
+    if request.cluster is not None:
+        return _on_cluster(draft, built, Plan(spec, (), Command(()), derived, None, "", tags, draft.readings, stem))
     job = command.job_of(spec, launch["devices"])
     line, resolved = command.command(job, "RUN", "RUN/attempt-1"), job.mixed_precision
     sizes = estimates.model_sizes(dataclasses.replace(built, mixed_precision=resolved))
     precision = format_precision(built.mixed_precision, resolved, launch["processes"] * (launch["device"] == "gpu"))
-    needs, tags = slots.needs_of(spec), tuple(map(checked_name, request.tags))
-    return Plan(spec, tuple(draft.problems), line, needs, derived, sizes, precision, tags, draft.readings, stem)
+    return Plan(spec, tuple(draft.problems), line, derived, sizes, precision, tags, draft.readings, stem)
+
+
+def _on_cluster(draft: _Draft, built: TrainConfig, plan: Plan) -> Plan:
+    """The same for a job of a cluster, whose devices are not here to be asked."""
+    from rmtui.launch.slurm import allocation, script
+    from rmtui.operations import cluster
+
+    auto = built.mixed_precision == AUTO
+    resolved = ("bf16" if plan.spec["launch"]["device"] == "gpu" else "no") if auto else built.mixed_precision
+    sizes = estimates.model_sizes(dataclasses.replace(built, mixed_precision=resolved))
+    wanted = cluster.with_memory(allocation.of(plan.spec["launch"]), sizes)
+    precision = format_precision(built.mixed_precision, resolved, 0)
+    if auto and resolved == "bf16":
+        precision = "bf16 (auto: where the GPUs of its nodes have it)"
+    try:
+        text = script.render(draft.ws, wanted, str(plan.spec["name"]), "RUN", 1)
+    except UserError as error:
+        draft.problems.append(Problem("on", f"{error.what} ({error.why})", error.remedy))
+        text = ""
+    return dataclasses.replace(
+        plan,
+        spec={**plan.spec, "launch": dataclasses.asdict(wanted)},
+        problems=tuple(draft.problems),
+        command=Command(("sbatch", "RUN/attempt-1/job.sbatch")),
+        sizes=sizes,
+        precision=precision,
+        script=text,
+        place=cluster.describe(wanted),
+    )
 
 
 def _place(draft: _Draft, request: LaunchRequest, precision: str) -> dict[str, Any]:
     """The [launch] table: processes and devices."""
+    if request.cluster is not None:
+        from rmtui.operations import cluster
+
+        grace = draft.ws.settings.stop_grace
+        wanted, trouble = cluster.choose(
+            draft.ws, request.cluster, procs=request.procs, devices=request.devices, grace=grace
+        )
+        draft.problems += trouble
+        return dataclasses.asdict(wanted)
     launch, trouble = placement.choose(
         draft.ws,
         draft.cwd,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rmtui.errors import UserError
-from rmtui.launch import provenance
+from rmtui.launch import checkpoints, provenance
 from rmtui.launch.command import command, job_of
 from rmtui.launch.launcher import Start
 from rmtui.operations import declare, launch
@@ -17,7 +17,6 @@ from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import State
 from rmtui.text import log_line
 from rmtui.workspace import Workspace
-from trainer import manifest
 from trainer.config import TrainConfig
 from trainer.smaller_batch import smaller_batch
 
@@ -66,7 +65,7 @@ def resume(
         )
     if state.status(run).state == State.UNKNOWN:
         declare.not_running(run)
-    checkpoint, passed_over = _newest(run)
+    checkpoint, passed_over = checkpoints.newest_whole(run.path)
     folder = str(checkpoint.folder) if checkpoint else ""
     with queue_tickets.turn(ws.queue):
         _refuse(run, not_running)  # again: another resume may have come first
@@ -145,21 +144,10 @@ def _differences(spec: Mapping[str, Any]) -> list[str]:
     return [f"the {name} data changed since the launch" for name in now if name in before and now[name] != before[name]]
 
 
-def _newest(run: RunFolder) -> tuple[manifest.Checkpoint | None, list[str]]:
-    """The newest checkpoint whose files are whole, and words on newer ones that are not."""
-    passed_over: list[str] = []
-    for checkpoint in reversed(manifest.checkpoints(run.path)):
-        problems = manifest.verify(checkpoint.folder)
-        if not problems:
-            return checkpoint, passed_over
-        passed_over.append(f"passed over a broken checkpoint: {problems[0]}")
-    return None, passed_over
-
-
 def _extend(ws: Workspace, run: RunFolder, epochs: int) -> Resumed:
     """A linked run up to `epochs` in all, from the finished run's newest checkpoint, with a fresh schedule."""
     now, spec = state.status(run), run.spec()
-    checkpoint, passed_over = _newest(run)
+    checkpoint, passed_over = checkpoints.newest_whole(run.path)
     done = int(spec.get("config", {}).get("num_epochs", 0))
     if now.state != State.FINISHED or checkpoint is None:
         raise UserError(

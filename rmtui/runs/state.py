@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rmtui.runs import life, proc, queue_tickets, typed_files
+from rmtui.runs import cluster_jobs, life, proc, queue_tickets, typed_files
 from rmtui.runs.files import lock_held
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import RESUMES, Attempt, State, Status
@@ -64,6 +64,8 @@ def _status(folder: RunFolder, ticket: queue_tickets.Ticket | None, last: Attemp
             return now
         step = typed_files.number_of(Path(ticket.resume).name, "step-") or 0
         return now._replace(reason=f"{RESUMES}{step}; {now.reason}")
+    if (job := cluster_jobs.read(folder)) is not None:
+        return _scheduled(folder, job, last)
     failed = folder.failed_start()
     if failed.get("attempt", 0) > (last.n if last else 0):
         return _final(State.FAILED, f"failed to start: {failed.get('reason', '')}")
@@ -83,6 +85,8 @@ def attempt_status(folder: RunFolder, attempt: AttemptFolder) -> Status:
     if read.why or read.document == {}:
         return Status(State.UNKNOWN, "where and when it was started is not known")
     launch = read.document or {}
+    if launch.get("kind", "local") not in LIVENESS and (job := cluster_jobs.read(folder)) is not None:
+        return _scheduled(folder, job, attempt)
     return LIVENESS.get(str(launch.get("kind", "local")), local_liveness)(folder, attempt, launch)
 
 
@@ -128,6 +132,61 @@ def _not_seen_alive(attempt: AttemptFolder, launch: Mapping[str, object], no_loc
         where = host if host != here else "another container"
         return Status(State.UNKNOWN, f"it runs, or ran, on {where}; look there")
     return _by_result(attempt, launch)
+
+
+def _scheduled(folder: RunFolder, job: cluster_jobs.ClusterJob, last: AttemptFolder | None) -> Status:
+    """A run that a scheduler holds: the last word of its attempt, else what the scheduler said, with its age."""
+    said = cluster_jobs.said(folder, job)
+    attempt = last if last is not None and last.n >= job.attempt else None
+    launch, ended = (attempt.launch(), attempt.exit() or {}) if attempt else ({}, {})
+    over = said is not None and said.state == cluster_jobs.ENDED
+    restarted = said is not None and said.restarts > int(launch.get("restart", 0))
+    if ended.get("outcome") in _FINAL and (over or not (restarted or ended.get("requeued"))):
+        return _final(State(ended["outcome"]), str(ended.get("reason", "")))
+    begun = bool(launch) and not ended and not restarted
+    if attempt is not None and begun and (said is None or said.state not in (cluster_jobs.QUEUED, cluster_jobs.ENDED)):
+        return _on_nodes(folder, job, attempt, launch)
+    if over:
+        return _final(State.INTERRUPTED, f"its job {job.id} has ended; how, is being looked up")
+    if said is None or said.state == cluster_jobs.QUEUED:
+        return _waits_for_job(folder, job, said, ended)
+    state = State.STOPPING if said.state == cluster_jobs.ENDING else State.STARTING
+    on = f"on {said.nodes}" if said.nodes else ""
+    return Status(state, _with_age(folder, job, on))
+
+
+def _on_nodes(
+    folder: RunFolder, job: cluster_jobs.ClusterJob, attempt: AttemptFolder, launch: dict[str, Any]
+) -> Status:
+    now = _under_supervisor(folder, attempt, launch)
+    where = f"on {','.join(launch.get('nodes', []))}"
+    words = "; ".join(filter(None, [where if now.state != State.STOPPING else "", now.reason]))
+    return now._replace(reason=_with_age(folder, job, words))
+
+
+def _waits_for_job(
+    folder: RunFolder,
+    job: cluster_jobs.ClusterJob,
+    said: cluster_jobs.ClusterJobState | None,
+    ended: Mapping[str, object],
+) -> Status:
+    restarts = max(said.restarts if said else 0, int(bool(ended.get("requeued"))))
+    parts = [f"{ended['reason']}, requeued" if ended.get("reason") else "requeued"] if restarts else []
+    if restarts > 1:
+        parts[0] += f" ({restarts}. time)"
+    parts.append(said.reason if said and said.reason else f"submitted as job {job.id}" if job.id else "being submitted")
+    if said is not None and said.begins:
+        parts.append(f"expected to start at {clock(said.begins, time.time())}")
+    now = Status(State.QUEUED, _with_age(folder, job, ", ".join(parts)))
+    step = typed_files.number_of(Path(job.resume).name, "step-")
+    return now if restarts or not step else now._replace(reason=f"{RESUMES}{step}; {now.reason}")
+
+
+def _with_age(folder: RunFolder, job: cluster_jobs.ClusterJob, words: str) -> str:
+    """The scheduler's word, with its age where it does not answer any more."""
+    if (old := cluster_jobs.age(folder, job)) is None:
+        return words
+    return "; ".join(filter(None, [words, f"as it was {span(old[0])} ago: {old[1]}"]))
 
 
 LIVENESS: dict[str, Callable[[RunFolder, AttemptFolder, dict[str, Any]], Status]] = {"local": local_liveness}

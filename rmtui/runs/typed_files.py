@@ -82,15 +82,16 @@ LAUNCH: Shape = {
         ),
         TEXT,
     ),
-    **dict.fromkeys(("pid", "started", "oom_kills", "resumed_from_step"), WHOLE),
-    **dict.fromkeys(("argv", "devices", "slots"), TEXTS),
+    **dict.fromkeys(("pid", "started", "oom_kills", "resumed_from_step", "restart", "log_from", "port"), WHOLE),
+    **dict.fromkeys(("argv", "devices", "slots", "nodes"), TEXTS),
+    **dict.fromkeys(("job", "address"), TEXT),
     "t": NUMBER,
     "grace": NUMBER,
     "processes": COUNT,
 }
 EXIT: Shape = {
     "outcome": TEXT, "reason": TEXT, "exit_code": WHOLE, "ended": NUMBER, "step": WHOLE, "rank": WHOLE, "tail": TEXTS,
-    "suggest": TABLE,
+    "suggest": TABLE, "requeued": FLAG,
 }  # fmt: skip
 RESULT: Shape = {"outcome": TEXT, "reason": TEXT, "step": WHOLE, "verified": FLAG, "unverified": TEXT}
 VERIFICATION: Shape = {"verified": FLAG, "unverified": TEXT}
@@ -113,6 +114,10 @@ SPEC: Shape = {
     "launch.device": TEXT,
     "launch.host": TEXT,
     "launch.processes": COUNT,
+    "launch.nodes": COUNT,
+    **dict.fromkeys(("launch.cpus", "launch.memory_mb", "launch.gpus", "launch.warn"), WHOLE),
+    **dict.fromkeys(("launch.partition", "launch.account", "launch.time", "launch.gpu_option", "launch.wrap"), TEXT),
+    **dict.fromkeys(("launch.sbatch", "launch.srun"), TEXTS),
     "launch.grace": NUMBER,
     "launch.devices": TEXTS,
     "launch.allowed": TEXTS,
@@ -134,6 +139,17 @@ TICKET: Shape = {
     "needs.allowed": TEXTS,
 }
 WORKSPACE: Shape = {"id": TEXT, "path": TEXT, "formerly": TEXTS, "runs": TEXTS, "launches": WHOLE}
+JOB: Shape = {
+    **dict.fromkeys(("kind", "id", "host", "resume", "needs"), TEXT), "attempt": COUNT, "t": NUMBER, "force": FLAG,
+}  # fmt: skip
+JOB_STATE: Shape = {
+    **dict.fromkeys(("job", "state", "reason", "nodes"), TEXT), "t": NUMBER, "begins": NUMBER, "restarts": WHOLE,
+}  # fmt: skip
+LOOK: Shape = {"t": NUMBER, "tried": NUMBER, "error": TEXT}
+NODE: Shape = {
+    "node": WHOLE, "name": TEXT, "exit_code": WHOLE, "rank": WHOLE, "killed": FLAG, "terminated": FLAG,
+    "out_of_memory": FLAG, "ranks": LIST,
+}  # fmt: skip
 ORIGIN: Shape = {"bundle": TEXT, "source": TEXT}
 
 

@@ -25,7 +25,6 @@ from rmtui.operations.plan import Plan
 from rmtui.runs import state
 from rmtui.runs.folder import run_folders
 from rmtui.runs.model import State
-from rmtui.runs.queue_tickets import Needs
 
 SECONDS = float(os.environ.get("RMTUI_FAULT_SECONDS", "60"))
 """How long the many writers write."""
@@ -65,7 +64,7 @@ def fill(folder: Path) -> Path:
 
 
 def a_plan() -> Plan:
-    return Plan(kit.spec(steps=2), (), Command(()), Needs())
+    return Plan(kit.spec(steps=2), (), Command(()))
 
 
 def test_a_launch_on_a_full_disk_is_refused_and_leaves_nothing(ws, small):

@@ -26,7 +26,6 @@ from rmtui.errors import UserError
 from rmtui.index import ingest, read_events, sqlite
 from rmtui.launch import supervisor
 from rmtui.launch.command import Command
-from rmtui.runs.queue_tickets import Needs
 from rmtui.workspace import open_workspace
 
 
@@ -99,7 +98,7 @@ def launch(root: Path, spec: dict[str, Any]) -> int:
     from rmtui.operations import launch, plan
 
     try:
-        launch.start(open_workspace(root), plan.Plan(spec, (), Command(()), Needs()))
+        launch.start(open_workspace(root), plan.Plan(spec, (), Command(())))
     except UserError:
         return 1
     return 0

@@ -15,7 +15,7 @@ import torch
 from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
 
 from trainer import config as options
-from trainer import init_from, manifest
+from trainer import init_from, manifest, ranks
 from trainer.data.pairset import TokenPair
 from trainer.documents import ProbePair
 from trainer.loop import environment, evaluate, optimizers, progress, sharded
@@ -32,7 +32,16 @@ STATE = "trainer_state"
 SAVING = "saving a checkpoint"
 PROBE_PAIRS = 8
 HARMLESS = frozenset(
-    {"keep_checkpoints", "trackers", "token_cache", "save_steps", "eval_batch_size", "deterministic", "start_check"}
+    {
+        "keep_checkpoints",
+        "trackers",
+        "token_cache",
+        "save_steps",
+        "save_minutes",
+        "eval_batch_size",
+        "deterministic",
+        "start_check",
+    }
 )
 """Options that change no loss of a step that follows."""
 ELSEWHERE = ("data", "model", "init_from")
@@ -67,10 +76,17 @@ def save(session: Session, reason: str) -> Path:
         _save(session, temporary, reason)
         if session.rank == 0:
             session.beat(SAVING)
+            refuse_superseded(session, folder)
             manifest.publish(temporary, folder)
     except OSError as error:
         raise NotSaved(f"checkpoint {folder} cannot be written: {error}; make room there and resume") from error
     return folder
+
+
+def refuse_superseded(session: Session, folder: Path) -> None:
+    """NotSaved once a newer attempt of the run has begun."""
+    if ranks.superseded(session.request.attempt):
+        raise NotSaved(f"{folder} is not written: a newer attempt of this run has begun")
 
 
 def _save(session: Session, temporary: Path, reason: str) -> None:
@@ -164,6 +180,7 @@ def write_model(session: Session) -> Path:
     run = session.request.run
     source, target, temporary = manifest.chosen(run), run / "model", run / f"{manifest.TEMPORARY}model"
     assert source is not None, "the last step's checkpoint was just written"
+    refuse_superseded(session, target)
     shutil.rmtree(temporary, ignore_errors=True)
     ignored = shutil.ignore_patterns(STATE, manifest.MANIFEST)
     shutil.copytree(source, temporary, copy_function=link, ignore=ignored)

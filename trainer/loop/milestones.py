@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import resource
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -34,6 +35,9 @@ class Milestones:
         self.progress = session.progress
         self.reporter = session.reporter
         self.saved_step = session.progress.step if session.resumed else -1
+        self.saved_at = time.monotonic()
+        self.overdue = False
+        """Whether the ranks agreed, at the last step, that the last checkpoint is too old."""
 
     @property
     def epochs(self) -> float:
@@ -56,13 +60,19 @@ class Milestones:
             progress.evaluation_due = False
         if ends_epoch:
             progress.next_epoch(config.num_epochs)
-        if improved or ends_epoch or progress.done or due(config.save_steps, progress.step):
-            self.save("best" if improved else "epoch" if ends_epoch else "save_steps", improved)
+        if improved or ends_epoch or progress.done or self.overdue or due(config.save_steps, progress.step):
+            kind = "save_minutes" if self.overdue else "save_steps"
+            self.save("best" if improved else "epoch" if ends_epoch else kind, improved)
         return True
 
     def stop_agreed(self) -> bool:
         """Whether any rank has been asked to stop; every rank gets the same answer."""
         return any(stop for (stop,) in every_rank([bool(self.session.stop)], self.session.device))
+
+    def too_old(self) -> bool:
+        """Whether `save_minutes` are over since the last checkpoint, by the clock of rank 0."""
+        minutes = self.config.save_minutes
+        return self.session.rank == 0 and bool(minutes) and time.monotonic() - self.saved_at >= 60 * minutes
 
     def evaluate(self, ends_epoch: bool) -> bool:
         """Score every validation set, say the metrics; true when the deciding one is the best so far."""
@@ -137,7 +147,7 @@ class Milestones:
     def save(self, reason: str, improved: bool = False) -> None:
         """A checkpoint of this moment; all ranks take part."""
         folder = checkpoint.save(self.session, reason)
-        self.saved_step = self.progress.step
+        self.saved_step, self.saved_at, self.overdue = self.progress.step, time.monotonic(), False
         self.reporter.report("checkpoint", self.progress.step, self.epochs, folder=folder.name, reason=reason)
         if improved:
             checkpoint.mark_best(self.session, folder)

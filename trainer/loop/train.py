@@ -59,10 +59,12 @@ class Training:
     def step(self, micro_batches: MicroBatches) -> bool:
         """One optimizer step; false when the ranks agree to stop before it."""
         session, progress, began = self.session, self.progress, time.perf_counter()
-        everyone = every_rank([sum(map(len, micro_batches)), bool(session.stop)], session.device)
-        if any(stop for _, stop in everyone):
+        mine = [sum(map(len, micro_batches)), bool(session.stop), self.milestones.too_old()]
+        everyone = every_rank(mine, session.device)
+        if any(stop for _, stop, _ in everyone):
             return False
-        step_pairs = int(sum(pairs for pairs, _ in everyone))
+        self.milestones.overdue = any(old for _, _, old in everyone)
+        step_pairs = int(sum(pairs for pairs, _, _ in everyone))
         session.moment.step, session.moment.epoch = progress.step + 1, self.milestones.epochs
         session.stepper.model.train()
         rate = self.rate(progress.step + 1)

@@ -1,0 +1,43 @@
+"""Options of `launch` that say what a job of a cluster asks for."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rmtui.operations.launch_request import ClusterRequest
+
+
+def build(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("on a cluster").add_argument
+    add("--on", choices=("slurm",), default="", help="submit a job; defaults: [slurm] of workspace.toml")
+    add("--nodes", type=int, metavar="N", help="nodes, which share the processes evenly (default 1)")
+    add("--partition", default="", metavar="P", help="of nodes, as sinfo lists them")
+    add("--time", default="", metavar="8:00:00", help="limit of the job; it saves and is requeued before")
+    add("--account", default="", metavar="X", help="that the time is charged to")
+    add("--cpus", type=int, metavar="N", help="cores a process")
+    add("--memory", type=float, metavar="GB", help="memory a node (default: from the model)")
+    add("--sbatch", action="append", default=[], metavar="KEY=VALUE", help="any further option of sbatch")
+
+
+def read(args: argparse.Namespace) -> ClusterRequest | None:
+    from rmtui.errors import UserError
+    from rmtui.operations.launch_request import ClusterRequest
+
+    given = ("nodes", "partition", "time", "account", "cpus", "memory", "sbatch")
+    if not args.on:
+        if named := [f"--{name}" for name in given if getattr(args, name)]:
+            raise UserError(f"{named[0]} is of a job", "this launch is on this machine", "add --on slurm")
+        return None
+    if any(number is not None and number <= 0 for number in (args.nodes, args.cpus, args.memory)):
+        raise UserError("--nodes, --cpus and --memory are above 0", remedy="write them like --nodes 2")
+    return ClusterRequest(
+        nodes=args.nodes,
+        partition=args.partition,
+        time=args.time,
+        account=args.account,
+        cpus=args.cpus,
+        memory_mb=round(args.memory * 1000) if args.memory else None,
+        sbatch=tuple(text.removeprefix("--") for text in args.sbatch),
+    )

@@ -1,0 +1,67 @@
+"""What a job asks for: [launch] of the spec.toml of a run on Slurm, typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """Fields of [launch]; empty or 0: the site's default."""
+
+    processes: int
+    """In all, shared evenly by the nodes."""
+    nodes: int
+    device: str
+    """cpu or gpu."""
+    cpus: int
+    """Cores a process."""
+    grace: float
+    """Seconds that a stopping training has for its checkpoint."""
+    warn: int
+    """Seconds before the time limit at which Slurm warns."""
+    kind: str = "slurm"
+    memory_mb: int = 0
+    """Of a node."""
+    gpus: int = 0
+    """Of a node."""
+    gpu_option: str = ""
+    partition: str = ""
+    time: str = ""
+    account: str = ""
+    sbatch: list[str] = field(default_factory=list)
+    srun: list[str] = field(default_factory=list)
+    wrap: str = ""
+    prologue: str = ""
+    devices: list[str] = field(default_factory=list)
+    """None: Slurm chooses them."""
+    accelerate_config: str = ""
+
+    @property
+    def ranks(self) -> int:
+        """Processes of a node."""
+        return self.processes // self.nodes
+
+    @property
+    def cores(self) -> int:
+        """Of a node."""
+        return self.cpus * self.ranks
+
+    def gpu_options(self) -> list[str]:
+        """How GPUs are asked for, of sbatch and again of srun, which inherits neither cores nor GPUs."""
+        if not self.gpus:
+            return []
+        return [f"--gres=gpu:{self.gpus}" if self.gpu_option == "gres" else f"--gpus-per-node={self.gpus}"]
+
+    def needs(self) -> str:
+        """`2 nodes × 4 GPUs in partition long`."""
+        unit, count = ("GPU", self.gpus) if self.gpus else ("core", self.cores)
+        where = f" in partition {self.partition}" if self.partition else ""
+        return f"{self.nodes} node{'s' * (self.nodes > 1)} × {count} {unit}{'s' * (count > 1)}{where}"
+
+
+def of(launch: Mapping[str, object]) -> Allocation:
+    """From spec.toml, whose types were checked when it was read. KeyError or TypeError where a field is missing."""
+    known = {item.name for item in fields(Allocation)}
+    return Allocation(**{key: value for key, value in launch.items() if key in known})  # type: ignore[arg-type]

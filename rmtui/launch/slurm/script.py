@@ -1,0 +1,97 @@
+"""job.sbatch: the workspace's template, or the one that comes with rmtui, filled with what a run asks for."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import rmtui
+from rmtui.errors import UserError
+from rmtui.launch.slurm.allocation import Allocation
+from rmtui.runs.folder import RunFolder
+from rmtui.workspace import Workspace
+
+TEMPLATE = "job.sbatch"
+"""Of the workspace; a person may edit it."""
+PARTS = ("directives", "environment", "prologue", "command")
+DEFAULT = """\
+#!/bin/bash
+# Written by rmtui. A job.sbatch in the workspace is the template of later jobs (docs/cluster.md).
+{{directives}}
+
+# The warning before the time limit (USR1) goes to this shell alone; the last line takes its place and heeds it.
+trap '' USR1
+{{environment}}
+
+# [slurm] prologue of workspace.toml: modules, a container, NCCL_SOCKET_IFNAME
+{{prologue}}
+
+exec {{command}}
+"""
+
+
+def template(ws: Workspace) -> str:
+    """The workspace's own, else the default. UserError where a part is missing in it."""
+    path = ws.root / TEMPLATE
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return DEFAULT
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read", str(error), "correct it, or take it away") from error
+    missing = [part for part in PARTS if f"{{{{{part}}}}}" not in text]
+    if missing:
+        words = ", ".join(f"{{{{{part}}}}}" for part in missing)
+        raise UserError(f"{path} is not a template", f"{words} missing", "put it back, or take the file away")
+    return text
+
+
+def render(ws: Workspace, wanted: Allocation, name: str, run: str, attempt: int) -> str:
+    """The script for a run folder; for a preview `run` may be a mere name."""
+    folder = f"{run}/attempt-{attempt}"
+    parts = {
+        "directives": "\n".join(f"#SBATCH {line}" for line in _directives(wanted, name, run, attempt, folder)),
+        "environment": "\n".join(f"export {key}={shlex.quote(value)}" for key, value in _environment().items()),
+        "prologue": wanted.prologue.strip(),
+        "command": shlex.join([sys.executable, "-m", "rmtui.launch.slurm.job", run, str(attempt)]),
+    }
+    text = template(ws)
+    for part, value in parts.items():
+        text = text.replace(f"{{{{{part}}}}}", value)
+    return text
+
+
+def comment(run: RunFolder, attempt: int) -> str:
+    """By what a job is known, also where its submission was cut off before its id was written down."""
+    return f"rmtui:{run.id}:{attempt}"
+
+
+def _directives(wanted: Allocation, name: str, run: str, attempt: int, folder: str) -> Iterator[str]:
+    yield f"--job-name={re.sub(r'[^A-Za-z0-9._+-]', '-', name)[:60] or 'rmtui'}"
+    yield f"--comment=rmtui:{Path(run).name}:{attempt}"
+    yield f'--output="{folder.replace("%", "%%")}/logs/slurm.log"'
+    yield "--open-mode=append"
+    yield f"--nodes={wanted.nodes}"
+    yield "--ntasks-per-node=1"
+    yield f"--cpus-per-task={wanted.cores}"
+    if wanted.memory_mb:
+        yield f"--mem={wanted.memory_mb}M"
+    yield from wanted.gpu_options()
+    for key, value in (("partition", wanted.partition), ("time", wanted.time), ("account", wanted.account)):
+        if value:
+            yield f"--{key}={value}"
+    yield f"--signal=B:USR1@{wanted.warn}"
+    yield "--requeue"
+    for text in wanted.sbatch:
+        yield f"--{text.removeprefix('--')}"
+
+
+def _environment() -> dict[str, str]:
+    """What the job needs beside what sbatch carries over: the program itself, and no downloads on compute nodes."""
+    here = str(Path(rmtui.__file__).resolve().parent.parent)
+    path = [here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(path)), "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}

@@ -1,0 +1,104 @@
+"""A training on a Slurm cluster as a person asks for it: how many nodes, cores, GPUs and how much memory, and for how
+long. What is not said comes from [slurm] of workspace.toml, else from the model."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from rmtui.launch.slurm import calls
+from rmtui.launch.slurm.allocation import Allocation
+from rmtui.operations.launch_request import ClusterRequest
+from rmtui.workspace import Workspace
+from trainer.config import Problem
+from trainer.estimate import Sizes
+
+CORES_A_GPU = 4
+"""Asked for where nobody says: one for the rank, the others for its helpers and the tokenizer."""
+PROGRAM_MB, HEADROOM = 3_000, 1.3
+"""Of memory: what torch, transformers and the pairs take in each rank, and what is added to the estimate."""
+MARGIN = 60
+"""Seconds that Slurm's warning may come early."""
+_TIME = re.compile(r"(\d+-)?\d+(:\d+){0,2}|UNLIMITED|INFINITE", re.IGNORECASE)
+
+
+def choose(
+    ws: Workspace, request: ClusterRequest, *, procs: int | None, devices: str, grace: int
+) -> tuple[Allocation, list[Problem]]:
+    """What the job asks for, without what follows from the model, and what is wrong with it."""
+    usual = ws.settings.slurm
+    nodes = request.nodes or usual.nodes or 1
+    on_gpu = devices != "cpu" and _has_gpus(request.partition or usual.partition)
+    processes = procs if procs is not None else ws.settings.processes or nodes
+    wanted = Allocation(
+        processes=processes,
+        nodes=nodes,
+        device="gpu" if on_gpu else "cpu",
+        cpus=request.cpus or usual.cpus or (CORES_A_GPU if on_gpu else 1),
+        grace=grace,
+        warn=grace + MARGIN,
+        memory_mb=request.memory_mb or usual.memory_mb or 0,
+        gpus=processes // nodes if on_gpu else 0,
+        gpu_option=usual.gpu_option,
+        partition=request.partition or usual.partition,
+        time=request.time or usual.time,
+        account=request.account or usual.account,
+        sbatch=[*usual.sbatch, *request.sbatch],
+        srun=list(usual.srun),
+        wrap=usual.wrap,
+        prologue=usual.prologue,
+    )
+    return wanted, list(_problems(wanted, devices))
+
+
+def _problems(wanted: Allocation, devices: str) -> Iterator[Problem]:
+    if not calls.installed():
+        yield Problem("on", "there is no sbatch here", "launch from a login node of the cluster", "--on")
+    if wanted.processes < 1 or wanted.processes % wanted.nodes:
+        what = f"{wanted.processes} processes cannot be shared evenly by {wanted.nodes} nodes"
+        yield Problem("processes", what, f"use a multiple of {wanted.nodes}", "--procs")
+    if wanted.time and not _TIME.fullmatch(wanted.time):
+        yield Problem("time", f"{wanted.time!r} is not a time", "write it like 8:00:00 or 2-00:00", "--time")
+    if devices not in ("", "cpu"):
+        what = "Slurm chooses the GPUs of a job"
+        yield Problem("devices", what, "leave --devices out, or say --devices cpu", "--devices")
+    if wanted.gpu_option not in ("", "gres", "gpus-per-node"):
+        what = f"slurm.gpu_option = {wanted.gpu_option!r} is not known"
+        yield Problem("on", what, "use gres or gpus-per-node", "workspace.toml")
+
+
+def _has_gpus(partition: str) -> bool:
+    """Whether nodes of a partition (of the default one) have GPUs, as far as Slurm can be asked now."""
+    words = ["sinfo", "-h", "-o", "%P|%G", *(["-p", partition] if partition else [])]
+    try:
+        rows = [line.partition("|") for line in calls.call(words).splitlines()]
+    except calls.SlurmError:
+        return False
+    wanted = [gres for name, _, gres in rows if partition or name.endswith("*")]
+    return any("gpu" in gres for gres in wanted)
+
+
+def with_memory(wanted: Allocation, sizes: Sizes | None) -> Allocation:
+    """The same with the memory of a node, from the model, where nobody said: on a GPU the weights pass through it."""
+    if wanted.memory_mb or sizes is None:
+        return wanted
+    held = sizes.total_bytes if wanted.device == "cpu" else 2 * sizes.weights_bytes
+    megabytes = max(1, wanted.ranks) * (PROGRAM_MB + HEADROOM * held / 1024**2)
+    return replace(wanted, memory_mb=math.ceil(megabytes / 100) * 100)
+
+
+def describe(wanted: Allocation) -> str:
+    """`2 nodes, each with 4 processes, 4 GPUs, 16 cores, 64 GB; at most 8:00:00 in partition long`."""
+    parts = [_count(wanted.ranks, "process", "es")]
+    parts += [_count(wanted.gpus, "GPU")] if wanted.gpus else []
+    parts.append(_count(wanted.cores, "core"))
+    parts.append(f"{wanted.memory_mb / 1000:.1f} GB" if wanted.memory_mb else "the site's default of memory")
+    where = f" in partition {wanted.partition}" if wanted.partition else " in the default partition"
+    limit = f"at most {wanted.time}" if wanted.time else "for as long as the partition allows"
+    return f"{_count(wanted.nodes, 'node')}{', each' * (wanted.nodes > 1)} with {', '.join(parts)}; {limit}{where}"
+
+
+def _count(number: int, what: str, plural: str = "s") -> str:
+    return f"{number} {what}{plural * (number != 1)}"

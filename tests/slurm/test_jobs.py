@@ -1,0 +1,149 @@
+"""A run as a job of a real Slurm: submitted, run, stopped, ended by others, and what is told of it meanwhile."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import launch_kit as kit
+import pytest
+import slurm_kit
+from slurm_kit import State
+
+from rmtui.errors import UserError
+from rmtui.launch.launcher import NotSubmitted
+from rmtui.operations import launch, resume, stop
+from rmtui.runs import cluster_jobs, state
+from rmtui.runs.folder import RunFolder
+
+
+def test_a_job_runs_to_its_end_and_its_own_last_word_stays(ws, cluster):
+    run = slurm_kit.start(ws, how={"steps": 3, "hold_at": 2})
+    now = slurm_kit.until(ws, run, State.RUNNING)
+    assert now.reason.startswith("on n1") and state.attempt_fact(run, run.last_attempt()).state == State.RUNNING
+    kit.go(run)
+    now = slurm_kit.until(ws, run, State.FINISHED)
+    assert not cluster_jobs.open_runs(ws.queue, ws.runs) or slurm_kit.look(ws, run).state == State.FINISHED
+    assert json.loads((run.path / "attempt-1/exit.json").read_text())["outcome"] == "finished"
+    assert "#SBATCH --signal=B:USR1@30" in (run.path / "attempt-1/job.sbatch").read_text()
+
+
+def test_a_stop_saves_a_checkpoint_and_a_resume_goes_on_from_it(ws, cluster):
+    run = slurm_kit.start(ws, how={"steps": 5, "hold_at": 2})
+    slurm_kit.until(ws, run, State.RUNNING)
+    kit.until_step(run, 2)
+    ended = stop.stop(ws, run.id, wait=True)
+    assert ended.state == State.STOPPED and "at step 2" in ended.reason
+    assert slurm_kit.calls.job(slurm_kit.job(run)).state != "RUNNING"
+    kit.go(run)
+    assert resume.resume(ws, run.id).step == 2
+    assert slurm_kit.until(ws, run, State.FINISHED)
+    assert [event["step"] for event in kit.events(run) if event["kind"] == "step"] == [1, 2, 3, 4, 5]
+    assert run.last_attempt().launch()["resumed_from_step"] == 2
+
+
+def test_killed_at_once_is_told_as_that_and_nothing_is_left(ws, cluster):
+    run = slurm_kit.start(ws, how={"steps": 5, "hold_at": 2, "deaf": True})
+    kit.until_step(run, 2)
+    ended = stop.stop(ws, run.id, now=True, wait=True)
+    assert ended.state == State.KILLED and "killed at once by" in ended.reason
+    kit.until(lambda: kit.none_left(run), "the ranks' end")
+
+
+def test_a_job_cancelled_by_somebody_else_is_told_as_that(ws, cluster):
+    run = slurm_kit.start(ws, how={"steps": 5, "hold_at": 2})
+    kit.until_step(run, 2)
+    slurm_kit.slurm("scancel", slurm_kit.job(run))
+    now = slurm_kit.until(ws, run, State.STOPPED)
+    assert (
+        now.reason.startswith("stopped by somebody else (scancel)") and "a checkpoint of step 2 is there" in now.reason
+    )
+
+
+def test_a_pending_job_says_why_it_waits_and_leaves_the_queue_on_a_stop(ws, cluster):
+    first = slurm_kit.start(ws, how={"steps": 2, "hold_at": 1}, nodes=2)
+    second = slurm_kit.start(ws, how={"steps": 2}, sbatch=["exclusive"], nodes=2)
+    now = slurm_kit.until(ws, second, State.QUEUED, words="waiting for resources")
+    ended = stop.stop(ws, second.id)
+    assert ended.state == State.STOPPED and ended.reason.startswith("taken out of the queue by")
+    assert slurm_kit.look(ws, first).state.alive and now.supervised
+
+
+def test_a_pending_job_that_somebody_deletes_is_told_as_stopped_by_them(ws, cluster):
+    run = slurm_kit.start(ws, sbatch=["begin=now+1hour"])
+    slurm_kit.until(ws, run, State.QUEUED, words="its time has not come")
+    slurm_kit.slurm("scancel", slurm_kit.job(run))
+    now = slurm_kit.until(ws, run, State.STOPPED)
+    assert now.reason == "stopped by somebody else (scancel) before it began" and now.resumable
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"partition": "nowhere"}, "invalid partition"),
+        ({"sbatch": ["mem=1000G"]}, "Memory"),
+        ({"time": "tomorrow"}, "time"),
+        ({"sbatch": ["no-such-option=1"]}, "no-such-option"),
+    ],
+)
+def test_a_refused_job_leaves_no_half_run_and_slurms_own_words(ws, cluster, asked, words):
+    from rmtui.launch.command import Command
+    from rmtui.operations.plan import Plan
+
+    document = kit.spec()
+    document["launch"] = {**slurm_kit.LAUNCH, **asked}
+    with pytest.raises(NotSubmitted) as refused:
+        launch.start(ws, Plan(document, (), Command(())))
+    assert words.lower() in str(refused.value).lower()
+    assert list(ws.runs.glob("2*")) == [] and cluster_jobs.open_runs(ws.queue, ws.runs) == []
+
+
+def test_a_resume_that_is_refused_leaves_the_run_as_it_was(ws, cluster):
+    run = slurm_kit.start(ws, how={"steps": 5, "hold_at": 2})
+    kit.until_step(run, 2)
+    before = stop.stop(ws, run.id, wait=True)
+    slurm_kit.look(ws, run)
+    text = (run.path / "spec.toml").read_text().replace('partition = ""', 'partition = "nowhere"')
+    (run.path / "spec.toml").write_text(text)
+    with pytest.raises(UserError, match="invalid partition"):
+        resume.resume(ws, run.id)
+    assert [attempt.n for attempt in run.attempts()] == [1] and state.status(run) == before
+
+
+def test_a_failing_rank_is_told_with_its_reason(ws, cluster):
+    run = slurm_kit.start(ws, how={"steps": 5, "crash": {"rank": 0, "step": 2, "how": "raise"}})
+    now = slurm_kit.until(ws, run, State.FAILED)
+    assert "the data ended early" in now.reason
+
+
+def test_a_prologue_that_fails_is_told_with_its_last_line(ws, cluster):
+    run = slurm_kit.start(ws, prologue="module load cuda || { echo no such module >&2; exit 3; }")
+    now = slurm_kit.until(ws, run, State.FAILED)
+    assert "before rmtui's part of it began: no such module" in now.reason
+
+
+def test_200_pending_jobs_are_looked_at_with_one_question(ws, cluster, monkeypatch):
+    asked = []
+    call = slurm_kit.calls.call
+    runs = []
+    for _ in range(200):
+        document = kit.spec()
+        document["launch"] = {**slurm_kit.LAUNCH, "sbatch": ["hold"]}
+        run = RunFolder.create(ws.runs, document)
+        launch.enqueue(ws, run)
+        runs.append(run)
+    monkeypatch.setattr(slurm_kit.calls, "call", lambda words, *more: asked.append(words[0]) or call(words, *more))
+    slurm_kit.look(ws, runs[0])
+    assert asked == ["squeue"]
+    assert {state.status(run) for run in runs} == {
+        slurm_kit.Status(State.QUEUED, "held by you: scontrol release (JobHeldUser)")
+    }
+
+
+def test_nobody_is_asked_again_within_half_a_minute_unless_at_once(ws, cluster, monkeypatch):
+    run = slurm_kit.start(ws, sbatch=["hold"])
+    slurm_kit.look(ws, run)
+    asked = []
+    monkeypatch.setattr(slurm_kit.calls, "queue", lambda: asked.append(time.time()) or {})
+    slurm_kit.Slurm().look(ws)
+    assert asked == []
