@@ -15,6 +15,7 @@ from rmtui.text import log_line
 from trainer.plain_files import read_tail
 
 _TORCHELASTIC = re.compile(rb"failed \(exitcode: (-?\d+)\) local_rank: (\d+) \(pid: (\d+)\)")
+_RANKS = re.compile(rb"rank\s*: (\d+) \(local_rank: (\d+)\)")
 _CLOSING = re.compile(rb"Sending process \d+ closing signal")
 _ONE_PROCESS = re.compile(rb"(?:returned non-zero exit status (\d+)|died with <Signals\.\w+: (\d+)>)")
 _TAIL_LINES = 6
@@ -160,6 +161,12 @@ def first_exit(attempt: AttemptFolder, launcher: int | None, name: str = LAUNCHE
     if launcher == 1 and (alone := _ONE_PROCESS.search(log)):
         return (int(alone[1]) if alone[1] else -int(alone[2])), 0
     return launcher, None
+
+
+def whole_rank(attempt: AttemptFolder, local: int, name: str) -> int | None:
+    """The rank in the whole training of a local one that failed, where the launcher's log of a machine says it."""
+    found = {int(here): int(rank) for rank, here in _RANKS.findall(_launcher_log(attempt, name))}
+    return found.get(local)
 
 
 def ends_others(attempt: AttemptFolder, name: str = LAUNCHER_LOG) -> bool:

@@ -65,6 +65,18 @@ class Cluster:
             self.do("stop")
             raise NoCluster("its nodes did not come up")
 
+    def lose_controller(self) -> None:
+        """SIGKILL, once it has written down what it was told so far; it does so every five seconds."""
+        told = time.time()
+        kit.until(lambda: (self.folder / "state" / "job_state").stat().st_mtime > told, "the controller's own record")
+        self.do("kill-ctld")
+
+    def find_controller(self) -> None:
+        self.do("start-ctld")
+        kit.until(
+            lambda: "UP" in subprocess.run(["scontrol", "ping"], capture_output=True, text=True).stdout, "an answer"
+        )
+
     def clear(self) -> None:
         """No job is left, both nodes are idle: what one test did is over before the next one begins."""
         subprocess.run(["scancel", "--me"], check=False, capture_output=True)

@@ -18,7 +18,7 @@ from rmtui.launch.command import command, job_of
 from rmtui.launch.slurm import allocation, calls
 from rmtui.launch.slurm.calls import SlurmError
 from rmtui.launch.start_process import begin
-from rmtui.launch.verdict import LAUNCHER_LOG, Observed, first_exit, oom_kills
+from rmtui.launch.verdict import LAUNCHER_LOG, Observed, first_exit, oom_kills, whole_rank
 from rmtui.launch.waker import Waker
 from rmtui.runs import proc, typed_files
 from rmtui.runs.files import write_json
@@ -112,14 +112,16 @@ class NodeEnd:
 def _write(attempt: AttemptFolder, number: int, watch: Watch, seen: Observed, log: str) -> None:
     """For the supervisor and the other nodes."""
     code, local = first_exit(attempt, seen.exit_code, log)
+    named = None if local is None else whole_rank(attempt, local, log)
+    rank = watch.global_rank(local) if named is None and local is not None else named
     folder = attempt.path / "nodes"
     folder.mkdir(exist_ok=True, mode=0o700)
     end = NodeEnd(
         node=number,
         name=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
         exit_code=code,
-        rank=None if local is None else watch.global_rank(local),
-        ranks=sorted(watch.ranks),
+        rank=rank,
+        ranks=sorted(watch.ranks | ({rank} if rank is not None else set())),
         killed=seen.killed,
         terminated=seen.terminated or seen.stop is not None,
         out_of_memory=seen.out_of_memory,

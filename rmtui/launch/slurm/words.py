@@ -80,9 +80,10 @@ CAUSES = (
     ("DUE TO JOB REQUEUE", "REQUEUED"),
     ("oom-kill event", "OUT_OF_MEMORY"),
     ("oom_kill event", "OUT_OF_MEMORY"),
-    ("CANCELLED AT", "CANCELLED"),
+    ("*** JOB", "CANCELLED"),
 )
-"""What slurmstepd writes into a job's output when it ends it, the surer words first → the state that it means."""
+"""What slurmstepd writes into a job's output when it ends it, the surer words first → the state that it means. That a
+step was cancelled says nothing: a preemption with a grace time ends the steps first."""
 
 
 def state(row: SlurmJob) -> str:

@@ -1,0 +1,210 @@
+"""What goes wrong around jobs: preemption, time limits, nodes and daemons that die, a controller that is away."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import launch_kit as kit
+import pytest
+import slurm_kit
+from slurm_kit import State
+
+from rmtui.operations import stop
+from rmtui.runs import cluster_jobs, proc, state
+from rmtui.runs.cluster_jobs import LastLook
+
+pytestmark = pytest.mark.faults
+HELD = {"steps": 4, "hold_at": 2}
+
+
+def steps(run):
+    return [event["step"] for event in kit.events(run) if event["kind"] == "step"]
+
+
+def started(ws, **asked):
+    """A training that waits at step 2."""
+    run = slurm_kit.start(ws, how=asked.pop("how", HELD), **asked)
+    kit.until_step(run, 2)
+    return run
+
+
+def goes_on(ws, run):
+    """Its hold is taken away, and it finishes with each step made once."""
+    kit.go(run)
+    slurm_kit.until(ws, run, State.FINISHED)
+    assert steps(run) == [1, 2, 3, 4]
+
+
+def test_a_preempted_job_saves_is_requeued_and_goes_on(ws, cluster):
+    run = started(ws)
+    slurm_kit.preempt(ws)
+    now = slurm_kit.until(ws, run, State.QUEUED, words="requeued")
+    assert now.reason.startswith("preempted at step 2; a checkpoint of step 2 is there, requeued"), now
+    goes_on(ws, run)
+    first, second = run.attempts()
+    assert state.attempt_fact(run, first).state == State.INTERRUPTED and second.launch()["restart"] == 1
+
+
+def test_with_a_grace_time_a_preempted_job_is_requeued_too(ws, cluster):
+    run = started(ws, partition="graceful")
+    slurm_kit.preempt(ws)
+    now = slurm_kit.until(ws, run, State.QUEUED, words="requeued")
+    assert now.reason.startswith("preempted at step 2; a checkpoint of step 2 is there, requeued"), now
+    goes_on(ws, run)
+
+
+def test_a_deaf_training_that_is_preempted_loses_no_more_than_it_says(ws, cluster):
+    run = started(ws, how={"steps": 4, "hold_at": 2, "save_at": 1, "deaf": True})
+    slurm_kit.preempt(ws)
+    slurm_kit.until(ws, run, State.QUEUED, words="requeued")
+    kit.go(run)
+    slurm_kit.until(ws, run, State.FINISHED)
+    assert steps(run) == [1, 2, 2, 3, 4] and run.last_attempt().launch()["resumed_from_step"] == 1
+    assert "preempted at step 2; a checkpoint of step 1 is there" in run.attempts()[0].exit()["reason"]
+
+
+def test_the_warning_before_the_time_limit_saves_and_requeues(ws, cluster):
+    run = started(ws, time="1", warn=58)
+    now = slurm_kit.until(ws, run, State.QUEUED, words="requeued")
+    assert now.reason.startswith("timed out at step 2; a checkpoint of step 2 is there, requeued"), now
+    goes_on(ws, run)
+
+
+def test_a_job_that_comes_no_further_within_its_limit_is_not_requeued_for_ever(ws, cluster):
+    run = started(ws, how=HELD | {"deaf": True}, grace=1.0, time="1", warn=55)
+    now = slurm_kit.until(ws, run, State.INTERRUPTED, seconds=90)
+    assert now.reason.startswith("timed out") and now.resumable
+    kit.until(lambda: slurm_kit.calls.queue()[slurm_kit.job(run)].state == "COMPLETED", "the job's end")
+    assert slurm_kit.look(ws, run).state == State.INTERRUPTED and len(run.attempts()) == 1
+
+
+def test_a_requeue_by_hand_is_a_new_attempt(ws, cluster):
+    run = started(ws)
+    slurm_kit.slurm("scontrol", "requeue", slurm_kit.job(run))
+    slurm_kit.until(ws, run, State.QUEUED)
+    goes_on(ws, run)
+    assert len(run.attempts()) == 2
+
+
+def test_a_requeued_job_that_is_then_cancelled_is_stopped_by_somebody_else(ws, cluster):
+    run = started(ws)
+    slurm_kit.preempt(ws, 5)
+    slurm_kit.until(ws, run, State.QUEUED, words="requeued")
+    slurm_kit.slurm("scancel", slurm_kit.job(run))
+    now = slurm_kit.until(ws, run, State.STOPPED)
+    assert now.reason.startswith("stopped by somebody else (scancel)") and now.resumable
+
+
+def test_a_requeued_job_leaves_the_queue_on_a_stop(ws, cluster):
+    run = started(ws)
+    slurm_kit.preempt(ws, 5)
+    slurm_kit.until(ws, run, State.QUEUED, words="requeued")
+    assert stop.stop(ws, run.id).reason.startswith("stopped by")
+    assert slurm_kit.look(ws, run).state == State.STOPPED
+
+
+def test_while_the_controller_is_away_the_last_word_stays_with_its_age(ws, cluster, monkeypatch):
+    run = started(ws)
+    waits = slurm_kit.start(ws, sbatch=["hold"])
+    slurm_kit.look(ws, waits)
+    monkeypatch.setattr(slurm_kit.calls, "PATIENCE", 2.0)
+    cluster.lose_controller()
+    try:
+        slurm_kit.look(ws, run)
+        last = cluster_jobs.last_look(ws.queue, "slurm")
+        assert last.error and last.t < last.tried
+        cluster_jobs.write_look(ws.queue, "slurm", LastLook(last.t - 200, last.tried, last.error))  # three minutes ago
+        now = state.status(waits)
+        assert now.state == State.QUEUED and now.reason.startswith("held by you") and "as it was " in now.reason
+        assert state.status(run).state == State.RUNNING and "on n1" in state.status(run).reason
+        kit.go(run)
+        kit.until_ended(run)
+    finally:
+        cluster.find_controller()
+    goes_on(ws, run)
+    assert slurm_kit.until(ws, waits, State.QUEUED).reason == "held by you: scontrol release (JobHeldUser)"
+
+
+def test_a_stop_reaches_the_training_while_the_controller_is_away(ws, cluster, monkeypatch):
+    run = started(ws)
+    monkeypatch.setattr(slurm_kit.calls, "PATIENCE", 2.0)
+    cluster.lose_controller()
+    try:
+        stop.stop(ws, run.id)
+        ended = kit.until_ended(run)
+    finally:
+        cluster.find_controller()
+    assert ended.state == State.STOPPED and ended.reason.endswith("at step 2")
+
+
+def test_a_node_whose_slurmd_dies_is_told_and_keeps_no_rank(ws, cluster):
+    run = slurm_kit.start(ws, "accelerate", 2, how=HELD, sbatch=["no-requeue"])
+    kit.until_step(run, 2, ranks=2)
+    cluster.do("kill-slurmd", "n2")
+    try:
+        now = slurm_kit.until(ws, run, State.INTERRUPTED, words="node failed")
+        kit.until(lambda: kit.none_left(run), "the ranks' end")
+    finally:
+        cluster.do("start-slurmd", "n2")
+    assert now.resumable
+
+
+def test_a_rank_that_is_killed_on_one_node_is_named_with_it(ws, cluster):
+    run = slurm_kit.start(ws, "accelerate", 2, how=HELD | {"crash": {"rank": 1, "step": 2, "how": "kill"}})
+    now = slurm_kit.until(ws, run, State.KILLED)
+    assert "rank 1 was killed (SIGKILL)" in now.reason and "rank 1 was on n" in now.reason
+    kit.until(lambda: kit.none_left(run), "the other rank's end")
+
+
+def test_a_supervisor_that_is_killed_leaves_its_word_to_slurm(ws, cluster):
+    run = started(ws)
+    for pid in proc.pids():
+        if b"rmtui.launch.slurm.job" in words_of(pid) and run.id.encode() in words_of(pid):
+            os.kill(pid, signal.SIGKILL)
+    now = slurm_kit.until(ws, run, State.FAILED, State.INTERRUPTED)
+    assert "without a last word" in now.reason and now.resumable
+    kit.until(lambda: kit.none_left(run), "the ranks' end")
+
+
+def test_a_job_that_slurm_has_forgotten_is_judged_by_the_file_of_ended_jobs(ws, cluster, monkeypatch):
+    run = slurm_kit.start(ws, sbatch=["hold"])
+    slurm_kit.look(ws, run)
+    slurm_kit.slurm("scancel", slurm_kit.job(run))
+    monkeypatch.setattr(slurm_kit.calls, "queue", dict)
+    monkeypatch.setattr(slurm_kit.calls, "job", lambda number: None)
+    now = slurm_kit.until(ws, run, State.STOPPED)
+    assert now.reason == "stopped by somebody else (scancel) before it began"
+
+
+def test_a_submission_whose_answer_was_lost_is_found_by_its_comment(ws, cluster):
+    run = slurm_kit.start(ws, sbatch=["hold"])
+    job = cluster_jobs.read(run)
+    cluster_jobs.write(run, replace(job, id=""))  # as before sbatch's answer was noted
+    assert slurm_kit.look(ws, run).reason.startswith("held by you") and slurm_kit.job(run) == job.id
+
+
+def test_a_submission_that_never_came_to_slurm_is_told_as_cut_off(ws, cluster):
+    run = slurm_kit.start(ws, sbatch=["hold"])
+    job = cluster_jobs.read(run)
+    slurm_kit.slurm("scontrol", "update", f"JobId={job.id}", "Comment=another")
+    cluster_jobs.write(run, replace(job, id="", t=job.t - 1000))
+    now = slurm_kit.look(ws, run)
+    assert now.state == State.INTERRUPTED and now.reason == "its submission was cut off" and now.resumable
+
+
+def test_a_newer_attempt_fences_the_ranks_of_an_older_one(ws, cluster):
+    run = started(ws, how=HELD | {"deaf": True})
+    fence, lock = run.new_attempt(2)
+    kit.until(lambda: kit.none_left(run), "the older ranks' end")
+    assert fence.n == 2
+    os.close(lock)
+
+
+def words_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
