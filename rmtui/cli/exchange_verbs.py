@@ -6,17 +6,14 @@ import argparse
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from rmtui.cli.messages import echo, print_imported
 from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
-
-if TYPE_CHECKING:
-    from rmtui.operations.imports import ImportedRun
 
 
 def _build_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="files, folders or an exported tarball")
-    parser.add_argument("--again", metavar="RUN", help="read the source of an imported run anew and say what changed")
+    parser.add_argument("--again", metavar="RUN", help="re-read the source of an imported run and show what changed")
     parser.add_argument("--as-preset", metavar="NAME", help="make a preset of a YAML configuration")
     add_json(parser)
 
@@ -30,12 +27,12 @@ def _import(args: argparse.Namespace) -> int:
     if args.again:
         return _import_again(args)
     if not args.paths:
-        raise UserError("nothing to import was named", "", "name files or folders, or --again RUN")
+        raise UserError("no file to import was named", "", "name files or folders, or --again RUN")
     if args.as_preset:
         return _import_preset(args)
-    report = imports.import_paths(ws, args.paths, None if args.json else _print_imported)
+    report = imports.import_paths(ws, args.paths, None if args.json else print_imported)
     for text in report.unread:
-        print(f"not read: {text}", file=sys.stderr)
+        echo(f"not read: {text}", file=sys.stderr)
     if args.json:
         rows = [
             {
@@ -52,9 +49,9 @@ def _import(args: argparse.Namespace) -> int:
         print_json({"runs": rows, "unread": list(report.unread), "skipped": list(report.skipped)})
         return 0 if report.runs else 1
     for text in report.skipped:
-        print(f"skipped: {text}", file=sys.stderr)
+        echo(f"skipped: {text}", file=sys.stderr)
     if not report.runs:
-        print(f"nothing to import was found{_hint(args.paths)}", file=sys.stderr)
+        echo(f"nothing to import was found{_hint(args.paths)}", file=sys.stderr)
     return 0 if report.runs else 1
 
 
@@ -66,13 +63,6 @@ def _hint(paths: list[Path]) -> str:
     return ""
 
 
-def _print_imported(run: ImportedRun) -> None:
-    print(f"{run.id}  {run.name}  {'from' if run.new else 'was there already, from'} {run.source}", flush=True)
-    for note in (run.description, *run.notes):
-        if note:
-            print(f"  {note}")
-
-
 def _import_again(args: argparse.Namespace) -> int:
     from rmtui.operations import imports
     from rmtui.workspace import open_workspace
@@ -81,9 +71,9 @@ def _import_again(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"id": done.id, "name": done.name, "source": done.source, "changes": list(done.changes)})
         return 0
-    print(f"{done.id}  {done.name}  read again from {done.source}")
+    echo(f"{done.id}  {done.name}  read again from {done.source}")
     for change in done.changes or ("nothing changed",):
-        print(f"  {change}")
+        echo(f"  {change}")
     return 0
 
 
@@ -95,21 +85,23 @@ def _import_preset(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"preset": preset.name, "path": str(preset.path), "unknown": list(unknown)})
         return 0
-    print(f"{preset.path}: preset {preset.name}; what the file does not say is as in preset A")
+    echo(f"{preset.path}: preset {preset.name}; whatever the file leaves out is taken from preset A")
     if unknown:
-        print(f"keys with no place here: {', '.join(unknown)}", file=sys.stderr)
+        echo(f"keys that rmtui does not have: {', '.join(unknown)}", file=sys.stderr)
     return 0
 
 
 def _build_watch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", type=Path, metavar="LOG_OR_FOLDER", help="what a training elsewhere writes")
+    parser.add_argument(
+        "path", type=Path, metavar="LOG_OR_FOLDER", help="log or folder that a training elsewhere writes"
+    )
     end = parser.add_mutually_exclusive_group()
     end.add_argument("--once", action="store_true", help="read what is there and end")
     end.add_argument(
-        "--stay", action="store_true", help="go on when every training there is over: another one may follow"
+        "--stay", action="store_true", help="keep watching when all training there is over: more may follow"
     )
     parser.add_argument(
-        "--until-idle", type=_minutes, metavar="MINUTES", help="end when nothing new has come for so long"
+        "--until-idle", type=_minutes, metavar="MINUTES", help="end after this long without anything new"
     )
 
 
@@ -128,12 +120,12 @@ def _watch(args: argparse.Namespace) -> int:
     idle = None if args.until_idle is None else 60 * args.until_idle
     until = watch.Until(over=not args.stay, idle=idle, once=args.once)
     for text in watch.follow(ws, args.path, until):
-        print(text, flush=True)
+        echo(text, flush=True)
     return 0
 
 
 def _build_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique prefixes, @latest or @best")
     parser.add_argument(
         "--format",
         default="",
@@ -143,7 +135,7 @@ def _build_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="PATH", help="a file, or a folder for tensorboard; - for stdout"
     )
-    parser.add_argument("--weights", action="store_true", help="tar: take checkpoints and model along")
+    parser.add_argument("--weights", action="store_true", help="tar: include checkpoints and model")
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -257,7 +249,7 @@ VERBS = (
     ),
     Verb(
         "watch",
-        "follow a training that was started elsewhere as a run of this workspace, until it is over",
+        "follow a training started elsewhere as a run of this workspace until it ends",
         _build_watch,
         _watch,
         (

@@ -37,10 +37,6 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
 
 
-def add_lang(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--lang", choices=("en", "zh"), help="language of sentences (default: workspace, then locale)")
-
-
 def print_json(document: Any) -> None:
     """One JSON document on stdout; non-finite numbers as strings, paths as text."""
     from trainer.events import plain
@@ -52,7 +48,7 @@ def print_json(document: Any) -> None:
 def _as_text(value: Any) -> str:
     if isinstance(value, Path):
         return str(value)
-    raise TypeError(f"{type(value).__name__} is no JSON value")
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
 
 
 def ask_schedulers(workspace: Path) -> None:

@@ -43,8 +43,8 @@ def import_preset(ws: Workspace, path: Path, name: str) -> tuple[Preset, tuple[s
         lines = "\n  ".join(["", *read.unread])
         raise UserError(
             f"no preset was saved from {path}",
-            f"settings are in sections that are not known to be the training's:{lines}",
-            "move them to the top level or into `training:`, or take them out",
+            f"settings are in sections that may not be the training's:{lines}",
+            "move them to the top level or into `training:`, or remove them",
         )
     if not read.config:
         raise UserError(f"no preset was saved from {path}", "no setting of a training is in it", "name another file")
@@ -114,7 +114,7 @@ def _format_of(out: Path | None) -> str:
         return "json"
     if out.suffix not in _BY_ENDING:
         endings = ", ".join(_BY_ENDING)
-        raise UserError(f"cannot tell the format of {out}", f"known endings are {endings}", "add --format FORMAT")
+        raise UserError(f"the format of {out} is not known", f"known endings are {endings}", "add --format FORMAT")
     return _BY_ENDING[out.suffix]
 
 

@@ -20,6 +20,7 @@ from rmtui.operations.launch_request import LaunchRequest
 from rmtui.operations.linked_start import LinkedStart
 from rmtui.presets import Preset
 from rmtui.runs.folder import checked_name, run_folders
+from rmtui.translation import colon, spoken, tr
 from rmtui.workspace import Workspace
 from trainer import config as options
 from trainer import held_out, hub, mixture, pairs
@@ -273,7 +274,7 @@ def _choose_sources(draft: _Draft, request: LaunchRequest) -> str:
     if request.split:
         draft.wrong("data.source", "a mixture is not split", "name a validation file with --val", "--split")
     if flat.get("data.train"):
-        draft.wrong("data.source", "data.train is set as well", "take one of the two out")
+        draft.wrong("data.source", "data.train is set as well", "remove one of the two")
     try:
         found = [mixture.parse(text) for text in flat["data.source"]]
     except (ValueError, AttributeError):  # refused as a value already
@@ -359,8 +360,8 @@ def _choose_start(draft: _Draft) -> LinkedStart | None:
         return None
     draft.flat["init_from"] = str(found.folder)
     if found.run and found.base == str(found.folder):
-        what = f"the new run needs {found.folder} as its base for good, and rmtui rm {found.run} would take it away"
-        remedy = f"to be free of it: rmtui merge {found.run} DIR, then start from DIR"
+        what = f"the new run will always need {found.folder} as its base, and rmtui rm {found.run} would delete it"
+        remedy = f"to avoid this: rmtui merge {found.run} DIR, then start from DIR"
         draft.wrong("init_from", what, remedy, draft.sources.get("init_from", ""), "warning")
     return found
 
@@ -440,7 +441,8 @@ def _check_data(draft: _Draft, built: TrainConfig, trains: Sequence[Path], val: 
     )
     for one in found:
         key = "data.val" if one.path == val else f"data.source: {one.path.name}" if trains[1:] else "data.train"
-        what = one.message() if one.line is None else f"line {one.line}: {one.message()}"
+        said = one.message(spoken())
+        what = said if one.line is None else f"{tr(f'line {one.line}')}{colon()}{said}"
         remedy = f"see rmtui check {' '.join(map(str, (*trains, val)))}"
         draft.problems.append(Problem(key, what, remedy, severity=one.severity))
         if one.path != val and built.overlong == "drop" and one.kind == "answer_cut":

@@ -36,14 +36,14 @@ def stop(
         launcher.withdraw(ws, run, person())
         before = state.status(run)  # it may have started a moment ago
     if before.state == State.UNKNOWN:
-        remedy = f"stop it where it runs; if you know that it does not run: rmtui resume {run_id} --not-running"
+        remedy = f"stop it where it runs; if you know that it is not running: rmtui resume {run_id} --not-running"
         raise UserError(f"{run_id} cannot be stopped from here", before.reason, remedy)
     if not before.state.alive:
         return before
     try:
         launcher.stop(ws, run, now=now, by=person())
     except OSError as error:
-        raise UserError(f"{run_id} was not asked to stop", str(error), "make room and try again", 1) from error
+        raise UserError(f"{run_id} was not asked to stop", str(error), "free some space and try again", 1) from error
     return _until_ended(ws, run, launcher, said) if wait else state.status(run)
 
 
@@ -74,6 +74,6 @@ def stacks(ws: Workspace, run_id: str) -> None:
     run = RunFolder(ws.runs / run_id)
     now = state.status(run)
     if not now.state.alive:
-        raise UserError(f"{run_id} has no processes", f"it is {now.state}", "its logs hold what it said last")
+        raise UserError(f"{run_id} has no processes", f"it is {now.state}", "its logs show what it printed last")
     launchers.of(run).attend(ws, run)
     run.request_stacks(person())

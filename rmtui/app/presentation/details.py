@@ -9,11 +9,13 @@ from rich.text import Text
 
 from rmtui import text as formats
 from rmtui.app.presentation import run_header
+from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.operations.runs import origin_lines, origin_of
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Attempt, Run, state_text
+from rmtui.translation import tr
 from rmtui.workspace import Workspace
 
 
@@ -22,14 +24,20 @@ def render_details(run: Run, ws: Workspace, attempts: Sequence[Attempt], glyphs:
     text = Text()
     sections = (
         ("run", list(_run_lines(run))),
-        ("source", [f"{label:<10} {value}" for label, value in origin_lines(origin_of(RunFolder(run.folder)))]),
+        (
+            "source",
+            [
+                f"{fit(tr(label), 10)} {tr(value, words=False)}"
+                for label, value in origin_lines(origin_of(RunFolder(run.folder)))
+            ],
+        ),
         ("attempts", [_attempt_line(attempt) for attempt in attempts]),
         ("epochs", [line.plain for line in run_header.epoch_table(run, glyphs, palette)]),
         ("configuration", list(_config_lines(run, ws))),
     )
     for title, lines in sections:
         if lines:
-            text.append(f"{title}\n", palette.accent)
+            text.append(f"{tr(title)}\n", palette.accent)
             text.append("".join(f"  {formats.clean(line)}\n" for line in lines) + "\n")
     return text
 
@@ -37,7 +45,7 @@ def render_details(run: Run, ws: Workspace, attempts: Sequence[Attempt], glyphs:
 def _run_lines(run: Run) -> Iterator[str]:
     facts = {
         "id": run.id,
-        "state": state_text(run.state, run.reason),
+        "state": tr(state_text(run.state, run.reason)),
         "preset": run.preset,
         "data": run.data,
         "host": run.host,
@@ -47,7 +55,7 @@ def _run_lines(run: Run) -> Iterator[str]:
         "note": run.note,
         "folder": run.folder,
     }
-    yield from (f"{name:<10} {value}" for name, value in facts.items() if value)
+    yield from (f"{fit(tr(name), 10)} {value}" for name, value in facts.items() if value)
 
 
 def _attempt_line(attempt: Attempt) -> str:
@@ -57,7 +65,7 @@ def _attempt_line(attempt: Attempt) -> str:
     parts += [f"started {formats.clock(attempt.started, now)}"] if attempt.started else []
     parts += [f"ended {formats.clock(attempt.ended, now)}"] if attempt.ended else []
     parts += [f"exit code {attempt.exit_code}"] if attempt.exit_code is not None else []
-    return " · ".join(parts)
+    return " · ".join(map(tr, parts))
 
 
 def _config_lines(run: Run, ws: Workspace) -> Iterator[str]:

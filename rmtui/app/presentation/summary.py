@@ -15,6 +15,7 @@ from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.index.index import Index
 from rmtui.runs.model import Run
+from rmtui.translation import tr
 from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def steps(document: AdviseDocument, glyphs: Glyphs, palette: Palette, most: int 
     """What to try next."""
     found = []
     for step in document["advice"][:most]:
-        text = Text(formats.clean(step["text"]), palette.accent).append("   a: more", palette.quiet)
+        text = Text(formats.clean(step["text"]), palette.accent).append(tr("   a: more"), palette.quiet)
         found.append(row(Text(f"{glyphs.arrow} ", palette.accent), text))
     return found
 

@@ -20,6 +20,7 @@ from rmtui.app.jobs.launch_plan import Planned, plan_launch
 from rmtui.app.widgets.palette import palette_of
 from rmtui.app.widgets.path_input import PathInput
 from rmtui.operations.launch_request import LaunchRequest
+from rmtui.translation import tr
 from trainer.pairs import data_sets
 
 FIELDS = (("name", "name"), ("model", "model"), ("data", "data set"), ("procs", "processes"), ("tags", "tags"))
@@ -42,13 +43,13 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
     def compose(self) -> ComposeResult:
         assert isinstance(self.app, WorkspaceApp)
         self._rmtui = self.app
-        sets = ", ".join(data_sets(self._rmtui.ws.root)) or "none in data/"
+        sets = ", ".join(data_sets(self._rmtui.ws.root)) or tr("none in data/")
         processes = self._rmtui.ws.settings.processes
         hints = {
-            "name": "made from data and preset",
-            "model": "a folder or a hub name",
+            "name": tr("made from data and preset"),
+            "model": tr("a folder or a hub name"),
             "data": self._request.usual_data or sets,
-            "procs": f"{processes} (workspace.toml)" if processes else "visible GPUs, else 1",
+            "procs": f"{processes} (workspace.toml)" if processes else tr("visible GPUs, else 1"),
             "tags": "night baseline",
         }
         texts = {"name": self._request.name, "data": self._request.data, "tags": " ".join(self._request.tags)}
@@ -57,16 +58,16 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         with Vertical(classes="dialog"):
             for key, label in FIELDS:
                 with Horizontal(classes="field"):
-                    yield Static(label, classes="label")
+                    yield Static(tr(label), classes="label")
                     if key == "model":
                         yield PathInput(self._rmtui.ws.root, texts[key], placeholder=hints[key], id=key)
                     else:
                         yield Input(texts[key], placeholder=hints[key], id=key, compact=True, select_on_focus=False)
             with VerticalScroll(id="plan", can_focus=False):
                 yield Label(id="wrong")
-                yield Label("working it out …", id="command")
+                yield Label("working out the plan …", id="command")
                 yield Label(id="figures", classes="quiet")
-            yield Static("enter start   tab next field   pgdn more   esc back", markup=False, classes="answers")
+            yield Static(tr("enter start   tab next field   pgdn more   esc back"), markup=False, classes="answers")
 
     def on_mount(self) -> None:
         self._work_out()
@@ -108,7 +109,7 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         if model := str(message.plan.spec["config"]["model"]):
             self.query_one("#model", Input).placeholder = self._rmtui.ws.as_written(model)
         self.query_one("#figures", Label).show_text(
-            " · ".join(f"{name} {text}" for name, text in message.derived.items())
+            " · ".join(f"{tr(name)} {tr(text)}" for name, text in message.derived.items())
         )
         wrong = Text()
         for problem in message.plan.problems:
@@ -136,7 +137,7 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
             self._work_out()
         elif self.planned.plan.errors:
             self._starts = False
-            self.notify("fix the fields in red first", severity="error", timeout=4)
+            self.notify(tr("fix the fields in red first"), severity="error", timeout=4)
         else:
             self.dismiss(self.request())
 
