@@ -19,7 +19,7 @@ from trainer.config import TrainConfig, recorded, to_document
 from trainer.data import pairset
 from trainer.data.pairset import PairSet
 from trainer.heartbeat import Heartbeat
-from trainer.loop import checkpoint, environment, optimizers, sharded, start_check
+from trainer.loop import checkpoint, environment, optimizers, path_check, sharded, start_check
 from trainer.loop import startup_report as derived
 from trainer.loop.optimizer_step import Stepper
 from trainer.loop.progress import Progress
@@ -53,6 +53,11 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
     reporter.line(f"layout: {attends}")
     if config.lora.dora and config.method == "lora" and config.fused_adapter:
         reporter.line("fused_adapter: given up; DoRA's layers are computed by peft, one operation after the other")
+    if reward_model.layout.apart and sharded.is_sharded(accelerator):
+        raise Refused(
+            f"model: {attends}; that was not tried on a model that is split over ranks, and is refused: train it "
+            "without FSDP and DeepSpeed"
+        )
     counts = model.trainable_parameters(reward_model)
     share_weights(reward_model, accelerator.device)
     session = Session(
@@ -78,6 +83,7 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
     if config.trackers and reporter.main:
         reporter.mirrors.start(config, request.run, request.attempt.name, spec.name)
     begin(session, counts)
+    path_check.run(session)
     start_check.run(session)
     return session
 

@@ -21,7 +21,7 @@ from trainer.data.pairset import TokenPair
 from trainer.data.texts import encode
 from trainer.data.truncate import edges, shared_length, truncate
 from trainer.loop import checkpoint, environment, evaluate, round_trip
-from trainer.model import attention, plain
+from trainer.model import attention, fast_paths, plain
 from trainer.model import reward as model
 from trainer.model.reward import RewardModel
 from trainer.pairs import Row
@@ -93,6 +93,7 @@ def merge(source: Path, out: Path) -> Merged:
     origin = find_origin(source)
     config = origin.config or TrainConfig()
     trained, tokenizer = model.load_trained(source, config)
+    fast_paths.use_again(trained, origin.paths)
     pairs, texts = some_pairs(trained, tokenizer, config)
     probe = checkpoint.probe_of(pairs, evaluate.score(trained, pairs, trained.layout, PAIRS))
     whole = _merged(trained)

@@ -30,6 +30,8 @@ class Origin:
     correct: int | None = None
     pairs: int | None = None
     loss: float | None = None
+    paths: tuple[str, ...] | None = None
+    """Fast paths that the training kept (`trainer.model.fast_paths`)."""
 
     def write(self, folder: Path) -> None:
         """Leave the facts in `folder`, for scoring and for the next merge."""
@@ -89,6 +91,7 @@ def _from_run(run: Path, folder: Path) -> Origin:
         correct=sum(gap > 0 for gap in gaps) if gaps else None,
         pairs=len(gaps) or None,
         loss=mean_loss(gaps) if gaps else None,
+        paths=tuple(sealed.facts["paths"]) if sealed and "paths" in sealed.facts else None,
     )
 
 
