@@ -45,11 +45,10 @@ def epsilon(module: Any) -> float | None:
 
 def forward(module: Any, x: Tensor) -> Tensor:
     """Stands in for the module's own forward: x [..., size] → the same shape and format, computed in float32."""
-    if not vars(module).get(FUSED, True):
-        found: Tensor = type(module).forward(module, x)
-        return found
+    own: Any = type(module).forward
     apply: Any = RootMeanSquare.apply
-    found = apply(x, module.weight, epsilon(module))
+    fused = vars(module).get(FUSED, True)
+    found: Tensor = apply(x, module.weight, epsilon(module)) if fused else own(module, x)
     return found
 
 
