@@ -232,7 +232,8 @@ def _tokens(pair: TokenPair) -> int:
 def _weights(model: nn.Module) -> list[nn.Parameter]:
     """Trained weights, the smallest tensors first, up to WEIGHTS numbers."""
     trained = sorted((one for one in model.parameters() if one.requires_grad), key=lambda one: one.numel())
-    found, held = [], 0
+    found: list[nn.Parameter] = []
+    held = 0
     for one in trained:
         if found and held + one.numel() > WEIGHTS:
             break
