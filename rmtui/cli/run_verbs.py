@@ -265,14 +265,18 @@ def _build_rm(parser: argparse.ArgumentParser) -> None:
 
 def _rm(args: argparse.Namespace) -> int:
     from rmtui.errors import UserError
-    from rmtui.operations.runs import folder_of, remove
+    from rmtui.operations.runs import folder_of, remove, started_from
 
     ws = _open(args)
     folders = [folder_of(ws, ref) for ref in args.runs]
     if not args.yes:
         names = ", ".join(folder.name() for folder in folders)
+        linked = started_from(ws, {folder.id for folder in folders})
         if not sys.stdin.isatty():
-            raise UserError(f"{names} was not deleted", "nobody can be asked here", "say --yes")
+            why = f"nobody can be asked here{f', and {linked}' if linked else ''}"
+            raise UserError(f"{names} was not deleted", why, "say --yes")
+        if linked:
+            print(linked, file=sys.stderr)
         answer = input(f"Delete {names} with checkpoints, logs and metrics? This cannot be undone. [y/N] ")
         if answer.strip().casefold() not in ("y", "yes"):
             return 1

@@ -398,10 +398,9 @@ def _check_inputs(draft: _Draft, built: TrainConfig, processes: int, check_data:
         if hub.is_hub(path)
     ):
         return None
-    if check_data:
-        _check_data(draft, built, [Path(path) for path in trains], Path(built.data.val))
+    left_out = _check_data(draft, built, [Path(path) for path in trains], Path(built.data.val)) if check_data else {}
     draft.readings = dict(_readings(built))
-    count = _drawn(built) if named.keys() <= draft.readings.keys() else 0
+    count = _drawn(built, left_out) if named.keys() <= draft.readings.keys() else 0
     return derive(built, count, processes) if count and processes > 0 else None
 
 
@@ -419,16 +418,24 @@ def _training_files(built: TrainConfig) -> dict[str, str]:
     return sources or {"data.train": built.data.train}
 
 
-def _drawn(built: TrainConfig) -> int:
-    """Pairs of an epoch: of one file all, of a mixture what its weights and limits make of them."""
+def _drawn(built: TrainConfig, left_out: Mapping[Path, int]) -> int:
+    """Pairs of an epoch: of one file all but those known to be `left_out`, of a mixture what its weights and limits
+    make of them."""
     fields = built.data.fields
     sources = options.sources_of(built.data)
+
+    def used(path: Path) -> int:
+        return count_pairs(path, fields) - left_out.get(path, 0)
+
     if not sources:
-        return count_pairs(Path(built.data.train), fields)
-    return sum(one.drawn(one.held(count_pairs(Path(one.path), fields))) for one in sources)
+        return used(Path(built.data.train))
+    return sum(one.drawn(one.held(used(Path(one.path)))) for one in sources)
 
 
-def _check_data(draft: _Draft, built: TrainConfig, trains: Sequence[Path], val: Path) -> None:
+def _check_data(draft: _Draft, built: TrainConfig, trains: Sequence[Path], val: Path) -> dict[Path, int]:
+    """Put what the check finds among the problems; returns how many pairs of a training file are left out for their
+    length, where every pair was looked at."""
+    left_out: dict[Path, int] = {}
     model = Path(built.model)
     found = check.before_launch(
         trains,
@@ -443,11 +450,16 @@ def _check_data(draft: _Draft, built: TrainConfig, trains: Sequence[Path], val: 
         what = one.message() if one.line is None else f"line {one.line}: {one.message()}"
         remedy = f"see rmtui check {' '.join(map(str, (*trains, val)))}"
         draft.problems.append(Problem(key, what, remedy, severity=one.severity))
-        if one.path != val and built.overlong == "drop" and one.kind == "answer_cut":
+        if one.path == val or built.overlong != "drop" or one.kind != "truncated" or not one.first.figures["dropped"]:
+            continue
+        if one.first.figures["step"] == 1:
+            left_out[one.path] = int(one.first.figures["dropped"])
+        else:
             counted = "the planned pairs and steps still count the pairs that are too long: there will be fewer"
             draft.problems.append(
                 Problem("overlong", counted, "raise max_length, or set overlong = cut", "", "warning")
             )
+    return left_out
 
 
 def _store(ws: Workspace) -> Path | None:

@@ -14,8 +14,9 @@ import numpy as np
 from trainer import pairs as files
 from trainer.config import TrainConfig, sources_of
 from trainer.data import token_cache as cache
-from trainer.data.texts import TEMPLATE_DATE, encode
+from trainer.data.chat import TEMPLATE_DATE
 from trainer.data.texts import DataError as DataError
+from trainer.data.texts import encode, habits
 from trainer.data.truncate import Encoded, Ids, edges, shared_length, truncate
 from trainer.pairs import BadLine, Row
 
@@ -77,6 +78,10 @@ class DataReport:
     """Pairs whose two sides were the same tokens, from the start or after truncation."""
     margins: int
     """Pairs with a margin of their own."""
+    doubled_bos: int
+    """Pairs of plain text that begins with the token that the tokenizer puts in front."""
+    unseen_system: int
+    """Pairs with a system turn that the chat template leaves out."""
     max_length: int
     tokens: int
     """Tokens of both sides together."""
@@ -141,7 +146,7 @@ def load_pairs(
         raise DataError(f"{error}; `rmtui check {path}` shows what was seen") from None
     longest = min(bound for bound in (config.max_length, limit) if bound)
     encoded, cached = _encode_file(path, rows, tokenizer, config)
-    ends = edges(tokenizer, config.overlong)
+    ends = edges(tokenizer, config)
     cut = [truncate(one, longest, ends) for one in encoded]
     torn = [_answer_cut(one, side, lost) for one, (*side, lost) in zip(encoded, cut, strict=True)]
     fitting = [place for place in range(len(rows)) if not (drop and torn[place])]
@@ -159,6 +164,7 @@ def load_pairs(
     if not kept:
         raise DataError(f"{path}: no pair is left to use ({len(rows)} rows, all with identical sides)")
     lengths = [max(len(one.chosen), len(one.rejected)) for one in encoded]
+    found = habits(rows, tokenizer, config)
     report = DataReport(
         path=str(path),
         fingerprint=files.fingerprint(path, config.data.fields),
@@ -174,6 +180,8 @@ def load_pairs(
         p99=int(np.quantile(lengths, 0.99, method="inverted_cdf")),
         identical_dropped=identical,
         margins=sum(row.margin is not None for row in rows),
+        doubled_bos=found.doubled,
+        unseen_system=found.unseen_system,
         max_length=longest,
         tokens=sum(len(pair.chosen) + len(pair.rejected) for pair in kept),
         shared_tokens=sum(pair.shared for pair in kept),
@@ -251,6 +259,8 @@ _SUMMED = (
     "over",
     "identical_dropped",
     "margins",
+    "doubled_bos",
+    "unseen_system",
     "tokens",
     "shared_tokens",
 )
@@ -297,12 +307,13 @@ def refusal(path: Path | str, bad: Sequence[BadLine]) -> str:
 
 def _encode_file(path: Path | str, rows: list[Row], tokenizer: Any, config: TrainConfig) -> tuple[list[Encoded], bool]:
     if not config.token_cache:
-        return encode(rows, tokenizer, config.chat_template), False
-    key = cache.key(rows, tokenizer, config.chat_template, TEMPLATE_DATE.isoformat())
+        return encode(rows, tokenizer, config), False
+    asked = (config.chat_template, config.score_at, config.doubled_bos)
+    key = cache.key(rows, tokenizer, *asked, TEMPLATE_DATE.isoformat())
     found = cache.read(key)
     if found is not None:
         return [Encoded(*one) for one in found], True
-    made = encode(rows, tokenizer, config.chat_template)
+    made = encode(rows, tokenizer, config)
     cache.write(key, [(one.chosen, one.rejected, one.prompt) for one in made])
     return made, False
 

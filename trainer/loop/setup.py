@@ -15,7 +15,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 
 from trainer import estimate, init_from, manifest, precision
-from trainer.config import TrainConfig, recorded, to_document
+from trainer.config import TrainConfig, to_document, with_recorded
 from trainer.data import pairset
 from trainer.data.pairset import PairSet
 from trainer.heartbeat import Heartbeat
@@ -89,15 +89,13 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
 
 
 def as_resumed(config: TrainConfig, resume: Path | None) -> TrainConfig:
-    """The configuration with `auto` resolved, which is what checkpoints hold; a checkpoint from before the option
-    `overlong` goes on cutting as it did."""
+    """The configuration with `auto` resolved, which is what checkpoints hold; a checkpoint from before an option goes
+    on as it did."""
     found = manifest.read(resume) if resume is not None else None
     held = found.facts["config"] if found is not None else {}
     before = str(held.get("mixed_precision", ""))
     resolved = precision.resolve(config.mixed_precision, environment.gpu_capabilities(), before)
-    older = found is not None and "overlong" not in held
-    overlong = str(recorded(held)["overlong"]) if older else config.overlong
-    return replace(config, mixed_precision=resolved, overlong=overlong)
+    return replace(with_recorded(config, held) if found is not None else config, mixed_precision=resolved)
 
 
 def share_weights(trained: torch.nn.Module, device: torch.device) -> None:

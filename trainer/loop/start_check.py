@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict
+from peft import PeftModel
 
 from trainer.loop import checkpoint, round_trip
 from trainer.loop.optimizer_step import every_rank
+from trainer.model.lora import state_of
 from trainer.spec import Refused
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def unsaved(model: RewardModel) -> list[str]:
     inner = model.inner
     if not isinstance(inner, PeftModel):
         return []
-    saved = get_peft_model_state_dict(inner)
+    saved = state_of(inner)
     trained = [name for name, parameter in inner.named_parameters() if parameter.requires_grad]
     plain = [name.replace(".modules_to_save.default", "").replace(".default", "") for name in trained]
     plain = [name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector") for name in plain]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from trainer.data import pairset
+from trainer.data import chat, pairset
 from trainer.estimate import ENOUGH
 from trainer.loop import environment
 from trainer.model.pretrained import first_names
@@ -42,6 +42,7 @@ def report(session: Session, counts: tuple[int, int]) -> None:
         warn_of_leak(session, name, leak)
     for name, pairs in {"training": session.train, **session.validation}.items():
         warn_of_length(session, name or "validation", pairs.report)
+        report_habits(session, name or "validation", pairs.report)
     share = session.model.coverage
     if share < ENOUGH and session.config.lora.target_modules in (["auto"], ["all-linear"]):
         session.reporter.warn(
@@ -127,6 +128,23 @@ def warn_of_length(session: Session, name: str, found: pairset.DataReport) -> No
             "max_length",
             f"{name}: {found.over / found.rows:.1%} of the pairs are longer than {found.max_length} tokens; 99 % fit "
             f"max_length = {found.p99}, where the model has as many positions",
+        )
+
+
+def report_habits(session: Session, name: str, found: pairset.DataReport) -> None:
+    """What tokenizer and template make of these texts that a person may not expect."""
+    if found.doubled_bos:
+        what = "is left out" if session.config.doubled_bos == "drop" else "is kept, so they begin with it twice"
+        front = chat.front_text(session.tokenizer)
+        session.reporter.line(
+            f"{name}: {found.doubled_bos} pairs begin with {front} themselves; the one that the tokenizer adds {what} "
+            f"(doubled_bos = {session.config.doubled_bos})"
+        )
+    if found.unseen_system:
+        session.reporter.warn(
+            "system_role",
+            f"{name}: {found.unseen_system} pairs have a system turn, which the tokenizer's chat template leaves out: "
+            "the model does not see it. Put its text into the first user turn",
         )
 
 

@@ -168,6 +168,6 @@ def refuse_unknown_ids(sides: Iterable[Ids], rows: int, tokenizer: Any, what: st
     more = f" and {len(beyond) - SHOWN} more" if len(beyond) > SHOWN else ""
     raise Refused(
         f"{what}: the tokenizer makes ids that the model has no embedding for ({rows:,} rows): {named}{more}. Use the "
-        "tokenizer that belongs to the model, or give the base rows for them first: "
-        "model.resize_token_embeddings(len(tokenizer)), then save it"
+        "tokenizer that belongs to the model, or train with --resize-embeddings (resize_embeddings = true), which "
+        "gives it rows for them"
     )

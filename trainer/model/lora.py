@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,17 @@ PEFT_PREFIX = "base_model.model."
 
 
 def add_lora(
-    classifier: PreTrainedModel, config: TrainConfig, parts: tuple[str, ...], like: Path | None = None
+    classifier: PreTrainedModel,
+    config: TrainConfig,
+    parts: tuple[str, ...],
+    like: Path | None = None,
+    grown: Sequence[int] = (),
 ) -> PeftModel:
     """An adapter on the target modules. The head is trained and saved whole: what task type SEQ_CLS names (score,
     classifier), and the `parts` that are new beside it (a pooler, dense, classification_head …). `like` is a
     folder with an adapter that goes on: its target modules are taken (what `auto` means may have changed since then),
-    and what it has beside the options here, ranks by pattern, say."""
+    and what it has beside the options here, ranks by pattern, say. Rows that the embedding has `grown` are trained
+    and saved whole."""
     saved = [part for part in parts if not part.endswith(PEFT_HEADS)]
     _refuse_ambiguous(classifier, saved)
     settings = saved_settings(like) or LoraConfig(
@@ -43,6 +48,7 @@ def add_lora(
         task_type=TaskType.SEQ_CLS,
     )
     settings.r, settings.lora_dropout, settings.inference_mode = config.lora.r, config.lora.dropout, False
+    settings.trainable_token_indices = list(grown) or settings.trainable_token_indices
     settings.use_dora, settings.use_rslora = config.lora.dora, config.lora.rslora
     settings.lora_alpha = config.lora.alpha  # type: ignore[assignment]  # peft only multiplies by it
     kept = {part for part in settings.modules_to_save or () if part not in PEFT_HEADS or not settings.task_type}
@@ -65,14 +71,36 @@ def _refuse_ambiguous(classifier: PreTrainedModel, saved: list[str]) -> None:
             )
 
 
+def trained_rows(folder: Path | None) -> int:
+    """Rows that the embedding has to have for those that an adapter in this folder trained; 0 where it trained none."""
+    settings = saved_settings(folder)
+    found = settings.trainable_token_indices if settings is not None else None
+    if isinstance(found, dict):
+        raise Refused(
+            f"{folder} trained rows of {', '.join(found)}; here an adapter trains those of the embedding only"
+        )
+    return max(found, default=-1) + 1 if found else 0
+
+
+def saves_embedding(model: PeftModel) -> Any:
+    """What peft is asked about the embedding when it saves: where rows were added, they alone are saved."""
+    return False if model.peft_config["default"].trainable_token_indices else "auto"
+
+
 def adapter_weights(folder: Path) -> set[str]:
     """Names, as the classifier knows them, of what an adapter folder holds beside its LoRA matrices: the head."""
     return {name.removeprefix(PEFT_PREFIX) for name in _stored(folder)}
 
 
+def state_of(model: PeftModel) -> dict[str, Any]:
+    """What an adapter's file holds of this model."""
+    found: dict[str, Any] = get_peft_model_state_dict(model, save_embedding_layers=saves_embedding(model))
+    return found
+
+
 def refuse_incomplete(model: PeftModel, folder: Path) -> None:
     """Raises Refused where a weight of the adapter or its head is not in the folder, of another shape, or unused."""
-    wanted = {name: tuple(weight.shape) for name, weight in get_peft_model_state_dict(model).items()}
+    wanted = {name: tuple(weight.shape) for name, weight in state_of(model).items()}
     there = _stored(folder)
     other = [name for name in sorted(wanted.keys() & there) if wanted[name] != there[name]]
     lost, left = sorted(wanted.keys() - there.keys()), sorted(there.keys() - wanted)

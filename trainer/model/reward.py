@@ -31,8 +31,17 @@ from trainer.model.lora import (
     gathers_by_module,
     refuse_incomplete,
     refuse_unheld,
+    trained_rows,
 )
-from trainer.model.pretrained import load_classifier, load_tokenizer, new_parts, pad_id, refuse_new
+from trainer.model.pretrained import (
+    init_head,
+    load_classifier,
+    load_tokenizer,
+    new_parts,
+    pad_id,
+    refuse_new,
+    tokens,
+)
 
 PADDED_ROWS = {
     "": "padded rows",
@@ -138,14 +147,19 @@ def load(config: TrainConfig, like: Path | None = None) -> tuple[RewardModel, An
         tokenizer = load_tokenizer(str(like) if own else config.model, trusted)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
+        rows = max(trained_rows(like), tokens(tokenizer) if config.resize_embeddings else 0)
         with refusing(config.model, trusted):
-            classifier, report = load_classifier(config.model, tokenizer, trusted)
+            classifier, report = load_classifier(config.model, tokenizer, trusted, rows)
         parts = new_parts(classifier, report, config.model, config.fresh_head)
+        if not config.init_from:
+            init_head(classifier, parts, config.head_init, config.model)
         if like is not None and (like / "adapter_config.json").is_file():
             refuse_unheld(parts, like)
         noise = base_facts.silence(classifier)
         layout = layout_for(classifier, tokenizer, config)
-        inner: nn.Module = add_lora(classifier, config, parts, like) if config.method == "lora" else classifier
+        inner: nn.Module = classifier
+        if config.method == "lora":
+            inner = add_lora(classifier, config, parts, like, report.grown)
     if config.gradient_checkpointing:
         enable: Any = classifier.gradient_checkpointing_enable
         enable({"use_reentrant": False})
@@ -249,7 +263,7 @@ def load_trained(folder: Path, config: TrainConfig) -> tuple[RewardModel, Any]:
     base = str(json.loads(settings.read_bytes())["base_model_name_or_path"]) if settings.exists() else str(folder)
     with refusing(base, trusted):
         tokenizer = load_tokenizer(str(folder), trusted)
-        classifier, report = load_classifier(base, tokenizer, trusted)
+        classifier, report = load_classifier(base, tokenizer, trusted, trained_rows(folder))
     refuse_new(report, str(folder), adapter_weights(folder) if settings.exists() else ())
     layout = layout_for(classifier, tokenizer, config)
     if not settings.exists():

@@ -111,7 +111,9 @@ def merge(source: Path, out: Path) -> Merged:
         shutil.rmtree(out)
         raise
     found = Merged(out, check, texts)
-    facts = card.Facts(place, tokenizer.pad_token_id == tokenizer.eos_token_id, check, texts)
+    facts = card.Facts(
+        place, tokenizer.pad_token_id == tokenizer.eos_token_id, check, texts, card.text_rules(tokenizer, config)
+    )
     (out / "README.md").write_text(card.text(origin, facts), encoding="utf-8")
     return found
 
@@ -175,8 +177,8 @@ def _legal(trained: RewardModel, tokenizer: Any, config: TrainConfig, rows: Sequ
     longest = min(config.max_length, limit) if limit else config.max_length
     embedding: Any = trained.classifier.get_input_embeddings()
     table = embedding.weight.shape[0]
-    kept, found = edges(tokenizer, config.overlong), []
-    for row, one in zip(rows, encode(rows, tokenizer, config.chat_template), strict=True):
+    kept, found = edges(tokenizer, config), []
+    for row, one in zip(rows, encode(rows, tokenizer, config), strict=True):
         chosen, rejected, lost = truncate(one, longest, kept)
         if max(int(chosen.max()), int(rejected.max())) < table:
             found.append(TokenPair(row.id, chosen, rejected, shared_length(chosen, rejected), lost))

@@ -79,8 +79,8 @@ def _from_run(run: Path, folder: Path) -> Origin:
     config = options.build(document.get("config", document))
     if sealed is not None:  # `auto` is what it became where it trained
         held = options.recorded(sealed.facts.get("config", {}))
-        became = str(held.get("mixed_precision", config.mixed_precision))
-        config = replace(config, mixed_precision=became, overlong=str(held["overlong"]))
+        kept = {key: str(held.get(key, getattr(config, key))) for key in ("mixed_precision", *options.LATER)}
+        config = replace(config, **kept)  # type: ignore[arg-type]
     return Origin(
         config=config,
         run=str(document.get("id", run.name)),

@@ -161,17 +161,17 @@ class Scorer:
 
     def pairs(self, rows: Sequence[Row]) -> list[tuple[float, float]]:
         """(chosen, rejected) rewards of each row."""
-        kept = edges(self.tokenizer, self.config.overlong)
+        kept = edges(self.tokenizer, self.config)
         made = []
-        for row, one in zip(rows, encode(rows, self.tokenizer, self.config.chat_template), strict=True):
+        for row, one in zip(rows, encode(rows, self.tokenizer, self.config), strict=True):
             chosen, rejected, lost = truncate(one, self.longest, kept)
             made.append(TokenPair(row.id, chosen, rejected, shared_length(chosen, rejected), lost))
         return self._score(made, self.tell)
 
     def responses(self, rows: Sequence[Response]) -> list[float]:
         """Reward of each response; two by two, since a batch is made of pairs."""
-        kept = edges(self.tokenizer, self.config.overlong)
-        encoded = encode_responses(rows, self.tokenizer, self.config.chat_template)
+        kept = edges(self.tokenizer, self.config)
+        encoded = encode_responses(rows, self.tokenizer, self.config)
         sides = [truncate(one, self.longest, kept)[0] for one in encoded]
         order = sorted(range(len(sides)), key=lambda place: len(sides[place]))
         order += order[-1:] if len(order) % 2 else []
