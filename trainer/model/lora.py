@@ -84,7 +84,8 @@ def trained_rows(folder: Path | None) -> int:
 
 def saves_embedding(model: PeftModel) -> Any:
     """What peft is asked about the embedding when it saves: where rows were added, they alone are saved."""
-    return False if model.peft_config["default"].trainable_token_indices else "auto"
+    settings = model.peft_config["default"]
+    return False if isinstance(settings, LoraConfig) and settings.trainable_token_indices else "auto"
 
 
 def adapter_weights(folder: Path) -> set[str]:
