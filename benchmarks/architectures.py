@@ -28,12 +28,13 @@ import torch
 import transformers
 from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
-import trainer.loop.train  # loaded here, so that a forked program starts at once
-import trainer.release.export
 from trainer import __main__ as program
-from trainer.loop import round_trip
+from trainer.loop import attempt, round_trip
 from trainer.model import toy
+from trainer.release import export
 
+LOADED = (attempt, export)
+"""Imported here, so that a forked program starts at once."""
 STAGES = ("train", "reload", "score", "merge", "resume")
 RIGHT = "right"
 ALONE = "right alone; padded batches differ, as it says"
@@ -206,14 +207,14 @@ def stages(base: Path, place: Path, pairs: Path, method: str, precision: str) ->
     yield "resume", verified(result(run)) if not same else f"WRONG: {code}, {same}"
 
 
-def losses(attempt: Path) -> dict[int, float]:
-    events = map(json.loads, (attempt / "events.jsonl").open())
+def losses(folder: Path) -> dict[int, float]:
+    events = map(json.loads, (folder / "events.jsonl").open())
     return {one["step"]: one["metrics"]["loss"] for one in events if one["kind"] == "step"}
 
 
 def resumed_exactly(run: Path) -> str:
     """Why the resumed losses are not those of the whole run, to the bit; empty where they are."""
-    whole, again = (losses(attempt) for attempt in sorted(run.glob("attempt-*")))
+    whole, again = (losses(one) for one in sorted(run.glob("attempt-*")))
     other = [step for step, loss in again.items() if loss != whole[step]]
     return f"losses differ at steps {other}" if other or not again else ""
 
