@@ -43,19 +43,27 @@ def report(session: Session, counts: tuple[int, int]) -> None:
     for name, pairs in {"training": session.train, **session.validation}.items():
         warn_of_length(session, name or "validation", pairs.report)
         report_habits(session, name or "validation", pairs.report)
-    share = session.model.coverage
-    if share < ENOUGH and session.config.lora.target_modules in (["auto"], ["all-linear"]):
-        session.reporter.warn(
-            "coverage",
-            f"the adapter reaches {share:.0%} of the body's weights (embeddings aside); the rest stays as it is: "
-            "experts that are not linear layers, say (lora.target_parameters = auto). Name more in "
-            "lora.target_modules, or train with method = full",
-        )
+    warn_of_coverage(session)
     if session.model.noise:
         session.reporter.warn("own_noise", session.model.noise)
     for problem in session.spec.warnings:
         session.reporter.warn("unusual", str(problem))
     show_samples(session)
+
+
+def warn_of_coverage(session: Session) -> None:
+    """Much of the body has no adapter, as asked for or not."""
+    share, named = session.model.coverage, session.config.lora.target_modules
+    if share >= ENOUGH:
+        return
+    why = "experts that are not linear layers, say (lora.target_parameters = auto)"
+    if named not in (["auto"], ["all-linear"]):
+        why = f"lora.target_modules names {', '.join(named)} only"
+    session.reporter.warn(
+        "coverage",
+        f"the adapter reaches {share:.0%} of the body's weights (embeddings aside); the rest stays as it is: {why}. "
+        "Name more in lora.target_modules, or train with method = full",
+    )
 
 
 def lines(session: Session, trained: int, parameters: int) -> list[str]:
