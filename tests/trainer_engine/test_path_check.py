@@ -143,14 +143,15 @@ def test_two_ranks_give_up_what_one_of_them_cannot(bench, tmp_path):
     assert "fused norm" not in world.of("fast_paths")[0].data["used"]
 
 
-def test_pairs_that_the_model_cannot_compute_refuse_the_start(bench, tmp_path):
+@pytest.mark.parametrize("kind", [RuntimeError, TypeError, ValueError])
+def test_pairs_that_the_model_cannot_compute_refuse_the_start(bench, tmp_path, kind):
     def patch(rank):
         only_paths(rank)
         usual = reward.RewardModel.forward
 
         def forward(self, batch):
             if self.training:
-                raise RuntimeError("All examples must have the same number of <eos> tokens.")
+                raise kind("All examples must have the same number of <eos> tokens.")
             return usual(self, batch)
 
         reward.RewardModel.forward = forward

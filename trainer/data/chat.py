@@ -123,5 +123,6 @@ def drops_system(tokenizer: Any) -> bool:
 def front_text(tokenizer: Any) -> str:
     """The special token that the tokenizer puts before plain text by itself; empty where it puts none."""
     whole, bare = (tokenizer(ANSWER, add_special_tokens=one)["input_ids"] for one in (True, False))
-    own = len(whole) > len(bare) and whole[0] != bare[0] and whole[0] in tokenizer.all_special_ids
-    return str(tokenizer.convert_ids_to_tokens(whole[0])) if own else ""
+    if len(whole) <= len(bare) or whole[:1] == bare[:1] or whole[0] not in tokenizer.all_special_ids:
+        return ""
+    return str(tokenizer.convert_ids_to_tokens(whole[0]))

@@ -1,8 +1,8 @@
 """Pairs as text and as whole token sequences: plain text or chat template.
 
 Plain text is prompt + answer + the tokenizer's end-of-sequence text (TRL's convention), tokenized once as a whole.
-Message lists go through the tokenizer's chat template; see `chat`. A text that begins with
-the tokenizer's first token itself gets no second one.
+Message lists go through the tokenizer's chat template (`chat`). A text that begins with the token that the tokenizer
+puts in front gets no second one.
 """
 
 from __future__ import annotations

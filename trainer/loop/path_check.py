@@ -20,6 +20,7 @@ from trainer.loop.optimizer_step import every_rank
 from trainer.loop.start_check import nudged
 from trainer.model import base_facts, fast_paths, plain
 from trainer.model.fast_paths import ALL, EQUAL, NEED_UNPADDED, PADDED, UNPADDED
+from trainer.model.independence import CANNOT
 from trainer.model.reward import rewards
 from trainer.spec import Refused
 
@@ -129,7 +130,7 @@ def _tried(session: Session, there: Sequence[str]) -> Tried:
         with _as_trained(session):
             try:
                 wanted = compute(session, pairs, ())
-            except RuntimeError as error:
+            except CANNOT as error:
                 if _of_memory(error):
                     raise
                 what = f"start check: the model cannot compute pairs of the data: {_first_line(error)}; choose another"
@@ -190,7 +191,7 @@ def compare(session: Session, wanted: Found, pairs: Sequence[TokenPair], names: 
     """What these fast paths compute, held against the plain result."""
     try:
         found = compute(session, pairs, names)
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+    except CANNOT as error:
         if _of_memory(error):
             raise
         return Gap(fault=_first_line(error))

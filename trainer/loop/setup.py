@@ -42,6 +42,8 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
     optimizers.refuse_impossible(config, accelerator)
     if config.lora.target_parameters and config.method == "lora" and sharded.is_sharded(accelerator):
         raise Refused("lora.target_parameters was not tried on a model that is split over ranks, and is refused")
+    if config.resize_embeddings and sharded.is_sharded(accelerator):
+        raise Refused("resize_embeddings was not tried on a model that is split over ranks, and is refused")
     if config.lora.dora and config.method == "lora" and sharded.is_sharded(accelerator):
         raise Refused(
             "lora.dora was not tried on a model that is split over ranks, and is refused; set lora.dora = false"

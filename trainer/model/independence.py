@@ -90,6 +90,12 @@ def probe_pairs(classifier: PreTrainedModel) -> list[TokenPair]:
     return made
 
 
+def crowd(classifier: PreTrainedModel) -> list[TokenPair]:
+    """Pairs of different lengths, and many copies of one of them, which go to the same experts."""
+    pairs = probe_pairs(classifier)
+    return [*pairs, *_equal_lengths(pairs)]
+
+
 def _ended(ids: Ids, end: int | None) -> Ids:
     return ids if end is None else np.append(ids[:-1], np.int32(end))
 

@@ -230,7 +230,7 @@ def layouts_agree(classifier: PreTrainedModel, fast: Layout) -> bool:
 def probed(model: RewardModel, layout: Layout) -> Tensor | None:
     """Rewards of some pairs of random tokens; None where the model's family cannot compute in this layout."""
     with _evaluating(model), head.visible(model.classifier):
-        return independence.rewards(model, independence.probe_pairs(model.classifier), layout)
+        return independence.rewards(model, independence.crowd(model.classifier), layout)
 
 
 @contextmanager
