@@ -336,7 +336,7 @@ def _names_a_start(folder: RunFolder) -> bool:
         return False
 
 
-def _lies_in(ws: Workspace, config: Mapping[str, Any], ids: Collection[str]) -> bool:
+def _lies_in(ws: Workspace, config: Mapping[str, object], ids: Collection[str]) -> bool:
     """Whether a run's base model is in the folder of one of these runs."""
     base = Path(str(config.get("model") or "")).resolve()
     return any(base.is_relative_to((ws.runs / one).resolve()) for one in ids)

@@ -68,7 +68,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RowGroup:
     """Rows of a padded batch that are computed together, without padding: they have one length."""
 
     rows: tuple[int, ...]
@@ -96,10 +96,10 @@ class Batch:
     """Tokens without padding."""
     sequences: Sequences | None = None
     """The blocks for one attention call; None where each is attended by itself."""
-    groups: tuple[Group, ...] = ()
+    groups: tuple[RowGroup, ...] = ()
     """Of a padded batch whose rows are not all computed in one call; empty: they are."""
 
-    def part(self, group: Group) -> Batch:
+    def part(self, group: RowGroup) -> Batch:
         """The rows of a group as a batch without padding."""
         rows = torch.tensor(group.rows, device=self.ids.device)
         cut = slice(group.start, group.start + group.length)
@@ -146,12 +146,12 @@ def _padded(pairs: Sequence[TokenPair], layout: Layout) -> Batch:
     return replace(batch, groups=tuple(_groups(starts, lengths, layout.apart))) if layout.apart else batch
 
 
-def _groups(starts: NDArray[np.int64], lengths: NDArray[np.int64], apart: str) -> Iterator[Group]:
+def _groups(starts: NDArray[np.int64], lengths: NDArray[np.int64], apart: str) -> Iterator[RowGroup]:
     """The rows, those of one length together or each alone."""
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length).tolist()
         for some in [rows] if apart == "lengths" else [[row] for row in rows]:
-            yield Group(tuple(some), int(starts[some[0]]), int(length))
+            yield RowGroup(tuple(some), int(starts[some[0]]), int(length))
 
 
 def _unpadded(pairs: Sequence[TokenPair], layout: Layout) -> Batch:

@@ -133,8 +133,10 @@ def _tried(session: Session, there: Sequence[str]) -> Tried:
             except CANNOT as error:
                 if _of_memory(error):
                     raise
-                what = f"start check: the model cannot compute pairs of the data: {_first_line(error)}; choose another"
-                return Tried([], Gap(), {}, len(pairs), refused=f"{what} base model")
+                what = f"start check: the model cannot compute pairs of the data: {_first_line(error)}"
+                half = "" if session.config.mixed_precision == "no" else ", or set mixed_precision = no"
+                what = f"{what}; choose another base model{half}"
+                return Tried([], Gap(), {}, len(pairs), refused=what)
             _warn_of_training_mode(session, pairs, wanted)
             gap = compare(session, wanted, pairs, there)
             if not gap.fault:

@@ -36,13 +36,13 @@ def run(session: Session) -> None:
     """Rank 0 checks, the others wait. Raises Refused, on every rank, where the saved model would score otherwise."""
     if not session.config.start_check or session.resumed:
         return
-    wrong = _on_rank_0(session) if session.rank == 0 else ""
+    wrong = load_plainly(session) if session.rank == 0 else ""
     if any(refused for (refused,) in every_rank([bool(wrong)], session.device)):
         raise Refused(wrong or "the start check failed on rank 0")
 
 
-def _on_rank_0(session: Session) -> str:
-    """Why the launch is refused; empty where it goes on."""
+def load_plainly(session: Session) -> str:
+    """Rank 0's part. Why the launch is refused; empty where it goes on."""
     line = session.reporter.line
     if session.sharded:
         line("start check: not for a model that is split over ranks; the saved model is checked at the end")

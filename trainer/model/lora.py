@@ -93,9 +93,9 @@ def adapter_weights(folder: Path) -> set[str]:
     return {name.removeprefix(PEFT_PREFIX) for name in _stored(folder)}
 
 
-def state_of(model: PeftModel) -> dict[str, Any]:
+def state_of(model: PeftModel) -> dict[str, torch.Tensor]:
     """What an adapter's file holds of this model."""
-    found: dict[str, Any] = get_peft_model_state_dict(model, save_embedding_layers=saves_embedding(model))
+    found: dict[str, torch.Tensor] = get_peft_model_state_dict(model, save_embedding_layers=saves_embedding(model))
     return found
 
 
