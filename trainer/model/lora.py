@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from peft.tuners.lora.layer import ParamWrapper
+from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import logging
@@ -25,6 +26,8 @@ from trainer.spec import Refused
 
 PEFT_HEADS = ("classifier", "score")
 """Endings of the modules that peft's task type SEQ_CLS trains and saves by itself."""
+EXPERT_NAMES = ("gate_proj", "up_proj", "down_proj", "w1", "w2", "w3")
+"""What peft may take for experts where all linear layers are asked for."""
 PEFT_PREFIX = "base_model.model."
 
 
@@ -163,15 +166,42 @@ def target_modules(classifier: nn.Module, named: list[str]) -> list[str] | str:
     """`all-linear`; names as given, ValueError if one is absent; or `auto`: the usual names of attention and MLP
     projections, and where they miss much of a model's layers, every projection that is found in its layers."""
     if named == ["all-linear"]:
+        _refuse_experts(classifier, sorted(EXPERT_NAMES), "all-linear")
         return "all-linear"
     present = {name.rpartition(".")[2] for name, module in classifier.named_modules() if _adaptable(module)}
     if named == ["auto"]:
-        return _auto(classifier, present & PROJECTIONS) or "all-linear"
+        return _auto(classifier, present) or "all-linear"
     absent = [name for name in named if not any(name == other or name.endswith(f".{other}") for other in present)]
     if absent:
         known = ", ".join(sorted(present))
         raise ValueError(f"lora.target_modules: {', '.join(absent)} is not in this model, which has {known}")
+    _refuse_experts(classifier, named, ", ".join(named))
     return named
+
+
+def taken_for_experts(classifier: nn.Module, names: Iterable[str]) -> set[str]:
+    """Names of projections that peft, on this model, takes for weights of its experts, as transformers 4 called them: it
+    would adapt these in place of the layers that have the names now."""
+    taken = set()
+    for name in names:
+        tried = LoraConfig(target_modules=[name])
+        try:
+            convert_peft_config_for_transformers(tried, classifier, None)
+        except ValueError:  # one of two that it joins
+            taken.add(name)
+        if tried.target_parameters:
+            taken.add(name)
+    return taken
+
+
+def _refuse_experts(classifier: nn.Module, names: Iterable[str], shown: str) -> None:
+    taken = taken_for_experts(classifier, names)
+    if taken:
+        raise Refused(
+            f"lora.target_modules = {shown}: on this model peft takes {', '.join(sorted(taken))} for the weights of its "
+            "experts; leave them out (auto does), and adapt the experts with lora.target_parameters = auto and "
+            "lora.dropout = 0"
+        )
 
 
 def target_parameters(classifier: nn.Module, named: list[str]) -> list[str] | None:
@@ -199,13 +229,17 @@ def _below_its_layer(name: str) -> str:
     return ".".join(parts[max((place + 1 for place, part in enumerate(parts) if part.isdigit()), default=0) :])
 
 
-def _auto(classifier: nn.Module, usual: set[str]) -> list[str]:
+def _auto(classifier: nn.Module, present: set[str]) -> list[str]:
     """Names, or whole paths where the last part is a number, which would fit every numbered module."""
-    routed = _routes(classifier)
+    routed, taken = _routes(classifier), taken_for_experts(classifier, present)
+    usual = (present & PROJECTIONS) - taken
     inside = {
         name: module
         for name, module in classifier.named_modules()
-        if _adaptable(module) and any(part.isdigit() for part in name.split(".")[:-1]) and not routed(module)
+        if _adaptable(module)
+        and any(part.isdigit() for part in name.split(".")[:-1])
+        and not routed(module)
+        and name.rpartition(".")[2] not in taken
     }
     sizes = {name: sum(one.numel() for one in module.parameters(recurse=False)) for name, module in inside.items()}
     hit = sum(size for name, size in sizes.items() if name.rpartition(".")[2] in usual)
