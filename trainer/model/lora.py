@@ -180,8 +180,8 @@ def target_modules(classifier: nn.Module, named: list[str]) -> list[str] | str:
 
 
 def taken_for_experts(classifier: nn.Module, names: Iterable[str]) -> set[str]:
-    """Names of projections that peft, on this model, takes for weights of its experts, as transformers 4 called them: it
-    would adapt these in place of the layers that have the names now."""
+    """Names of projections that peft, on this model, takes for weights of its experts, as transformers 4 called them,
+    and would adapt in place of the layers that have the names now."""
     taken = set()
     for name in names:
         tried = LoraConfig(target_modules=[name])
@@ -198,8 +198,8 @@ def _refuse_experts(classifier: nn.Module, names: Iterable[str], shown: str) -> 
     taken = taken_for_experts(classifier, names)
     if taken:
         raise Refused(
-            f"lora.target_modules = {shown}: on this model peft takes {', '.join(sorted(taken))} for the weights of its "
-            "experts; leave them out (auto does), and adapt the experts with lora.target_parameters = auto and "
+            f"lora.target_modules = {shown}: on this model peft takes {', '.join(sorted(taken))} for the weights of "
+            "its experts; leave them out (auto does), and adapt the experts with lora.target_parameters = auto and "
             "lora.dropout = 0"
         )
 
