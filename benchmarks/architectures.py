@@ -56,12 +56,20 @@ ENCODERS = frozenset(
 ENDED = {"eos_token_id": 2, "bos_token_id": 1, "decoder_start_token_id": 1}
 """[CLS] and [SEP] of the toy tokenizer: models with a decoder read the reward at an end token."""
 DEEPSEEK = {
-    **{"qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8, "kv_lora_rank": 16, "q_lora_rank": 16},
-    **{"n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1, "moe_intermediate_size": 32},
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 8,
+    "kv_lora_rank": 16,
+    "q_lora_rank": 16,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "n_group": 1,
+    "topk_group": 1,
+    "moe_intermediate_size": 32,
 }
 NEEDS: dict[str, dict[str, Any]] = {
-    **{kind: ENDED for kind in ("bart", "bigbird_pegasus", "mbart", "mt5", "mvp", "plbart", "t5", "umt5")},
-    **{kind: DEEPSEEK for kind in ("deepseek_v2", "deepseek_v3")},
+    **dict.fromkeys(("bart", "bigbird_pegasus", "mbart", "mt5", "mvp", "plbart", "t5", "umt5"), ENDED),
+    **dict.fromkeys(("deepseek_v2", "deepseek_v3"), DEEPSEEK),
     "esmc": {"num_key_value_heads": 4},
     "funnel": {"block_sizes": [1, 1]},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
