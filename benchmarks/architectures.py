@@ -66,6 +66,7 @@ DEEPSEEK = {
     "n_group": 1,
     "topk_group": 1,
     "moe_intermediate_size": 32,
+    "num_key_value_heads": 4,
 }
 NEEDS: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("bart", "bigbird_pegasus", "mbart", "mt5", "mvp", "plbart", "t5", "umt5"), ENDED),
