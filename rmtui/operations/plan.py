@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from rmtui.errors import UserError, install
 from rmtui.i18n import translate
 from rmtui.launch import command, training_stack
 from rmtui.launch.command import Command
-from rmtui.operations import check, estimates, linked_start, placement
+from rmtui.operations import check, estimates, linked_start, pair_counts, placement
 from rmtui.operations.launch_request import LaunchRequest
 from rmtui.operations.linked_start import LinkedStart
 from rmtui.presets import Preset
@@ -400,7 +399,7 @@ def _check_inputs(draft: _Draft, built: TrainConfig, processes: int, check_data:
         return None
     left_out = _check_data(draft, built, [Path(path) for path in trains], Path(built.data.val)) if check_data else {}
     draft.readings = dict(_readings(built))
-    count = _drawn(built, left_out) if named.keys() <= draft.readings.keys() else 0
+    count = pair_counts.drawn(built, left_out) if named.keys() <= draft.readings.keys() else 0
     return derive(built, count, processes) if count and processes > 0 else None
 
 
@@ -416,20 +415,6 @@ def _training_files(built: TrainConfig) -> dict[str, str]:
     """Option → training file; several of a mixture."""
     sources = {f"data.source[{place}]": one.path for place, one in enumerate(options.sources_of(built.data))}
     return sources or {"data.train": built.data.train}
-
-
-def _drawn(built: TrainConfig, left_out: Mapping[Path, int]) -> int:
-    """Pairs of an epoch: of one file all but those known to be `left_out`, of a mixture what its weights and limits
-    make of them."""
-    fields = built.data.fields
-    sources = options.sources_of(built.data)
-
-    def used(path: Path) -> int:
-        return count_pairs(path, fields) - left_out.get(path, 0)
-
-    if not sources:
-        return used(Path(built.data.train))
-    return sum(one.drawn(one.held(used(Path(one.path)))) for one in sources)
 
 
 def _check_data(draft: _Draft, built: TrainConfig, trains: Sequence[Path], val: Path) -> dict[Path, int]:
@@ -478,24 +463,6 @@ def _readings(built: TrainConfig) -> Iterator[tuple[str, pairs.PairReading]]:
             yield key, pairs.recognise(path, built.data.fields)
         except OSError:
             continue
-
-
-def count_pairs(path: Path, fields: pairs.Fields) -> int:
-    """Pairs of a file: lines that are not blank, where they are in the house's own layout, else what is read of it.
-
-    Remembered while the file does not change. Raises OSError, Unreadable among it: what is not read is not counted.
-    """
-    reading = pairs.recognise(path, fields)
-    facts = tuple((part.stat().st_size, part.stat().st_mtime_ns) for part, _ in reading.parts)
-    return _count(path, facts, tuple(sorted(fields.items())))
-
-
-@functools.lru_cache(maxsize=64)
-def _count(path: Path, _facts: object, fields: tuple[tuple[str, str], ...]) -> int:
-    if not pairs.recognise(path, dict(fields)).direct:
-        return sum(1 for row in pairs.read_rows(path, dict(fields)) if isinstance(row, pairs.Row))
-    with path.open("rb") as file:
-        return sum(1 for line in file if not line.isspace())
 
 
 def fresh_name(ws: Workspace, stem: str) -> str:
