@@ -11,7 +11,7 @@ import math
 import re
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from trainer import base_files, init_from, mixture
@@ -256,10 +256,19 @@ def build(document: Mapping[str, Any]) -> TrainConfig:
     return make(flatten(document))
 
 
+LATER = {"overlong": "cut_end", "doubled_bos": "keep"}
+"""What options that came later, and whose default is another, stood for before they were there."""
+
+
 def recorded(document: Mapping[str, object]) -> dict[str, object]:
     """The configuration that a checkpoint or a model's card holds, with what options that came later stood for in it:
     a default that has changed since then must not change what was trained."""
-    return {"overlong": "cut_end", **document}
+    return {**LATER, **document}
+
+
+def with_recorded(config: TrainConfig, held: Mapping[str, object]) -> TrainConfig:
+    """`config` with what the options that came later stood for in a checkpoint's configuration that lacks them."""
+    return replace(config, **{key: value for key, value in LATER.items() if key not in held})  # type: ignore[arg-type]
 
 
 def make(flat: Mapping[str, Any]) -> TrainConfig:

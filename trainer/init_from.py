@@ -26,7 +26,7 @@ KEPT = frozenset(
         *("inference_mode", "runtime_config", "megatron_core", "qalora_group_size", "fan_in_fan_out"),
         *("r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules", "modules_to_save"),
         *("layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern", "init_lora_weights"),
-        *("use_dora", "use_rslora", "target_parameters"),
+        *("use_dora", "use_rslora", "target_parameters", "trainable_token_indices"),
     )
 )
 """Settings of an adapter that training goes on with as they are; any other that is set is refused."""

@@ -172,6 +172,21 @@ class TrainConfig:
         group="model",
         advanced=True,
     )
+    head_init: str = _option(
+        "default",
+        "weights of a new head's last layer: default, as the model's own code draws them; scaled, normal with 1 / "
+        "√(inputs + 1) (arXiv 2009.01325); zero",
+        choices=("default", "scaled", "zero"),
+        group="model",
+        advanced=True,
+    )
+    resize_embeddings: bool = _option(
+        False,
+        "give the model rows for tokens that its tokenizer has beyond the embedding; they start at the mean of the "
+        "others, and LoRA trains them whole",
+        group="model",
+        advanced=True,
+    )
     trust_remote_code: bool = _option(
         False,
         "run Python files that come with the model (InternLM2-reward, say): they can do whatever you can",
@@ -308,6 +323,23 @@ class TrainConfig:
         "auto",
         "auto: the tokenizer's template for message lists; none: plain text",
         choices=("auto", "none"),
+        group="data",
+        advanced=True,
+    )
+    score_at: str = _option(
+        "last",
+        "token of a dialogue in a chat template that is scored: last, whatever the template writes last (a line "
+        "break, say), as TRL does; end, its end token: what follows is left off, and where the template writes none "
+        "the tokenizer's is added",
+        choices=("last", "end"),
+        group="data",
+        advanced=True,
+    )
+    doubled_bos: str = _option(
+        "drop",
+        "plain text that begins with the tokenizer's first token (BOS) itself: drop the one that the tokenizer adds, "
+        "or keep both: runs from before this option",
+        choices=("drop", "keep"),
         group="data",
         advanced=True,
     )

@@ -33,6 +33,14 @@ class Unseen(Message):
     command: str
 
 
+@dataclass
+class ToDelete(Message):
+    """Runs that are to be deleted after a question, and what the question says."""
+
+    runs: list[Run]
+    text: str
+
+
 def resumed(ws: Workspace, run: Run, own: bool = False) -> Message:
     """Resume, unless the run was out of memory, or came by copy and its command was not seen (`own`: it was); runs in
     a worker."""
@@ -231,10 +239,24 @@ class RunCommands(Base):
         runs = self.chosen()
         if not runs:
             return
+
+        def job() -> ToDelete:
+            from rmtui.operations.runs import started_from
+
+            linked = started_from(self.ws, {run.id for run in runs})
+            text = f"{_listed(runs)}\nThe folder with checkpoints, logs and metrics is deleted. This cannot be undone."
+            return ToDelete(runs, f"{text}\n{linked}" if linked else text)
+
+        self.ask("delete", job)
+
+    def on_to_delete(self, message: ToDelete) -> None:
         from rmtui.app.screens.dialogs import Confirm
 
-        text = f"{_listed(runs)}\nThe folder with checkpoints, logs and metrics is deleted. This cannot be undone."
-        self.app.push_screen(Confirm(f"Delete {_name(runs)}?", text), lambda yes: self._delete(runs) if yes else None)
+        message.stop()
+        self.app.push_screen(
+            Confirm(f"Delete {_name(message.runs)}?", message.text),
+            lambda yes: self._delete(message.runs) if yes else None,
+        )
 
     def _delete(self, runs: list[Run]) -> None:
         def job() -> Done:

@@ -32,6 +32,7 @@ def _build_launch(parser: argparse.ArgumentParser) -> None:
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one option, dotted: lora.r=16")
     add("--init-from", default="", metavar="RUN|DIR", help="weights to start from: --set init_from=RUN")
     add("--fresh-head", action="store_true", help="a new head in place of the model's own: --set fresh_head=true")
+    add("--resize-embeddings", action="store_true", help="rows for unknown tokens: --set resize_embeddings=true")
     add("--seeds", default="", metavar="1,2,3", help="a run a seed")
     add("--name", default="", help="the run's name (default: data, preset and a number, helpful-A-3)")
     add("--tag", action="append", default=[], metavar="T", help="a tag; may be given several times")
@@ -105,8 +106,7 @@ def _requests(args: argparse.Namespace) -> list[LaunchRequest]:
         overrides[key.strip()] = value
     if args.init_from:
         overrides["init_from"] = args.init_from
-    if args.fresh_head:
-        overrides["fresh_head"] = "true"
+    overrides |= {key: "true" for key in ("fresh_head", "resize_embeddings") if vars(args)[key]}
     further = {found[1]: found[2] for text in args.val if (found := _NAMED_FILE.fullmatch(text))}
     main = [text for text in args.val if not _NAMED_FILE.fullmatch(text)]
     cluster = cluster_options.read(args)

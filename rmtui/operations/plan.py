@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from rmtui.errors import UserError, install
 from rmtui.i18n import translate
 from rmtui.launch import command, training_stack
 from rmtui.launch.command import Command
-from rmtui.operations import check, estimates, linked_start, placement
+from rmtui.operations import check, estimates, linked_start, pair_counts, placement
 from rmtui.operations.launch_request import LaunchRequest
 from rmtui.operations.linked_start import LinkedStart
 from rmtui.presets import Preset
@@ -399,10 +398,9 @@ def _check_inputs(draft: _Draft, built: TrainConfig, processes: int, check_data:
         if hub.is_hub(path)
     ):
         return None
-    if check_data:
-        _check_data(draft, built, [Path(path) for path in trains], Path(built.data.val))
+    left_out = _check_data(draft, built, [Path(path) for path in trains], Path(built.data.val)) if check_data else {}
     draft.readings = dict(_readings(built))
-    count = _drawn(built) if named.keys() <= draft.readings.keys() else 0
+    count = pair_counts.drawn(built, left_out) if named.keys() <= draft.readings.keys() else 0
     return derive(built, count, processes) if count and processes > 0 else None
 
 
@@ -420,16 +418,10 @@ def _training_files(built: TrainConfig) -> dict[str, str]:
     return sources or {"data.train": built.data.train}
 
 
-def _drawn(built: TrainConfig) -> int:
-    """Pairs of an epoch: of one file all, of a mixture what its weights and limits make of them."""
-    fields = built.data.fields
-    sources = options.sources_of(built.data)
-    if not sources:
-        return count_pairs(Path(built.data.train), fields)
-    return sum(one.drawn(one.held(count_pairs(Path(one.path), fields))) for one in sources)
-
-
-def _check_data(draft: _Draft, built: TrainConfig, trains: Sequence[Path], val: Path) -> None:
+def _check_data(draft: _Draft, built: TrainConfig, trains: Sequence[Path], val: Path) -> dict[Path, int]:
+    """Put what the check finds among the problems; returns how many pairs of a training file are left out for their
+    length, where every pair was looked at."""
+    left_out: dict[Path, int] = {}
     model = Path(built.model)
     found = check.before_launch(
         trains,
@@ -445,11 +437,16 @@ def _check_data(draft: _Draft, built: TrainConfig, trains: Sequence[Path], val: 
         what = said if one.line is None else f"{tr(f'line {one.line}')}{colon()}{said}"
         remedy = f"see rmtui check {' '.join(map(str, (*trains, val)))}"
         draft.problems.append(Problem(key, what, remedy, severity=one.severity))
-        if one.path != val and built.overlong == "drop" and one.kind == "answer_cut":
+        if one.path == val or built.overlong != "drop" or one.kind != "truncated" or not one.first.figures["dropped"]:
+            continue
+        if one.first.figures["step"] == 1:
+            left_out[one.path] = int(one.first.figures["dropped"])
+        else:
             counted = "the planned pairs and steps still count the pairs that are too long: there will be fewer"
             draft.problems.append(
                 Problem("overlong", counted, "raise max_length, or set overlong = cut", "", "warning")
             )
+    return left_out
 
 
 def _store(ws: Workspace) -> Path | None:
@@ -468,24 +465,6 @@ def _readings(built: TrainConfig) -> Iterator[tuple[str, pairs.PairReading]]:
             yield key, pairs.recognise(path, built.data.fields)
         except OSError:
             continue
-
-
-def count_pairs(path: Path, fields: pairs.Fields) -> int:
-    """Pairs of a file: lines that are not blank, where they are in the house's own layout, else what is read of it.
-
-    Remembered while the file does not change. Raises OSError, Unreadable among it: what is not read is not counted.
-    """
-    reading = pairs.recognise(path, fields)
-    facts = tuple((part.stat().st_size, part.stat().st_mtime_ns) for part, _ in reading.parts)
-    return _count(path, facts, tuple(sorted(fields.items())))
-
-
-@functools.lru_cache(maxsize=64)
-def _count(path: Path, _facts: object, fields: tuple[tuple[str, str], ...]) -> int:
-    if not pairs.recognise(path, dict(fields)).direct:
-        return sum(1 for row in pairs.read_rows(path, dict(fields)) if isinstance(row, pairs.Row))
-    with path.open("rb") as file:
-        return sum(1 for line in file if not line.isspace())
 
 
 def fresh_name(ws: Workspace, stem: str) -> str:

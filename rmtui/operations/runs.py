@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from rmtui.index.sqlite import Damaged, DatabaseError, set_aside
 from rmtui.index.sync import Progress
 from rmtui.operations import declare
 from rmtui.runs import identity, state
-from rmtui.runs.folder import RunFolder, checked_name
+from rmtui.runs.folder import RunFolder, checked_name, run_folders
 from rmtui.runs.model import NOTHING, Attempt, Best, Epoch, EvaluatedStep, Run, State
 from rmtui.workspace import Workspace, create
 
@@ -316,6 +316,35 @@ def folder_of(ws: Workspace, ref: str) -> RunFolder:
         return RunFolder(ws.runs / ref)
     with reading(ws) as index:
         return RunFolder(ws.runs / index.resolve(ref))
+
+
+def started_from(ws: Workspace, ids: Collection[str]) -> str:
+    """A sentence about the other runs that began with weights of these ones (`init_from`); empty where none did. The
+    adapter or model that a run starts from is in its own checkpoints; a base is not."""
+    others = [folder for folder in run_folders(ws.runs) if folder.id not in ids and _names_a_start(folder)]
+    linked = [(folder, spec) for folder in others if (spec := folder.spec()).get("starts_from") in ids]
+    if not linked:
+        return ""
+    needed = [folder.name() for folder, spec in linked if _lies_in(ws, settings.table(spec, "config"), ids)]
+    names = ", ".join(folder.name() for folder, _ in linked)
+    text = f"{names} started from {'it' if len(ids) == 1 else 'them'}: the link is lost"
+    if needed:
+        text += f"; {', '.join(needed)} cannot be resumed, scored or merged without the base model in it"
+    return text
+
+
+def _names_a_start(folder: RunFolder) -> bool:
+    """Before its spec.toml is parsed: among thousands of runs few have one."""
+    try:
+        return b"starts_from" in (folder.path / "spec.toml").read_bytes()
+    except OSError:
+        return False
+
+
+def _lies_in(ws: Workspace, config: Mapping[str, object], ids: Collection[str]) -> bool:
+    """Whether a run's base model is in the folder of one of these runs."""
+    base = Path(str(config.get("model") or "")).resolve()
+    return any(base.is_relative_to((ws.runs / one).resolve()) for one in ids)
 
 
 def remove(ws: Workspace, ref: str, not_running: bool = False) -> str:

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from rmtui import cli, workspace
-from rmtui.operations import launch
+from rmtui.operations import launch, runs
 from rmtui.operations.launch_request import LaunchRequest
 from rmtui.operations.plan import plan
 from trainer import manifest
@@ -158,3 +158,25 @@ def test_the_verb_takes_it_and_show_links_the_runs(ws, first, capsys):
     assert document["links"] == [{"how": "starts_from", "id": first.id, "name": "first"}]
     assert cli.main(["-C", str(ws.root), "show", linked.id]) == 0
     assert f"starts from first  ({first.id})" in capsys.readouterr().out
+
+
+def test_deleting_a_run_names_those_that_started_from_it(ws, first, monkeypatch, capsys):
+    second = launch.prepare(ws, planned(ws, "first"))
+    assert cli.main(["-C", str(ws.root), "rm", "first"]) == 2
+    assert f"{second.name()} started from it" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda question: "n")
+    assert cli.main(["-C", str(ws.root), "rm", "first"]) == 1
+    said = capsys.readouterr().err
+    assert f"{second.name()} started from it" in said
+    assert "cannot be resumed" not in said, "an adapter goes on in checkpoints of its own"
+    assert first.path.is_dir()
+    assert cli.main(["-C", str(ws.root), "rm", "first", second.id, "--yes"]) == 0
+
+
+def test_deleting_a_run_whose_model_is_the_base_of_another_says_what_breaks(ws, first):
+    whole = first.path / "model"
+    write_base(whole)
+    launch.prepare(ws, planned(ws, whole, model=str(whole)))
+    assert "cannot be resumed, scored or merged" in runs.started_from(ws, {first.id})
+    assert runs.started_from(ws, {"20200101-000000-none"}) == ""

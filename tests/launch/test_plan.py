@@ -12,7 +12,7 @@ import support
 from rmtui import presets, workspace
 from rmtui.errors import UserError
 from rmtui.index.index import Index
-from rmtui.operations import launch
+from rmtui.operations import check, launch
 from rmtui.operations.estimates import past_time
 from rmtui.operations.launch_request import LaunchRequest
 from rmtui.operations.plan import plan
@@ -248,14 +248,38 @@ def test_without_the_training_stack_that_is_said_first_and_only(ws, monkeypatch)
     )
 
 
-@pytest.mark.parametrize(("limit", "overlong", "warned"), [(8, "drop", True), (8, "cut", False), (200, "drop", False)])
-def test_numbers_that_still_count_pairs_that_are_left_out_say_so(ws, limit, overlong, warned):
+@pytest.fixture
+def long_answers(ws):
+    """Three answers of 20 words beside the 40 pairs; a tokenizer whose tokens are words."""
     tokenizers = pytest.importorskip("tokenizers", reason="the training stack is not installed")
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"?": 0}, unk_token="?"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     tokenizer.save(str(ws.root / "base" / "tokenizer.json"))
     path = ws.root / "data/train/tiny_pairs.jsonl"
-    longer = {"prompt": "Which is longer?", "chosen": "word " * 20, "rejected": "no"}
-    path.write_text(path.read_text() + json.dumps(longer) + "\n")
-    made = plan(ws, LaunchRequest("A", {"max_length": str(limit), "overlong": overlong}))
-    assert bool([problem for problem in made.warnings if problem.key == "overlong"]) is warned
+    rows = [{"prompt": f"Which is longer, {n}?", "chosen": "word " * 20 + str(n), "rejected": "no"} for n in range(3)]
+    path.write_text(path.read_text() + "".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(("limit", "overlong", "pairs"), [(8, "drop", 40), (8, "cut", 43), (200, "drop", 43)])
+def test_steps_do_not_count_pairs_that_are_left_out(ws, long_answers, limit, overlong, pairs):
+    sizes = {"max_length": str(limit), "overlong": overlong, "batch_size": "1", "gradient_accumulation_steps": "1"}
+    made = plan(ws, LaunchRequest("A", sizes))
+    assert (made.derived.train_pairs, made.derived.steps_per_epoch) == (pairs, pairs)
+    assert not [problem for problem in made.warnings if problem.key == "overlong"]
+
+
+def test_a_source_of_a_mixture_does_not_count_them_either(ws, long_answers):
+    other = long_answers.with_name("other_pairs.jsonl")
+    other.write_text(long_answers.read_text().splitlines(keepends=True)[0])
+    sources = f"{long_answers};weight=2,{other}"
+    made = plan(ws, LaunchRequest("A", {"max_length": "8", "data.source": sources}))
+    assert made.derived.train_pairs == 2 * 40 + 1
+
+
+def test_numbers_from_a_sample_still_count_them_and_say_so(ws, long_answers, monkeypatch):
+    size = long_answers.stat().st_size + (ws.root / "data/val/tiny_pairs.jsonl").stat().st_size
+    monkeypatch.setattr(check, "TOKENS_OF", size - 1)  # every second pair is looked at
+    made = plan(ws, LaunchRequest("A", {"max_length": "8"}))
+    assert made.derived.train_pairs == 43
+    assert [problem for problem in made.warnings if problem.key == "overlong"]

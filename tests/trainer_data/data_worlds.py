@@ -1,6 +1,7 @@
 """Small models, pairs and configurations that the tests of this folder share."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +68,8 @@ def make_models(folder):
     toy.make_encoder(folder / "encoder", texts, vocabulary=300, hidden=32)
     toy.make_decoder(folder / "pad_is_end", texts, vocabulary=300, hidden=32, pad_is_end=True)
     return folder
+
+
+def padded(layout):
+    """The same rows in one padded batch."""
+    return replace(layout, unpadded=False, share_prefix=False, one_call=False, apart="")

@@ -83,7 +83,7 @@ def test_ids_beyond_the_embedding_are_refused_with_token_count_and_remedy(tmp_pa
     made, tokenizer = worlds.load(base)
     tokenizer.add_tokens(["<|extra|>"])
     side = np.array(tokenizer("a<|extra|>b<|extra|>")["input_ids"], np.int32)
-    with pytest.raises(Refused, match=r"'<\|extra\|>' \(id \d+, 2 times\).*resize_token_embeddings"):
+    with pytest.raises(Refused, match=r"'<\|extra\|>' \(id \d+, 2 times\).*--resize-embeddings"):
         base_facts.refuse_unknown_ids([side], base_facts.embedding_rows(made.classifier), tokenizer, "train.jsonl")
     made.inner.save_pretrained(tmp_path / "adapter")
     tokenizer.save_pretrained(tmp_path / "adapter")

@@ -5,6 +5,7 @@ import data_worlds as worlds
 import pytest
 
 from trainer.model import reward
+from trainer.spec import Refused
 
 EXPECTED = {
     "deberta-v2": {"query_proj", "key_proj", "value_proj", "dense"},
@@ -40,3 +41,20 @@ def test_a_resume_takes_the_target_modules_of_its_checkpoint(models, tmp_path):
     few.inner.save_pretrained(tmp_path)
     again, _ = reward.load(worlds.config(models / "decoder", lora={"r": 4}), tmp_path)
     assert adapted_names(again) == {"q_proj"}
+
+
+@pytest.mark.parametrize("kind", ["deepseek_v2", "hunyuan_v1_moe"])
+def test_projections_that_peft_takes_for_experts_are_left_out_by_auto_and_refused_by_name(kind, tmp_path):
+    """peft 0.21 adapts the experts' weights where gate_proj, up_proj and down_proj are asked for, which allows no
+    dropout, and would do so again in every load."""
+    base = bases.make(kind, tmp_path / "base")
+    made, _ = worlds.load(base, lora={"r": 4, "dropout": 0.1})
+    settings = made.inner.peft_config["default"]
+    assert not settings.target_parameters
+    assert {"o_proj"} <= set(settings.target_modules)
+    assert made.coverage < 0.8, "which the start warns of"
+    for named in (["gate_proj", "up_proj"], ["q_proj", "down_proj"], ["all-linear"]):
+        with pytest.raises((Refused, ValueError), match=r"lora\.target_modules"):
+            worlds.load(base, lora={"r": 4, "dropout": 0.1, "target_modules": named})
+    experts, _ = worlds.load(base, lora={"r": 4, "dropout": 0.0, "target_parameters": ["auto"]})
+    assert experts.coverage > made.coverage

@@ -38,6 +38,9 @@ class Layout:
     pad_left: bool = False
     one_call: bool = False
     """Batches carry what one attention call over all blocks needs."""
+    apart: str = ""
+    """Padded rows that may not be computed in one call: `lengths`, only those of one length together and without
+    padding; `rows`, each by itself."""
 
     def tokens(self, pair: TokenPair) -> int:
         """Tokens of a pair that are computed, padding aside."""
@@ -65,6 +68,15 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Rows of a padded batch that are computed together, without padding: they have one length."""
+
+    rows: tuple[int, ...]
+    start: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Pairs as tensors. Rewards are read at `scored`: chosen sides first, then rejected, in the pairs' order."""
 
@@ -84,13 +96,31 @@ class Batch:
     """Tokens without padding."""
     sequences: Sequences | None = None
     """The blocks for one attention call; None where each is attended by itself."""
+    groups: tuple[RowGroup, ...] = ()
+    """Of a padded batch whose rows are not all computed in one call; empty: they are."""
+
+    def part(self, group: RowGroup) -> Batch:
+        """The rows of a group as a batch without padding."""
+        rows = torch.tensor(group.rows, device=self.ids.device)
+        cut = slice(group.start, group.start + group.length)
+        ids = self.ids[rows, cut]
+        place = self.scored[rows] - rows * self.ids.shape[1] - group.start
+        return replace(
+            self,
+            ids=ids,
+            positions=self.positions[rows, cut],
+            mask=torch.ones_like(ids),
+            scored=torch.arange(len(rows), device=ids.device) * group.length + place,
+            groups=(),
+        )
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         moved = [part.to(device, non_blocking=True) for part in (self.ids, self.positions, self.scored, self.margin)]
         mask = None if self.mask is None else self.mask.to(device, non_blocking=True)
         sequences = None if self.sequences is None else self.sequences.to(device)
-        return Batch(moved[0], moved[1], mask, moved[2], moved[3], self.blocks, self.pairs, self.tokens, sequences)
+        ids, positions, scored, margin = moved
+        return replace(self, ids=ids, positions=positions, mask=mask, scored=scored, margin=margin, sequences=sequences)
 
 
 def collate(pairs: Sequence[TokenPair], layout: Layout) -> Batch:
@@ -112,7 +142,16 @@ def _padded(pairs: Sequence[TokenPair], layout: Layout) -> Batch:
         mask[row, start : start + len(side)] = 1
     positions = np.maximum(mask.cumsum(axis=1) - 1, 0)
     scored = np.arange(len(sides)) * longest + starts + (0 if layout.pool_first else lengths - 1)
-    return _batch(ids, positions, mask, scored, pairs, ())
+    batch = _batch(ids, positions, mask, scored, pairs, ())
+    return replace(batch, groups=tuple(_groups(starts, lengths, layout.apart))) if layout.apart else batch
+
+
+def _groups(starts: NDArray[np.int64], lengths: NDArray[np.int64], apart: str) -> Iterator[RowGroup]:
+    """The rows, those of one length together or each alone."""
+    for length in np.unique(lengths):
+        rows = np.flatnonzero(lengths == length).tolist()
+        for some in [rows] if apart == "lengths" else [[row] for row in rows]:
+            yield RowGroup(tuple(some), int(starts[some[0]]), int(length))
 
 
 def _unpadded(pairs: Sequence[TokenPair], layout: Layout) -> Batch:

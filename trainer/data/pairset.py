@@ -14,8 +14,9 @@ import numpy as np
 from trainer import pairs as files
 from trainer.config import TrainConfig, sources_of
 from trainer.data import token_cache as cache
-from trainer.data.texts import TEMPLATE_DATE, encode
+from trainer.data.chat import TEMPLATE_DATE
 from trainer.data.texts import DataError as DataError
+from trainer.data.texts import encode, habits
 from trainer.data.truncate import Encoded, Ids, edges, shared_length, truncate
 from trainer.heartbeat import Phase
 from trainer.pairs import BadLine, Row
@@ -78,6 +79,10 @@ class DataReport:
     """Pairs whose two sides were the same tokens, from the start or after truncation."""
     margins: int
     """Pairs with a margin of their own."""
+    doubled_bos: int
+    """Pairs of plain text that begins with the token that the tokenizer puts in front."""
+    unseen_system: int
+    """Pairs with a system turn that the chat template leaves out."""
     max_length: int
     tokens: int
     """Tokens of both sides together."""
@@ -148,7 +153,7 @@ def load_pairs(
         raise DataError(f"{error}; `rmtui check {path}` shows what was seen") from None
     longest = min(bound for bound in (config.max_length, limit) if bound)
     encoded, cached = _encode_file(rows, tokenizer, config, phase)
-    ends = edges(tokenizer, config.overlong)
+    ends = edges(tokenizer, config)
     cut = [truncate(one, longest, ends) for one in encoded]
     torn = [_answer_cut(one, side, lost) for one, (*side, lost) in zip(encoded, cut, strict=True)]
     fitting = [place for place in range(len(rows)) if not (drop and torn[place])]
@@ -166,6 +171,7 @@ def load_pairs(
     if not kept:
         raise DataError(f"{path}: no pair is left to use ({len(rows)} rows, all with identical sides)")
     lengths = [max(len(one.chosen), len(one.rejected)) for one in encoded]
+    found = habits(rows, tokenizer, config)
     report = DataReport(
         path=str(path),
         fingerprint=files.fingerprint(path, config.data.fields),
@@ -181,6 +187,8 @@ def load_pairs(
         p99=int(np.quantile(lengths, 0.99, method="inverted_cdf")),
         identical_dropped=identical,
         margins=sum(row.margin is not None for row in rows),
+        doubled_bos=found.doubled,
+        unseen_system=found.unseen_system,
         max_length=longest,
         tokens=sum(len(pair.chosen) + len(pair.rejected) for pair in kept),
         shared_tokens=sum(pair.shared for pair in kept),
@@ -262,6 +270,8 @@ _SUMMED = (
     "over",
     "identical_dropped",
     "margins",
+    "doubled_bos",
+    "unseen_system",
     "tokens",
     "shared_tokens",
 )
@@ -310,7 +320,8 @@ def _encode_file(rows: list[Row], tokenizer: Any, config: TrainConfig, phase: Ph
     """The tokens of all rows, and whether they came out of the cache."""
     if not config.token_cache:
         return _encode_in_parts(rows, tokenizer, config, phase), False
-    key = cache.key(rows, tokenizer, config.chat_template, TEMPLATE_DATE.isoformat())
+    asked = (config.chat_template, config.score_at, config.doubled_bos)
+    key = cache.key(rows, tokenizer, *asked, TEMPLATE_DATE.isoformat())
     found = cache.read(key)
     if found is not None:
         return [Encoded(*one) for one in found], True
@@ -323,7 +334,7 @@ def _encode_in_parts(rows: list[Row], tokenizer: Any, config: TrainConfig, phase
     made: list[Encoded] = []
     for start in range(0, len(rows), PART):
         phase("tokenizing", start, len(rows))
-        made += encode(rows[start : start + PART], tokenizer, config.chat_template)
+        made += encode(rows[start : start + PART], tokenizer, config)
     return made
 
 

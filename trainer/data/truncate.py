@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.config import TrainConfig
+from trainer.data import chat
+
 Ids = NDArray[np.int32]
 ENDING = 4
 """Tokens, at most, of a chat template's end: the special token that ends a turn, and a line break."""
@@ -42,22 +45,27 @@ class Edges:
 
     front: frozenset[int]
     back: frozenset[int]
+    written: tuple[int, ...] = ()
+    """What a chat template without special tokens writes after an answer."""
 
     def ending(self, ids: Ids) -> int:
         """Tokens at the end of `ids` that stay: from the last special one on, if it is one of the last few."""
         last = [int(one) in self.back for one in ids[: -1 - ENDING : -1]]
-        return last.index(True) + 1 if True in last else 0
+        if True in last:
+            return last.index(True) + 1
+        size = len(self.written)
+        return size if size and tuple(ids[-size:].tolist()) == self.written else 0
 
 
-def edges(tokenizer: Any, overlong: str) -> Edges:
+def edges(tokenizer: Any, config: TrainConfig) -> Edges:
     """What of this tokenizer's stays, by the option `overlong`: with `cut_end` nothing but an encoder's [SEP]."""
     front = {tokenizer.cls_token_id, tokenizer.bos_token_id} - {None}
     ends = {tokenizer.eos_token_id, tokenizer.sep_token_id} - {None}
-    if overlong == "cut_end":
-        back = ends if tokenizer.eos_token_id is None else set()
-    else:
-        back = ends | {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    return Edges(frozenset(front), frozenset(back))
+    if config.overlong == "cut_end":
+        return Edges(frozenset(front), frozenset(ends if tokenizer.eos_token_id is None else ()))
+    back = ends | {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    written = chat.written_ending(tokenizer) if config.chat_template == "auto" else []
+    return Edges(frozenset(front), frozenset(back), tuple(written))
 
 
 def truncate(one: Encoded, longest: int, kept: Edges) -> tuple[Ids, Ids, int]:

@@ -22,7 +22,7 @@ from trainer.loop import environment, evaluate, optimizers, progress, sharded
 from trainer.model import pretrained
 from trainer.model import reward as model
 from trainer.model.load_errors import refusing
-from trainer.model.lora import refuse_incomplete
+from trainer.model.lora import refuse_incomplete, saves_embedding
 from trainer.spec import Refused
 
 if TYPE_CHECKING:
@@ -128,7 +128,10 @@ def save_model(session: Session, folder: Path, weights: dict[str, torch.Tensor] 
     """Adapter with head, or the whole model, and the tokenizer, as transformers and peft load them. `weights` are
     those of a sharded model."""
     inner: Any = session.model.inner
-    inner.save_pretrained(folder, **({} if weights is None else {"state_dict": weights}))
+    more = {} if weights is None else {"state_dict": weights}
+    if isinstance(inner, PeftModel):
+        more["save_embedding_layers"] = saves_embedding(inner)
+    inner.save_pretrained(folder, **more)
     session.tokenizer.save_pretrained(folder)
 
 

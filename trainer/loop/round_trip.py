@@ -324,10 +324,10 @@ def other_tokens(probe: Probe, tokenizer: Any, options: TrainConfig, fingerprint
         rows = files.distinct_ids(row for row in files.read_rows(val, fields) if isinstance(row, files.Row))
         by_id = {row.id: row for row in rows}
         asked = [by_id[one["id"]] for one in probe if one["id"] in by_id]
-        made = encode(asked, tokenizer, options.chat_template)
+        made = encode(asked, tokenizer, options)
     except (OSError, DataError):
         return ""
-    longest, kept = max(map(_longest, probe)), edges(tokenizer, options.overlong)
+    longest, kept = max(map(_longest, probe)), edges(tokenizer, options)
     cut = {row.id: truncate(one, longest, kept) for row, one in zip(asked, made, strict=True)}
     for one in probe:
         chosen, rejected, _ = cut[one["id"]]

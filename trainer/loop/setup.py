@@ -15,11 +15,11 @@ import torch.distributed as dist
 from accelerate import Accelerator
 
 from trainer import estimate, init_from, manifest, precision
-from trainer.config import TrainConfig, recorded, to_document
+from trainer.config import TrainConfig, to_document, with_recorded
 from trainer.data import pairset
 from trainer.data.pairset import PairSet
 from trainer.heartbeat import Heartbeat, Phase
-from trainer.loop import checkpoint, environment, optimizers, sharded, start_check
+from trainer.loop import checkpoint, environment, optimizers, path_check, sharded, start_check
 from trainer.loop import startup_report as derived
 from trainer.loop.optimizer_step import Stepper
 from trainer.loop.progress import Progress
@@ -44,6 +44,8 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment, pha
     optimizers.refuse_impossible(config, accelerator)
     if config.lora.target_parameters and config.method == "lora" and sharded.is_sharded(accelerator):
         raise Refused("lora.target_parameters was not tried on a model that is split over ranks, and is refused")
+    if config.resize_embeddings and sharded.is_sharded(accelerator):
+        raise Refused("resize_embeddings was not tried on a model that is split over ranks, and is refused")
     if config.lora.dora and config.method == "lora" and sharded.is_sharded(accelerator):
         raise Refused(
             "lora.dora was not tried on a model that is split over ranks, and is refused; set lora.dora = false"
@@ -57,6 +59,11 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment, pha
     reporter.line(f"layout: {attends}")
     if config.lora.dora and config.method == "lora" and config.fused_adapter:
         reporter.line("fused_adapter: given up; DoRA's layers are computed by peft, one operation after the other")
+    if reward_model.layout.apart and sharded.is_sharded(accelerator):
+        raise Refused(
+            f"model: {attends}; that was not tried on a model that is split over ranks, and is refused: train it "
+            "without FSDP and DeepSpeed"
+        )
     counts = model.trainable_parameters(reward_model)
     share_weights(reward_model, accelerator.device)
     session = Session(
@@ -82,20 +89,19 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment, pha
     if config.trackers and reporter.main:
         reporter.mirrors.start(config, request.run, request.attempt.name, spec.name)
     begin(session, counts)
+    path_check.run(session)
     start_check.run(session)
     return session
 
 
 def as_resumed(config: TrainConfig, resume: Path | None) -> TrainConfig:
-    """The configuration with `auto` resolved, which is what checkpoints hold; a checkpoint from before the option
-    `overlong` goes on cutting as it did."""
+    """The configuration with `auto` resolved, which is what checkpoints hold; a checkpoint from before an option goes
+    on as it did."""
     found = manifest.read(resume) if resume is not None else None
     held = found.facts["config"] if found is not None else {}
     before = str(held.get("mixed_precision", ""))
     resolved = precision.resolve(config.mixed_precision, environment.gpu_capabilities(), before)
-    older = found is not None and "overlong" not in held
-    overlong = str(recorded(held)["overlong"]) if older else config.overlong
-    return replace(config, mixed_precision=resolved, overlong=overlong)
+    return replace(with_recorded(config, held) if found is not None else config, mixed_precision=resolved)
 
 
 def share_weights(trained: torch.nn.Module, device: torch.device) -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict
+from peft import PeftModel
 
 from trainer.loop import checkpoint, round_trip
 from trainer.loop.optimizer_step import every_rank
+from trainer.model.lora import state_of
 from trainer.spec import Refused
 
 if TYPE_CHECKING:
@@ -35,13 +36,13 @@ def run(session: Session) -> None:
     """Rank 0 checks, the others wait. Raises Refused, on every rank, where the saved model would score otherwise."""
     if not session.config.start_check or session.resumed:
         return
-    wrong = _on_rank_0(session) if session.rank == 0 else ""
+    wrong = load_plainly(session) if session.rank == 0 else ""
     if any(refused for (refused,) in every_rank([bool(wrong)], session.device)):
         raise Refused(wrong or "the start check failed on rank 0")
 
 
-def _on_rank_0(session: Session) -> str:
-    """Why the launch is refused; empty where it goes on."""
+def load_plainly(session: Session) -> str:
+    """Rank 0's part. Why the launch is refused; empty where it goes on."""
     line = session.reporter.line
     if session.sharded:
         line("start check: not for a model that is split over ranks; the saved model is checked at the end")
@@ -140,7 +141,7 @@ def unsaved(model: RewardModel) -> list[str]:
     inner = model.inner
     if not isinstance(inner, PeftModel):
         return []
-    saved = get_peft_model_state_dict(inner)
+    saved = state_of(inner)
     trained = [name for name, parameter in inner.named_parameters() if parameter.requires_grad]
     plain = [name.replace(".modules_to_save.default", "").replace(".default", "") for name in trained]
     plain = [name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector") for name in plain]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from trainer.data import pairset
+from trainer.data import chat, pairset
 from trainer.estimate import ENOUGH
 from trainer.loop import environment
 from trainer.model.pretrained import first_names
@@ -42,19 +42,28 @@ def report(session: Session, counts: tuple[int, int]) -> None:
         warn_of_leak(session, name, leak)
     for name, pairs in {"training": session.train, **session.validation}.items():
         warn_of_length(session, name or "validation", pairs.report)
-    share = session.model.coverage
-    if share < ENOUGH and session.config.lora.target_modules in (["auto"], ["all-linear"]):
-        session.reporter.warn(
-            "coverage",
-            f"the adapter reaches {share:.0%} of the body's weights (embeddings aside); the rest stays as it is: "
-            "experts that are not linear layers, say (lora.target_parameters = auto). Name more in "
-            "lora.target_modules, or train with method = full",
-        )
+        report_habits(session, name or "validation", pairs.report)
+    warn_of_coverage(session)
     if session.model.noise:
         session.reporter.warn("own_noise", session.model.noise)
     for problem in session.spec.warnings:
         session.reporter.warn("unusual", str(problem))
     show_samples(session)
+
+
+def warn_of_coverage(session: Session) -> None:
+    """Much of the body has no adapter, as asked for or not."""
+    share, named = session.model.coverage, session.config.lora.target_modules
+    if share >= ENOUGH:
+        return
+    why = "experts that are not linear layers, say (lora.target_parameters = auto)"
+    if named not in (["auto"], ["all-linear"]):
+        why = f"lora.target_modules names {', '.join(named)} only"
+    session.reporter.warn(
+        "coverage",
+        f"the adapter reaches {share:.0%} of the body's weights (embeddings aside); the rest stays as it is: {why}. "
+        "Name more in lora.target_modules, or train with method = full",
+    )
 
 
 def lines(session: Session, trained: int, parameters: int) -> list[str]:
@@ -127,6 +136,23 @@ def warn_of_length(session: Session, name: str, found: pairset.DataReport) -> No
             "max_length",
             f"{name}: {found.over / found.rows:.1%} of the pairs are longer than {found.max_length} tokens; 99 % fit "
             f"max_length = {found.p99}, where the model has as many positions",
+        )
+
+
+def report_habits(session: Session, name: str, found: pairset.DataReport) -> None:
+    """What tokenizer and template make of these texts that a person may not expect."""
+    if found.doubled_bos:
+        what = "is left out" if session.config.doubled_bos == "drop" else "is kept, so they begin with it twice"
+        front = chat.front_text(session.tokenizer)
+        session.reporter.line(
+            f"{name}: {found.doubled_bos} pairs begin with {front} themselves; the one that the tokenizer adds {what} "
+            f"(doubled_bos = {session.config.doubled_bos})"
+        )
+    if found.unseen_system:
+        session.reporter.warn(
+            "system_role",
+            f"{name}: {found.unseen_system} pairs have a system turn, which the tokenizer's chat template leaves out: "
+            "the model does not see it. Put its text into the first user turn",
         )
 
 

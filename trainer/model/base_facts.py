@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from types import MethodType
 from typing import Any
 from unittest import mock
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from trainer.data.truncate import Ids
+from trainer.model import head
 from trainer.spec import Refused
 
 PROBE = 5
@@ -21,6 +23,16 @@ PROBE = 5
 NOISE = ("drop", "jitter", "noise")
 """Parts of names under which transformers keep a probability of dropping, or the size of a noise."""
 SHOWN = 5
+AGREE = 1e-4
+"""Share of a reward by which training mode may differ from evaluation."""
+RANDOM = (
+    "the base model draws random numbers of its own while it trains (dropout or noise that cannot be switched off): "
+    "both sides of a pair get different noise, and its training losses are higher than its evaluations"
+)
+OTHERWISE = (
+    "the base model computes other rewards while it trains than in evaluation, and this cannot be switched off: its "
+    "training losses are not those of the model that is saved"
+)
 
 
 def position_limit(classifier: PreTrainedModel) -> int | None:
@@ -71,18 +83,13 @@ def _evaluating(classifier: PreTrainedModel) -> Iterator[None]:
 def silence(classifier: PreTrainedModel) -> str:
     """Switch the model's own dropout and noise off, whatever their form; returns why that failed, or nothing.
 
-    Modules of nn.Dropout, numbers that modules keep, and numbers that they read from the configuration. Whether it
-    worked is tried: two passes in training mode, with different random numbers, have to give one reward.
+    Modules of nn.Dropout, numbers that modules keep, and numbers that they read from the configuration; batch
+    statistics are those of evaluation. Whether it worked is tried: passes in training mode, with different random
+    numbers, have to give the reward of evaluation.
     """
-    suspects = False
-    for module in classifier.modules():
-        if isinstance(module, nn.Dropout):
-            suspects |= module.p > 0
-            module.p = 0.0
-        for name, value in list(vars(module).items()):
-            if _is_noise(name, value):
-                setattr(module, name, 0.0)
-                suspects = True
+    _silence_modules(classifier)
+    if not in_training(classifier):
+        return ""
     configs = {id(module.config): module.config for module in classifier.modules() if hasattr(module, "config")}
     numbers = [
         (config, name, value)
@@ -90,41 +97,54 @@ def silence(classifier: PreTrainedModel) -> str:
         for name, value in list(vars(config).items())
         if _is_noise(name, value)
     ]
-    if not numbers and not suspects:
-        return ""
-    if repeats(classifier):
-        return ""
     for config, name, _ in numbers:
         setattr(config, name, 0.0)
-    if repeats(classifier):
-        return ""
-    for config, name, value in numbers:
-        setattr(config, name, value)
-    return (
-        "the base model draws random numbers of its own while it trains (dropout or noise that cannot be switched "
-        "off): both sides of a pair get different noise, and its training losses are higher than its evaluations"
-    )
+    _silence_modules(classifier)  # BigBird makes layers anew when it first sees a short text
+    left = in_training(classifier)
+    if left:
+        for config, name, value in numbers:
+            setattr(config, name, value)
+    return left
+
+
+def _silence_modules(classifier: PreTrainedModel) -> None:
+    for module in classifier.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+            vars(module)["train"] = MethodType(_stays_as_it_is, module)
+        for name, value in list(vars(module).items()):
+            if _is_noise(name, value):
+                setattr(module, name, 0.0)
+
+
+def _stays_as_it_is(module: nn.Module, _mode: bool = True) -> nn.Module:
+    return module
 
 
 def _is_noise(name: str, value: object) -> bool:
     return isinstance(value, float) and 0 < value < 1 and any(part in name.lower() for part in NOISE)
 
 
-def repeats(classifier: PreTrainedModel) -> bool:
-    """Whether two passes in training mode give one reward, whatever the random numbers."""
+def in_training(classifier: PreTrainedModel) -> str:
+    """Why rewards in training mode are not those of evaluation, whatever the random numbers; empty where they are."""
     training, found = classifier.training, []
     ids = torch.tensor([_ids(classifier)], device=next(classifier.parameters()).device)
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            classifier.train()
-            for seed in (1, 2, 3):
-                torch.manual_seed(seed)
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), head.visible(classifier):
+            for seed in (None, 1, 2, 3):
+                classifier.train(seed is not None)
+                torch.manual_seed(seed or 0)
                 found.append(classifier(input_ids=ids, attention_mask=torch.ones_like(ids)).logits)
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError):
-        return True  # a model that cannot be run is refused elsewhere, with its own error
+        return ""  # a model that cannot be run is refused elsewhere, with its own error
     finally:
         classifier.train(training)
-    return all(torch.equal(found[0], one) for one in found)
+    evaluated, first, *others = found
+    if not all(torch.equal(first, one) for one in others):
+        return RANDOM
+    return "" if torch.allclose(first, evaluated, rtol=0, atol=AGREE * float(evaluated.abs().max())) else OTHERWISE
 
 
 def embedding_rows(classifier: PreTrainedModel) -> int:
@@ -148,6 +168,6 @@ def refuse_unknown_ids(sides: Iterable[Ids], rows: int, tokenizer: Any, what: st
     more = f" and {len(beyond) - SHOWN} more" if len(beyond) > SHOWN else ""
     raise Refused(
         f"{what}: the tokenizer makes ids that the model has no embedding for ({rows:,} rows): {named}{more}. Use the "
-        "tokenizer that belongs to the model, or give the base rows for them first: "
-        "model.resize_token_embeddings(len(tokenizer)), then save it"
+        "tokenizer that belongs to the model, or train with --resize-embeddings (resize_embeddings = true), which "
+        "gives it rows for them"
     )

@@ -20,6 +20,8 @@ from torch.nn.functional import linear
 FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 MERGE_FROM = 1024
 """Without gradients, from this many tokens on, adding the adapter to the weight costs less than applying it."""
+FUSED = "_fused"
+"""Attribute of a module that was fused: whether it computes so; if not, as its library does."""
 ROUNDED = "_rounded"
 """Attribute of an activation: (its version, itself in autocast's format)."""
 LANE = 1 << 16
@@ -34,7 +36,7 @@ def fuse(model: PeftModel, precision: str = "no", exact: Container[nn.Module] = 
     """
     fused = [module for module in model.modules() if isinstance(module, LoraLinear) and is_plain(module)]
     for module in fused:
-        vars(module)["forward"] = MethodType(forward, module)
+        vars(module).update({"forward": MethodType(forward, module), FUSED: True})
         if precision in FORMATS and module not in exact:
             weight = module.get_base_layer().weight
             weight.data = weight.data.to(FORMATS[precision])
@@ -53,7 +55,7 @@ def is_plain(module: LoraLinear) -> bool:
 
 def forward(module: Any, x: Tensor) -> Tensor:
     """Stands in for `peft.tuners.lora.Linear.forward`."""
-    if module.disable_adapters or module.merged:
+    if module.disable_adapters or module.merged or not vars(module).get(FUSED, True):
         return LoraLinear.forward(module, x)
     name = module.active_adapters[0]
     dropout = module.lora_dropout[name]

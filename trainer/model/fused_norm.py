@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from trainer.model.fused_lora import FUSED
+
 AGREE = 1e-5
 """Largest difference to the module's own output, on random input, at which it is taken for an RMSNorm."""
 
@@ -20,7 +22,7 @@ def fuse(model: nn.Module) -> int:
     """Let the model's frozen RMSNorms compute with `RootMeanSquare`; returns how many."""
     fused = [module for module in model.modules() if type(module).__name__.endswith("RMSNorm") and is_plain(module)]
     for module in fused:
-        vars(module)["forward"] = MethodType(forward, module)
+        vars(module).update({"forward": MethodType(forward, module), FUSED: True})
     return len(fused)
 
 
@@ -43,8 +45,10 @@ def epsilon(module: Any) -> float | None:
 
 def forward(module: Any, x: Tensor) -> Tensor:
     """Stands in for the module's own forward: x [..., size] → the same shape and format, computed in float32."""
+    own: Any = type(module).forward
     apply: Any = RootMeanSquare.apply
-    found: Tensor = apply(x, module.weight, epsilon(module))
+    fused = vars(module).get(FUSED, True)
+    found: Tensor = apply(x, module.weight, epsilon(module)) if fused else own(module, x)
     return found
 
 

@@ -3,7 +3,8 @@ float32, since bf16 rewards tie."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,6 +19,25 @@ def parts(classifier: PreTrainedModel) -> list[nn.Module]:
         return []
     outside = [module for module in classifier.children() if module is not body]
     return [*outside, *(module for name, module in body.named_children() if name == "pooler")]
+
+
+@contextmanager
+def visible(classifier: PreTrainedModel) -> Iterator[None]:
+    """A head that reads its input with weights of 1 / √inputs, so that a probe sees every difference of the hidden
+    states, whatever head is there (zeros, say); its own comes back bit by bit."""
+    held = [one for part in parts(classifier) for one in part.parameters() if one.ndim > 1]
+    kept = [one.detach().clone() for one in held]
+    generator = torch.Generator().manual_seed(0)
+    try:
+        with torch.no_grad():
+            for one in held:
+                drawn = torch.randn(one.shape, generator=generator) / one.shape[1] ** 0.5
+                one.copy_(drawn.to(one.device, one.dtype))
+        yield
+    finally:
+        with torch.no_grad():
+            for one, before in zip(held, kept, strict=True):
+                one.copy_(before)
 
 
 def leave_autocast(classifier: PreTrainedModel) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from peft.tuners.lora.layer import ParamWrapper
+from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import logging
@@ -25,16 +26,23 @@ from trainer.spec import Refused
 
 PEFT_HEADS = ("classifier", "score")
 """Endings of the modules that peft's task type SEQ_CLS trains and saves by itself."""
+EXPERT_NAMES = ("gate_proj", "up_proj", "down_proj", "w1", "w2", "w3")
+"""What peft may take for experts where all linear layers are asked for."""
 PEFT_PREFIX = "base_model.model."
 
 
 def add_lora(
-    classifier: PreTrainedModel, config: TrainConfig, parts: tuple[str, ...], like: Path | None = None
+    classifier: PreTrainedModel,
+    config: TrainConfig,
+    parts: tuple[str, ...],
+    like: Path | None = None,
+    grown: Sequence[int] = (),
 ) -> PeftModel:
     """An adapter on the target modules. The head is trained and saved whole: what task type SEQ_CLS names (score,
     classifier), and the `parts` that are new beside it (a pooler, dense, classification_head …). `like` is a
     folder with an adapter that goes on: its target modules are taken (what `auto` means may have changed since then),
-    and what it has beside the options here, ranks by pattern, say."""
+    and what it has beside the options here, ranks by pattern, say. Rows that the embedding has `grown` are trained
+    and saved whole."""
     saved = [part for part in parts if not part.endswith(PEFT_HEADS)]
     _refuse_ambiguous(classifier, saved)
     settings = saved_settings(like) or LoraConfig(
@@ -43,6 +51,7 @@ def add_lora(
         task_type=TaskType.SEQ_CLS,
     )
     settings.r, settings.lora_dropout, settings.inference_mode = config.lora.r, config.lora.dropout, False
+    settings.trainable_token_indices = list(grown) or settings.trainable_token_indices
     settings.use_dora, settings.use_rslora = config.lora.dora, config.lora.rslora
     settings.lora_alpha = config.lora.alpha  # type: ignore[assignment]  # peft only multiplies by it
     kept = {part for part in settings.modules_to_save or () if part not in PEFT_HEADS or not settings.task_type}
@@ -65,14 +74,37 @@ def _refuse_ambiguous(classifier: PreTrainedModel, saved: list[str]) -> None:
             )
 
 
+def trained_rows(folder: Path | None) -> int:
+    """Rows that the embedding has to have for those that an adapter in this folder trained; 0 where it trained none."""
+    settings = saved_settings(folder)
+    found = settings.trainable_token_indices if settings is not None else None
+    if isinstance(found, dict):
+        raise Refused(
+            f"{folder} trained rows of {', '.join(found)}; here an adapter trains those of the embedding only"
+        )
+    return max(found, default=-1) + 1 if found else 0
+
+
+def saves_embedding(model: PeftModel) -> Any:
+    """What peft is asked about the embedding when it saves: where rows were added, they alone are saved."""
+    settings = model.peft_config["default"]
+    return False if isinstance(settings, LoraConfig) and settings.trainable_token_indices else "auto"
+
+
 def adapter_weights(folder: Path) -> set[str]:
     """Names, as the classifier knows them, of what an adapter folder holds beside its LoRA matrices: the head."""
     return {name.removeprefix(PEFT_PREFIX) for name in _stored(folder)}
 
 
+def state_of(model: PeftModel) -> dict[str, torch.Tensor]:
+    """What an adapter's file holds of this model."""
+    found: dict[str, torch.Tensor] = get_peft_model_state_dict(model, save_embedding_layers=saves_embedding(model))
+    return found
+
+
 def refuse_incomplete(model: PeftModel, folder: Path) -> None:
     """Raises Refused where a weight of the adapter or its head is not in the folder, of another shape, or unused."""
-    wanted = {name: tuple(weight.shape) for name, weight in get_peft_model_state_dict(model).items()}
+    wanted = {name: tuple(weight.shape) for name, weight in state_of(model).items()}
     there = _stored(folder)
     other = [name for name in sorted(wanted.keys() & there) if wanted[name] != there[name]]
     lost, left = sorted(wanted.keys() - there.keys()), sorted(there.keys() - wanted)
@@ -134,15 +166,42 @@ def target_modules(classifier: nn.Module, named: list[str]) -> list[str] | str:
     """`all-linear`; names as given, ValueError if one is absent; or `auto`: the usual names of attention and MLP
     projections, and where they miss much of a model's layers, every projection that is found in its layers."""
     if named == ["all-linear"]:
+        _refuse_experts(classifier, sorted(EXPERT_NAMES), "all-linear")
         return "all-linear"
     present = {name.rpartition(".")[2] for name, module in classifier.named_modules() if _adaptable(module)}
     if named == ["auto"]:
-        return _auto(classifier, present & PROJECTIONS) or "all-linear"
+        return _auto(classifier, present) or "all-linear"
     absent = [name for name in named if not any(name == other or name.endswith(f".{other}") for other in present)]
     if absent:
         known = ", ".join(sorted(present))
         raise ValueError(f"lora.target_modules: {', '.join(absent)} is not in this model, which has {known}")
+    _refuse_experts(classifier, named, ", ".join(named))
     return named
+
+
+def taken_for_experts(classifier: nn.Module, names: Iterable[str]) -> set[str]:
+    """Names of projections that peft, on this model, takes for weights of its experts, as transformers 4 called them,
+    and would adapt in place of the layers that have the names now."""
+    taken = set()
+    for name in names:
+        tried = LoraConfig(target_modules=[name])
+        try:
+            convert_peft_config_for_transformers(tried, classifier, None)
+        except ValueError:  # one of two that it joins
+            taken.add(name)
+        if tried.target_parameters:
+            taken.add(name)
+    return taken
+
+
+def _refuse_experts(classifier: nn.Module, names: Iterable[str], shown: str) -> None:
+    taken = taken_for_experts(classifier, names)
+    if taken:
+        raise Refused(
+            f"lora.target_modules = {shown}: on this model peft takes {', '.join(sorted(taken))} for the weights of "
+            "its experts; leave them out (auto does), and adapt the experts with lora.target_parameters = auto and "
+            "lora.dropout = 0"
+        )
 
 
 def target_parameters(classifier: nn.Module, named: list[str]) -> list[str] | None:
@@ -170,13 +229,17 @@ def _below_its_layer(name: str) -> str:
     return ".".join(parts[max((place + 1 for place, part in enumerate(parts) if part.isdigit()), default=0) :])
 
 
-def _auto(classifier: nn.Module, usual: set[str]) -> list[str]:
+def _auto(classifier: nn.Module, present: set[str]) -> list[str]:
     """Names, or whole paths where the last part is a number, which would fit every numbered module."""
-    routed = _routes(classifier)
+    routed, taken = _routes(classifier), taken_for_experts(classifier, present)
+    usual = (present & PROJECTIONS) - taken
     inside = {
         name: module
         for name, module in classifier.named_modules()
-        if _adaptable(module) and any(part.isdigit() for part in name.split(".")[:-1]) and not routed(module)
+        if _adaptable(module)
+        and any(part.isdigit() for part in name.split(".")[:-1])
+        and not routed(module)
+        and name.rpartition(".")[2] not in taken
     }
     sizes = {name: sum(one.numel() for one in module.parameters(recurse=False)) for name, module in inside.items()}
     hit = sum(size for name, size in sizes.items() if name.rpartition(".")[2] in usual)

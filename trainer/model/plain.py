@@ -69,6 +69,8 @@ def load(folder: Path, device: torch.device, trusted: bool = False) -> PlainMode
         base, num_labels=1, dtype=torch.float32, trust_remote_code=trusted, **gguf_file(base)
     )
     if settings.is_file():
+        if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:  # as peft's AutoPeftModel does
+            model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
         model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
         model = PeftModel.from_pretrained(model, folder)
     return PlainModel(model.to(device).eval(), tokenizer, device)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
-from trainer.data.texts import fixed_date
+from trainer.data.chat import fixed_date
 from trainer.model.lora import quiet
 from trainer.spec import Refused
 
@@ -31,6 +31,8 @@ class LoadReport:
     """(name, shape in the folder, shape in the model): drawn at random too."""
     unexpected: tuple[str, ...] = ()
     """In the folder, and not used."""
+    grown: range = range(0)
+    """Rows of the embedding that were added for tokens beyond it."""
 
     @property
     def new(self) -> tuple[str, ...]:
@@ -68,8 +70,11 @@ def pad_id(tokenizer: Any) -> int:
     return int(next(one for one in candidates if one is not None))
 
 
-def load_classifier(name: str, tokenizer: Any, trusted: bool = False) -> tuple[PreTrainedModel, LoadReport]:
-    """AutoModelForSequenceClassification with one output, float32, and what became of its weights.
+def load_classifier(
+    name: str, tokenizer: Any, trusted: bool = False, rows: int = 0
+) -> tuple[PreTrainedModel, LoadReport]:
+    """AutoModelForSequenceClassification with one output, float32, and what became of its weights; its embedding has at
+    least so many rows.
 
     Which new weights are acceptable is the caller's question: `new_parts` for training, `refuse_new` for all else.
     """
@@ -86,13 +91,33 @@ def load_classifier(name: str, tokenizer: Any, trusted: bool = False) -> tuple[P
         if gguf_file(name):
             model = rebuilt(model)
     assert isinstance(model, PreTrainedModel)
+    grown = grow(model, rows)
     _pad_below(model, tokenizer)
     model.config.pad_token_id = model.config.get_text_config().pad_token_id = pad_id(tokenizer)
     shapes = ((key, tuple(found), tuple(wanted)) for key, found, wanted in info["mismatched_keys"])
     report = LoadReport(
-        tuple(sorted(info["missing_keys"])), tuple(sorted(shapes)), tuple(sorted(info["unexpected_keys"]))
+        tuple(sorted(info["missing_keys"])), tuple(sorted(shapes)), tuple(sorted(info["unexpected_keys"])), grown
     )
     return model, report
+
+
+def grow(model: PreTrainedModel, rows: int) -> range:
+    """An embedding of fewer rows gets new ones, each the mean of those that it has; returns which."""
+    table: Any = model.get_input_embeddings()
+    before = table.weight.shape[0]
+    if before >= rows:
+        return range(0)
+    with quiet(), torch.random.fork_rng(devices=[]):  # transformers draws what is overwritten here
+        model.resize_token_embeddings(rows, mean_resizing=False)
+    grown: Any = model.get_input_embeddings()
+    with torch.no_grad():
+        grown.weight[before:] = grown.weight[:before].mean(dim=0)
+    return range(before, rows)
+
+
+def tokens(tokenizer: Any) -> int:
+    """Rows that an embedding needs for every token of this tokenizer."""
+    return int(max(tokenizer.get_vocab().values())) + 1
 
 
 def _pad_below(model: PreTrainedModel, tokenizer: Any) -> None:
@@ -132,6 +157,23 @@ def new_parts(classifier: PreTrainedModel, report: LoadReport, name: str, fresh_
     if prefix:
         found |= _new_inside(classifier, report, prefix, name)
     return tuple(sorted(found))
+
+
+def init_head(classifier: PreTrainedModel, parts: Iterable[str], how: str, name: str) -> None:
+    """Draw the last layer of a new head as the option `head_init` says. Raises Refused where the head is not new."""
+    if how == "default":
+        return
+    new = [classifier.get_submodule(part) for part in parts]
+    linears = [one for part in new for one in part.modules() if isinstance(one, nn.Linear) and one.out_features == 1]
+    if not linears:
+        raise Refused(
+            f"head_init = {how}: {name} has a head of its own, which goes on as it is; leave head_init out, or launch "
+            "with --fresh-head"
+        )
+    for linear in linears:
+        nn.init.normal_(linear.weight, std=(linear.in_features + 1) ** -0.5 if how == "scaled" else 0.0)
+        if linear.bias is not None:
+            nn.init.zeros_(linear.bias)
 
 
 def redraw_head(classifier: PreTrainedModel) -> set[str]:

@@ -7,21 +7,21 @@ computing a shared prefix twice, pooled by place and not by pad id, with a head 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from trainer.config import TrainConfig
-from trainer.data.batches import Batch, Layout, collate
-from trainer.data.pairset import TokenPair
-from trainer.model import attention, base_facts, fused_lora, head, last_layer, malloc, varlen
+from trainer.data.batches import Batch, Layout
+from trainer.model import attention, base_facts, fused_lora, head, independence, last_layer, malloc, varlen
 from trainer.model.load_errors import refusing
 from trainer.model.lora import (
     adapter_weights,
@@ -31,11 +31,24 @@ from trainer.model.lora import (
     gathers_by_module,
     refuse_incomplete,
     refuse_unheld,
+    trained_rows,
 )
-from trainer.model.pretrained import load_classifier, load_tokenizer, new_parts, pad_id, refuse_new
+from trainer.model.pretrained import (
+    init_head,
+    load_classifier,
+    load_tokenizer,
+    new_parts,
+    pad_id,
+    refuse_new,
+    tokens,
+)
 
-AGREE = 1e-4
-"""Layouts whose rewards are nearer than this compute the same thing."""
+PADDED_ROWS = {
+    "": "padded rows",
+    independence.LENGTHS: "rows of one length together, without padding: this model's rewards depend on padding",
+    independence.ROWS: "each row by itself: this model's rewards depend on the other rows of a batch",
+}
+"""`Layout.apart` in words."""
 
 
 class RewardModel(nn.Module):
@@ -48,6 +61,8 @@ class RewardModel(nn.Module):
         super().__init__()
         self.inner = inner
         self.layout = layout
+        self.trimmed = False
+        """The last layer is computed for the scored tokens only."""
         self.new_parts: tuple[str, ...] = ()
         """Modules whose weights the base did not hold: trained whole and saved."""
         self.coverage = 1.0
@@ -75,6 +90,8 @@ class RewardModel(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         batch = batch.to(self.device)
+        if batch.groups:
+            return self._group_by_group(batch)
         model: Any = self.classifier
         if hasattr(model, "score"):
             hidden = self._hidden(model.base_model, batch).flatten(0, 1)[batch.scored]
@@ -84,12 +101,20 @@ class RewardModel(nn.Module):
             return self._float(model.classifier(model.base_model.pooler(first[:, None])))
         return self._float(model(input_ids=batch.ids, attention_mask=batch.mask).logits)
 
+    def _group_by_group(self, batch: Batch) -> Tensor:
+        """Rewards of a padded batch whose rows may not all be computed in one call."""
+        found = torch.cat([self(batch.part(group)) for group in batch.groups])
+        order = torch.tensor([row for group in batch.groups for row in group.rows], device=found.device)
+        return found[torch.argsort(order)]
+
     def _hidden(self, backbone: nn.Module, batch: Batch) -> Tensor:
         """Last hidden states in the layout of `batch.ids`; of a trimmed last layer only the scored ones are right."""
         more: dict[str, Any] = {"attention_mask": batch.mask}
         if batch.blocks:
             whole = torch.empty(1, 1, 1, 1, device=batch.ids.device)  # four dimensions: "the mask is already made"
-            more = {"attention_mask": whole, "pair_blocks": batch.blocks, last_layer.SCORED: batch.scored}
+            more = {"attention_mask": whole, "pair_blocks": batch.blocks}
+            if self.trimmed:
+                more[last_layer.SCORED] = batch.scored
             if batch.sequences is not None:
                 more["pair_sequences"] = batch.sequences
         out = backbone(input_ids=batch.ids, position_ids=batch.positions, use_cache=False, **more)
@@ -122,14 +147,19 @@ def load(config: TrainConfig, like: Path | None = None) -> tuple[RewardModel, An
         tokenizer = load_tokenizer(str(like) if own else config.model, trusted)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
+        rows = max(trained_rows(like), tokens(tokenizer) if config.resize_embeddings else 0)
         with refusing(config.model, trusted):
-            classifier, report = load_classifier(config.model, tokenizer, trusted)
+            classifier, report = load_classifier(config.model, tokenizer, trusted, rows)
         parts = new_parts(classifier, report, config.model, config.fresh_head)
+        if not config.init_from:
+            init_head(classifier, parts, config.head_init, config.model)
         if like is not None and (like / "adapter_config.json").is_file():
             refuse_unheld(parts, like)
         noise = base_facts.silence(classifier)
         layout = layout_for(classifier, tokenizer, config)
-        inner: nn.Module = add_lora(classifier, config, parts, like) if config.method == "lora" else classifier
+        inner: nn.Module = classifier
+        if config.method == "lora":
+            inner = add_lora(classifier, config, parts, like, report.grown)
     if config.gradient_checkpointing:
         enable: Any = classifier.gradient_checkpointing_enable
         enable({"use_reentrant": False})
@@ -146,7 +176,9 @@ def finished(inner: nn.Module, layout: Layout, config: TrainConfig) -> RewardMod
     if config.trim_last_layer and layout.unpadded and not gathers_by_module():
         plain = probed(made, layout)
         undo = last_layer.trim(made.classifier.base_model)
-        if not same_rewards(plain, probed(made, layout)):
+        made.trimmed = True
+        if not independence.same(plain, probed(made, layout)):
+            made.trimmed = False
             undo()
     return made
 
@@ -154,20 +186,30 @@ def finished(inner: nn.Module, layout: Layout, config: TrainConfig) -> RewardMod
 def layout_for(classifier: PreTrainedModel, tokenizer: Any, config: TrainConfig) -> Layout:
     """The fastest layout that is exact for this model."""
     causal = hasattr(classifier, "score")
-    padded = Layout(
-        pad_id(tokenizer), unpadded=False, share_prefix=False, pad_left=causal and tokenizer.padding_side == "left"
-    )
     bert = hasattr(classifier, "classifier") and classifier.config.model_type == "bert"
-    if not (causal or bert) or not config.unpadded or looks_at_parts(classifier, config.max_length):
-        return padded
-    attention.register()
-    usual = classifier.config._attn_implementation
-    classifier.set_attn_implementation(attention.NAME)
-    fast = Layout(padded.pad_id, unpadded=True, share_prefix=causal and config.share_prefix, pool_first=bert)
-    if layouts_agree(classifier, fast, replace(padded, pool_first=bert)):
-        return fast
-    classifier.set_attn_implementation(usual)
-    return padded
+    padded = Layout(
+        pad_id(tokenizer),
+        unpadded=False,
+        share_prefix=False,
+        pool_first=bert,
+        pad_left=causal and tokenizer.padding_side == "left",
+    )
+    if (causal or bert) and config.unpadded and not looks_at_parts(classifier, config.max_length):
+        attention.register()
+        usual = classifier.config._attn_implementation
+        classifier.set_attn_implementation(attention.NAME)
+        fast = replace(padded, unpadded=True, share_prefix=causal and config.share_prefix)
+        if layouts_agree(classifier, fast):
+            return fast
+        classifier.set_attn_implementation(usual)
+    return replace(padded, apart=rows_apart(RewardModel(classifier, padded)))
+
+
+def rows_apart(model: RewardModel) -> str:
+    """How padded rows have to be computed so that no reward depends on another row (`Layout.apart`)."""
+    plain = replace(model.layout, unpadded=False, share_prefix=False, one_call=False, apart="")
+    with _evaluating(model):
+        return independence.apart(model.classifier, model, plain)
 
 
 def looks_at_parts(classifier: PreTrainedModel, longest: int) -> bool:
@@ -178,40 +220,27 @@ def looks_at_parts(classifier: PreTrainedModel, longest: int) -> bool:
     return kinds != {"full_attention"} or (window is not None and window < longest)
 
 
-def layouts_agree(classifier: PreTrainedModel, fast: Layout, plain: Layout) -> bool:
-    """Whether this model's rewards are the same in both layouts, on pairs of random tokens."""
+def layouts_agree(classifier: PreTrainedModel, fast: Layout) -> bool:
+    """Whether this model's rewards in a layout are those of each row by itself, on pairs of random tokens."""
     probe = RewardModel(classifier, fast)
-    return same_rewards(probed(probe, fast), probed(probe, plain))
+    alone = replace(fast, unpadded=False, share_prefix=False, apart=independence.ROWS)
+    return independence.same(probed(probe, fast), probed(probe, alone))
 
 
 def probed(model: RewardModel, layout: Layout) -> Tensor | None:
     """Rewards of some pairs of random tokens; None where the model's family cannot compute in this layout."""
+    with _evaluating(model), head.visible(model.classifier):
+        return independence.rewards(model, independence.crowd(model.classifier), layout)
+
+
+@contextmanager
+def _evaluating(model: RewardModel) -> Iterator[None]:
     training = model.training
-    pairs = probe_pairs(model.classifier.config.get_text_config().vocab_size, count=2, tokens=8)
+    model.eval()
     try:
-        with torch.inference_mode():
-            found: Tensor = model.eval()(collate(pairs, layout))
-            return found
-    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError):  # it takes no blocks or positions, say
-        return None
+        yield
     finally:
         model.train(training)
-
-
-def same_rewards(one: Tensor | None, other: Tensor | None) -> bool:
-    """Whether both were computed, and agree."""
-    return one is not None and other is not None and bool(torch.allclose(one, other, rtol=AGREE, atol=AGREE))
-
-
-def probe_pairs(vocabulary: int, count: int, tokens: int) -> list[TokenPair]:
-    """Pairs of random tokens that share a prefix, always the same for the same arguments."""
-    random = np.random.default_rng(0)
-    made = []
-    for number in range(count):
-        ids = random.integers(0, vocabulary, (3, tokens + number), dtype=np.int32)
-        sides = [np.concatenate([ids[0], own]) for own in ids[1:]]
-        made.append(TokenPair(str(number), sides[0], sides[1], len(ids[0]), 0))
-    return made
 
 
 def choose_attention(model: RewardModel, device: torch.device, precision: str) -> str:
@@ -219,7 +248,7 @@ def choose_attention(model: RewardModel, device: torch.device, precision: str) -
     way was taken, in words."""
     layout = model.layout
     if not layout.unpadded:
-        return "padded rows"
+        return PADDED_ROWS[layout.apart]
     way = "shared prefixes once, no padding" if layout.share_prefix else "no padding"
     why = varlen.why_not(device, fused_lora.FORMATS.get(precision), model.classifier.config.get_text_config())
     model.layout = replace(layout, one_call=not why)
@@ -234,7 +263,7 @@ def load_trained(folder: Path, config: TrainConfig) -> tuple[RewardModel, Any]:
     base = str(json.loads(settings.read_bytes())["base_model_name_or_path"]) if settings.exists() else str(folder)
     with refusing(base, trusted):
         tokenizer = load_tokenizer(str(folder), trusted)
-        classifier, report = load_classifier(base, tokenizer, trusted)
+        classifier, report = load_classifier(base, tokenizer, trusted, trained_rows(folder))
     refuse_new(report, str(folder), adapter_weights(folder) if settings.exists() else ())
     layout = layout_for(classifier, tokenizer, config)
     if not settings.exists():

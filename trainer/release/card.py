@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import transformers
 
 from trainer import config as options
-from trainer.config import flatten
+from trainer.config import TrainConfig, flatten
+from trainer.data import chat
 from trainer.init_from import describe
 from trainer.loop.round_trip import RoundTrip
 from trainer.release.origin import Origin, wilson
@@ -37,11 +39,16 @@ text = prompt + answer + (tokenizer.eos_token or "")
 reward = model(**tokenizer(text, return_tensors="pt")).logits[0, 0]
 ```
 - Plain text is prompt + answer + the tokenizer's end-of-sequence text, tokenized once as a whole; message lists go
-  through the tokenizer's chat template, where a template that asks for today's date gets 1 January 2025.
-- Longer inputs lose the left end of the prompt; an answer that alone is too long loses its end.
+  through the tokenizer's chat template, where a template that asks for today's date gets 1 January 2025. What the
+  template writes is tokenized with add_special_tokens=False.
+{texts}- Longer inputs lose the left end of the prompt; an answer that alone is too long loses its end.
 {facts}
 """
 
+_FRONT = "- A text that begins with {front} itself gets no second one: text.removeprefix({front!r}).\n"
+_END = """- What the chat template writes is cut after its end token, where the reward is read:
+  text.removesuffix({written!r}) + {kept!r}.
+"""
 _READ = "- The reward is read at the {place}.\n"
 _PAD_IS_END = (
     "- The pad token is the end token: plain transformers then read the reward before the end. Set another pad token\n"
@@ -63,6 +70,8 @@ class Facts:
     check: RoundTrip
     texts: str
     """What was scored, in words."""
+    rules: str = ""
+    """Points about texts, from `text_rules`."""
 
     @property
     def lines(self) -> str:
@@ -89,12 +98,22 @@ class Facts:
         return f"on the {side}{own} they {other}"
 
 
+def text_rules(tokenizer: Any, config: TrainConfig) -> str:
+    """What a person has to do to texts that plain transformers do not do by themselves."""
+    front = chat.front_text(tokenizer) if config.doubled_bos == "drop" else ""
+    found = _FRONT.format(front=front) if front else ""
+    if config.score_at == "end" and config.chat_template == "auto" and tokenizer.chat_template:
+        ending = chat.ending(tokenizer)
+        found += _END.format(written=ending.written, kept=ending.kept)
+    return found
+
+
 def text(origin: Origin, facts: Facts) -> str:
     """The whole card in Markdown; what is not known is left out."""
     config = origin.config
     base = f"base_model: {config.model}\n" if config and not config.model.startswith("/") else ""
     name = f" {origin.name or origin.run}" if origin.name or origin.run else ""
-    use = _USE.replace("{facts}", facts.lines)
+    use = _USE.replace("{texts}", facts.rules).replace("{facts}", facts.lines)
     start = (
         f"\nIts training started from the weights of {describe(config.init_from)}.\n"
         if config and config.init_from

@@ -21,7 +21,7 @@ from trainer.data.pairset import TokenPair
 from trainer.data.texts import encode
 from trainer.data.truncate import edges, shared_length, truncate
 from trainer.loop import checkpoint, environment, evaluate, round_trip
-from trainer.model import attention, plain
+from trainer.model import attention, fast_paths, plain
 from trainer.model import reward as model
 from trainer.model.reward import RewardModel
 from trainer.pairs import Row
@@ -93,6 +93,7 @@ def merge(source: Path, out: Path) -> Merged:
     origin = find_origin(source)
     config = origin.config or TrainConfig()
     trained, tokenizer = model.load_trained(source, config)
+    fast_paths.use_again(trained, origin.paths)
     pairs, texts = some_pairs(trained, tokenizer, config)
     probe = checkpoint.probe_of(pairs, evaluate.score(trained, pairs, trained.layout, PAIRS))
     whole = _merged(trained)
@@ -110,7 +111,9 @@ def merge(source: Path, out: Path) -> Merged:
         shutil.rmtree(out)
         raise
     found = Merged(out, check, texts)
-    facts = card.Facts(place, tokenizer.pad_token_id == tokenizer.eos_token_id, check, texts)
+    facts = card.Facts(
+        place, tokenizer.pad_token_id == tokenizer.eos_token_id, check, texts, card.text_rules(tokenizer, config)
+    )
     (out / "README.md").write_text(card.text(origin, facts), encoding="utf-8")
     return found
 
@@ -174,8 +177,8 @@ def _legal(trained: RewardModel, tokenizer: Any, config: TrainConfig, rows: Sequ
     longest = min(config.max_length, limit) if limit else config.max_length
     embedding: Any = trained.classifier.get_input_embeddings()
     table = embedding.weight.shape[0]
-    kept, found = edges(tokenizer, config.overlong), []
-    for row, one in zip(rows, encode(rows, tokenizer, config.chat_template), strict=True):
+    kept, found = edges(tokenizer, config), []
+    for row, one in zip(rows, encode(rows, tokenizer, config), strict=True):
         chosen, rejected, lost = truncate(one, longest, kept)
         if max(int(chosen.max()), int(rejected.max())) < table:
             found.append(TokenPair(row.id, chosen, rejected, shared_length(chosen, rejected), lost))

@@ -30,6 +30,8 @@ class Origin:
     correct: int | None = None
     pairs: int | None = None
     loss: float | None = None
+    paths: tuple[str, ...] | None = None
+    """Fast paths that the training kept (`trainer.model.fast_paths`)."""
 
     def write(self, folder: Path) -> None:
         """Leave the facts in `folder`, for scoring and for the next merge."""
@@ -77,8 +79,8 @@ def _from_run(run: Path, folder: Path) -> Origin:
     config = options.build(document.get("config", document))
     if sealed is not None:  # `auto` is what it became where it trained
         held = options.recorded(sealed.facts.get("config", {}))
-        became = str(held.get("mixed_precision", config.mixed_precision))
-        config = replace(config, mixed_precision=became, overlong=str(held["overlong"]))
+        kept = {key: str(held.get(key, getattr(config, key))) for key in ("mixed_precision", *options.LATER)}
+        config = replace(config, **kept)  # type: ignore[arg-type]
     return Origin(
         config=config,
         run=str(document.get("id", run.name)),
@@ -89,6 +91,7 @@ def _from_run(run: Path, folder: Path) -> Origin:
         correct=sum(gap > 0 for gap in gaps) if gaps else None,
         pairs=len(gaps) or None,
         loss=mean_loss(gaps) if gaps else None,
+        paths=tuple(sealed.facts["paths"]) if sealed and "paths" in sealed.facts else None,
     )
 
 

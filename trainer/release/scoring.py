@@ -20,7 +20,7 @@ from trainer.data.pairset import TokenPair, refusal
 from trainer.data.texts import DataError, encode, encode_responses
 from trainer.data.truncate import edges, shared_length, truncate
 from trainer.loop import environment, evaluate
-from trainer.model import base_facts, plain
+from trainer.model import base_facts, fast_paths, plain
 from trainer.model import reward as model
 from trainer.model.reward import RewardModel
 from trainer.pairs import BadLine, Response, Row
@@ -61,13 +61,15 @@ def run(args: argparse.Namespace) -> int:
     """Score and print; 0 when every line was scored."""
     folder = model_folder(args.model)
     rows, responses = read(args.file)
-    config = find_origin(folder).config or TrainConfig(max_length=LONGEST)
+    origin = find_origin(folder)
+    config = origin.config or TrainConfig(max_length=LONGEST)
     if args.max_length:
         config = replace(config, max_length=args.max_length)
     device = device_of(args.device)
     config = replace(config, mixed_precision=precision_of(args.precision, config.mixed_precision, device))
     environment.set_up(config)
     reward_model, tokenizer = model.load_trained(folder, config)
+    fast_paths.use_again(reward_model, origin.paths)
     bar = ProgressBar(_progress(args), "responses" if responses else "pairs", len(responses or rows))
     model.choose_attention(reward_model, device, config.mixed_precision)
     scorer = Scorer(reward_model.to(device), tokenizer, config, args.batch_size, bar.update)
@@ -159,17 +161,17 @@ class Scorer:
 
     def pairs(self, rows: Sequence[Row]) -> list[tuple[float, float]]:
         """(chosen, rejected) rewards of each row."""
-        kept = edges(self.tokenizer, self.config.overlong)
+        kept = edges(self.tokenizer, self.config)
         made = []
-        for row, one in zip(rows, encode(rows, self.tokenizer, self.config.chat_template), strict=True):
+        for row, one in zip(rows, encode(rows, self.tokenizer, self.config), strict=True):
             chosen, rejected, lost = truncate(one, self.longest, kept)
             made.append(TokenPair(row.id, chosen, rejected, shared_length(chosen, rejected), lost))
         return self._score(made, self.tell)
 
     def responses(self, rows: Sequence[Response]) -> list[float]:
         """Reward of each response; two by two, since a batch is made of pairs."""
-        kept = edges(self.tokenizer, self.config.overlong)
-        encoded = encode_responses(rows, self.tokenizer, self.config.chat_template)
+        kept = edges(self.tokenizer, self.config)
+        encoded = encode_responses(rows, self.tokenizer, self.config)
         sides = [truncate(one, self.longest, kept)[0] for one in encoded]
         order = sorted(range(len(sides)), key=lambda place: len(sides[place]))
         order += order[-1:] if len(order) % 2 else []
