@@ -153,6 +153,8 @@ class AdviceScreen(RunCommands):
         step = next(step for step in self._advice() if step["id"] == name)
         if step["action"] == "form":
             self.go(AgainForm(self._run, step["changes"], launch=True))
+        elif step["action"] == "launch":
+            self.go(AgainForm(self._run, {}))
         elif step["action"] == "check":
             self.go(Data())
         elif step["action"] == "evaluate":
