@@ -83,8 +83,8 @@ def page(document: AdviseDocument, lang: str, columns: int) -> str:
     names = [translate(f"heading.{key}", lang) for key in ("try", "metrics")]
     indent = max(map(width, names)) + 2
     command = f"rmtui advise {shlex.quote(document['run']['name'])} --all"
-    verdict = harmless(document["verdict"])
-    head = [verdict] if verdict else []
+    verdict = harmless(document["verdict"]) or translate("heading.nothing_yet", lang)
+    head = [verdict]
     head += _block(names[0], advices, indent)
     body = _block(names[1], readings, indent)
     while True:
@@ -94,7 +94,7 @@ def page(document: AdviseDocument, lang: str, columns: int) -> str:
         if room >= 0 or not body:
             break
         body.pop()
-    if verdict and room > 0:
+    if room > 0:
         head.insert(1, "")
     return "\n".join((*head, *body, folded))
 
