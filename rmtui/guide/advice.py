@@ -240,16 +240,14 @@ def back_to_former_rate(case: Situation) -> Iterator[Advice]:
     """Step 3, val_acc did not rise: back to 2e-5 with 3 epochs, or check the data."""
     if case.at.rose is not False:
         return
-    wanted = {
-        "learning_rate": rates.former(case.subject, case.limits),
-        "num_epochs": published_figures.FORMER_RATE_EPOCHS,
-    }
+    former = rates.former(case.subject, case.limits)
+    wanted = {"learning_rate": former, "num_epochs": published_figures.FORMER_RATE_EPOCHS}
     because = case.has("val_acc_fell", "val_acc_flat", "val_acc_unproven", "val_acc_not_climbing")
     changes = _changed(case.subject, wanted)
     mine = rates.current(case.subject)
     if mine is None:
         yield _ask("rate_unknown", case, because)
-    elif changes.get("learning_rate", 0) > mine and not case.has(*BROKEN):
+    elif former > mine and not case.has(*BROKEN):
         yield Advice("rate_back", changes, case.expected(published_figures.HIGHER_RATE), because)
     yield Advice("check_data", because=because, action="check")
 
