@@ -12,6 +12,9 @@ from textual.message import Message
 from rmtui.app.jobs.jobs import still_wanted
 from rmtui.workspace import Workspace
 
+MOST_NOTES = 4
+"""Of what a source and the configuration beside it disagree on, in a toast."""
+
 
 @dataclass
 class Imported(Message):
@@ -40,4 +43,7 @@ def import_paths(ws: Workspace, folder: Path, text: str, tell: Callable[[str], o
     done = imports.import_paths(ws, paths, report)
     lines = [f"{len(done.runs)} run{'' if len(done.runs) == 1 else 's'} read"]
     lines += [f"{run.name}: {run.description}" for run in done.runs[:5] if run.description]
+    notes = [f"{run.name}: {note}" for run in done.runs[:5] for note in run.notes]
+    lines += notes[:MOST_NOTES]
+    lines += [f"{len(notes) - MOST_NOTES} more notes: rmtui import prints them all"] if len(notes) > MOST_NOTES else []
     return Imported("\n".join([*lines, *done.unread[:5]]))

@@ -37,7 +37,9 @@ class FormScreen(Base):
     CSS_PATH = "form.tcss"
     BINDINGS = actions.bindings("back", "form")
 
-    def __init__(self, preset: Preset | None, run: Run | None, changes: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, preset: Preset | None, run: Run | None, changes: Mapping[str, str] | None = None, launch: bool = False
+    ) -> None:
         super().__init__()
         self._preset = preset
         self._run = run
@@ -46,6 +48,7 @@ class FormScreen(Base):
         self._timer: Timer | None = None
         self.planned: Planned | None = None
         self._told_of_change = False
+        self._launch_next = launch
 
     @classmethod
     def of(cls, preset: Preset, changes: Mapping[str, str] | None = None) -> FormScreen:
@@ -53,9 +56,11 @@ class FormScreen(Base):
         return cls(preset, None, changes)
 
     @classmethod
-    def again(cls, run: Run, ws: Workspace, changes: Mapping[str, object] | None = None) -> FormScreen:
-        """`re-run`: a past run's configuration."""
-        return cls(None, run, texts_of(_nested(changes or {}), ws))
+    def again(
+        cls, run: Run, ws: Workspace, changes: Mapping[str, object] | None = None, launch: bool = False
+    ) -> FormScreen:
+        """`re-run`: a past run's configuration. With `launch` the launch dialog follows."""
+        return cls(None, run, texts_of(_nested(changes or {}), ws), launch)
 
     def compose(self) -> ComposeResult:
         yield TopBar()
@@ -161,6 +166,9 @@ class FormScreen(Base):
         self.query_one("#line", Label).show_text(short_line(message.plan))
         self._show_problems()
         self._share_room()
+        if self._launch_next:
+            self._launch_next = False
+            self.action_launch()
 
     def _show_problems(self) -> None:
         """What stands in the way of a launch and is not said beside a field already."""
