@@ -109,7 +109,7 @@ def probe(ws: Workspace) -> Iterator[Finding]:
     more += [f"#SBATCH --{text.removeprefix('--')}" for text in usual.sbatch]
     here = str(Path(rmtui.__file__).resolve().parent.parent)
     prologue = f"export PYTHONPATH={here}\n{usual.prologue}"
-    port = 20_000 + os.getpid() % 20_000
+    port = 61_000 - os.getpid() % 20_000
     script.write_text(_PROBE.format(out=out, more="\n".join(more), prologue=prologue, python=sys.executable, port=port))
     try:
         job = calls.submit(script, folder)
