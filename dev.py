@@ -71,11 +71,15 @@ def check(options: list[str]) -> int:
 def tests(fast: bool, options: list[str]) -> dict[str, list[str]]:
     """All tests: the quick ones on two processes, then one by one those that start trainings, count on their timing,
     or break things. With options for pytest, which may choose tests, one call of it."""
-    quick = [bin("pytest"), "-m", "not slow and not faults and not gpu"]
+    quick = [bin("pytest"), "-m", "not slow and not faults and not slurm and not gpu"]
     if options:
         return {"tests": [*(quick if fast else quick[:1]), *options]}
     beside = {"tests": [*quick, "--numprocesses", "2", "--dist", "loadfile"]}
-    return beside if fast else beside | {"slow tests and faults": [bin("pytest"), "-m", "(slow or faults) and not gpu"]}
+    return (
+        beside
+        if fast
+        else beside | {"slow tests and faults": [bin("pytest"), "-m", "(slow or faults or slurm) and not gpu"]}
+    )
 
 
 def passes(name: str, command: list[str]) -> bool:

@@ -281,6 +281,7 @@ def _queue(args: argparse.Namespace) -> int:
 
 def _build_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fast", action="store_true", help="without starting accelerate")
+    parser.add_argument("--slurm", action="store_true", help="also submit a job of two nodes whose ranks have to meet")
     parser.add_argument("--end-orphans", action="store_true", help="end training processes that belong to no run")
     add_json(parser)
 
@@ -300,7 +301,7 @@ def _doctor(args: argparse.Namespace) -> int:
     if args.end_orphans:
         ended = doctor.end_orphans(ws)
         echo(f"ended {len(ended)} processes" + (f": {', '.join(map(str, ended))}" if ended else ""), file=sys.stderr)
-    findings = doctor.examine(ws, deep=not args.fast)
+    findings = doctor.examine(ws, deep=not args.fast, probe_slurm=args.slurm)
     if args.json:
         print_json([dataclasses.asdict(finding) for finding in findings])
     else:
@@ -398,6 +399,6 @@ VERBS: tuple[Verb, ...] = (
         "check that this machine is fit to train",
         _build_doctor,
         _doctor,
-        ("rmtui doctor", "rmtui doctor --fast --json", "rmtui doctor --end-orphans"),
+        ("rmtui doctor", "rmtui doctor --fast --json", "rmtui doctor --end-orphans", "rmtui doctor --slurm"),
     ),
 )

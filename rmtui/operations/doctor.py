@@ -37,11 +37,17 @@ class Diagnosis:
     remedy: str = ""
 
 
-def examine(ws: Workspace | None, *, deep: bool = True) -> list[Diagnosis]:
-    """Look at everything; `deep` also starts two ranks to see accelerate's real world size (some seconds)."""
+def examine(ws: Workspace | None, *, deep: bool = True, probe_slurm: bool = False) -> list[Diagnosis]:
+    """Look at everything; `deep` also starts two ranks to see accelerate's real world size (some seconds).
+    `probe_slurm`: submits a job of two nodes, and waits for its ranks to meet."""
     found = [*_python(), *_packages(), *_gpus(), *_sqlite(), *_login(), *_control_group(), *_orphans(ws)]
     if ws is not None:
         found += [*_disk(ws), *_files(ws), *_locks(ws), *_commands(ws), *_runs(ws), *_queue(ws)]
+    if shutil.which("sbatch"):
+        from rmtui.operations import cluster_doctor
+
+        rows = [*cluster_doctor.look(ws), *(cluster_doctor.probe(ws) if probe_slurm and ws is not None else [])]
+        found += [Diagnosis(*row) for row in rows]
     if deep and not any(finding.topic == "packages" and finding.level == "error" for finding in found):
         found += _world_size()
     return found

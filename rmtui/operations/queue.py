@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from rmtui.errors import UserError
 from rmtui.launch import spawn
-from rmtui.runs import identity, ownership, proc, queue_tickets, state
+from rmtui.runs import cluster_jobs, identity, ownership, proc, queue_tickets, state
+from rmtui.runs.cluster_jobs import ClusterJob
 from rmtui.runs.folder import RunFolder
+from rmtui.runs.model import State
 from rmtui.workspace import Workspace
 
 
@@ -29,8 +31,21 @@ class Place:
 
 
 def places(ws: Workspace) -> list[Place]:
-    """Every waiting run in order."""
-    return [_place(ws, ticket, number) for number, ticket in enumerate(_waiting(ws), 1)]
+    """Every waiting run in order: those of this machine, then those that a scheduler holds, in the order of their
+    submission, since only it knows which one is next."""
+    here = [_place(ws, ticket, number) for number, ticket in enumerate(_waiting(ws), 1)]
+    return [*here, *(_held(run, job, number) for number, (run, job) in enumerate(_submitted(ws), len(here) + 1))]
+
+
+def _submitted(ws: Workspace) -> list[tuple[RunFolder, ClusterJob]]:
+    """Runs whose job waits, first submitted first."""
+    found = [(run, cluster_jobs.read(run)) for run in cluster_jobs.open_runs(ws.queue, ws.runs)]
+    waiting = [(run, job) for run, job in found if job is not None and state.status(run).state == State.QUEUED]
+    return sorted(waiting, key=lambda pair: pair[1].t)
+
+
+def _held(run: RunFolder, job: ClusterJob, number: int) -> Place:
+    return Place(run.id, run.name(), number, job.needs, job.t, True, state.status(run).reason)
 
 
 def _place(ws: Workspace, ticket: queue_tickets.Ticket, number: int) -> Place:
@@ -56,6 +71,9 @@ def move(ws: Workspace, run_id: str, place: int) -> None:
     with queue_tickets.turn(ws.queue):
         line = _waiting(ws)
         mine = next((ticket for ticket in line if ticket.run == run_id), None)
+        if mine is None and run_id in [run.id for run, _ in _submitted(ws)]:
+            why = "its scheduler alone orders the jobs that it holds"
+            raise UserError(f"{run_id} was not moved", why, "see what the site offers (scontrol update Nice=…)")
         if mine is None:
             raise _no_place(run_id)
         rest = [ticket for ticket in line if ticket.run != run_id]
@@ -65,7 +83,7 @@ def move(ws: Workspace, run_id: str, place: int) -> None:
 
 def check_waits(ws: Workspace, run_id: str) -> None:
     """UserError if the run has no place in the queue: whoever takes one out of it means to stop no training."""
-    if all(ticket.run != run_id for ticket in _waiting(ws)):
+    if run_id not in [*(ticket.run for ticket in _waiting(ws)), *(run.id for run, _ in _submitted(ws))]:
         raise _no_place(run_id)
 
 

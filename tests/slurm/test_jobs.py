@@ -12,7 +12,7 @@ from slurm_kit import State
 
 from rmtui.errors import UserError
 from rmtui.launch.launcher import NotSubmitted
-from rmtui.operations import launch, resume, stop
+from rmtui.operations import launch, queue, resume, stop
 from rmtui.runs import cluster_jobs, state
 from rmtui.runs.folder import RunFolder
 
@@ -138,6 +138,22 @@ def test_200_pending_jobs_are_looked_at_with_one_question(ws, cluster, monkeypat
     assert {state.status(run) for run in runs} == {
         slurm_kit.Status(State.QUEUED, "held by you: scontrol release (JobHeldUser)")
     }
+
+
+def test_the_queue_lists_what_slurm_holds_and_leaves_its_order_to_slurm(ws, cluster):
+    run = slurm_kit.start(ws, sbatch=["hold"])
+    slurm_kit.look(ws, run)
+    (place,) = queue.places(ws)
+    assert (place.id, place.needs, place.attended) == (
+        run.id,
+        "1 node × 1 core",
+        True,
+    ) and "held by you" in place.reason
+    with pytest.raises(UserError, match="its scheduler alone orders"):
+        queue.move(ws, run.id, 1)
+    queue.check_waits(ws, run.id)
+    stop.stop(ws, run.id)
+    assert queue.places(ws) == []
 
 
 def test_nobody_is_asked_again_within_half_a_minute_unless_at_once(ws, cluster, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 
 from rich.text import Text
@@ -19,11 +21,14 @@ from rmtui.app.host import WorkspaceApp
 from rmtui.app.jobs.launch_plan import Planned, plan_launch
 from rmtui.app.widgets.palette import palette_of
 from rmtui.app.widgets.path_input import PathInput
-from rmtui.operations.launch_request import LaunchRequest
+from rmtui.operations.launch_request import ClusterRequest, LaunchRequest
 from rmtui.translation import tr
 from trainer.pairs import data_sets
 
 FIELDS = (("name", "name"), ("model", "model"), ("data", "data set"), ("procs", "processes"), ("tags", "tags"))
+CLUSTER_FIELDS = (("on", "run on"), ("nodes", "nodes"), ("partition", "partition"), ("time", "time limit"))
+"""Where there is a Slurm."""
+SLURM = "slurm"
 
 
 class LaunchScreen(ModalScreen[LaunchRequest | None]):
@@ -35,6 +40,7 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
     def __init__(self, request: LaunchRequest) -> None:
         super().__init__()
         self._request = request
+        self._fields = FIELDS + (CLUSTER_FIELDS if shutil.which("sbatch") else ())
         self.planned: Planned | None = None
         self._starts = False
         """Enter was pressed before the plan was there."""
@@ -44,8 +50,12 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         assert isinstance(self.app, WorkspaceApp)
         self._rmtui = self.app
         sets = ", ".join(data_sets(self._rmtui.ws.root)) or tr("none in data/")
-        processes = self._rmtui.ws.settings.processes
+        processes, slurm = self._rmtui.ws.settings.processes, self._rmtui.ws.settings.slurm
         hints = {
+            "on": tr("this machine; slurm: as a job"),
+            "nodes": str(slurm.nodes or 1),
+            "partition": slurm.partition or tr("the site's default"),
+            "time": slurm.time or tr("as the partition allows; 8:00:00"),
             "name": tr("made from data and preset"),
             "model": tr("a folder or a hub name"),
             "data": self._request.usual_data or sets,
@@ -55,14 +65,18 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         texts = {"name": self._request.name, "data": self._request.data, "tags": " ".join(self._request.tags)}
         texts["procs"] = str(self._request.procs or "")
         texts["model"] = self._request.model or self._request.overrides.get("model", "")
+        if (cluster := self._request.cluster) is not None:
+            texts |= {"on": SLURM, "partition": cluster.partition, "time": cluster.time}
+            texts["nodes"] = str(cluster.nodes or "")
         with Vertical(classes="dialog"):
-            for key, label in FIELDS:
+            for key, label in self._fields:
                 with Horizontal(classes="field"):
                     yield Static(tr(label), classes="label")
+                    text, hint = texts.get(key, ""), hints[key]
                     if key == "model":
-                        yield PathInput(self._rmtui.ws.root, texts[key], placeholder=hints[key], id=key)
+                        yield PathInput(self._rmtui.ws.root, text, placeholder=hint, id=key)
                     else:
-                        yield Input(texts[key], placeholder=hints[key], id=key, compact=True, select_on_focus=False)
+                        yield Input(text, placeholder=hint, id=key, compact=True, select_on_focus=False)
             with VerticalScroll(id="plan", can_focus=False):
                 yield Label(id="wrong")
                 yield Label("working out the plan …", id="command")
@@ -81,7 +95,7 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
 
     def request(self) -> LaunchRequest:
         """The request with what the fields hold."""
-        text = {key: self.query_one(f"#{key}", Input).value.strip() for key, _ in FIELDS}
+        text = {key: self.query_one(f"#{key}", Input).value.strip() for key, _ in self._fields}
         procs = int(text["procs"]) if text["procs"].isdigit() else None
         tags = tuple(text["tags"].replace(",", " ").split())
         others = {key: value for key, value in self._request.overrides.items() if key != "model"}
@@ -93,13 +107,28 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
             data=text["data"],
             procs=procs,
             tags=tags,
+            cluster=_cluster(self._request.cluster, text) if text.get("on", "").casefold() == SLURM else None,
         )
 
     def _work_out(self) -> None:
+        if wrong := self._wrong_place():
+            self.planned = None
+            self.query_one("#wrong", Label).show_text(Text(wrong, palette_of(self).bad))
+            self.query_one("#wrong").display = True
+            return
         request, rmtui = self.request(), self._rmtui
         rmtui.feed.ask(
             self, "plan", lambda: plan_launch(rmtui.ws, rmtui.feed.index, request, check_data=True), "launch"
         )
+
+    def _wrong_place(self) -> str:
+        """What is wrong with the fields of a cluster, which no option of the trainer checks."""
+        text = {key: self.query_one(f"#{key}", Input).value.strip() for key, _ in self._fields[len(FIELDS) :]}
+        if text.get("on", "").casefold() not in ("", SLURM):
+            return f"run on: {text['on']!r} is not known: leave it empty for this machine, or write slurm"
+        if text.get("nodes") and not (text["nodes"].isdigit() and int(text["nodes"])):
+            return f"nodes: {text['nodes']!r} is not a whole number above 0"
+        return ""
 
     @on(Planned)
     def _worked_out(self, message: Planned) -> None:
@@ -117,7 +146,9 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         wrong.rstrip()
         self.query_one("#wrong", Label).show_text(wrong)
         self.query_one("#wrong").display = bool(wrong.plain)
-        self.query_one("#command", Label).show_text(message.plan.line)
+        plan = message.plan
+        shown = f"{plan.place}\n\n{plan.script}" if plan.script else plan.line
+        self.query_one("#command", Label).show_text(shown)
         if self._starts:
             self.action_start()
 
@@ -131,7 +162,10 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
     @on(Input.Submitted)
     def action_start(self) -> None:
         """Start, unless the plan has errors; where it is not that of the fields yet, as soon as it is."""
-        if self.planned is None or self.planned.request != self.request():
+        if self._wrong_place():
+            self._starts = False
+            self.notify(tr("fix the fields in red first"), severity="error", timeout=4)
+        elif self.planned is None or self.planned.request != self.request():
             self._starts = True
             self.query_one("#command", Label).show_text("working out the plan, then it starts …")
             self._work_out()
@@ -146,3 +180,9 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
 
     def action_leave(self) -> None:
         self.dismiss(None)
+
+
+def _cluster(before: ClusterRequest | None, text: Mapping[str, str]) -> ClusterRequest:
+    """What the fields say of a job, over what they do not hold."""
+    nodes = int(text["nodes"]) if text["nodes"].isdigit() and int(text["nodes"]) else None
+    return replace(before or ClusterRequest(), nodes=nodes, partition=text["partition"], time=text["time"])

@@ -117,7 +117,7 @@ def job(number: str) -> SlurmJob | None:
         raise
     return SlurmJob(
         number,
-        fields.get("ClusterJobState", ""),
+        fields.get("JobState", ""),
         fields.get("Reason", ""),
         _plain(fields.get("NodeList", "")),
         moment(fields.get("StartTime", "")),
@@ -152,7 +152,7 @@ def _in_file(number: str) -> str:
         return ""
     mine = [line for line in lines if line.startswith(f"JobId={number} ")]
     words = dict(word.split("=", 1) for word in mine[-1].split() if "=" in word) if mine else {}
-    return words.get("ClusterJobState", "")
+    return words.get("JobState", "")
 
 
 def cancel(number: str, *options: str) -> None:

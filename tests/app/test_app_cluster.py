@@ -1,0 +1,71 @@
+"""The launch dialog where there is a Slurm: a job's fields, its script before it is submitted; elsewhere none of it."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from app_pilot import WIDE, opened, sees, until
+from textual.widgets import Input
+
+from rmtui.app.screens.form import FormScreen
+from rmtui.app.screens.launch import LaunchScreen
+
+
+@pytest.fixture
+def ready(ws):
+    """A workspace in which a launch is right."""
+    for name in ("train", "val"):
+        rows = [{"prompt": f"Say {name} {n}.", "chosen": f"Hello {n}{name}!", "rejected": "No."} for n in range(9)]
+        (ws.data / name / "tiny_pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (ws.root / "models/base").mkdir(parents=True)
+    (ws.root / "models/base/config.json").write_text("{}")
+    (ws.root / "workspace.toml").write_text(
+        'model = "models/base"\ndata = "tiny"\nprocesses = 2\n[slurm]\ntime = "1:00:00"\n'
+    )
+    return ws
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """The names of Slurm's commands, with nothing behind them: a controller that does not answer."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("sbatch", "sinfo", "squeue"):
+        (folder / name).write_text("#!/bin/sh\necho 'error: no controller' >&2\nexit 1\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+async def dialog(pilot) -> LaunchScreen:
+    """The launch dialog over preset A's form."""
+    await pilot.press("n")
+    await sees(pilot, "conservative")
+    await pilot.press("enter")
+    await until(pilot, lambda: isinstance(pilot.app.screen, FormScreen))
+    await pilot.press("ctrl+r")
+    await until(pilot, lambda: isinstance(pilot.app.screen, LaunchScreen))
+    return pilot.app.screen
+
+
+async def test_a_job_is_shown_before_it_is_submitted(ready, slurm):
+    async with opened(ready.root, WIDE) as pilot:
+        screen = await dialog(pilot)
+        screen.query_one("#on", Input).value = "slurm"
+        screen.query_one("#nodes", Input).value = "2"
+        await sees(pilot, "2 nodes, each with 1 process, 1 core", "at most 1:00:00")
+        await until(pilot, lambda: screen.planned and screen.planned.request.cluster is not None)
+        assert "#SBATCH --nodes=2" in screen.planned.plan.script
+        screen.query_one("#nodes", Input).value = "many"
+        await sees(pilot, "nodes: 'many' is not a whole number above 0")
+        screen.query_one("#on", Input).value = "the moon"
+        await sees(pilot, "'the moon' is not known")
+
+
+async def test_without_slurm_there_is_no_such_field(ready, monkeypatch):
+    monkeypatch.setattr("rmtui.app.screens.launch.shutil.which", lambda name: None)
+    async with opened(ready.root, WIDE) as pilot:
+        screen = await dialog(pilot)
+        assert not screen.query("#on")
+        await sees(pilot, "accelerate launch")
