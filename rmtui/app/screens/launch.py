@@ -41,6 +41,8 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         self._request = request
         self._fields = FIELDS + (CLUSTER_FIELDS if shutil.which("sbatch") else ())
         self.planned: Planned | None = None
+        self._starts = False
+        """Enter was pressed before the plan was there."""
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -81,6 +83,7 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
 
     @on(Input.Changed)
     def _typed(self) -> None:
+        self._starts = False
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(0.2, self._work_out)
@@ -143,23 +146,28 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         plan = message.plan
         shown = f"{plan.place}\n\n{plan.script}" if plan.script else plan.line
         self.query_one("#command", Label).show_text(shown)
+        if self._starts:
+            self.action_start()
 
     @on(Failed)
     def _failed(self, message: Failed) -> None:
         message.stop()
-        self.planned = None
+        self.planned, self._starts = None, False
         self.query_one("#wrong", Label).show_text(Text(str(message.error), palette_of(self).bad))
         self.query_one("#wrong").display = True
 
     @on(Input.Submitted)
     def action_start(self) -> None:
-        """Start, unless the plan on screen is not that of the fields, or has errors."""
+        """Start, unless the plan has errors; where it is not that of the fields yet, as soon as it is."""
         if self._wrong_place():
+            self._starts = False
             self.notify("fix the fields in red first", severity="error", timeout=4)
         elif self.planned is None or self.planned.request != self.request():
+            self._starts = True
+            self.query_one("#command", Label).show_text("working out the plan, then it starts …")
             self._work_out()
-            self.notify("the plan is being worked out; press enter again", timeout=2)
         elif self.planned.plan.errors:
+            self._starts = False
             self.notify("fix the fields in red first", severity="error", timeout=4)
         else:
             self.dismiss(self.request())
