@@ -21,6 +21,7 @@ from rmtui.app.feed import Failed
 from rmtui.app.host import WorkspaceApp
 from rmtui.app.jobs.launch_plan import Planned, plan_launch
 from rmtui.app.widgets.palette import palette_of
+from rmtui.app.widgets.path_input import PathInput
 from rmtui.operations.launch_request import ClusterRequest, LaunchRequest
 from trainer.pairs import data_sets
 
@@ -71,7 +72,12 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
             for key, label in self._fields:
                 with Horizontal(classes="field"):
                     yield Static(label, classes="label")
-                    yield Input(texts.get(key, ""), placeholder=hints[key], id=key, compact=True, select_on_focus=False)
+                    if key == "model":
+                        yield PathInput(self._rmtui.ws.root, texts[key], placeholder=hints[key], id=key)
+                    else:
+                        yield Input(
+                            texts.get(key, ""), placeholder=hints[key], id=key, compact=True, select_on_focus=False
+                        )
             with VerticalScroll(id="plan", can_focus=False):
                 yield Label(id="wrong")
                 yield Label("working it out …", id="command")
