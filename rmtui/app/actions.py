@@ -132,7 +132,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("home.copy", "y", "copy folder", "Copy the path of the run's folder to the clipboard"),
     Action("home.clear", "escape", "clear", "Clear the filter, then the marks", palette=False),
     Action("home.list", "1", "list", "Go to the list"),
-    Action("home.details", "5", "details", "The run's configuration, attempts, epochs, devices"),
+    Action(
+        "home.details", "5", "details", "The run's configuration, attempts, epochs, devices", does="pane('details')"
+    ),
     Action("home.widen", "z", "list alone", "Show the list alone with all its columns, and back"),
     Action("home.curves", "2", "curves", "Go to the curves", does="pane('curves')"),
     Action("home.log", "3,l", "log", "Go to the log of the run", does="pane('log')"),
