@@ -163,12 +163,6 @@ class HomeScreen(RunCommands):
 
         self.app.push_screen(RunScreen(message.run_id))
 
-    def action_details(self) -> None:
-        from rmtui.app.screens.run import RunScreen
-
-        if (run := self.current()) is not None:
-            self.app.push_screen(RunScreen(run.id, "details"))
-
     @on(RunTable.Marked)
     def _marks_changed(self, message: RunTable.Marked) -> None:
         self.memory.marked = list(message.run_ids)
