@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rmtui.documents.launching import PresetDocument
 
 HEADER = ("name", "title", "purpose")
-"""Keys of a preset that are no options of the trainer; the table [expect] is the other one."""
+"""Keys of a preset that are not options of the trainer; the table [expect] is the other one."""
 
 
 _OWN_WORDS = re.compile(r"\A(?:#[^\n]*\n)+")

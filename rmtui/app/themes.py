@@ -70,7 +70,7 @@ CONTRAST = _theme(
     "#505050",
     "#00e5ff #ffb000 #00ff66 #ff80ff #ffffff #ffff00",
 )
-# Okabe and Ito's palette (2008): told apart with every common colour vision.
+# Okabe and Ito's palette (2008): distinguishable with every common colour vision.
 COLOUR_BLIND = _theme(
     "colour-blind",
     _base("#16181d", "#e4e4e4", "#1d2026", "#2a2e37", "#56b4e9", "#56b4e9 #f0e442 #e69f00"),

@@ -130,7 +130,7 @@ def _add(below: argparse._SubParsersAction[argparse.ArgumentParser], verb: Verb)
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    # Suppressed, or the verb's default would overwrite a -C that stood before it.
+    # Suppressed, or the verb's default would overwrite a -C given before it.
     made.add_argument("-C", dest="workspace", metavar="DIR", default=argparse.SUPPRESS, help="the workspace")
     verb.build(made)
     made.set_defaults(run_verb=verb)

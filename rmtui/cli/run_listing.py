@@ -99,7 +99,7 @@ def loss(value: float | None) -> str:
 
 
 def run(document: ShowDocument) -> None:
-    """One run: what it is, how it stands, its epochs, its configuration."""
+    """One run: what it is, its state, its epochs, its configuration."""
     for label, words in _head(document):
         print(f"{label:<12}{text.clean(words)}")
     epochs = document["epochs"]

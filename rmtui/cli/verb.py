@@ -52,7 +52,7 @@ def print_json(document: Any) -> None:
 def _as_text(value: Any) -> str:
     if isinstance(value, Path):
         return str(value)
-    raise TypeError(f"{type(value).__name__} is no JSON value")
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
 
 
 def ask_schedulers(workspace: Path) -> None:

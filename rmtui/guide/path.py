@@ -1,4 +1,4 @@
-"""The guide's decision path over all runs of a data set: what is done, where the user stands, what lies ahead."""
+"""The guide's decision path over all runs of a data set: what is done, where the user is, what is ahead."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def locate(
     paired: Mapping[str, AccuracyTest] | None = None,
     own_a: Config = NOTHING,
 ) -> Standing:
-    """Where the user stands with this run, given every run of its data set (oldest first); `paired` as in `read`.
+    """Where the user is with this run, given every run of its data set (oldest first); `paired` as in `read`.
 
     `own_a` is the configuration of the workspace's preset A. A run that was cut off answers no question, and only runs
     that came to their end count as tried.

@@ -24,7 +24,7 @@ from trainer.files import PRIVATE, replace_file
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """Where in its training a source says that its steps lie."""
+    """Where in its training a source puts its steps."""
 
     places: Mapping[int, float] = field(default_factory=dict)
     """Step → epoch, in order of steps."""
@@ -132,8 +132,8 @@ def bring_up_to_date(
                 writer.write(event)
     old = folder.spec()
     digest = origin.get("digest") if left.total() else old.get("origin", {}).get("digest")
-    told = {name: value for name, value in {**origin, "digest": digest}.items() if value is not None}
-    document = {**old, **spec, "origin": told}
+    known = {name: value for name, value in {**origin, "digest": digest}.items() if value is not None}
+    document = {**old, **spec, "origin": known}
     if new or left.total() or document != old:
         write_toml(folder.path / "spec.toml", document)
         with suppress(DatabaseError):  # the folder has the truth; the next sync reads it

@@ -1,4 +1,4 @@
-"""From run folders into the index: what was launched, what a person set, what the events say, how it stands."""
+"""From run folders into the index: what was launched, what a person set, what the events say, its state."""
 
 from __future__ import annotations
 

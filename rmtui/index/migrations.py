@@ -80,7 +80,7 @@ def m001_runs(db: Database) -> None:
 
 @migrations()
 def m002_curves(db: Database) -> None:
-    """Points, their min/max roll-ups, a summary a metric, and what lies beside each step."""
+    """Points, their min/max roll-ups, a summary a metric, and what goes with each step."""
     db.table("metric_names").create({"id": int, "name": str}, pk="id", not_null={"name"})
     db.table("metric_names").create_index(["name"], unique=True)
     db.execute(

@@ -154,12 +154,12 @@ def step_at(connection: Connection, run: int, x: Axis, value: float, after: bool
     if low is None:
         return 0
     if after:
-        low, high = low - 1, high + 1  # answer lies in (low, high]
+        low, high = low - 1, high + 1  # answer is in (low, high]
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if _reached(connection, run, x, middle, value) else (middle, high)
         return int(high)
-    low, high = low - 1, high + 1  # answer lies in [low, high)
+    low, high = low - 1, high + 1  # answer is in [low, high)
     while high - low > 1:
         middle = (low + high) // 2
         past = _beside(connection, run, x, middle) > value

@@ -81,7 +81,7 @@ def read_attempts(connection: Connection, run: int, sources: Mapping[int, Path])
 
 
 def fits(connection: Connection, run: int, sources: Mapping[int, Path]) -> bool:
-    """Whether what was read of each attempt still stands at the head of its file: one that was replaced, or is shorter,
+    """Whether what was read of each attempt is still the head of its file: one that was replaced, or is shorter,
     has to be read again."""
     rows = connection.execute("SELECT n, position, mark FROM progress WHERE run = ? AND position > 0", (run,))
     return all(
@@ -245,7 +245,7 @@ class _Batch:
         self.figures.batch = {key: known[key] for key in _BATCH_KEYS if key in known}
 
     def _wind_clock(self, t: float) -> None:
-        """Seconds of training: a clock that was set back stands still."""
+        """Seconds of training: a clock that was set back counts as stopped."""
         progress = self._progress
         if progress.clock is not None and t > progress.clock:
             progress.seconds += t - progress.clock

@@ -1,4 +1,4 @@
-"""Writing curves into the index: points, their min/max roll-ups, a summary a metric, what lies beside each step.
+"""Writing curves into the index: points, their min/max roll-ups, a summary a metric, what goes with each step.
 
 Everything here happens inside the caller's transaction. Reading is `rmtui.index.read_curves`.
 """
@@ -63,7 +63,7 @@ class MetricSummary:
 
 
 class CollectedPoints:
-    """A batch of one run's points, by metric, and what lies beside each step."""
+    """A batch of one run's points, by metric, and what goes with each step."""
 
     def __init__(self) -> None:
         self.new: dict[str, Points] = {}
@@ -79,7 +79,7 @@ class CollectedPoints:
             points[1].append(value)
 
     def beside(self, step: int, epoch: float, seconds: float, tokens: float | None) -> None:
-        """Where on the other axes a step lies."""
+        """A step's place on the other axes."""
         self.steps.append((step, epoch, seconds, tokens))
 
 

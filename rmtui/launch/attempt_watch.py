@@ -188,7 +188,7 @@ class Watch:
             self._write_note("stuck", text)
 
     def _write_note(self, name: str, text: str) -> None:
-        """A note for readers; without room on the disk it stands in the log only."""
+        """A note for readers; without room on the disk it is in the log only."""
         print(text, file=sys.stderr, flush=True)
         try:
             atomic_write(self._attempt.path / f"{name}.txt", text.encode())

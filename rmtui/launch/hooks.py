@@ -28,7 +28,7 @@ from rmtui.workspace import SETTINGS_FILE, Workspace
 TIMEOUT = 60
 """Seconds that a command has."""
 OLDEST = 86_400.0
-"""Seconds after which an end is no news."""
+"""Seconds after which an end is too old to notify of."""
 LONGEST = 300
 """Characters of a value in a command's environment."""
 

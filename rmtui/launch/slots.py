@@ -1,7 +1,7 @@
 """Device slots: a kernel lock a GPU, and a few for the CPU. They vanish with their holder; no daemon counts them.
 
-A GPU's lock lies in /var/lock/rmtui where an admin made that for all users, else in the user's state folder, since all
-workspaces share the GPUs; the CPU's lie in the workspace, which
+A GPU's lock is in /var/lock/rmtui where an admin made that for all users, else in the user's state folder, since all
+workspaces share the GPUs; the CPU's are in the workspace, which
 says how many runs it wants at once. A training whose supervisor died keeps its slots: its processes carry their names.
 """
 
@@ -20,7 +20,7 @@ from rmtui.runs.queue_tickets import Needs, Ticket
 from rmtui.workspace import Workspace
 
 SHARED = Path("/var/lock/rmtui")
-"""Where an admin made this folder (mode 1777), the GPUs' locks of all users of the machine lie in it."""
+"""Where an admin made this folder (mode 1777), the GPUs' locks of all users of the machine are in it."""
 
 
 def needs_of(spec: Mapping[str, Any]) -> Needs:

@@ -68,7 +68,7 @@ def _log(text: str) -> None:
         if os.fstat(2).st_size < LONGEST_LOG:
             print(f"{time.strftime('%F %T')} {text}", file=sys.stderr, flush=True)
     except OSError:
-        return  # a full disk; nobody else could be told
+        return  # a full disk; nobody else can be notified
 
 
 def _wait_and_supervise(ws: Workspace, run: RunFolder, n: int, lock: int, waker: Waker) -> None:

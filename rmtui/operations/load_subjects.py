@@ -128,7 +128,7 @@ def siblings(index: Index, run: Run) -> list[Run]:
     """Runs on the same data set, oldest first, this one among them: the newest few hundred; for an older run also those
     before it, as many.
 
-    A run whose data set is not known stands alone.
+    A run whose data set is not known is alone.
     """
     if not run.data:
         return [run]

@@ -345,7 +345,7 @@ def _lies_in(ws: Workspace, config: Mapping[str, object], ids: Collection[str]) 
 def remove(ws: Workspace, ref: str, not_running: bool = False) -> str:
     """Delete a run's folder with all that is in it; returns its id. UserError while it is queued or alive.
 
-    `not_running`: the caller knows that a run of which this cannot be told here does not run anywhere.
+    `not_running`: the caller knows that a run whose state cannot be known here does not run anywhere.
     """
     identity.refuse_copy(ws.root)
     folder = folder_of(ws, ref)

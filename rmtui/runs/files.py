@@ -99,7 +99,7 @@ def _lock_now(fd: int) -> bool:
 
 
 def lock_held(path: Path) -> bool | None:
-    """Whether someone holds the exclusive lock; None where that cannot be told (no locks on that file system, no right
+    """Whether someone holds the exclusive lock; None where that is not known (no locks on that file system, no right
     to look). The probe is a shared one, so that two readers never see each other."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -122,7 +122,7 @@ NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 def check_locks(folder: Path) -> None:
-    """UserError where the file system of a folder has no kernel locks: nothing there could be told alive from dead."""
+    """UserError where the file system of a folder has no kernel locks: living and dead runs could not be distinguished there."""
     path = folder / f".locks-{os.getpid()}-{os.urandom(3).hex()}"
     try:
         with locked(path, 1.0):

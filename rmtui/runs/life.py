@@ -73,7 +73,7 @@ def _folder_of(process: proc.Tagged) -> Path:
 
 
 def training_held(attempt: AttemptFolder) -> bool | None:
-    """Whether the launcher or a rank holds its lock; None: it cannot be told."""
+    """Whether the launcher or a rank holds its lock; None: not known."""
     held = [lock_held(path) for path in _lock_files(attempt)]
     return True if True in held else None if None in held else False
 
@@ -121,7 +121,7 @@ def _writes(pid: int, number: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SupervisorBeat:
-    """A supervisor's last sign of life, as it stands in its lock file."""
+    """A supervisor's last sign of life, as written in its lock file."""
 
     process: proc.Proc
     namespace: str

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rmtui.documents.guide import BandDocument
 
 MOST_RUNS = 6
-"""Runs with a colour of their own in one chart; a seventh would not be told apart."""
+"""Runs with a colour of their own in one chart; a seventh could not be distinguished."""
 
 
 class Shown(NamedTuple):

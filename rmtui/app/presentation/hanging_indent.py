@@ -1,4 +1,4 @@
-"""Words whose further lines stand below their first word, laid out anew when the width changes."""
+"""Text with a hanging indent: further lines begin below its first word, laid out anew when the width changes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rich.text import Text
 from rmtui.app.chrome import Label
 
 Row = tuple[Text, Text]
-"""What stands in front, and the words that hang from it."""
+"""The lead, and the text that hangs from it."""
 _HARD = "\ue000"
 BELOW = "  "
-"""In front of words that stand below their lead."""
+"""The lead of text that is set below it."""
 LEAST = 16
-"""Cells that words keep; a lead that leaves less stands alone above them."""
+"""Cells that the text keeps; a lead that leaves fewer gets a line of its own."""
 
 
 def row(lead: str | Text, text: str | Text) -> Row:
@@ -42,7 +42,7 @@ def _lines(lead: Text, text: Text, width: int, console: Console) -> list[Text]:
 
 
 def _wrapped(text: Text, width: int, console: Console) -> list[Text]:
-    """A hard space holds together what stands beside it; Rich takes it for a place to break."""
+    """A hard space holds its neighbours together; Rich takes it for a place to break."""
     kept = text.copy()
     kept.plain = text.plain.replace("\xa0", _HARD)
     lines = list(kept.wrap(console, width))

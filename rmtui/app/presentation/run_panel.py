@@ -84,7 +84,7 @@ class Charts(Container):
         self.query_one("#accuracy", Chart).show(loaded.accuracies, accuracies, "val_acc is not known yet")
 
     def _spread(self, curves: Sequence[Curve]) -> None:
-        """The same x in both charts, so that one stands above the other."""
+        """The same x in both charts, so that they line up."""
         ends = [(curve.x[0], curve.x[-1]) for curve in curves if len(curve.x)]
         span = (min(first for first, _ in ends), max(last for _, last in ends)) if ends else None
         for chart in self.query(Chart):

@@ -1,4 +1,4 @@
-"""What the metrics of a run mean, what to try next, and where that stands on the guide's path."""
+"""What the metrics of a run mean, what to try next, and where that is on the guide's path."""
 
 from __future__ import annotations
 

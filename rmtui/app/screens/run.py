@@ -218,7 +218,7 @@ class RunScreen(RunCommands):
             self.query_one(LogView).go_to_step(step)
 
     def _step_at(self, x: float) -> int | None:
-        """The optimizer step at a place of the axis; None where that cannot be told."""
+        """The optimizer step at a place of the axis; None where that is not known."""
         run = self._run
         axis = self.query_one(Charts).view.axis
         if axis is Axis.STEP:
