@@ -167,7 +167,7 @@ def _settings(root: Path, lang: str | None) -> tuple[Path | None, str]:
 
 
 class _Progress:
-    """A bar on standard error, on a terminal only. Ctrl-C ends the pass for near-duplicates, and the rest of the report is kept."""
+    """A bar on standard error, on a terminal only. Ctrl-C ends only the pass for near-duplicates."""
 
     def __init__(self, quiet: bool, lang: str) -> None:
         self._lang = lang

@@ -122,7 +122,7 @@ NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 def check_locks(folder: Path) -> None:
-    """UserError where the file system of a folder has no kernel locks: living and dead runs could not be distinguished there."""
+    """UserError where the file system of a folder has no kernel locks: living and dead could not be distinguished."""
     path = folder / f".locks-{os.getpid()}-{os.urandom(3).hex()}"
     try:
         with locked(path, 1.0):

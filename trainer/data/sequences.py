@@ -1,4 +1,4 @@
-"""A row of pair blocks as plain sequences of one attention call: lengths of queries and keys, and where keys occur twice.
+"""A row of pair blocks as plain sequences of one attention call: lengths of queries and keys, and which keys recur.
 
 Queries stay in place. The keys of a shared part are copied once more for each branch beyond the first, and a
 causal mask that is aligned to the keys' end makes `[shared, branch 1]` and `branch 2 over [shared, branch 2]` the same

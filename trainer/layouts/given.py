@@ -21,7 +21,7 @@ NAMES = (
     "rejected_score",
     "id",
 )
-"""What a mapping may name. `first_if` is not a field but the value of `preferred` by which the first answer is better."""
+"""What a mapping may name. `first_if` is the value of `preferred` by which the first answer is better, not a field."""
 
 
 def faults(fields: Mapping[str, str]) -> list[str]:
