@@ -18,7 +18,7 @@ LANGS = ("en", "zh")
 
 
 _FILES = {
-    **dict.fromkeys(("check", "kind", "report"), "datacheck/catalog.toml"),
+    **dict.fromkeys(("check", "kind", "report", "reads"), "datacheck/catalog.toml"),
     **dict.fromkeys(("title", "phrase"), "guide/titles.toml"),
 }
 """Sections with a file of their own, so that only who speaks of data reads it; all others: guide/catalog.toml."""
@@ -28,6 +28,12 @@ _MAIN = "guide/catalog.toml"
 def entries() -> dict[str, dict[str, str]]:
     """`section.name` → {en, zh, why_en, why_zh}, of the whole catalogue."""
     return {key: entry for file in (_MAIN, *dict.fromkeys(_FILES.values())) for key, entry in _read(file).items()}
+
+
+def entries_of(section: str) -> dict[str, dict[str, str]]:
+    """The entries of one section, in their order."""
+    rows = _read(_FILES.get(section, _MAIN))
+    return {key: entry for key, entry in rows.items() if key.startswith(f"{section}.")}
 
 
 @cache

@@ -13,7 +13,7 @@ from pathlib import Path
 import tomli
 
 from rmtui.errors import UserError
-from trainer import hub
+from trainer import hub, joined
 from trainer.plain_files import read_plain
 
 LARGEST_SETTINGS = 1 << 20
@@ -140,8 +140,12 @@ class Workspace:
         return folder
 
     def path(self, text: str) -> Path:
-        """A path as written in TOML: relative to the workspace. A data set on the hub stays a name."""
-        return Path(text) if hub.is_hub(text) else self.root / Path(text).expanduser()
+        """A path as written in TOML: relative to the workspace, joined files each. A name on the hub stays as it is."""
+
+        def whole(one: str) -> str:
+            return one if hub.is_hub(one) else str(self.root / Path(one).expanduser())
+
+        return Path(joined.each(text, self.root, whole))
 
     def as_written(self, text: str) -> str:
         """The other way: a path within the workspace as one writes it in TOML, anything else as it is."""

@@ -18,13 +18,13 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from trainer import held_out, hub
+from trainer import held_out, hub, joined
 from trainer.plain_files import open_plain
 from trainer.unreadable import Unreadable
 
@@ -62,14 +62,17 @@ class Container:
 
     def __str__(self) -> str:
         names = {"lines": "JSON lines", "items": "JSON", "table": "TSV" if self.delimiter == "\t" else "CSV"}
-        if self.packing in ("Parquet", "Arrow"):
+        if self.packing in COLUMNS:
             return self.packing
         name = f"{names[self.form]}, {self.inside!r}" if self.inside else names[self.form]
         return f"{name} in {self.packing}" if self.packing else name
 
 
 def is_data(path: Path | str) -> bool:
-    """Whether something may hold pairs: a file, a folder of shards, a name on the hub, or a part of one of these."""
+    """Whether something may hold pairs: a file, a folder of shards, a name on the hub, a part of one of these, or
+    several joined."""
+    if len(files := joined.pieces(path)) > 1:
+        return all(map(is_data, files))
     place, _ = held_out.parse(path)
     return place.is_file() or place.is_dir() or hub.is_hub(place)
 
@@ -77,9 +80,12 @@ def is_data(path: Path | str) -> bool:
 def shards(path: Path) -> list[Path]:
     """The files that a path stands for: itself, or those of a folder, sorted by name with numbers as numbers.
 
-    Of a held-out part, the files that it is a part of; of a name on the hub, those in the cache, once it is fetched.
+    Of a held-out part, the files that it is a part of; of joined files, those of each; of a name on the hub, those in
+    the cache, once it is fetched.
     Raises Unreadable for a folder without data or with files of several splits, and for what the hub does not give.
     """
+    if len(files := joined.pieces(path)) > 1:
+        return [part for file in files for part in shards(Path(file))]
     path, _ = held_out.parse(path)
     if hub.is_hub(path):
         return list(hub.fetch(path).files)
@@ -126,7 +132,7 @@ def look(path: Path) -> tuple[Container, bytes]:
     with open_plain(path) as file:
         magic = file.read(64)
     packing = _packing(path, magic)
-    if packing in ("Parquet", "Arrow"):
+    if packing in COLUMNS:
         return Container("lines", packing), b""
     with open_content(path, packing) as (content, _):
         head = read_fully(content, HEAD)
@@ -227,8 +233,8 @@ def open_content(path: Path, packing: str) -> Iterator[tuple[BinaryIO, Callable[
     """The unpacked content of a file, and the share of it that was read, 0–1. Raises OSError, Unreadable among it."""
     with open_plain(path) as file:
         size = max(1, os.fstat(file.fileno()).st_size)
-        if packing in ("Parquet", "Arrow", "zstd"):
-            with _columns(path, file, packing) as made:
+        if packing in (*COLUMNS, "zstd"):
+            with from_pyarrow(path, packing, (packing, str(path)), file) as made:
                 yield made, lambda: min(1.0, os.lseek(file.fileno(), 0, os.SEEK_CUR) / size)
             return
         opener = _OPENERS.get(packing)
@@ -243,16 +249,34 @@ def open_content(path: Path, packing: str) -> Iterator[tuple[BinaryIO, Callable[
 
 NO_LIBRARY = 3
 """Exit code of `trainer.data.columnar` without pyarrow."""
+COLUMNS = ("Parquet", "Arrow")
 _COMMAND = (sys.executable, "-P", "-m", "trainer.data.columnar")
+
+Decoder = Callable[[Path, str], tuple[Iterator[Mapping[str, object]], Callable[[], float]]]
+decoder: Decoder | None = None
+"""Rows of a columnar file, and the share of them that was read; set only by the process that has pyarrow."""
 
 
 @contextmanager
-def _columns(path: Path, file: BinaryIO, packing: str) -> Iterator[BinaryIO]:
-    """What pyarrow makes of the file: rows as JSON lines, or a zstd file's content. The process reads our own open
-    file, whose position therefore says how far it is."""
+def open_records(
+    path: Path, container: Container
+) -> Iterator[tuple[Iterator[tuple[int, Mapping[str, object] | bytes]], Callable[[], float]]]:
+    """The records of a file with their numbers, see `records`, and the share of it that was read, 0–1."""
+    if decoder is not None and container.packing in COLUMNS and not container.inside:
+        rows, share = decoder(path, container.packing)
+        yield enumerate(rows, start=1), share
+        return
+    with open_content(path, container.packing) as (content, share):
+        yield records(content, container), share
+
+
+@contextmanager
+def from_pyarrow(path: Path, packing: str, asked: Sequence[str], file: BinaryIO | None = None) -> Iterator[BinaryIO]:
+    """What `trainer.data.columnar` answers: rows as JSON lines, a zstd file's content, pairs. It reads our own open
+    file, if there is one, whose position therefore says how far it is. Raises Unreadable once its end is reached."""
     with tempfile.TemporaryFile() as errors:
-        command = [*_COMMAND, packing, str(path)]
-        with subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=errors) as process:
+        command, source = [*_COMMAND, *asked], file or subprocess.DEVNULL
+        with subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, stderr=errors) as process:
             assert process.stdout is not None
             reading = _Checked(process.stdout)
             try:
@@ -376,7 +400,7 @@ def _rows(content: BinaryIO, delimiter: str) -> Iterator[Mapping[str, object] | 
             if len(row) == len(names):
                 yield dict(zip(names, row, strict=True))
             elif row:
-                yield f"a row of {len(row)} cells under {len(names)} names: {delimiter.join(row)[:200]!r}".encode()
+                yield json.dumps({"cells": len(row), "names": len(names)}).encode()
     except csv.Error as error:
         yield f"no table from here on: {error}".encode()
     finally:

@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from trainer.layouts.named_pairs import SCORE_NAMES, score_margin
+from trainer.layouts.named_pairs import SCORE_NAMES, is_tie, score_margin
 from trainer.rows import LEFT_OUT, BadLine, Message, Response, Row, Side, content_hash, plain_text
-from trainer.turns import read_messages
+from trainer.turns import read_messages, read_tools
 
 ASSISTANT = "\n\nAssistant:"
 BOM = b"\xef\xbb\xbf"
@@ -123,6 +123,11 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates)
 def _row(found: dict[str, Any], number: int) -> Row:
     if found.keys() == {"left_out"}:
         raise _left_out(str(found["left_out"]))
+    if found.keys() == {"lacks"}:
+        raise _Bad("missing_field", f"the field {found['lacks']!r} is missing", name=str(found["lacks"]))
+    if found.keys() == {"cells", "names"}:
+        what = f"the row has {found['cells']} cells, the table {found['names']} columns"
+        raise _Bad("json", what, case="cells", cells=found["cells"], names=found["names"])
     found = _plain_turns(found)
     for name in _SIDES:
         if name not in found:
@@ -140,10 +145,13 @@ def _row(found: dict[str, Any], number: int) -> Row:
         margin = score_margin(found)
         if margin == 0:
             raise _left_out("tie")
-    rest = {key: value for key, value in found.items() if key not in ("id", "prompt", *_SIDES)}
+    if is_tie(found):
+        raise _left_out("tie")
+    rest = {key: value for key, value in found.items() if key not in ("id", "prompt", "tools", *_SIDES)}
+    tools = tuple(read_tools(found["tools"])) if found.get("tools") else ()
     own = found.get("id")
     has_id = isinstance(own, (str, int)) and not isinstance(own, bool) and own != ""
-    row = Row(str(own) if has_id else "", prompt, chosen, rejected, margin, rest, number)
+    row = Row(str(own) if has_id else "", prompt, chosen, rejected, margin, rest, number, tools)
     return row if has_id else replace(row, id=content_hash(row))
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from trainer import containers, held_out, house, hub
-from trainer.containers import Container
+from trainer import containers, held_out, house, hub, joined
+from trainer.containers import COLUMNS, Container
 from trainer.held_out import Part
 from trainer.layouts import given, table
-from trainer.layouts.model import Made, PairLayout, number
+from trainer.layouts.model import Made, Numbered, PairLayout, number
 from trainer.layouts.named_pairs import SCORES
 from trainer.rows import BadLine, Row
 from trainer.turns import read_side
@@ -28,12 +29,23 @@ SAMPLE = 64
 _SHOWN = 12
 """Field names that a refusal lists."""
 HOUSE = "pairs"
+PROGRESS = b"="
+"""In place of a record's number: a line that says how far the reading is."""
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 Fields = Mapping[str, str]
 Sources = tuple[tuple[str, str], ...]
+_Found = tuple[Container, PairLayout | None, Sources, frozenset[str]]
 Tell = Callable[[float, int], None]
 """Hears the share of the bytes that is read, 0–1, and the records so far."""
+
+
+class ColumnsTask(TypedDict):
+    """What the process that decodes columns is asked: the name, the files that it stands for, a person's mapping."""
+
+    path: str
+    parts: list[str]
+    fields: dict[str, str]
 
 
 def _silent(share: float, records: int) -> None:
@@ -52,18 +64,29 @@ class PairReading:
     """What lines of the house's own layout hold beside prompt, chosen and rejected: (ours, theirs)."""
     part: Part | None = None
     """Which part of the pairs is meant; None: all."""
+    common: frozenset[str] = frozenset()
+    """Fields that most of the first records have."""
+    given: tuple[tuple[str, str], ...] = ()
+    """A person's own mapping of fields, with which it was recognised."""
+    pieces: tuple[PairReading, ...] = ()
+    """The readings of joined files, whose pairs are read one after the other."""
 
     @property
     def direct(self) -> bool:
         """Whether the file itself holds lines in the house's layout."""
-        return self.layout is None and self.part is None and len(self.parts) == 1 and self.parts[0][1].plain
+        alone = len(self.parts) == 1 and not self.pieces
+        return alone and self.layout is None and self.part is None and self.parts[0][1].plain
 
     @property
     def name(self) -> str:
+        if self.pieces:
+            return " + ".join(dict.fromkeys(piece.name for piece in self.pieces))
         return self.layout.name if self.layout else HOUSE
 
     @property
     def container(self) -> str:
+        if self.pieces:
+            return " + ".join(dict.fromkeys(piece.container for piece in self.pieces))
         place, _ = held_out.parse(self.path)
         if hub.is_hub(place):
             return hub.fetch(place).name.describe()
@@ -74,10 +97,14 @@ class PairReading:
     @property
     def sources(self) -> dict[str, str]:
         """What is taken for prompt, chosen, rejected …, where that is not the house's own names."""
+        if self.pieces:
+            return {ours: theirs for piece in self.pieces for ours, theirs in piece.sources.items()}
         return dict(self.layout.sources if self.layout else self.further)
 
     def describe(self) -> str:
         """`SHP, JSON lines in gzip: prompt ← history; …`."""
+        if self.pieces:
+            return " + ".join(piece.describe() for piece in self.pieces)
         mapping = "; ".join(f"{ours} ← {theirs}" for ours, theirs in self.sources.items())
         part = f", {self.part}" if self.part else ""
         return f"{self.name}, {self.container}{part}{f': {mapping}' if mapping else ''}"
@@ -93,13 +120,56 @@ class PairReading:
             if isinstance(made, bytes):
                 yield place, made.rstrip(b"\r\n").replace(b"\n", b" ")
             else:
-                yield place, _ENCODER.encode(made).encode("utf-8", "surrogatepass")
+                yield place, _encoded(made)
 
     def made(self, tell: Tell = _silent) -> Iterator[tuple[int, Made | bytes]]:
         """Rows of the house's layout before they are checked; bytes for lines that are read as they are."""
+        if self.pieces:
+            yield from self._joined(tell)
+            return
+        if self.layout and containers.decoder is None and all(one.packing in COLUMNS for _, one in self.parts):
+            yield from self._from_columns(tell)
+            return
         every = self._records(tell, parsed=self.layout is not None)
-        made = self.layout.convert(every) if self.layout else every
+        made = self.layout.convert(map(self._alike, every)) if self.layout else every
         yield from made if self.part is None else filter(self._is_held, made)
+
+    def _from_columns(self, tell: Tell) -> Iterator[tuple[int, bytes]]:
+        """Lines that the process which decodes columns makes of them: the layout's work is done beside ours."""
+        parts = [str(path) for path, _ in self.parts]
+        task: ColumnsTask = {"path": str(self.path), "parts": parts, "fields": dict(self.given)}
+        with containers.from_pyarrow(self.path, self.parts[0][1].packing, ("pairs", json.dumps(task))) as content:
+            while line := content.readline():
+                number, _, made = line.partition(b" ")
+                if number == PROGRESS:
+                    share, records = made.split()
+                    tell(float(share), int(records))
+                else:
+                    yield int(number), made[:-1]
+
+    def _alike(self, numbered: Numbered) -> Numbered:
+        """The record; one whose preference another layout would read, as a line that says what it lacks."""
+        place, record = numbered
+        if isinstance(record, bytes) or 2 * len(self.common & record.keys()) >= len(self.common):
+            return numbered
+        other = table.recognise([record])
+        if not _is_house(record) and (other is None or other.name == self.name):
+            return numbered
+        return place, _ENCODER.encode({"lacks": min(self.common - record.keys())}).encode()
+
+    def _joined(self, tell: Tell) -> Iterator[tuple[int, Made | bytes]]:
+        """Rows of all pieces, numbered through."""
+        before = last = 0
+        for done, piece in enumerate(self.pieces):
+
+            def heard(share: float, records: int, done: int = done, before: int = before) -> None:
+                nonlocal last
+                last = before + records
+                tell((done + share) / len(self.pieces), last)
+
+            for place, made in piece.made(heard):
+                yield before + place, made
+            before = last
 
     def _is_held(self, made: tuple[int, Made | bytes]) -> bool:
         """Whether a row is in the part that is meant; what holds no pair is in the training part."""
@@ -113,13 +183,22 @@ class PairReading:
         before = 0
         for done, (path, container) in enumerate(self.parts):
             place = 0
-            with containers.open_content(path, container.packing) as (content, share):
-                for place, record in containers.records(content, container):
+            with containers.open_records(path, container) as (records, share):
+                for place, record in records:
                     if not place & 0x3FF:
                         tell((done + share()) / len(self.parts), before + place)
                     yield before + place, _parsed(record, container) if parsed else _cells(record, container)
             before += place
         tell(1.0, before)
+
+
+def _encoded(made: Made) -> bytes:
+    """A line; bytes of a table or array that were no UTF-8 come out as they were."""
+    text = _ENCODER.encode(made)
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 def _parsed(record: Mapping[str, object] | bytes, container: Container) -> Mapping[str, object] | bytes:
@@ -150,32 +229,41 @@ def recognise(path: Path | str, fields: Fields | None = None) -> PairReading:
     `fields` is a person's own mapping, see `trainer.layouts.given`; it goes before what would be found, wherever the
     file has the fields that it names.
     """
+    if len(files := joined.pieces(path)) > 1:
+        pieces = tuple(recognise(file, fields) for file in files)
+        return PairReading(Path(path), tuple(part for piece in pieces for part in piece.parts), None, pieces=pieces)
+    place, _ = held_out.parse(path)
+    return recognise_parts(path, containers.shards(place), fields)
+
+
+def recognise_parts(path: Path | str, parts: Sequence[Path], fields: Fields | None = None) -> PairReading:
+    """The same, where the files that the name stands for are known."""
     place, part = held_out.parse(path)
-    parts = tuple(containers.shards(place))
     facts = tuple((file.stat().st_size, file.stat().st_mtime_ns) for file in parts)
-    found = _recognise(place, parts, facts, tuple(sorted((fields or {}).items())))
+    found = _recognise(place, tuple(parts), facts, tuple(sorted((fields or {}).items())))
     return replace(found, path=Path(path), part=part) if part else found
 
 
 @functools.lru_cache(maxsize=64)
 def _recognise(path: Path, parts: tuple[Path, ...], _facts: object, fields: tuple[tuple[str, str], ...]) -> PairReading:
     found = [_one(part, dict(fields)) for part in parts]
-    kinds = {layout.name if layout else HOUSE for _, layout, _ in found}
+    kinds = {layout.name if layout else HOUSE for _, layout, *_ in found}
     if len(kinds) > 1:
         what = f"its files are of several layouts: {', '.join(sorted(kinds))}"
         raise Unreadable(path, "several_layouts", what, layouts=", ".join(sorted(kinds)))
     containers_of = tuple((part, container) for part, (container, *_) in zip(parts, found, strict=True))
-    return PairReading(path, containers_of, *found[0][1:])
+    _, layout, further, common = found[0]
+    return PairReading(path, containers_of, layout, further, common=common, given=fields)
 
 
-def _one(path: Path, fields: Fields) -> tuple[Container, PairLayout | None, Sources]:
+def _one(path: Path, fields: Fields) -> _Found:
     return _read_as(path, containers.look(path)[0], fields)
 
 
-def _read_as(path: Path, container: Container, fields: Fields) -> tuple[Container, PairLayout | None, Sources]:
+def _read_as(path: Path, container: Container, fields: Fields) -> _Found:
     sample: list[Mapping[str, object] | bytes] = []
-    with containers.open_content(path, container.packing) as (content, _):
-        for _, record in containers.records(content, container):
+    with containers.open_records(path, container) as (records, _):
+        for _, record in records:
             if not (isinstance(record, bytes) and record.isspace()):
                 sample.append(record)
             if len(sample) >= SAMPLE:
@@ -185,7 +273,12 @@ def _read_as(path: Path, container: Container, fields: Fields) -> tuple[Containe
     if len(sample) == len(objects) == 1 and not container.inside and (inside := _wrapping(objects[0])):
         return _read_as(path, replace(container, form="items", inside=inside), fields)
     layout = _layout_of(path, container, sample, objects, fields)
-    return container, layout, () if layout else tuple(_further(objects))
+    return container, layout, () if layout else tuple(_further(objects)), _common(objects)
+
+
+def _common(objects: Sequence[Mapping[str, object]]) -> frozenset[str]:
+    counts = Counter(name for record in objects for name in record)
+    return frozenset(name for name, count in counts.items() if 2 * count > len(objects))
 
 
 _WRAPPERS = ("data", "rows", "examples", "instances", "records", "samples", "items", "pairs", "train")

@@ -31,6 +31,8 @@ class Row:
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else the line holds (source, subset, …)."""
     line: int = 0
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """What the assistant could call, as chat templates take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def message_text(message: Message) -> str:
 
 
 def content_hash(row: Row) -> str:
-    """16 hex digits of what the pair says: prompt, chosen, rejected and margin."""
+    """16 hex digits of what the pair says: prompt, chosen, rejected, margin and tools."""
     return digest(row).hex()[:16]
 
 
@@ -91,7 +93,7 @@ def prompt_hash(row: Row) -> str:
 
 def digest(row: Row) -> bytes:
     """SHA-256 of what the pair says."""
-    texts = [row.prompt, row.chosen, row.rejected, row.margin]
+    texts = [row.prompt, row.chosen, row.rejected, row.margin, *([row.tools] if row.tools else [])]
     return hashlib.sha256(json.dumps(texts, ensure_ascii=True, sort_keys=True).encode()).digest()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import tomli
 
 from trainer import config as options
-from trainer import hub, mixture
+from trainer import hub, joined, mixture
 from trainer.config import Problem, TrainConfig
 
 
@@ -77,7 +77,10 @@ def absolute(config: TrainConfig) -> TrainConfig:
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute()) if path and not hub.is_hub(path) else path
+    def whole(one: str) -> str:
+        return one if hub.is_hub(one) else str(Path(one).expanduser().absolute())
+
+    return joined.each(path, Path(), whole) if path else path
 
 
 def check_world_size(spec: Spec, world_size: int) -> None:

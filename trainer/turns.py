@@ -30,6 +30,7 @@ ROLES = {
     "function_response": "tool",
 }
 """Other names of a role; one that is not here stays as it is."""
+_PLAIN = ("user", "assistant", "system", "tool")
 _LITERAL = 1 << 20
 """Characters of a list that a table may hold as text."""
 
@@ -45,6 +46,8 @@ def read_messages(value: Any) -> list[Message] | None:
 
 
 def _message(item: Any) -> Message | None:
+    if type(item) is dict and len(item) == 2 and item.get("role") in _PLAIN and type(item.get("content")) is str:
+        return item
     if not isinstance(item, Mapping):
         return None
     role = item.get("role", item.get("from"))
@@ -76,6 +79,15 @@ def _part(part: Any) -> str | None:
         return None
     found = part.get("text") or part.get("value")
     return found if isinstance(found, str) else None
+
+
+def read_tools(value: Any) -> list[Any]:
+    """Descriptions of functions as chat templates take them, of a list of them or of that list as JSON text; functions
+    without the wrapping {type, function} get it. Empty for anything else."""
+    found = read_literal(value) if isinstance(value, str) and value.lstrip().startswith("[") else value
+    if not isinstance(found, list) or not all(isinstance(tool, Mapping) for tool in found):
+        return []
+    return [tool if "function" in tool else {"type": "function", "function": tool} for tool in found]
 
 
 def read_history(value: Any) -> list[Message]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rmtui.datacheck import language
 from rmtui.datacheck.kinds import found
-from rmtui.datacheck.line_checks import Pair
 from rmtui.datacheck.model import Finding
+from rmtui.datacheck.short_way import Pair
 from rmtui.statistics import detectable
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from rmtui.datacheck import text_checks
-from rmtui.datacheck.line_checks import Pair
 from rmtui.datacheck.model import Cancelled
+from rmtui.datacheck.short_way import Pair
 
 BUCKETS = 64
 IN_MEMORY = 6_000_000

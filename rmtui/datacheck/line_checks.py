@@ -1,7 +1,7 @@
 """One line of a pair file: the pair in it, and what is wrong with it.
 
-Lines of plain text take a short way of their own; every other layout is read by trainer.pairs, whose word on what is
-no pair always holds.
+Lines of plain text, and of message lists with nothing unusual, take a short way of their own (`short_way`); every other
+one is read by trainer.pairs, whose word on what is no pair always holds.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from json.scanner import make_scanner
-from typing import Any
 
-from rmtui.datacheck import chat_checks, text_checks
+from rmtui.datacheck import chat_checks, short_way, text_checks
 from rmtui.datacheck.kinds import KINDS, OF_BAD_LINE, found
 from rmtui.datacheck.model import Finding
+from rmtui.datacheck.short_way import Pair
 from trainer import pairs
-from trainer.layouts.named_pairs import SCORE_NAMES
 from trainer.rows import LEFT_OUT, message_text
 
 FIELDS = ("prompt", "chosen", "rejected")
@@ -34,25 +31,9 @@ _LONGEST = max(map(len, NOTHING))
 _NO = ("no", "ja", "si")
 
 
-@dataclass(slots=True)
-class Pair:
-    """A pair as text, for comparing and counting."""
-
-    line: int
-    prompt: str
-    chosen: str
-    rejected: str
-    id: Any = None
-    source: str = ""
-
-
-class _Odd(Exception):
-    """The short way does not fit this line."""
-
-
 def examine(raw: bytes, line: int) -> tuple[Pair | None, Sequence[Finding]]:
     """The pair of a line (None if it holds none that can be trained on) and everything found on it."""
-    pair = _plain(raw, line)
+    pair = short_way.read(raw, line)
     if pair is None:
         return _thorough(raw, line)
     findings = _content(raw, pair)
@@ -74,33 +55,6 @@ def _content(raw: bytes, pair: Pair) -> list[Finding]:
 def _kept(pair: Pair, findings: list[Finding]) -> tuple[Pair | None, list[Finding]]:
     lost = any(finding.severity == "error" for finding in findings)
     return None if lost else pair, findings
-
-
-def _constant(name: str) -> float:
-    raise _Odd(name)
-
-
-_scan_object = make_scanner(json.JSONDecoder(parse_constant=_constant))  # type: ignore[arg-type]
-_ENDS = ("\n", "", "\r\n", "\r")
-_MORE = SCORE_NAMES | {"margin", "chosen_model", "system"}
-"""Fields by which a pair of three texts is more than these."""
-
-
-def _plain(raw: bytes, line: int) -> Pair | None:
-    """The pair of a line of three texts, in the short way; None for anything else."""
-    try:
-        text = raw.decode()
-        row, end = _scan_object(text, 0)
-        prompt, chosen, rejected = row["prompt"], row["chosen"], row["rejected"]
-    except (_Odd, StopIteration, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    if not type(prompt) is type(chosen) is type(rejected) is str or not _MORE.isdisjoint(row):
-        return None
-    if raw.count(b'":') != len(row) or text[end:] not in _ENDS:  # perhaps a key twice, or something behind the object
-        return None
-    if b"\\" in raw and (b"\\ud" in raw or b"\\uD" in raw):  # perhaps half a character
-        return None
-    return Pair(line, prompt, chosen, rejected, row.get("id"), _text(row.get("source")))
 
 
 def _spotless(raw: bytes, pair: Pair) -> bool:
@@ -195,7 +149,7 @@ def _thorough(raw: bytes, line: int) -> tuple[Pair | None, Sequence[Finding]]:
         return None, [_bad(raw, row)]
     source = row.fields.get("source")
     texts = (_side_text(row.prompt), _side_text(row.chosen), _side_text(row.rejected))
-    pair = Pair(line, *texts, row.id, _text(source))
+    pair = Pair(line, *texts, row.id, short_way.source_of(source))
     return _kept(
         pair,
         [
@@ -206,10 +160,6 @@ def _thorough(raw: bytes, line: int) -> tuple[Pair | None, Sequence[Finding]]:
             *_content(raw, pair),
         ],
     )
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _side_text(side: pairs.Side) -> str:
@@ -227,6 +177,8 @@ def _bad(raw: bytes, bad: pairs.BadLine) -> Finding:
         return found(bad.line, "misspelt_field", name=repr(wanted), there=repr(there))
     if kind == "invalid_json":
         text = raw.decode("utf-8", "replace").strip()
+        if case == "cells":
+            return found(bad.line, kind, "row_cells", **about)
         key = "json_deep" if case == "deep" else _why_no_json(text, about["error"])
         return found(bad.line, kind, key, text=short(text, 24), **about)
     if isinstance(about.get("name"), str):

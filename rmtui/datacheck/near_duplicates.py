@@ -18,9 +18,10 @@ from zlib import crc32
 
 from rmtui.datacheck.duplicates import Ledger
 from rmtui.datacheck.kinds import found
-from rmtui.datacheck.line_checks import Pair, examine
+from rmtui.datacheck.line_checks import examine
 from rmtui.datacheck.model import Cancelled, FileReport, Finding
 from rmtui.datacheck.scan import BOM, FINE, LINE, OUT, is_validation
+from rmtui.datacheck.short_way import Pair
 
 ALIKE = 0.8
 """Jaccard similarity of every text from which two pairs are nearly the same, their questions differing a little."""

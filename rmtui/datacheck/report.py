@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rmtui.datacheck.how_read import describe
 from rmtui.datacheck.kinds import KINDS
-from rmtui.datacheck.line_checks import Pair, examine
+from rmtui.datacheck.line_checks import examine
 from rmtui.datacheck.model import FileReport, Finding, Report
+from rmtui.datacheck.short_way import Pair
 from rmtui.i18n import translate
 from rmtui.text import harmless
 from trainer.pairs import Fields, Unreadable, recognise
@@ -42,7 +44,7 @@ def how_read(file: FileReport, lang: str) -> str:
     if file.reading is None or (file.reading.direct and not file.reading.sources):
         return ""
     key = "report.read_as" if file.reading.direct else "report.read_as_convert"
-    return translate(key, lang, how=harmless(file.reading.describe()), path=harmless(str(file.path)))
+    return translate(key, lang, how=harmless(describe(file.reading, lang)), path=harmless(str(file.path)))
 
 
 def _file(file: FileReport, lang: str) -> Iterator[str]:

@@ -12,8 +12,9 @@ from typing import BinaryIO
 from rmtui.datacheck import distribution
 from rmtui.datacheck.duplicates import Relation, Relations
 from rmtui.datacheck.kinds import KINDS, found
-from rmtui.datacheck.line_checks import Pair, examine
+from rmtui.datacheck.line_checks import examine
 from rmtui.datacheck.model import Cancelled, FileReport, Finding
+from rmtui.datacheck.short_way import Pair
 from rmtui.datacheck.spool import Spool
 from rmtui.datacheck.token_lengths import Counted, Tokens
 from trainer import held_out, hub, pairs
@@ -247,7 +248,7 @@ def _relate(scans: list[FileScan], relations: Relations, cancelled: Callable[[],
     for relation in relations.found(cancelled):
         if relation.kind in ("leaked_prompt", "duplicate_id") and relation.place in reported:
             continue
-        if relation.kind.startswith("leaked_") and not scans[relation.place[0]].validation:
+        if relation.kind.startswith("leaked_") and not _is_leak(relation, scans):
             if relation.kind == "leaked_prompt":
                 continue
             relation = dataclasses.replace(relation, kind="duplicate")
@@ -264,6 +265,11 @@ def _relate(scans: list[FileScan], relations: Relations, cancelled: Callable[[],
         if KINDS[relation.kind].severity == "error":
             wrong[number].add(line)
     return wrong
+
+
+def _is_leak(relation: Relation, scans: list[FileScan]) -> bool:
+    """Whether validation repeats training: not two files of the same side each other."""
+    return scans[relation.place[0]].validation and not scans[relation.earlier[0]].validation
 
 
 def _mostly_leaked(number: int, one: FileScan, held: list[Relation]) -> bool:

@@ -162,21 +162,22 @@ def _copies(paths: Sequence[Path], out: Path) -> list[Path]:
 
 def before_launch(
     train: Path | Sequence[Path],
-    val: Path,
+    val: Path | Sequence[Path],
     *,
     model: Path | None = None,
     max_length: int = 512,
     store: Path | None = None,
     fields: Fields | None = None,
 ) -> list[CheckSummary]:
-    """The exact checks of a launch's files, worst first: one summary a kind and file. `train` is one or several.
+    """The exact checks of a launch's files, worst first: one summary a kind and file. Both are one or several.
 
     Errors stop a launch, warnings ask. Files that have not changed are not checked again: not by this process, and
     with `store`, a folder of the workspace's own, not by the next one either.
     """
     counted = model if model and (model / "tokenizer.json").is_file() else None
     trains = (train,) if isinstance(train, Path) else tuple(train)
-    files = trains if val in trains else (*trains, val)
+    vals = (val,) if isinstance(val, Path) else tuple(val)
+    files = (*trains, *(path for path in vals if path not in trains))
     several = trains if len(trains) > 1 else ()
     question = Question(files, counted, max_length, tuple(sorted((fields or {}).items())), several)
     return list(_before_launch(question, tuple(map(tuple, check_cache.times_of(question))), store))

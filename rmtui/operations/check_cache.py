@@ -23,7 +23,17 @@ from trainer.containers import shards
 from trainer.unreadable import Unreadable
 
 FILE = "checks.json"
-READERS = ("pairs.py", "rows.py", "house.py", "turns.py", "containers.py", "held_out.py", "reading.py", "hub.py")
+READERS = (
+    "pairs.py",
+    "rows.py",
+    "house.py",
+    "turns.py",
+    "containers.py",
+    "held_out.py",
+    "reading.py",
+    "hub.py",
+    "joined.py",
+)
 """Modules of the trainer that decide what a line or record says."""
 MOST = 20
 """Entries that are kept, the newest."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rmtui.datacheck.how_read import describe
 from rmtui.errors import UserError
 from rmtui.i18n import translate
 from trainer import pairs
@@ -102,7 +103,7 @@ def _write(reading: pairs.PairReading, part: Path, tell: Callable[[float], objec
 
 def lines(made: Converted, out: Path, lang: str) -> list[str]:
     """What was written, in sentences."""
-    how = made.reading.describe()
+    how = describe(made.reading, lang)
     text = [translate("report.converted", lang, path=out, kept=made.kept, records=made.records, how=how)]
     if made.left_out:
         named = ", ".join(

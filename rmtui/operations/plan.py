@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rmtui import presets
 from rmtui.errors import UserError, install
-from rmtui.i18n import translate
 from rmtui.launch import command, training_stack
 from rmtui.launch.command import Command
-from rmtui.operations import check, estimates, linked_start, pair_counts, placement
+from rmtui.operations import check, estimates, hub_revisions, linked_start, pair_counts, placement
+from rmtui.operations.hub_revisions import Tell, silent
 from rmtui.operations.launch_request import LaunchRequest
 from rmtui.operations.linked_start import LinkedStart
+from rmtui.operations.plan_draft import PlanDraft as _Draft
 from rmtui.presets import Preset
 from rmtui.runs.folder import checked_name, run_folders
 from rmtui.workspace import Workspace
 from trainer import config as options
-from trainer import held_out, hub, mixture, pairs
+from trainer import held_out, hub, joined, mixture, pairs
 from trainer.config import Problem, TrainConfig
 from trainer.containers import stem_of
 from trainer.estimate import Derived, Sizes, derive
 from trainer.precision import AUTO, format_precision
-from trainer.unreadable import Unreadable
-from trainer.values import ErrorOrWarning
 
 FILES = ("data.train", "data.val")
-Tell = Callable[[str], object]
 CLUSTER_SAVE_MINUTES = 15.0
 """Minutes between checkpoints of a job whose preset does not say."""
 NAMES_LOOKED_AT = 300
@@ -71,33 +69,18 @@ class Plan:
         return tuple(problem for problem in self.problems if problem.severity != "error")
 
     @property
+    def how_read(self) -> tuple[str, ...]:
+        """Sentences on the data files that are not plain pairs in JSON lines: layout, and which field is what."""
+        foreign = {key: one for key, one in self.readings.items() if not one.direct or one.sources}
+        return tuple(f"{key} is read as {one.describe()}" for key, one in foreign.items())
+
+    @property
     def line(self) -> str:
         """The command as one would type it, environment first."""
         return self.command.line
 
 
-@dataclass(slots=True)
-class _Draft:
-    """A plan in the making: values are put in, problems gather."""
-
-    ws: Workspace
-    cwd: Path
-    source: str
-    flat: dict[str, Any]
-    problems: list[Problem] = field(default_factory=list)
-    sources: dict[str, str] = field(default_factory=dict)
-    """Key → where its value came from, where that is not the preset."""
-    readings: dict[str, pairs.PairReading] = field(default_factory=dict)
-
-    def wrong(self, key: str, what: str, remedy: str, source: str = "", severity: ErrorOrWarning = "error") -> None:
-        self.problems.append(Problem(key, what, remedy, source or self.source, severity))
-
-
-def _silent(line: str) -> None:
-    """For those who wait without looking."""
-
-
-def plan(ws: Workspace, request: LaunchRequest, *, check_data: bool = True, tell: Tell = _silent) -> Plan:
+def plan(ws: Workspace, request: LaunchRequest, *, check_data: bool = True, tell: Tell = silent) -> Plan:
     """Everything a launch would do. `check_data=False` leaves the data check out, and asks no hub (forms want both on
     launch only). `tell` hears what is printed while data is fetched from the hub."""
     chosen, trouble = _preset(ws, request.preset)
@@ -108,7 +91,7 @@ def plan(ws: Workspace, request: LaunchRequest, *, check_data: bool = True, tell
     if request.cluster is not None:  # a job can end at any moment
         draft.flat.setdefault("save_minutes", CLUSTER_SAVE_MINUTES)
     data_name = _choose_data(draft, request)
-    _choose_revisions(draft, tell if check_data else None)
+    hub_revisions.choose(draft, FILES, tell if check_data else None)
     start = _choose_start(draft)
     _choose_model(draft, request.model, start.base if start else "")
     built = _build(draft)
@@ -269,21 +252,27 @@ def _choose_data(draft: _Draft, request: LaunchRequest) -> str:
 def _choose_sources(draft: _Draft, request: LaunchRequest) -> str:
     """Files of a mixture become absolute; a training file that is named on the command line goes before it."""
     flat, base = draft.flat, draft.cwd if draft.sources.get("data.source") == "--set" else draft.ws.root
-    if request.split:
-        draft.wrong("data.source", "a mixture is not split", "name a validation file with --val", "--split")
     if flat.get("data.train"):
         draft.wrong("data.source", "data.train is set as well", "take one of the two out")
     try:
         found = [mixture.parse(text) for text in flat["data.source"]]
     except (ValueError, AttributeError):  # refused as a value already
         return ""
-    flat["data.source"] = [mixture.moved(one, _absolute(base, one.path)) for one in found]
+    found = [replace(one, path=_absolute(base, one.path)) for one in found]
+    if request.split and (sides := _sides(draft, request, [one.path for one in found])):
+        found = [replace(one, path=path) for one, path in zip(found, sides[0], strict=True)]
+        flat["data.val"], draft.sources["data.val"] = joined.join(sides[1]), "--split"
+    flat["data.source"] = list(map(str, found))
     return "+".join(_short_name(held_out.parse(one.path)[0]) for one in found)
 
 
 def _absolute(base: Path, path: str) -> str:
-    """A file below `base`; a name on the hub stays as it is."""
-    return path if hub.is_hub(path) else str((base / Path(path).expanduser()).resolve())
+    """A file below `base`, or several joined; a name on the hub stays as it is."""
+
+    def whole(one: str) -> str:
+        return one if hub.is_hub(one) else str((base / Path(one).expanduser()).resolve())
+
+    return joined.each(path, base, whole)
 
 
 def _short_name(path: Path) -> str:
@@ -293,7 +282,16 @@ def _short_name(path: Path) -> str:
 
 def _split(draft: _Draft, request: LaunchRequest, train: str) -> None:
     """Hold a part of the training prompts out as validation: both files become parts of the one."""
-    flat = draft.flat
+    if not train:
+        draft.wrong("data.train", "there is no file to split", "give --train FILE with --split", "--split")
+    elif sides := _sides(draft, request, [train]):
+        for key, (path,) in zip(FILES, sides, strict=True):
+            draft.flat[key], draft.sources[key] = path, "--split"
+
+
+def _sides(draft: _Draft, request: LaunchRequest, files: Sequence[str]) -> tuple[list[str], list[str]] | None:
+    """The training and the held-out part of every file; None, with what is wrong, where that is not to be had. The same
+    prompts are held out of all of them."""
     try:
         share, seed = float(request.split), int(request.split_seed or held_out.SEED)
     except ValueError:
@@ -302,47 +300,12 @@ def _split(draft: _Draft, request: LaunchRequest, train: str) -> None:
         draft.wrong("data.val", f"{request.split!r} is not a share", "write it like --split 0.05", "--split")
     elif request.val:
         draft.wrong("data.val", "a validation file is named as well", "give --val or --split", "--split")
-    elif not train:
-        draft.wrong("data.train", "there is no file to split", "give --train FILE with --split", "--split")
+    elif parts := [file for file in files if held_out.parse(file)[1]]:
+        draft.wrong("data.train", f"{parts[0]} is a part of a split already", "name the whole file", "--split")
     else:
-        for key, side in (("data.train", "train"), ("data.val", "val")):
-            flat[key] = held_out.view(train, held_out.Part(share, seed, "val" if side == "val" else "train"))
-            draft.sources[key] = "--split"
-
-
-def _choose_revisions(draft: _Draft, tell: Tell | None) -> None:
-    """Names on the hub get the revision that they mean now, so that the specification says what was trained on. Without
-    `tell` nobody is asked, and what this process has not fetched yet stays as it is."""
-    flat = draft.flat
-    for key in FILES:
-        if isinstance(path := flat.get(key), str):
-            flat[key] = _of_revision(draft, key, path, tell)
-    flat["data.extra_val"] = {
-        name: _of_revision(draft, f"data.extra_val.{name}", path, tell) for name, path in flat["data.extra_val"].items()
-    }
-    try:
-        found = [mixture.parse(text) for text in flat.get("data.source") or ()]
-    except (ValueError, AttributeError):  # refused as a value already
-        return
-    if found:
-        moved = [mixture.moved(one, _of_revision(draft, "data.source", one.path, tell)) for one in found]
-        flat["data.source"] = moved
-
-
-def _of_revision(draft: _Draft, key: str, path: str, tell: Tell | None) -> str:
-    place, part = held_out.parse(path)
-    if not hub.is_hub(place):
-        return path
-    if tell is None and not hub.is_fetched(place):
-        draft.wrong(key, f"{path} is looked up on the hub before a launch only", "", severity="warning")
-        return path
-    try:
-        whole = str(hub.fetch(place, tell or _silent).name)
-    except Unreadable as error:
-        why = translate(f"check.{error.case}", "en", **error.about)
-        draft.wrong(key, f"{place}: {why}", f"see rmtui check '{place}'", draft.sources.get(key, ""))
-        return path
-    return held_out.view(whole, part) if part else whole
+        train, val = held_out.Part(share, seed, "train"), held_out.Part(share, seed, "val")
+        return [held_out.view(file, train) for file in files], [held_out.view(file, val) for file in files]
+    return None
 
 
 def _choose_start(draft: _Draft) -> LinkedStart | None:
@@ -391,13 +354,10 @@ def _check_inputs(draft: _Draft, built: TrainConfig, processes: int, check_data:
     trains = list(named.values())
     if not all(path and pairs.is_data(path) for path in (*trains, built.data.val)):
         return None
-    if not all(
-        hub.is_fetched(path)
-        for path in (held_out.parse(name)[0] for name in (*trains, built.data.val))
-        if hub.is_hub(path)
-    ):
+    places = [held_out.parse(file)[0] for path in (*trains, built.data.val) for file in joined.pieces(path)]
+    if not all(map(hub.is_fetched, filter(hub.is_hub, places))):
         return None
-    left_out = _check_data(draft, built, [Path(path) for path in trains], Path(built.data.val)) if check_data else {}
+    left_out = _check_data(draft, built, list(map(Path, trains)), _vals(built)) if check_data else {}
     draft.readings = dict(_readings(built))
     count = pair_counts.drawn(built, left_out) if named.keys() <= draft.readings.keys() else 0
     return derive(built, count, processes) if count and processes > 0 else None
@@ -417,20 +377,25 @@ def _training_files(built: TrainConfig) -> dict[str, str]:
     return sources or {"data.train": built.data.train}
 
 
-def _check_data(draft: _Draft, built: TrainConfig, trains: Sequence[Path], val: Path) -> dict[Path, int]:
+def _vals(built: TrainConfig) -> list[Path]:
+    return [Path(path) for path in joined.pieces(built.data.val)]
+
+
+def _check_data(draft: _Draft, built: TrainConfig, trains: Sequence[Path], vals: Sequence[Path]) -> dict[Path, int]:
     """Put what the check finds among the problems; returns how many pairs of a training file are left out for their
     length, where every pair was looked at."""
     left_out: dict[Path, int] = {}
     model = Path(built.model)
     found = check.before_launch(
         trains,
-        val,
+        vals,
         model=model if model.is_dir() else None,
         max_length=built.max_length,
         store=_store(draft.ws),
         fields=built.data.fields,
     )
     for one in found:
+        val = one.path if one.path in vals else vals[0]
         key = "data.val" if one.path == val else f"data.source: {one.path.name}" if trains[1:] else "data.train"
         what = one.message() if one.line is None else f"line {one.line}: {one.message()}"
         remedy = f"see rmtui check {' '.join(map(str, (*trains, val)))}"

@@ -87,12 +87,12 @@ def show(index: Index, ref: str) -> ShowDocument:
         "links": links_of(run),
         "attempts": [_attempt(attempt) for attempt in index.attempts(run.id)],
         "verified": RunFolder(run.folder).verified(),
-        "evaluation": _last_evaluation(index, run.id),
+        "evaluation": last_evaluation(index, run.id),
         "margins": margins(run),
     }
 
 
-def _last_evaluation(index: Index, run_id: str) -> dict[str, EvaluationDocument]:
+def last_evaluation(index: Index, run_id: str) -> dict[str, EvaluationDocument]:
     """By our own trainer, whose `val_ties` tells it from imported ones: the
     newest metrics of each validation set, `val` first; a set does not define all (one pair has no spread)."""
     known = set(index.metrics(run_id))

@@ -249,6 +249,26 @@ LAYOUTS = {
     },
     "UltraInteract": lambda q, good, bad: {"trajectory": [human(q)], "chosen": good, "rejected": bad},
     "JudgeBench": lambda q, good, bad: {"question": q, "response_A": bad, "response_B": good, "label": "B>A"},
+    "StackExchange preferences": lambda q, good, bad: {
+        "qid": 7,
+        "question": q,
+        "answers": [
+            {"answer_id": 1, "author": "a", "pm_score": 1, "selected": False, "text": bad},
+            {"answer_id": 2, "author": "b", "pm_score": 5, "selected": True, "text": good},
+        ],
+        "date": "2011",
+    },
+    "Preference Collection": lambda q, good, bad: {
+        "orig_criteria": "Is it right?",
+        "orig_preference": "B",
+        "orig_response_A": bad,
+        "orig_response_B": good,
+        "orig_instruction": q,
+        "instruction": "Judge these two.",
+        "output": "B is right.",
+    },
+    "LLMBar": lambda q, good, bad: {"input": q, "output_1": bad, "output_2": good, "label": 2},
+    "distilabel": lambda q, good, bad: {"instruction": q, "generations": [bad, good], "ratings": [1.0, 4.0]},
     "two answers, the better named": lambda q, good, bad: {
         "question": q,
         "answer_a": bad,
@@ -268,6 +288,8 @@ MARGINS = {
     "argilla ultrafeedback": 1.25,
     "WebGPT": 1.0,
     "responses with scores": 0.8,
+    "StackExchange preferences": 4.0,
+    "distilabel": 3.0,
 }
 """What scores or strengths say; a layout that is not here has none."""
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from decimal import Decimal
 
 import pytest
 from check_rows import row, write
@@ -11,6 +12,7 @@ from layout_cases import TEXTS, assistant, records, user, write_lines
 from rmtui.operations.check import check, fix
 from rmtui.operations.convert import convert
 from trainer import containers, pairs
+from trainer.held_out import Part, view
 
 arrow = pytest.importorskip("pyarrow")
 from pyarrow import ipc, parquet  # noqa: E402
@@ -71,6 +73,30 @@ def test_nulls_of_a_struct_are_no_part_of_a_message(tmp_path):
     one, two = pairs.read_rows(write_parquet(tmp_path / "x.parquet", [record, plain]))
     assert two.prompt == [user("Why?")] and two.chosen == [assistant("So.")]
     assert [turn["role"] for turn in one.prompt] == ["user", "assistant"]
+
+
+def test_odd_values_parts_and_named_fields_of_a_layout_are_as_in_lines(tmp_path):
+    found = records("SHP", TEXTS * 40)
+    table = arrow.Table.from_pylist(found)
+    price = arrow.array([Decimal("1.5")] * len(found))
+    odd = table.append_column("price", price).append_column("packed", arrow.array([b"\xff"] * len(found)))
+    parquet.write_table(odd, tmp_path / "odd.parquet")
+    lines = write_lines(tmp_path / "x.jsonl", found)
+    assert pairs.fingerprint(tmp_path / "odd.parquet") == pairs.fingerprint(lines)
+    for side in ("train", "val"):
+        part = Part(0.4, 3, side)
+        assert pairs.fingerprint(view(tmp_path / "odd.parquet", part)) == pairs.fingerprint(view(lines, part))
+    named = {"prompt": "history", "chosen": "human_ref_B", "rejected": "human_ref_A"}
+    write_parquet(tmp_path / "x.parquet", found)
+    assert pairs.fingerprint(tmp_path / "x.parquet", named) == pairs.fingerprint(lines, named)
+    assert pairs.fingerprint(lines, named) != pairs.fingerprint(lines)
+
+
+def test_a_long_table_says_how_far_it_is(tmp_path):
+    heard = []
+    path = write_parquet(tmp_path / "x.parquet", records("SHP", TEXTS * 1500))
+    check([path], look_for_near=False, progress=lambda name, share: heard.append(share))
+    assert heard == sorted(heard) and any(0.1 < share < 0.9 for share in heard) and heard[-1] == 1.0
 
 
 def test_findings_in_a_table_name_its_rows_and_a_cleaned_file_lacks_them(tmp_path):

@@ -364,3 +364,46 @@ def test_a_folder_without_data_says_where_to_look(tmp_path):
     (report,) = check([tmp_path / "set"]).files
     assert [one.kind for one in report.findings] == ["unreadable_file"]
     assert "name one of its folders: train" in report.findings[0].message
+
+
+def test_a_record_of_another_layout_is_an_error_on_its_line_and_never_called_undecided(tmp_path):
+    strangers = {"pairs": "chosen", "HelpSteer3": "response1", "HH": "chosen", "LLMBar": "output_1"}
+    for name in strangers:
+        path = write_lines(tmp_path / f"{name}.jsonl", [*records("SHP", TEXTS * 2), *records(name)[:1]])
+        (report,) = check([path], look_for_near=False).files
+        assert [(one.line, one.kind) for one in report.findings if one.severity == "error"] == [(7, "missing_field")]
+        assert report.good == 6 and "no_preference" not in report.counts
+        with pytest.raises(UserError, match="line 7"):
+            convert(path, tmp_path / "out.jsonl")
+
+
+def test_a_label_that_does_not_name_the_answers_is_not_believed(tmp_path):
+    sides = {"prompt": "Why?", "response_1": "So.", "response_2": "No."}
+    path = write_lines(tmp_path / "x.jsonl", [sides | {"label": label} for label in (1, 1, 0, 1)])
+    with pytest.raises(pairs.Unreadable):
+        read(path)
+    path = write_lines(tmp_path / "y.jsonl", [sides | {"label": label} for label in (1, 2, None, "tie")])
+    assert [getattr(one, "chosen", one) and getattr(one, "kind", "pair") for one in read(path)] == [
+        "pair",
+        "pair",
+        "left_out",
+        "left_out",
+    ]
+
+
+def test_a_tie_of_judges_is_left_out_in_plain_names_too(tmp_path):
+    sides = {"chosen": "So.", "rejected": "No."}
+    verdicts = [{"rating": [9, 6], "status": "unchanged"}, {"rating": [8.0, 8.0]}, {"status": "tie", "rating": None}]
+    for asked in ("prompt", "input"):
+        path = write_lines(tmp_path / f"{asked}.jsonl", [{asked: "Why?", **sides, **one} for one in verdicts])
+        (report,) = check([path], look_for_near=False).files
+        assert (report.good, report.counts["tie"], report.errors) == (1, 2, 0)
+
+
+def test_a_row_of_other_cells_and_a_byte_of_another_encoding_are_named_as_they_are(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes("prompt,chosen,rejected\nWhy?,So.,No.\nWhy?,café,No.\nWhy?,So.\n".encode("cp1252"))
+    (report,) = check([path], look_for_near=False).files
+    said_of = {one.line: one.render("en") for one in report.findings if one.severity == "error"}
+    assert set(said_of) == {2, 3} and "0xe9" in said_of[2]
+    assert said_of[3] == "the row has 2 cells, the table 3 columns"

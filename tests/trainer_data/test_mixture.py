@@ -16,7 +16,7 @@ from rmtui.launch import provenance
 from rmtui.operations.launch_request import LaunchRequest
 from rmtui.operations.plan import plan
 from trainer import config as options
-from trainer import mixture, pairs
+from trainer import held_out, mixture, pairs
 from trainer.data import batches as packing
 from trainer.data.pairset import DataError, PairShare, load_training
 from trainer.model import toy
@@ -172,6 +172,41 @@ def test_a_training_file_on_the_command_line_goes_before_the_mixture_of_a_preset
     files = {"train": str(world / "a.jsonl"), "val": str(world / "val.jsonl"), "model": str(world / "model")}
     made = planned(ws, SOURCES.format(world), **files)
     assert (made.spec["config"]["data"]["source"], made.derived.train_pairs) == ([], 30)
+
+
+def test_a_split_of_a_mixture_holds_the_same_prompts_out_of_every_source(world, tmp_path):
+    ws = make_workspace(tmp_path / "ws")
+    rows = [json.loads(line) for line in (world / "a.jsonl").read_text().splitlines()]
+    other = [
+        row | {"prompt": row["prompt"].upper(), "chosen": f"Other {place}."} for place, row in enumerate(rows[:20])
+    ]
+    (ws.root / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in other))
+    text = f'[[data.source]]\npath = "{world}/a.jsonl"\nweight = 2\n[[data.source]]\npath = "c.jsonl"\n'
+    made = planned(ws, text, split="0.3", model=str(world / "model"))
+    assert not made.errors, made.errors
+    data = made.spec["config"]["data"]
+    assert data["source"][0] == f"{world}/a.jsonl#split=0.3,seed=42,part=train;weight=2"
+    trained = [list(pairs.read_rows(mixture.parse(one).path)) for one in data["source"]]
+    held = list(pairs.read_rows(data["val"]))
+    assert len(held) + sum(map(len, trained)) == 50
+    assert not {held_out.family(row) for row in held} & {held_out.family(row) for part in trained for row in part}
+    assert {row.chosen.startswith("Other") for row in held} == {True, False}
+    assert made.derived.train_pairs == 2 * len(trained[0]) + len(trained[1])
+    assert not [one for one in made.problems if "leak" in one.what or "training data" in one.what], made.problems
+    again = planned(ws, text.replace("a.jsonl", "a.jsonl#split=0.1,seed=1,part=train"), split="0.3")
+    assert any("part of a split already" in one.what for one in again.errors)
+
+
+def test_joined_validation_files_are_checked_one_by_one(world, tmp_path):
+    ws = make_workspace(tmp_path / "ws")
+    rows = (world / "val.jsonl").read_text()
+    (tmp_path / "more.jsonl").write_text(rows.splitlines()[0] + '\n{"prompt": "Q?", "chosen": "x"}\n')
+    joined = f"{world}/val.jsonl + {tmp_path}/more.jsonl"
+    made = plan(ws, LaunchRequest("A", train=str(world / "a.jsonl"), val=joined))
+    missing, twice = ([one for one in made.problems if kind in one.what] for kind in ("missing field", "duplicate"))
+    assert missing[0].key == "data.val" and "line 2" in missing[0].what
+    assert "line 1" in twice[0].what and not any("leak" in one.what for one in made.problems)
+    assert made.readings["data.val"].pieces[1].path == tmp_path / "more.jsonl"
 
 
 def test_a_source_that_is_not_there_is_named(world, tmp_path):

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from trainer import pairs as files
 
+Tools = Sequence[Mapping[str, object]]
+"""Descriptions of what the assistant may call."""
 TEMPLATE_DATE = date(2025, 1, 1)
 _CODES = "aAbBcdDeFhHIjmMpSTuUVwWxXyY%"
 _MACRO = (
@@ -50,12 +52,17 @@ class Ending:
         return text[: len(text) - len(self.written)] + self.kept
 
 
-def render(messages: Sequence[files.Message], tokenizer: Any, generation: bool) -> str:
-    """A dialogue as the tokenizer's chat template writes it. Raises DataError where it refuses the dialogue."""
+def render(messages: Sequence[files.Message], tokenizer: Any, generation: bool, tools: Tools = ()) -> str:
+    """A dialogue as the tokenizer's chat template writes it, which names the tools or not. Raises DataError where it
+    refuses the dialogue."""
     template = fixed_date(tokenizer.get_chat_template())
     try:
         text: str = tokenizer.apply_chat_template(
-            list(messages), chat_template=template, tokenize=False, add_generation_prompt=generation
+            list(messages),
+            tools=list(tools) or None,
+            chat_template=template,
+            tokenize=False,
+            add_generation_prompt=generation,
         )
     except Exception as error:  # templates raise whatever they like
         roles = ", ".join(message["role"] for message in messages)

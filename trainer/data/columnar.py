@@ -1,5 +1,6 @@
 """`python -m trainer.data.columnar Parquet|Arrow|zstd FILE`: rows of a columnar file as JSON lines, or the content of a
-zstd file, on standard output. The file is open as standard input. pyarrow is imported by this process alone.
+zstd file, on standard output. The file is open as standard input. `… pairs TASK`: the pairs of columnar files as lines
+of the house's layout, each behind the number of its record. pyarrow is imported by this process alone.
 """
 
 from __future__ import annotations
@@ -7,11 +8,13 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from trainer import containers
 from trainer.containers import NO_LIBRARY
+from trainer.reading import PROGRESS, ColumnsTask, recognise_parts
 
 ROWS = 2_000
 """Rows that are turned into JSON at a time."""
@@ -30,6 +33,8 @@ def main(packing: str, path: str) -> int:
             with arrow.CompressedInputStream(arrow.PythonFile(sys.stdin.buffer, "r"), "zstd") as content:
                 while block := content.read(1 << 20):
                     out.write(block)
+        elif packing == "pairs":
+            _write_pairs(json.loads(path))
         else:
             for batch in _batches(packing, path):
                 for first in range(0, batch.num_rows, ROWS):
@@ -61,6 +66,57 @@ def _batches(packing: str, path: str) -> Iterator[Any]:
             yield from (reader.get_batch(place) for place in range(reader.num_record_batches))
         else:
             yield from ipc.open_stream(file)
+
+
+def _write_pairs(task: ColumnsTask) -> None:
+    containers.decoder = decode
+    reading = recognise_parts(task["path"], [Path(part) for part in task["parts"]], task["fields"])
+    with open(1, "wb", buffering=1 << 20, closefd=False) as out:
+
+        def tell(share: float, records: int) -> None:
+            out.write(b"%b %f %d\n" % (PROGRESS, share, records))
+
+        for number, line in reading.lines(tell):
+            out.write(b"%d %b\n" % (number, line))
+
+
+def decode(path: Path, packing: str) -> tuple[Iterator[Mapping[str, object]], Callable[[], float]]:
+    """See `trainer.containers.decoder`."""
+    total, done = max(1, _count(packing, path)), 0
+
+    def rows() -> Iterator[Mapping[str, object]]:
+        nonlocal done
+        for batch in _batches(packing, str(path)):
+            plain = all(map(_is_plain, batch.schema.types))
+            for first in range(0, batch.num_rows, ROWS):
+                part = batch.slice(first, ROWS)
+                yield from part.to_pylist() if plain else map(json.loads, _lines(part).splitlines())
+                done += part.num_rows
+
+    return rows(), lambda: min(1.0, done / total)
+
+
+def _count(packing: str, path: Path) -> int:
+    """Rows of a file; of Arrow, which says so nowhere, its batches are not read for it."""
+    if packing != "Parquet":
+        return 0
+    from pyarrow import parquet
+
+    return int(parquet.read_metadata(path).num_rows)
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether a column's values are in Python what they are in JSON."""
+    from pyarrow import types
+
+    if types.is_list(kind) or types.is_large_list(kind):
+        return _is_plain(kind.value_type)
+    if types.is_struct(kind):
+        return all(_is_plain(kind.field(place).type) for place in range(kind.num_fields))
+    text = types.is_string(kind) or types.is_large_string(kind)
+    return bool(
+        text or types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind) or types.is_null(kind)
+    )
 
 
 def _lines(batch: Any) -> bytes:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 
+from trainer import joined
 from trainer import pairs as files
 from trainer.config import TrainConfig, sources_of
 from trainer.data import token_cache as cache
@@ -120,6 +122,8 @@ class PairSet:
     """Hashes of whole pairs."""
     shares: tuple[PairShare, ...] = ()
     """The sources of a mixture, in the order of their pairs; empty: one file, each pair once an epoch."""
+    by_file: Mapping[str, range] = field(default_factory=dict)
+    """Of joined files, a short name of each → places of its pairs; empty: one file."""
 
     @property
     def drawn(self) -> int:
@@ -141,7 +145,7 @@ def load_pairs(
     """
     try:
         reading = files.recognise(path, config.data.fields)
-        rows, skipped = _good_rows(path, config.data.fields)
+        rows, skipped, starts = _good_rows(path, config.data.fields)
     except files.Unreadable as error:
         raise DataError(f"{error}; `rmtui check {path}` shows what was seen") from None
     longest = min(bound for bound in (config.max_length, limit) if bound)
@@ -193,6 +197,7 @@ def load_pairs(
         report,
         frozenset(files.prompt_hash(row) for row in rows if row.prompt),
         frozenset(files.content_hash(row) for row in rows),
+        by_file=_by_file(path, starts, kept),
     )
 
 
@@ -271,28 +276,44 @@ def _answer_cut(one: Encoded, side: Sequence[Ids], lost: int) -> bool:
     return len(one.chosen) - lost > len(side[0]) or len(one.rejected) - lost > len(side[1])
 
 
-def _good_rows(path: Path | str, fields: files.Fields) -> tuple[list[Row], Counter[str]]:
-    """The pairs, and how many lines hold none without being wrong, by the reason."""
+def _good_rows(path: Path | str, fields: files.Fields) -> tuple[list[Row], Counter[str], list[int]]:
+    """The pairs, how many lines hold none without being wrong, by the reason, and the pair each joined file starts
+    with."""
     rows: list[Row] = []
-    bad: list[BadLine] = []
+    bad: list[BadLine]
     skipped: Counter[str] = Counter()
-    for item in files.read_rows(path, fields):
-        if isinstance(item, Row):
-            rows.append(item)
-        elif item.harmless:
-            skipped[item.about.get("case", item.kind)] += 1
-        else:
-            bad.append(item)
-    if bad:
-        raise DataError(refusal(path, bad))
+    starts: list[int] = []
+    for piece in joined.pieces(path):
+        starts.append(len(rows))
+        bad = []
+        for item in files.read_rows(piece, fields):
+            if isinstance(item, Row):
+                rows.append(item)
+            elif item.harmless:
+                skipped[item.about.get("case", item.kind)] += 1
+            else:
+                bad.append(item)
+        if bad:
+            raise DataError(refusal(piece, bad))
     if not rows:
         raise DataError(f"{path}: the file holds no pair{_all_left_out(skipped)}")
-    return files.distinct_ids(rows), skipped
+    return files.distinct_ids(rows), skipped, starts
 
 
 def _all_left_out(skipped: Mapping[str, int]) -> str:
     named = ", ".join(f"{count} {case.replace('_', ' ')}" for case, count in skipped.items())
     return f" ({named})" if named else ""
+
+
+def _by_file(path: Path | str, starts: Sequence[int], kept: Sequence[TokenPair]) -> dict[str, range]:
+    """Places of each joined file's pairs, by the row that each file starts with; of a file none of whose pairs is used,
+    nothing."""
+    if len(starts) < 2:
+        return {}
+    rows = [pair.row for pair in kept]
+    bounds = [bisect.bisect_left(rows, start) for start in starts] + [len(rows)]
+    places = (range(first, last) for first, last in itertools.pairwise(bounds))
+    return {name: one for name, one in zip(joined.names(joined.pieces(path)), places, strict=True) if one}
 
 
 def refusal(path: Path | str, bad: Sequence[BadLine]) -> str:

@@ -70,9 +70,9 @@ def habits(rows: Sequence[Row], tokenizer: Any, config: TrainConfig) -> Habits:
 
 
 def _texts(row: Row, tokenizer: Any, templated: bool) -> tuple[str, str, str]:
-    chosen = render(row.prompt, row.chosen, tokenizer, templated)
-    rejected = render(row.prompt, row.rejected, tokenizer, templated)
-    prompt = render_prompt(row.prompt, tokenizer, templated)
+    chosen = render(row.prompt, row.chosen, tokenizer, templated, row.tools)
+    rejected = render(row.prompt, row.rejected, tokenizer, templated, row.tools)
+    prompt = render_prompt(row.prompt, tokenizer, templated, row.tools)
     return chosen, rejected, prompt
 
 
@@ -82,20 +82,20 @@ def uses_template(prompt: Side, answer: Side, tokenizer: Any, chat_template: str
     return is_chat and chat_template == "auto" and bool(tokenizer.chat_template)
 
 
-def render(prompt: Side, answer: Side, tokenizer: Any, templated: bool) -> str:
+def render(prompt: Side, answer: Side, tokenizer: Any, templated: bool, tools: chat.Tools = ()) -> str:
     """Prompt and answer as the one text that is scored."""
     if templated:
-        return chat.render([*_messages(prompt, "user"), *_messages(answer, "assistant")], tokenizer, False)
+        return chat.render([*_messages(prompt, "user"), *_messages(answer, "assistant")], tokenizer, False, tools)
     text = files.plain_text(prompt) + files.plain_text(answer)
     end = tokenizer.eos_token or ""
     return text if end and text.endswith(end) else text + end
 
 
-def render_prompt(prompt: Side, tokenizer: Any, templated: bool) -> str:
+def render_prompt(prompt: Side, tokenizer: Any, templated: bool, tools: chat.Tools = ()) -> str:
     if not templated:
         return files.plain_text(prompt)
     messages = _messages(prompt, "user")
-    return chat.render(messages, tokenizer, True) if messages else ""
+    return chat.render(messages, tokenizer, True, tools) if messages else ""
 
 
 def _messages(side: Side, role: str) -> list[files.Message]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -244,22 +245,21 @@ def recognise(sample: Sequence[Record]) -> PairLayout | None:
 _STEMS = ("response", "answer", "completion", "output", "text", "reply", "summary")
 _ENDS = (("_a", "_b"), ("_A", "_B"), ("_1", "_2"), ("_0", "_1"), ("a", "b"), ("A", "B"), ("1", "2"), ("0", "1"))
 _VERDICTS = ("preference", "preferred", "winner", "better", "choice", "chosen", "label", "best", "preferred_response")
-_ASKED = ("prompt", "question", "instruction", "query", "context", "messages", "conversation", "conversations")
+_ASKED = ("prompt", "question", "instruction", "query", "context", "messages", "conversation", "conversations", "input")
 
 
 def _by_name(sample: Sequence[Record]) -> PairLayout | None:
     """answer_a, answer_b and `winner: "a"`: only verdicts that name one of the two answers are believed."""
-    for stem in _STEMS:
-        for ends in _ENDS:
-            first, second = stem + ends[0], stem + ends[1]
-            if not most(sample, has(first, second)):
-                continue
-            for name in _VERDICTS:
-                prompt = next((asked for asked in _ASKED if most(sample, has(asked))), None)
-                if prompt and most(sample, _names_one(name, first, second)):
-                    verdict = named(name, first, second)
-                    what = f"{name} ({first} or {second})"
-                    return EitherOr("two answers", _field(prompt), prompt, (first, second), verdict, what).layout()
+    for before, stem, ends in itertools.product(("", "orig_"), _STEMS, _ENDS):
+        first, second = before + stem + ends[0], before + stem + ends[1]
+        prompt = next((before + asked for asked in _ASKED if most(sample, has(before + asked))), None)
+        if not prompt or not most(sample, has(first, second)):
+            continue
+        for name in _VERDICTS:
+            if _names_one(sample, before + name, first, second):
+                verdict = named(before + name, first, second)
+                what = f"{before + name} ({first} or {second})"
+                return EitherOr("two answers", _field(prompt), prompt, (first, second), verdict, what).layout()
     return None
 
 
@@ -286,6 +286,13 @@ def named(name: str, first: str, second: str) -> Verdict:
     return verdict
 
 
-def _names_one(name: str, first: str, second: str) -> Callable[[Record], bool]:
+_STRANGE = 0.2
+"""Share of verdicts that may name neither answer."""
+
+
+def _names_one(sample: Sequence[Record], name: str, first: str, second: str) -> bool:
+    """Whether a field names one of the answers in most records, and hardly ever something else: of 0 and 1 beside
+    answers called 1 and 2 nobody knows which is meant."""
     verdict = named(name, first, second)
-    return lambda record: verdict(record) is not None
+    named_in = [verdict(record) is not None for record in sample if record.get(name) not in (None, "")]
+    return 2 * sum(named_in) >= len(sample) > 0 and named_in.count(False) <= _STRANGE * len(named_in)

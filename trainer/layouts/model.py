@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.turns import as_turns, read_history, read_side
+from trainer.turns import as_turns, read_history, read_side, read_tools
 
 Record = Mapping[str, object]
 Made = dict[str, object]
@@ -69,7 +69,7 @@ def number(value: Any) -> float | None:
 
 ABSENT = object()
 """For a prompt that the dialogues themselves begin with."""
-_OURS = ("id", "prompt", "chosen", "rejected", "margin", "system", "left_out")
+_OURS = frozenset(("id", "prompt", "chosen", "rejected", "margin", "system", "tools", "left_out"))
 _SHORT = 200
 """Characters of a further field that goes along with the pair."""
 
@@ -92,17 +92,22 @@ def build(
     go along where they are short.
     """
     rest = {
-        name: value for name, value in record.items() if name not in used and name not in _OURS and _is_short(value)
+        name: value
+        for name, value in record.items()
+        if value is not None and name not in used and name not in _OURS and _is_short(value)
     }
     before = [*_system(system), *read_history(history)]
-    sides = {"prompt": prompt, "chosen": chosen, "rejected": rejected}
-    roles = dict.fromkeys(sides, "assistant") | {"prompt": "user"}
+    made: Made
     if turns or before or isinstance(read_side(prompt), list):
-        made = {name: as_turns(side, roles[name]) for name, side in sides.items()}
+        made = {
+            "prompt": as_turns(prompt, "user"),
+            "chosen": as_turns(chosen, "assistant"),
+            "rejected": as_turns(rejected, "assistant"),
+        }
         if isinstance(made["prompt"], list):
             made["prompt"] = _joined(before, made["prompt"])
     else:
-        made = {name: read_side(side) for name, side in sides.items()}
+        made = {"prompt": read_side(prompt), "chosen": read_side(chosen), "rejected": read_side(rejected)}
     if prompt is ABSENT:
         del made["prompt"]
     own = record.get("id")
@@ -111,7 +116,13 @@ def build(
         **({"id": own} if isinstance(own, (str, int)) and not isinstance(own, bool) else {}),
         **made,
         **({"margin": margin} if margin is not None else {}),
+        **({"tools": tools} if (tools := read_tools(_tools(record, prompt))) else {}),
     }
+
+
+def _tools(record: Record, prompt: Any) -> Any:
+    """The tools of a record, or of the prompt where that is an object of its own (OpenAI's `input`)."""
+    return record.get("tools") or (prompt.get("tools") if isinstance(prompt, Mapping) else None)
 
 
 def _system(system: Any) -> list[dict[str, str]]:
@@ -129,6 +140,6 @@ def _opens_with_system(turns: list[Any]) -> bool:
 
 
 def _is_short(value: Any) -> bool:
-    if isinstance(value, str):
+    if type(value) is str:
         return 0 < len(value) <= _SHORT
     return isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value))

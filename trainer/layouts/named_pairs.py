@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainer.layouts.model import ABSENT, Made, PairLayout, Record, build, each, has, left_out, most, number
+from trainer.turns import read_tools
 
 ANSWERS = (
     ("chosen", "rejected"),
@@ -82,6 +83,15 @@ def score_margin(record: Record) -> float | None:
     return None
 
 
+def is_tie(record: Record) -> bool:
+    """Whether a judge found both answers equal: distilabel's `status`, or its two ratings."""
+    ratings = record.get("rating")
+    equal = (
+        isinstance(ratings, list) and len(ratings) == 2 and ratings[0] == ratings[1] and number(ratings[0]) is not None
+    )
+    return record.get("status") == "tie" or equal
+
+
 def recognise(sample: Sequence[Record]) -> PairLayout | None:
     """The first pair of names that the records have, with a field that can be the prompt or whole dialogues."""
     for better, worse in ANSWERS:
@@ -114,13 +124,13 @@ def _layout(better: str, worse: str, prompt: str | None, sample: Sequence[Record
         *([("system", system)] if system else []),
         *([("earlier turns", history)] if history else []),
         *([("margin", "margin" if own else f"{scores[0]} − {scores[1]}" if scores else "")] if own or scores else []),
-        *([("not used", "tools")] if any(record.get("tools") for record in sample) else []),
+        *([("tools", "tools")] if any(read_tools(record.get("tools")) for record in sample) else []),
     ]
     used = {better, worse, *(name for name in (prompt, system, added, history) if name)}
 
     def made(record: Record) -> list[Made]:
         margin = number(record.get("margin")) if own else score_margin(record)
-        if not own and margin == 0:
+        if (not own and margin == 0) or is_tie(record):
             return [left_out("tie")]
         asked = _join(record, prompt, added) if prompt else ABSENT
         missing = {

@@ -125,7 +125,9 @@ def _texts(record: Record, name: str) -> bool:
     return isinstance(found, list) and len(found) == 2 and all(isinstance(one, str) for one in found)
 
 
-_LISTS = ("responses", "completions", "answers", "outputs", "candidates", "candidates_completions")
+_LISTS = ("responses", "completions", "answers", "outputs", "generations", "candidates", "candidates_completions")
+_SAID = ("text", "answer", "response", "completion", "output", "content")
+_OWN_WORTHS = (("rank", -1), ("score", 1), ("pm_score", 1), ("rating", 1), ("reward", 1))
 _WORTHS = (("scores", 1), ("rewards", 1), ("ratings", 1), ("ranks", -1), ("rank", -1), ("ranking", -1))
 _ASKED = ("prompt", "question", "instruction", "query", "context", "messages", "conversations")
 
@@ -142,6 +144,32 @@ def _parallel(sample: Sequence[Record]) -> PairLayout | None:
                 "answers with " + worths, (("prompt", prompt), ("chosen, rejected", what), *margin), each(made)
             )
     return None
+
+
+def _objects(sample: Sequence[Record]) -> PairLayout | None:
+    """A list of answers that each hold their text and their score or rank (StackExchange's `pm_score`)."""
+    prompt = next((asked for asked in _ASKED if most(sample, has(asked))), None)
+    for name, said, (worth, sign) in itertools.product(_LISTS, _SAID, _OWN_WORTHS):
+        if prompt and most(sample, functools.partial(_fits_objects, name=name, said=said, worth=worth)):
+            what = f"{said} of {name}, each pair of different {worth}{' (1 is best)' if sign < 0 else ''}"
+            margin = [("margin", f"difference of {worth}")] if sign > 0 else []
+            sources = (("prompt", prompt), ("chosen, rejected", what), *margin)
+            return PairLayout(f"answers with a {worth}", sources, each(_object_pairs(prompt, name, said, worth, sign)))
+    return None
+
+
+def _fits_objects(record: Record, name: str, said: str, worth: str) -> bool:
+    items = _items(record, name)
+    return bool(items) and all(said in item and number(item.get(worth)) is not None for item in items)
+
+
+def _object_pairs(prompt: str, name: str, said: str, worth: str, sign: int) -> Callable[[Record], Iterator[Made]]:
+    def made(record: Record) -> Iterator[Made]:
+        places = [(item.get(said), number(item.get(worth))) for item in _items(record, name)]
+        answers = [RankedAnswer(text, None if place is None else sign * place) for text, place in places]
+        yield from pairs_of(record, record.get(prompt), answers, scored=sign > 0, used=(prompt, name))
+
+    return made
 
 
 def _fits(record: Record, name: str, worths: str) -> bool:
@@ -268,4 +296,4 @@ def recognise(sample: Sequence[Record]) -> PairLayout | None:
         if most(sample, fits):
             sources = [("prompt", prompt), ("chosen, rejected", answers), *([("margin", margin)] if margin else [])]
             return PairLayout(name, tuple(sources), each(made))
-    return _parallel(sample)
+    return _parallel(sample) or _objects(sample)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -61,6 +61,10 @@ class Evaluation:
     metrics: dict[str, float]
     margins: Histogram
 
+    def of(self, ids: Set[str]) -> Evaluation:
+        """The same of these pairs alone."""
+        return summarise([record for record in self.records if record.id in ids])
+
     def write(self, path: Path) -> None:
         """One JSON line a pair."""
         lines = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in self.records)
@@ -83,6 +87,11 @@ def evaluate(
         Record(pair.id, chosen, rejected, len(pair.chosen), len(pair.rejected))
         for pair, (chosen, rejected) in zip(pairs, scored, strict=True)
     ]
+    return summarise(records)
+
+
+def summarise(records: Sequence[Record]) -> Evaluation:
+    """Records of pairs with the metrics over them."""
     margins = np.array([record.chosen - record.rejected for record in records])
     return Evaluation(sorted(records, key=lambda record: record.id), summary(records), histogram(margins))
 

@@ -108,7 +108,15 @@ class Milestones:
             "eval", self.progress.step, self.epochs, found.metrics, file=file, margins=asdict(found.margins), **named
         )
         self.reporter.line(evaluation_line(name, self.progress.step, found))
+        for file, places in pairs.by_file.items():
+            self.report_file(f"{name or 'val'}/{file}", found.of({pairs.pairs[place].id for place in places}))
         return found.metrics
+
+    def report_file(self, name: str, found: Evaluation) -> None:
+        """Metrics of one of the files that a validation set joins; its rewards are among the set's own."""
+        margins = asdict(found.margins)
+        self.reporter.report("eval", self.progress.step, self.epochs, found.metrics, margins=margins, set=name)
+        self.reporter.line(evaluation_line(name, self.progress.step, found))
 
     def score(self, name: str, pairs: PairSet) -> Evaluation:
         """Exact scores. A sharded model needs every rank in every forward pass, so there each rank scores all pairs."""

@@ -83,6 +83,12 @@ def lines(session: Session, trained: int, parameters: int) -> list[str]:
             f"source: {share.drawn} of {share.pairs} pairs an epoch from {share.path}, weight {share.weight:g}"
             for share in session.train.shares
         ),
+        *(
+            f"{name or 'validation'} by file: "
+            + ", ".join(f"{file} {len(one)} pairs" for file, one in pairs.by_file.items())
+            for name, pairs in session.validation.items()
+            if pairs.by_file
+        ),
         f"precision: {precision_line(session)}",
         f"effective batch: {config.batch_size} pairs × {config.gradient_accumulation_steps} accumulation × "
         f"{derived.world_size} processes = {derived.effective_batch} pairs a step",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
@@ -12,7 +13,11 @@ from rmtui import text
 from rmtui.app.jobs.curves import curve_of
 from rmtui.app.widgets.chart.curve import Curve, View
 from rmtui.index.index import Index
+from rmtui.operations.runs import last_evaluation
 from rmtui.runs.model import Attempt, Run
+
+if TYPE_CHECKING:
+    from rmtui.documents.runs import EvaluationDocument
 
 EXTRA = ("learning_rate", "grad_norm")
 """Metrics of each step with a chart of their own on a large screen."""
@@ -25,6 +30,8 @@ class RunLoaded(Message):
     run: Run
     attempts: tuple[Attempt, ...]
     latest: tuple[tuple[str, float], ...]
+    evaluation: Mapping[str, EvaluationDocument]
+    """The newest metrics of each validation set."""
 
 
 @dataclass
@@ -43,7 +50,7 @@ def load_run(index: Index, run_id: str) -> RunLoaded:
             series = index.series(run_id, metric, 2)
             if len(series) and math.isfinite(series.last[-1]):
                 latest.append((metric, series.last[-1]))
-    return RunLoaded(run, tuple(index.attempts(run_id)), tuple(latest))
+    return RunLoaded(run, tuple(index.attempts(run_id)), tuple(latest), last_evaluation(index, run_id))
 
 
 def load_extra(index: Index, run_id: str, view: View, columns: int) -> ExtraLoaded:

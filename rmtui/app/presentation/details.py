@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -16,8 +17,18 @@ from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Attempt, Run, state_text
 from rmtui.workspace import Workspace
 
+if TYPE_CHECKING:
+    from rmtui.documents.runs import EvaluationDocument
 
-def render_details(run: Run, ws: Workspace, attempts: Sequence[Attempt], glyphs: Glyphs, palette: Palette) -> Text:
+
+def render_details(
+    run: Run,
+    ws: Workspace,
+    attempts: Sequence[Attempt],
+    evaluation: Mapping[str, EvaluationDocument],
+    glyphs: Glyphs,
+    palette: Palette,
+) -> Text:
     """Every section that has something to say."""
     text = Text()
     sections = (
@@ -25,6 +36,7 @@ def render_details(run: Run, ws: Workspace, attempts: Sequence[Attempt], glyphs:
         ("source", [f"{label:<10} {value}" for label, value in origin_lines(origin_of(RunFolder(run.folder)))]),
         ("attempts", [_attempt_line(attempt) for attempt in attempts]),
         ("epochs", [line.plain for line in run_header.epoch_table(run, glyphs, palette)]),
+        ("validation sets, last evaluation", list(_set_lines(evaluation))),
         ("configuration", list(_config_lines(run, ws))),
     )
     for title, lines in sections:
@@ -58,6 +70,17 @@ def _attempt_line(attempt: Attempt) -> str:
     parts += [f"ended {formats.clock(attempt.ended, now)}"] if attempt.ended else []
     parts += [f"exit code {attempt.exit_code}"] if attempt.exit_code is not None else []
     return " · ".join(parts)
+
+
+def _set_lines(evaluation: Mapping[str, EvaluationDocument]) -> Iterator[str]:
+    """Further sets, and the files that a set joins, beside the run's own; nothing where that stands alone."""
+    width = max(map(len, evaluation), default=0)
+    for name, found in evaluation.items() if len(evaluation) > 1 else ():
+        loss, accuracy, pairs = found["val_loss"], found["val_acc"], found["val_pairs"]
+        parts = [f"val_loss {loss:.4f}"] if loss is not None else []
+        parts += [f"val_acc {formats.percent(accuracy)}"] if accuracy is not None else []
+        parts += [f"of {pairs:.0f} pairs"] if pairs is not None else []
+        yield f"{name:<{width}}  {' '.join(parts)}"
 
 
 def _config_lines(run: Run, ws: Workspace) -> Iterator[str]:

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
+from rmtui import text as formats
 from rmtui.app import actions
 from rmtui.app.chrome import Label
 from rmtui.app.feed import Failed
@@ -134,6 +135,8 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         wrong = Text()
         for problem in message.plan.problems:
             wrong.append(f"{problem}\n", palette.bad if problem.severity == "error" else palette.warn)
+        for line in message.plan.how_read:
+            wrong.append(f"{formats.clean(line)}\n", palette.quiet)
         wrong.rstrip()
         self.query_one("#wrong", Label).show_text(wrong)
         self.query_one("#wrong").display = bool(wrong.plain)
