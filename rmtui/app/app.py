@@ -82,6 +82,7 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
     }
 
     TITLE = "rmtui"
+    depth = themes.Depth.TRUE
     BINDINGS = actions.bindings("app")
     COMMAND_PALETTE_BINDING = "colon"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (180, "-vast")]
@@ -94,7 +95,8 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
         self._alive: dict[str, Run] = {}
         self._version = 0
         """Of the index, as the screens show it; a supervisor or a verb may have written to it, too."""
-        for theme in themes.THEMES:
+        self.depth = themes.depth_of(self.console._color_system)
+        for theme in themes.themes(self.depth):
             self.register_theme(theme)
         self.theme = themes.NAMES[0]
         self.set_class(ascii_mode, ASCII_CLASS)
@@ -107,7 +109,7 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
         self.theme = wanted if wanted in themes.NAMES else themes.NAMES[0]
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        return themes.DARK.variables
+        return themes.themes(self.depth)[0].variables
 
     def refresh_css(self, animate: bool = True) -> None:
         """A theme that is chosen before there is a screen: no rule was read yet, so that none is read again."""

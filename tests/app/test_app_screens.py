@@ -27,6 +27,7 @@ from rmtui.app.screens.launch import LaunchScreen
 from rmtui.app.screens.pairs import PairsScreen
 from rmtui.app.screens.presets import PresetsScreen
 from rmtui.app.screens.run import RunScreen
+from rmtui.app.themes import Depth
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.device_load import Device
 from rmtui.app.widgets.form.form import Form
@@ -122,11 +123,16 @@ async def test_every_theme_draws_and_is_remembered(runs):
         assert pilot.app.theme == last
 
 
-def inks(pilot):
-    """The colours of what stands on the screen in front."""
-    strips = strips_of(pilot.app)
-    drawn = [segment for strip in strips for segment in strip if segment.text.strip() and segment.style]
-    return {segment.style.color.get_truecolor().hex for segment in drawn if segment.style.color}
+def colours_drawn(pilot):
+    """The colours of all cells on the screen in front."""
+    styles = {part.style for strip in strips_of(pilot.app) for part in strip if part.style}
+    return {colour.get_truecolor().hex for style in styles for colour in (style.color, style.bgcolor) if colour}
+
+
+def inks(name):
+    """Every colour of a theme."""
+    theme = next(theme for theme in themes.themes(Depth.TRUE) if theme.name == name)
+    return {value for value in theme.variables.values() if value.startswith("#")} | {theme.background, theme.surface}
 
 
 OPENED = {
@@ -142,14 +148,14 @@ OPENED = {
 
 
 @pytest.mark.parametrize("keys", OPENED.values(), ids=OPENED)
-async def test_another_theme_leaves_no_word_in_the_colours_of_the_one_before(runs, keys):
-    dark, light = ({colour.casefold() for colour in theme.variables.values()} for theme in themes.THEMES[:2])
-    dark |= {themes.DARK.accent, themes.DARK.success, themes.DARK.warning, themes.DARK.error}
+async def test_another_theme_leaves_no_line_in_the_colours_of_the_one_before(runs, keys):
     async with opened(runs.root, WIDE) as pilot:
         await pilot.press(*keys)
-        await until(pilot, lambda: inks(pilot) & dark)
-        await pilot.press("ctrl+t")
-        await until(pilot, lambda: inks(pilot) & light and not inks(pilot) & dark - light)
+        for name in themes.NAMES[:-1]:  # the last has the terminal's own colours
+            assert pilot.app.theme == name
+            alien = set().union(*map(inks, themes.NAMES[:-1])) - inks(name)
+            await until(pilot, lambda alien=alien: colours_drawn(pilot) and not colours_drawn(pilot) & alien)
+            await pilot.press("ctrl+t")
 
 
 async def test_readings_change_their_language_and_wide_signs_keep_the_lines_straight(runs):

@@ -15,7 +15,7 @@ from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.form.fields import Fields
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.line_edit import LineEdit
-from rmtui.app.widgets.palette import Palette
+from rmtui.app.widgets.palette import Palette, on_bar
 from rmtui.i18n import value_text
 from rmtui.text import clean
 from trainer.config import Option, Problem, range_text
@@ -192,4 +192,4 @@ class FormLines:
     def on_ground(self, strip: Strip, ground: Style) -> Strip:
         """The cursor's row on its own ground, as far as the fields reach."""
         left, right = strip.crop(0, self._room()), strip.crop(self._room())
-        return Strip.join([left.apply_style(Style(bgcolor=ground.bgcolor)), right])
+        return Strip.join([on_bar(left, ground), right])

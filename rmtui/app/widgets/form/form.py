@@ -29,10 +29,7 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
 
     DEFAULT_CSS = """
     Form { height: 1fr; overflow: hidden; }
-    Form > .form--cursor { background: $foreground 10%; }
-    Form:focus > .form--cursor { background: $primary 30%; }
     """
-    COMPONENT_CLASSES = {"form--cursor"}
     BINDINGS = actions.bindings("fields")
 
     @dataclass
@@ -282,5 +279,5 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
             strip = lines.with_derived(strip, y)
         strip = strip.adjust_cell_length(self.size.width)
         if place == self._cursor and y < body:
-            strip = lines.on_ground(strip, self.get_component_rich_style("form--cursor"))
+            strip = lines.on_ground(strip, lines.palette.bar(self.has_focus))
         return strip.apply_style(base)

@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from rmtui.app import actions
 from rmtui.app.widgets.glyphs import UNICODE, glyphs_of
-from rmtui.app.widgets.palette import palette_of
+from rmtui.app.widgets.palette import on_bar, palette_of
 from rmtui.app.widgets.table.columns import RunColumn, Setting
 from rmtui.app.widgets.table.row_lines import Layout, RunLines, laid_out, useful
 from rmtui.runs.model import Landmarks, Run
@@ -41,10 +41,7 @@ class RunTable(ScrollView, can_focus=True):
 
     DEFAULT_CSS = """
     RunTable { height: 1fr; overflow-x: hidden; overflow-y: hidden; }
-    RunTable > .run-table--cursor { background: $foreground 10%; }
-    RunTable:focus > .run-table--cursor { background: $primary 35%; }
     """
-    COMPONENT_CLASSES = {"run-table--cursor"}
     BINDINGS = actions.bindings("table")
 
     @dataclass
@@ -296,5 +293,4 @@ class RunTable(ScrollView, can_focus=True):
         strip = lines.run(row, columns, row.id in self._marks)
         if place != self._cursor:
             return strip
-        ground = self.get_component_rich_style("run-table--cursor")
-        return strip.adjust_cell_length(self.size.width).apply_style(Style(bgcolor=ground.bgcolor))
+        return on_bar(strip.adjust_cell_length(self.size.width), lines.palette.bar(self.has_focus))
