@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +14,7 @@ from textual.screen import Screen
 
 from rmtui.app import actions, keys, remembered, routes, themes
 from rmtui.app.feed import ALIVE, ALIVE_SECONDS, IDLE_SECONDS, Failed, ReadingFolders, Synced
-from rmtui.app.host import WorkspaceApp, WorkspaceScreen
+from rmtui.app.host import READY_SECONDS, WorkspaceApp, WorkspaceScreen
 from rmtui.app.jobs.jobs import JobProgress
 from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.errors import UserError
@@ -217,7 +217,7 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
         self.action_command_palette()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The palette: what the focused pane can do now, then themes by name."""
+        """The palette: what the focused pane can do now, what can be done elsewhere, then themes by name."""
         seen = set()
         for active in screen.active_bindings.values():
             binding = active.binding
@@ -226,8 +226,32 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
             seen.add(binding.action)
             text = f"{binding.description}  ({self.get_key_display(binding)})"
             yield SystemCommand(text, binding.tooltip, partial(self.run_action, binding.action, active.node))
+        if self._workspace is not None:
+            for action in actions.elsewhere(seen):
+                text = f"{action.word}  ({self.get_key_display(action.binding())})"
+                yield SystemCommand(text, f"{action.help} · {actions.PANES[action.pane]}", partial(self.reach, action))
         for name in themes.NAMES:
             yield SystemCommand(f"theme: {name}", "Change the colours", partial(self.use_theme, name))
+
+    def reach(self, action: actions.Action) -> None:
+        """Go where an action is, and say its key: what it does there is seen before it is done."""
+        ways, key = actions.PLACES[action.pane], self.get_key_display(action.binding())
+        if self.screen.id != "_default":
+            self.go_home("")
+        self.go_on(ways, f"{action.word}: {key}")
+
+    def go_on(self, ways: Sequence[str], last: str) -> None:
+        """The actions one after the other, each when the screen before it is there."""
+        if not self.is_ready:
+            self.set_timer(READY_SECONDS, partial(self.go_on, ways, last))
+            return
+        if not ways:
+            self.notify(last, timeout=6, markup=False)
+            return
+        found = next((one for one in self.screen.active_bindings.values() if one.binding.id == ways[0]), None)
+        if found is not None:
+            self.call_later(self.run_action, found.binding.action, found.node)
+            self.call_later(self.go_on, ways[1:], last)
 
     def use_theme(self, name: str) -> None:
         self.theme = self.memory.theme = name
@@ -259,9 +283,11 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
 
     def action_import_runs(self) -> None:
         from rmtui.app.screens.dialogs import Ask
+        from rmtui.app.widgets.path_input import first_there
 
         question = "Import past runs: a log, a folder, a glob such as logs/training/rm/helpful_*.log"
-        self.push_screen(Ask(question, "", "logs/training/rm"), self._import)
+        there = first_there(self.folder, ("logs/training/rm/", "logs/training/", "logs/", "outputs/", "runs/"))
+        self.push_screen(Ask(question, there, "logs/training/rm", root=self.folder), self._import)
 
     def _import(self, path: str | None) -> None:
         from rmtui.app.jobs.importing import import_paths

@@ -15,6 +15,7 @@ from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import Label
 from rmtui.app.jobs.list_rows import IndexRows
+from rmtui.app.widgets.table.columns import ASCENDING, COLUMNS, LETTERS
 from rmtui.app.widgets.table.run_table import RunTable
 from rmtui.errors import UserError
 from rmtui.index.listing import SORT_COLUMNS
@@ -153,6 +154,22 @@ class RunList(Vertical):
         keys = [key for key in self.table.sortable if key in SORT_COLUMNS]
         place = keys.index(memory.sort) if memory.sort in keys else -1 if direction > 0 else 0
         memory.sort = keys[(place + direction) % len(keys)]
+        self.show_rows()
+
+    def sort_letters(self) -> dict[str, str]:
+        """Key after S → title of the column it sorts by."""
+        known = [key for key in self.table.sortable if key in SORT_COLUMNS and key in LETTERS]
+        titles = {column.key: column.title for column in COLUMNS}
+        return {LETTERS[key]: titles[key] for key in known}
+
+    def sort_by_letter(self, letter: str | None) -> None:
+        """By that column; the one that it is sorted by already: the other way round."""
+        key = next((key for key, own in LETTERS.items() if own == letter), None)
+        if key is None:
+            return
+        memory = self._base.memory
+        memory.descending = not memory.descending if memory.sort == key else key not in ASCENDING
+        memory.sort = key
         self.show_rows()
 
     def reverse(self) -> None:

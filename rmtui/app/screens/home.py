@@ -176,6 +176,12 @@ class HomeScreen(RunCommands):
 
         self.app.push_screen(RunScreen(message.run_id))
 
+    def action_details(self) -> None:
+        from rmtui.app.screens.run import RunScreen
+
+        if (run := self.current()) is not None:
+            self.app.push_screen(RunScreen(run.id, "details"))
+
     @on(RunTable.Marked)
     def _marks_changed(self, message: RunTable.Marked) -> None:
         self.memory.marked = list(message.run_ids)
@@ -243,7 +249,8 @@ class HomeScreen(RunCommands):
         self.remove_class("-alone")
         self._fit_list()
         self.add_class("-away")
-        self.query_one(PANELS[panel]).focus()
+        target = self.query_one(PANELS[panel])
+        self.set_focus(target if target.display else self.query_one("#accuracy"))
 
     # The list
 
@@ -251,10 +258,19 @@ class HomeScreen(RunCommands):
         self.run_list.filter_line.open()
 
     def action_clear(self) -> None:
-        self.run_list.clear()
+        """One step back: from a pane to the list, there the filter, then the marks."""
+        if self.table.has_focus:
+            self.run_list.clear()
+        else:
+            self.action_list()
 
     def action_sort_by(self, direction: int) -> None:
         self.run_list.sort_by(direction)
+
+    def action_sort(self) -> None:
+        from rmtui.app.screens.dialogs import Letters
+
+        self.app.push_screen(Letters("Sort by", self.run_list.sort_letters()), self.run_list.sort_by_letter)
 
     def action_turn(self) -> None:
         self.run_list.reverse()

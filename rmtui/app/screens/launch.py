@@ -34,6 +34,8 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         super().__init__()
         self._request = request
         self.planned: Planned | None = None
+        self._starts = False
+        """Enter was pressed before the plan was there."""
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -67,6 +69,7 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
 
     @on(Input.Changed)
     def _typed(self) -> None:
+        self._starts = False
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(0.2, self._work_out)
@@ -110,21 +113,25 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         self.query_one("#wrong", Label).show_text(wrong)
         self.query_one("#wrong").display = bool(wrong.plain)
         self.query_one("#command", Label).show_text(message.plan.line)
+        if self._starts:
+            self.action_start()
 
     @on(Failed)
     def _failed(self, message: Failed) -> None:
         message.stop()
-        self.planned = None
+        self.planned, self._starts = None, False
         self.query_one("#wrong", Label).show_text(Text(str(message.error), palette_of(self).bad))
         self.query_one("#wrong").display = True
 
     @on(Input.Submitted)
     def action_start(self) -> None:
-        """Start, unless the plan on screen is not that of the fields, or has errors."""
+        """Start, unless the plan has errors; where it is not that of the fields yet, as soon as it is."""
         if self.planned is None or self.planned.request != self.request():
+            self._starts = True
+            self.query_one("#command", Label).show_text("working out the plan, then it starts …")
             self._work_out()
-            self.notify("the plan is being worked out; press enter again", timeout=2)
         elif self.planned.plan.errors:
+            self._starts = False
             self.notify("fix the fields in red first", severity="error", timeout=4)
         else:
             self.dismiss(self.request())

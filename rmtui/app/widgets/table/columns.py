@@ -213,6 +213,14 @@ def _took(run: Run, setting: Setting) -> TableCell:
     return TableCell(formats.span(end - run.started) if end else setting.glyphs.dash, "quiet")
 
 
+LETTERS = {
+    NAME: "r", STATE: "s", "preset": "p", "epochs": "e", "progress": "d", "val_acc": "a", "best": "b", "val_loss": "l",
+    "train_loss": "t", "gap": "g", "data": "n", "tags": "m", "duration": "k", "created": "w", "group": "f",
+}  # fmt: skip
+"""The key after S that sorts by a column."""
+ASCENDING = (NAME, STATE, "preset", "val_loss", "train_loss", "data", "tags", "group")
+"""Columns whose best or first is the least: sorted from below at first."""
+
 COLUMNS = (
     RunColumn(NAME, "run", 13, 0, _name, grow=47),
     RunColumn(STATE, "state", 11, 6, _state),
