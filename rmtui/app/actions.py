@@ -198,8 +198,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("pairs.export", "ctrl+s", "write", "Write likely mislabelled pairs to a file"),
     Action("data.start", "enter", "check", "Check the file under the cursor", footer=True),
     Action("data.cancel", "x", "cancel", "End the check that runs", footer=True),
-    Action("queue.up", "K,minus", "up", "One place forward", footer=True),
-    Action("queue.down", "J,plus", "down", "One place back", footer=True),
+    Action("queue.up", "K,minus", "move up", "One place forward", footer=True),
+    Action("queue.down", "J,plus", "move down", "One place back", footer=True),
     Action("queue.remove", "x", "take out", "Take the run out of the queue", footer=True),
     Action(
         "queue.pump", "r", "start", "Start what can start now: after a restart, queued runs wait for this", footer=True

@@ -47,7 +47,7 @@ async def test_ascii_mode_draws_nothing_beyond_ascii(runs, size):
     async with opened(runs.root, size, ascii_mode=True) as pilot:
         await sees(pilot, "helpful-C-5")
         await pilot.press("2")
-        await sees(pilot, "val_acc  o-- 64.5")
+        await sees(pilot, "val_acc  *-- 64.5")
         drawn = "\n".join(line[:80] if size == WIDE else line for line in lines(pilot))
         assert drawn.isascii(), sorted({sign for sign in drawn if not sign.isascii()})
 
