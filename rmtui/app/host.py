@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from textual import events
 from textual.message import Message
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.worker import Worker
@@ -26,6 +27,9 @@ from rmtui.workspace import Workspace, renewed, settings_stamp
 
 READY_SECONDS = 0.02
 """Between two looks whether a screen has come."""
+UNTIL_KEY = 86400.0
+LEAST_SECONDS = 1.0
+"""An error is shown this long at least."""
 PATIENCE = 2.0
 """Keys wait for a screen no longer than this."""
 
@@ -93,10 +97,30 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
     async def on_event(self, event: events.Event) -> None:
         """One key at a time: the next one goes to the screen that the one before has opened, when that is there."""
         if isinstance(event, events.Key) and not event.is_forwarded:
+            self._drop_errors()
             self._typed.append(event)
             await self._next_key()
         else:
             await super().on_event(event)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """A toast; an error stays until a key is pressed."""
+        lasts = UNTIL_KEY if severity == "error" else timeout
+        super().notify(message, title=title, severity=severity, timeout=lasts, markup=markup)
+
+    def _drop_errors(self) -> None:
+        """Those that were there to be read: a key that was on its way takes nothing away."""
+        for notification in list(self._notifications):
+            if notification.severity == "error" and time.time() - notification.raised_at > LEAST_SECONDS:
+                self._unnotify(notification)
 
     async def _next_key(self) -> None:
         if not self._typed or self._key_timer is not None:
