@@ -94,7 +94,7 @@ WEEKDAY = 9
 def state_label(run: Run, now: float, spelled: bool = False) -> str:
     """What matters of a run's state now: when it ends, or what it does instead of steps, why it ended, how long ago;
     `spelled`: after its word."""
-    if run.state is State.RUNNING and run.reason:
+    if run.state in (State.RUNNING, State.STARTING) and run.reason:
         return formats.clean(run.reason)
     if run.state is State.RUNNING:
         end = ends_at(run, now)
