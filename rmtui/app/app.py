@@ -286,7 +286,7 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
         from rmtui.app.widgets.path_input import first_there
 
         question = "Import past runs: a log, a folder, a glob such as logs/training/rm/helpful_*.log"
-        there = first_there(self.folder, ("logs/training/rm/", "logs/training/", "logs/", "outputs/", "runs/"))
+        there = first_there(self.folder, ("logs/training/rm/", "logs/training/", "logs/", "outputs/"))
         self.push_screen(Ask(question, there, "logs/training/rm", root=self.folder), self._import)
 
     def _import(self, path: str | None) -> None:

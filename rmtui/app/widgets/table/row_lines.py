@@ -67,8 +67,10 @@ class RunLines:
             sorted_here = column.key == key
             sign = (glyphs.down if descending else glyphs.up) if sorted_here else ""
             style = self.palette.text + Style(bold=True) if sorted_here else self.palette.quiet
-            title = column.title.replace("Δ", glyphs.delta).replace("±", glyphs.plus_minus) + sign
-            segments.append(Segment(fit(title, width, column.right, glyphs.ellipsis) + " " * GAP, style))
+            title = column.title.replace("Δ", glyphs.delta).replace("±", glyphs.plus_minus)
+            title = fit(title if column.right else title + sign, width, column.right, glyphs.ellipsis)
+            title += sign if column.right else ""
+            segments.append(Segment(title.ljust(width + GAP), style))
         return Strip(segments)
 
     def notice(self, text: str) -> Strip:
