@@ -18,6 +18,7 @@ from rmtui.app.feed import Failed
 from rmtui.app.host import WorkspaceApp
 from rmtui.app.jobs.launch_plan import Planned, plan_launch
 from rmtui.app.widgets.palette import palette_of
+from rmtui.app.widgets.path_input import PathInput
 from rmtui.operations.launch_request import LaunchRequest
 from trainer.pairs import data_sets
 
@@ -57,7 +58,10 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
             for key, label in FIELDS:
                 with Horizontal(classes="field"):
                     yield Static(label, classes="label")
-                    yield Input(texts[key], placeholder=hints[key], id=key, compact=True, select_on_focus=False)
+                    if key == "model":
+                        yield PathInput(self._rmtui.ws.root, texts[key], placeholder=hints[key], id=key)
+                    else:
+                        yield Input(texts[key], placeholder=hints[key], id=key, compact=True, select_on_focus=False)
             with VerticalScroll(id="plan", can_focus=False):
                 yield Label(id="wrong")
                 yield Label("working it out …", id="command")
