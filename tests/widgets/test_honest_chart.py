@@ -153,3 +153,13 @@ def test_a_run_at_work_reaches_to_its_planned_end_on_every_axis(live, monkeypatc
 
 def test_a_scale_without_a_band_is_as_fine_as_its_values():
     assert y_scale([0.5, 0.6], 40, 5, False) == Scale(0.5, 0.6, 40)
+
+
+@pytest.mark.parametrize("height", range(8, 40))
+async def test_no_label_pushes_the_axis_aside(height):
+    chart = Chart("learning rate")
+    async with Stage(chart).run_test(size=(60, height)) as pilot:
+        chart.show([Curve.points("r/lr", "learning rate", [(step, 1.5e-5 * step / 60) for step in range(61)])])
+        await pilot.pause()
+        places = {line.find(sign) for line in lines(chart)[1:-2] for sign in "┤│" if sign in line}
+        assert places == {7}

@@ -266,11 +266,16 @@ class HomeScreen(RunCommands):
 
     def action_sort_by(self, direction: int) -> None:
         self.run_list.sort_by(direction)
+        self._fit_list()
 
     def action_sort(self) -> None:
         from rmtui.app.screens.dialogs import Letters
 
-        self.app.push_screen(Letters("Sort by", self.run_list.sort_letters()), self.run_list.sort_by_letter)
+        def sort(letter: str | None) -> None:
+            self.run_list.sort_by_letter(letter)
+            self._fit_list()
+
+        self.app.push_screen(Letters("Sort by", self.run_list.sort_letters()), sort)
 
     def action_turn(self) -> None:
         self.run_list.reverse()
@@ -284,6 +289,7 @@ class HomeScreen(RunCommands):
             return
         self.memory.baseline = "" if self.memory.baseline == run.id else run.id
         self.run_list.show_landmarks()
+        self._fit_list()
         self.toast(f"differences are measured from {run.name if self.memory.baseline else 'no run'}")
 
     # Other screens

@@ -294,8 +294,10 @@ class Picture:
         return lines
 
     def _y_ticks(self) -> list[_Label]:
-        parts = max(2, min(7, self.rows // 2))
-        ticks = y_ticks(self.y, parts, self.scene.percent, self._least)
+        for parts in range(max(2, min(7, self.rows // 2)), 0, -1):
+            ticks = y_ticks(self.y, parts, self.scene.percent, self._least)
+            if all(len(tick.label) < GUTTER for tick in ticks):  # else fewer labels, which need fewer digits
+                break
         return [_Label(tick.value, tick.label) for tick in reversed(ticks)]
 
     def _feet(self) -> list[Strip]:

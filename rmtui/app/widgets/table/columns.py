@@ -15,7 +15,7 @@ NAME = "name"
 STATE = "state"
 DEAR = 7
 """Columns of more than this worth number come in only where names and reasons have all the room that they can use."""
-LONG = 18
+LONG = 40
 """Cells beside its own that a column may ask of the screen; what is longer is read beside the list."""
 
 
