@@ -91,6 +91,7 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
         self._key_timer: Timer | None = None
         """While a key is on its way."""
         self._waits_since = 0.0
+        self._last_key = ""
 
     # Keys that are typed while the screen changes reach the new one
 
@@ -123,14 +124,17 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
                 self._unnotify(notification)
 
     async def _next_key(self) -> None:
-        if not self._typed or self._key_timer is not None:
+        if not self._typed or (self._key_timer is not None and not self._repeats(self._typed[0])):
             return
         if not self.is_ready and self._patient():
             self._key_timer = self.set_timer(READY_SECONDS, self.on_key_done)
             return
         self._waits_since = 0.0
-        target = self.focused or self.screen
-        await super().on_event(self._typed.pop(0))
+        target, key = self.focused or self.screen, self._typed.pop(0)
+        self._last_key = key.key
+        await super().on_event(key)
+        if self._key_timer is not None:
+            return
         self._key_timer = self.set_timer(PATIENCE / 4, self.on_key_done)  # should the widget be gone by then
         target.post_message(KeyDone())
 
@@ -139,6 +143,10 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
             self._key_timer.stop()
             self._key_timer = None
         await self._next_key()
+
+    def _repeats(self, key: events.Key) -> bool:
+        """A key that is held moves on: it does not wait for its own frames. Those that change screens do."""
+        return key.key == self._last_key and key.key not in ("enter", "escape") and self.is_ready
 
     def _patient(self) -> bool:
         self._waits_since = self._waits_since or time.monotonic()

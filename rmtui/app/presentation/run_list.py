@@ -101,6 +101,10 @@ class FilterLine(Horizontal):
 class RunList(Vertical):
     """Filter line and table, under the filter, order and baseline that the app remembers."""
 
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._fitted: int | str = ""
+
     def compose(self) -> ComposeResult:
         yield FilterLine()
         yield RunTable(id="runs")
@@ -131,7 +135,18 @@ class RunList(Vertical):
         self.table.empty_text = NO_MATCH if memory.query else WAYS
         self.table.set_source(rows)
         self.table.set_sort(memory.sort, memory.descending)
+        self.fit()
         return True
+
+    def fit(self) -> None:
+        """Beside the panel, the list takes what it needs; curves, log and reasons get the rest."""
+        beside = not self.screen.has_class("-narrow") and not self._base.memory.alone
+        width = self.table.natural_width if beside else "100%"
+        if self._fitted != width:
+            self._fitted = self.styles.width = width
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.fit)
 
     def show_landmarks(self) -> None:
         """What the rows are read against: the best runs and the chosen baseline."""
@@ -142,6 +157,7 @@ class RunList(Vertical):
             baseline = None
             memory.baseline = ""
         self.table.set_landmarks(self._base.rmtui.counts.landmarks, baseline)
+        self.fit()
 
     def filter_by(self, query: str) -> None:
         self.filter_line.fill(query)

@@ -41,7 +41,6 @@ class HomeScreen(RunCommands):
         super().__init__()
         self._settle: Timer | None = None
         self._awaited = ""
-        self._list_width: int | str = ""
         self._followed: list[Run | None] = []
 
     def compose(self) -> ComposeResult:
@@ -96,7 +95,6 @@ class HomeScreen(RunCommands):
             self.await_run(self.rmtui.awaited)
         elif self.memory.cursor:
             self.table.select(self.memory.cursor)
-        self._fit_list()
         self._show_top()
         if self.feed.index.trouble:
             self.complain(self.feed.index.trouble)
@@ -107,7 +105,6 @@ class HomeScreen(RunCommands):
         self._show_top()
         self.run_list.show_landmarks()
         self.run_list.show_rows()
-        self._fit_list()
         self.table.placed = True
         if self._awaited and self.table.select(self._awaited):
             self._awaited = ""
@@ -134,16 +131,6 @@ class HomeScreen(RunCommands):
         self.panel.forget_reading()
         self._show_current()
         self._follow()
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._fit_list)
-
-    def _fit_list(self) -> None:
-        """Beside the panel, the list takes what it needs; curves, log and reasons get the rest."""
-        beside = not self.has_class("-narrow") and not self.memory.alone
-        width = self.table.natural_width if beside else "100%"
-        if self._list_width != width:
-            self._list_width = self.run_list.styles.width = width
 
     def _show_top(self) -> None:
         counts = self.rmtui.counts
@@ -240,14 +227,14 @@ class HomeScreen(RunCommands):
     def action_widen(self) -> None:
         self.memory.alone = not self.memory.alone
         self.set_class(self.memory.alone, "-alone")
-        self._fit_list()
+        self.run_list.fit()
         self.action_list()
 
     def action_pane(self, panel: str) -> None:
         self._show_panel(panel)
         self.memory.alone = False
         self.remove_class("-alone")
-        self._fit_list()
+        self.run_list.fit()
         self.add_class("-away")
         target = self.query_one(PANELS[panel])
         self.set_focus(target if target.display else self.query_one("#accuracy"))
@@ -266,16 +253,11 @@ class HomeScreen(RunCommands):
 
     def action_sort_by(self, direction: int) -> None:
         self.run_list.sort_by(direction)
-        self._fit_list()
 
     def action_sort(self) -> None:
         from rmtui.app.screens.dialogs import Letters
 
-        def sort(letter: str | None) -> None:
-            self.run_list.sort_by_letter(letter)
-            self._fit_list()
-
-        self.app.push_screen(Letters("Sort by", self.run_list.sort_letters()), sort)
+        self.app.push_screen(Letters("Sort by", self.run_list.sort_letters()), self.run_list.sort_by_letter)
 
     def action_turn(self) -> None:
         self.run_list.reverse()
@@ -289,7 +271,6 @@ class HomeScreen(RunCommands):
             return
         self.memory.baseline = "" if self.memory.baseline == run.id else run.id
         self.run_list.show_landmarks()
-        self._fit_list()
         self.toast(f"differences are measured from {run.name if self.memory.baseline else 'no run'}")
 
     # Other screens
