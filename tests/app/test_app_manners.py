@@ -43,6 +43,7 @@ from rmtui.app.widgets.chart.chart import Chart
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.form.form import Form
 from rmtui.app.widgets.log.view import LogView
+from rmtui.app.widgets.path_input import PathInput
 from rmtui.app.widgets.table.run_table import RunTable
 
 OWNERS = {
@@ -50,7 +51,7 @@ OWNERS = {
     "presets": presets.PresetsScreen, "compare": compare.CompareScreen, "advice": advice.AdviceScreen,
     "pairs": pairs.PairsScreen, "data": data.DataScreen, "queue": queue.QueueScreen, "empty": empty.EmptyScreen,
     "table": RunTable, "chart": Chart, "log": LogView, "fields": Form, "choices": Choices, "filter": FilterLine,
-    "launch": launch.LaunchScreen, "dialog": dialogs.Confirm, "ask": dialogs.Ask, "help": help.HelpScreen,
+    "launch": launch.LaunchScreen, "dialog": dialogs.Confirm, "ask": dialogs.Ask, "path": PathInput, "help": help.HelpScreen,
 }  # fmt: skip
 ROUGH = "[red]x[/] [b"
 WIDE_NAME = "奖励模型-一号"
