@@ -51,7 +51,8 @@ OWNERS = {
     "presets": presets.PresetsScreen, "compare": compare.CompareScreen, "advice": advice.AdviceScreen,
     "pairs": pairs.PairsScreen, "data": data.DataScreen, "queue": queue.QueueScreen, "empty": empty.EmptyScreen,
     "table": RunTable, "chart": Chart, "log": LogView, "fields": Form, "choices": Choices, "filter": FilterLine,
-    "launch": launch.LaunchScreen, "dialog": dialogs.Confirm, "ask": dialogs.Ask, "path": PathInput, "help": help.HelpScreen,
+    "launch": launch.LaunchScreen, "dialog": dialogs.Confirm, "ask": dialogs.Ask, "path": PathInput,
+    "help": help.HelpScreen,
 }  # fmt: skip
 ROUGH = "[red]x[/] [b"
 WIDE_NAME = "奖励模型-一号"
