@@ -6,13 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path
 
 import schemas
 from textual.keys import format_key
 
-from rmtui.app.actions import PANES, of_pane
+from rmtui.app.actions import DIGITS, LETTERS, PANES, of_pane
 from rmtui.cli import parser
 from rmtui.cli.verb import Verb
 from trainer.config import OPTIONS, Option, format_number, range_text
@@ -134,6 +134,10 @@ def _cell(text: str) -> str:
 def keys() -> str:
     """Every key of the app, pane by pane."""
     lines = ["# Keys", "", _HEAD, *_KEYS_INTRODUCTION]
+    lines += ["", "## What a letter means, on every screen", "", "| key | means | key | means |", "|---|---|---|---|"]
+    senses = [f"| `{key}` | {meaning} " for key, meaning in (DIGITS | LETTERS).items()]
+    half = (len(senses) + 1) // 2
+    lines += [f"{left}{right}|" for left, right in zip_longest(senses[:half], senses[half:], fillvalue="| | ")]
     for pane, title in PANES.items():
         lines += ["", f"## {title[0].upper()}{title[1:]}", "", "| key | id | what it does |", "|---|---|---|"]
         lines += [

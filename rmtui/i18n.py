@@ -103,11 +103,11 @@ def metric_text(metric: str, value: float | None) -> str:
 
 def bound_text(metric: str, value: float) -> str:
     """An end of an expected range: two digits as the guide gives them, a third where a range was carried over."""
-    return _accuracy(round(value, 3)) if metric == "val_acc" else f"{value:.3f}".removesuffix("0")
+    return f"{100 * value:.1f}".removesuffix(".0") + " %" if metric == "val_acc" else f"{value:.3f}".removesuffix("0")
 
 
 def _accuracy(value: float) -> str:
-    return f"{100 * value:.2f}".rstrip("0").rstrip(".") + " %"
+    return f"{100 * value:.1f} %"
 
 
 def _signed(value: float, digits: int) -> str:

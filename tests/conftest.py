@@ -24,6 +24,8 @@ def _own_state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     monkeypatch.setenv("RMTUI_TOKEN_CACHE", str(home / "cache" / "tokens"))
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
     for name in ("NO_COLOR", "RMTUI_RUN", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from textual.binding import Binding, BindingType
@@ -68,6 +68,7 @@ PANES: dict[str, str] = {
     "launch": "launch",
     "dialog": "questions",
     "ask": "a line of text",
+    "path": "a path",
     "help": "help",
 }
 """Panes that have actions, with the heading that help and docs give them."""
@@ -119,10 +120,11 @@ ACTIONS: tuple[Action, ...] = (
         does="sort_by(1)",
     ),
     Action("home.turn", "s", "turn sort", "Turn the order round"),
+    Action("home.sort", "S", "sort", "Sort by a column: then its letter; the same letter again turns the order round"),
     Action("home.rename", "e", "rename", "Give the run another name", does="edit('name')"),
     Action("home.note", "o", "note", "Write a note on the run", does="edit('note')"),
     Action("home.tags", "t", "tags", "Change the tags of the marked runs: `good -old`", does="edit('tags')"),
-    Action("home.group", "u", "group", "Put the marked runs into a group", does="edit('group')"),
+    Action("home.group", "F", "group", "Put the marked runs into a group", does="edit('group')"),
     Action("home.pin", "p", "pin", "Keep the run at the top of the list, or let it go"),
     Action("home.baseline", "B", "baseline", "Measure Δ from this run; once more: from none"),
     Action("home.archive", "A", "archive", "Take the marked runs out of the list, or put them back"),
@@ -132,13 +134,16 @@ ACTIONS: tuple[Action, ...] = (
     Action("home.copy", "y", "copy folder", "Copy the path of the run's folder to the clipboard"),
     Action("home.clear", "escape", "clear", "Take away the filter, then the marks", palette=False),
     Action("home.list", "1", "list", "Go to the list"),
+    Action("home.details", "5", "details", "The run's configuration, attempts, epochs, devices"),
     Action("home.widen", "z", "list alone", "Give the list the whole width and all its columns, and back"),
     Action("home.curves", "2", "curves", "Go to the curves", does="pane('curves')"),
     Action("home.log", "3,l", "log", "Go to the log of the run", does="pane('log')"),
     Action("home.summary", "4", "summary", "Go to what the metrics say", does="pane('summary')"),
-    Action("run.overview", "1", "curves", "Curves and progress", footer=True),
-    Action("run.log", "2,l", "log", "The run's logs", footer=True),
-    Action("run.details", "3", "details", "Configuration, attempts, epochs, devices", footer=True),
+    Action("run.list", "1", "list", "Back to the list"),
+    Action("run.overview", "2", "curves", "Curves and progress", footer=True),
+    Action("run.log", "3,l", "log", "The run's logs", footer=True),
+    Action("run.summary", "4", "summary", "Go to what the metrics say"),
+    Action("run.details", "5", "details", "Configuration, attempts, epochs, devices", footer=True),
     Action(
         "run.stop", "x", "stop", "Stop the run gracefully: it saves a checkpoint first; again: at once", footer=True
     ),
@@ -148,7 +153,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("run.pairs", "P", "pairs", "Read the pairs that the run gets wrong, closest and tied"),
     Action("run.first_error", "E", "first error", "Go to the first error in the log"),
     Action("run.rank", "R", "next log", "Show the log of the next rank, then of the launcher"),
-    Action("run.stacks", "K", "stacks", "Write what every rank is doing into its log"),
+    Action("run.stacks", "ctrl+k", "stacks", "Write what every rank is doing into its log"),
     Action("run.evaluate", "V", "evaluate", "Confirm val_acc: score the best checkpoint on its validation pairs now"),
     Action("form.launch", "ctrl+r", "run", "Show the exact command, then start", footer=True, priority=True),
     Action("form.queue", "ctrl+q", "queue", "Queue the run behind those that wait", footer=True, priority=True),
@@ -166,8 +171,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("presets.choose", "enter", "open", "Open the preset as a form", footer=True),
     Action("presets.duplicate", "y", "duplicate", "Copy the preset under another name", footer=True),
     Action("presets.all", "T", "train all", "Queue A, B and C, one after the other", footer=True),
-    Action("compare.fold", "e", "fold equal", "Show or hide what is equal in all runs", footer=True),
-    Action("compare.pairs", "p", "pairs", "Read the pairs that were fixed and that regressed", footer=True),
+    Action("compare.fold", "v", "fold equal", "Show or hide what is equal in all runs", footer=True),
+    Action("compare.pairs", "P", "pairs", "Read the pairs that were fixed and that regressed", footer=True),
     Action("compare.copy", "y", "copy", "Copy the comparison as Markdown", footer=True),
     Action("advice.take", "enter", "try it", "Open a form with the advised values filled in", footer=True),
     Action(
@@ -180,20 +185,21 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "advice.evaluate", "V", "evaluate", "Confirm val_acc: score the best checkpoint on its validation pairs now"
     ),
-    Action("advice.silence", "s", "silence", "Say this no more for this run", footer=True),
-    Action("advice.silence_always", "S", "silence always", "Say this no more for any run", footer=True),
+    Action("advice.silence", "h", "silence", "Say this no more for this run", footer=True),
+    Action("advice.silence_always", "H", "silence always", "Say this no more for any run", footer=True),
     Action(
         "pairs.next",
-        "n,right_square_bracket",
+        "right_square_bracket,right,tab",
         "next kind",
         "Next kind of pairs: most wrong, closest, tied",
         footer=True,
     ),
-    Action("pairs.export", "w", "write", "Write likely mislabelled pairs to a file"),
+    Action("pairs.previous", "left_square_bracket,left,shift+tab", "kind before", ""),
+    Action("pairs.export", "ctrl+s", "write", "Write likely mislabelled pairs to a file"),
     Action("data.start", "enter", "check", "Check the file under the cursor", footer=True),
     Action("data.cancel", "x", "cancel", "End the check that runs", footer=True),
-    Action("queue.up", "K,minus", "up", "One place forward", footer=True),
-    Action("queue.down", "J,plus", "down", "One place back", footer=True),
+    Action("queue.up", "K,minus", "move up", "One place forward", footer=True),
+    Action("queue.down", "J,plus", "move down", "One place back", footer=True),
     Action("queue.remove", "x", "take out", "Take the run out of the queue", footer=True),
     Action(
         "queue.pump", "r", "start", "Start what can start now: after a restart, queued runs wait for this", footer=True
@@ -218,7 +224,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("chart.zoom_out", "minus", "zoom out", "", does="zoom(2)"),
     Action("chart.pan_left", "left_square_bracket", "pan left", "", does="pan(-1)"),
     Action("chart.pan_right", "right_square_bracket", "pan right", "", does="pan(1)"),
-    Action("chart.reset", "z", "whole curve", "No zoom, no cursor", does="reset"),
+    Action("chart.reset", "backspace", "whole curve", "No zoom, no cursor", does="reset"),
     Action("chart.smooth", "m", "smoothing", "None, 0.6, 0.9, 0.97", does="smooth"),
     Action("chart.log", "L", "log scale", "Logarithmic values, and back"),
     Action("chart.axis", "X", "x axis", "Step, epoch, tokens or time", footer=True),
@@ -249,8 +255,8 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("log.next", "n", "next hit", "", does="again(True)"),
     Action("log.previous", "N", "previous hit", "", does="again(False)"),
-    Action("log.wrap", "w", "wrap", "Wrap long lines, or cut them", footer=True),
-    Action("log.times", "T", "timestamps", "Show or hide the time before each line"),
+    Action("log.wrap", "W", "wrap", "Wrap long lines, or cut them", footer=True),
+    Action("log.times", "Z", "timestamps", "Show or hide the time before each line"),
     Action("log.copy_line", "y", "copy line", "To the clipboard, through the terminal"),
     Action("log.copy_path", "Y", "copy path", "Of the log's file"),
     Action("log.step", "enter", "curve here", "The curve at the step that the line names", does="step_here"),
@@ -289,13 +295,85 @@ ACTIONS: tuple[Action, ...] = (
     Action("launch.page_up", "pageup", "read back", "", does="scroll_plan(-1)"),
     Action("dialog.yes", "y,enter", "yes", "", does="answer(True)", footer=True),
     Action("dialog.no", "n,escape,q", "no", "", does="answer(False)", footer=True),
+    Action(
+        "path.complete", "tab", "complete", "Complete the path as a shell does; else to the next field", palette=False
+    ),
     Action("ask.leave", "escape", "back", "Everything stays as it was", does="leave", footer=True),
-    Action("help.leave", "escape,question_mark,q,f1", "back", "", does="leave", footer=True),
+    Action("help.leave", "escape,question_mark,f1,q", "back", "", does="leave", footer=True),
     Action("help.down", "j,down", "down", "", does="scroll(1)"),
     Action("help.up", "k,up", "up", "", does="scroll(-1)"),
     Action("help.page_down", "pagedown,space", "a page down", "", does="scroll(10)"),
     Action("help.page_up", "pageup", "a page up", "", does="scroll(-10)"),
 )
+
+LETTERS: dict[str, str] = {
+    "a": "advice",
+    "b": "again, but …",
+    "c": "compare",
+    "d": "demo",
+    "e": "rename",
+    "f": "follow",
+    "g": "to the first",
+    "h": "silence",
+    "i": "import",
+    "j": "down",
+    "k": "up",
+    "l": "log",
+    "m": "smoothing",
+    "n": "new; in a log, as in less, the next hit",
+    "o": "note",
+    "p": "pin",
+    "q": "leave",
+    "r": "resume, start",
+    "s": "turn the order round",
+    "t": "tags",
+    "u": "undo",
+    "v": "show or hide more",
+    "w": "why",
+    "x": "stop, cancel, take out",
+    "y": "copy",
+    "z": "list alone",
+    "A": "archive",
+    "B": "baseline",
+    "D": "data check",
+    "E": "first error",
+    "F": "group",
+    "G": "to the last",
+    "H": "silence always",
+    "J": "move down",
+    "K": "move up",
+    "L": "log scale",
+    "N": "the hit before",
+    "P": "pairs",
+    "Q": "queue",
+    "R": "next log",
+    "S": "sort by",
+    "T": "train all",
+    "U": "redo",
+    "V": "evaluate",
+    "W": "wrap",
+    "X": "x axis",
+    "Y": "copy path",
+    "Z": "timestamps",
+}
+"""What a letter means, on whichever screen. Questions are left out: there y and n are yes and no."""
+
+SENSES: dict[str, str] = {
+    "first run": "to the first", "first line": "to the first", "first field": "to the first", "first": "to the first",
+    "last run": "to the last", "end": "to the last", "last field": "to the last", "last": "to the last",
+    "line down": "down", "next field": "down", "line up": "up", "previous field": "up",
+    "new": "new; in a log, as in less, the next hit", "launch": "new; in a log, as in less, the next hit",
+    "next hit": "new; in a log, as in less, the next hit", "previous hit": "the hit before",
+    "quit": "leave", "back": "leave", "resume": "resume, start", "start": "resume, start",
+    "turn sort": "turn the order round", "sort": "sort by",
+    "all fields": "show or hide more", "fold equal": "show or hide more",
+    "stop": "stop, cancel, take out", "cancel": "stop, cancel, take out", "take out": "stop, cancel, take out",
+    "copy folder": "copy", "duplicate": "copy", "copy line": "copy",
+}  # fmt: skip
+"""Words of actions whose letter means something wider."""
+
+DIGITS: dict[str, str] = {"1": "list", "2": "curves", "3": "log", "4": "summary", "5": "details"}
+"""Panes, on home and on a run."""
 
 BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}
 
@@ -304,6 +382,24 @@ def in_palette(binding: Binding) -> bool:
     """Ours, and worth finding by name: not what merely moves; what Textual binds by itself has no id."""
     known = BY_ID.get(binding.id or "")
     return known is not None and known.palette and bool(known.help)
+
+
+PLACES: dict[str, tuple[str, ...]] = {
+    "home": (), "table": (), "filter": ("home.filter",), "chart": ("home.curves",), "log": ("home.log",),
+    "run": ("table.open",), "presets": ("home.new",), "form": ("home.new", "presets.choose"),
+    "fields": ("home.new", "presets.choose"), "advice": ("home.advise",), "pairs": ("home.pairs",),
+    "compare": ("home.compare",), "data": ("app.data",), "queue": ("app.queue",),
+}  # fmt: skip
+"""From the list to the pane of an action, by the ids of the actions that lead there."""
+
+
+def elsewhere(here: Container[str]) -> Iterator[Action]:
+    """What can be found by name though it is not where the focus is; `here`: Textual actions of the focused pane."""
+    return (
+        action
+        for action in ACTIONS
+        if action.palette and action.help and action.pane in PLACES and (action.does or action.name) not in here
+    )
 
 
 def of_pane(pane: str) -> Iterator[Action]:

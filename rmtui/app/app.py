@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +14,7 @@ from textual.screen import Screen
 
 from rmtui.app import actions, keys, remembered, routes, themes
 from rmtui.app.feed import ALIVE, ALIVE_SECONDS, IDLE_SECONDS, Failed, ReadingFolders, Synced
-from rmtui.app.host import WorkspaceApp, WorkspaceScreen
+from rmtui.app.host import READY_SECONDS, WorkspaceApp, WorkspaceScreen
 from rmtui.app.jobs.jobs import JobProgress
 from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.errors import UserError
@@ -82,6 +82,7 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
     }
 
     TITLE = "rmtui"
+    depth = themes.Depth.TRUE
     BINDINGS = actions.bindings("app")
     COMMAND_PALETTE_BINDING = "colon"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (180, "-vast")]
@@ -94,7 +95,8 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
         self._alive: dict[str, Run] = {}
         self._version = 0
         """Of the index, as the screens show it; a supervisor or a verb may have written to it, too."""
-        for theme in themes.THEMES:
+        self.depth = themes.depth_of(self.console._color_system)
+        for theme in themes.themes(self.depth):
             self.register_theme(theme)
         self.theme = themes.NAMES[0]
         self.set_class(ascii_mode, ASCII_CLASS)
@@ -107,7 +109,7 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
         self.theme = wanted if wanted in themes.NAMES else themes.NAMES[0]
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        return themes.DARK.variables
+        return themes.themes(self.depth)[0].variables
 
     def refresh_css(self, animate: bool = True) -> None:
         """A theme that is chosen before there is a screen: no rule was read yet, so that none is read again."""
@@ -215,7 +217,7 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
         self.action_command_palette()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The palette: what the focused pane can do now, then themes by name."""
+        """The palette: what the focused pane can do now, what can be done elsewhere, then themes by name."""
         seen = set()
         for active in screen.active_bindings.values():
             binding = active.binding
@@ -224,8 +226,32 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
             seen.add(binding.action)
             text = f"{binding.description}  ({self.get_key_display(binding)})"
             yield SystemCommand(text, binding.tooltip, partial(self.run_action, binding.action, active.node))
+        if self._workspace is not None:
+            for action in actions.elsewhere(seen):
+                text = f"{action.word}  ({self.get_key_display(action.binding())})"
+                yield SystemCommand(text, f"{action.help} · {actions.PANES[action.pane]}", partial(self.reach, action))
         for name in themes.NAMES:
             yield SystemCommand(f"theme: {name}", "Change the colours", partial(self.use_theme, name))
+
+    def reach(self, action: actions.Action) -> None:
+        """Go where an action is, and say its key: what it does there is seen before it is done."""
+        ways, key = actions.PLACES[action.pane], self.get_key_display(action.binding())
+        if self.screen.id != "_default":
+            self.go_home("")
+        self.go_on(ways, f"{action.word}: {key}")
+
+    def go_on(self, ways: Sequence[str], last: str) -> None:
+        """The actions one after the other, each when the screen before it is there."""
+        if not self.is_ready:
+            self.set_timer(READY_SECONDS, partial(self.go_on, ways, last))
+            return
+        if not ways:
+            self.notify(last, timeout=6, markup=False)
+            return
+        found = next((one for one in self.screen.active_bindings.values() if one.binding.id == ways[0]), None)
+        if found is not None:
+            self.call_later(self.run_action, found.binding.action, found.node)
+            self.call_later(self.go_on, ways[1:], last)
 
     def use_theme(self, name: str) -> None:
         self.theme = self.memory.theme = name
@@ -257,9 +283,11 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
 
     def action_import_runs(self) -> None:
         from rmtui.app.screens.dialogs import Ask
+        from rmtui.app.widgets.path_input import first_there
 
         question = "Import past runs: a log, a folder, a glob such as logs/training/rm/helpful_*.log"
-        self.push_screen(Ask(question, "", "logs/training/rm"), self._import)
+        there = first_there(self.folder, ("logs/training/rm/", "logs/training/", "logs/", "outputs/"))
+        self.push_screen(Ask(question, there, "logs/training/rm", root=self.folder), self._import)
 
     def _import(self, path: str | None) -> None:
         from rmtui.app.jobs.importing import import_paths

@@ -5,11 +5,17 @@ No screen is imported here: `screens` is filled in by `rmtui.app.app`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from textual import events
+from textual.message import Message
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.worker import Worker
 
 from rmtui.app import remembered, routes
@@ -19,9 +25,25 @@ from rmtui.app.terminal.output import ShadowScreen
 from rmtui.errors import UserError
 from rmtui.workspace import Workspace, renewed, settings_stamp
 
+READY_SECONDS = 0.02
+"""Between two looks whether a screen has come."""
+UNTIL_KEY = 86400.0
+LEAST_SECONDS = 1.0
+"""An error is shown this long at least."""
+PATIENCE = 2.0
+"""Keys wait for a screen no longer than this."""
+
+
+@dataclass
+class KeyDone(Message):
+    """Follows a key through the same queues: when it arrives, what the key did has been done."""
+
 
 class WorkspaceScreen(Screen[None]):
     """What the app may tell or ask any full screen; each hook may stay as it is."""
+
+    is_filled = True
+    """Whether what keys act on is there; a screen that has to fetch it first says no until then."""
 
     is_list = False
     """The list of runs, where every launch ends."""
@@ -65,6 +87,77 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
         self._stamp: tuple[int, ...] = ()
         """Of workspace.toml when it was read last."""
         self._feed: Feed | None = None
+        self._typed: list[events.Key] = []
+        self._key_timer: Timer | None = None
+        """While a key is on its way."""
+        self._waits_since = 0.0
+        self._last_key = ""
+
+    # Keys that are typed while the screen changes reach the new one
+
+    async def on_event(self, event: events.Event) -> None:
+        """One key at a time: the next one goes to the screen that the one before has opened, when that is there."""
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            self._drop_errors()
+            self._typed.append(event)
+            await self._next_key()
+        else:
+            await super().on_event(event)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """A toast; an error stays until a key is pressed."""
+        lasts = UNTIL_KEY if severity == "error" else timeout
+        super().notify(message, title=title, severity=severity, timeout=lasts, markup=markup)
+
+    def _drop_errors(self) -> None:
+        """Those that were there to be read: a key that was on its way takes nothing away."""
+        for notification in list(self._notifications):
+            if notification.severity == "error" and time.time() - notification.raised_at > LEAST_SECONDS:
+                self._unnotify(notification)
+
+    async def _next_key(self) -> None:
+        if not self._typed or (self._key_timer is not None and not self._repeats(self._typed[0])):
+            return
+        if not self.is_ready and self._patient():
+            self._key_timer = self.set_timer(READY_SECONDS, self.on_key_done)
+            return
+        self._waits_since = 0.0
+        target, key = self.focused or self.screen, self._typed.pop(0)
+        self._last_key = key.key
+        await super().on_event(key)
+        if self._key_timer is not None:
+            return
+        self._key_timer = self.set_timer(PATIENCE / 4, self.on_key_done)  # should the widget be gone by then
+        target.post_message(KeyDone())
+
+    async def on_key_done(self) -> None:
+        if self._key_timer is not None:
+            self._key_timer.stop()
+            self._key_timer = None
+        await self._next_key()
+
+    def _repeats(self, key: events.Key) -> bool:
+        """A key that is held moves on: it does not wait for its own frames. Those that change screens do."""
+        return key.key == self._last_key and key.key not in ("enter", "escape") and self.is_ready
+
+    def _patient(self) -> bool:
+        self._waits_since = self._waits_since or time.monotonic()
+        return time.monotonic() - self._waits_since < PATIENCE
+
+    @property
+    def is_ready(self) -> bool:
+        """The screen in front is there, has its focus, and what keys act on."""
+        screen = self.screen
+        filled = not isinstance(screen, WorkspaceScreen) or screen.is_filled
+        return filled and screen.is_mounted and (screen.focused is not None or not screen.focus_chain)
 
     @property
     def ws(self) -> Workspace:

@@ -49,6 +49,8 @@ class PairsDocument(TypedDict):
     pairs_scored: Count
     count: Count
     """Of this kind; `pairs` may hold fewer."""
+    counts: dict[str, Count]
+    """Of every kind that can be asked for of these runs."""
     pairs: list[PairDocument]
     exported: NotRequired[Count]
 

@@ -69,7 +69,7 @@ def enter(
     if row is not None and row.val_acc is not None and not row.entered:
         raise UserError(
             f"val_acc of {run.name} at epoch {number} was not changed",
-            f"it was measured: {100 * row.val_acc:.2f} %",
+            f"it was measured: {100 * row.val_acc:.1f} %",
             "what was measured is not replaced; write a note with: rmtui note",
         )
     item = _typed(number, text, pairs) or _from_log(run, number, row, (cwd or Path()) / Path(text).expanduser(), pairs)
@@ -143,4 +143,4 @@ def _words(item: Entered) -> str:
         around = wilson(item.val_acc * item.val_pairs, item.val_pairs)
         half = f" ±{100 * around.half:.1f} (95 %, {item.val_pairs:,} pairs)"
     source = f"read from {item.source}" if item.source else "entered by hand"
-    return f"val_acc {100 * item.val_acc:.2f}".rstrip("0").rstrip(".") + f" %{half}, {source}"
+    return f"val_acc {100 * item.val_acc:.1f} %{half}, {source}"

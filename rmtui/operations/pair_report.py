@@ -49,7 +49,7 @@ def pairs(
 ) -> PairsDocument:
     """The document of `pairs --json`: the pairs of a kind, worst first, with texts, rewards and differing words.
 
-    wrong, close and tied look at one run, fixed and regressed at two, suspect at two or more.
+    close and tied look at one run, wrong at the last of one or two, fixed and regressed at two, suspect at two or more.
     """
     asked = _kind(kind or ("wrong" if len(refs) == 1 else "regressed" if len(refs) == 2 else "suspect"), len(refs))
     loaded = _load(ws, refs, at, lang)
@@ -65,6 +65,11 @@ def pairs(
         "note": loaded.note,
         "pairs_scored": len(loaded.rewards[0]),
         "count": len(found),
+        "counts": {
+            IN_JSON[kind]: len(found if kind == asked else _choose(kind, loaded, ws))
+            for kind in KINDS
+            if _fits(kind, len(refs))
+        },
         "pairs": [_pair(key, loaded) for key in shown],
     }
 
@@ -74,17 +79,27 @@ def _kind(name: str, count: int) -> Kind:
     kind = next((known for known in KINDS if known == kind_of(name)), None)
     if kind is None:
         raise UserError(f"{name} is not a kind of pairs", remedy=f"one of {', '.join(KINDS)}")
-    wanted = {"fixed": (2, 2), "regressed": (2, 2), "suspect": (2, 99)}.get(kind, (1, 1))
-    if not wanted[0] <= count <= wanted[1]:
-        many = str(wanted[0]) if wanted[0] == wanted[1] else f"{wanted[0]} or more"
+    wanted = _wanted(kind)
+    if not _fits(kind, count):
+        many = str(wanted[0]) if wanted[0] == wanted[1] else f"{wanted[0]} or {'two' if wanted[1] == 2 else 'more'}"
         raise UserError(f"{kind} takes {many} run{'s' * (many != '1')}, not {count}", remedy="rmtui pairs --help")
     return kind
+
+
+def _wanted(kind: Kind) -> tuple[int, int]:
+    """How many runs it looks at, at least and at most."""
+    return {"fixed": (2, 2), "regressed": (2, 2), "suspect": (2, 99), "wrong": (1, 2)}.get(kind, (1, 1))
+
+
+def _fits(kind: Kind, count: int) -> bool:
+    least, most = _wanted(kind)
+    return least <= count <= most
 
 
 def _choose(kind: Kind, loaded: Loaded, ws: Workspace) -> list[str]:
     limits, first, last = load_subjects.limits(ws), loaded.rewards[0], loaded.rewards[-1]
     choose: dict[Kind, Callable[[], list[str]]] = {
-        "wrong": lambda: guide.most_wrong(first),
+        "wrong": lambda: guide.most_wrong(last),
         "close": lambda: guide.closest(first, limits),
         "tied": lambda: guide.tied(first),
         "fixed": lambda: guide.fixed(first, last),

@@ -117,6 +117,15 @@ class AttemptFolder:
                     found[rank] = beat
         return found
 
+    def starting(self) -> Beat | None:
+        """What its start is, or was last, busy with."""
+        from trainer import heartbeat
+
+        try:
+            return heartbeat.read(read_plain(self.path / heartbeat.STARTING, LARGEST_BEAT))
+        except OSError:
+            return None
+
     def rank_steps(self) -> dict[int, tuple[int, float]]:
         """Per rank its last optimizer step and when it gave its last sign of life."""
         return {rank: (beat.step, beat.t) for rank, beat in self.beats().items()}

@@ -24,11 +24,13 @@ SIZES = [SMALL, NARROW, WIDE]
 
 
 @asynccontextmanager
-async def opened(folder: Path, size: tuple[int, int] = WIDE, ascii_mode: bool = False) -> AsyncIterator[Pilot[Any]]:
+async def opened(
+    folder: Path, size: tuple[int, int] = WIDE, ascii_mode: bool = False, toasts_drawn: bool = False
+) -> AsyncIterator[Pilot[Any]]:
     """The app on a folder, first frame drawn and the index synced once."""
     workspace = find_workspace(folder)
     app = RmtuiApp(workspace, folder, ascii_mode)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=toasts_drawn) as pilot:
         if workspace is not None:
             await until(pilot, lambda: app.counts.total == len(list(workspace.runs.iterdir())))
         yield pilot

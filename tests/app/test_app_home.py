@@ -47,8 +47,9 @@ async def test_ascii_mode_draws_nothing_beyond_ascii(runs, size):
     async with opened(runs.root, size, ascii_mode=True) as pilot:
         await sees(pilot, "helpful-C-5")
         await pilot.press("2")
-        await sees(pilot, "val_acc  o-- 64.5")
-        drawn = "\n".join(line[:80] if size == WIDE else line for line in lines(pilot))
+        await sees(pilot, "val_acc  *-- 64.5")
+        list_alone = pilot.app.screen.query_one("#list").size.width if size == WIDE else size[0]
+        drawn = "\n".join(line[:list_alone] for line in lines(pilot))
         assert drawn.isascii(), sorted({sign for sign in drawn if not sign.isascii()})
 
 
@@ -165,7 +166,7 @@ async def test_rename_note_tags_and_group_are_kept_in_the_run_folder(runs):
         for key, text, kept in [
             ("o", "too noisy", 'note = "too noisy"'),
             ("t", "good", '"good"'),
-            ("u", "ablation", 'group = "ablation"'),
+            ("F", "ablation", 'group = "ablation"'),
         ]:
             await pilot.press(key)
             await until(pilot, lambda: isinstance(pilot.app.screen, Ask))

@@ -37,7 +37,8 @@ def test_on_the_command_line(resumed, capsys, verb):
 
 async def test_in_the_app(resumed):
     async with opened(resumed.root, WIDE) as pilot:
-        await sees(pilot, f"{WORDS}: place 1", "resumes from step 53│")
+        text = await sees(pilot, f"{WORDS}: place 1")
+        assert text.count(WORDS) == 2, "in the list and above the curves"
         await pilot.press("Q")
         await sees(pilot, "1 waiting", WORDS)
         await pilot.press("escape", "x")

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from textual.widgets import Input
 
 from rmtui.app import themes
-from rmtui.app.actions import ACTIONS, PANES
+from rmtui.app.actions import ACTIONS, DIGITS, LETTERS, PANES, SENSES
 from rmtui.app.chrome import Label
 from rmtui.app.jobs.devices import Loads, look
 from rmtui.app.screens.advice import AdviceScreen
@@ -27,6 +27,7 @@ from rmtui.app.screens.launch import LaunchScreen
 from rmtui.app.screens.pairs import PairsScreen
 from rmtui.app.screens.presets import PresetsScreen
 from rmtui.app.screens.run import RunScreen
+from rmtui.app.themes import Depth
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.device_load import Device
 from rmtui.app.widgets.form.form import Form
@@ -108,6 +109,19 @@ def test_action_ids_are_unique_and_no_pane_has_one_key_twice():
         assert len(keys) == len(set(keys)), pane
 
 
+def test_a_letter_means_one_thing_on_every_screen():
+    """Questions are left out, where y and n are yes and no; a digit is a pane."""
+    found = {}
+    for action in ACTIONS:
+        if action.pane == "dialog":
+            continue
+        for key in action.keys.split(","):
+            if len(key) == 1:
+                found.setdefault(key, set()).add(SENSES.get(action.word, action.word))
+    assert all(len(senses) == 1 for senses in found.values()), {k: v for k, v in found.items() if len(v) > 1}
+    assert {key: min(senses) for key, senses in found.items()} == DIGITS | LETTERS
+
+
 async def test_every_theme_draws_and_is_remembered(runs):
     async with opened(runs.root, NARROW) as pilot:
         seen = [pilot.app.theme]
@@ -122,11 +136,16 @@ async def test_every_theme_draws_and_is_remembered(runs):
         assert pilot.app.theme == last
 
 
-def inks(pilot):
-    """The colours of what stands on the screen in front."""
-    strips = strips_of(pilot.app)
-    drawn = [segment for strip in strips for segment in strip if segment.text.strip() and segment.style]
-    return {segment.style.color.get_truecolor().hex for segment in drawn if segment.style.color}
+def colours_drawn(pilot):
+    """The colours of all cells on the screen in front."""
+    styles = {part.style for strip in strips_of(pilot.app) for part in strip if part.style}
+    return {colour.get_truecolor().hex for style in styles for colour in (style.color, style.bgcolor) if colour}
+
+
+def inks(name):
+    """Every colour of a theme."""
+    theme = next(theme for theme in themes.themes(Depth.TRUE) if theme.name == name)
+    return {value for value in theme.variables.values() if value.startswith("#")} | {theme.background, theme.surface}
 
 
 OPENED = {
@@ -142,14 +161,14 @@ OPENED = {
 
 
 @pytest.mark.parametrize("keys", OPENED.values(), ids=OPENED)
-async def test_another_theme_leaves_no_word_in_the_colours_of_the_one_before(runs, keys):
-    dark, light = ({colour.casefold() for colour in theme.variables.values()} for theme in themes.THEMES[:2])
-    dark |= {themes.DARK.accent, themes.DARK.success, themes.DARK.warning, themes.DARK.error}
+async def test_another_theme_leaves_no_line_in_the_colours_of_the_one_before(runs, keys):
     async with opened(runs.root, WIDE) as pilot:
         await pilot.press(*keys)
-        await until(pilot, lambda: inks(pilot) & dark)
-        await pilot.press("ctrl+t")
-        await until(pilot, lambda: inks(pilot) & light and not inks(pilot) & dark - light)
+        for name in themes.NAMES[:-1]:  # the last has the terminal's own colours
+            assert pilot.app.theme == name
+            alien = set().union(*map(inks, themes.NAMES[:-1])) - inks(name)
+            await until(pilot, lambda alien=alien: colours_drawn(pilot) and not colours_drawn(pilot) & alien)
+            await pilot.press("ctrl+t")
 
 
 async def test_readings_change_their_language_and_wide_signs_keep_the_lines_straight(runs):
@@ -182,11 +201,14 @@ async def test_a_run_fills_the_screen_with_curves_then_log_then_details(runs, si
         await pilot.press("enter")
         await screen_of(pilot, RunScreen)
         await sees(pilot, "helpful-C-5", "loss", "val_acc")
-        await pilot.press("2")
-        await sees(pilot, "Epoch 3/3 | train_loss")
         await pilot.press("3")
+        await sees(pilot, "Epoch 3/3 | train_loss")
+        await pilot.press("5")
         await sees(pilot, "attempts", "state")
         assert {cell_len(line) for line in lines(pilot)} == {size[0]}
+        await pilot.press("escape")
+        await sees(pilot, "loss", "val_acc")
+        assert isinstance(pilot.app.screen, RunScreen), "escape is one step back: to the curves, then to the list"
         await pilot.press("escape")
         await screen_of(pilot, HomeScreen)
 
@@ -266,7 +288,7 @@ async def test_a_running_run_shows_each_device_beside_its_curves_and_among_its_d
         screen.post_message(Loads((gpu, Device("CPU", 0.5, 4 * 2**30, 16 * 2**30))))
         line = "87 %  11.2 GB of 24.0 GB  61 °C"
         await sees(pilot, line)
-        await pilot.press("3")
+        await pilot.press("5")
         await sees(pilot, line, "configuration" if size == WIDE else "50 %  4.0 GB of 16.0 GB")
 
 
@@ -457,7 +479,7 @@ async def test_a_comparison_shows_differences_first_and_names_the_best(runs, siz
         text = await sees(pilot, "● ★ helpful", "◆ helpful-C", "differs", "lora.r")
         assert text.index("differs") < text.index("same")
         assert {cell_len(line) for line in lines(pilot)} == {size[0]}
-        await pilot.press("e")
+        await pilot.press("v")
         if size == WIDE:
             await sees(pilot, "warm-up", "seed")
 
@@ -504,7 +526,7 @@ async def test_a_silenced_reading_is_said_no_more(runs):
         await pilot.press("j", "a")
         screen = await screen_of(pilot, AdviceScreen)
         step = await until(pilot, lambda: screen.document.get("advice"))
-        await pilot.press("s")
+        await pilot.press("h")
         await until(pilot, lambda: step[0]["id"] not in [one["id"] for one in screen.document["advice"]])
 
 
@@ -525,9 +547,9 @@ async def test_pairs_show_texts_with_their_differing_words(ready):
     async with opened(ready.root, NARROW) as pilot:
         await pilot.press("P")
         await screen_of(pilot, PairsScreen)
-        await sees(pilot, "3 most wrong of 5", "Hello 0val!", "rejected", "No.")
+        await sees(pilot, "most wrong 3", "of 5 pairs", "Hello 0val!", "rejected", "No.")
         await sees(pilot, "margins −2.5 █   █   █ │  █   █    +2.5, median −0.50")
-        await pilot.press("n")
+        await pilot.press("right_square_bracket")
         await sees(pilot, "closest")
         await pilot.press("escape", "enter")
         await screen_of(pilot, RunScreen)

@@ -43,7 +43,7 @@ async def test_a_spoilt_run_is_a_row_that_can_be_opened_and_left(ws, name):
         await until(pilot, lambda: table(pilot).selected.id == bad.id)
         await pilot.press("enter")
         await until(pilot, lambda: len(pilot.app.screen_stack) > 1)
-        await pilot.press("2", "3", "1", "escape")
+        await pilot.press("2", "3", "5", "2", "escape")
         await until(pilot, lambda: len(pilot.app.screen_stack) == 1)
         await pilot.press("k" if first.id != bad.id else "j")
         await until(pilot, lambda: table(pilot).selected.name == "good")

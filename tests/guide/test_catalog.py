@@ -121,7 +121,7 @@ def test_unknown_figures_are_question_marks_and_braces_of_users_are_text():
     figures = {"val_acc": None, "before": None, "run": "{evil}", "key": "V", "verb": "score"}
     assert "{evil}" in sentences.text(Reading("val_acc_unknown", "warning", figures))
     assert "?" not in sentences.text(Reading("val_acc_unknown", "warning", figures))
-    assert "(before: 68.45 %)" in sentences.text(Reading("val_acc_unknown", "warning", figures | {"before": 0.6845}))
+    assert "(before: 68.5 %)" in sentences.text(Reading("val_acc_unknown", "warning", figures | {"before": 0.6845}))
     unknown = {"train_loss": 0.6931, "ln2": 0.6931, "learning_rate": None, "alpha": None, "r": None}
     assert "(? × ? / ?)" in sentences.text(Reading("stuck_at_ln2", "warning", unknown))
 

@@ -267,9 +267,9 @@ async def test_wrap_and_timestamps(tmp_path: Path):
     async with Stage(view).run_test(size=(40, 12)) as pilot:
         await pilot.pause()
         assert "end" not in page(view)
-        await pilot.press("w")
+        await pilot.press("W")
         assert "end" in page(view) and "12:00:01" in page(view)
-        await pilot.press("T")
+        await pilot.press("Z")
         assert "12:00:01" not in page(view)
 
 

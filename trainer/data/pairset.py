@@ -20,6 +20,7 @@ from trainer.data.chat import TEMPLATE_DATE
 from trainer.data.texts import DataError as DataError
 from trainer.data.texts import encode, habits
 from trainer.data.truncate import Encoded, Ids, edges, shared_length, truncate
+from trainer.heartbeat import Phase
 from trainer.pairs import BadLine, Row
 
 _SHOWN_LINES = 10
@@ -135,21 +136,27 @@ class PairSet:
 
 
 def load_pairs(
-    path: Path | str, tokenizer: Any, config: TrainConfig, limit: int | None = None, drop: bool = False
+    path: Path | str,
+    tokenizer: Any,
+    config: TrainConfig,
+    limit: int | None = None,
+    drop: bool = False,
+    phase: Phase = lambda doing, done, of: None,
 ) -> PairSet:
     """Read, tokenize and cut a pair file. `limit` is the model's number of positions, if it has one; `drop` leaves out
-    pairs with an answer that alone does not fit, which are cut otherwise.
+    pairs with an answer that alone does not fit, which are cut otherwise; `phase` hears how far it is.
 
     Blank lines and pairs with identical sides are counted and left out; any other line without a readable pair
     raises DataError with the numbers of the lines: a training on part of a file is never started silently.
     """
+    phase(f"reading {Path(path).name}", 0, 0)
     try:
         reading = files.recognise(path, config.data.fields)
         rows, skipped, starts = _good_rows(path, config.data.fields)
     except files.Unreadable as error:
         raise DataError(f"{error}; `rmtui check {path}` shows what was seen") from None
     longest = min(bound for bound in (config.max_length, limit) if bound)
-    encoded, cached = _encode_file(path, rows, tokenizer, config)
+    encoded, cached = _encode_file(rows, tokenizer, config, phase)
     ends = edges(tokenizer, config)
     cut = [truncate(one, longest, ends) for one in encoded]
     torn = [_answer_cut(one, side, lost) for one, (*side, lost) in zip(encoded, cut, strict=True)]
@@ -201,15 +208,17 @@ def load_pairs(
     )
 
 
-def load_training(tokenizer: Any, config: TrainConfig, limit: int | None = None) -> PairSet:
+def load_training(
+    tokenizer: Any, config: TrainConfig, limit: int | None = None, phase: Phase = lambda doing, done, of: None
+) -> PairSet:
     """The training file, or the files of a mixture one after the other; see `load_pairs`. Pairs with answers that are
     too long are left out where `overlong` is `drop`."""
     sources = sources_of(config.data)
     drop = config.overlong == "drop"
     if not sources:
-        return load_pairs(config.data.train, tokenizer, config, limit, drop)
+        return load_pairs(config.data.train, tokenizer, config, limit, drop, phase)
     parts = [
-        _limited(load_pairs(one.path, tokenizer, config, limit, drop), one.held, [config.seed, place])
+        _limited(load_pairs(one.path, tokenizer, config, limit, drop, phase), one.held, [config.seed, place])
         for place, one in enumerate(sources)
     ]
     starts = list(itertools.accumulate((len(part) for part in parts), initial=0))
@@ -254,6 +263,8 @@ def _joint_report(reports: Sequence[DataReport], fingerprint: str) -> DataReport
     )
 
 
+PART = 2000
+"""Rows that are tokenized at once: so often the start says how far it is."""
 _SUMMED = (
     "rows",
     "pairs",
@@ -326,17 +337,26 @@ def refusal(path: Path | str, bad: Sequence[BadLine]) -> str:
     )
 
 
-def _encode_file(path: Path | str, rows: list[Row], tokenizer: Any, config: TrainConfig) -> tuple[list[Encoded], bool]:
+def _encode_file(rows: list[Row], tokenizer: Any, config: TrainConfig, phase: Phase) -> tuple[list[Encoded], bool]:
+    """The tokens of all rows, and whether they came out of the cache."""
     if not config.token_cache:
-        return encode(rows, tokenizer, config), False
+        return _encode_in_parts(rows, tokenizer, config, phase), False
     asked = (config.chat_template, config.score_at, config.doubled_bos)
     key = cache.key(rows, tokenizer, *asked, TEMPLATE_DATE.isoformat())
     found = cache.read(key)
     if found is not None:
         return [Encoded(*one) for one in found], True
-    made = encode(rows, tokenizer, config)
+    made = _encode_in_parts(rows, tokenizer, config, phase)
     cache.write(key, [(one.chosen, one.rejected, one.prompt) for one in made])
     return made, False
+
+
+def _encode_in_parts(rows: list[Row], tokenizer: Any, config: TrainConfig, phase: Phase) -> list[Encoded]:
+    made: list[Encoded] = []
+    for start in range(0, len(rows), PART):
+        phase("tokenizing", start, len(rows))
+        made += encode(rows[start : start + PART], tokenizer, config)
+    return made
 
 
 @dataclass(frozen=True, slots=True)

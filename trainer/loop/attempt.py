@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from trainer import ranks, signals
+from trainer import heartbeat, ranks, signals
 from trainer.config import TrainConfig
 from trainer.remedies import remedy_for
 from trainer.request import Moment, Request
@@ -39,10 +39,12 @@ def run(spec: Spec, request: Request) -> int:
     if request.world_size > 1:
         say = write_failed_result if request.rank == 0 else None
         ranks.leave_when_another_fails(attempt, request.rank, say)
+    phase = heartbeat.phase(attempt, request.rank == 0)
+    phase("importing torch", 0, 0)
     try:
         from trainer.loop import setup, train
 
-        session = setup.prepare(spec, replace(request, attempt=attempt), stop, moment)
+        session = setup.prepare(spec, replace(request, attempt=attempt), stop, moment, phase)
         outcome = train.Training(session).run()
     except Refused as refused:
         return _refused(attempt, request, refused)

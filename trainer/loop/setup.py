@@ -18,7 +18,7 @@ from trainer import estimate, init_from, manifest, precision
 from trainer.config import TrainConfig, to_document, with_recorded
 from trainer.data import pairset
 from trainer.data.pairset import PairSet
-from trainer.heartbeat import Heartbeat
+from trainer.heartbeat import Heartbeat, Phase
 from trainer.loop import checkpoint, environment, optimizers, path_check, sharded, start_check
 from trainer.loop import startup_report as derived
 from trainer.loop.optimizer_step import Stepper
@@ -33,9 +33,11 @@ from trainer.signals import StopRequest
 from trainer.spec import Refused, Spec
 
 
-def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> Session:
-    """Load and derive everything. Raises Refused for mistakes that a person can fix."""
+def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment, phase: Phase) -> Session:
+    """Load and derive everything, and tell `phase` what is being done. Raises Refused for mistakes that a person can
+    fix."""
     assert request.attempt is not None
+    phase("starting the processes", 0, 0)
     config = as_resumed(spec.config, request.resume)
     environment.set_up(config)
     accelerator = make_accelerator(config, request)
@@ -48,8 +50,10 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment) -> 
         raise Refused(
             "lora.dora was not tried on a model that is split over ranks, and is refused; set lora.dora = false"
         )
+    phase("loading the model", 0, 0)
     reward_model, tokenizer = load_model(config, request.resume)
-    train, validation = load_data(config, tokenizer, reward_model, accelerator)
+    train, validation = load_data(config, tokenizer, reward_model, accelerator, phase)
+    phase("preparing the training", 0, 0)
     attends = model.choose_attention(reward_model, accelerator.device, config.mixed_precision)
     reporter = Reporter(request.attempt, request.rank == 0)
     reporter.line(f"layout: {attends}")
@@ -149,7 +153,7 @@ def load_model(config: TrainConfig, resume: Path | None = None) -> tuple[model.R
 
 
 def load_data(
-    config: TrainConfig, tokenizer: Any, reward_model: model.RewardModel, accelerator: Accelerator
+    config: TrainConfig, tokenizer: Any, reward_model: model.RewardModel, accelerator: Accelerator, phase: Phase
 ) -> tuple[PairSet, dict[str, PairSet]]:
     """Training pairs and every validation set; rank 0 tokenizes first, so that the others find its cache."""
     limit = model.position_limit(reward_model)
@@ -157,8 +161,10 @@ def load_data(
     wrong = ""
     with accelerator.main_process_first():  # an error raised inside would leave the other ranks at the barrier
         try:
-            train = pairset.load_training(tokenizer, config, limit)
-            validation = {name: pairset.load_pairs(path, tokenizer, config, limit) for name, path in named.items()}
+            train = pairset.load_training(tokenizer, config, limit, phase)
+            validation = {
+                name: pairset.load_pairs(path, tokenizer, config, limit, phase=phase) for name, path in named.items()
+            }
         except pairset.DataError as error:
             wrong = str(error)
     if wrong:

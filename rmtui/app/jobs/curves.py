@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from textual.message import Message
 
-from rmtui.app.widgets.chart.curve import Axis, Band, Curve, View
+from rmtui import text as formats
+from rmtui.app.widgets.chart.curve import Axis, Band, Curve, View, finite
+from rmtui.app.widgets.table.columns import ends_at
 from rmtui.errors import UserError
 from rmtui.index.index import Index
 from rmtui.index.read_curves import Series
@@ -17,6 +20,8 @@ from rmtui.runs.model import Run
 if TYPE_CHECKING:
     from rmtui.documents.guide import BandDocument
 
+VAL = 1
+"""Colour slot of the validation curves of a single run; 0 has its training."""
 MOST_RUNS = 6
 """Runs with a colour of their own in one chart; a seventh could not be distinguished."""
 
@@ -47,6 +52,10 @@ class CurvesLoaded(Message):
     wanted: Wanted
     losses: tuple[Curve, ...]
     accuracies: tuple[Curve, ...]
+    planned: float | None = None
+    """x of the last step of the run that is still at work."""
+    end: str = ""
+    """When it ends: `ends 14:32`."""
 
 
 Kept = dict[object, Curve | None]
@@ -62,16 +71,56 @@ def load_curves(index: Index, wanted: Wanted, every_train: bool = True, kept: Ke
     for number, shown in enumerate(wanted.runs):
         known = set(index.metrics(shown.run_id))
         name = "" if alone else shown.name
-        val = _curve(index, shown, "val_loss", "val" if alone else "", known, wanted, run=name, dashed=True)
-        if number == 0 and every_train:
+        with_train = number == 0 and every_train
+        val = _curve(index, shown, "val_loss", "val" if alone else "", known, wanted, run=name)
+        if with_train:
             losses += _train_curves(index, shown, known, wanted, "" if val else name)
-        losses += val
-        accuracies += _curve(index, shown, "val_acc", "val_acc", known, wanted, run=name)
-    accuracies = [_with_best(index, curve, wanted.view.axis) for curve in accuracies]
+        losses += [curve._replace(dashed=with_train and not alone, slot=VAL if alone else shown.slot) for curve in val]
+        for curve in _curve(index, shown, "val_acc", "val_acc", known, wanted, run=name):
+            slot = VAL if alone else shown.slot
+            accuracies.append(_with_best(index, curve._replace(slot=slot), wanted.view.axis))
+    accuracies = _with_spread(index, _thickest(index, accuracies))
     behind = [
         [_crowded(index, run_id, metric, wanted, kept) for run_id in wanted.crowd] for metric in ("val_loss", "val_acc")
     ]
-    return CurvesLoaded(wanted, (*_there(behind[0]), *losses), (*_there(behind[1]), *accuracies))
+    planned, end = _planned(index.run(wanted.runs[0].run_id), wanted.view.axis, [*losses, *accuracies])
+    return CurvesLoaded(wanted, (*_there(behind[0]), *losses), (*_there(behind[1]), *accuracies), planned, end)
+
+
+def _thickest(index: Index, curves: Sequence[Curve]) -> list[Curve]:
+    """The curve of the best of several runs drawn thicker."""
+    best = {curve.key: curve.best[1] for curve in curves if curve.best is not None}
+    first = max(best, key=lambda key: best[key], default=None)
+    return [curve._replace(thick=len(curves) > 1 and curve.key == first) for curve in curves]
+
+
+def _with_spread(index: Index, curves: Sequence[Curve]) -> list[Curve]:
+    """The first one with its 95 % band: more of them would hide each other."""
+    if not curves:
+        return []
+    pairs = index.run(curves[0].key.partition("/")[0]).val_pairs
+    values = [value for value in curves[0].last if finite(value) and 0 <= value <= 1]
+    if not pairs or len(values) < len(curves[0].last):
+        return list(curves)
+    from rmtui.statistics import wilson
+
+    ends = [wilson(round(value * pairs), pairs) for value in values]
+    return [curves[0]._replace(spread=([one.low for one in ends], [one.high for one in ends])), *curves[1:]]
+
+
+def _planned(run: Run, axis: Axis, curves: Sequence[Curve]) -> tuple[float | None, str]:
+    """Where a run that is at work ends on an axis, and when."""
+    if not run.state.alive or not run.total_steps or not run.step:
+        return None, ""
+    now = time.time()
+    at = ends_at(run, now)
+    end = f"ends {formats.clock(at, now)}" if at else ""
+    if axis is Axis.STEP:
+        return float(run.total_steps), end
+    if axis is Axis.EPOCH:
+        return (float(run.num_epochs) if run.num_epochs else None), end
+    reached = max((curve.x[-1] for curve in curves if len(curve.x)), default=0.0)
+    return reached * run.total_steps / run.step, end
 
 
 def _crowded(index: Index, run_id: str, metric: str, wanted: Wanted, kept: Kept) -> Curve | None:
@@ -92,12 +141,10 @@ def _there(curves: Sequence[Curve | None]) -> list[Curve]:
 
 
 def _train_curves(index: Index, shown: Shown, known: set[str], wanted: Wanted, run: str) -> list[Curve]:
-    """The epochs' train_loss above the quiet loss of each step; while no two epochs have ended, the steps alone."""
-    epochs = _curve(index, shown, "train_loss", "train", known, wanted, run=run)
-    steps = _curve(index, shown, "loss", "each step", known, wanted, run=run)
-    if epochs and len(epochs[0].x) > 1:
-        return [*(curve._replace(quiet=True) for curve in steps), *epochs]
-    return [curve._replace(label="train") for curve in steps] or epochs
+    """The loss of each step, drawn as its mean; of a run whose steps are not known, the epochs' train_loss."""
+    steps = _curve(index, shown, "loss", "train", known, wanted, run=run)
+    steps = [curve._replace(noisy=True) for curve in steps]
+    return steps or _curve(index, shown, "train_loss", "train", known, wanted, run=run)
 
 
 def _curve(
@@ -109,7 +156,6 @@ def _curve(
     wanted: Wanted,
     *,
     run: str,
-    dashed: bool = False,
 ) -> list[Curve]:
     if metric not in known:
         return []
@@ -118,7 +164,7 @@ def _curve(
     if not len(series):
         return []
     curve = curve_of(f"{shown.run_id}/{metric}", label, series)
-    return [curve._replace(run=run, slot=shown.slot, dashed=dashed)]
+    return [curve._replace(run=run, slot=shown.slot)]
 
 
 def curve_of(key: str, label: str, series: Series) -> Curve:

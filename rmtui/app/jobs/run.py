@@ -61,7 +61,15 @@ def load_extra(index: Index, run_id: str, view: View, columns: int) -> ExtraLoad
         if metric in known:
             window = view.window
             series = index.series(run_id, metric, columns, view.axis.value, window.low, window.high)
-            curves = (curve_of(f"{run_id}/{metric}", metric.replace("_", " "), series),) if len(series) else ()
+            curves = (
+                (
+                    curve_of(f"{run_id}/{metric}", metric.replace("_", " "), series)._replace(
+                        noisy=metric == "grad_norm"
+                    ),
+                )
+                if len(series)
+                else ()
+            )
         found.append(curves)
     return ExtraLoaded(tuple(found))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len
@@ -13,6 +14,8 @@ from rmtui.app.chrome import Label
 Row = tuple[Text, Text]
 """The lead, and the text that hangs from it."""
 _HARD = "\ue000"
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|±|\d{3}\b|(?:[kMG]B|ms|s|min|h|d|pairs?|steps?|epochs?|points?|tokens?)\b))")
+"""One blank for one sign, so that colours stay where they are."""
 BELOW = "  "
 """The lead of text that is set below it."""
 LEAST = 16
@@ -42,9 +45,10 @@ def _lines(lead: Text, text: Text, width: int, console: Console) -> list[Text]:
 
 
 def _wrapped(text: Text, width: int, console: Console) -> list[Text]:
-    """A hard space holds its neighbours together; Rich takes it for a place to break."""
+    """A hard space holds together what stands beside it (Rich takes it for a place to break), and so does the blank
+    between a number and its unit."""
     kept = text.copy()
-    kept.plain = text.plain.replace("\xa0", _HARD)
+    kept.plain = _UNIT.sub(_HARD, text.plain).replace("\xa0", _HARD)
     lines = list(kept.wrap(console, width))
     for line in lines:
         line.plain = line.plain.replace(_HARD, " ")

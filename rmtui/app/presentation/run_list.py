@@ -15,6 +15,7 @@ from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import Label
 from rmtui.app.jobs.list_rows import IndexRows
+from rmtui.app.widgets.table.columns import ASCENDING, COLUMNS, LETTERS
 from rmtui.app.widgets.table.run_table import RunTable
 from rmtui.errors import UserError
 from rmtui.index.listing import SORT_COLUMNS
@@ -100,6 +101,10 @@ class FilterLine(Horizontal):
 class RunList(Vertical):
     """Filter line and table, under the filter, order and baseline that the app remembers."""
 
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._fitted: int | str = ""
+
     def compose(self) -> ComposeResult:
         yield FilterLine()
         yield RunTable(id="runs")
@@ -130,7 +135,18 @@ class RunList(Vertical):
         self.table.empty_text = NO_MATCH if memory.query else WAYS
         self.table.set_source(rows)
         self.table.set_sort(memory.sort, memory.descending)
+        self.fit()
         return True
+
+    def fit(self) -> None:
+        """Beside the panel, the list takes what it needs; curves, log and reasons get the rest."""
+        beside = not self.screen.has_class("-narrow") and not self._base.memory.alone
+        width = self.table.natural_width if beside else "100%"
+        if self._fitted != width:
+            self._fitted = self.styles.width = width
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.fit)
 
     def show_landmarks(self) -> None:
         """What the rows are read against: the best runs and the chosen baseline."""
@@ -141,6 +157,7 @@ class RunList(Vertical):
             baseline = None
             memory.baseline = ""
         self.table.set_landmarks(self._base.rmtui.counts.landmarks, baseline)
+        self.fit()
 
     def filter_by(self, query: str) -> None:
         self.filter_line.fill(query)
@@ -153,6 +170,22 @@ class RunList(Vertical):
         keys = [key for key in self.table.sortable if key in SORT_COLUMNS]
         place = keys.index(memory.sort) if memory.sort in keys else -1 if direction > 0 else 0
         memory.sort = keys[(place + direction) % len(keys)]
+        self.show_rows()
+
+    def sort_letters(self) -> dict[str, str]:
+        """Key after S → title of the column it sorts by."""
+        known = [key for key in self.table.sortable if key in SORT_COLUMNS and key in LETTERS]
+        titles = {column.key: column.title for column in COLUMNS}
+        return {LETTERS[key]: titles[key] for key in known}
+
+    def sort_by_letter(self, letter: str | None) -> None:
+        """By that column; the one that it is sorted by already: the other way round."""
+        key = next((key for key, own in LETTERS.items() if own == letter), None)
+        if key is None:
+            return
+        memory = self._base.memory
+        memory.descending = not memory.descending if memory.sort == key else key not in ASCENDING
+        memory.sort = key
         self.show_rows()
 
     def reverse(self) -> None:

@@ -19,7 +19,7 @@ from rmtui.app.presentation import run_header
 from rmtui.app.presentation.hanging_indent import HangingRows, Row
 from rmtui.app.presentation.summary import Summarised, summarise
 from rmtui.app.widgets.chart.chart import Chart
-from rmtui.app.widgets.chart.curve import Band, Curve, View
+from rmtui.app.widgets.chart.curve import Band, View
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.log.view import LogView
 from rmtui.app.widgets.palette import palette_of
@@ -79,16 +79,23 @@ class Charts(Container):
         if loaded is None:
             return
         losses, accuracies = (self._band(metric, loaded) for metric in ("val_loss", "val_acc"))
-        self._spread((*loaded.losses, *loaded.accuracies))
-        self.query_one("#loss", Chart).show(loaded.losses, losses, "no loss yet")
-        self.query_one("#accuracy", Chart).show(loaded.accuracies, accuracies, "val_acc is not known yet")
+        self._spread(loaded)
+        loss, accuracy = self.query_one("#loss", Chart), self.query_one("#accuracy", Chart)
+        loss.show(loaded.losses, losses, "no loss yet")
+        accuracy.show(loaded.accuracies, accuracies)
+        loss.display = bool(loaded.losses) or not loaded.accuracies
+        accuracy.display = bool(loaded.accuracies)
 
-    def _spread(self, curves: Sequence[Curve]) -> None:
-        """The same x in both charts, so that they line up."""
+    def _spread(self, loaded: CurvesLoaded) -> None:
+        """The same x in both charts, so that one stands above the other; while a run is at work, to its planned end."""
+        curves = (*loaded.losses, *loaded.accuracies)
         ends = [(curve.x[0], curve.x[-1]) for curve in curves if len(curve.x)]
-        span = (min(first for first, _ in ends), max(last for _, last in ends)) if ends else None
+        span = None
+        if ends:
+            last = max(last for _, last in ends)
+            span = min(first for first, _ in ends), max(last, loaded.planned or last)
         for chart in self.query(Chart):
-            chart.spread(span)
+            chart.spread(span, loaded.end)
 
     def _band(self, metric: str, loaded: CurvesLoaded) -> Band | None:
         if self._expected is None or loaded.wanted.runs[0].run_id != self._expected[0].id:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from textual import on
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.text import Text
+from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from rmtui import text as formats
 from rmtui.app import actions
+from rmtui.app.widgets.cells import fit
+from rmtui.app.widgets.palette import palette_of
+from rmtui.app.widgets.path_input import PathInput
 
 
 class Confirm(ModalScreen[bool]):
@@ -31,13 +39,41 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(yes)
 
 
+class Letters(ModalScreen[str | None]):
+    """One letter of a few: that is the answer; any other key leaves everything as it was."""
+
+    def __init__(self, question: str, choices: Mapping[str, str]) -> None:
+        """`choices`: letter → what it stands for."""
+        super().__init__()
+        self._question = question
+        self._choices = choices
+
+    def compose(self) -> ComposeResult:
+        palette = palette_of(self)
+        line = Text()
+        for letter, word in self._choices.items():
+            line.append(letter, palette.accent).append(f"\xa0{word.replace(' ', chr(0xA0))}   ")
+        with Vertical(classes="dialog"):
+            yield Static(self._question, markup=False, classes="question")
+            yield Static(line)
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        event.prevent_default()
+        self.dismiss(event.character if event.character in self._choices else None)
+
+
 class Ask(ModalScreen[str | None]):
     """One line of text; enter takes it, escape leaves everything as it was."""
 
     BINDINGS = actions.bindings("ask")
 
-    def __init__(self, question: str, text: str = "", hint: str = "", lines: str = "") -> None:
+    def __init__(
+        self, question: str, text: str = "", hint: str = "", lines: str = "", *, root: Path | None = None
+    ) -> None:
+        """`root`: the line is a path below it."""
         super().__init__()
+        self._root = root
         self.question = question
         self._text = text
         self._hint = hint
@@ -48,8 +84,21 @@ class Ask(ModalScreen[str | None]):
             yield Static(self.question, markup=False, classes="question")
             if self._lines:
                 yield Static(self._lines, markup=False, classes="quiet")
-            yield Input(self._text, placeholder=self._hint, compact=True, select_on_focus=False)
-            yield Static("enter take it   esc back", markup=False, classes="answers")
+            if self._root is None:
+                yield Input(self._text, placeholder=self._hint, compact=True, select_on_focus=False)
+                yield Static("enter take it   esc back", markup=False, classes="answers")
+            else:
+                yield PathInput(self._root, self._text, placeholder=self._hint)
+                yield Static(id="there", markup=False, classes="quiet")
+                yield Static("tab complete   enter take it   esc back", markup=False, classes="answers")
+
+    @on(PathInput.Continued)
+    def _continued(self, message: PathInput.Continued) -> None:
+        """What is there, as much of it as one line holds."""
+        there = self.query_one("#there", Static)
+        names = [formats.clean(name) for name in message.names]
+        line = "  ".join(names) if names else "nothing begins like this"
+        there.update(fit(line, max(20, there.size.width or 56)).rstrip())
 
     @on(Input.Submitted)
     def _taken(self, message: Input.Submitted) -> None:

@@ -159,19 +159,26 @@ class FormScreen(Base):
         self.form.set_derived(message.derived)
         self.query_one("#line", Label).show_text(short_line(message.plan))
         self._show_problems()
+        self._share_room()
 
     def _show_problems(self) -> None:
         """What prevents a launch and is not shown beside a field already."""
         palette = palette_of(self)
         problems = self.form.problems()
         planned = self.planned.plan.problems if self.planned and not problems else ()
-        text = Text()
-        for problem in [*problems, *planned][:4]:
-            tone = palette.bad if problem.severity == "error" else palette.warn
-            text.append(f"{problem}\n", tone)
-        text.rstrip()
+        shown = [("bad" if one.severity == "error" else "warn", str(one)) for one in [*problems, *planned][:4]]
+        text = Text("\n").join(Text(words, palette.tone(tone)) for tone, words in shown)
+        expected, line = (self.query_one(place, Label).plain for place in ("#expected", "#line"))
+        self.form.set_notes([*shown, *(("quiet", words) for words in (expected, line) if words)])
         self.query_one("#problems", Label).show_text(text)
         self.query_one("#problems").set_class(not text.plain, "-none")
+
+    def _share_room(self) -> None:
+        """Where the form has a second column, it has problems, expectation and command, too."""
+        self.set_class(self.form.has_column, "-beside")
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._share_room)
 
     def write_again(self) -> None:
         super().write_again()

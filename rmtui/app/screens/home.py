@@ -163,6 +163,12 @@ class HomeScreen(RunCommands):
 
         self.app.push_screen(RunScreen(message.run_id))
 
+    def action_details(self) -> None:
+        from rmtui.app.screens.run import RunScreen
+
+        if (run := self.current()) is not None:
+            self.app.push_screen(RunScreen(run.id, "details"))
+
     @on(RunTable.Marked)
     def _marks_changed(self, message: RunTable.Marked) -> None:
         self.memory.marked = list(message.run_ids)
@@ -221,14 +227,17 @@ class HomeScreen(RunCommands):
     def action_widen(self) -> None:
         self.memory.alone = not self.memory.alone
         self.set_class(self.memory.alone, "-alone")
+        self.run_list.fit()
         self.action_list()
 
     def action_pane(self, panel: str) -> None:
         self._show_panel(panel)
         self.memory.alone = False
         self.remove_class("-alone")
+        self.run_list.fit()
         self.add_class("-away")
-        self.query_one(PANELS[panel]).focus()
+        target = self.query_one(PANELS[panel])
+        self.set_focus(target if target.display else self.query_one("#accuracy"))
 
     # The list
 
@@ -236,10 +245,19 @@ class HomeScreen(RunCommands):
         self.run_list.filter_line.open()
 
     def action_clear(self) -> None:
-        self.run_list.clear()
+        """One step back: from a pane to the list, there the filter, then the marks."""
+        if self.table.has_focus:
+            self.run_list.clear()
+        else:
+            self.action_list()
 
     def action_sort_by(self, direction: int) -> None:
         self.run_list.sort_by(direction)
+
+    def action_sort(self) -> None:
+        from rmtui.app.screens.dialogs import Letters
+
+        self.app.push_screen(Letters("Sort by", self.run_list.sort_letters()), self.run_list.sort_by_letter)
 
     def action_turn(self) -> None:
         self.run_list.reverse()

@@ -21,6 +21,7 @@ from rmtui.app.feed import Failed
 from rmtui.app.host import WorkspaceApp
 from rmtui.app.jobs.launch_plan import Planned, plan_launch
 from rmtui.app.widgets.palette import palette_of
+from rmtui.app.widgets.path_input import PathInput
 from rmtui.operations.launch_request import ClusterRequest, LaunchRequest
 from trainer.pairs import data_sets
 
@@ -41,6 +42,8 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         self._request = request
         self._fields = FIELDS + (CLUSTER_FIELDS if shutil.which("sbatch") else ())
         self.planned: Planned | None = None
+        self._starts = False
+        """Enter was pressed before the plan was there."""
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -69,7 +72,11 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
             for key, label in self._fields:
                 with Horizontal(classes="field"):
                     yield Static(label, classes="label")
-                    yield Input(texts.get(key, ""), placeholder=hints[key], id=key, compact=True, select_on_focus=False)
+                    if key == "model":
+                        yield PathInput(self._rmtui.ws.root, texts.get(key, ""), placeholder=hints[key], id=key)
+                    else:
+                        text = texts.get(key, "")
+                        yield Input(text, placeholder=hints[key], id=key, compact=True, select_on_focus=False)
             with VerticalScroll(id="plan", can_focus=False):
                 yield Label(id="wrong")
                 yield Label("working it out …", id="command")
@@ -81,6 +88,7 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
 
     @on(Input.Changed)
     def _typed(self) -> None:
+        self._starts = False
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(0.2, self._work_out)
@@ -143,23 +151,27 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         plan = message.plan
         shown = f"{plan.place}\n\n{plan.script}" if plan.script else plan.line
         self.query_one("#command", Label).show_text(shown)
+        if self._starts:
+            self.action_start()
 
     @on(Failed)
     def _failed(self, message: Failed) -> None:
         message.stop()
-        self.planned = None
+        self.planned, self._starts = None, False
         self.query_one("#wrong", Label).show_text(Text(str(message.error), palette_of(self).bad))
         self.query_one("#wrong").display = True
 
     @on(Input.Submitted)
     def action_start(self) -> None:
-        """Start, unless the plan on screen is not that of the fields, or has errors."""
+        """Start, unless the plan has errors; where it is not that of the fields yet, as soon as it is."""
         if self._wrong_place():
             self.notify("fix the fields in red first", severity="error", timeout=4)
         elif self.planned is None or self.planned.request != self.request():
+            self._starts = True
+            self.query_one("#command", Label).show_text("working out the plan, then it starts …")
             self._work_out()
-            self.notify("the plan is being worked out; press enter again", timeout=2)
         elif self.planned.plan.errors:
+            self._starts = False
             self.notify("fix the fields in red first", severity="error", timeout=4)
         else:
             self.dismiss(self.request())

@@ -24,6 +24,7 @@ from rmtui.app.run_commands import RunCommands
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.app.widgets.palette import palette_of
+from rmtui.guide.pair_kinds import IN_JSON, Kind
 from rmtui.guide.text_report import margins_lines
 from rmtui.i18n import translate
 from rmtui.runs.model import Run
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 SHOWN = 200
 """Pairs fetched at once; nobody reads more in one sitting."""
-ONE = ("wrong", "close", "tied")
-TWO = ("regressed", "fixed", "suspect")
+ONE: tuple[Kind, ...] = ("wrong", "close", "tied")
+TWO: tuple[Kind, ...] = ("regressed", "fixed", "wrong", "suspect")
 
 
 @dataclass
@@ -56,10 +57,13 @@ class PairsScreen(RunCommands):
         self._runs = list(runs)
         self._kinds = ONE if len(self._runs) == 1 else TWO
         self._kind = self._kinds[0]
+        self._chosen = False
+        """A person chose the kind; else it is the first one that has pairs."""
         self._document: PairsDocument | None = None
 
     def compose(self) -> ComposeResult:
         yield TopBar()
+        yield Label(id="tabs")
         yield Label(id="note", classes="quiet")
         yield Label(id="margins", classes="quiet")
         with Container(id="body"):
@@ -75,12 +79,15 @@ class PairsScreen(RunCommands):
         self._fetch()
 
     def _fetch(self) -> None:
-        ws, refs, kind, lang = self.ws, [run.id for run in self._runs], self._kind, self.rmtui.lang
+        ws, refs, lang = self.ws, [run.id for run in self._runs], self.rmtui.lang
+        kinds = [self._kind] if self._chosen else list(self._kinds)
 
         def job() -> PairsLoaded:
             from rmtui.operations.pair_report import pairs
 
-            return PairsLoaded(pairs(ws, refs, kind, limit=SHOWN, lang=lang))
+            document = pairs(ws, refs, kinds[0], limit=SHOWN, lang=lang)
+            filled = next((kind for kind in kinds if document["counts"][IN_JSON[kind]]), kinds[0])
+            return PairsLoaded(document if filled == kinds[0] else pairs(ws, refs, filled, limit=SHOWN, lang=lang))
 
         self.ask("pairs", job, group="pairs")
 
@@ -102,9 +109,10 @@ class PairsScreen(RunCommands):
     def _loaded(self, message: PairsLoaded) -> None:
         document = self._document = message.document
         names = " → ".join(run["name"] for run in document["runs"])
+        self._kind = next(kind for kind in self._kinds if IN_JSON[kind] == document["kind"])
         kind = self._sentence(self._kind)
-        text = self._sentence("count", count=document["count"], kind=kind, scored=document["pairs_scored"])
-        self.query_one(TopBar).show_parts(names, text, document["runs"][0]["evaluation"])
+        self.query_one(TopBar).show_parts(names, "", document["runs"][0]["evaluation"])
+        self.query_one("#tabs", Label).show_text(self._tabs(document))
         self._show_line("#note", document["note"])
         self._show_line("#margins", margins_lines(document["runs"], self.rmtui.lang, self.app.has_class(ASCII_CLASS)))
         items = self.query_one("#list", Choices)
@@ -113,6 +121,17 @@ class PairsScreen(RunCommands):
         items.highlighted = 0 if document["pairs"] else None
         if not document["pairs"]:
             self.query_one("#pair", Static).update(self._sentence("none", kind=kind))
+
+    def _tabs(self, document: PairsDocument) -> Text:
+        """Every kind with how many pairs it has, the one that is shown on a bar; then of how many pairs."""
+        palette, line = palette_of(self), Text(" ", no_wrap=True, overflow="ellipsis")
+        for kind in self._kinds:
+            here, count = kind == self._kind, document["counts"][IN_JSON[kind]]
+            style = palette.text + palette.selected if here else palette.text if count else palette.quiet
+            name = self._sentence("suspects" if kind == "suspect" else kind)
+            line.append(f" {name} {count} ", style)
+            line.append("·" if kind != self._kinds[-1] else "", palette.quiet)
+        return line.append(f"   {self._sentence('scored', scored=document['pairs_scored'])}", palette.quiet)
 
     def _show_line(self, place: str, text: str) -> None:
         """A line that is there while it says something."""
@@ -153,7 +172,14 @@ class PairsScreen(RunCommands):
         return text
 
     def action_next(self) -> None:
-        self._kind = self._kinds[(self._kinds.index(self._kind) + 1) % len(self._kinds)]
+        self._turn(1)
+
+    def action_previous(self) -> None:
+        self._turn(-1)
+
+    def _turn(self, by: int) -> None:
+        self._kind = self._kinds[(self._kinds.index(self._kind) + by) % len(self._kinds)]
+        self._chosen = True
         self._fetch()
 
     def action_export(self) -> None:

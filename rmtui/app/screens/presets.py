@@ -42,6 +42,7 @@ class PresetsScreen(Base):
 
     def __init__(self) -> None:
         super().__init__()
+        self.is_filled = False
         self._presets: Sequence[Preset] = ()
         self._wanted = ""
         """The preset to select once the presets have been read."""
@@ -76,6 +77,7 @@ class PresetsScreen(Base):
             choice.add_option(Option(self._describe_error(error), disabled=True))
         self._go(self._wanted if self._wanted in self._names() else next(iter(self._names()), ""))
         choice.focus()
+        self.is_filled = True
 
     def _describe(self, preset: Preset) -> Table:
         palette = palette_of(self)

@@ -31,21 +31,23 @@ LOOK_SECONDS = 5.0
 """Between two looks at the devices while the run is alive."""
 
 
-PANES = {"overview": "overview", "log": "logpane", "details": "details"}
+PANES = {"overview": "overview", "log": "logpane", "summary": "overview", "details": "details"}
 """Actions of the panes, with the ids of what they show."""
 
 
 class RunScreen(RunCommands):
-    """Three panes: 1 curves, 2 log, 3 details."""
+    """Three panes: 2 curves with what they say (4), 3 log, 5 details; 1 is the list below."""
 
     CSS_PATH = "run.tcss"
     BINDINGS = actions.bindings("back", "run")
     AUTO_FOCUS = "#loss"
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, pane: str = "overview") -> None:
         super().__init__()
         self._run_id = run_id
+        self._first = pane
         self._run: Run | None = None
+        self.is_filled = False
         self._log_place = 0
         self._log_open = False
         self._pulse: list[str] = []
@@ -76,11 +78,13 @@ class RunScreen(RunCommands):
 
     def offers(self, action: str) -> bool:
         """Of the panes, those that are not on screen."""
-        if action in PANES:
+        if action in PANES and action != "summary":
             return bool(self.query_one(ContentSwitcher).current != PANES[action])
         return super().offers(action)
 
     def on_mount(self) -> None:
+        if self._first == "details":
+            self.call_after_refresh(self.action_details)
         self._fetch()
         self.set_interval(LOOK_SECONDS, self._look)
 
@@ -104,7 +108,7 @@ class RunScreen(RunCommands):
     @on(RunLoaded)
     def _loaded(self, message: RunLoaded) -> None:
         before, run = self._run, message.run
-        self._run = run
+        self._run, self.is_filled = run, True
         if before is None or before.state.alive != run.state.alive:
             self._look()
         glyphs, palette = glyphs_of(self), palette_of(self)
@@ -147,7 +151,10 @@ class RunScreen(RunCommands):
     @on(ExtraLoaded)
     def _extra_loaded(self, message: ExtraLoaded) -> None:
         for metric, curves in zip(EXTRA, message.curves, strict=True):
-            self.query_one(f"#{metric}", Chart).show(curves, None, "not recorded")
+            chart = self.query_one(f"#{metric}", Chart)
+            chart.show(curves)
+            chart.display = bool(curves)
+        self.query_one("#extra").display = any(message.curves)
 
     @on(Summarised)
     def _summarised(self, message: Summarised) -> None:
@@ -245,7 +252,20 @@ class RunScreen(RunCommands):
         self.query_one(KeyLine).renew()
 
     def action_overview(self) -> None:
-        self._pane("overview", "#loss")
+        self._pane("overview", "#loss" if self.query_one("#loss").display else "#accuracy")
+
+    def action_list(self) -> None:
+        self.app.pop_screen()
+
+    def action_leave(self) -> None:
+        """One step back: to the curves, from there to the list."""
+        if self.query_one(ContentSwitcher).current != "overview":
+            self.action_overview()
+        else:
+            self.app.pop_screen()
+
+    def action_summary(self) -> None:
+        self._pane("overview", "#summary")
 
     def action_log(self) -> None:
         self._pane("logpane", "#log")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.text import Text
+from textual.strip import Strip
 from textual.widgets import OptionList
 
 from rmtui.app import actions
+from rmtui.app.widgets.palette import on_bar, palette_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,14 +21,23 @@ class Choices(OptionList, inherit_bindings=False):
     DEFAULT_CSS = """
     Choices { border: none; padding: 0 1; background: $background; }
     Choices:focus { border: none; background-tint: $foreground 0%; }
-    Choices > .option-list--option-highlighted { color: $foreground; background: $foreground 10%; text-style: none; }
+    Choices > .option-list--option-highlighted {
+        color: $block-cursor-blurred-foreground; background: $block-cursor-blurred-background; text-style: none;
+    }
     Choices:focus > .option-list--option-highlighted {
-        color: $foreground; background: $primary 25%; text-style: none;
+        color: $block-cursor-foreground; background: $block-cursor-background; text-style: none;
     }
     Choices > .option-list--option-disabled { color: $foreground; }
     Choices.-lines { text-wrap: nowrap; text-overflow: ellipsis; }
     """
     BINDINGS = actions.bindings("choices")
+
+    def render_line(self, y: int) -> Strip:
+        """Of what is selected, the words lose their colours where these could not be read on its ground."""
+        strip, bar = super().render_line(y), palette_of(self).bar(self.has_focus)
+        if bar.color is None or not any(part.style and part.style.bgcolor == bar.bgcolor for part in strip):
+            return strip
+        return on_bar(strip, bar)
 
     def action_cursor_down(self) -> None:
         """What is below the last choice (more to read) comes into view before the cursor starts anew."""

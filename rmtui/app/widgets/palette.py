@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
+from textual.strip import Strip
 from textual.widget import Widget
 
 from rmtui.runs.model import State
@@ -33,7 +35,19 @@ class Palette(NamedTuple):
     warn: Style
     bad: Style
     band: Style
+    raw: Style
+    """Single steps behind their mean."""
+    ground: Style
+    """The screen's ground as an ink: what is left free at the edge of a band."""
+    selected: Style
+    """The ground of the selected row, with an ink where the row's own colours could not be read on it."""
+    selected_away: Style
+    """The same while the focus is elsewhere."""
+    hit: Style
+    """What a search found."""
     runs: tuple[Style, ...]
+    fills: tuple[Style | None, ...]
+    """Inks of the bands of the six runs; None where the terminal has too few colours."""
 
     def state(self, state: State) -> Style:
         return self.tone(_TONES[state])
@@ -46,19 +60,39 @@ class Palette(NamedTuple):
     def run(self, slot: int) -> Style:
         return self.runs[slot % len(self.runs)]
 
+    def bar(self, focus: bool) -> Style:
+        """What the selected row lies on."""
+        return self.selected if focus else self.selected_away
+
+
+def on_bar(strip: Strip, bar: Style) -> Strip:
+    """A strip on a bar's ground, in the bar's ink where it has one."""
+    if bar.color is None:
+        return strip.apply_style(bar)
+    own = strip.apply_style(Style(bgcolor=bar.bgcolor))
+    return Strip(
+        [Segment(text, style + bar if style and style.bgcolor == bar.bgcolor else style) for text, style, _ in own],
+        strip.cell_length,
+    )
+
 
 def palette_of(widget: Widget) -> Palette:
     """The palette of the app's theme. Cheap after the first call of a theme."""
     variables = widget.app.theme_variables
-    names = ("foreground", "background", "accent", "primary", "success", "warning", "error", "quiet", "band")
-    named = tuple(variables.get(name, "") for name in names)
+    named = tuple(variables.get(name, "") for name in _NAMES)
     runs = tuple(variables.get(f"run-{n + 1}", colour) for n, colour in enumerate(RUN_COLOURS))
-    return _palette(named, runs)
+    return _palette(named, runs, tuple(variables.get(f"fill-{n + 1}", "") for n in range(len(runs))))
+
+
+_NAMES = (
+    *("foreground", "background", "accent", "primary", "success", "warning", "error", "quiet", "band", "raw"),
+    *("selection", "selection-ink", "selection-away", "selection-away-ink"),
+)
 
 
 @lru_cache(maxsize=16)
-def _palette(named: tuple[str, ...], runs: tuple[str, ...]) -> Palette:
-    text, ground, accent, primary, good, warn, bad, quiet, band = named
+def _palette(named: tuple[str, ...], runs: tuple[str, ...], fills: tuple[str, ...]) -> Palette:
+    text, ground, accent, primary, good, warn, bad, quiet, band, raw, bar, bar_ink, away, away_ink = named
     ink, paper = Color.parse(text or "#e0e0e0"), Color.parse(ground or "#121212")
     return Palette(
         text=_ink(text or "#e0e0e0"),
@@ -69,8 +103,19 @@ def _palette(named: tuple[str, ...], runs: tuple[str, ...]) -> Palette:
         warn=_ink(warn or "#e8a33d"),
         bad=_ink(bad or "#e0605f"),
         band=_ink(band or paper.blend(ink, 0.3).hex),
+        raw=_ink(raw or quiet or paper.blend(ink, 0.4).hex),
+        ground=_ink(ground or "#121212"),
+        selected=_bar(bar or paper.blend(ink, 0.2).hex, bar_ink),
+        selected_away=_bar(away or paper.blend(ink, 0.1).hex, away_ink),
+        hit=_bar(warn or "#e8a33d", ground if ground and not ground.startswith("ansi_default") else "ansi_black"),
         runs=tuple(_ink(colour) for colour in runs),
+        fills=tuple(_ink(colour) if colour else None for colour in fills),
     )
+
+
+def _bar(ground: str, ink: str) -> Style:
+    bar = Style(bgcolor=Color.parse(ground).rich_color)
+    return bar + _ink(ink) if ink else bar
 
 
 def _ink(colour: str) -> Style:

@@ -30,8 +30,11 @@ class Canvas:
         self.rows = [bytearray(width) for _ in range(height)]
         """Bits of each cell, top row first."""
 
-    def line(self, points: Sequence[Point]) -> None:
-        """A polyline through the points."""
+    def line(self, points: Sequence[Point], thick: bool = False) -> None:
+        """A polyline through the points; `thick`: two dots high, where a row is left."""
+        if thick:
+            top = 4 * self.height - 1
+            self.line([(x, y + 1 if y < top else y - 1) for x, y in points])
         if len(points) == 1:
             self._dot(*points[0])
         for (x0, y0), (x1, y1) in itertools.pairwise(points):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,11 +19,13 @@ from rmtui.app import actions
 from rmtui.app.widgets.chart.curve import Axis, Band, Curve, View, Window, finite, value_at
 from rmtui.app.widgets.chart.legend import LegendEntry, laid
 from rmtui.app.widgets.chart.picture import Picture, Scene
+from rmtui.app.widgets.chart.plot import smoothed
 from rmtui.app.widgets.chart.scale import Scale, x_value
 from rmtui.app.widgets.glyphs import Glyphs, glyphs_of
 from rmtui.app.widgets.palette import Palette, palette_of
 
-SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
+SMOOTHINGS = (None, 0.0, 0.6, 0.9, 0.97)
+"""None: the mean of the steps around, of noisy curves alone."""
 FEWEST_ROWS = 5
 """Lower than this, a chart shows its latest values alone."""
 MOST_LEGEND_ROWS = 3
@@ -62,6 +65,7 @@ class Chart(Widget, can_focus=True):
         self._view = View()
         self._extent: tuple[float, float] | None = None
         self._span: tuple[float, float] | None = None
+        self._end = ""
         self._picture: tuple[object, Picture] | None = None
         self._drawn: tuple[object, list[Strip]] = (None, [])
 
@@ -75,10 +79,12 @@ class Chart(Widget, can_focus=True):
             self._extent = self._seen()
             self.refresh()
 
-    def spread(self, span: tuple[float, float] | None) -> None:
-        """Reach at least this far in x: charts above each other share their columns."""
-        if span != self._span:
-            self._span = span
+    def spread(self, span: tuple[float, float] | None, end: str = "") -> None:
+        """Reach at least this far in x: charts above each other share their columns, and a live curve grows towards
+        the end of its run, which `end` puts into words."""
+        if (span, end) != (self._span, self._end):
+            self._span, self._end = span, end
+            self._extent = self._seen()
             self.refresh()
 
     @property
@@ -100,7 +106,8 @@ class Chart(Widget, can_focus=True):
 
     def values_at_cursor(self) -> list[tuple[Curve, float | None]]:
         """Each curve in the legend with its value at the cursor; without a cursor, its last value."""
-        return [(curve, value_at(curve, self._view.cursor)) for curve in self.curves if not curve.quiet]
+        cursor, smoothing = self._view.cursor, self._view.smoothing
+        return [(curve, value_at(smoothed(curve, smoothing), cursor)) for curve in self.curves if not curve.quiet]
 
     # Keys
 
@@ -109,20 +116,33 @@ class Chart(Widget, can_focus=True):
         self.post_message(self.ViewChanged(self, self._view))
 
     def action_cursor(self, by: int) -> None:
-        x = self.x_scale()
-        cursor = self._view.cursor
-        at = x.dots - 1 - by if cursor is None else x.dot(cursor)
-        self._change(cursor=x.value(max(0, min(x.dots - 1, at + by))))
+        """To a place where a curve has a value, the next one where values are further apart than columns: what is read
+        is a step, not something between two."""
+        x, cursor = self.x_scale(), self._view.cursor
+        places = sorted({at for curve in self.curves if not curve.quiet for at in curve.x if x.low <= at <= x.high})
+        if not places:
+            return
+        if cursor is None:
+            self._change(cursor=places[-1] if by < 0 else places[0])
+            return
+        wanted = x.value(max(0, min(x.dots - 1, x.dot(cursor) + by)))
+        near = bisect.bisect_left(places, wanted)
+        found = min(places[max(0, near - 1) : near + 1], key=lambda at: abs(at - wanted))
+        if (found - cursor) * by <= 0:
+            here = bisect.bisect_right(places, cursor) if by > 0 else bisect.bisect_left(places, cursor) - 1
+            found = places[max(0, min(len(places) - 1, here))]
+        self._change(cursor=found)
 
     def action_zoom(self, factor: float) -> None:
-        """About the cursor, or the right end."""
+        """About the cursor, or the newest value."""
         x = self.x_scale()
         first, last = self._extent or (x.low, x.high)
         length = (x.high - x.low) * factor
         if length >= last - first:
             self._change(window=Window())
             return
-        centre = self._view.cursor if self._view.cursor is not None else x.high
+        newest = max((curve.x[-1] for curve in self.curves if len(curve.x)), default=x.high)
+        centre = self._view.cursor if self._view.cursor is not None else max(x.low, min(x.high, newest))
         share = (centre - x.low) / (x.high - x.low)
         self._go(centre - share * length, length)
 
@@ -168,6 +188,7 @@ class Chart(Widget, can_focus=True):
             self.size.width,
             max(0, self.size.height - self._head_rows()),
             self._span,
+            self._end,
         )
 
     def _head_rows(self) -> int:
@@ -249,7 +270,7 @@ class Chart(Widget, can_focus=True):
         view = self._view
         parts = [
             x_value(view.axis, view.cursor) if view.cursor is not None else "",
-            f"smoothed {view.smoothing:g}" if view.smoothing else "",
+            f"smoothed {view.smoothing:g}" if view.smoothing else "" if view.smoothing is None else "each step",
             "log" if view.log else "",
             "zoomed" if view.window != Window() else "",
         ]
@@ -268,6 +289,12 @@ class Chart(Widget, can_focus=True):
         quiet = sum(curve.quiet for curve in self.curves)
         if quiet > 1:
             yield Segment(f"{quiet} others  ", palette.quiet)
+        spread = next((curve for curve in self.curves if curve.spread is not None), None)
+        if spread is not None and self._has_room():
+            fill = palette.fills[spread.slot % len(palette.fills)]
+            sign = f"{glyphs.block * 2}" if fill and not glyphs.curves.isascii() else glyphs.band * 2
+            yield Segment(sign, fill or palette.quiet)
+            yield Segment(" 95 %  ", palette.quiet)
         if self._band is not None:
             if self._has_room() and self._has_values() and self._painted(palette, glyphs).shows_band:
                 yield Segment(f"{self._band.label} {glyphs.band}  ", palette.quiet)

@@ -40,6 +40,12 @@ class Curve(NamedTuple):
     """Second metric of the same run (val beside train)."""
     best: tuple[float, float] | None = None
     """(x, y) of the best epoch, marked with ★."""
+    noisy: bool = False
+    """Single steps: drawn as their mean, the steps themselves behind it, unless the view says otherwise."""
+    thick: bool = False
+    """Drawn two dots high: the curve that counts."""
+    spread: tuple[Sequence[float], Sequence[float]] | None = None
+    """Low and high end of the 95 % interval at each x."""
 
     @staticmethod
     def points(key: str, label: str, points: Sequence[tuple[float, float]]) -> Curve:
@@ -74,8 +80,8 @@ class View(NamedTuple):
     window: Window = Window()
     cursor: float | None = None
     """x of the cursor; None: no cursor."""
-    smoothing: float = 0.0
-    """Weight of the past in the exponential mean, 0–0.99."""
+    smoothing: float | None = None
+    """Weight of the past in the exponential mean, 0–0.99; None: noisy curves as the mean of the steps around."""
     log: bool = False
 
 

@@ -16,6 +16,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from rmtui import text as formats
+from rmtui.app.widgets.cells import cut_middle
 
 LONGEST = 24
 """Cells of a name at most."""
@@ -97,30 +98,15 @@ def shortened(names: Sequence[str], cells: int, ellipsis: str) -> list[str]:
         return names
     if len(shown) > 1 and cells < LONGEST and (shared := _SHARED.match(_beginning(min(shown), max(shown)))):
         names = [name and ellipsis + name[shared.end() :] for name in names]
-    cut = {name: _cut(name, cells, (cells - 1) // 2, ellipsis) for name in names}
+    cut = {name: cut_middle(name, cells, ellipsis) for name in names}
     times = Counter(cut.values())
-    return [_cut(name, cells, 0, ellipsis) if times[cut[name]] > 1 else cut[name] for name in names]
+    return [cut_middle(name, cells, ellipsis, 0) if times[cut[name]] > 1 else cut[name] for name in names]
 
 
 def _beginning(one: str, other: str) -> str:
     """What both begin with."""
     same = next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
     return one[:same] if same is not None else min(one, other, key=len)
-
-
-def _cut(name: str, cells: int, head: int, ellipsis: str) -> str:
-    """So many cells of its beginning, and its end, which is the longer part: names of one series differ there."""
-    if cell_len(name) <= cells:
-        return name
-    if cells < 3:
-        return ""
-    kept = _within(name, head)
-    return f"{kept}{ellipsis}{_within(name[::-1], cells - 1 - cell_len(kept))[::-1]}"
-
-
-def _within(text: str, cells: int) -> str:
-    """The longest beginning of so many cells."""
-    return next(text[:end] for end in range(len(text), -1, -1) if cell_len(text[:end]) <= cells)
 
 
 def _render_entry(entry: LegendEntry, name: str, form: LegendForm) -> list[Segment]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -13,7 +14,7 @@ from textual.strip import Strip
 
 from rmtui.app.widgets.chart.canvas import BRAILLE, Canvas
 from rmtui.app.widgets.chart.curve import Band, Curve, View, finite
-from rmtui.app.widgets.chart.plot import FEWEST_TO_SMOOTH, Dots, dots, draw, smoothed
+from rmtui.app.widgets.chart.plot import Dots, dots, draw, is_smoothed, smoothed
 from rmtui.app.widgets.chart.scale import Scale, x_ticks, y_scale, y_ticks
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
@@ -33,7 +34,16 @@ class Scene(NamedTuple):
     height: int
     """Of the whole picture, axes included."""
     span: tuple[float, float] | None = None
-    """The x that other charts reach, too."""
+    """The x that other charts reach, too, or that the run will."""
+    end: str = ""
+    """What stands at the end of the axis: when the run ends."""
+
+
+FULL_FEET = 8
+"""From so many rows on, the axis is a line with ticks above its numbers; below, the numbers alone."""
+MOST_MARKED = 12
+"""A curve of no more points has a mark at each."""
+EIGHTHS = " ▁▂▃▄▅▆▇"
 
 
 @dataclass(slots=True)
@@ -41,6 +51,8 @@ class ChartCell:
     sign: str = " "
     style: Style | None = None
     bits: int = 0
+    ground: Style | None = None
+    """Of a filled band."""
 
 
 class Picture:
@@ -50,11 +62,14 @@ class Picture:
         self.scene, self.palette, self.glyphs = scene, palette, glyphs
         self.plain = glyphs.curves.isascii()
         self.columns = max(1, scene.width - GUTTER - 1)
-        self.rows = max(1, scene.height - 2)
+        self._feet_rows = 2 if scene.height >= FULL_FEET else 1
+        self.rows = max(1, scene.height - self._feet_rows)
         across, up = (1, 1) if self.plain else (2, 4)
         self.x = Scale(*_x_range(scene), across * self.columns)
         self.curves = tuple(smoothed(curve, scene.view.smoothing) for curve in scene.curves)
-        self.y = y_scale(self._values(), up * self.rows, max(2, min(7, self.rows // 2)), scene.view.log)
+        self._least = _least_step(self.curves)
+        parts = max(2, min(7, self.rows // 2))
+        self.y = y_scale(self._values(), up * self.rows, parts, scene.view.log, self._least)
         self._across, self._up = across, up
         self._found: dict[int, Dots] = {}
         self._cells = [[ChartCell() for _ in range(self.columns)] for _ in range(self.rows)]
@@ -72,6 +87,9 @@ class Picture:
 
     def _lay(self) -> None:
         self._lay_band()
+        for curve in self.curves:
+            if curve.spread is not None:
+                self._lay_spread(curve, curve.spread)
         self._lay_quiet()
         for curve in self.curves:
             if not curve.quiet:
@@ -84,10 +102,12 @@ class Picture:
     def _values(self) -> list[float]:
         """What has to be inside the y range: the curves in the window; the band only where curves are."""
         found: list[float] = []
-        for curve in self.curves:
+        for curve in self.scene.curves:
             for at, low, high in zip(curve.x, curve.low, curve.high, strict=False):
                 if self.x.low <= at <= self.x.high:
                     found += (low, high)
+            if curve.spread is not None:
+                found += [y for at, *ends in zip(curve.x, *curve.spread, strict=True) if self._in(at) for y in ends]
         band = self.scene.band
         if band is not None and found:
             found += [value for value in (band.target,) if value is not None]
@@ -112,17 +132,55 @@ class Picture:
             for row in range(top, bottom + 1):
                 self._cells[row][column] = ChartCell(self.glyphs.band, self.palette.band)
 
+    def _lay_spread(self, curve: Curve, spread: tuple[Sequence[float], Sequence[float]]) -> None:
+        """A 95 % band: filled to an eighth of a cell where the terminal has a colour for it, else shaded."""
+        ink = self.palette.fills[curve.slot % len(self.palette.fills)]
+        across = self._across
+        alone = {self.x.dot(at) // across: n for n, at in enumerate(curve.x) if self._in(at)}
+        for column in range(self.columns):
+            at = self.x.value(across * column + across / 2)
+            low, high = _at(curve.x, spread[0], at), _at(curve.x, spread[1], at)
+            if low is None or high is None:
+                near = next((alone[place] for place in (column, column - 1, column + 1) if place in alone), None)
+                if near is None:
+                    continue
+                low, high = spread[0][near], spread[1][near]
+            if ink is None or self.plain:
+                for row in range(self._row(self.y.dot(high)), self._row(self.y.dot(low)) + 1):
+                    self._cells[row][column] = ChartCell(self.glyphs.band, self.palette.band)
+            else:
+                self._fill(column, 2 * self.y.dot(low), 2 * self.y.dot(high) + 2, ink)
+
+    def _fill(self, column: int, low: int, high: int, ink: Style) -> None:
+        """One column from eighth `low` up to eighth `high`, counted from the bottom of the picture."""
+        ground = Style(bgcolor=ink.color)
+        for row in range(self.rows):
+            foot = 8 * (self.rows - 1 - row)
+            first, last = max(0, low - foot), min(8, high - foot)
+            if first >= last:
+                continue
+            cell = ChartCell(" ", ground, ground=ground)
+            if last < 8:
+                cell = ChartCell(EIGHTHS[last], ink, ground=ground)
+            elif first > 0:
+                cell = ChartCell(EIGHTHS[first], self.palette.ground + ground, ground=ground)
+            self._cells[row][column] = cell
+
+    def _behind(self) -> list[Curve]:
+        """What is shown as a mean, as it was."""
+        weight = self.scene.view.smoothing
+        return [curve for curve in self.scene.curves if is_smoothed(curve, weight)]
+
     def _lay_quiet(self) -> None:
-        behind = [curve for curve in self.curves if curve.quiet]
-        if self.scene.view.smoothing > 0:
-            behind += [curve for curve in self.scene.curves if not curve.quiet and len(curve.x) >= FEWEST_TO_SMOOTH]
-        if not behind or self.plain:
+        if self.plain:
             return
-        canvas = Canvas(self.columns, self.rows)
-        for curve in behind:
-            for line in dots(curve, self.x, self.y).lines:
-                canvas.line(line)
-        self._merge(canvas.rows, self.palette.band, behind=True)
+        crowd = [curve for curve in self.curves if curve.quiet]
+        for curves, style in ((crowd, self.palette.band), (self._behind(), self.palette.raw)):
+            canvas = Canvas(self.columns, self.rows)
+            for curve in curves:
+                for line in dots(curve, self.x, self.y).lines:
+                    canvas.line(line)
+            self._merge(canvas.rows, style, behind=True)
 
     def _lay_curve(self, curve: Curve) -> None:
         style, lines = self.palette.run(curve.slot), self._dots(curve).lines
@@ -131,7 +189,7 @@ class Picture:
             return
         canvas = Canvas(self.columns, self.rows)
         for line in lines:
-            canvas.line(line)
+            canvas.line(line, curve.thick)
         if curve.dashed:
             for row in canvas.rows:
                 row[2::3] = bytes(len(row[2::3]))
@@ -147,7 +205,8 @@ class Picture:
             for column, found in enumerate(bits):
                 if found:
                     cell = cells[column]
-                    cell.sign, cell.style = chr(BRAILLE + (cell.bits | found)), style
+                    cell.sign = chr(BRAILLE + (cell.bits | found))
+                    cell.style = style if cell.ground is None else _joined(style, cell.ground)
                     cell.bits |= 0 if behind else found
 
     def _overwrite(self, lines: Sequence[str], style: Style) -> None:
@@ -163,7 +222,8 @@ class Picture:
         row = self._row(self.y.dot(band.target))
         for column, cell in enumerate(self._cells[row]):
             if not cell.bits and column % 2 == 0:
-                self._cells[row][column] = ChartCell(self.glyphs.target, self.palette.quiet)
+                style = self.palette.quiet if cell.ground is None else _joined(self.palette.quiet, cell.ground)
+                self._cells[row][column] = ChartCell(self.glyphs.target, style, ground=cell.ground)
 
     def _lay_marks(self, curve: Curve) -> None:
         style = self.palette.run(curve.slot)
@@ -174,13 +234,19 @@ class Picture:
         if points:
             if self._several():
                 self._sprinkle(points, curve.slot, style)
-            self._put(*points[-1], self.glyphs.curves[curve.slot % 6], style)
+            for point in points[-1:] if curve.noisy or len(curve.x) > MOST_MARKED else self._places(curve):
+                self._put(*point, self.glyphs.curves[curve.slot % 6], style)
         if curve.best and self._in(curve.best[0]) and self.y.shows(curve.best[1]):
             at, value = curve.best
             self._put(self.x.dot(at), self.y.dot(value), self.glyphs.best, style)
 
+    def _places(self, curve: Curve) -> list[tuple[int, int]]:
+        """Where a curve of few points was measured; between them it is only drawn."""
+        inside = zip(curve.x, curve.last, strict=True)
+        return [(self.x.dot(at), self.y.dot(y)) for at, y in inside if self._in(at) and self.y.shows(y)]
+
     def _several(self) -> bool:
-        return len({curve.slot for curve in self.curves if not curve.quiet}) > 1
+        return len({curve.key.partition("/")[0] for curve in self.curves if not curve.quiet}) > 1
 
     def _sprinkle(self, points: Sequence[tuple[int, int]], slot: int, style: Style) -> None:
         """The run's own marker a few times along its curve: curves can be distinguished without colour."""
@@ -195,15 +261,18 @@ class Picture:
         if column is None:
             return cells
         cell = cells[column]
-        if cell.bits or cell.sign not in (" ", self.glyphs.band, self.glyphs.target):
+        if cell.bits or cell.sign not in (*EIGHTHS, self.glyphs.band, self.glyphs.target):
             here = ChartCell(cell.sign, (cell.style or self.palette.text) + Style(reverse=True))
         else:
-            here = ChartCell(self.glyphs.cursor, self.palette.accent)
+            accent = self.palette.accent
+            here = ChartCell(self.glyphs.cursor, accent if cell.ground is None else _joined(accent, cell.ground))
         return [*cells[:column], here, *cells[column + 1 :]]
 
     def _put(self, x: int, y: int, sign: str, style: Style) -> None:
         row, column = self._row(y), min(self.columns - 1, x // self._across)
-        self._cells[row][column] = ChartCell(sign, style + Style(bold=True))
+        ground = self._cells[row][column].ground
+        style = style + Style(bold=True)
+        self._cells[row][column] = ChartCell(sign, style if ground is None else style + ground, ground=ground)
 
     def _row(self, dot: int) -> int:
         return max(0, min(self.rows - 1, self.rows - 1 - dot // self._up))
@@ -225,15 +294,18 @@ class Picture:
         return lines
 
     def _y_ticks(self) -> list[_Label]:
-        parts = max(2, min(7, self.rows // 2))
-        ticks = y_ticks(self.y, parts, self.scene.percent)
+        for parts in range(max(2, min(7, self.rows // 2)), 0, -1):
+            ticks = y_ticks(self.y, parts, self.scene.percent, self._least)
+            if all(len(tick.label) < GUTTER for tick in ticks):  # else fewer labels, which need fewer digits
+                break
         return [_Label(tick.value, tick.label) for tick in reversed(ticks)]
 
     def _feet(self) -> list[Strip]:
         glyphs, quiet = self.glyphs, self.palette.quiet
         axis = [glyphs.horizontal] * self.columns
         labels = [" "] * self.columns
-        name = self.scene.view.axis.value
+        name = "  ".join(filter(None, (self.scene.view.axis.value, self.scene.end)))
+        name = name if cell_len(name) < self.columns // 2 else self.scene.view.axis.value
         free = self.columns - cell_len(name) - 1
         after = 0
         for tick in x_ticks(self.x, self.scene.view.axis, max(2, self.columns // 14)):
@@ -245,15 +317,30 @@ class Picture:
                 after = start + len(tick.label) + 1
         labels[max(0, self.columns - len(name)) :] = name[: self.columns]
         blank = " " * GUTTER
-        return [
+        feet = [
             Strip([Segment(blank + glyphs.corner + "".join(axis), quiet)]),
             Strip([Segment(blank + " " + "".join(labels), quiet)]),
         ]
+        return feet[-self._feet_rows :]
 
 
 class _Label(NamedTuple):
     value: float
     label: str
+
+
+@lru_cache(maxsize=256)
+def _joined(style: Style, ground: Style) -> Style:
+    """The same object for the same two: neighbours are joined by it."""
+    return style + ground
+
+
+def _least_step(curves: Sequence[Curve]) -> float:
+    """A third of the narrowest 95 % band: an axis with finer labels would show differences that are none."""
+    widths = [
+        high - low for curve in curves if curve.spread is not None for low, high in zip(*curve.spread, strict=True)
+    ]
+    return min(widths, default=0.0) / 3
 
 
 def _runs(cells: Sequence[ChartCell]) -> list[Segment]:

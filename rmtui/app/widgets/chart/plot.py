@@ -108,10 +108,14 @@ def _crossing(
     return at, value, value, value
 
 
-def smoothed(curve: Curve, weight: float) -> Curve:
-    """The exponential mean of the last values, column by column, unbiased at its start; gaps stay."""
-    if weight <= 0 or len(curve.x) < FEWEST_TO_SMOOTH:
+def smoothed(curve: Curve, weight: float | None) -> Curve:
+    """The exponential mean of the last values, column by column, unbiased at its start; gaps stay. Without a weight,
+    a noisy curve becomes the mean of the columns around, which does not lag behind it."""
+    if not is_smoothed(curve, weight):
         return curve
+    if weight is None:
+        around = _mean_around(curve.last)
+        return curve._replace(low=around, high=around, last=around)
     mean, mass = 0.0, 0.0
     out: list[float] = []
     for value in curve.last:
@@ -121,6 +125,27 @@ def smoothed(curve: Curve, weight: float) -> Curve:
         mean, mass = weight * mean + (1 - weight) * value, weight * mass + 1 - weight
         out.append(mean / mass)
     return curve._replace(low=out, high=out, last=out)
+
+
+def is_smoothed(curve: Curve, weight: float | None) -> bool:
+    """Whether a view of this weight shows a mean in place of the curve."""
+    return len(curve.x) >= FEWEST_TO_SMOOTH and not curve.quiet and (curve.noisy if weight is None else weight > 0)
+
+
+def _mean_around(values: Sequence[float]) -> list[float]:
+    """Of each value and its neighbours, a 15th of all to either side; towards the ends fewer, as many on both sides."""
+    sums, counts = [0.0], [0]
+    for value in values:
+        real = math.isfinite(value)
+        sums.append(sums[-1] + (value if real else 0.0))
+        counts.append(counts[-1] + real)
+    reach, last = max(2, len(values) // 15), len(values) - 1
+    out = []
+    for place, value in enumerate(values):
+        wide = min(reach, max(2, place), max(2, last - place))
+        first, after = max(0, place - wide), min(last, place + wide) + 1
+        out.append((sums[after] - sums[first]) / (counts[after] - counts[first]) if math.isfinite(value) else value)
+    return out
 
 
 @lru_cache(maxsize=64)

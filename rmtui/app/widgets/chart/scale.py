@@ -63,8 +63,11 @@ def round_step(length: float, parts: int) -> float:
     return next(step * power for step in _STEPS if step * power >= rough * 0.9999)
 
 
-def y_scale(values: Iterable[float], dots: int, parts: int, log: bool) -> Scale:
-    """A scale from round number to round number around the values, so that it seldom moves while a run is live."""
+def y_scale(values: Iterable[float], dots: int, parts: int, log: bool, least: float = 0.0) -> Scale:
+    """A scale from round number to round number around the values, so that it seldom moves while a run is live.
+
+    `least`: no two labels shall be nearer; what is finer than the figures mean is not shown as a difference.
+    """
     shown = [value for value in values if math.isfinite(value) and (value > 0 or not log)]
     low, high = (min(shown), max(shown)) if shown else (0.1 if log else 0.0, 1.0)
     if log:
@@ -73,7 +76,10 @@ def y_scale(values: Iterable[float], dots: int, parts: int, log: bool) -> Scale:
     if high - low < 1e-12 * max(1.0, abs(high)):
         room = abs(high) * 0.05 or 0.5
         low, high = low - room, high + room
-    step = round_step(high - low, max(2, parts) * 2)
+    step = round_step(max(high - low, 2 * least), max(2, parts) * 2)
+    if least:
+        step = max(step, round_step(least, 1))
+        high = max(high, math.floor(low / step + 1e-9) * step + 2 * step)
     return Scale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, dots)
 
 
@@ -85,12 +91,13 @@ def _outward_log(value: float, up: bool = False) -> float:
     return max(step * power for step in steps if step * power <= value * (1 + 1e-12))
 
 
-def y_ticks(scale: Scale, parts: int, percent: bool = False) -> list[Tick]:
+def y_ticks(scale: Scale, parts: int, percent: bool = False, least: float = 0.0) -> list[Tick]:
     """Round values inside the scale, all with as many decimals as the step between them needs."""
     factor = 100.0 if percent else 1.0
     if scale.log:
         return _log_ticks(scale, parts, factor)
     step = round_step((scale.high - scale.low) * factor, parts)
+    step = max(step, round_step(least * factor, 1)) if least else step
     digits = decimals(step)
     label = _scientific(step) if digits > MOST_DECIMALS else lambda value: formats.fixed(value, digits)
     first = math.ceil(scale.low * factor / step - 1e-6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -15,7 +15,7 @@ from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.form.fields import Fields
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.line_edit import LineEdit
-from rmtui.app.widgets.palette import Palette
+from rmtui.app.widgets.palette import Palette, on_bar
 from rmtui.i18n import value_text
 from rmtui.text import clean
 from trainer.config import Option, Problem, range_text
@@ -26,6 +26,9 @@ WIDE = 116
 """From this width on, derived numbers have a column of their own to the right; below, lines above the foot."""
 
 
+FIELDS = 108
+MOST_BESIDE = 84
+"""Cells that names, values and their ranges need, and that the second column takes at most."""
 NARROW = 100
 """Below this width the foot keeps two lines for the explanation."""
 
@@ -64,6 +67,7 @@ class FormLines:
     palette: Palette
     glyphs: Glyphs
     derived: Mapping[str, str]
+    notes: Sequence[tuple[str, str]] = ()
 
     def heading(self, heading: Heading) -> Strip:
         return Strip([Segment(f" {heading.group}", self.palette.quiet)])
@@ -146,26 +150,44 @@ class FormLines:
     # Derived numbers and the foot
 
     def _room(self) -> int:
-        return self.width - DERIVED if self._beside_fields() else self.width
+        return self.width - self._column() if self.beside_fields else self.width
 
-    def _beside_fields(self) -> bool:
+    def _column(self) -> int:
+        """Cells of the second column: what is left beside the fields, within reason."""
+        return max(DERIVED, min(MOST_BESIDE, self.width - FIELDS))
+
+    @property
+    def beside_fields(self) -> bool:
         return bool(self.derived) and self.width >= WIDE
 
-    def with_derived(self, strip: Strip, y: int) -> Strip:
-        """On a wide screen, the y-th derived number to the right of a line."""
-        if not self._beside_fields() or y >= len(self.derived):
-            return strip
-        name, text = list(self.derived.items())[y]
-        more = [
-            Segment(f"{self.glyphs.vertical} ", self.palette.quiet),
-            Segment(fit(name, 16), self.palette.quiet),
-            Segment(fit(text, DERIVED - 19, ellipsis=self.glyphs.ellipsis), self.palette.text),
+    def second_column(self) -> list[list[Segment]]:
+        """On a wide screen, to the right of the fields: derived numbers, then the notes."""
+        if not self.beside_fields:
+            return []
+        room = self._column() - 3
+        rows = [
+            [
+                Segment(fit(name, 16), self.palette.quiet),
+                Segment(fit(text, room - 16, ellipsis=self.glyphs.ellipsis), self.palette.text),
+            ]
+            for name, text in self.derived.items()
         ]
-        return Strip([*strip.adjust_cell_length(self._room()), *more])
+        for tone, text in self.notes:
+            rows.append([])
+            for line in textwrap.wrap(clean(text), room, break_on_hyphens=False):
+                rows.append([Segment(line, self.palette.tone(tone))])
+        return rows
+
+    def with_column(self, strip: Strip, row: Sequence[Segment] | None) -> Strip:
+        """A line of fields, and one of the second column."""
+        if row is None:
+            return strip
+        bar = Segment(f"{self.glyphs.vertical} ", self.palette.quiet)
+        return Strip([*strip.adjust_cell_length(self._room()), bar, *row])
 
     def derived_below(self) -> list[Strip]:
         """On a narrow screen, derived numbers run on in as few lines as they need."""
-        if not self.derived or self._beside_fields():
+        if not self.derived or self.beside_fields:
             return []
         lines: list[list[Segment]] = [[Segment(" ")]]
         used = 1
@@ -192,4 +214,4 @@ class FormLines:
     def on_ground(self, strip: Strip, ground: Style) -> Strip:
         """The cursor's row on its own ground, as far as the fields reach."""
         left, right = strip.crop(0, self._room()), strip.crop(self._room())
-        return Strip.join([left.apply_style(Style(bgcolor=ground.bgcolor)), right])
+        return Strip.join([on_bar(left, ground), right])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.geometry import Region, Size
@@ -29,10 +30,7 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
 
     DEFAULT_CSS = """
     Form { height: 1fr; overflow: hidden; }
-    Form > .form--cursor { background: $foreground 10%; }
-    Form:focus > .form--cursor { background: $primary 30%; }
     """
-    COMPONENT_CLASSES = {"form--cursor"}
     BINDINGS = actions.bindings("fields")
 
     @dataclass
@@ -61,7 +59,8 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
         self._edit: LineEdit | None = None
         self._before = ""
         self._derived: dict[str, str] = {}
-        self._paint: tuple[FormLines, list[Strip], Style]
+        self._notes: tuple[tuple[str, str], ...] = ()
+        self._paint: tuple[FormLines, list[Strip], list[list[Segment]], Style]
         self._arrange()
 
     # What the screen tells and asks
@@ -102,6 +101,17 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
             self._derived = dict(lines)
             self._show_cursor()
             self.refresh()
+
+    def set_notes(self, notes: Sequence[tuple[str, str]]) -> None:
+        """(tone, text): paragraphs below the derived numbers, where these have a column of their own."""
+        if tuple(notes) != self._notes:
+            self._notes = tuple(notes)
+            self.refresh()
+
+    @property
+    def has_column(self) -> bool:
+        """Whether derived numbers and notes stand beside the fields."""
+        return self._lines().beside_fields
 
     def focus_key(self, key: str) -> None:
         """Put the cursor on a field."""
@@ -258,16 +268,16 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
             self._go(place)
 
     def _lines(self) -> FormLines:
-        return FormLines(self.fields, self.size.width, palette_of(self), glyphs_of(self), self._derived)
+        return FormLines(self.fields, self.size.width, palette_of(self), glyphs_of(self), self._derived, self._notes)
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """What all lines share is worked out once."""
         lines = self._lines()
-        self._paint = (lines, lines.foot(self._option), self.rich_style)
+        self._paint = (lines, lines.foot(self._option), lines.second_column(), self.rich_style)
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
-        lines, foot, base = self._paint
+        lines, foot, column, base = self._paint
         body = self.size.height - len(foot)
         place = y + self.scroll_offset.y
         if y >= body:
@@ -279,8 +289,8 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
         else:
             strip = lines.field(row, self._edit if place == self._cursor else None, place == self._cursor)
         if y < body:
-            strip = lines.with_derived(strip, y)
+            strip = lines.with_column(strip, column[y] if y < len(column) else None)
         strip = strip.adjust_cell_length(self.size.width)
         if place == self._cursor and y < body:
-            strip = lines.on_ground(strip, self.get_component_rich_style("form--cursor"))
+            strip = lines.on_ground(strip, lines.palette.bar(self.has_focus))
         return strip.apply_style(base)

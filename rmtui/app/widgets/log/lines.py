@@ -14,7 +14,7 @@ from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.line_edit import LineEdit
 from rmtui.app.widgets.log.page import LogPage, LogPicture, LogRow
 from rmtui.app.widgets.log.spans import tone
-from rmtui.app.widgets.palette import Palette
+from rmtui.app.widgets.palette import Palette, on_bar
 from rmtui.runs.log_search import read_pattern
 
 
@@ -30,24 +30,27 @@ class LogLines:
         """A line that is not a row of the log."""
         return Strip([Segment(f"  {text}", self.palette.quiet)])
 
-    def of(self, picture: LogPicture, y: int, aside: int, pattern: str, hit: Style, cursor: Style) -> Strip:
+    def of(self, picture: LogPicture, y: int, aside: int, pattern: str, focus: bool) -> Strip:
         """Row `y` of a picture, text in its tone from column `aside` on, hits of the pattern and the cursor marked."""
         if y >= len(picture.rows):
             return self.notice("")
         row = picture.rows[y]
-        strip = Strip.join([Strip([Segment(" ")]), Strip(self._segments(row, pattern, hit)).crop(aside)])
+        strip = Strip.join([Strip([Segment(" ")]), Strip(self._segments(row, pattern)).crop(aside)])
         if row.place != picture.cursor:
             return strip
-        return strip.adjust_cell_length(self.width).apply_style(Style(bgcolor=cursor.bgcolor))
+        return on_bar(strip.adjust_cell_length(self.width), self.palette.bar(focus))
 
-    def _segments(self, row: LogRow, pattern: str, hit: Style) -> list[Segment]:
+    def _segments(self, row: LogRow, pattern: str) -> list[Segment]:
         style = self.palette.tone(tone(row.whole))
         if not pattern:
             return [Segment(row.text, style)]
         segments: list[Segment] = []
         end = 0
         for found in read_pattern(pattern).expression().finditer(row.text):
-            segments += [Segment(row.text[end : found.start()], style), Segment(found.group(), style + hit)]
+            segments += [
+                Segment(row.text[end : found.start()], style),
+                Segment(found.group(), style + self.palette.hit),
+            ]
             end = found.end()
         return [*segments, Segment(row.text[end:], style)]
 

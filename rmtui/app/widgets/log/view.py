@@ -52,10 +52,7 @@ class LogView(OrderedKeys, Widget, can_focus=True):
 
     DEFAULT_CSS = """
     LogView { height: 1fr; min-height: 2; }
-    LogView > .log-view--cursor { background: $foreground 10%; }
-    LogView > .log-view--hit { background: $warning; color: $background; }
     """
-    COMPONENT_CLASSES = {"log-view--cursor", "log-view--hit"}
     BINDINGS = actions.bindings("log")
 
     @dataclass
@@ -367,8 +364,7 @@ class LogView(OrderedKeys, Widget, can_focus=True):
         else:
             picture = self._picture = self._picture or self._pictured()
             if picture.rows:
-                hit, ground = map(self.get_component_rich_style, ("log-view--hit", "log-view--cursor"))
-                strip = lines.of(picture, y, self._aside, self._pattern, hit, ground)
+                strip = lines.of(picture, y, self._aside, self._pattern, self.has_focus)
             else:
                 empty = "no log yet" if page is None else "nothing was written to this log"
                 empty = (

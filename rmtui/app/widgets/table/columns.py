@@ -12,8 +12,11 @@ from rmtui.runs.model import NOTHING, Landmarks, Run, State, state_words
 GAP = 2
 """Cells between columns."""
 NAME = "name"
+STATE = "state"
 DEAR = 7
-"""Columns of more than this worth number leave names and reasons a third of the room that these could use."""
+"""Columns of more than this worth number come in only where names and reasons have all the room that they can use."""
+LONG = 40
+"""Cells beside its own that a column may ask of the screen; what is longer is read beside the list."""
 
 
 class Setting(NamedTuple):
@@ -48,13 +51,16 @@ class RunColumn(NamedTuple):
     grow: int = 0
 
 
-def layout(width: int, columns: Sequence[RunColumn], sort: str = "") -> list[tuple[RunColumn, int]]:
-    """The columns that fit in `width` cells, in their order, each with its width. Spare cells go to those that grow,
-    each by its share; columns of little worth come in only where those have room, but that of `sort` always."""
+def layout(
+    width: int, columns: Sequence[RunColumn], sort: str = "", needs: Mapping[str, int] = NOTHING
+) -> list[tuple[RunColumn, int]]:
+    """The columns that fit in `width` cells, in their order, each with its width. Spare cells go to those that can
+    grow and have more to show (`needs`: cells of their longest text), names first; columns of little worth come in only
+    where no text is cut for them, but that of `sort` always."""
     kept: list[RunColumn] = []
     left = width + GAP
     for column in sorted(columns, key=lambda column: (column.key not in (NAME, sort), column.worth)):
-        wanted = sum(other.grow for other in kept) // 3 if column.worth > DEAR and column.key != sort else 0
+        wanted = sum(_missing(other, needs) for other in kept) if column.worth > DEAR and column.key != sort else 0
         if column.width + GAP + wanted > left and column.key != sort:
             if column.worth > DEAR:
                 break
@@ -62,12 +68,23 @@ def layout(width: int, columns: Sequence[RunColumn], sort: str = "") -> list[tup
         kept.append(column)
         left -= column.width + GAP
     widths = {column.key: column.width for column in kept}
-    rest = sum(column.grow for column in kept)
     for column in kept:
-        extra = min(column.grow, left * column.grow // rest) if rest else 0
+        extra = max(0, min(_missing(column, needs), left))
         widths[column.key] += extra
-        left, rest = left - extra, rest - column.grow
+        left -= extra
     return [(column, widths[column.key]) for column in columns if column.key in widths]
+
+
+def _missing(column: RunColumn, needs: Mapping[str, int]) -> int:
+    """Cells that a column would like to have beside its own."""
+    return max(0, min(column.grow, needs.get(column.key, 0) - column.width))
+
+
+def natural_width(columns: Sequence[RunColumn], needs: Mapping[str, int]) -> int:
+    """Cells in which the columns that matter show all they have, but for long reasons."""
+    dear = [column for column in columns if column.worth <= DEAR]
+    wishes = (min(_missing(column, needs), LONG) for column in dear)
+    return sum(column.width + GAP for column in dear) + sum(wishes) - GAP
 
 
 WEEKDAY = 9
@@ -77,7 +94,7 @@ WEEKDAY = 9
 def state_label(run: Run, now: float, spelled: bool = False) -> str:
     """What matters of a run's state now: when it ends, or what it does instead of steps, why it ended, how long ago;
     `spelled`: after its word."""
-    if run.state is State.RUNNING and run.reason:
+    if run.state in (State.RUNNING, State.STARTING) and run.reason:
         return formats.clean(run.reason)
     if run.state is State.RUNNING:
         end = ends_at(run, now)
@@ -196,9 +213,17 @@ def _took(run: Run, setting: Setting) -> TableCell:
     return TableCell(formats.span(end - run.started) if end else setting.glyphs.dash, "quiet")
 
 
+LETTERS = {
+    NAME: "r", STATE: "s", "preset": "p", "epochs": "e", "progress": "d", "val_acc": "a", "best": "b", "val_loss": "l",
+    "train_loss": "t", "gap": "g", "data": "n", "tags": "m", "duration": "k", "created": "w", "group": "f",
+}  # fmt: skip
+"""The key after S that sorts by a column."""
+ASCENDING = (NAME, STATE, "preset", "val_loss", "train_loss", "data", "tags", "group")
+"""Columns whose best or first is the least: sorted from below at first."""
+
 COLUMNS = (
-    RunColumn(NAME, "run", 13, 0, _name, grow=14),
-    RunColumn("state", "state", 11, 6, _state),
+    RunColumn(NAME, "run", 13, 0, _name, grow=47),
+    RunColumn(STATE, "state", 11, 6, _state),
     RunColumn(
         "preset",
         "preset",
@@ -230,5 +255,5 @@ COLUMNS = (
     RunColumn("data", "data", 9, 11, lambda run, s: TableCell(run.data or s.glyphs.dash, "quiet"), grow=6),
     RunColumn("tags", "tags", 8, 14, lambda run, s: TableCell(" ".join(run.tags), "quiet"), grow=12),
     RunColumn("duration", "took", 8, 15, _took, right=True),
-    RunColumn("created", "when", 12, 4, _state_now, grow=28),
+    RunColumn("created", "when", 12, 4, _state_now, grow=60),
 )

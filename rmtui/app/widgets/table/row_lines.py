@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from rmtui.app.widgets.cells import fit
+from rmtui.app.widgets.cells import cut_middle, fit
 from rmtui.app.widgets.palette import Palette
-from rmtui.app.widgets.table.columns import COLUMNS, GAP, RunColumn, Setting, layout
-from rmtui.runs.model import Run, State
+from rmtui.app.widgets.table.columns import COLUMNS, GAP, NAME, STATE, RunColumn, Setting, layout
+from rmtui.runs.model import NOTHING, Run, State
 
 LEAD = 5
 """Cells before the first column: mark, sign of the curve, pin, sign of the state, blank."""
@@ -27,9 +28,26 @@ def useful(setting: Setting) -> list[RunColumn]:
     return [column for column in COLUMNS if column.key not in useless]
 
 
-def laid_out(width: int, setting: Setting, sort: str = "") -> list[tuple[RunColumn, int]]:
+def shown(setting: Setting, sort: str = "") -> list[RunColumn]:
+    """Columns that say what nothing else in their row does: the state has its sign, and its word in the last column."""
+    return [column for column in useful(setting) if column.key != STATE or sort == STATE]
+
+
+def laid_out(
+    width: int, setting: Setting, sort: str = "", needs: Mapping[str, int] = NOTHING
+) -> list[tuple[RunColumn, int]]:
     """The columns that a table of this width shows."""
-    return layout(width - LEAD, useful(setting), sort)
+    return layout(width - LEAD, shown(setting, sort), sort, needs)
+
+
+def needs_of(runs: Iterable[Run], setting: Setting) -> dict[str, int]:
+    """Cells of the longest text in each column that can grow."""
+    growing = [column for column in shown(setting) if column.grow]
+    found = dict.fromkeys((column.key for column in growing), 0)
+    for run in runs:
+        for column in growing:
+            found[column.key] = max(found[column.key], cell_len(column.say(run, setting).text))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +67,10 @@ class RunLines:
             sorted_here = column.key == key
             sign = (glyphs.down if descending else glyphs.up) if sorted_here else ""
             style = self.palette.text + Style(bold=True) if sorted_here else self.palette.quiet
-            title = column.title.replace("Δ", glyphs.delta).replace("±", glyphs.plus_minus) + sign
-            segments.append(Segment(fit(title, width, column.right, glyphs.ellipsis) + " " * GAP, style))
+            title = column.title.replace("Δ", glyphs.delta).replace("±", glyphs.plus_minus)
+            title = fit(title if column.right else title + sign, width, column.right, glyphs.ellipsis)
+            title += sign if column.right else ""
+            segments.append(Segment(title.ljust(width + GAP), style))
         return Strip(segments)
 
     def notice(self, text: str) -> Strip:
@@ -68,7 +88,8 @@ class RunLines:
         ]
         for column, width in columns:
             cell = column.say(run, setting)
-            text = fit(cell.text, width, column.right, glyphs.ellipsis)
+            text = cell.text if column.key != NAME else cut_middle(cell.text, width, glyphs.ellipsis)
+            text = fit(text, width, column.right, glyphs.ellipsis)
             segments.append(Segment(text + " " * GAP, self._tone(cell.tone)))
         return Strip(segments)
 

@@ -17,9 +17,9 @@ from textual.strip import Strip
 
 from rmtui.app import actions
 from rmtui.app.widgets.glyphs import UNICODE, glyphs_of
-from rmtui.app.widgets.palette import palette_of
-from rmtui.app.widgets.table.columns import RunColumn, Setting
-from rmtui.app.widgets.table.row_lines import Layout, RunLines, laid_out, useful
+from rmtui.app.widgets.palette import on_bar, palette_of
+from rmtui.app.widgets.table.columns import RunColumn, Setting, natural_width
+from rmtui.app.widgets.table.row_lines import LEAD, Layout, RunLines, laid_out, needs_of, shown, useful
 from rmtui.runs.model import Landmarks, Run
 
 
@@ -41,10 +41,7 @@ class RunTable(ScrollView, can_focus=True):
 
     DEFAULT_CSS = """
     RunTable { height: 1fr; overflow-x: hidden; overflow-y: hidden; }
-    RunTable > .run-table--cursor { background: $foreground 10%; }
-    RunTable:focus > .run-table--cursor { background: $primary 35%; }
     """
-    COMPONENT_CLASSES = {"run-table--cursor"}
     BINDINGS = actions.bindings("table")
 
     @dataclass
@@ -82,6 +79,8 @@ class RunTable(ScrollView, can_focus=True):
         self._marks: dict[str, None] = {}
         self._sort: tuple[str, bool] = ("created", True)
         self._setting = Setting(UNICODE, 0.0)
+        self._longest: dict[str, int] = {}
+        self._needs_of: Sequence[Run] = ()
         self._paint: tuple[RunLines, Layout, Style]
 
     # What the screen tells the table
@@ -273,7 +272,21 @@ class RunTable(ScrollView, can_focus=True):
     # Drawing
 
     def _layout(self) -> list[tuple[RunColumn, int]]:
-        return laid_out(self.size.width, self._setting, self._sort[0])
+        return laid_out(self.size.width, self._setting, self._sort[0], self._needs())
+
+    def _needs(self) -> dict[str, int]:
+        """Of the rows that were read; what was longer once keeps its room, so that columns stay while one scrolls."""
+        if self._needs_of is not self._rows:
+            self._needs_of = self._rows
+            setting = self._setting._replace(glyphs=glyphs_of(self), now=time.time(), spells_state=False)
+            for key, cells in needs_of(self._rows[: self.size.height + 2], setting).items():
+                self._longest[key] = max(self._longest.get(key, 0), cells)
+        return self._longest
+
+    @property
+    def natural_width(self) -> int:
+        """Cells in which the list shows all that matters."""
+        return LEAD + natural_width(shown(self._setting, self._sort[0]), self._needs()) + 1
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """What all lines share is worked out once."""
@@ -296,5 +309,4 @@ class RunTable(ScrollView, can_focus=True):
         strip = lines.run(row, columns, row.id in self._marks)
         if place != self._cursor:
             return strip
-        ground = self.get_component_rich_style("run-table--cursor")
-        return strip.adjust_cell_length(self.size.width).apply_style(Style(bgcolor=ground.bgcolor))
+        return on_bar(strip.adjust_cell_length(self.size.width), lines.palette.bar(self.has_focus))
