@@ -12,7 +12,7 @@ from collections.abc import Mapping
 if __name__ == "__main__":
     sys.modules.update({"numpy": None, "pandas": None})  # type: ignore[dict-item]  (as if they were not installed)
 
-from sqlite_utils import Database, Migrations  # noqa: E402
+from sqlite_utils import Database, Migrations
 
 migrations = Migrations("rmtui")
 """`PRAGMA user_version` is the number of those applied."""

@@ -6,14 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rmtui.launch import hooks, process
 from rmtui.launch.verdict import LAUNCHER_LOG, Observed, describe_exit, ends_others, first_exit, oom_kills
 from rmtui.launch.waker import Waker
 from rmtui.runs import cgroup, life, proc, state
-from rmtui.runs.files import atomic_write
+from rmtui.runs.files import atomic_write, path_of
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import State, Status
 from rmtui.workspace import Workspace
@@ -60,7 +60,9 @@ class Watch:
         self._part = part or Share()
         self.ranks: set[int] = set()
         """Those that were seen alive."""
-        self._ws, self._run, self._attempt, self._launch, self._waker = ws, run, attempt, launch, waker
+        self.ws, self.run, self.attempt = ws, run, attempt
+        """Where they are now."""
+        self._launch, self._waker = launch, waker
         self._launcher, self._lock = launcher, lock
         self._code: int | None = None
         self._asked: set[proc.Proc] = set()
@@ -83,12 +85,13 @@ class Watch:
         """Returns when no tagged process is left."""
         while not self._over():
             self._beat()
+            self.follow()
             self._heed_requests()
             self._heed_order()
             self._look_for_failed_rank()
             self._look_for_stall()
             self._waker.wait(QUICK if self._deadline is not None else TICK)
-        cgroup.remove(self._launch, proc.place(self._attempt.path))
+        cgroup.remove(self._launch, proc.place(self.attempt.path))
         return Observed(
             self._code,
             self._stop,
@@ -97,6 +100,19 @@ class Watch:
             self._waker.terminated,
             oom_kills() > int(self._launch.get("oom_kills", 0)),
         )
+
+    def follow(self) -> None:
+        """A workspace may be renamed while it trains, and its lock knows where it is: requests come there, and its end
+        is looked for there."""
+        place = self._launch.get("place")
+        if self._lock is None or not place or proc.place(self.attempt.path) == place:
+            return
+        lock = path_of(self._lock)
+        if lock is None or proc.place(lock.parent) != place:
+            return
+        self.attempt, self.run = AttemptFolder(lock.parent), RunFolder(lock.parent.parent)
+        self.ws = replace(self.ws, root=self.run.path.parent.parent)
+        print(f"the run is in {self.run.path} now", file=sys.stderr, flush=True)
 
     def _beat(self) -> None:
         if self._lock is not None:
@@ -119,21 +135,21 @@ class Watch:
 
     def _look_after_adopted(self, living: list[proc.Tagged]) -> None:
         """The end of a launcher that was never this process's child."""
-        if self._attempt.result() is not None:
+        if self.attempt.result() is not None:
             self._deadline = time.monotonic() + LEFTOVER_GRACE
         elif "accelerate.commands.launch" in self._launch.get("argv", []) and not any(map(process.is_launcher, living)):
             self._deadline = time.monotonic() + self._grace()
             process.ask_to_stop(living, self._asked)
 
     def _living(self) -> list[proc.Tagged]:
-        found = life.processes(self._attempt, self._launch)
+        found = life.processes(self.attempt, self._launch)
         self.ranks |= {each.rank for each in found if each.rank is not None}
         child = None if self._launcher is None or found else proc.find(self._launcher)
         return found if child is None else [self._untagged(child)]
 
     def _untagged(self, child: proc.Proc) -> proc.Tagged:
         """The launcher, where it dropped its tag: this process knows which one it started."""
-        return proc.Tagged(child, os.getpid(), "", self._run.id, self._attempt.n, "", None, ())
+        return proc.Tagged(child, os.getpid(), "", self.run.id, self.attempt.n, "", None, ())
 
     def _reap(self) -> None:
         """Collect every child: the launcher, and orphaned ranks that came to this subreaper."""
@@ -191,7 +207,7 @@ class Watch:
         """A note for readers; without room on the disk it stands in the log only."""
         print(text, file=sys.stderr, flush=True)
         try:
-            atomic_write(self._attempt.path / f"{name}.txt", text.encode())
+            atomic_write(self.attempt.path / f"{name}.txt", text.encode())
         except OSError as error:
             print(f"{name}.txt: {error}", file=sys.stderr, flush=True)
 
@@ -201,12 +217,12 @@ class Watch:
         Two changes within a moment may carry the same time, so that it is also read for a while after each.
         """
         try:
-            changed = self._run.control.stat().st_mtime_ns
+            changed = self.run.control.stat().st_mtime_ns
         except OSError:
             changed = 0
         if changed != self._control_time or abs(time.time_ns() - changed) < COARSE:
             self._control_time = changed
-            self._requests = {kind: self._run.requests(kind, self._attempt.n) for kind in ("stop", "stacks")}
+            self._requests = {kind: self.run.requests(kind, self.attempt.n) for kind in ("stop", "stacks")}
 
     def _heed_requests(self) -> None:
         self._read_requests()
@@ -234,7 +250,7 @@ class Watch:
 
     def _look_for_failed_rank(self) -> None:
         """A rank is gone and the launcher ends the others, which may take it half a minute: say so, start the grace."""
-        log = self._attempt.logs / self._part.log
+        log = self.attempt.logs / self._part.log
         size = log.stat().st_size if log.exists() else 0
         if size == self._log_size or self._deadline is not None:
             return
@@ -244,10 +260,10 @@ class Watch:
             self._write_note("ending", f"{text}; the others are ending")
 
     def _failed_rank(self) -> str:
-        code, rank = first_exit(self._attempt, None, self._part.log)
+        code, rank = first_exit(self.attempt, None, self._part.log)
         if code is not None and rank is not None:
             return f"rank {rank if self._part.whole else self.global_rank(rank)} {describe_exit(code)}"
-        if not ends_others(self._attempt, self._part.log):
+        if not ends_others(self.attempt, self._part.log):
             return ""
         expected = set(range(int(self._launch.get("processes", 1)))) if self._part.whole else self.ranks
         gone = expected - {each.rank for each in self._living()}
@@ -262,9 +278,9 @@ class Watch:
         if time.monotonic() < self._stall_look or not self._part.tells_of_stalls:
             return
         self._stall_look = time.monotonic() + STALL_LOOK
-        text = state.stall(self._attempt)
+        text = state.stall(self.attempt)
         if text and not self._stalled:
-            hooks.stalled(self._ws, self._run, Status(State.RUNNING, text))
+            hooks.stalled(self.ws, self.run, Status(State.RUNNING, text))
         self._stalled = bool(text)
 
 

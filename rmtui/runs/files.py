@@ -118,6 +118,16 @@ def lock_held(path: Path) -> bool | None:
     return False
 
 
+def path_of(fd: int) -> Path | None:
+    """Where an open file is now, whatever it was renamed to since; None where it was removed."""
+    try:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        here, there = os.fstat(fd), path.stat()
+    except OSError:
+        return None
+    return path if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino) else None
+
+
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 

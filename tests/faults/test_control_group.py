@@ -204,7 +204,7 @@ def test_a_group_that_was_given_away_in_part_is_not_used(tmp_path, what):
 @pytest.mark.skipif(os.geteuid() != 0, reason="namespaces are made by root")
 def test_where_no_group_can_be_made_runs_end_as_before_and_the_doctor_says_so(ws, audit):
     """In a mount namespace in which nothing of the control groups is seen."""
-    hidden = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none /sys/fs/cgroup && exec "$@"', "sh"]
+    hidden = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"', "sh"]
     if subprocess.run([*hidden, "true"], check=False, capture_output=True).returncode:
         pytest.skip("no mounts can be made here")
     line = [*hidden, *fault_kit.verb_line(ws, "doctor", "--fast")]
