@@ -108,11 +108,20 @@ class Watch:
         if self._lock is None or not place or proc.place(self.attempt.path) == place:
             return
         lock = path_of(self._lock)
+        if lock is None and os.fstat(self._lock).st_nlink == 0:
+            self._end_without_folder()
         if lock is None or proc.place(lock.parent) != place:
             return
         self.attempt, self.run = AttemptFolder(lock.parent), RunFolder(lock.parent.parent)
         self.ws = replace(self.ws, root=self.run.path.parent.parent)
         print(f"the run is in {self.run.path} now", file=sys.stderr, flush=True)
+
+    def _end_without_folder(self) -> None:
+        """The run's folder was deleted: nothing of what its processes do could be kept."""
+        if self._deadline is None:
+            print(f"{self.attempt.path} was deleted: its processes are ended", file=sys.stderr, flush=True)
+            self._deadline = time.monotonic() + LEFTOVER_GRACE
+            process.ask_to_stop(self._living(), self._asked)
 
     def _beat(self) -> None:
         if self._lock is not None:
@@ -142,10 +151,17 @@ class Watch:
             process.ask_to_stop(living, self._asked)
 
     def _living(self) -> list[proc.Tagged]:
-        found = life.processes(self.attempt, self._launch)
+        found = life.processes(self.attempt, self._launch) or self._of_this_launch()
         self.ranks |= {each.rank for each in found if each.rank is not None}
         child = None if self._launcher is None or found else proc.find(self._launcher)
         return found if child is None else [self._untagged(child)]
+
+    def _of_this_launch(self) -> list[proc.Tagged]:
+        """By tag and place alone, where the folder is gone."""
+        nonce, place = self._launch.get("nonce"), self._launch.get("place")
+        if not nonce or not place or proc.place(self.attempt.path):
+            return []
+        return [each for each in proc.tagged(None, self.attempt.n, nonce) if each.place == place]
 
     def _untagged(self, child: proc.Proc) -> proc.Tagged:
         """The launcher, where it dropped its tag: this process knows which one it started."""
