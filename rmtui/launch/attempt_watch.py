@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from rmtui.launch import gpus as machine
 from rmtui.launch import hooks, process
 from rmtui.launch.verdict import LAUNCHER_LOG, Observed, describe_exit, ends_others, first_exit, oom_kills
 from rmtui.launch.waker import Waker
@@ -27,6 +30,8 @@ STUCK_AFTER = 10.0
 """Seconds after SIGKILL before a process is called unkillable."""
 STALL_LOOK = 5.0
 RANK_LOOK = 2.0
+GPU_LOOK = 30.0
+"""Seconds between looks at who else computes on a run's GPUs: two users may have found the same one free."""
 COARSE = 2_000_000_000
 """Nanoseconds within which two changes of a folder may carry the same time."""
 
@@ -80,6 +85,8 @@ class Watch:
         self._rank_look = 0.0
         self._log_size = 0
         self._stall_look = time.monotonic() + STALL_LOOK
+        self._gpu_look = time.monotonic() + GPU_LOOK
+        self._shared = ""
 
     def until_empty(self) -> Observed:
         """Returns when no tagged process is left."""
@@ -90,6 +97,7 @@ class Watch:
             self._heed_order()
             self._look_for_failed_rank()
             self._look_for_stall()
+            self._look_for_others()
             self._waker.wait(QUICK if self._deadline is not None else TICK)
         cgroup.remove(self._launch, proc.place(self.attempt.path))
         return Observed(
@@ -298,6 +306,26 @@ class Watch:
         if text and not self._stalled:
             hooks.stalled(self.ws, self.run, Status(State.RUNNING, text))
         self._stalled = bool(text)
+
+    def _look_for_others(self) -> None:
+        """Where users have no common folder of locks, nothing keeps two runs from the same GPU but a look at it."""
+        devices = self._launch.get("devices", [])
+        if not devices or time.monotonic() < self._gpu_look:
+            return
+        self._gpu_look = time.monotonic() + GPU_LOOK
+        ours = {each.proc.pid for each in self._living()}
+        others = machine.others_on(machine.gpus(), devices, ours)
+        text = "; ".join(f"{uuid} is shared with {', '.join(map(_whose, pids))}" for uuid, pids in others.items())
+        if text != self._shared:
+            self._shared = text
+            self._write_note("shared", text)
+
+
+def _whose(pid: int) -> str:
+    try:
+        return f"pid {pid} of {pwd.getpwuid(Path(f'/proc/{pid}').stat().st_uid).pw_name}"
+    except (OSError, KeyError):
+        return f"pid {pid}"
 
 
 def _kernel_state(each: proc.Tagged) -> str:

@@ -214,11 +214,13 @@ def _under_supervisor(folder: RunFolder, attempt: AttemptFolder, launch: dict[st
         return Status(State.STOPPING, ending)
     if not attempt.rank_steps():
         return Status(State.STARTING, "" if launch else "the supervisor prepares it")
-    return Status(State.RUNNING, stall(attempt) or doing(attempt))
+    words = (stall(attempt), launch_note(attempt, "shared"), doing(attempt))
+    return Status(State.RUNNING, next(filter(None, words), ""))
 
 
 def launch_note(attempt: AttemptFolder, name: str) -> str:
-    """A word that the supervisor left for readers: `stuck`, processes that the kernel will not let die, or `ending`."""
+    """A word that the supervisor left for readers: `stuck`, processes that the kernel will not let die, `ending`, or
+    `shared`, a GPU with others."""
     try:
         return read_tail(attempt.path / f"{name}.txt", LARGEST_NOTE).decode("utf-8", "replace").strip()
     except OSError:
