@@ -20,6 +20,7 @@ import pytest
 from support import START, make_run_folder, training
 
 from rmtui.index.index import Index
+from rmtui.launch.verdict import first_exit
 from rmtui.runs import life, state
 from rmtui.runs.files import lock_held
 from rmtui.runs.folder import RunFolder
@@ -260,6 +261,17 @@ def test_an_address_of_ipv6_is_written_so_that_it_can_be_opened(made):
             assert opener.open(page).status == 200
         return
     pytest.skip("no IPv6 here")
+
+
+def test_a_launchers_log_of_any_size_is_read_from_its_end(made):
+    """A sparse file of 64 GB: no memory holds it whole."""
+    run = make_run_folder(made, "loud", outcome=None)
+    log = run.path / "attempt-1" / "logs" / "launch.log"
+    with log.open("wb") as file:
+        file.seek(1 << 36)
+        file.write(b"failed (exitcode: 7) local_rank: 1 (pid: 77) of binary: python\n")
+    assert first_exit(run.attempts()[0], None) == (7, 1)
+    assert fault_kit.rmtui(made, "ls").returncode == 0
 
 
 def test_twenty_thousand_files_in_control_cost_a_supervisor_little(ws):

@@ -268,7 +268,7 @@ def no_flock() -> str:
     return str(folder / "flock.so")
 
 
-@pytest.mark.parametrize("number", [38, 37], ids=["ENOSYS", "ENOLCK"])
+@pytest.mark.parametrize("number", [38, 37, 95], ids=["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
 def test_without_locks_a_launch_is_refused_in_words_and_the_doctor_says_so(ws, number):
     run = kit.start(ws, steps=1)
     kit.until_ended(run)

@@ -18,7 +18,7 @@ import support
 from rmtui.errors import UserError
 from rmtui.launch import orphans
 from rmtui.operations import adopt, resume, runs, stop
-from rmtui.runs import identity, life, ownership, proc, state
+from rmtui.runs import identity, life, proc, state
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import State
 from rmtui.workspace import Workspace, open_workspace
@@ -233,6 +233,41 @@ def test_foreign_bundles_of_a_living_runs_id_end_nothing(ws, audit, run, tmp_pat
         stop.stop(other, run.id, now=True)
     assert adopt.adopt_all(other) == [] and orphans.end(other) == []
     assert state.status(run).state == State.RUNNING and proc.tagged(run.id)
+    end(ws, run)
+    audit(run)
+
+
+OTHERS = (
+    *(["ls"], ["show", "RUN"], ["logs", "RUN", "--tail", "1"], ["stop", "RUN"], ["stop", "RUN", "--now"]),
+    *(["resume", "RUN", "--not-running"], ["rm", "RUN", "--yes", "--not-running"], ["note", "RUN", "x"]),
+    *(["queue", "--start"], ["workspace", "--own"], ["doctor", "--fast", "--end-orphans"], ["rebuild"]),
+)
+MAY_ONLY_LOOK = {"ls", "show", "logs", "queue", "rebuild"}
+
+
+@needs_root
+@pytest.mark.parametrize("supervised", [True, False], ids=["supervised", "alone"])
+def test_another_user_who_may_read_a_workspace_sees_it_and_changes_nothing(ws, audit, run, tmp_path, supervised):
+    if not supervised:
+        kit.kill(kit.supervisor(run))
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 65534, 65534)
+    for above in tmp_path.parents[:2]:
+        above.chmod(0o711)
+    may_read = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *may_read]
+    env = fault_kit.verb_environment() | {"HOME": str(home), "XDG_STATE_HOME": str(home)}
+    before = {each.proc for each in proc.tagged(run.id)}
+    for words in OTHERS:
+        line = [*user, *fault_kit.verb_line(ws, *(run.id if word == "RUN" else word for word in words))]
+        done = subprocess.run(line, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr, done.stderr
+        assert (done.returncode == 0) == (words[0] in MAY_ONLY_LOOK), (words, done.stdout, done.stderr)
+        if words == ["ls"]:
+            assert "running" in done.stdout
+    assert {each.proc for each in proc.tagged(run.id)} == before and len(run.attempts()) == 1
+    assert not run.requests("stop", 1) and state.status(run).state == State.RUNNING
     end(ws, run)
     audit(run)
 
