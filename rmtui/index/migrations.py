@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-if __name__ == "__main__":
-    sys.modules.update({"numpy": None, "pandas": None})  # type: ignore[dict-item]  (as if they were not installed)
+if __name__ == "__main__":  # as if they were not installed
+    sys.modules.update({"numpy": None, "pandas": None})  # type: ignore[dict-item]
 
 from sqlite_utils import Database, Migrations
 

@@ -221,7 +221,8 @@ class EventBatch:
 
     def _take_steps(self, names: tuple[str, ...], events: Sequence[Event]) -> bool:
         """Steps with these metrics; False, and nothing is done, where one of them is no ordinary one."""
-        times, steps, epochs = ([event[n] for event in events] for n in (1, 2, 3))
+        times, steps = [event.t for event in events], [event.step for event in events]
+        epochs = [event.epoch for event in events]
         placed = 0 <= min(steps) <= max(steps) < LARGEST and 0 <= min(times) <= max(times) < LARGEST
         if not placed or not math.isfinite(sum(epochs)) or max(map(abs, epochs)) >= LARGEST:
             return False

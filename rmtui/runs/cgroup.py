@@ -50,9 +50,9 @@ def parents() -> list[Path]:
             inside |= {name: path for name in HIERARCHIES if name in controllers.split(",")}
     found: dict[str, Path] = {}
     for name, where, root in _mounts():
-        path = Path(inside.get(name, "/.."))
-        if ".." not in path.parts and path.is_relative_to(root):
-            folder = where / path.relative_to(root)
+        mine = Path(inside.get(name, "/.."))
+        if ".." not in mine.parts and mine.is_relative_to(root):
+            folder = where / mine.relative_to(root)
             if (folder / "cgroup.procs").exists():
                 found[name] = folder
     return [found[name] for name in HIERARCHIES if name in found]
