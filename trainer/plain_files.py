@@ -45,7 +45,7 @@ def read_plain(path: Path, limit: int) -> bytes:
         if size > limit:
             raise OSError(errno.EFBIG, f"it has {size:,} bytes; at most {limit:,} are read", str(path))
         data = b""
-        while len(data) < limit and (block := os.read(fd, min(limit, max(size + 1, PIECE)) - len(data))):
+        while len(data) < limit and (block := os.read(fd, min(limit - len(data), max(size + 1, PIECE)))):
             data += block
         return data
     finally:

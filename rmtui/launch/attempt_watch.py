@@ -16,7 +16,7 @@ from rmtui.launch import hooks, process
 from rmtui.launch.verdict import LAUNCHER_LOG, Observed, describe_exit, ends_others, first_exit, oom_kills
 from rmtui.launch.waker import Waker
 from rmtui.runs import cgroup, life, proc, state
-from rmtui.runs.files import atomic_write, path_of
+from rmtui.runs.files import atomic_write, path_of, was_removed
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import State, Status
 from rmtui.workspace import Workspace
@@ -116,7 +116,7 @@ class Watch:
         if self._lock is None or not place or proc.place(self.attempt.path) == place:
             return
         lock = path_of(self._lock)
-        if lock is None and os.fstat(self._lock).st_nlink == 0:
+        if lock is None and was_removed(self._lock):
             self._end_without_folder()
         if lock is None or proc.place(lock.parent) != place:
             return

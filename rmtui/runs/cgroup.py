@@ -8,6 +8,7 @@ another.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import subprocess
@@ -27,7 +28,12 @@ def _name(nonce: str, place: str) -> str:
     return f"rmtui-{nonce}-{place}"
 
 
-def _mounts() -> Iterator[tuple[str, Path, str]]:
+@functools.cache
+def _mounts() -> tuple[tuple[str, Path, str], ...]:
+    return tuple(_read_mounts())
+
+
+def _read_mounts() -> Iterator[tuple[str, Path, str]]:
     """(hierarchy, where it is mounted, which group is seen there) of each control group file system: a container has
     them where its runtime put them, and systems with both versions have version 2 in a folder beside."""
     with contextlib.suppress(OSError):

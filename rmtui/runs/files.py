@@ -128,6 +128,14 @@ def path_of(fd: int) -> Path | None:
     return path if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino) else None
 
 
+def was_removed(fd: int) -> bool:
+    """Whether an open file has no name any more; False where a file system cannot tell."""
+    try:
+        return os.fstat(fd).st_nlink == 0
+    except OSError:
+        return False
+
+
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
