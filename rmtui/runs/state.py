@@ -214,8 +214,7 @@ def _under_supervisor(folder: RunFolder, attempt: AttemptFolder, launch: dict[st
         return Status(State.STOPPING, ending)
     if not attempt.rank_steps():
         return Status(State.STARTING, "" if launch else "the supervisor prepares it")
-    words = (stall(attempt), launch_note(attempt, "shared"), doing(attempt))
-    return Status(State.RUNNING, next(filter(None, words), ""))
+    return Status(State.RUNNING, stall(attempt) or doing(attempt))
 
 
 def launch_note(attempt: AttemptFolder, name: str) -> str:
@@ -337,7 +336,9 @@ def _start_took(attempt: AttemptFolder) -> float:
 
 
 def doing(attempt: AttemptFolder) -> str:
-    """What a training does between its steps: `evaluating 120/341`, `checking the saved model`."""
+    """With whom it shares its GPUs, else what a training does between its steps: `evaluating 120/341`."""
+    if shared := launch_note(attempt, "shared"):
+        return shared
     ranks = attempt.beats()
     return _done(max(ranks.values(), key=lambda beat: beat.t), ranks) if ranks else ""
 
