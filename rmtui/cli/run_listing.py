@@ -47,6 +47,8 @@ _SIGNS = {
     State.UNKNOWN: ("?", "bad"),
 }
 UNKNOWN = "–"
+LONGEST_REASON = 300
+"""Cells of a reason in the list, in a pipe too; `show` has the whole."""
 ENTERED = "✎"
 """After a val_acc that a person entered."""
 
@@ -77,7 +79,7 @@ def _run_row(run: Run, now: float) -> list[Cell | str]:
         took if run.state != State.IMPORTED else UNKNOWN,
         text.age(now - run.created) if run.created else UNKNOWN,
         " ".join(run.tags),
-        why,
+        text.fit(" ".join(why.split()), LONGEST_REASON).rstrip(),
     ]
 
 

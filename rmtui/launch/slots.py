@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtui.launch.gpus import Gpu, gpus
-from rmtui.runs import proc, queue_tickets
+from rmtui.runs import identity, proc, queue_tickets
 from rmtui.runs.queue_tickets import Needs, Ticket
 from rmtui.workspace import Workspace
 
@@ -47,8 +47,10 @@ class Taken:
 
 
 def cpu_names(ws: Workspace) -> list[str]:
-    """Names of the workspace's CPU slots on this machine."""
-    return [f"cpu-{proc.host()}-{ws.state_folder().name}-{number}" for number in range(ws.settings.cpu_runs)]
+    """Names of the workspace's CPU slots on this machine: the same in every container, and wherever it is mounted."""
+    known = identity.read(ws.root)
+    where = f"cpu-{proc.boot_id()[:8]}-{known.id if known else ws.root.name}"
+    return [f"{where}-{number}" for number in range(ws.settings.cpu_runs)]
 
 
 def gpu_name(gpu: Gpu) -> str:

@@ -118,6 +118,24 @@ def lock_held(path: Path) -> bool | None:
     return False
 
 
+def path_of(fd: int) -> Path | None:
+    """Where an open file is now, whatever it was renamed to since; None where it was removed."""
+    try:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        here, there = os.fstat(fd), path.stat()
+    except OSError:
+        return None
+    return path if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino) else None
+
+
+def was_removed(fd: int) -> bool:
+    """Whether an open file has no name any more; False where a file system cannot tell."""
+    try:
+        return os.fstat(fd).st_nlink == 0
+    except OSError:
+        return False
+
+
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 

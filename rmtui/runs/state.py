@@ -218,7 +218,8 @@ def _under_supervisor(folder: RunFolder, attempt: AttemptFolder, launch: dict[st
 
 
 def launch_note(attempt: AttemptFolder, name: str) -> str:
-    """A word that the supervisor left for readers: `stuck`, processes that the kernel will not let die, or `ending`."""
+    """A word that the supervisor left for readers: `stuck`, processes that the kernel will not let die, `ending`, or
+    `shared`, a GPU with others."""
     try:
         return read_tail(attempt.path / f"{name}.txt", LARGEST_NOTE).decode("utf-8", "replace").strip()
     except OSError:
@@ -345,7 +346,9 @@ def starting(attempt: AttemptFolder) -> str:
 
 
 def doing(attempt: AttemptFolder) -> str:
-    """What a training does between its steps: `evaluating 120/341`, `checking the saved model`."""
+    """With whom it shares its GPUs, else what a training does between its steps: `evaluating 120/341`."""
+    if shared := launch_note(attempt, "shared"):
+        return shared
     ranks = attempt.beats()
     return _done(max(ranks.values(), key=lambda beat: beat.t), ranks) if ranks else ""
 
