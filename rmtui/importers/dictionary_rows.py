@@ -19,6 +19,8 @@ _BOTH = "global_step/max_steps"
 """ms-swift writes `10/400` under it, others under a step's own name."""
 _PLACES = frozenset((*STEPS, *EPOCHS, *TOTALS, *EPOCH_TOTALS, *TIMES, _BOTH))
 _END = "train_runtime"
+_OF_BEST = ("best_metric", "best_global_step")
+"""What ms-swift says of its best checkpoint behind the last step: no metrics of that step."""
 
 
 def dictionary_row(values: Mapping[str, object], said: Said) -> SourceRow | None:
@@ -33,7 +35,7 @@ def dictionary_row(values: Mapping[str, object], said: Said) -> SourceRow | None
             step, said.total_steps = place(now), whole(total) or said.total_steps
     said.total_steps = _count(values, TOTALS) or said.total_steps
     said.num_epochs = _count(values, EPOCH_TOTALS) or said.num_epochs
-    figures = figures_of(values, _PLACES, said)
+    figures = figures_of(values, (*_PLACES, *_OF_BEST), said)
     if _END in values:
         said.over = "the log ends with its train_runtime"
         said.whole_loss = figures.pop("train_loss", None)

@@ -204,6 +204,7 @@ def foreign_runs(origin: LogOrigin, found: Sequence[OneTraining], notes: Sequenc
 def foreign(origin: LogOrigin, training: OneTraining, number: int, notes: Sequence[str], last: bool = True) -> Foreign:
     """One training as a run. `number` counts the trainings of one source from 1; 0: it is the only one."""
     names = names_of([name for name, curve in training.curves.items() if curve.points], training.ours)
+    _place_steps(training)
     _count_passes(training)
     series = {found: training.curves[name].points for name, found in names.items()}
     places = _filled(training, series)
@@ -238,6 +239,17 @@ def foreign(origin: LogOrigin, training: OneTraining, number: int, notes: Sequen
     )
 
 
+def _place_steps(training: OneTraining) -> None:
+    """Epochs of the steps for which no row gave one, where the source came to say how many steps an epoch has."""
+    per_epoch = training.said.steps_per_epoch
+    if not per_epoch or training.numbered or training.step is None:
+        return
+    steps = {int(point[0]) for curve in training.curves.values() for point in curve.points}
+    if missing := steps - training.places.keys():
+        training.places = dict(sorted({**training.places, **{step: step / per_epoch for step in missing}}.items()))
+        training.epoch = max(training.epoch or 0.0, training.step / per_epoch)
+
+
 def _count_passes(training: OneTraining) -> None:
     """Where the source numbers its epochs instead of counting passes, its places are counted anew."""
     steps: dict[bool, set[int]] = {True: set(), False: set()}
@@ -262,7 +274,8 @@ def _implied_epochs(training: OneTraining) -> int | None:
 
 
 def _recognised(origin: LogOrigin, series: Mapping[str, Sequence[Point]], evaluations: int) -> str:
-    stage = " of stage rm" if origin.kind == "llama-factory" and {"train_acc", "val_acc"} & series.keys() else ""
+    pairs = origin.kind == "llama-factory" and {"train_acc", "val_acc"} & series.keys()
+    stage = " of a training on pairs" if pairs else ""  # its accuracy is of stage rm, dpo or kto alike
     count = f"{evaluations} evaluation{'s' * (evaluations != 1)}" if evaluations else "no evaluation"
     return f"{origin.recognised}{stage}, {count}"
 

@@ -38,7 +38,7 @@ class ImportedRun:
 
     @property
     def description(self) -> str:
-        """`LLaMA-Factory log of stage rm, 2 evaluations; 3 keys not used: …`."""
+        """`LLaMA-Factory log of a training on pairs, 2 evaluations; 3 keys not used: …`."""
         if not self.unused:
             return self.recognised
         count = f"{len(self.unused)} key{'s' * (len(self.unused) > 1)} not used"
