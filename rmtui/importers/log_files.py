@@ -170,6 +170,6 @@ def nothing_in(parts: Sequence[Path]) -> UserError:
     seen = ", ".join(f"{number:,} {words}" for words, number in counts.items())
     return UserError(
         f"nothing was read from {parts[-1]}",
-        f"{total:,} lines, {seen}; no line gives a loss or an accuracy together with its step or epoch",
+        f"{total:,} lines, {seen}; no line has a loss or an accuracy together with its step or epoch",
         "write them as: Epoch 1: train_loss=0.67, val_loss=0.61, val_acc=71%",
     )

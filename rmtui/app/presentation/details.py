@@ -17,12 +17,14 @@ from rmtui.runs.model import Attempt, Run, state_text
 from rmtui.workspace import Workspace
 
 
-def render_details(run: Run, ws: Workspace, attempts: Sequence[Attempt], glyphs: Glyphs, palette: Palette) -> Text:
+def render_details(
+    run: Run, ws: Workspace, attempts: Sequence[Attempt], glyphs: Glyphs, palette: Palette, lang: str = "en"
+) -> Text:
     """Every section that has something to say."""
     text = Text()
     sections = (
         ("run", list(_run_lines(run))),
-        ("source", [f"{label:<10} {value}" for label, value in origin_lines(origin_of(RunFolder(run.folder)))]),
+        ("source", [f"{label:<10} {value}" for label, value in origin_lines(origin_of(RunFolder(run.folder)), lang)]),
         ("attempts", [_attempt_line(attempt) for attempt in attempts]),
         ("epochs", [line.plain for line in run_header.epoch_table(run, glyphs, palette)]),
         ("configuration", list(_config_lines(run, ws))),
