@@ -104,9 +104,9 @@ def _import_preset(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"preset": preset.name, "path": str(preset.path), "unknown": list(unknown)})
         return 0
-    print(f"{preset.path}: preset {preset.name}; what the file does not say is as in preset A")
+    print(f"{preset.path}: preset {preset.name}\n  {preset.purpose}")
     if unknown:
-        print(f"keys with no place here: {', '.join(unknown)}", file=sys.stderr)
+        print(f"not taken, no counterpart here: {', '.join(unknown)}", file=sys.stderr)
     return 0
 
 
