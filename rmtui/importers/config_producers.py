@@ -1,6 +1,6 @@
 """Whose configuration a file is, by keys that only its program has, and that program's defaults where it is silent.
 
-Defaults are those of the programs' sources: LLaMA-Factory `hparams/`, TRL `trainer/reward_config.py` and
+Defaults are those of the programs' sources: LLaMA-Factory `hparams/`, `trl/trainer/reward_config.py` and
 `model_config.py`, transformers' TrainingArguments, axolotl `utils/schemas/`, ms-swift `arguments/`, OpenRLHF
 `cli/train_rm.py`, NeMo-RL `examples/configs/rm.yaml`.
 """
@@ -119,6 +119,14 @@ PRODUCERS: tuple[ConfigProducer, ...] = (
         lora_by=frozenset({"adapter"}),
     ),
     ConfigProducer(
+        "Megatron-SWIFT",
+        _marks("rlhf_type global_batch_size", "swift global_batch_size"),
+        {},
+        {"train_type": "method", "tuner_type": "method", "target_modules": "lora.target_modules"},
+        {"lora.r": 8, "lora.alpha": 32.0, "lora.dropout": 0.05},
+        lora_by=frozenset({"train_type", "tuner_type"}),
+    ),
+    ConfigProducer(
         "ms-swift",
         _marks("rlhf_type", "train_type lora_rank", "tuner_type lora_rank", "swift"),
         _TRAINER
@@ -126,6 +134,13 @@ PRODUCERS: tuple[ConfigProducer, ...] = (
         {"train_type": "method", "tuner_type": "method", "target_modules": "lora.target_modules"},
         {"lora.r": 8, "lora.alpha": 32.0, "lora.dropout": 0.05, "lora.target_modules": ["all-linear"]},
         {"learning_rate": 1e-5},
+        lora_always=True,
+    ),
+    ConfigProducer(
+        "MedicalGPT",
+        _marks("train_file_dir per_device_train_batch_size"),
+        _TRAINER,
+        lora={"lora.r": 8, "lora.alpha": 32.0, "lora.dropout": 0.05, "lora.target_modules": ["all-linear"]},
         lora_always=True,
     ),
     ConfigProducer(
@@ -181,6 +196,7 @@ def batches(producer: ConfigProducer, given: Mapping[str, object]) -> Iterator[t
     sizes = {
         "OpenRLHF": (("train.batch_size", "train_batch_size"), ("train.micro_batch_size", "micro_train_batch_size")),
         "NeMo-RL": (("policy.train_global_batch_size",), ("policy.train_micro_batch_size",)),
+        "Megatron-SWIFT": (("global_batch_size",), ("micro_batch_size",)),
     }.get(producer.title)
     if sizes is None:
         return

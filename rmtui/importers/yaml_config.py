@@ -30,6 +30,8 @@ _SECTION = re.compile(
     r"(?:_?(?:args?|arguments|cfgs?|config|configuration|params|parameters|settings|hparams))?"
 )
 """Names of sections whose keys are settings of the training."""
+_OF_OTHERS = re.compile(r"(?:data_?sets?|generat|logg|wandb|checkpoint|tokenizer)\w*\.", re.IGNORECASE)
+"""Sections whose keys are none of the training, though they may have a training's names (`dataset_mixture.seed`)."""
 _FORMATS = {"bf16": "bf16", "fp16": "fp16"}
 _SAME: dict[str, dict[object, str]] = {
     "lr_scheduler": {
@@ -96,7 +98,7 @@ def read_yaml(path: Path) -> YamlConfig:
         found = _own(names[key], value) if names.get(key) else setting_of(key, value)
         if found is None or (grouped and found[0] in ("batch_size", "gradient_accumulation_steps")):
             unknown.append(key)
-            nested = producer is not None and any("." in name for name in names)
+            nested = (producer is not None and any("." in name for name in names)) or _OF_OTHERS.match(key)
             if "." in key and not nested and setting_of(key.rpartition(".")[2], value):
                 unread.append(f"{key}: {value}")
         elif isinstance(found[1], str) and "$" in found[1]:

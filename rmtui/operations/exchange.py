@@ -46,7 +46,7 @@ def import_preset(ws: Workspace, path: Path, name: str) -> tuple[Preset, tuple[s
             f"these lines set something that rmtui knows, in a place or by a variable that it cannot read:{lines}",
             "move them to the top level or into `training:` with plain values, or take them out",
         )
-    if not read.config:
+    if not read.config.keys() - {"model", "trust_remote_code"}:
         raise UserError(f"no preset was saved from {path}", "no setting of a training is in it", "name another file")
     changes = {key: _as_typed(value) for key, value in {**read.defaults, **flatten(read.config)}.items()}
     base = presets.find(ws, "A")

@@ -80,6 +80,7 @@ def test_json_is_read_like_yaml(ws: Workspace) -> None:
         ("compute_environment: LOCAL_MACHINE\ndistributed_type: FSDP\nmixed_precision: bf16\n", "an accelerate config"),
         ('{"zero_optimization": {"stage": 3}, "train_batch_size": "auto"}', "a DeepSpeed configuration"),
         ("wandb_project: x\ndata_path: y\n", "no setting of a training"),
+        ("model_name_or_path: some/model\ninfer_backend: vllm\n", "no setting of a training"),
         ("sweep:\n  learning_rate: 1e-3\nnum_epochs: 2\n", "sweep.learning_rate: 1e-3"),
         ("serving: {max_length: 64, batch_size: 8}\n", "serving.batch_size: 8"),
     ],
@@ -147,7 +148,14 @@ lr_scheduler_type: cosine_with_min_lr
 per_device_train_batch_size: 2
 num_train_epochs: 1
 max_steps: 200
+dataset_mixture: {seed: 0, datasets: [{id: x/y}]}
 """
+MEDICAL = """python reward_modeling.py --model_name_or_path some/model --train_file_dir ./data \\
+  --per_device_train_batch_size 4 --use_peft True --lora_rank 4 --bf16 --max_source_length 1024
+"""
+MEGATRON = (
+    "megatron rlhf --rlhf_type rm --model some/model --global_batch_size 16 --micro_batch_size 2 --tuner_type lora\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +177,10 @@ max_steps: 200
          "lr_scheduler": "cosine", "num_epochs": 1, "method": "lora"}),
         ("g.sh", SWIFT, "ms-swift", {"lora.r": 4, "lora.alpha": 32, "lora.dropout": 0.05, "learning_rate": 1e-4,
          "batch_size": 1, "gradient_accumulation_steps": 16, "adam_beta2": 0.95, "method": "lora"}),
+        ("i.sh", MEDICAL, "MedicalGPT", {"batch_size": 4, "lora.r": 4, "lora.alpha": 32, "learning_rate": 5e-5,
+         "num_epochs": 3, "method": "lora"}),
+        ("j.sh", MEGATRON, "Megatron-SWIFT", {"batch_size": 2, "gradient_accumulation_steps": 8, "lora.r": 8,
+         "method": "lora"}),
         ("h.toml", "num_train_epochs = 2\nlearning_rate = 1e-5\n", "transformers", {"num_epochs": 2, "batch_size": 8,
          "learning_rate": 1e-5, "gradient_accumulation_steps": 1, "warmup_ratio": 0}),
     ],

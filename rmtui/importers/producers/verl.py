@@ -1,6 +1,6 @@
 """verl's console logger: `step:10 - train/loss:0.69 - train/lr(1e-3):0.005`, a line a step, often behind a bar.
 
-Read against `verl/utils/logger/aggregate_logger.py`, `trainer/fsdp_sft_trainer.py`, `trainer/sft_trainer.py`.
+Read against `verl/utils/logger/aggregate_logger.py`, `verl/trainer/fsdp_sft_trainer.py`, `verl/trainer/sft_trainer.py`.
 """
 
 from __future__ import annotations
