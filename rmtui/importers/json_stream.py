@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rmtui.importers.text_files import chunks
 
@@ -108,7 +109,7 @@ def members(path: Path) -> Iterator[tuple[str, object]]:
             return
 
 
-def items(path: Path) -> Iterator[object]:
+def items(path: Path) -> Iterator[Any]:
     """The items of a list; of anything else the whole is the only one."""
     stream = JsonStream(path)
     if stream.peek() == "[":

@@ -19,15 +19,9 @@ def read_export(path: Path) -> list[tuple[Foreign, Mapping[str, object]]]:
     """Runs of a `rmtui export --format json` file, each with its document less metrics. UserError if it is none."""
     try:
         digest = identity(path)
-        return [(_foreign(path, digest, row), _settings(row)) for row in map(_object, items(path))]
+        return [(_foreign(path, digest, row), _settings(row)) for row in items(path)]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"cannot read {path}", "it is not an export of rmtui", "make it with rmtui export") from None
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError
-    return value
 
 
 _KINDS: Mapping[str, type] = {"best": dict, "tags": list, "attempts": list, "note": str, "state": str, "reason": str}

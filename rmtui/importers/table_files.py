@@ -76,7 +76,7 @@ def _run(
     return read or [Foreign(origin.name, origin.path, origin.kind, origin.digest)]
 
 
-class _Column(NamedTuple):
+class _TableColumn(NamedTuple):
     """What a column's name says."""
 
     place: str
@@ -87,19 +87,19 @@ class _Column(NamedTuple):
     says_split: bool
 
 
-def _column(name: str, splits: Mapping[str, Split | None], ours: bool) -> _Column:
+def _column(name: str, splits: Mapping[str, Split | None], ours: bool) -> _TableColumn:
     lower = name.lower()
     place = "epoch" if lower in EPOCHS else "time" if lower in TIMES else ""
     place = "step" if lower in STEPS or _STEP.fullmatch(name) else place
     named = "" if (name == "step" if ours else place) else "loss" if lower == "value" else name
-    return _Column(place, named, splits.get(name), says_split(name))  # TensorBoard calls every metric Value
+    return _TableColumn(place, named, splits.get(name), says_split(name))  # TensorBoard calls every metric Value
 
 
 def _as_rows(
     rows: Iterable[dict[str, str]], splits: Mapping[str, Split | None], said: Said, unread: list[int], ours: bool
 ) -> Iterator[SourceRow]:
     """Rows in order of the file, one a split where columns without a word of their own are of another one."""
-    columns: dict[str, _Column] = {}
+    columns: dict[str, _TableColumn] = {}
     for row in rows:
         places: dict[str, float] = {}
         parts: dict[Split | None, dict[str, float]] = {}
