@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support import make_workspace
 
 from rmtui.importers.model import Foreign
 from rmtui.importers.sources import gather
+from rmtui.operations import imports
+from rmtui.operations.runs import reading, show
 
 
 def read(tmp_path: Path, text: str, name: str = "train.log") -> Foreign:
@@ -127,3 +130,18 @@ def test_what_swift_says_of_its_best_checkpoint_is_no_metric(tmp_path: Path) -> 
     ]
     run = read(tmp_path, "\n".join(rows) + "\n", "logging.jsonl")
     assert set(run.series) == {"loss", "learning_rate"}
+
+
+def test_epochs_with_the_same_rounded_loss_are_epochs_each(tmp_path: Path) -> None:
+    losses = [0.66, 0.61, 0.61, 0.60, 0.61]
+    text = "".join(
+        f"Step {100 * epoch}: loss=0.6\nEpoch {epoch}/5: train_loss=0.6, val_loss={loss}\n"
+        for epoch, loss in enumerate(losses, 1)
+    )
+    (tmp_path / "own.log").write_text(text)
+    ws = make_workspace(tmp_path / "ws")
+    (run,) = imports.import_paths(ws, [tmp_path / "own.log"]).runs
+    with reading(ws) as index:
+        shown = show(index, run.id)
+    assert [(epoch["epoch"], epoch["val_loss"]) for epoch in shown["epochs"]] == list(enumerate(losses, 1))
+    assert [(one["step"], one["epoch"]) for one in shown["evaluations"]] == [(100 * at, at) for at in range(1, 6)]
