@@ -294,7 +294,9 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
 
         if path and self._workspace is not None:
             tell = partial(JobProgress, "importing")
-            job = partial(import_paths, self.ws, self.folder, path, lambda words: self.post_message(tell(words)))
+            job = partial(
+                import_paths, self.ws, self.folder, path, lambda words: self.post_message(tell(words)), self.lang
+            )
             self.begin("importing", self.feed.ask(self, "importing", job))
 
     def on_imported(self, message: Imported) -> None:

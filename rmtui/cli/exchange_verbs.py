@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rmtui.cli.messages import end_line, reading_file
 from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
 
 if TYPE_CHECKING:
@@ -23,19 +25,26 @@ def _build_import(parser: argparse.ArgumentParser) -> None:
 
 def _import(args: argparse.Namespace) -> int:
     from rmtui.errors import UserError
+    from rmtui.i18n import default_lang, translate
     from rmtui.operations import imports
     from rmtui.workspace import open_workspace
 
     ws = open_workspace(workspace_folder(args))
+    lang = ws.settings.lang or default_lang()
     if args.again:
         return _import_again(args)
     if not args.paths:
         raise UserError("nothing to import was named", "", "name files or folders, or --again RUN")
     if args.as_preset:
         return _import_preset(args)
-    report = imports.import_paths(ws, args.paths, None if args.json else _print_imported)
+    try:
+        report = imports.import_paths(
+            ws, args.paths, None if args.json else partial(_print_imported, lang), reading_file
+        )
+    finally:
+        end_line()
     for text in report.unread:
-        print(f"not read: {text}", file=sys.stderr)
+        print(translate("source.unread", lang, text=text), file=sys.stderr)
     if args.json:
         rows = [
             {
@@ -52,9 +61,9 @@ def _import(args: argparse.Namespace) -> int:
         print_json({"runs": rows, "unread": list(report.unread), "skipped": list(report.skipped)})
         return 0 if report.runs else 1
     for text in report.skipped:
-        print(f"skipped: {text}", file=sys.stderr)
+        print(translate("source.skipped", lang, text=text), file=sys.stderr)
     if not report.runs:
-        print(f"nothing to import was found{_hint(args.paths)}", file=sys.stderr)
+        print(f"{translate('source.nothing', lang)}{_hint(args.paths)}", file=sys.stderr)
     return 0 if report.runs else 1
 
 
@@ -66,9 +75,9 @@ def _hint(paths: list[Path]) -> str:
     return ""
 
 
-def _print_imported(run: ImportedRun) -> None:
+def _print_imported(lang: str, run: ImportedRun) -> None:
     print(f"{run.id}  {run.name}  {'from' if run.new else 'was there already, from'} {run.source}", flush=True)
-    for note in (run.description, *run.notes):
+    for note in (run.description(lang), *run.notes):
         if note:
             print(f"  {note}")
 
@@ -95,9 +104,9 @@ def _import_preset(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"preset": preset.name, "path": str(preset.path), "unknown": list(unknown)})
         return 0
-    print(f"{preset.path}: preset {preset.name}; what the file does not say is as in preset A")
+    print(f"{preset.path}: preset {preset.name}\n  {preset.purpose}")
     if unknown:
-        print(f"keys with no place here: {', '.join(unknown)}", file=sys.stderr)
+        print(f"not taken, no counterpart here: {', '.join(unknown)}", file=sys.stderr)
     return 0
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rmtui.runs.model import state_text
+from rmtui.text import bar, log_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -47,6 +48,15 @@ def end_line() -> None:
     """After a countdown: leave its line clean for what follows."""
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def reading_file(path: Path, share: float) -> None:
+    """On a terminal: how far the reading of a large file has come, on one line that is gone when it is read."""
+    if share >= 1:
+        end_line()
+    elif sys.stderr.isatty():
+        name = log_line(path.name)[:40]
+        print(f"\r\x1b[Kreading {name} {bar(share, 30)} {share:4.0%}", end="", file=sys.stderr, flush=True)
 
 
 def wait(what: str) -> None:

@@ -200,7 +200,9 @@ def _events(epochs: Sequence[Epoch], series: Mapping[str, Points], placing: Plac
     last_step = max((int(point[0] or 0) for points in series.values() for point in points), default=0)
     last_epoch = max((epoch.epoch for epoch in epochs), default=0)
     placed = list(placing.places)
-    ends = {_end(epoch, series, placing.places, last_step, last_epoch): epoch for epoch in epochs}
+    ends: dict[int, Epoch] = {}
+    for epoch in epochs:
+        ends[_end(epoch, series, placing.places, last_step, last_epoch, max(ends, default=-1))] = epoch
     metrics, times = _by_step(series)
     for step in sorted({*metrics, *ends}):
         at = max(at, times.get(step, at))
@@ -222,14 +224,14 @@ def _share(step: int, last_step: int, last_epoch: int) -> float | None:
 
 
 def _end(
-    epoch: Epoch, series: Mapping[str, Points], places: Mapping[int, float], last_step: int, last_epoch: int
+    epoch: Epoch, series: Mapping[str, Points], places: Mapping[int, float], last_step: int, last_epoch: int, after: int
 ) -> int:
     """The step at an epoch's end: where the source says so, or its val_loss was measured, else its share of the steps,
-    else its own number."""
+    else its own number. Rounded losses repeat: the one after the end of the epoch before (`after`) is meant."""
     if said := [step for step, place in places.items() if place == epoch.epoch]:
         return said[-1]
     for step, value, *_ in series.get("val_loss", ()):
-        if value is not None and value == epoch.val_loss:
+        if value is not None and value == epoch.val_loss and (step or 0) > after:
             return int(step or 0)
     return round(last_step * epoch.epoch / last_epoch) if last_step else epoch.epoch
 

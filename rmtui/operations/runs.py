@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmtui.errors import UserError
 from rmtui.guide import published_figures
+from rmtui.i18n import translate
 from rmtui.index import ingest, settings
 from rmtui.index.add_imported import add_imported
 from rmtui.index.index import Index
@@ -186,18 +187,18 @@ def origin_of(folder: RunFolder) -> SourceDocument | None:
     }
 
 
-def origin_lines(origin: SourceDocument | None) -> list[tuple[str, str]]:
+def origin_lines(origin: SourceDocument | None, lang: str = "en") -> list[tuple[str, str]]:
     """For people: where an imported run was read, what its metrics are called there, and what was not read."""
     if origin is None:
         return []
     metrics = ", ".join(f"{name} ← {written}" for name, written in origin["metrics"].items())
     lines = [
-        ("read from", f"{origin['path']} ({origin['recognised'] or origin['kind']})"),
+        ("read_from", f"{origin['path']} ({origin['recognised'] or origin['kind']})"),
         ("metrics", metrics),
-        ("not used", ", ".join(origin["unused"])),
+        ("unused", ", ".join(origin["unused"])),
         ("settings", "; ".join(origin["notes"])),
     ]
-    return [(label, text) for label, text in lines if text]
+    return [(translate(f"source.{label}", lang), text) for label, text in lines if text]
 
 
 def links_of(run: Run) -> list[LinkDocument]:

@@ -28,12 +28,13 @@ def render_details(
     evaluation: Mapping[str, EvaluationDocument],
     glyphs: Glyphs,
     palette: Palette,
+    lang: str = "en",
 ) -> Text:
     """Every section that has something to say."""
     text = Text()
     sections = (
         ("run", list(_run_lines(run))),
-        ("source", [f"{label:<10} {value}" for label, value in origin_lines(origin_of(RunFolder(run.folder)))]),
+        ("source", [f"{label:<10} {value}" for label, value in origin_lines(origin_of(RunFolder(run.folder)), lang)]),
         ("attempts", [_attempt_line(attempt) for attempt in attempts]),
         ("epochs", [line.plain for line in run_header.epoch_table(run, glyphs, palette)]),
         ("validation sets, last evaluation", list(_set_lines(evaluation))),

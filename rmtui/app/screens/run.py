@@ -121,7 +121,7 @@ class RunScreen(RunCommands):
         ]
         self._show_heartbeat()
         self.query_one("#facts", Label).show_text(
-            details.render_details(run, self.ws, message.attempts, message.evaluation, glyphs, palette)
+            details.render_details(run, self.ws, message.attempts, message.evaluation, glyphs, palette, self.rmtui.lang)
         )
         self._draw(run)
         feed, ws, lang = self.feed, self.ws, self.rmtui.lang
