@@ -46,7 +46,7 @@ async def home(pilot: Pilot[Any]) -> None:
 async def run(pilot: Pilot[Any]) -> None:
     await home(pilot)
     await pilot.press("enter")
-    await sees(pilot, "learning rate", "grad norm", "val_acc, the key metric")
+    await sees(pilot, "learning rate", "grad norm", "reasons, what was expected")
 
 
 async def form(pilot: Pilot[Any]) -> None:

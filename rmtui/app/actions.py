@@ -173,13 +173,20 @@ ACTIONS: tuple[Action, ...] = (
     Action("presets.all", "T", "train all", "Queue A, B and C, one after the other", footer=True),
     Action("compare.fold", "v", "fold equal", "Show or hide what is equal in all runs", footer=True),
     Action("compare.pairs", "P", "pairs", "Read the pairs that were fixed and that regressed", footer=True),
+    Action("compare.advise", "a", "advice", "What to try next after the run that leads", footer=True),
     Action("compare.copy", "y", "copy", "Copy the comparison as Markdown", footer=True),
-    Action("advice.take", "enter", "try it", "Open a form with the advised values filled in", footer=True),
+    Action(
+        "advice.take",
+        "enter",
+        "take it",
+        "Prepare the launch of the step under the cursor, else of the first",
+        footer=True,
+    ),
     Action(
         "advice.why",
         "w",
-        "why",
-        "Go through the readings that the advice rests on; from a reading to its advice",
+        "all, with reasons",
+        "Every advice with its reasons, every reading, what was expected and the path; and back",
         footer=True,
     ),
     Action(

@@ -61,7 +61,7 @@ def _advice(app: WorkspaceApp, route: routes.AdviceOf) -> Screen[None]:
 def _again(app: WorkspaceApp, route: routes.AgainForm) -> Screen[None]:
     from rmtui.app.screens.form import FormScreen
 
-    return FormScreen.again(route.run, app.ws, route.changes)
+    return FormScreen.again(route.run, app.ws, route.changes, route.launch)
 
 
 def _pairs(app: WorkspaceApp, route: routes.PairsOf) -> Screen[None]:

@@ -27,6 +27,8 @@ class AgainForm(NamedTuple):
 
     run: Run
     changes: Mapping[str, Any]
+    launch: bool = False
+    """Go on to the launch dialog at once, unless a field is wrong."""
 
 
 class PairsOf(NamedTuple):

@@ -130,6 +130,10 @@ class CompareDocument(TypedDict):
     epochs: list[EpochRow]
     summary: dict[Metric, ComparedMetric]
     best: BestRun | None
+    lead: str
+    """Who leads, by what, and whether that is proven; or that no run leads."""
+    next: str
+    """The next step of the run that leads; empty where there is none."""
     paired: list[PairedDocument]
     seeds: list[SeedsDocument]
     warnings: list[str]

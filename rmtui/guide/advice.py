@@ -80,7 +80,9 @@ def advise(
     found: list[Advice] = []
     for rule in CUT_OFF_RULES if at.subject.cut_off else RULES:
         for item in rule(situation):
-            taken = any(item.changes and item.changes == earlier.changes for earlier in found)
+            taken = any(
+                item.id == earlier.id or (item.changes and item.changes == earlier.changes) for earlier in found
+            )
             if item.id not in silenced and not taken:
                 found.append(item)
     return found
@@ -184,9 +186,12 @@ def leave_ln2(case: Situation) -> Iterator[Advice]:
     rate = rates.current(case.subject)
     if not because:
         return
+    if rate is None:
+        yield _ask("rate_unknown", case, because)
+        return
     lora = case.subject.value("method") != "full"
     factor = case.limits.lora_rate_factor if lora else case.limits.rate_back
-    wanted = {} if rate is None else {"learning_rate": rates.tidy(rate * factor)}
+    wanted = {"learning_rate": rates.tidy(rate * factor)}
     yield Advice("raise_step", wanted, because=because, own=True, figures={"factor": factor, "rate": rate})
 
 
@@ -199,7 +204,10 @@ def against_overfitting(case: Situation) -> Iterator[Advice]:
 def _less_overfitting(case: Situation, because: tuple[str, ...], likely: bool) -> Iterator[Advice]:
     dropout, rank = case.subject.value("lora.dropout"), case.subject.value("lora.r")
     about: dict[str, Any] = {"likely": likely}
-    if dropout is None or dropout < published_figures.HIGHER_DROPOUT:
+    if dropout is None:
+        if likely and case.subject.value("method") != "full":
+            yield _ask("dropout_unknown", case, because)
+    elif dropout < published_figures.HIGHER_DROPOUT:
         wanted = {"lora.dropout": published_figures.HIGHER_DROPOUT}
         yield Advice("more_dropout" if likely else "overfitting_unlikely", wanted, because=because, figures=about)
     if likely and isinstance(rank, int) and rank > published_figures.LOWER_RANK:
@@ -232,13 +240,14 @@ def back_to_former_rate(case: Situation) -> Iterator[Advice]:
     """Step 3, val_acc did not rise: back to 2e-5 with 3 epochs, or check the data."""
     if case.at.rose is not False:
         return
-    wanted = {
-        "learning_rate": rates.former(case.subject, case.limits),
-        "num_epochs": published_figures.FORMER_RATE_EPOCHS,
-    }
+    former = rates.former(case.subject, case.limits)
+    wanted = {"learning_rate": former, "num_epochs": published_figures.FORMER_RATE_EPOCHS}
     because = case.has("val_acc_fell", "val_acc_flat", "val_acc_unproven", "val_acc_not_climbing")
     changes = _changed(case.subject, wanted)
-    if changes and not case.has(*BROKEN):
+    mine = rates.current(case.subject)
+    if mine is None:
+        yield _ask("rate_unknown", case, because)
+    elif former > mine and not case.has(*BROKEN):
         yield Advice("rate_back", changes, case.expected(published_figures.HIGHER_RATE), because)
     yield Advice("check_data", because=because, action="check")
 
@@ -281,9 +290,7 @@ def higher_rate(case: Situation) -> Iterator[Advice]:
     if case.has("stuck_at_ln2", *OVERFITTING, *BROKEN):
         return
     if rates.current(case.subject) is None:
-        yield Advice(
-            "rate_unknown", because=_learning(case), action="none", own=True, figures={"run": case.subject.run.name}
-        )
+        yield _ask("rate_unknown", case, _learning(case))
     elif up := rates.raised(case.subject, case.limits):
         yield Advice(
             "higher_rate", {"learning_rate": up}, case.expected(published_figures.HIGHER_RATE), _learning(case)
@@ -339,6 +346,11 @@ def more_val_pairs(case: Situation) -> Iterator[Advice]:
     """Own: a validation set too small for what is read from it."""
     if because := case.has("val_noisy"):
         yield Advice("more_val_pairs", because=because, action="none", own=True)
+
+
+def _ask(name: str, case: Situation, because: tuple[str, ...]) -> Advice:
+    """Nothing is called higher, lower or former of a value that is not known: which one it was is asked."""
+    return Advice(name, because=because, action="launch", own=True, figures={"run": case.subject.run.name})
 
 
 def _learning(case: Situation) -> tuple[str, ...]:

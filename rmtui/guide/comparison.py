@@ -71,6 +71,8 @@ def compare(entries: Sequence[Entry], limits: Thresholds = DEFAULT, lang: str = 
         "epochs": epoch_table(subjects),
         "summary": {metric: _summary(subjects, metric, limits, verdicts) for metric in METRICS},
         "best": top,
+        "lead": top["text"] if top else _no_leader(subjects, lang),
+        "next": "",
         "paired": paired,
         "seeds": _seeds(subjects, limits, lang),
         "warnings": warnings(subjects, lang),
@@ -208,6 +210,12 @@ def best(subjects: Sequence[Subject], lang: str) -> BestRun | None:
     return None
 
 
+def _no_leader(subjects: Sequence[Subject], lang: str) -> str:
+    if same_set(subjects) is False:
+        return translate("verdict.other_pairs", lang)
+    return translate("verdict.nobody_leads" if same_stage(subjects) else "verdict.other_stage", lang)
+
+
 def _lead(entries: Sequence[Entry], top: BestRun, lang: str) -> str:
     """Who leads, by what metric, at which epoch, against whom, and whether the pairs prove it."""
     metric, sign = top["by"], 1 if top["by"] == "val_acc" else -1
@@ -226,6 +234,9 @@ def _lead(entries: Sequence[Entry], top: BestRun, lang: str) -> str:
         "value": metric_text(metric, top["value"]),
         "other": second.subject.run.name,
     }
+    ahead = abs(top["value"] - (second.subject.at_best(metric) or 0.0))
+    by = metric_text(metric, ahead) if metric != "val_acc" else translate("verdict.by_points", lang, by=ahead)
+    values["by"] = by
     values["second"] = metric_text(metric, second.subject.at_best(metric))
     values["epoch"] = f"{at.epoch:.3g}" if at and at.epoch is not None else "?"
     return translate("verdict.leads", lang, **values, proof=translate(f"verdict.{proof}", lang))

@@ -78,8 +78,8 @@ def change_text(metric: str, change: ChangeDocument | None, lang: str = "en") ->
 
 
 def said(document: CompareDocument) -> list[str]:
-    """The sentences of a comparison: warnings, which is best, verdicts, seeds."""
-    lines = [document["best"]["text"]] if document["best"] else []
+    """The sentences of a comparison: who leads, the next step, warnings, verdicts, seeds."""
+    lines = [document["lead"], *filter(None, [document["next"]])]
     lines += [f"! {warning}" for warning in document["warnings"]]
     for paired in document["paired"]:
         lines += [text for text in paired["texts"] if text not in document["warnings"]]

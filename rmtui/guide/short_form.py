@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rmtui.guide.model import SEVERITIES
 from rmtui.guide.sentences import named
 from rmtui.i18n import title, translate, value_text
 from rmtui.text import harmless, width
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 MOST_ADVICES = 3
 MOST_READINGS = 5
 MOST_LINES = 12
+CALM = ("gap_small", "val_acc_is", "watch_unknown")
+"""Readings that ask for nothing, or that the verdict has already."""
 GLYPHS = {"error": "✗", "warning": "▲", "info": "·", "good": "✓"}
 
 
@@ -33,7 +36,16 @@ def first_advices(document: AdviseDocument) -> list[AdviceDocument]:
 def worst_readings(document: AdviseDocument) -> list[ReadingDocument]:
     """At most five, worst first; what is read of the epochs and of the run before alike comes once."""
     once = {row["id"]: row for row in reversed(document["readings"])}
-    return [row for row in document["readings"] if once[row["id"]] is row][:MOST_READINGS]
+    found = [row for row in document["readings"] if once[row["id"]] is row]
+    return sorted(found, key=lambda row: (SEVERITIES.index(row["severity"]), row["id"] in CALM))[:MOST_READINGS]
+
+
+def split_verdict(document: AdviseDocument, lang: str) -> tuple[str, str]:
+    """The verdict in two: how the run stands, and `Next: 1 epoch at 3e-5`, empty where there is none."""
+    line = harmless(document["verdict"])
+    marker = translate("verdict_word.next", lang, step="\0").partition("\0")[0]
+    head, found, step = line.rpartition(marker)
+    return (head, found + step.rstrip(".。")) if found else (line, "")
 
 
 def advice_line(document: AdviseDocument, row: AdviceDocument, lang: str) -> str:
@@ -46,7 +58,7 @@ def advice_line(document: AdviseDocument, row: AdviceDocument, lang: str) -> str
     if changes:
         line = translate("phrase.changes", lang, title=title(row["id"], lang), changes=", ".join(changes))
     if not row["own"] and document["advice"][0]["own"]:
-        line = translate("heading.guides", lang, step=line)
+        line = translate("heading.guides", lang, step=line if changes else line[:1].lower() + line[1:])
     return line[:1].upper() + line[1:]
 
 
@@ -71,8 +83,8 @@ def page(document: AdviseDocument, lang: str, columns: int) -> str:
     names = [translate(f"heading.{key}", lang) for key in ("try", "metrics")]
     indent = max(map(width, names)) + 2
     command = f"rmtui advise {shlex.quote(document['run']['name'])} --all"
-    verdict = harmless(document["verdict"])
-    head = [verdict] if verdict else []
+    verdict = harmless(document["verdict"]) or translate("heading.nothing_yet", lang)
+    head = [verdict]
     head += _block(names[0], advices, indent)
     body = _block(names[1], readings, indent)
     while True:
@@ -82,7 +94,7 @@ def page(document: AdviseDocument, lang: str, columns: int) -> str:
         if room >= 0 or not body:
             break
         body.pop()
-    if verdict and room > 0:
+    if room > 0:
         head.insert(1, "")
     return "\n".join((*head, *body, folded))
 

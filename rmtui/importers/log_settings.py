@@ -33,6 +33,16 @@ _EQUALS = re.compile(rf"(?<![\w.'\"/-])(?P<key>[A-Za-z_][\w.]*)\s*=\s*{_VALUE}")
 _QUOTED = re.compile(rf"""(?P<quote>['"])(?P<key>[A-Za-z_][\w.]*)(?P=quote)\s*:\s*{_VALUE}""")
 _PLACES = ("epoch", "step", "global_step", "current_steps", "current_step", "global_step/max_steps", "iteration")
 _LOSSES = ("loss", "train_loss", "eval_loss", "train/loss")
+_SPLIT = r"(?<![A-Za-z/])(?<!max[_ ])(?:val|valid|validation|eval|evaluation)"
+_COUNT = r"(\d{1,3}(?:,\d{3})+|\d+)(?![\d.,]*\d|\s*[/%])"
+_UNIT = r"(?:pairs|examples|samples|preferences)"
+_VAL_PAIRS = re.compile(
+    rf"{_SPLIT}(?:[ _]?set|[ _]data(?:set)?)?[ _](?:{_UNIT}|size)\s*[:=]\s*{_COUNT}"
+    rf"|{_SPLIT}(?:[ _]?set|[ _]data(?:set)?)?\s*[:=]\s*{_COUNT}\s+{_UNIT}"
+    rf"|(?<![\d.,:=/])(?<![:=] ){_COUNT}\s+{_SPLIT}(?:[ _]set)?[ _]{_UNIT}(?!\s*[:=])"
+    rf"|验证(?:集|样本|数据)?(?:大小|数量|数)?\s*[:：=]\s*{_COUNT}",
+    re.IGNORECASE,
+)
 _SHARED = {"r", "rank", "alpha", "dropout"}
 """Names that mean LoRA's in a line about LoRA, and anything elsewhere."""
 _NO_SETTING = {"rank", "model", "data", "batch", "schedule", "scheduler", "warmup"}
@@ -44,12 +54,15 @@ class LogSettings:
 
     flat: dict[str, Any]
     started: float | None
+    val_pairs: int | None = None
+    """Pairs of the validation set, where a line before the metrics counts them."""
 
 
 def read_settings(path: Path) -> LogSettings:
     """What the first lines of a log say."""
     flat: dict[str, Any] = {}
     started: float | None = None
+    pairs: int | None = None
     with open_plain(path) as file:
         for raw in islice(file, MOST_LINES):
             line = raw[:LONGEST].decode("utf-8", "replace")
@@ -58,7 +71,15 @@ def read_settings(path: Path) -> LogSettings:
             if _has_metrics(line):
                 break
             flat.update(_settings(line))
-    return LogSettings(flat, started)
+            pairs = _val_pairs(line) or pairs
+    return LogSettings(flat, started, pairs)
+
+
+def _val_pairs(line: str) -> int | None:
+    """`Val pairs: 2,354`, `eval examples = 2354`, `validation set: 2354 pairs`, `2354 val pairs`, `验证集：2354 对`."""
+    found = _VAL_PAIRS.search(line)
+    count = int(next(filter(None, found.groups())).replace(",", "")) if found else 0
+    return count if 0 < count < 2**31 else None
 
 
 def _has_metrics(line: str) -> bool:

@@ -286,11 +286,20 @@ def _with_settings(runs: list[Foreign], logs: Sequence[Path], yamls: Sequence[Pa
             yield _from_yaml(run, {}, None, yamls) if run is newest else run
             continue
         own = read_settings(run.origin)
+        run = _with_pairs(run, own.val_pairs)
         stated = {**own.flat, **flatten(dict(run.config))}
         if own.started is not None or run is newest:
             yield _from_yaml(run, stated, own.started, yamls)
         else:
             yield replace(run, config=nest(stated))
+
+
+def _with_pairs(run: Foreign, pairs: int | None) -> Foreign:
+    """The number of validation pairs that the log states, at the epochs whose own lines do not."""
+    if pairs is None:
+        return run
+    rows = (row if row.val_pairs else row._replace(val_pairs=pairs) for row in run.epochs)
+    return replace(run, epochs=tuple(rows))
 
 
 def _from_yaml(run: Foreign, stated: Mapping[str, object], started: float | None, yamls: Sequence[Path]) -> Foreign:

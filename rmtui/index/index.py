@@ -236,6 +236,14 @@ class Index:
             rows = load_totals(self._connection, self._number(run_id)).epochs
             return sorted((row["step"], row["epoch"]) for row in rows)
 
+    def entered(self, run_id: str) -> list[tuple[int, int, float]]:
+        """(step, epoch, val_acc) of every epoch whose val_acc a person entered."""
+        rows = [row for row in self.run(run_id).epochs if row.entered and row.val_acc is not None]
+        if not rows:
+            return []
+        steps = {epoch: step for step, epoch in self.epoch_ends(run_id)}
+        return [(steps.get(row.epoch, 0), row.epoch, row.val_acc) for row in rows if row.val_acc is not None]
+
     def metrics(self, run_id: str) -> list[str]:
         """Names of the run's metrics; those of further validation sets as `holdout/val_acc`."""
         with faults(self._path):

@@ -236,7 +236,7 @@ def _row(connection: Connection, run: int, run_id: str, seen: Seen, totals: RunT
         "val_pairs": _whole(last.get("val_pairs")),
         "gap": _difference(last.get("val_loss"), last.get("train_loss")),
         "duration": None if started is None or until is None else max(0.0, until - started),
-        "last_event": None if status.state == State.IMPORTED else totals.last_event,
+        "last_event": None if _from_elsewhere(seen) else totals.last_event,
         "seconds_per_step": _pace(totals),
         "note": str(meta.get("note", "")),
         "pinned": int(bool(meta.get("pinned"))),
@@ -288,14 +288,19 @@ def _moment(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and abs(value) < LARGEST else None
 
 
+def _from_elsewhere(seen: Seen) -> bool:
+    """It was read from files of others: its times are those that these say, also while it is watched."""
+    return settings.table(seen.spec, "launch").get("kind") == "imported" and not seen.attempts
+
+
 def _started(seen: Seen, totals: RunTotals) -> float | None:
-    if seen.status.state == State.IMPORTED:
+    if _from_elsewhere(seen):
         return _moment(settings.table(seen.spec, "origin").get("started"))
     return next((a.started for a in seen.attempts if a.started is not None), totals.first_event)
 
 
 def _ended(seen: Seen, totals: RunTotals) -> float | None:
-    if seen.status.state == State.IMPORTED:
+    if _from_elsewhere(seen):
         return _moment(settings.table(seen.spec, "origin").get("ended"))
     if not seen.status.state.final:
         return None

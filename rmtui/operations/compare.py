@@ -11,9 +11,11 @@ from rmtui.guide import comparison
 from rmtui.guide.comparison import MOST, Entry, same_set
 from rmtui.guide.model import Subject, common_epoch
 from rmtui.guide.paired_test import paired_test
+from rmtui.guide.short_form import split_verdict
 from rmtui.guide.thresholds import Thresholds
+from rmtui.i18n import translate
 from rmtui.index.index import Index
-from rmtui.operations import load_subjects
+from rmtui.operations import advise, load_subjects
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 
@@ -35,10 +37,19 @@ def compare(ws: Workspace, refs: Sequence[str], lang: str = "en", at: str = "las
             raise UserError(f"a comparison takes 2 to {MOST} runs, not {len(ids)}", remedy="rmtui compare RUN RUN…")
         runs = [index.run(run_id) for run_id in ids]
         subjects = [load_subjects.subject(index, run) for run in runs]
+        limits = load_subjects.limits(ws)
+        found = comparison.compare(_entries(subjects, at, limits), limits, lang)
+        if best := found["best"]:
+            found["next"] = _next_step(ws, index, index.run(best["run"]), lang)
+        return found
     finally:
         index.close()
-    limits = load_subjects.limits(ws)
-    return comparison.compare(_entries(subjects, at, limits), limits, lang)
+
+
+def _next_step(ws: Workspace, index: Index, leader: Run, lang: str) -> str:
+    """`Next: 1 epoch at 3e-5 (from A-2)`."""
+    _, step = split_verdict(advise.document(ws, index, leader, lang), lang)
+    return translate("verdict.next_from", lang, step=step, run=leader.name) if step else ""
 
 
 def _entries(subjects: Sequence[Subject], at: str, limits: Thresholds) -> list[Entry]:

@@ -84,9 +84,12 @@ def document(index: Index, run: Run) -> ExportDocument:
 
 
 def stepwise(index: Index, run: Run) -> ExportDocument:
-    """The same for formats that know steps only: at the steps at which epochs end, `epoch` says which."""
+    """The same for formats that know steps only: at the steps at which epochs end, `epoch` says which. A val_acc that
+    a person entered is a metric of its own name, `val_acc_entered`: it was not measured."""
     found = document(index, run)
-    return {**found, "metrics": {"epoch": index.epoch_ends(run.id), **found["metrics"]}}
+    entered = [(step, value) for step, _, value in index.entered(run.id)]
+    own = {"epoch": index.epoch_ends(run.id)} | ({"val_acc_entered": entered} if entered else {})
+    return {**found, "metrics": {**own, **found["metrics"]}}
 
 
 def export(ws: Workspace, refs: Sequence[str], form: str, out: Path | None, weights: bool = False) -> str | None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rmtui.errors import UserError
 from rmtui.importers.model import Foreign
 from rmtui.importers.sources import gather
+from rmtui.index import ingest
 from rmtui.index.add_imported import began_as, first_event
+from rmtui.index.sqlite import DatabaseError
 from rmtui.operations.imports import imported_before, keep_up, number_of, place, source_of
+from rmtui.runs.files import locked
 from rmtui.runs.folder import RunFolder
 from rmtui.workspace import Workspace
 from trainer.events import Event
@@ -47,23 +51,59 @@ def follow(ws: Workspace, path: Path, until: Until = UNTIL_OVER) -> Iterator[str
     seen, changed = "", time.monotonic()
     runs: Sequence[Foreign] = ()
     ids: dict[tuple[str, int], str] = {}
-    while True:
-        began = time.monotonic()
-        now = _signature(path)
-        if now != seen:
-            seen, changed = now, time.monotonic()
-            runs = _read_source(path)
-            for run in runs:
-                yield from _update(ws, path, run, ids)
-        if until.once:
+    live = _Live(ws)
+    try:
+        while True:
+            began = time.monotonic()
+            now = _signature(path)
+            if now != seen:
+                seen, changed = now, time.monotonic()
+                runs = _read_source(path)
+                for run in runs:
+                    yield from _update(ws, path, run, ids)
+                    if not until.once:
+                        live.show(ids[source_of(run), run.number], not run.last_word)
+            if until.once:
+                return
+            if until.over and (text := _over(runs)):
+                yield text
+                return
+            if until.idle is not None and time.monotonic() - changed >= until.idle:
+                yield f"nothing new for {until.idle / 60:g} min"
+                return
+            time.sleep(max(_EVERY, _PAUSE * (time.monotonic() - began)))
+    finally:
+        live.end()
+
+
+class _Live:
+    """Runs that are shown as running: each has its lock held, until its log says that it is over or nobody watches."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self._ws = ws
+        self._held: dict[str, ExitStack] = {}
+
+    def show(self, run_id: str, goes_on: bool) -> None:
+        """As running while it goes on; otherwise as imported."""
+        if goes_on == (run_id in self._held):
             return
-        if until.over and (text := _over(runs)):
-            yield text
-            return
-        if until.idle is not None and time.monotonic() - changed >= until.idle:
-            yield f"nothing new for {until.idle / 60:g} min"
-            return
-        time.sleep(max(_EVERY, _PAUSE * (time.monotonic() - began)))
+        folder = RunFolder(self._ws.runs / run_id)
+        if goes_on:
+            stack = ExitStack()
+            try:
+                stack.enter_context(locked(folder.watched, patience=0.0))
+            except OSError:  # somebody else watches it, or there are no locks here
+                return
+            self._held[run_id] = stack
+        else:
+            self._held.pop(run_id).close()
+        with suppress(UserError, DatabaseError):  # the next look at the files sees it
+            ingest.catch_up(self._ws, folder)
+
+    def end(self) -> None:
+        """Nobody watches any more."""
+        for run_id in list(self._held):
+            self.show(run_id, False)
 
 
 def _over(runs: Sequence[Foreign]) -> str:

@@ -96,7 +96,7 @@ def plan(ws: Workspace, request: LaunchRequest, *, check_data: bool = True, tell
     _choose_model(draft, request.model, start.base if start else "")
     built = _build(draft)
     launch = _place(draft, request, built.mixed_precision)
-    stem = "" if request.name else f"{data_name or 'run'}-{chosen.name}"
+    stem = "" if request.name else "-".join(filter(None, (data_name or "run", chosen.name)))
     spec = {
         "name": checked_name(request.name) if request.name else fresh_name(ws, stem),
         "preset": chosen.name,

@@ -10,6 +10,7 @@ from rmtui.launch import launchers
 from rmtui.launch.launcher import Launcher
 from rmtui.operations.declare import person
 from rmtui.runs import identity, state
+from rmtui.runs.files import lock_held
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import State, Status
 from rmtui.workspace import Workspace
@@ -30,6 +31,7 @@ def stop(
     """
     identity.refuse_copy(ws.root)
     run = RunFolder(ws.runs / run_id)
+    _check_ours(run)
     launcher = launchers.of(run)
     launcher.look(ws, at_once=True)
     before = state.status(run)
@@ -62,6 +64,14 @@ def _until_ended(ws: Workspace, run: RunFolder, launcher: Launcher, report: Call
     return now
 
 
+def _check_ours(run: RunFolder) -> None:
+    """A training that `rmtui watch` follows has no process here."""
+    if lock_held(run.watched):
+        raise UserError(
+            f"{run.id} was started elsewhere", "rmtui watch only reads its log", "stop it where it was started"
+        )
+
+
 def _until_nothing_remains(run: RunFolder, launcher: Launcher) -> None:
     """An end that was written is followed by the proof of it, within seconds; what takes longer is not waited for."""
     last, until = run.last_attempt(), time.monotonic() + PROOF
@@ -73,6 +83,7 @@ def stacks(ws: Workspace, run_id: str) -> None:
     """Have every rank write its Python stacks into its log."""
     identity.refuse_copy(ws.root)
     run = RunFolder(ws.runs / run_id)
+    _check_ours(run)
     now = state.status(run)
     if not now.state.alive:
         raise UserError(f"{run_id} has no processes", f"it is {now.state}", "its logs hold what it said last")

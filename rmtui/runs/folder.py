@@ -210,6 +210,11 @@ class RunFolder:
             write_toml(self.path / "meta.toml", {**(before.document or {}), **changes})
 
     @property
+    def watched(self) -> Path:
+        """A lock that `rmtui watch` holds while it follows a training elsewhere that is not over."""
+        return self.path / "watched.lock"
+
+    @property
     def origin(self) -> Path:
         """What an import came with; a run that has it was trained elsewhere, and its command is never run here."""
         return self.path / "origin.json"

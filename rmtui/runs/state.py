@@ -286,6 +286,8 @@ def format_needs(needs: queue_tickets.Needs) -> str:
 
 def _without_attempt(folder: RunFolder) -> Status:
     if folder.spec().get("launch", {}).get("kind") == "imported":
+        if lock_held(folder.watched):
+            return Status(State.RUNNING, "elsewhere; rmtui watch follows it")
         return Status(State.IMPORTED, _source_end(folder.spec()))
     if requests := folder.requests("stop", 0):
         return _final(State.STOPPED, f"taken out of the queue by {requests[-1].get('by', 'someone')}")

@@ -20,7 +20,7 @@ async def test_enter_opens_one_field_and_the_advice_goes_on_from_it(guides, type
     async with opened(guides.root, NARROW) as pilot:
         await pilot.press("a")
         screen = await until(pilot, lambda: isinstance(pilot.app.screen, AdviceScreen) and pilot.app.screen)
-        await sees(pilot, "Confirm val_acc of after first")
+        await sees(pilot, "Next: confirm val_acc")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
         await sees(pilot, "val_acc of after at epoch 2")
@@ -35,7 +35,7 @@ async def test_enter_opens_one_field_and_the_advice_goes_on_from_it(guides, type
 async def test_what_is_no_accuracy_is_refused_in_words(guides):
     async with opened(guides.root, NARROW) as pilot:
         await pilot.press("a")
-        await sees(pilot, "Confirm val_acc of after first")
+        await sees(pilot, "Next: confirm val_acc")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
         await type_text(pilot, "high")

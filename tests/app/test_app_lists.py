@@ -11,6 +11,7 @@ from rmtui.app.screens.form import FormScreen
 from rmtui.app.screens.help import STATES
 from rmtui.app.screens.presets import PresetsScreen
 from rmtui.app.widgets.choices import Choices
+from rmtui.guide.short_form import advice_line
 from rmtui.launch.command import PLAIN_CONFIG
 from rmtui.runs.model import State
 
@@ -33,8 +34,9 @@ async def test_advice_is_bold_in_its_first_line_alone_and_says_what_enter_does(r
         await pilot.press("j", "a")
         screen = await until(pilot, lambda: pilot.app.screen if isinstance(pilot.app.screen, AdviceScreen) else None)
         step = (await until(pilot, lambda: screen.document.get("advice")))[0]
-        await sees(pilot, step["text"][:30], "try it", "preset ")
-        assert weights(pilot, step["text"][:30]) == {True}
+        first = advice_line(screen.document, step, "en")[:30]
+        await sees(pilot, first, step["why"][:20], "take it", "preset ")
+        assert weights(pilot, first) == {True}
         assert weights(pilot, step["why"][:20]) == {False}
 
 
@@ -43,6 +45,7 @@ async def test_a_wrapped_reading_stands_below_its_first_word(runs):
         await pilot.press("j", "a")
         screen = await until(pilot, lambda: pilot.app.screen if isinstance(pilot.app.screen, AdviceScreen) else None)
         readings = await until(pilot, lambda: screen.document.get("readings"))
+        await pilot.press("w")
         place, long = next((n, one) for n, one in enumerate(readings) if len(one["text"]) > 100)
         items = screen.query_one(Choices)
         items.highlighted = items.get_option_index(f"reading-{long['id']}-{place}")

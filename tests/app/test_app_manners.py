@@ -125,7 +125,7 @@ async def test_markup_in_names_notes_and_tags_is_never_interpreted(ws, size):
         await pilot.press("3")
         await sees(pilot, ROUGH)
         await pilot.press("escape", "a")
-        await sees(pilot, f"{ROUGH}: what it means")
+        await sees(pilot, f"{ROUGH}: readings and advice")
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -258,22 +258,41 @@ async def test_the_app_opens_on_the_run_it_was_opened_for(runs):
 # Summary and comparison
 
 
-async def test_the_summary_begins_with_the_next_step_and_hangs(runs):
+async def test_the_verdict_and_the_next_step_with_its_keys_stand_above_the_curves_of_home_and_run(runs):
     async with opened(runs.root, WIDE) as pilot:
-        says = pilot.app.screen.query_one("#says")
-        await until(pilot, lambda: says.plain)
-        first = says.plain.split("\n")
-        assert first[0].startswith("→ ")
-        assert all(line[:2] in ("→ ", "▲ ", "✗ ", "▸ ", "✓ ", "  ", "ep") for line in first)
+        said = pilot.app.screen.query_one("#pulse")
+        await until(pilot, lambda: "Next: " in said.plain)
+        assert said.plain.endswith("a\xa0⏎")
+        says = pilot.app.screen.query_one("#says").plain.split("\n")
+        assert all(line[:2] in ("▲ ", "✗ ", "▸ ", "✓ ", "▼ ", "  ", "ep") for line in says)
+        assert sum(line[:2] in ("▲ ", "✗ ", "▸ ", "✓ ") for line in says) <= 5
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RunScreen))
+        await until(pilot, lambda: pilot.app.screen.query_one("#verdict").plain == said.plain)
+
+
+async def test_no_verdict_is_shown_under_the_name_of_another_run(runs):
+    async with opened(runs.root, WIDE) as pilot:
+        said = pilot.app.screen.query_one("#pulse")
+        await until(pilot, lambda: "Next: " in said.plain)
+        await pilot.press("j")
+        assert "Next: " not in said.plain
+        await until(pilot, lambda: "Next: " in said.plain)
+        await pilot.press("k")
+        assert "Next: " in said.plain  # nothing has changed: it is not read anew
 
 
 async def test_a_comparison_begins_with_its_verdict(runs):
     async with opened(runs.root, NARROW) as pilot:
         await pilot.press("space", "G", "space", "c")
         await until(pilot, lambda: isinstance(pilot.app.screen, compare.CompareScreen))
-        bar = pilot.app.screen.query_one(TopBar)
-        await until(pilot, lambda: "★ helpful-C-5: best val_acc 64.5" in bar.plain)
-        assert "no paired test" in "".join(lines(pilot)[1:4])
+        lead = pilot.app.screen.query_one("#lead")
+        await until(pilot, lambda: "helpful-C-5 leads on val_acc by" in lead.plain and "Next: " in lead.plain)
+        assert lines(pilot)[1].strip().startswith("helpful-C-5 leads on val_acc by")
+        assert "no paired test" in "".join(lines(pilot)[1:8])
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(pilot.app.screen, advice.AdviceScreen))
+        assert pilot.app.screen.current().name == "helpful-C-5"
 
 
 @pytest.mark.parametrize("size", [SMALL, NARROW])

@@ -173,10 +173,10 @@ async def test_another_theme_leaves_no_line_in_the_colours_of_the_one_before(run
 
 async def test_readings_change_their_language_and_wide_signs_keep_the_lines_straight(runs):
     async with opened(runs.root, WIDE) as pilot:
-        says = pilot.app.screen.query_one("#says")
-        await until(pilot, lambda: "train_loss fell" in says.plain)
+        pulse, says = (pilot.app.screen.query_one(name) for name in ("#pulse", "#says"))
+        await until(pilot, lambda: "val_loss" in pulse.plain and "folded" not in says.plain and says.plain)
         await pilot.press("ctrl+l")
-        await until(pilot, lambda: "下降" in says.plain)
+        await until(pilot, lambda: "下一步：" in pulse.plain and "理由" in says.plain)
         assert {cell_len(line) for line in lines(pilot)} == {WIDE[0]}
 
 
@@ -496,10 +496,13 @@ async def test_advice_opens_a_form_with_its_values(runs):
         screen = await screen_of(pilot, AdviceScreen)
         await until(pilot, lambda: screen.document.get("advice"))
         step = screen.document["advice"][0]
-        await sees(pilot, step["text"][:30], "what the metrics mean")
+        await sees(pilot, step["why"][:30], "what the metrics mean")
         await pilot.press("G")
         await sees(pilot, "the guide's path")
         await pilot.press("g", "enter")
+        launch = await screen_of(pilot, LaunchScreen)
+        assert set(step["changes"]) <= set(launch.request().overrides)
+        await pilot.press("escape")
         form = (await screen_of(pilot, FormScreen)).query_one(Form)
         await until(pilot, lambda: set(form.changes()) == set(step["changes"]))
 
@@ -509,6 +512,7 @@ async def test_what_stands_below_the_last_choice_is_read_before_the_cursor_start
         await pilot.press("j", "a")
         await screen_of(pilot, AdviceScreen)
         await sees(pilot, "what to try next")
+        await pilot.press("w")
         items = pilot.app.screen.query_one(Choices)
         last = max(place for place, option in enumerate(items.options) if not option.disabled)
         items.highlighted = last

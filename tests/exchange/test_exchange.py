@@ -20,6 +20,7 @@ from rmtui.operations import exchange, imports
 from rmtui.operations import follow as watch
 from rmtui.operations.resume import resume
 from rmtui.operations.runs import reading, set_note, set_tags, show
+from rmtui.operations.stop import stop
 from rmtui.workspace import Workspace
 from trainer.events import Event, number
 
@@ -293,6 +294,41 @@ def test_watching_follows_a_file_while_it_grows(ws: Workspace, tmp_path: Path) -
     with log.open("a") as file:
         file.write("Epoch 2: val_loss=0.5\n")
     assert "Epoch 2" in next(told)
+
+
+def test_a_training_that_is_watched_is_shown_as_running_until_its_log_is_over(ws: Workspace, tmp_path: Path) -> None:
+    def state() -> str:
+        (run,) = _runs_called(ws, "rm")
+        return str(run["state"])
+
+    log = tmp_path / "rm.log"
+    log.write_text("Epoch 1/3: train_loss=0.7, val_loss=0.6\n")
+    told = watch.follow(ws, log)
+    next(told)
+    with log.open("a") as file:
+        file.write("Epoch 2/3: train_loss=0.6, val_loss=0.5\n")
+    while "Epoch 2" not in next(told):
+        pass
+    assert state() == "running"
+    with pytest.raises(UserError, match="started elsewhere"):
+        stop(ws, next(_runs_called(ws, "rm"))["id"])
+    with log.open("a") as file:
+        file.write("Epoch 3/3: train_loss=0.5, val_loss=0.4\n")
+    assert "is over" in list(told)[-1]
+    assert state() == "imported"
+
+
+def test_a_watching_that_is_ended_leaves_no_run_behind_that_looks_alive(ws: Workspace, tmp_path: Path) -> None:
+    log = tmp_path / "rm.log"
+    log.write_text("Epoch 1/3: train_loss=0.7, val_loss=0.6\n")
+    told = watch.follow(ws, log)
+    next(told)
+    with log.open("a") as file:
+        file.write("Epoch 2/3: train_loss=0.6, val_loss=0.5\n")
+    next(told)
+    assert [run["state"] for run in _runs_called(ws, "rm")] == ["running"]
+    told.close()
+    assert [run["state"] for run in _runs_called(ws, "rm")] == ["imported"]
 
 
 def test_watching_a_log_that_was_imported_goes_on_with_that_run(ws: Workspace, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 from datetime import datetime
 
 import pytest
+from scipy import stats
 
 from rmtui.cli import main
 from rmtui.importers.log_settings import read_settings
@@ -40,6 +41,41 @@ def test_what_the_first_lines_say(tmp_path, lines, wanted):
     log = tmp_path / "x.log"
     log.write_text(lines + DONE)
     assert read_settings(log).flat == wanted
+
+
+@pytest.mark.parametrize(
+    ("line", "pairs"),
+    [
+        ("2026-11-20 20:01:20,004 - INFO - Train pairs: 43,835  Val pairs: 2,354\n", 2354),
+        ("Loaded 43835 train pairs and 2354 val pairs\n", 2354),
+        ("num_eval_samples=2354, seed=1\n", 2354),
+        ("Validation set size: 2,354\n", 2354),
+        ("validation set: 2354 pairs (held out)\n", 2354),
+        ("训练集：43835 对，验证集：2354 对\n", 2354),
+        ("train/val pairs: 43835/2354\n", None),
+        ("val_size: 0.1\n", None),
+        ("validation size = 5 %\n", None),
+        ("eval_batch_size: 8, max_eval_samples: 99\n", None),
+        ("eval samples per second: 12\n", None),
+        ("Epoch 1/2:  10%|#  | 10/68 [loss=1.06]\nVal pairs: 7\n", None),
+    ],
+)
+def test_the_number_of_validation_pairs_is_that_of_the_line_that_counts_them(tmp_path, line, pairs):
+    log = tmp_path / "x.log"
+    log.write_text(line + DONE)
+    assert read_settings(log).val_pairs == pairs
+
+
+def test_the_interval_of_an_imported_val_acc_rests_on_the_pairs_that_its_log_counts(ws, tmp_path, capsys):
+    log = tmp_path / "helpful_1.log"
+    log.write_text("Train pairs: 43,835  Val pairs: 2,354\n" + DONE)
+    assert main(["-C", str(ws.root), "import", str(log)]) == 0
+    capsys.readouterr()
+    assert main(["-C", str(ws.root), "show", "helpful_1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["epochs"][0]["val_pairs"] == 2354
+    assert main(["-C", str(ws.root), "advise", "helpful_1", "--lang", "en"]) == 0
+    around = stats.binomtest(round(0.6845 * 2354), 2354).proportion_ci(method="wilson")
+    assert f"(±{50 * (around.high - around.low):.1f})" in capsys.readouterr().out.split("\n")[0]
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from guide_cases import of_guide, subject
 
 from rmtui.guide import advice, path, published_figures
 from rmtui.guide.readings import read
+from rmtui.guide.sentences import text
 from rmtui.runs.model import State
 
 BEFORE = of_guide(published_figures.BEFORE, "baseline-1", created=1.0)
@@ -164,7 +165,12 @@ def test_what_to_lower_is_named_only_where_it_is_known():
 
 
 def test_a_loss_at_ln2_is_not_told_that_it_is_learning():
-    item = subject([(0.6931, 0.6931, 0.50), (0.6930, 0.6930, 0.51)], name="imported", state=State.IMPORTED)
+    item = subject(
+        [(0.6931, 0.6931, 0.50), (0.6930, 0.6930, 0.51)],
+        name="imported",
+        state=State.IMPORTED,
+        config={"learning_rate": 1e-5},
+    )
     found = ids(item, before=None)
     assert found[0] == "raise_step"
     assert not {"more_epochs", "cosine"} & set(found)
@@ -245,3 +251,34 @@ def test_no_advice_asks_for_what_the_run_has():
     for item in (after(0.71), after(0.67), after(None), preset_a(0.70)):
         for entry in advise(item):
             assert all(row["from"] != row["to"] for row in advice.difference(entry, item)), entry
+
+
+@pytest.mark.parametrize(
+    ("rows", "config", "asks", "without"),
+    [
+        ([(0.693, 0.69, 0.5)], {"num_epochs": 1}, "rate_unknown", "raise_step"),
+        (
+            [(0.6, 0.6, 0.7), (0.4, 0.55, 0.71), (0.2, 0.62, 0.71)],
+            {"learning_rate": 1e-5},
+            "dropout_unknown",
+            "more_dropout",
+        ),
+        ([(0.8, 0.6, 0.71), (0.7, 0.6, 0.68)], {"num_epochs": 2}, "rate_unknown", "rate_back"),
+        ([(0.8, 0.6, 0.69), (0.7, 0.59, 0.71)], {"num_epochs": 2}, "rate_unknown", "higher_rate"),
+    ],
+)
+def test_nothing_is_called_higher_or_back_of_a_value_that_is_not_known(rows, config, asks, without):
+    found = {item.id: item for item in advise(subject(rows, config=config), before=None)}
+    assert asks in found and without not in found and "source does not say" in text(found[asks])
+    assert list(found).count(asks) == 1 and not found[asks].changes
+
+
+def test_back_to_the_former_rate_is_never_down_or_nowhere():
+    rows = [(0.8, 0.6, 0.71), (0.7, 0.6, 0.68)]
+    rates_ = {
+        rate: ids(subject(rows, config={"num_epochs": 2, "learning_rate": rate}), before=None)
+        for rate in (1e-5, 2e-5, 4e-5)
+    }
+    assert "rate_back" in rates_[1e-5]
+    assert "rate_back" not in rates_[2e-5] and "rate_back" not in rates_[4e-5]
+    assert all("check_data" in found for found in rates_.values())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import tomllib
 
 import pytest
 from support import index_content, make_run_folder, training
 
+from rmtui.app.jobs.curves import Shown, Wanted, load_curves
+from rmtui.app.widgets.chart.curve import View
 from rmtui.cli import main
 from rmtui.index.index import Index
 from rmtui.operations.enter_accuracy import read_accuracy
@@ -161,3 +164,21 @@ def test_a_damaged_note_is_not_a_val_acc(ws, capsys, entered):
     (folder.path / "meta.toml").write_text(f"entered = {entered}\n")
     document = json.loads(rmtui(ws, capsys, "show", "one", "--json")[1])
     assert document["best"] is None and document["epochs"] == []
+
+
+def test_what_was_entered_is_in_chart_csv_and_tensorboard_under_a_name_of_its_own(guides, capsys, tmp_path):
+    rmtui(guides, capsys, "set", "after", "val_acc=71.2%")
+    _, table = rmtui(guides, capsys, "export", "before", "after", "--format", "csv")
+    rows = {row["run"]: row for row in csv.DictReader(table.splitlines())}
+    run_id = shown(guides, capsys)["id"]
+    assert rows.pop(run_id)["val_acc_entered"] == "0.712"
+    assert [row["val_acc_entered"] for row in rows.values()] == [""]  # of `before` it was measured
+    with Index.open(guides) as index:
+        loaded = load_curves(index, Wanted((Shown(run_id, "after", 0),), View(), 80))
+    (curve,) = loaded.accuracies
+    assert (curve.label, list(curve.last)) == ("val_acc entered", [0.712])
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    rmtui(guides, capsys, "export", "after", "--format", "tensorboard", "-o", str(tmp_path / "tb"))
+    found = reader.EventAccumulator(str(tmp_path / "tb" / run_id)).Reload()
+    assert "val_acc" not in found.Tags()["scalars"]
+    assert [round(point.value, 6) for point in found.Scalars("val_acc_entered")] == [0.712]

@@ -130,3 +130,8 @@ def test_the_guides_own_step_is_named_as_such_beside_the_recommendation(ws, caps
     first = next(line for line in lines if " 1. " in line)
     assert first.endswith("A higher rate: learning_rate 1e-4 → 3e-4, num_epochs 3 → 1")
     assert any(re.search(r" [23]\. Guide: ", line) for line in lines)
+
+
+def test_a_run_that_has_measured_nothing_yet_says_so(ws, capsys):
+    make_run_folder(ws, "now", events=[Event("start", START)], outcome=None)
+    assert answer(ws, capsys, "now", "--lang", "en").startswith("No metrics yet.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import launch_kit as kit
@@ -178,6 +179,8 @@ def test_names_count_up_and_odd_ones_are_refused_or_kept_as_text(ws):
         launch.prepare(ws, planned) for planned in [plan(ws, LaunchRequest("A")), plan(ws, LaunchRequest("A"))]
     )
     assert [first.name(), second.name()] == ["tiny-A-1", "tiny-A-2"]
+    without = replace(presets.find(ws, "A"), name="")  # a run that was imported has no preset
+    assert plan(ws, LaunchRequest(without)).spec["name"] == "tiny-1"
     odd = launch.prepare(ws, plan(ws, LaunchRequest("A", name="../../[b]x; rm -rf $HOME")))
     assert odd.name() == "../../[b]x; rm -rf $HOME" and odd.path.parent == ws.runs
     with pytest.raises(UserError):

@@ -79,6 +79,7 @@ def load_curves(index: Index, wanted: Wanted, every_train: bool = True, kept: Ke
         for curve in _curve(index, shown, "val_acc", "val_acc", known, wanted, run=name):
             slot = VAL if alone else shown.slot
             accuracies.append(_with_best(index, curve._replace(slot=slot), wanted.view.axis))
+        accuracies += _entered(index, shown, wanted.view.axis, name)
     accuracies = _with_spread(index, _thickest(index, accuracies))
     behind = [
         [_crowded(index, run_id, metric, wanted, kept) for run_id in wanted.crowd] for metric in ("val_loss", "val_acc")
@@ -165,6 +166,16 @@ def _curve(
         return []
     curve = curve_of(f"{shown.run_id}/{metric}", label, series)
     return [curve._replace(run=run, slot=shown.slot)]
+
+
+def _entered(index: Index, shown: Shown, axis: Axis, run: str) -> list[Curve]:
+    """val_acc that a person entered: drawn as the second metric of its run, and called so."""
+    places = {Axis.STEP: 0, Axis.EPOCH: 1}
+    if axis not in places or not (found := index.entered(shown.run_id)):
+        return []
+    points = [(float(row[places[axis]]), row[2]) for row in found]
+    curve = Curve.points(f"{shown.run_id}/val_acc_entered", "val_acc entered", points)
+    return [curve._replace(run=run, slot=shown.slot, dashed=True)]
 
 
 def curve_of(key: str, label: str, series: Series) -> Curve:

@@ -13,6 +13,9 @@ from rmtui.app.jobs.jobs import still_wanted
 from rmtui.i18n import translate
 from rmtui.workspace import Workspace
 
+MOST_NOTES = 4
+"""Of what a source and the configuration beside it disagree on, in a toast."""
+
 
 @dataclass
 class Imported(Message):
@@ -45,4 +48,7 @@ def import_paths(ws: Workspace, folder: Path, text: str, tell: Callable[[str], o
     done = imports.import_paths(ws, paths, report, report_file)
     lines = [f"{len(done.runs)} run{'' if len(done.runs) == 1 else 's'} read"]
     lines += [f"{run.name}: {text}" for run in done.runs[:5] if (text := run.description(lang))]
+    notes = [f"{run.name}: {note}" for run in done.runs[:5] for note in run.notes]
+    lines += notes[:MOST_NOTES]
+    lines += [f"{len(notes) - MOST_NOTES} more notes: rmtui import prints them all"] if len(notes) > MOST_NOTES else []
     return Imported("\n".join([*lines, *(translate("source.unread", lang, text=text) for text in done.unread[:5])]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical, VerticalScroll
@@ -16,7 +17,7 @@ from rmtui.app.feed import Failed, Job
 from rmtui.app.jobs.curves import CurvesLoaded, Kept, Wanted, band, load_curves
 from rmtui.app.jobs.log import LogOpened, open_log
 from rmtui.app.presentation import run_header
-from rmtui.app.presentation.hanging_indent import HangingRows, Row
+from rmtui.app.presentation.hanging_indent import HangingRows
 from rmtui.app.presentation.summary import Summarised, summarise
 from rmtui.app.widgets.chart.chart import Chart
 from rmtui.app.widgets.chart.curve import Band, View
@@ -117,6 +118,9 @@ class RunPanel(Vertical):
         self.wanted: Wanted | None = None
         """The curves that were asked for last; None before the first."""
         self._told: Run | None = None
+        self._verdict = Text()
+        self._summaries: dict[str, Summarised] = {}
+        """By run, until the index has something new: the guide reads a run once, however often the cursor passes."""
         self._run: Run | None = None
         self._kept: Kept = {}
         self._log_of = ""
@@ -127,7 +131,7 @@ class RunPanel(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Label(id="head")
-        yield Label(id="pulse", classes="quiet")
+        yield Label(id="pulse")
         yield Charts(id="charts")
         with VerticalScroll(id="summary", can_focus=True):
             yield HangingRows(id="says")
@@ -142,32 +146,37 @@ class RunPanel(Vertical):
         return self.query_one(LogView)
 
     def show_run(self, run: Run | None) -> None:
-        """What is known at once: the metrics come first, curves and readings follow."""
+        """What is known at once: the metrics come first; curves, verdict and readings follow."""
+        before, self._told = self._told, run
         if run is None:
-            self._told = None
             self.query_one("#head", Label).show_text("")
             self.query_one("#pulse", Label).show_text("")
-            self.show_summary(())
-            return
-        self._told = run
-        self._show_header()
-
-    def on_resize(self) -> None:
-        if self._told is not None:
+        if run is None or before is None or before.id != run.id:
+            self._show_summary(self._summaries.get(run.id) if run else None)
+        elif run is not None:
             self._show_header()
 
-    def _show_header(self) -> None:
-        """The two lines that are known at once, as wide as the panel."""
-        assert self._told is not None
-        run, width = self._told, self.query_one("#head").size.width or self.size.width or 80
-        self.query_one("#head", Label).show_text(run_header.head(run, glyphs_of(self), palette_of(self), width))
-        self.query_one("#pulse", Label).show_text(
-            run_header.run_on([*run_header.pulse(run), *filter(None, [run.note])], width)
-        )
+    def on_resize(self) -> None:
+        self._show_header()
 
-    def show_summary(self, rows: Sequence[Row]) -> None:
-        """The summary below the curves."""
-        self.query_one("#says", HangingRows).show_rows(rows)
+    def _show_header(self) -> None:
+        """The lines above the curves, as wide as the panel: what it is; how it goes, and the verdict."""
+        run = self._told
+        if run is None:
+            return
+        width = self.query_one("#head").size.width or self.size.width or 80
+        self.query_one("#head", Label).show_text(run_header.head(run, glyphs_of(self), palette_of(self), width))
+        lines = [self._verdict] if self._verdict.plain else []
+        if not lines or not run.state.final:
+            going = run_header.run_on([*run_header.pulse(run), *filter(None, [run.note])], width)
+            lines.insert(0, Text(going, palette_of(self).quiet))
+        self.query_one("#pulse", Label).show_text(Text("\n").join(lines))
+
+    def _show_summary(self, summary: Summarised | None) -> None:
+        """The verdict above the curves, readings and epochs below them; nothing of the run before."""
+        self._verdict = summary.verdict if summary else Text()
+        self._show_header()
+        self.query_one("#says", HangingRows).show_rows(summary.rows if summary else ())
 
     def open_log(self, opened: LogOpened) -> None:
         self._has_log = opened.ranks
@@ -184,16 +193,18 @@ class RunPanel(Vertical):
         """No run is followed."""
         self._run = None
         self.charts.clear("")
-        self.show_summary(())
+        self._show_summary(None)
         self.log_view.open(None)
 
     def forget_curves(self) -> None:
-        """The index has something new: read the curves again."""
+        """The index has something new: read the curves again, and runs that the cursor comes to."""
         self._kept = {}
+        self._summaries = {}
 
     def forget_reading(self) -> None:
         """Have the guide read the run again the next time it is followed."""
         self._read = None
+        self._summaries = {}
 
     def follow(self, run: Run, wanted: Wanted, at_once: bool) -> None:
         """Fetch curves, readings and log of a run in threads; with `at_once` its curves are here on return."""
@@ -222,10 +233,14 @@ class RunPanel(Vertical):
         """Have the guide read the run, when it has something new to read: an epoch, a state, another language."""
         run, ws, lang = self._run, self._base.ws, self._base.rmtui.lang
         subject = (run.id, run.state, run.epochs, lang) if run else None
-        if run is not None and subject != self._read:
-            self._read = subject
-            feed, glyphs, palette = self._base.feed, glyphs_of(self), palette_of(self)
-            self._ask("summary", lambda: summarise(ws, feed.index, run, glyphs, palette, lang))
+        if run is None or subject == self._read:
+            return
+        self._read = subject
+        if summary := self._summaries.get(run.id):
+            self.charts.expect(summary.run, summary.bands)
+            return
+        feed, glyphs, palette = self._base.feed, glyphs_of(self), palette_of(self)
+        self._ask("summary", lambda: summarise(ws, feed.index, run, glyphs, palette, lang))
 
     @on(CurvesLoaded)
     def _curves_loaded(self, message: CurvesLoaded) -> None:
@@ -234,8 +249,9 @@ class RunPanel(Vertical):
 
     @on(Summarised)
     def _summarised(self, message: Summarised) -> None:
+        self._summaries[message.run.id] = message
         if self._run is not None and message.run.id == self._run.id:
-            self.show_summary(message.rows)
+            self._show_summary(message)
             self.charts.expect(message.run, message.bands)
 
     @on(LogOpened)

@@ -1,4 +1,4 @@
-"""What the metrics of a run say, in a few lines beside its curves: epochs, readings, the next step. Workers only."""
+"""What the metrics of a run say, in a few lines beside its curves: verdict, readings, epochs. Workers only."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from textual.message import Message
 from rmtui import text as formats
 from rmtui.app.presentation import run_header
 from rmtui.app.presentation.hanging_indent import Row, row
+from rmtui.app.presentation.verdict import verdict_text
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.index.index import Index
@@ -30,55 +31,50 @@ SIGNS: dict[Severity, tuple[str, str]] = {
 """Severity of a reading → glyph and tone."""
 
 
-FIRST = ("val_acc_is",)
-"""Readings that every run has and that come before all harmless ones."""
 EPOCHS = 4
 """Lines of epochs; of more, the last ones and the best."""
+KEYS = "a"
+"""Leads to the advice, where enter takes the step."""
 
 
 @dataclass
 class Summarised(Message):
-    """The words below the curves of a run."""
+    """What the metrics of a run say: the verdict, and below the curves the readings and epochs."""
 
     run: Run
+    verdict: Text
     rows: tuple[Row, ...]
     bands: tuple[BandDocument, ...] = ()
     """What the guide, or the preset, expects of each epoch."""
 
 
 def summarise(ws: Workspace, index: Index, run: Run, glyphs: Glyphs, palette: Palette, lang: str) -> Summarised:
-    """The next step, what is wrong, the key metric, the epochs, then everything else."""
+    """The verdict with the next step; the worst readings, the epochs, and what is folded."""
     from rmtui.guide.text_report import margins_line
     from rmtui.operations.advise import document
     from rmtui.operations.load_subjects import margins
 
+    noted = [row("", Text(run.note, palette.quiet))] if run.note else []
     table = [row("", text) for text in run_header.epoch_table(run, glyphs, palette, EPOCHS)]
     if not run.epochs and not run.state.final:
-        return Summarised(run, ())
+        return Summarised(run, Text(), ())
     says = document(ws, index, run, lang)
     if spread := margins(run):
         table.append(row("", margins_line(spread, lang, glyphs.curves.isascii())))
-    pressing, calm = readings(says, glyphs, palette)
-    rows = (*steps(says, glyphs, palette), *pressing, *table, *calm)
-    return Summarised(run, rows, tuple(says["expectations"]["bands"] if says["expectations"] else ()))
+    verdict = verdict_text(says, f"{KEYS}\xa0{glyphs.enter}", palette, lang)
+    rows = (*noted, *readings(says, glyphs, palette, lang), *table)
+    return Summarised(run, verdict, rows, tuple(says["expectations"]["bands"] if says["expectations"] else ()))
 
 
-def steps(document: AdviseDocument, glyphs: Glyphs, palette: Palette, most: int = 1) -> list[Row]:
-    """What to try next."""
+def readings(document: AdviseDocument, glyphs: Glyphs, palette: Palette, lang: str) -> list[Row]:
+    """The worst readings, a line each, and where the others are."""
+    from rmtui.guide.short_form import folded_line, reading_line, worst_readings
+
+    shown = worst_readings(document)
     found = []
-    for step in document["advice"][:most]:
-        text = Text(formats.clean(step["text"]), palette.accent).append("   a: more", palette.quiet)
-        found.append(row(Text(f"{glyphs.arrow} ", palette.accent), text))
-    return found
-
-
-def readings(document: AdviseDocument, glyphs: Glyphs, palette: Palette) -> tuple[list[Row], list[Row]]:
-    """What has to be read, worst first, with the key metric; and the rest."""
-    pressing: list[Row] = []
-    calm: list[Row] = []
-    for reading in document["readings"]:
+    for reading in shown:
         sign, tone = SIGNS[reading["severity"]]
-        shown = row(Text(f"{getattr(glyphs, sign)} ", palette.tone(tone)), formats.clean(reading["text"]))
-        matters = reading["severity"] in ("error", "warning") or reading["id"] in FIRST
-        (pressing if matters else calm).append(shown)
-    return pressing, calm
+        lead = Text(f"{getattr(glyphs, sign)} ", palette.tone(tone))
+        found.append(row(lead, formats.clean(reading_line(reading, lang))))
+    folded = Text(f"{folded_line(document, len(shown), lang)}: ", palette.quiet).append(KEYS, palette.accent)
+    return [*found, row(Text(f"{glyphs.more} ", palette.quiet), folded)]

@@ -1,35 +1,31 @@
-"""What the metrics of a run mean, what to try next, and where that is on the guide's path."""
+"""What the metrics of a run mean and what to try next: the verdict, three steps, the worst readings, their reasons."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
+from textual.containers import Container, VerticalScroll
 from textual.message import Message
-from textual.widgets.option_list import Option
 
-from rmtui import text as formats
 from rmtui.app import actions
 from rmtui.app.base import Done
-from rmtui.app.chrome import KeyLine, TopBar
-from rmtui.app.presentation.summary import SIGNS
+from rmtui.app.chrome import KeyLine, Label, TopBar
+from rmtui.app.presentation.advice_text import AdviceText
+from rmtui.app.presentation.hanging_indent import HangingRows
+from rmtui.app.presentation.verdict import verdict_text
 from rmtui.app.routes import AgainForm, Data
 from rmtui.app.run_commands import RunCommands
-from rmtui.app.widgets.choices import Choices, hanging
+from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
-from rmtui.guide.text_report import silenced_text
-from rmtui.i18n import bound_text, title, translate, value_text
+from rmtui.i18n import title, translate
 from rmtui.runs.model import Run
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from rmtui.documents.guide import AdviceDocument, AdviseDocument, PathStep, ReadingDocument
+    from rmtui.documents.guide import AdviceDocument, AdviseDocument
 
 
 @dataclass
@@ -40,7 +36,7 @@ class Advised(Message):
 
 
 class AdviceScreen(RunCommands):
-    """Advice first, enter opens it as a form; then the readings it rests on; then the path."""
+    """A line each, with the reasons of the one under the cursor beside or below; enter takes the first step."""
 
     CSS_PATH = "advice.tcss"
     BINDINGS = actions.bindings("back", "advice")
@@ -50,12 +46,15 @@ class AdviceScreen(RunCommands):
         super().__init__()
         self._run = run
         self.document: AdviseDocument | None = None
-        self._asked = ""
-        """The advice whose readings the cursor goes through."""
+        self._unfolded = False
 
     def compose(self) -> ComposeResult:
         yield TopBar()
-        yield Choices(id="items", markup=False)
+        yield Label(id="verdict")
+        with Container(id="body"):
+            yield Choices(id="items", markup=False)
+            with VerticalScroll(id="reasons", can_focus=False):
+                yield HangingRows(id="detail")
         yield KeyLine()
 
     def current(self) -> Run | None:
@@ -86,128 +85,76 @@ class AdviceScreen(RunCommands):
     @on(Advised)
     def _advised(self, message: Advised) -> None:
         self.document = message.document
-        items = self.query_one(Choices)
-        before = items.highlighted
+        self._write()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._write)
+
+    def _text(self) -> AdviceText:
+        assert self.document is not None
+        return AdviceText(self.document, glyphs_of(self), palette_of(self), self.rmtui.lang)
+
+    def _write(self) -> None:
+        """The lines, with the cursor on what it was on, at first on the first step."""
+        if self.document is None:
+            return
+        verdict = verdict_text(self.document, glyphs_of(self).enter, palette_of(self), self.rmtui.lang)
+        self.query_one("#verdict", Label).show_text(verdict)
+        items, text = self.query_one(Choices), self._text()
+        before = self._chosen()
         items.clear_options()
-        items.add_options(list(self._options()))
-        items.highlighted = before if before is not None and before < items.option_count else 1
-
-    def _options(self) -> Iterator[Option]:
-        document = self.document
-        assert document is not None
-        yield self._title("advice" if document["advice"] else "no_advice")
-        for step in document["advice"]:
-            yield Option(self._step(step), id=f"advice-{step['id']}")
-        yield Option("", disabled=True)
-        yield self._title("readings")
-        for place, reading in enumerate(document["readings"]):  # one id is said of the epochs and of the run before
-            yield Option(self._reading(reading), id=f"reading-{reading['id']}-{place}")
-        yield Option("", disabled=True)
-        yield self._title("expected")
-        yield from self._expectations(document)
-        yield Option("", disabled=True)
-        yield self._title("path")
-        for stage in document["path"]:
-            yield Option(self._path_line(stage), disabled=True)
-        if document["silenced"]:
-            yield Option("", disabled=True)
-            yield self._title("silenced")
-        for row in document["silenced"]:
-            line = Text(silenced_text(row, self.rmtui.lang), palette_of(self).quiet)
-            yield Option(hanging((Text("  "), line)), id=f"silenced-{row['id']}-{row['scope']}")
-
-    def _title(self, key: str) -> Option:
-        return Option(Text(self._sentence(key), palette_of(self).accent), disabled=True)
-
-    def _step(self, step: AdviceDocument) -> Table:
-        palette, glyphs = palette_of(self), glyphs_of(self)
-        words = Text(overflow="fold").append(f"{formats.clean(step['text'])}\n", "bold")
-        words.append(formats.clean(step["why"]))
-        words.append("\n")
-        if step["because_titles"]:
-            text = " · ".join(map(formats.clean, step["because_titles"]))
-            words.append(f"{self._sentence('because', readings=text)}\n", palette.quiet)
-        for change in step["difference"]:
-            key = change["key"]
-            text = f"{value_text(key, change['from'])} {glyphs.arrow} {value_text(key, change['to'])}"
-            words.append(f"{key}: {text}\n", palette.good)
-        if step["expected"]:
-            ranges = [
-                f"{metric} {bound_text(metric, ends[0])}–{bound_text(metric, ends[1])}"
-                for metric, ends in step["expected"].items()
-            ]
-            words.append(f"{self._sentence('expected_values', ranges=' · '.join(ranges))}\n", palette.quiet)
-        words.rstrip()
-        return hanging((Text(f"{glyphs.arrow} ", palette.accent), words))
-
-    def _reading(self, reading: ReadingDocument) -> Table:
-        sign, tone = SIGNS[reading["severity"]]
-        lead = Text(f"{getattr(glyphs_of(self), sign)} ", palette_of(self).tone(tone))
-        text = Text(formats.clean(reading["text"]))
-        if reading["own"]:
-            text.append(f" ({translate('word.own', self.rmtui.lang)})")
-        return hanging((lead, text))
-
-    def _expectations(self, document: AdviseDocument) -> Iterator[Option]:
-        expected = document["expectations"]
-        lines = [item["text"] for item in expected["epochs"]] if expected else []
-        lines = [expected["text"], *lines] if expected and lines else lines
-        lines += [item["text"] for item in document["forecasts"]]
-        record = document["forecast_record"]
-        lines += [record["text"]] if record else []
-        for line in lines or [self._sentence("nothing_expected")]:
-            yield Option(hanging((Text("  "), Text(formats.clean(line), palette_of(self).quiet))), disabled=True)
-
-    def _path_line(self, step: PathStep) -> Table:
-        glyphs, palette = glyphs_of(self), palette_of(self)
-        here, done = step["state"] == "here", step["state"] == "done"
-        sign = glyphs.ok if done else glyphs.pointer if here else " "
-        outcome = f"  {step['outcome_text']}" if done else ""
-        run = f"  ({step['run']})" if step["run"] else ""
-        text = Text().append(step["text"], "bold" if here else "")
-        text.append(f"{outcome}{run}  {'' if done else step['state_text']}".rstrip(), palette.quiet)
-        return hanging((Text(f"{sign} "), text))
+        items.add_options(
+            list(text.everything() if self._unfolded else text.lines(self.size.height > 20, self.size.height > 30))
+        )
+        items.set_class(not self._unfolded, "-lines")
+        self.query_one("#body").set_class(self._unfolded, "-everything")
+        places = [place for place, option in enumerate(items.options) if not option.disabled]
+        same = [place for place in places if _kind_and_name(items.options[place].id) == before]
+        items.highlighted = [*same, *places, None][0]
 
     # Actions
 
     def _chosen(self) -> tuple[str, str]:
-        """(advice or reading, id) under the cursor."""
+        """(advice, reading, silenced or folded; its id) under the cursor."""
         items = self.query_one(Choices)
         if items.highlighted is None:
             return "", ""
-        kind, name, *_ = (items.get_option_at_index(items.highlighted).id or "-").split("-")
-        return kind, name
+        return _kind_and_name(items.get_option_at_index(items.highlighted).id)
 
     def offers(self, action: str) -> bool:
         """What the line under the cursor has a use for."""
         kind, _ = self._chosen()
-        return action not in ("take", "why") or kind in (
-            ("advice", "silenced") if action == "take" else ("advice", "reading")
-        )
+        if action in ("silence", "silence_always"):
+            return kind in ("advice", "reading")
+        return action != "take" or kind == "silenced" or bool(self._advice())
 
     @on(Choices.OptionHighlighted)
     def _moved(self) -> None:
         self.query_one(KeyLine).renew()
+        if self.document is not None and not self._unfolded:
+            self.query_one("#detail", HangingRows).show_rows(self._text().details(*self._chosen()))
+            self.query_one("#reasons").scroll_home(animate=False)
 
     @on(Choices.OptionSelected)
     def _selected(self) -> None:
         self.action_take()
 
     def action_take(self) -> None:
+        """The step under the cursor; on any other line the first one."""
         kind, name = self._chosen()
         if kind == "silenced":
             self._unmute(name)
-        elif kind == "reading":
+        elif kind == "folded":
             self.action_why()
-        elif kind == "advice":
-            self._take(name)
+        elif self._advice():
+            self._take(name if kind == "advice" else self._advice()[0]["id"])
 
     def _take(self, name: str) -> None:
-        step = next((step for step in self._advice() if step["id"] == name), None)
-        if step is None:
-            return
+        step = next(step for step in self._advice() if step["id"] == name)
         if step["action"] == "form":
-            self.go(AgainForm(self._run, step["changes"]))
+            self.go(AgainForm(self._run, step["changes"], launch=True))
+        elif step["action"] == "launch":
+            self.go(AgainForm(self._run, {}))
         elif step["action"] == "check":
             self.go(Data())
         elif step["action"] == "evaluate":
@@ -230,34 +177,9 @@ class AdviceScreen(RunCommands):
         return self.document["advice"] if self.document else []
 
     def action_why(self) -> None:
-        """From an advice to the readings that it rests on, one after the other, and back to it."""
-        kind, name = self._chosen()
-        if kind == "advice":
-            self._asked = name
-        rests = {step["id"]: step["because"] for step in self._advice()}
-        if kind == "reading" and name not in rests.get(self._asked, ()):
-            self._asked = next((step for step, ids in rests.items() if name in ids), "")
-            if not self._asked:
-                self.toast(self._sentence("rests_on_none"))
-                return
-            self._go_to(f"advice-{self._asked}")
-            return
-        items = self.query_one(Choices)
-        places = [
-            place
-            for place, option in enumerate(items.options)
-            if (option.id or "").startswith("reading-")
-            and (option.id or "").split("-")[1] in rests.get(self._asked, ())
-        ]
-        after = [place for place in places if kind == "advice" or place > (items.highlighted or 0)]
-        if after:
-            items.highlighted = after[0]
-        elif self._asked:
-            self._go_to(f"advice-{self._asked}")
-
-    def _go_to(self, option: str) -> None:
-        items = self.query_one(Choices)
-        items.highlighted = items.get_option_index(option)
+        """Everything with its reasons, or again a line each."""
+        self._unfolded = not self._unfolded
+        self._write()
 
     def action_silence(self) -> None:
         self._silence(False)
@@ -294,3 +216,8 @@ class AdviceScreen(RunCommands):
 
     def on_done(self, message: Done) -> None:
         self._fetch()
+
+
+def _kind_and_name(option: str | None) -> tuple[str, str]:
+    kind, name, *_ = [*(option or "").split("-"), ""]
+    return kind, name

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
@@ -14,11 +15,12 @@ from textual.message import Message
 from rmtui import text as formats
 from rmtui.app import actions
 from rmtui.app.base import Base
-from rmtui.app.chrome import KeyLine, TopBar
+from rmtui.app.chrome import KeyLine, Label, TopBar
 from rmtui.app.jobs.curves import CurvesLoaded, Shown, Wanted, load_curves
 from rmtui.app.presentation.comparison import Comparison
 from rmtui.app.presentation.hanging_indent import HangingRows
 from rmtui.app.presentation.run_panel import Charts
+from rmtui.app.routes import AdviceOf
 from rmtui.app.widgets.chart.chart import Chart
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
@@ -26,7 +28,7 @@ from rmtui.errors import UserError
 from rmtui.runs.model import Run
 
 if TYPE_CHECKING:
-    from rmtui.documents.guide import BestRun, CompareDocument
+    from rmtui.documents.guide import CompareDocument
 
 
 @dataclass
@@ -53,6 +55,7 @@ class CompareScreen(Base):
 
     def compose(self) -> ComposeResult:
         yield TopBar()
+        yield Label(id="lead")
         with Container(id="body"):
             with VerticalScroll(id="table", can_focus=True):
                 yield HangingRows(id="text")
@@ -95,9 +98,9 @@ class CompareScreen(Base):
     @on(Compared)
     def _compared(self, message: Compared) -> None:
         self._document = message.document
-        best = message.document["best"]
-        self._title(f"{glyphs_of(self).best} {best['name']}: best {_by(best)}" if best else "")
+        self._title("")
         self._write()
+        self.query_one(KeyLine).renew()
         self._draw()
 
     def on_resize(self) -> None:
@@ -105,10 +108,29 @@ class CompareScreen(Base):
 
     def _write(self) -> None:
         if self._document is not None:
+            self.query_one("#lead", Label).show_text(self._lead(self._document))
             width = self.query_one("#table").size.width - 1
             look = (glyphs_of(self), palette_of(self))
             laid = Comparison(self._document, self.ws, *look, width, self._unfold, self.rmtui.lang)
             self.query_one("#text", HangingRows).show_rows(laid.rows())
+
+    def _lead(self, document: CompareDocument) -> Text:
+        """Who leads, and the next step with its keys."""
+        text = Text(f"{formats.clean(document['lead'])} ")
+        if document["next"]:
+            palette = palette_of(self)
+            text.append(formats.clean(document["next"]), palette.accent)
+            text.append(f"\xa0a\xa0{glyphs_of(self).enter}", f"bold {palette.accent}")
+        return text
+
+    def offers(self, action: str) -> bool:
+        return action != "advise" or bool(self._document and self._document["best"])
+
+    def action_advise(self) -> None:
+        """The advice on the run that leads."""
+        best = self._document["best"] if self._document else None
+        if best:
+            self.go(AdviceOf(self.feed.index.run(best["run"])))
 
     def _draw(self) -> None:
         assert self._document is not None
@@ -143,10 +165,3 @@ class CompareScreen(Base):
         if self._document is not None:
             self.app.copy_to_clipboard(comparison_tables.markdown(self._document, self.rmtui.lang))
             self.toast("the comparison is in the clipboard, as Markdown")
-
-
-def _by(best: BestRun) -> str:
-    """By what the best run is the best: `val_acc 75.0`."""
-    value = best["value"]
-    text = formats.percent(value) if best["by"] == "val_acc" else formats.loss(value)
-    return f"{best['by']} {text}"

@@ -36,7 +36,9 @@ class FormScreen(Base):
     CSS_PATH = "form.tcss"
     BINDINGS = actions.bindings("back", "form")
 
-    def __init__(self, preset: Preset | None, run: Run | None, changes: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, preset: Preset | None, run: Run | None, changes: Mapping[str, str] | None = None, launch: bool = False
+    ) -> None:
         super().__init__()
         self._preset = preset
         self._run = run
@@ -45,6 +47,7 @@ class FormScreen(Base):
         self._timer: Timer | None = None
         self.planned: Planned | None = None
         self._told_of_change = False
+        self._launch_next = launch
 
     @classmethod
     def of(cls, preset: Preset, changes: Mapping[str, str] | None = None) -> FormScreen:
@@ -52,9 +55,11 @@ class FormScreen(Base):
         return cls(preset, None, changes)
 
     @classmethod
-    def again(cls, run: Run, ws: Workspace, changes: Mapping[str, object] | None = None) -> FormScreen:
-        """`again, but …`: a past run's configuration."""
-        return cls(None, run, texts_of(_nested(changes or {}), ws))
+    def again(
+        cls, run: Run, ws: Workspace, changes: Mapping[str, object] | None = None, launch: bool = False
+    ) -> FormScreen:
+        """`again, but …`: a past run's configuration. With `launch` the launch dialog follows."""
+        return cls(None, run, texts_of(_nested(changes or {}), ws), launch)
 
     def compose(self) -> ComposeResult:
         yield TopBar()
@@ -160,6 +165,9 @@ class FormScreen(Base):
         self.query_one("#line", Label).show_text(short_line(message.plan))
         self._show_problems()
         self._share_room()
+        if self._launch_next:
+            self._launch_next = False
+            self.action_launch()
 
     def _show_problems(self) -> None:
         """What prevents a launch and is not shown beside a field already."""

@@ -15,9 +15,11 @@ from textual.screen import ModalScreen, Screen
 
 from rmtui.app import actions
 from rmtui.app.actions import PANES
+from rmtui.app.host import WorkspaceApp
 from rmtui.app.presentation.hanging_indent import HangingRows, Row, row
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
+from rmtui.i18n import translate
 from rmtui.runs.model import State
 
 STATES: dict[State, str] = {
@@ -64,9 +66,11 @@ class HelpScreen(ModalScreen[None]):
         self.query_one(HangingRows).show_rows(self._rows())
 
     def _rows(self) -> list[Row]:
-        """States, then what each key does: the pane that has the focus, its screen, everything; signs at the end."""
+        """What the guide is; states; what each key does: the focused pane, its screen, everything; signs at the end."""
         palette = palette_of(self)
-        found = [row("", self._legend()), row("", "")]
+        assert isinstance(self.app, WorkspaceApp)
+        guide = Text(translate("screen.the_guide", self.app.lang), palette.quiet)
+        found = [row("", guide), row("", ""), row("", self._legend()), row("", "")]
         for title, rows in self._sections:
             found.append(row("", Text(title, palette.accent)))
             found += self._keys(rows)

@@ -137,9 +137,9 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         self.query_one("#data", Input).placeholder = str(message.plan.spec["data"])
         if model := str(message.plan.spec["config"]["model"]):
             self.query_one("#model", Input).placeholder = self._rmtui.ws.as_written(model)
-        self.query_one("#figures", Label).show_text(
-            " · ".join(f"{name} {text}" for name, text in message.derived.items())
-        )
+        changed = [f"{key} {text}" for key, text in message.request.overrides.items()]
+        derived = [f"{name} {text}" for name, text in message.derived.items()]
+        self.query_one("#figures", Label).show_text("\n".join(" · ".join(row) for row in (changed, derived) if row))
         wrong = Text()
         for problem in message.plan.problems:
             wrong.append(f"{problem}\n", palette.bad if problem.severity == "error" else palette.warn)

@@ -56,6 +56,7 @@ class RunScreen(RunCommands):
     def compose(self) -> ComposeResult:
         yield TopBar()
         yield Label(id="pulse", classes="quiet")
+        yield Label(id="verdict")
         with ContentSwitcher(initial="overview"):
             with Container(id="overview"):
                 with Container(id="grid"):
@@ -158,6 +159,8 @@ class RunScreen(RunCommands):
 
     @on(Summarised)
     def _summarised(self, message: Summarised) -> None:
+        self.query_one("#verdict", Label).show_text(message.verdict)
+        self.query_one("#pulse").display = not (message.run.state.final and message.verdict.plain)
         self.query_one("#says", HangingRows).show_rows(message.rows)
         self.query_one(Charts).expect(message.run, message.bands)
 

@@ -46,6 +46,7 @@ class Glyphs(NamedTuple):
     minus: str
     more: str
     delta: str
+    enter: str
     entered: str
     """After a value that a person entered."""
     curves: str
@@ -61,7 +62,7 @@ UNICODE = Glyphs(
     marked="▌", best="★", pinned="⌃", up="↑", down="↓", best_up="▲", ellipsis="…", bar_full="━", bar_part="╸",
     bar_empty="─", block="▮", block_empty="▯", vertical="│", horizontal="─", corner="└", tick_left="┤", tick_below="┬",
     target="┄", cursor="┊", gap="✗", band="░", pointer="▸", arrow="→", ok="✓", dash="–", plus_minus="±", times="×",
-    minus="−", more="▼", delta="Δ", entered="✎", curves="●◆▲■▼✚",
+    minus="−", more="▼", delta="Δ", enter="⏎", entered="✎", curves="●◆▲■▼✚",
 )  # fmt: skip
 
 ASCII = Glyphs(
@@ -73,7 +74,7 @@ ASCII = Glyphs(
     marked="|", best="*", pinned="^", up="^", down="v", best_up="^", ellipsis="~", bar_full="#", bar_part="#",
     bar_empty="-", block="#", block_empty=".", vertical="|", horizontal="-", corner="+", tick_left="|", tick_below="+",
     target=".", cursor=":", gap="x", band=":", pointer=">", arrow=">", ok="+", dash="-", plus_minus="+-", times="x",
-    minus="-", more="v", delta="diff", entered="'", curves="o*^#v+",
+    minus="-", more="v", delta="diff", enter="enter", entered="'", curves="o*^#v+",
 )  # fmt: skip
 
 
