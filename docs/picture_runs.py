@@ -124,6 +124,25 @@ def make(root: Path) -> Kept:
     return kept
 
 
+def make_old_work(root: Path) -> None:
+    """A folder as people have one before they know rmtui: logs, a YAML, pairs."""
+    for number, text in enumerate(_OLD_LOGS, 1):
+        log = root / "logs" / "training" / "rm" / f"helpful_2026112{number}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(text)
+    (root / "configs").mkdir()
+    (root / "configs" / "rm_config.yaml").write_text("learning_rate: 1e-5\nnum_epochs: 2\nbatch_size: 4\n")
+    for side in ("train", "val"):
+        (root / "data" / side).mkdir(parents=True)
+        (root / "data" / side / "helpful_pairs.jsonl").touch()
+
+
+_OLD_LOGS = (
+    "Epoch 1/1: train_loss=0.8755, val_loss=0.5928, val_acc=68.5%\n",
+    "Epoch 1/2: train_loss=0.8310, val_loss=0.5911, val_acc=68.3%\nEpoch 2/2: train_loss=0.6728, val_loss=0.6050\n",
+)
+
+
 def _data(ws: Workspace) -> tuple[Path, Path]:
     for part, topics in zip(("train", "val"), demo_pairs.topics(), strict=True):
         lines = [json.dumps(row) + "\n" for row in demo_pairs.make(topics, part)]

@@ -24,6 +24,7 @@ sys.path.insert(0, str(DOCS.parent / "tests"))
 
 import picture_runs  # noqa: E402
 from app_pilot import opened, sees, until  # noqa: E402
+from rich.color import Color, ColorSystem  # noqa: E402
 from textual.pilot import Pilot  # noqa: E402
 
 WIDE, NARROW, LARGE = (140, 40), (80, 24), (132, 42)
@@ -105,7 +106,7 @@ async def queue(pilot: Pilot[Any]) -> None:
 
 
 async def empty(pilot: Pilot[Any]) -> None:
-    await sees(pilot, "Three ways on")
+    await sees(pilot, "[x] 2 logs", "Other ways to start:")
 
 
 SCENES: dict[str, tuple[Keys, tuple[int, int]]] = {
@@ -121,6 +122,10 @@ SCENES: dict[str, tuple[Keys, tuple[int, int]]] = {
 }
 
 
+OVER_SSH = ("home", "run", "compare", "advice")
+"""Scenes that are drawn in 256 colours, too."""
+
+
 async def draw(name: str, home: Path, out: Path) -> None:
     play, size = SCENES[name]
     async with opened(home / ("new" if name == "empty" else "rm"), size) as pilot:
@@ -128,6 +133,19 @@ async def draw(name: str, home: Path, out: Path) -> None:
         await settle(pilot)
         svg = portable(pilot.app.export_screenshot(title=f"rmtui · {name}", simplify=True), str(home))
         (out / f"{name}.svg").write_text(svg, "utf-8")
+        if name in OVER_SSH:
+            (out / f"{name}-256.svg").write_text(in_256_colours(svg), "utf-8")
+
+
+def in_256_colours(svg: str) -> str:
+    """As a terminal without COLORTERM shows it, which ssh does not forward: each colour is the one of xterm's 256 that
+    Rich, and with it Textual, sends in its place."""
+
+    def nearest(found: re.Match[str]) -> str:
+        colour = Color.parse(found.group()).downgrade(ColorSystem.EIGHT_BIT)
+        return colour.get_truecolor().hex
+
+    return re.sub(r"#[0-9a-f]{6}\b", nearest, svg)
 
 
 async def settle(pilot: Pilot[Any]) -> None:
@@ -178,7 +196,7 @@ def draw_all(names: Sequence[str], out: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="", dir="/tmp") as home:
         os.environ |= {"HOME": home, "XDG_STATE_HOME": f"{home}/state"}
         kept = picture_runs.make(Path(home) / "rm")
-        (Path(home) / "new").mkdir()
+        picture_runs.make_old_work(Path(home) / "new")
         for name in names:
             asyncio.run(draw(name, Path(home), out))
             for state in Path(home).glob("state/rmtui/*/app.json"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rmtui.translation import colon, tr
+
 
 class UserError(Exception):
     """Bad input, or trouble outside the program. The command line prints it, the app shows it as a toast."""
@@ -15,8 +17,9 @@ class UserError(Exception):
         """1: the run or check failed; 2: wrong usage, configuration or file."""
 
     def __str__(self) -> str:
-        text = f"{self.what}: {self.why}" if self.why else self.what
-        return f"{text}\n  → {self.remedy}" if self.remedy else text
+        what, why, remedy = (tr(text, words=False) for text in (self.what, self.why, self.remedy))
+        text = f"{what}{colon()}{why}" if why else what
+        return f"{text}\n  → {remedy}" if remedy else text
 
 
 def install(extra: str) -> str:

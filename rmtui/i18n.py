@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import locale
-import os
 import string
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -13,9 +11,6 @@ from typing import Any
 import tomli
 
 from trainer.config import format_number
-
-LANGS = ("en", "zh")
-
 
 _FILES = {
     **dict.fromkeys(("check", "kind", "report", "reads"), "datacheck/catalog.toml"),
@@ -42,20 +37,14 @@ def _read(file: str) -> dict[str, dict[str, str]]:
     return {f"{section}.{name}": entry for section, rows in document.items() for name, entry in rows.items()}
 
 
-def default_lang(wanted: str = "") -> str:
-    """The language to speak: as wanted, else the locale's, else English."""
-    named = wanted or os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
-    named = named or locale.getlocale()[0] or ""
-    return "zh" if named.lower().startswith(("zh", "chinese")) else "en"
-
-
 def translate(key: str, lang: str = "en", /, **values: Any) -> str:
     """A sentence of the catalogue with its numbers; `why_` before the name: an advice's reason, or a kind's harm."""
     section, name = key.split(".", 1)
     field = lang
     if name.startswith("why_"):
         name, field = name.removeprefix("why_"), f"why_{lang}"
-    return _FORMAT.vformat(_read(_FILES.get(section, _MAIN))[f"{section}.{name}"][field], (), values)
+    text = _FORMAT.vformat(_read(_FILES.get(section, _MAIN))[f"{section}.{name}"][field], (), values)
+    return text.replace(" %", "%") if lang == "zh" else text
 
 
 def title_numbers(name: str, lang: str = "en", /, **values: Any) -> str:

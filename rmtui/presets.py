@@ -189,7 +189,7 @@ def save_as(
     stem = re.sub(r"[^\w]+", "-", name.casefold()).strip("-_")
     if not stem or len(stem) > 80:
         raise UserError(
-            f"{name!r} is not a name for a preset", "it has no letter, or too many", "use letters and digits"
+            f"{name!r} is not a name for a preset", "it has no letters, or is too long", "use letters and digits"
         )
     path = ws.presets / f"{stem}.toml"
     if path.exists() or name.casefold() in map(_name_inside, preset_files(ws)):
@@ -270,7 +270,7 @@ def _write(path: Path, text: str) -> Preset:
         replace_file(path, text.encode())
     except OSError as error:
         raise UserError(
-            f"{path} was not saved", str(error), "the old file is as it was; free space or rights"
+            f"{path} was not saved", str(error), "the old file is unchanged; free some space, or check the permissions"
         ) from error
     return preset
 

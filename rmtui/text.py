@@ -9,6 +9,8 @@ import time
 import unicodedata
 from collections.abc import Callable
 
+from rmtui.translation import spoken, tr
+
 _OWN = re.compile("(\x1b\\[[0-9;]*[mK])")
 """Colours and the clearing of a line: what verbs themselves write."""
 _ESCAPE = re.compile(
@@ -28,6 +30,7 @@ _OBEYED = re.compile(
 )
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
+_WEEKDAYS = ("周一", "周二", "周三", "周四", "周五", "周六", "周日")
 
 
 def harmless(text: str, sign: str = "") -> str:
@@ -94,6 +97,20 @@ def fit(text: str, cells: int, right: bool = False, ellipsis: str = "…", measu
         return text[:kept] + " " * room + ellipsis
     pad = " " * (cells - used)
     return pad + text if right else text + pad
+
+
+_PIECES = re.compile("[（「《“]*(?:[\u2e80-\uffef]|[^\\s\u2e80-\uffef]+)[，。；：、！？）」》”]*|\\s+")
+"""What is not torn apart at a line's end: a Chinese letter or a word, with its brackets and stops; blanks."""
+
+
+def wrap(text: str, cells: int) -> list[str]:
+    """Lines of at most so many cells; a word that is longer has a line of its own."""
+    lines = [""]
+    for piece in _PIECES.findall(text):
+        if lines[-1] and width(lines[-1] + piece.rstrip()) > cells:
+            lines.append("")
+        lines[-1] += piece if lines[-1] or not piece.isspace() else ""
+    return [line.rstrip() for line in lines]
 
 
 def fixed(value: float | None, digits: int, none: str = "–", sign: bool = False, minus: str = "−") -> str:
@@ -166,7 +183,7 @@ def ago(then: float | None, now: float, none: str = "–") -> str:
     """How long ago: now, 5 min ago, 90 min ago, 3 d ago."""
     if then is None:
         return none
-    return f"{age(now - then)} ago" if now - then >= MINUTE else "now"
+    return tr(f"{age(now - then)} ago" if now - then >= MINUTE else "now")
 
 
 def clock(moment: float | None, now: float, seconds: bool = False, none: str = "–") -> str:
@@ -178,7 +195,10 @@ def clock(moment: float | None, now: float, seconds: bool = False, none: str = "
     text = time.strftime("%H:%M:%S" if seconds else "%H:%M", at)
     if at[:3] == today[:3]:
         return text
-    return f"{time.strftime('%a' if 0 < moment - now < 6 * DAY else '%b %d', at)} {text}"
+    soon = 0 < moment - now < 6 * DAY
+    if spoken() == "zh":
+        return f"{_WEEKDAYS[at.tm_wday] if soon else time.strftime('%m-%d', at)} {text}"
+    return f"{time.strftime('%a' if soon else '%b %d', at)} {text}"
 
 
 def bar(share: float, width: int, full: str = "━", empty: str = "─") -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 import tomli
 
@@ -182,15 +185,18 @@ def renewed(ws: Workspace) -> Workspace:
     return replace(ws, settings=read_settings(ws.root / SETTINGS_FILE))
 
 
-def create(path: Path) -> Workspace:
-    """Make the folders, workspace.toml and the shipped presets; what is there already is kept as it is."""
+def create(path: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Workspace:
+    """Make the folders, workspace.toml and the shipped presets; what is there already is kept as it is.
+
+    `settings`: texts that a new workspace.toml sets (`model`, `data`).
+    """
     root = Path(path).expanduser().absolute()
     try:
         for folder in (root, *(root / name for name in ("presets", "data/train", "data/val"))):
             folder.mkdir(parents=True, exist_ok=True)
         for name in ("runs", "queue"):
             (root / name).mkdir(exist_ok=True, mode=0o700)
-        _write_new(root / SETTINGS_FILE, _TEMPLATE)
+        _write_new(root / SETTINGS_FILE, _settings_text(settings))
         _write_new(root / ".gitignore", "runs.sqlite*\nruns/\nqueue/\n")
         for preset in shipped_presets():
             if not (root / "presets" / preset.name).exists():
@@ -198,6 +204,15 @@ def create(path: Path) -> Workspace:
     except OSError as error:
         raise UserError(f"the workspace {root} was not made", str(error), "choose a folder you may write to") from error
     return open_workspace(root)
+
+
+def _settings_text(settings: Mapping[str, str]) -> str:
+    """The template with these lines in place of their comments."""
+    text = _TEMPLATE
+    for key, value in settings.items():
+        line = f"{key} = {json.dumps(value, ensure_ascii=False)}"  # a JSON string is a TOML string
+        text = re.sub(rf"(?m)^# {key} = .*$", line.replace("\\", r"\\"), text)
+    return text
 
 
 def shipped_presets() -> list[Path]:

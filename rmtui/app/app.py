@@ -20,6 +20,7 @@ from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.errors import UserError
 from rmtui.runs import identity
 from rmtui.runs.model import Run
+from rmtui.translation import colon, speak, tr
 from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (180, "-vast")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall"), (38, "-high")]
 
-    def __init__(self, workspace: Workspace | None, folder: Path, ascii_mode: bool = False) -> None:
-        super().__init__([*STYLES, "ascii.tcss"] if ascii_mode else STYLES, workspace, folder)
+    def __init__(self, workspace: Workspace | None, folder: Path, ascii_mode: bool = False, lang: str = "") -> None:
+        super().__init__([*STYLES, "ascii.tcss"] if ascii_mode else STYLES, workspace, folder, lang)
         self.animation_level = "none"
         self._trouble_told = ""
         self._alive: dict[str, Run] = {}
@@ -134,9 +135,9 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
         mine = keys.read(self.folder)
         self.set_keymap(mine.keymap)
         for trouble in mine.troubles:
-            self.notify(trouble, severity="warning", timeout=10, markup=False)
+            self.notify(tr(trouble), severity="warning", timeout=10, markup=False)
         if self._workspace is not None and (copy := identity.format_copy(self._workspace.root)):
-            self.notify(copy, severity="warning", timeout=15, markup=False)
+            self.notify(tr(copy), severity="warning", timeout=15, markup=False)
         if self._feed is not None:
             if self._feed.index.count(""):
                 self._feed.rest(FIRST_SYNC_SECONDS)
@@ -188,7 +189,7 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
         index = self.feed.index
         before, self._alive = self._alive, {run.id: run for run in index.runs(ALIVE)}
         for item in notifications.endings(index, before, self._alive):
-            self.notify(item.words, severity=item.severity, timeout=10, markup=False)
+            self.notify(tr(item.words, words=False), severity=item.severity, timeout=10, markup=False)
             if self.ws.settings.bell:
                 self.bell()
         self.feed.ask(self, "devices", notifications.devices, group="devices-free")
@@ -216,6 +217,12 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
     def action_palette(self) -> None:
         self.action_command_palette()
 
+    def action_command_palette(self) -> None:
+        from textual.command import CommandPalette
+
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(CommandPalette(placeholder=tr("Search for commands…"), id="--command-palette"))
+
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette: what the focused pane can do now, what can be done elsewhere, then themes by name."""
         seen = set()
@@ -224,21 +231,22 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
             if binding.action in seen or not active.enabled or not actions.in_palette(binding):
                 continue
             seen.add(binding.action)
-            text = f"{binding.description}  ({self.get_key_display(binding)})"
-            yield SystemCommand(text, binding.tooltip, partial(self.run_action, binding.action, active.node))
+            text = f"{tr(binding.description)}  ({self.get_key_display(binding)})"
+            yield SystemCommand(text, tr(binding.tooltip), partial(self.run_action, binding.action, active.node))
         if self._workspace is not None:
             for action in actions.elsewhere(seen):
-                text = f"{action.word}  ({self.get_key_display(action.binding())})"
-                yield SystemCommand(text, f"{action.help} · {actions.PANES[action.pane]}", partial(self.reach, action))
+                text = f"{tr(action.word)}  ({self.get_key_display(action.binding())})"
+                place = f"{tr(action.help)} · {tr(actions.PANES[action.pane])}"
+                yield SystemCommand(text, place, partial(self.reach, action))
         for name in themes.NAMES:
-            yield SystemCommand(f"theme: {name}", "Change the colours", partial(self.use_theme, name))
+            yield SystemCommand(tr(f"theme: {name}"), tr("Change the colours"), partial(self.use_theme, name))
 
     def reach(self, action: actions.Action) -> None:
         """Go where an action is, and say its key: what it does there is seen before it is done."""
         ways, key = actions.PLACES[action.pane], self.get_key_display(action.binding())
         if self.screen.id != "_default":
             self.go_home("")
-        self.go_on(ways, f"{action.word}: {key}")
+        self.go_on(ways, f"{tr(action.word)}{colon()}{key}")
 
     def go_on(self, ways: Sequence[str], last: str) -> None:
         """The actions one after the other, each when the screen before it is there."""
@@ -259,17 +267,20 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
 
     def action_theme(self) -> None:
         self.use_theme(themes.following(self.theme))
-        self.notify(f"theme: {self.theme}", timeout=2)
+        self.notify(tr(f"theme: {self.theme}"), timeout=2)
 
     def action_language(self) -> None:
-        self.memory.lang = "en" if self.lang == "zh" else "zh"
+        self.memory.lang, self.wanted_lang = "en" if self.lang == "zh" else "zh", ""
+        speak(self.memory.lang)
         self._write_again()
-        self.notify({"en": "readings in English", "zh": "解读使用中文"}[self.memory.lang], timeout=2)
+        self.notify({"en": "English", "zh": "中文"}[self.memory.lang], timeout=2)
 
     def _write_again(self) -> None:
         for screen in self.screen_stack:
             if isinstance(screen, WorkspaceScreen):
                 screen.write_again()
+            for widget in screen.walk_children():
+                widget.refresh()
 
     def action_queue(self) -> None:
         from rmtui.app.screens.queue import QueueScreen
@@ -301,7 +312,7 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
 
     def on_imported(self, message: Imported) -> None:
         self.end_job("importing")
-        self.notify(message.words, title="import", timeout=10, markup=False)
+        self.notify(tr(message.words, words=False), title=tr("import"), timeout=10, markup=False)
         self.feed.sync()
 
     def _open_once(self, kind: type[WorkspaceScreen]) -> None:

@@ -17,6 +17,7 @@ from rmtui.app.remembered import Memory
 from rmtui.app.routes import Route
 from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
+from rmtui.translation import tr
 from rmtui.workspace import Workspace
 
 
@@ -89,11 +90,12 @@ class Base(WorkspaceScreen):
 
     def complain(self, error: UserError) -> None:
         """A toast: what failed, why, what to do. It stays long enough to be read."""
-        text = "\n".join(filter(None, (error.why, error.remedy and f"→ {error.remedy}")))
-        self.notify(text or error.what, title=error.what if text else "", severity="error", timeout=12, markup=False)
+        what, why, remedy = (tr(part, words=False) for part in (error.what, error.why, error.remedy))
+        text = "\n".join(filter(None, (why, remedy and f"→ {remedy}")))
+        self.notify(text or what, title=what if text else "", severity="error", timeout=12, markup=False)
 
     def toast(self, text: str, title: str = "") -> None:
-        self.notify(text, title=title, timeout=5, markup=False)
+        self.notify(tr(text, words=False), title=tr(title), timeout=5, markup=False)
 
     def action_leave(self) -> None:
         self.app.pop_screen()
@@ -103,7 +105,7 @@ class Base(WorkspaceScreen):
         return str(palette_of(self).tone(name))
 
     def heading(self, text: str) -> Text:
-        return Text(text, palette_of(self).accent)
+        return Text(tr(text), palette_of(self).accent)
 
     def jobs_changed(self) -> None:
         for bar in self.query(TopBar):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from pathlib import Path
 
 from rich.cells import cell_len
-from rich.text import Text
+from rich.text import Span, Text
 from textual.app import RenderResult
 from textual.screen import Screen
 from textual.widget import Widget
@@ -14,18 +16,19 @@ from textual.widgets import Static
 from rmtui.app.host import WorkspaceApp, WorkspaceScreen
 from rmtui.app.widgets.glyphs import ASCII_CLASS, glyphs_of
 from rmtui.app.widgets.palette import palette_of
+from rmtui.translation import spoken, tr
 
 
 class Label(Static):
     """Text that is repainted only when it says something else."""
 
     def __init__(self, text: str | Text = "", *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(_as_text(text), id=id, classes=classes)
-        self._said = _as_text(text)
+        self._said = in_language(_as_text(text))
+        super().__init__(self._said, id=id, classes=classes)
 
     def show_text(self, text: str | Text) -> None:
         """Show this text; nothing happens when it is there already."""
-        fresh = _as_text(text)
+        fresh = in_language(_as_text(text))
         if self.app.has_class(ASCII_CLASS):
             fresh = _in_ascii(fresh)
         if fresh != self._said or fresh.spans != self._said.spans:
@@ -57,6 +60,28 @@ def _in_ascii(text: Text) -> Text:
     return made
 
 
+def in_language(text: Text) -> Text:
+    """The sentences of a text in the language that is spoken, piece by piece, so that colours stay with their words.
+
+    Single words stay: a piece may be the name of a run.
+    """
+    if spoken() == "en":
+        return text
+    cuts = {0, len(text.plain), *(found.end() for found in _PIECE_ENDS.finditer(text.plain))}
+    cuts |= {place for span in text.spans for place in (span.start, min(span.end, len(text.plain)))}
+    ends = sorted(cuts)
+    moved, plain = {0: 0}, ""
+    for start, end in pairwise(ends):
+        plain += tr(text.plain[start:end], words=False)
+        moved[end] = len(plain)
+    made = text.blank_copy(plain)
+    made.spans = [Span(moved[span.start], moved[min(span.end, len(text.plain))], span.style) for span in text.spans]
+    return made
+
+
+_PIECE_ENDS = re.compile(r"\n|   +")
+
+
 def _as_text(text: str | Text) -> Text:
     return text if isinstance(text, Text) else Text(text)
 
@@ -80,7 +105,7 @@ class TopBar(Label):
             self.show_jobs(self.app.jobs.summary)
 
     def show_parts(self, left: str, middle: str = "", right: str = "") -> None:
-        self._parts = (left, middle, right)
+        self._parts = (tr(left), tr(middle), tr(right, words=False))
         self.renew()
 
     def show_line(self, text: Text) -> None:
@@ -169,7 +194,7 @@ class KeyLine(Widget):
         """As many keys as fit; the way back and `? help` always do."""
         palette = palette_of(self)
         entries = self._entries()
-        last = [entry for word in LAST for entry in entries if entry[1] == word][: len(LAST)]
+        last = [entry for word in LAST for entry in entries if entry[1] == tr(word)][: len(LAST)]
         room = self.size.width + 1 - sum(map(_width, last))
         line = Text(" ", no_wrap=True)
         for key, word in [entry for entry in entries if entry not in last]:
@@ -188,7 +213,7 @@ class KeyLine(Widget):
             binding = active.binding
             offered = active.node is not self.screen or self._offers(binding.action)
             if binding.show and active.enabled and binding.description and offered:
-                entries.setdefault(binding.action, (self.app.get_key_display(binding), binding.description))
+                entries.setdefault(binding.action, (self.app.get_key_display(binding), tr(binding.description)))
         return list(entries.values())
 
     def _offers(self, action: str) -> bool:

@@ -23,6 +23,7 @@ from rmtui.app.feed import Feed, Synced
 from rmtui.app.jobs.jobs import JobProgress, Jobs
 from rmtui.app.terminal.output import ShadowScreen
 from rmtui.errors import UserError
+from rmtui.translation import colon, default_lang, speak, tr
 from rmtui.workspace import Workspace, renewed, settings_stamp
 
 READY_SECONDS = 0.02
@@ -71,7 +72,7 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
     screens: ClassVar[Mapping[type[routes.Route], Callable[[WorkspaceApp, Any], Screen[None]]]] = {}
     """The screen of each route."""
 
-    def __init__(self, css_path: list[str], workspace: Workspace | None, folder: Path) -> None:
+    def __init__(self, css_path: list[str], workspace: Workspace | None, folder: Path, lang: str = "") -> None:
         super().__init__(css_path=css_path)
         self.folder = folder
         self.memory = remembered.Memory()
@@ -83,6 +84,8 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
         """What the top line says of GPUs or CPU slots."""
         self.remark = ""
         """In the top line: why the list may not be what it is on disk."""
+        self.wanted_lang = lang
+        """The language that the command line asks for; it goes before what is remembered."""
         self._workspace = workspace
         self._stamp: tuple[int, ...] = ()
         """Of workspace.toml when it was read last."""
@@ -92,6 +95,7 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
         """While a key is on its way."""
         self._waits_since = 0.0
         self._last_key = ""
+        speak(self.lang)
 
     # Keys that are typed while the screen changes reach the new one
 
@@ -169,7 +173,8 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
             try:
                 self._workspace = renewed(self._workspace)
             except UserError as error:
-                self.notify(f"{error.why}\n→ {error.remedy}", title=error.what, severity="error", markup=False)
+                what, why, remedy = (tr(part, words=False) for part in (error.what, error.why, error.remedy))
+                self.notify(f"{why}\n→ {remedy}", title=what, severity="error", markup=False)
         return self._workspace
 
     @property
@@ -179,16 +184,16 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
 
     @property
     def lang(self) -> str:
-        """en or zh: what was chosen here, else the workspace's, else the locale's."""
-        from rmtui.i18n import default_lang
-
-        return default_lang(self.memory.lang or self.ws.settings.lang)
+        """en or zh: what was asked for or chosen here, else the workspace's, else the locale's."""
+        settings = "" if self._workspace is None else self.ws.settings.lang
+        return default_lang(self.wanted_lang or self.memory.lang or settings)
 
     def adopt(self, workspace: Workspace) -> None:
         """This is the workspace from now on."""
         self._workspace, self._stamp = workspace, settings_stamp(workspace.root)
         self.memory = remembered.recall(workspace.state_dir / "app.json")
         self._feed = Feed(self, workspace)
+        speak(self.lang)
 
     # From screen to screen
 
@@ -213,7 +218,7 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
 
     def begin(self, name: str, worker: Worker[None]) -> None:
         self.jobs.begin(name, worker)
-        self.notify(f"{name} …  ctrl+g cancels", timeout=3, markup=False)
+        self.notify(f"{tr(name)} …  {tr('ctrl+g cancels')}", timeout=3, markup=False)
         self._show_jobs()
 
     def on_job_progress(self, message: JobProgress) -> None:
@@ -231,5 +236,6 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
 
     def action_cancel(self) -> None:
         names = self.jobs.cancel()
-        self.notify(f"cancelled: {', '.join(names)}" if names else "no jobs running", markup=False)
+        done = f"{tr('cancelled')}{colon()}{', '.join(map(tr, names))}"
+        self.notify(done if names else tr("no jobs running"), markup=False)
         self._show_jobs()

@@ -12,6 +12,7 @@ from rmtui import text
 from rmtui.errors import UserError
 from rmtui.index.index import Index
 from rmtui.runs.model import Run, State, state_text
+from rmtui.translation import tr
 
 BAD = (State.FAILED, State.KILLED, State.INTERRUPTED, State.UNKNOWN)
 
@@ -38,9 +39,9 @@ def endings(index: Index, before: Mapping[str, Run], now: Mapping[str, Run]) -> 
 
 
 def _ending(run: Run) -> News:
-    words = f"{run.name} {state_text(run.state, text.clean(run.reason))}"
+    words = f"{run.name} {tr(state_text(run.state, text.clean(run.reason)))}"
     if not run.reason and run.best is not None and run.best.val_acc is not None:
-        words += f": best val_acc {text.percent(run.best.val_acc)}"
+        words += tr(f": best val_acc {text.percent(run.best.val_acc)}")
     return News(words, "error" if run.state in BAD else "information")
 
 

@@ -54,7 +54,7 @@ def resumed(ws: Workspace, run: Run, own: bool = False) -> Message:
     if suggestion := memory_suggestion(ws, run.id):
         return Suggested(run, suggestion)
     done = resume(ws, run.id)
-    return Done("\n".join((f"{run.name} goes on from step {done.step}", *done.warnings)))
+    return Done("\n".join((f"{run.name} resumes from step {done.step}", *done.warnings)))
 
 
 class RunCommands(Base):
@@ -91,7 +91,9 @@ class RunCommands(Base):
         at_once = run.state is State.STOPPING
         plain = f"Take {run.name} out of the queue?" if run.state is State.QUEUED else f"Stop {run.name}?"
         question = f"Kill {run.name} at once?" if at_once else plain
-        text = "It is stopping already; what came after its last checkpoint is lost." if at_once else _stop_message(run)
+        text = (
+            "It is already stopping; steps after its last checkpoint will be lost." if at_once else _stop_message(run)
+        )
         self.app.push_screen(Confirm(question, text), lambda yes: self._stop(run, at_once) if yes else None)
 
     def _stop(self, run: Run, now: bool) -> None:
@@ -130,7 +132,7 @@ class RunCommands(Base):
         from rmtui.app.screens.dialogs import Confirm
 
         smaller = ", ".join(f"{key} {value}" for key, value in message.changes.items())
-        question = f"{message.run.name} ran out of memory. Launch it anew with {smaller}?"
+        question = f"{message.run.name} ran out of memory. Launch it again with {smaller}?"
         self.app.push_screen(Confirm(question), lambda yes: self._smaller(message.run) if yes else None)
 
     def _smaller(self, run: Run) -> None:
@@ -311,7 +313,7 @@ def _note(ws: Workspace, runs: list[Run], text: str) -> str:
     from rmtui.operations.runs import set_note
 
     set_note(ws, runs[0].id, text)
-    return f"note on {runs[0].name} kept" if text.strip() else f"note on {runs[0].name} removed"
+    return f"note on {runs[0].name} saved" if text.strip() else f"note on {runs[0].name} removed"
 
 
 def _tag(ws: Workspace, runs: list[Run], text: str) -> str:

@@ -14,7 +14,7 @@ from rmtui.runs import lock_notice
 from rmtui.workspace import SETTINGS_FILE, Workspace, open_workspace
 
 
-def start(workspace: str | None, run_id: str = "") -> int:
+def start(workspace: str | None, run_id: str = "", lang: str = "") -> int:
     """Open the app, on this run; UserError where there is no terminal, or the workspace is faulty."""
     served = "TEXTUAL_DRIVER" in os.environ  # a browser is the terminal, behind pipes
     if not served and not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -26,7 +26,7 @@ def start(workspace: str | None, run_id: str = "") -> int:
     from rmtui.app.app import RmtuiApp
 
     lock_notice.listen(None)
-    app = RmtuiApp(found, folder, ascii_only(os.environ) or (found is not None and found.settings.ascii))
+    app = RmtuiApp(found, folder, ascii_only(os.environ) or (found is not None and found.settings.ascii), lang)
     app.awaited = run_id
     app.run()
     return app.return_code or 0

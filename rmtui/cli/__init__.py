@@ -6,8 +6,8 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, NoReturn
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING
 
 from rmtui import __version__
 from rmtui.cli import messages
@@ -15,12 +15,15 @@ from rmtui.cli.streams import fit_streams, give_up_output, neutral_output
 from rmtui.errors import UserError
 from rmtui.runs import lock_notice
 from rmtui.text import harmless
+from rmtui.translation import LANGS, default_lang, speak, tr
 
 if TYPE_CHECKING:
     import argparse
 
+    from rmtui.cli.help_text import Parser
     from rmtui.cli.verb import Verb
 
+LANG_HELP = "language: en or zh (default: the workspace's, else the locale's)"
 FAMILIES = ("launch_verbs", "run_verbs", "guide_verbs", "data_verbs", "exchange_verbs")
 
 
@@ -42,14 +45,12 @@ def main(argv: Sequence[str] | None = None, *, interruptible: bool = False) -> i
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except TimeoutError as error:
-        print(harmless(f"rmtui: {error}") + "\n  → wait for it, or end it, and try again", file=sys.stderr)
+        print(harmless(f"rmtui: {tr(str(error))}\n  → {tr('wait for it, or end it, and try again')}"), file=sys.stderr)
         return 1
     except OSError as error:
         give_up_output()
-        print(
-            harmless(f"rmtui: {error}") + "\n  → see that the disk has room and that you may write there",
-            file=sys.stderr,
-        )
+        remedy = tr("check that the disk has room and that you may write there")
+        print(harmless(f"rmtui: {tr(str(error))}\n  → {remedy}"), file=sys.stderr)
         return 1
 
 
@@ -68,9 +69,10 @@ def _interruptible() -> Iterator[None]:
 def _run(argv: Sequence[str]) -> int:
     if not argv or (len(argv) == 2 and argv[0] == "-C" and argv[1][:1] != "-"):
         return _app(argv[1] if argv else None)  # without the parser of all verbs
+    speak(_wanted_lang(argv))
     args = parser().parse_args(argv)
     if args.verb is None:
-        return _app(args.workspace)
+        return _app(args.workspace, args.lang or "")
     from rmtui.cli.verb import ask_schedulers, workspace_folder
 
     verb: Verb = args.run_verb
@@ -83,10 +85,35 @@ def _run(argv: Sequence[str]) -> int:
     return code
 
 
-def _app(workspace: str | None) -> int:
+def _wanted_lang(argv: Sequence[str]) -> str:
+    """The language of help, errors and output: --lang, else the workspace's, else the locale's."""
+    from pathlib import Path
+
+    from rmtui.workspace import SETTINGS_FILE, read_settings
+
+    named = _option(argv, "--lang")
+    if not named:
+        with suppress(UserError, OSError):
+            named = read_settings(Path(_option(argv, "-C") or ".").expanduser() / SETTINGS_FILE).lang
+    return default_lang(named)
+
+
+def _option(argv: Sequence[str], name: str) -> str:
+    """What an option is given, wherever it stands; empty where it is not."""
+    for place, word in enumerate(argv):
+        if word == "--":
+            break
+        if word == name and place + 1 < len(argv):
+            return argv[place + 1]
+        if word.startswith(f"{name}="):
+            return word.removeprefix(f"{name}=")
+    return ""
+
+
+def _app(workspace: str | None, lang: str = "") -> int:
     from rmtui.app import run_app
 
-    return run_app(workspace)
+    return run_app(workspace, lang=lang)
 
 
 def all_verbs() -> Iterator[Verb]:
@@ -95,42 +122,43 @@ def all_verbs() -> Iterator[Verb]:
         yield from importlib.import_module(f"rmtui.cli.{family}").VERBS
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The whole command line; docs/cli.md is generated from it."""
-    import argparse
+    from rmtui.cli.help_text import HelpFormatter, Parser
 
-    class Parser(argparse.ArgumentParser):
-        """Its errors quote what was typed, which a script may have taken from a file."""
-
-        def error(self, message: str) -> NoReturn:
-            super().error(harmless(message))
-
-    top: argparse.ArgumentParser = Parser(
+    top = Parser(
         prog="rmtui",
         description="Tune reward models from a terminal. Without a verb: the app.",
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     top.add_argument("-C", dest="workspace", metavar="DIR", help="the workspace (default: this folder)")
+    top.add_argument("--lang", choices=LANGS, help=LANG_HELP)
     top.add_argument("--version", action="version", version=f"rmtui {__version__}")
     below = top.add_subparsers(dest="verb", metavar="VERB")
     for verb in all_verbs():
         _add(below, verb)
+    top.translate()
     return top
 
 
-def _add(below: argparse._SubParsersAction[argparse.ArgumentParser], verb: Verb) -> None:
+def _add(below: argparse._SubParsersAction[Parser], verb: Verb) -> None:
     import argparse
 
-    epilog = "examples:\n" + "\n".join(f"  {line}" for line in verb.examples) if verb.examples else None
+    from rmtui.cli.help_text import HelpFormatter
+
+    examples = "\n".join(f"  {tr(line)}" for line in verb.examples)
     made = below.add_parser(
         verb.name,
-        help=verb.help,
+        help=tr(verb.help),
         description=verb.help,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"{tr('examples:')}\n{examples}" if examples else None,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     # Suppressed, or the verb's default would overwrite a -C given before it.
     made.add_argument("-C", dest="workspace", metavar="DIR", default=argparse.SUPPRESS, help="the workspace")
+    made.add_argument("--lang", choices=LANGS, default=argparse.SUPPRESS, help=LANG_HELP)
     verb.build(made)
+    made.translate()
     made.set_defaults(run_verb=verb)

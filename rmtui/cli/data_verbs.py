@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rmtui.cli.messages import fetch_from_hub
-from rmtui.cli.verb import Verb, add_json, add_lang, print_json, workspace_folder
+from rmtui.cli.messages import echo, fetch_from_hub
+from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
+from rmtui.translation import spoken
 
 if TYPE_CHECKING:
     from rmtui.documents.data import ConvertDocument
@@ -47,7 +48,7 @@ def _epoch_line(
 
 
 def _print_error(line: str) -> None:
-    print(line, flush=True)
+    echo(line, flush=True)
 
 
 def _build_check(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +69,6 @@ def _build_check(parser: argparse.ArgumentParser) -> None:
     _add_fields(parser)
     parser.add_argument("--no-near", action="store_true", help="leave out the pass for near-duplicates")
     add_json(parser)
-    add_lang(parser)
 
 
 def _add_fields(parser: argparse.ArgumentParser) -> None:
@@ -83,14 +83,13 @@ def _build_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="a new file: JSON lines of prompt, chosen, rejected")
     _add_fields(parser)
     add_json(parser)
-    add_lang(parser)
 
 
 def _run_convert(args: argparse.Namespace) -> int:
     from rmtui.operations import convert
 
     fetch_from_hub([args.file])
-    _, lang = _settings(workspace_folder(args), args.lang)
+    lang = spoken()
     with _Progress(args.json, lang) as progress:
         made = convert.convert(
             args.file, args.out, fields=convert.fields_of(args.fields), tell=lambda share: progress.show("lines", share)
@@ -115,7 +114,7 @@ def _run_check(args: argparse.Namespace) -> int:
     from rmtui.datacheck import report as words
     from rmtui.operations import check, convert
 
-    model, lang = _settings(workspace_folder(args), args.lang)
+    model, lang = _model(workspace_folder(args)), spoken()
     fields = convert.fields_of(args.fields)
     fetch_from_hub(args.files)
     with _Progress(args.json, lang) as progress:
@@ -151,19 +150,17 @@ def _print_check(args: argparse.Namespace, fields: dict[str, str], lang: str, li
         print(line)
 
 
-def _settings(root: Path, lang: str | None) -> tuple[Path | None, str]:
-    """The model whose tokens are counted, if this is a workspace and its model a folder with a tokenizer; language."""
+def _model(root: Path) -> Path | None:
+    """The model whose tokens are counted, if this is a workspace and its model a folder with a tokenizer."""
     from rmtui.errors import UserError
-    from rmtui.i18n import default_lang
     from rmtui.workspace import open_workspace
 
     try:
         ws = open_workspace(root)
     except UserError:
-        return None, lang or default_lang()
+        return None
     folder = ws.path(ws.settings.model)
-    model = folder if ws.settings.model and (folder / "tokenizer.json").is_file() else None
-    return model, lang or ws.settings.lang or default_lang()
+    return folder if ws.settings.model and (folder / "tokenizer.json").is_file() else None
 
 
 class _Progress:

@@ -5,46 +5,39 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rmtui.cli.messages import end_line, reading_file
+from rmtui.cli.messages import echo, end_line, print_imported, reading_file
 from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
-
-if TYPE_CHECKING:
-    from rmtui.operations.imports import ImportedRun
 
 
 def _build_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="files, folders or an exported tarball")
-    parser.add_argument("--again", metavar="RUN", help="read the source of an imported run anew and say what changed")
+    parser.add_argument("--again", metavar="RUN", help="re-read the source of an imported run and show what changed")
     parser.add_argument("--as-preset", metavar="NAME", help="make a preset of a YAML configuration")
     add_json(parser)
 
 
 def _import(args: argparse.Namespace) -> int:
     from rmtui.errors import UserError
-    from rmtui.i18n import default_lang, translate
+    from rmtui.i18n import translate
     from rmtui.operations import imports
+    from rmtui.translation import spoken, tr
     from rmtui.workspace import open_workspace
 
     ws = open_workspace(workspace_folder(args))
-    lang = ws.settings.lang or default_lang()
     if args.again:
         return _import_again(args)
     if not args.paths:
-        raise UserError("nothing to import was named", "", "name files or folders, or --again RUN")
+        raise UserError("no file to import was named", "", "name files or folders, or --again RUN")
     if args.as_preset:
         return _import_preset(args)
     try:
-        report = imports.import_paths(
-            ws, args.paths, None if args.json else partial(_print_imported, lang), reading_file
-        )
+        report = imports.import_paths(ws, args.paths, None if args.json else print_imported, reading_file)
     finally:
         end_line()
     for text in report.unread:
-        print(translate("source.unread", lang, text=text), file=sys.stderr)
+        print(translate("source.unread", spoken(), text=text), file=sys.stderr)
     if args.json:
         rows = [
             {
@@ -61,9 +54,9 @@ def _import(args: argparse.Namespace) -> int:
         print_json({"runs": rows, "unread": list(report.unread), "skipped": list(report.skipped)})
         return 0 if report.runs else 1
     for text in report.skipped:
-        print(translate("source.skipped", lang, text=text), file=sys.stderr)
+        print(translate("source.skipped", spoken(), text=text), file=sys.stderr)
     if not report.runs:
-        print(f"{translate('source.nothing', lang)}{_hint(args.paths)}", file=sys.stderr)
+        print(f"{translate('source.nothing', spoken())}{tr(_hint(args.paths))}", file=sys.stderr)
     return 0 if report.runs else 1
 
 
@@ -75,13 +68,6 @@ def _hint(paths: list[Path]) -> str:
     return ""
 
 
-def _print_imported(lang: str, run: ImportedRun) -> None:
-    print(f"{run.id}  {run.name}  {'from' if run.new else 'was there already, from'} {run.source}", flush=True)
-    for note in (run.description(lang), *run.notes):
-        if note:
-            print(f"  {note}")
-
-
 def _import_again(args: argparse.Namespace) -> int:
     from rmtui.operations import imports
     from rmtui.workspace import open_workspace
@@ -90,9 +76,9 @@ def _import_again(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"id": done.id, "name": done.name, "source": done.source, "changes": list(done.changes)})
         return 0
-    print(f"{done.id}  {done.name}  read again from {done.source}")
+    echo(f"{done.id}  {done.name}  read again from {done.source}")
     for change in done.changes or ("nothing changed",):
-        print(f"  {change}")
+        echo(f"  {change}")
     return 0
 
 
@@ -104,21 +90,23 @@ def _import_preset(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"preset": preset.name, "path": str(preset.path), "unknown": list(unknown)})
         return 0
-    print(f"{preset.path}: preset {preset.name}\n  {preset.purpose}")
+    echo(f"{preset.path}: preset {preset.name}\n  {preset.purpose}")
     if unknown:
-        print(f"not taken, no counterpart here: {', '.join(unknown)}", file=sys.stderr)
+        echo(f"not taken, no counterpart here: {', '.join(unknown)}", file=sys.stderr)
     return 0
 
 
 def _build_watch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", type=Path, metavar="LOG_OR_FOLDER", help="what a training elsewhere writes")
+    parser.add_argument(
+        "path", type=Path, metavar="LOG_OR_FOLDER", help="log or folder that a training elsewhere writes"
+    )
     end = parser.add_mutually_exclusive_group()
     end.add_argument("--once", action="store_true", help="read what is there and end")
     end.add_argument(
-        "--stay", action="store_true", help="go on when every training there is over: another one may follow"
+        "--stay", action="store_true", help="keep watching when all training there is over: more may follow"
     )
     parser.add_argument(
-        "--until-idle", type=_minutes, metavar="MINUTES", help="end when nothing new has come for so long"
+        "--until-idle", type=_minutes, metavar="MINUTES", help="end after this long without anything new"
     )
 
 
@@ -137,12 +125,12 @@ def _watch(args: argparse.Namespace) -> int:
     idle = None if args.until_idle is None else 60 * args.until_idle
     until = watch.Until(over=not args.stay, idle=idle, once=args.once)
     for text in watch.follow(ws, args.path, until):
-        print(text, flush=True)
+        echo(text, flush=True)
     return 0
 
 
 def _build_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique prefixes, @latest or @best")
     parser.add_argument(
         "--format",
         default="",
@@ -152,7 +140,7 @@ def _build_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="PATH", help="a file, or a folder for tensorboard; - for stdout"
     )
-    parser.add_argument("--weights", action="store_true", help="tar: take checkpoints and model along")
+    parser.add_argument("--weights", action="store_true", help="tar: include checkpoints and model")
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -266,7 +254,7 @@ VERBS = (
     ),
     Verb(
         "watch",
-        "follow a training that was started elsewhere as a run of this workspace, until it is over",
+        "follow a training started elsewhere as a run of this workspace until it ends",
         _build_watch,
         _watch,
         (

@@ -6,15 +6,14 @@ import argparse
 import shutil
 from typing import Any
 
-from rmtui.cli.verb import Verb, add_json, add_lang, print_json, workspace_folder
+from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
+from rmtui.translation import spoken
 
 
 def _open(args: argparse.Namespace) -> tuple[Any, str]:
-    from rmtui.i18n import default_lang
     from rmtui.workspace import open_workspace
 
-    ws = open_workspace(workspace_folder(args))
-    return ws, args.lang or ws.settings.lang or default_lang()
+    return open_workspace(workspace_folder(args)), spoken()
 
 
 def _build_compare(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +24,6 @@ def _build_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="show the settings that are equal, too")
     add_json(parser)
     parser.add_argument("--markdown", action="store_true", help="print Markdown for a pull request")
-    add_lang(parser)
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -46,17 +44,16 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _build_advise(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="id, name, unique beginning, @latest or @best")
+    parser.add_argument("run", metavar="RUN", help="id, name, unique prefix, @latest or @best")
     parser.add_argument(
         "--all", action="store_true", help="every reading and advice in full, with its id, and the path"
     )
-    parser.add_argument("--against", metavar="RUN", help="the run to hold it against (default: the one before it)")
+    parser.add_argument("--against", metavar="RUN", help="the run to compare it with (default: the one before it)")
     change = parser.add_mutually_exclusive_group()
-    change.add_argument("--silence", metavar="ID", help="say this reading or advice no more for this run")
-    change.add_argument("--unsilence", metavar="ID", help="take a silence back")
-    parser.add_argument("--always", action="store_true", help="with --silence: for every run of the workspace")
+    change.add_argument("--silence", metavar="ID", help="hide this reading or advice for this run")
+    change.add_argument("--unsilence", metavar="ID", help="show a hidden reading or advice again")
+    parser.add_argument("--always", action="store_true", help="with --silence: in every run of the workspace")
     add_json(parser)
-    add_lang(parser)
 
 
 def _advise(args: argparse.Namespace) -> int:
@@ -94,7 +91,6 @@ def _build_pairs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, default=10, metavar="N", help="pairs to show (default 10; 0: all)")
     parser.add_argument("--export", metavar="FILE", help="write these pairs as JSON lines")
     add_json(parser)
-    add_lang(parser)
 
 
 def _pairs(args: argparse.Namespace) -> int:

@@ -8,8 +8,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from rmtui.cli import cluster_options, plan_pages
-from rmtui.cli.messages import countdown, end_line, ended_code, print_status, run_document, show_fetching
+from rmtui.cli.messages import countdown, echo, end_line, ended_code, print_status, run_document, show_fetching
 from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
+from rmtui.translation import colon, tr
 
 if TYPE_CHECKING:
     from rmtui.operations.launch_request import LaunchRequest
@@ -66,7 +67,7 @@ def _launch(args: argparse.Namespace) -> int:
     try:
         ended = [launch.wait(ws, run, print_status) for run in ids] if args.wait else []
     except KeyboardInterrupt:
-        print("no longer waiting; what was launched goes on (rmtui stop ends it)", file=sys.stderr)
+        echo("no longer waiting; the launched run continues (rmtui stop ends it)", file=sys.stderr)
         raise
     if args.json:
         documents = [run_document(ws, run) for run in ids]
@@ -83,7 +84,7 @@ def _remedy(ws: Workspace, plan: Plan) -> str:
         index.sync()
         newest = next(iter(index.runs("", limit=1)), None)
     options = launch_defaults.options(ws, plan, newest)
-    return f"add {options}, as a form would, or name others" if options else ""
+    return f"add {options}, as the form does, or name others" if options else ""
 
 
 _NAMED_FILE = re.compile(r"([^=/#:]+)=(.+)")
@@ -154,15 +155,15 @@ def _accepted(plans: list[Plan], yes: bool) -> bool:
     """Warnings are shown; they ask only on a terminal."""
     warnings = list(dict.fromkeys(str(problem) for plan in plans for problem in plan.warnings))
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        echo(f"warning: {warning}", file=sys.stderr)
     if not warnings or yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
-    print("launch all the same? [y/N] ", end="", file=sys.stderr, flush=True)
+    echo("launch anyway? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _build_stop(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="id, name, unique beginning, @latest or @best")
+    parser.add_argument("run", metavar="RUN", help="id, name, unique prefix, @latest or @best")
     parser.add_argument("--now", action="store_true", help="kill at once, without a checkpoint")
     parser.add_argument("--wait", action="store_true", help="until no process of the run is left")
     add_json(parser)
@@ -182,12 +183,14 @@ def _stop(args: argparse.Namespace) -> int:
 
 
 def _build_resume(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="id, name, unique beginning, @latest or @best")
+    parser.add_argument("run", metavar="RUN", help="id, name, unique prefix, @latest or @best")
     parser.add_argument("--inexact", action="store_true", help="also where data, processes or options changed")
     parser.add_argument(
-        "--not-running", action="store_true", help="you know that it does not run, though that cannot be seen from here"
+        "--not-running",
+        action="store_true",
+        help="you know that it is not running, although that cannot be seen from here",
     )
-    parser.add_argument("--own", action="store_true", help="you have seen the command of a run that came by copy")
+    parser.add_argument("--own", action="store_true", help="you have read the command of a copied run")
     parser.add_argument("--force", action="store_true", help="--inexact and --not-running")
     parser.add_argument("--epochs", type=int, metavar="N", help="extend a finished run to N epochs, as a linked run")
     parser.add_argument("--smaller", action="store_true", help="after out of memory: a new run with a smaller batch")
@@ -211,12 +214,12 @@ def _resume(args: argparse.Namespace) -> int:
             epochs=args.epochs,
         )
         for warning in done.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            echo(f"warning: {warning}", file=sys.stderr)
     run, step = done.id, done.step
     if not args.json:
         print(run, flush=True)
         begins = f"starts with the weights of {done.weights}" if done.weights else "starts from the beginning"
-        print(f"goes on from step {step}" if step else begins, file=sys.stderr)
+        echo(f"resumes from step {step}" if step else begins, file=sys.stderr)
     ended = [launch.wait(ws, run, print_status)] if args.wait else []
     if args.json:
         print_json({**run_document(ws, run), "resumed_from_step": step or None})
@@ -232,7 +235,7 @@ def _asked(ws: Workspace, run_id: str) -> bool:
     unseen = unseen_command(ws, run_id)
     if unseen is None:
         return False
-    print(f"{unseen.question}\n  {unseen.command}\n[y/N] ", end="", file=sys.stderr, flush=True)
+    print(f"{tr(unseen.question)}\n  {unseen.command}\n[y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().casefold() in ("y", "yes")
 
 
@@ -270,18 +273,16 @@ def _queue(args: argparse.Namespace) -> int:
         )
         return 0
     if not places:
-        print("nothing waits")
+        echo("the queue is empty")
     for place in places:
-        print(f"{place.place:>3}  {place.id}  {place.name}  {state_text('queued', place.reason)}")
+        print(f"{place.place:>3}  {place.id}  {place.name}  {tr(state_text('queued', place.reason))}")
     return 0
 
 
 def _build_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fast", action="store_true", help="without starting accelerate")
     parser.add_argument("--slurm", action="store_true", help="also submit a job of two nodes whose ranks have to meet")
-    parser.add_argument(
-        "--end-orphans", action="store_true", help="end processes of trainings that no run accounts for"
-    )
+    parser.add_argument("--end-orphans", action="store_true", help="end training processes that belong to no run")
     add_json(parser)
 
 
@@ -290,6 +291,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
     from rmtui.errors import UserError
     from rmtui.operations import doctor
+    from rmtui.text import fit
     from rmtui.workspace import open_workspace
 
     try:
@@ -298,15 +300,16 @@ def _doctor(args: argparse.Namespace) -> int:
         ws = None
     if args.end_orphans:
         ended = doctor.end_orphans(ws)
-        print(f"ended {len(ended)} processes" + (f": {', '.join(map(str, ended))}" if ended else ""), file=sys.stderr)
+        echo(f"ended {len(ended)} processes" + (f": {', '.join(map(str, ended))}" if ended else ""), file=sys.stderr)
     findings = doctor.examine(ws, deep=not args.fast, probe_slurm=args.slurm)
     if args.json:
         print_json([dataclasses.asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            print(f"{doctor.GLYPHS[finding.level]} {finding.level:<8}{finding.topic}: {finding.text}")
-            if finding.remedy:
-                print(f"            → {finding.remedy}")
+            level, topic, text, remedy = map(tr, (finding.level, finding.topic, finding.text, finding.remedy))
+            print(f"{doctor.GLYPHS[finding.level]} {fit(level, 8)}{topic}{colon()}{text}")
+            if remedy:
+                print(f"            → {remedy}")
     return 1 if any(finding.level == "error" for finding in findings) else 0
 
 
@@ -322,7 +325,7 @@ def _workspace(args: argparse.Namespace) -> int:
     known = ownership.own(ws.root) if args.own else identity.ensure(ws.root)
     print(f"{ws.root}  {known.id}")
     if copy := identity.format_copy(ws.root):
-        print(copy)
+        echo(copy)
     return 0
 
 
@@ -370,7 +373,7 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "resume",
-        "go on from the newest valid checkpoint",
+        "resume from the newest valid checkpoint",
         _build_resume,
         _resume,
         ("rmtui resume helpful-A-3", "rmtui resume helpful-A-3 --epochs 4", "rmtui resume helpful-A-3 --smaller"),
@@ -378,7 +381,7 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "queue",
-        "what waits for devices, and in which order",
+        "runs waiting for devices, in order",
         _build_queue,
         _queue,
         ("rmtui queue", "rmtui queue --move helpful-B-1 1", "rmtui queue --start"),
@@ -393,7 +396,7 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "doctor",
-        "is this machine fit to train, and what is in the way",
+        "check that this machine is fit to train",
         _build_doctor,
         _doctor,
         ("rmtui doctor", "rmtui doctor --fast --json", "rmtui doctor --end-orphans", "rmtui doctor --slurm"),

@@ -6,18 +6,33 @@ import shutil
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rmtui.runs.model import state_text
 from rmtui.text import bar, log_line
+from rmtui.translation import spoken, tr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from rmtui.documents.runs import LaunchDocument
+    from rmtui.operations.imports import ImportedRun
     from rmtui.runs.model import Status
     from rmtui.workspace import Workspace
+
+
+def echo(text: str, *, file: TextIO | None = None, end: str = "\n", flush: bool = False) -> None:
+    """Print in the language that is spoken; for what the program says itself, not for logs, ids or JSON."""
+    print(tr(text), file=file, end=end, flush=flush)
+
+
+def print_imported(run: ImportedRun) -> None:
+    """One run that an import found, with what it was taken for."""
+    echo(f"{run.id}  {run.name}  {'from' if run.new else 'was there already, from'} {run.source}", flush=True)
+    for note in (run.description(spoken()), *run.notes):
+        if note:
+            echo(f"  {note}")
 
 
 def print_status(status: Status) -> None:
@@ -26,7 +41,7 @@ def print_status(status: Status) -> None:
 
 
 def format_status(status: Status) -> str:
-    return state_text(status.state, status.reason)
+    return tr(state_text(status.state, status.reason))
 
 
 def countdown() -> Callable[[Status], None]:
@@ -61,7 +76,7 @@ def reading_file(path: Path, share: float) -> None:
 
 def wait(what: str) -> None:
     """Why nothing happens."""
-    print(f"rmtui: waiting for {what}", file=sys.stderr, flush=True)
+    print(f"rmtui: {tr(f'waiting for {what}')}", file=sys.stderr, flush=True)
 
 
 def show_fetching(line: str) -> None:
@@ -99,7 +114,8 @@ def reading_folders() -> Callable[[int, int], None]:
             end_line()
         elif now - reported_at > 0.2:
             reported_at = now
-            print(f"\r\x1b[Kreading run folders: {done:,} of {of:,}", end="", file=sys.stderr, flush=True)
+            text = tr(f"reading run folders: {done:,} of {of:,}")
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
     return report
 

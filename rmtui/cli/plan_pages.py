@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rmtui.cli.messages import echo
+
 if TYPE_CHECKING:
     from rmtui.documents.launching import (
         DerivedDocument,
@@ -84,21 +86,21 @@ def print_plan(plan: Plan, time: PastTime | None) -> None:
     print(plan.spec["name"])
     print(f"  {plan.line}")
     if (derived := plan.derived) is not None:
-        print(
+        echo(
             f"  {derived.train_pairs} pairs, {derived.steps_per_epoch} steps an epoch, {derived.total_steps} in all, "
             f"warm-up {derived.warmup_steps}, effective batch {derived.effective_batch}, "
             f"{derived.evaluations} evaluations"
         )
     for key, reading in plan.readings.items():
         if not reading.direct or reading.sources:
-            print(f"  {key} is read as {clean(reading.describe())}")
-    print(f"  precision: {plan.precision}")
+            echo(f"  {key} is read as {clean(reading.describe())}")
+    echo(f"  precision: {plan.precision}")
     if estimated := ", ".join(_estimates(plan, time)):
-        print(f"  {estimated}")
+        echo(f"  {estimated}")
     if plan.place:
-        print(f"  on Slurm: {plan.place}")
+        echo(f"  on Slurm: {plan.place}")
     for problem in plan.problems:
-        print(f"  {problem.severity}: {problem}")
+        echo(f"  {problem.severity}: {problem}")
     if plan.script:
         print("", *(f"  {clean(line)}" for line in plan.script.splitlines()), sep="\n")
 

@@ -12,6 +12,7 @@ from rmtui.cli.text_tables import Cell, Column, show
 from rmtui.cli.verb import print_json
 from rmtui.presets import Preset, spellings
 from rmtui.runs.model import Run, State, state_text, state_words
+from rmtui.translation import spoken, tr
 from trainer import config as table
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _RUN_COLUMNS = (
     Column(""),
     Column("run", widest=40),
-    Column("state", worth=2),
+    Column("state", worth=2, ours=True),
     Column("preset", worth=6),
     Column("data", worth=9),
     Column("epochs", right=True, worth=3),
@@ -34,7 +35,7 @@ _RUN_COLUMNS = (
     Column("took", right=True, worth=10),
     Column("age", right=True, worth=3),
     Column("tags", worth=11, widest=30),
-    Column("why", worth=7, widest=50),
+    Column("why", worth=7, widest=50, ours=True),
 )
 _SIGNS = {
     **dict.fromkeys((State.STARTING, State.RUNNING, State.STOPPING), ("●", "live")),
@@ -102,8 +103,10 @@ def loss(value: float | None) -> str:
 
 def run(document: ShowDocument) -> None:
     """One run: what it is, its state, its epochs, its configuration."""
-    for label, words in _head(document):
-        print(f"{label:<12}{text.clean(words)}")
+    head = [(tr(label), words) for label, words in _head(document)]
+    room = max(12, *(text.width(label) + 1 for label, _ in head))
+    for label, words in head:
+        print(text.fit(label, room) + text.clean(words))
     epochs = document["epochs"]
     if epochs:
         print()
@@ -133,7 +136,7 @@ def run(document: ShowDocument) -> None:
         from rmtui.guide.text_report import margins_line
 
         print()
-        print(margins_line(document["margins"], "en"))
+        print(margins_line(document["margins"], spoken()))
     print()
     for key, value in table.flatten(document["config"]).items():
         written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -146,16 +149,16 @@ def _head(document: ShowDocument) -> list[tuple[str, str]]:
     best, reason = document["best"], document["reason"]
     pairs = [
         ("run", f"{document['name']}  ({document['id']})"),
-        ("state", state_text(document["state"], reason)),
+        ("state", tr(state_text(document["state"], reason))),
         ("preset", document["preset"]),
         ("data", document["data"]),
         ("started", document["started"]),
         ("ended", document["ended"]),
         ("processes", document["processes"]),
-        ("step", f"{document['step']} of {document['total_steps']}" if document["total_steps"] else None),
+        ("step", tr(f"{document['step']} of {document['total_steps']}") if document["total_steps"] else None),
         (
             "best",
-            best and f"val_acc {percent(best['val_acc'])}, val_loss {loss(best['val_loss'])}{_where(best)}",
+            best and tr(f"val_acc {percent(best['val_acc'])}, val_loss {loss(best['val_loss'])}") + _where(best),
         ),
         ("entered", _entered(document)),
         *origin_lines(document["origin"]),
@@ -172,15 +175,15 @@ def _head(document: ShowDocument) -> list[tuple[str, str]]:
 def _entered(document: ShowDocument) -> str:
     """`val_acc of epoch 2, by hand`: what a person entered."""
     found = [(row["epoch"], row.get("entered")) for row in document["epochs"] if row.get("entered")]
-    return "; ".join(f"val_acc of epoch {epoch}, {entered} {ENTERED}" for epoch, entered in found)
+    return "; ".join(tr(f"val_acc of epoch {epoch}, {entered} {ENTERED}") for epoch, entered in found)
 
 
 def _where(best: BestDocument) -> str:
     """Where in the training the best evaluation was."""
     if isinstance(best["epoch"], (int, float)):
-        return f", epoch {best['epoch']:.3g}"
+        return tr(f", epoch {best['epoch']:.3g}")
     step = best.get("step")
-    return "" if step is None else f", step {step}"
+    return "" if step is None else tr(f", step {step}")
 
 
 def _evaluation_at(one: EvaluationAt) -> list[Cell | str]:
@@ -229,7 +232,7 @@ def _evaluation_row(found: EvaluationDocument) -> list[str]:
 def _format_or_dash(found: EvaluationDocument, form: str) -> str:
     """Figures in a form; a dash where one of them is not known."""
     try:
-        return form.format(**found)
+        return tr(form.format(**found))
     except TypeError:
         return UNKNOWN
 
@@ -238,7 +241,12 @@ def presets(found: Sequence[Preset]) -> None:
     """The presets with the numbers that tell them apart."""
     keys = ("num_epochs", "learning_rate", "batch_size", "gradient_accumulation_steps", "lora.r", "lora.dropout")
     titles = ("epochs", "rate", "batch", "accumulation", "r", "dropout")
-    columns = [Column("name"), Column("title"), *(Column(title, right=True) for title in titles), Column("purpose")]
+    columns = [
+        Column("name"),
+        Column("title", ours=True),
+        *(Column(title, right=True) for title in titles),
+        Column("purpose", ours=True),
+    ]
     rows = []
     for preset in found:
         flat = spellings(preset)
@@ -256,4 +264,13 @@ def options(as_json: bool) -> None:
         print_json(document)
         return
     rows = [[o.key, o.type, str(o.default), table.range_text(o), o.meta.help] for o in table.options()]
-    show([Column("key"), Column("type", worth=2), Column("default"), Column("range", worth=1), Column("meaning")], rows)
+    show(
+        [
+            Column("key"),
+            Column("type", worth=2),
+            Column("default"),
+            Column("range", worth=1),
+            Column("meaning", ours=True),
+        ],
+        rows,
+    )

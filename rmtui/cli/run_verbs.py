@@ -6,8 +6,9 @@ import argparse
 import sys
 from typing import Any
 
-from rmtui.cli.messages import reading_folders
+from rmtui.cli.messages import echo, print_imported, reading_folders
 from rmtui.cli.verb import Verb, add_json, nothing, print_json, workspace_folder
+from rmtui.translation import tr
 
 
 def _open(args: argparse.Namespace) -> Any:
@@ -24,20 +25,43 @@ def _print_trouble(index: Any) -> None:
 
 def _build_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", nargs="?", metavar="DIR", help="default: the workspace of -C, else this folder")
-    parser.add_argument("--bare", action="store_true", help="without the two runs that the tuning guide starts from")
+    parser.add_argument(
+        "--without",
+        action="append",
+        choices=("runs", "preset", "data", "model"),
+        default=[],
+        help="leave out a kind of what the folder holds; may be repeated",
+    )
+    parser.add_argument("--bare", action="store_true", help="take in nothing of what the folder holds")
+    parser.add_argument("--guide", action="store_true", help="with the two runs that the tuning guide starts from")
 
 
 def _init(args: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from rmtui.operations.runs import init
+    from rmtui.operations.take_in import look, take_in
+    from rmtui.workspace import SETTINGS_FILE
 
-    ws = init(Path(args.folder) if args.folder else workspace_folder(args), args.bare)
-    print(f"{ws.root} is a workspace")
-    print(
-        "next: name a model in its workspace.toml; pairs go into data/train/NAME_pairs.jsonl, data/val/NAME_pairs.jsonl"
-    )
-    print(f"then: cd {ws.root} && rmtui launch A --data NAME")
+    root = Path(args.folder).expanduser().resolve() if args.folder else workspace_folder(args)
+    seen = look(root) if root.is_dir() and not args.bare and not (root / SETTINGS_FILE).exists() else None
+    parts = [part for part in seen.parts if part.kind not in args.without] if seen else []
+    taken = take_in(root, parts, print_imported, args.guide)
+    echo(f"{taken.workspace.root} is a workspace")
+    if parts:
+        echo(f"found and taken in: {', '.join(part.label for part in parts)}")
+    for path in seen.unreadable if seen else ():
+        echo(f"not read: {path}", file=sys.stderr)
+    if seen and seen.bounded:
+        echo("only a part of the folder was looked at; rmtui import takes in the rest", file=sys.stderr)
+    for line in taken.lines():
+        echo(line)
+    settings = taken.workspace.settings
+    if not settings.model:
+        echo("next: name a model in its workspace.toml (model = DIR), or launch with --model DIR")
+    if not settings.data:
+        echo("pairs go into data/train/NAME_pairs.jsonl and data/val/NAME_pairs.jsonl")
+    data = "" if settings.data else " --data NAME"
+    echo(f"then: cd {taken.workspace.root} && rmtui launch A{data}")
     return 0
 
 
@@ -71,8 +95,8 @@ def _build_ls(parser: argparse.ArgumentParser) -> None:
         "--filter", default="", metavar="Q", help="words, state:failed, tag:x -tag:y, lr>=1e-5, since:2d"
     )
     parser.add_argument("--sort", default="created", metavar="KEY", help="created, name, val_acc, val_loss, best, …")
-    parser.add_argument("--reverse", action="store_true", help="turn the order round")
-    parser.add_argument("--limit", type=int, metavar="N", help="at most so many")
+    parser.add_argument("--reverse", action="store_true", help="reverse the order")
+    parser.add_argument("--limit", type=int, metavar="N", help="show at most N")
     parser.add_argument("--all", action="store_true", help="archived runs too")
     add_json(parser)
 
@@ -88,12 +112,12 @@ def _ls(args: argparse.Namespace) -> int:
         print_json([as_document(run) for run in runs]) if args.json else run_listing.runs(runs)
         _print_trouble(index)
     if copy := identity.format_copy(_open(args).root):
-        print(copy, file=sys.stderr)
+        echo(copy, file=sys.stderr)
     return 0
 
 
 def _build_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="id, name, unique beginning, @latest or @best")
+    parser.add_argument("run", metavar="RUN", help="id, name, unique prefix, @latest or @best")
 
 
 def _build_show(parser: argparse.ArgumentParser) -> None:
@@ -114,10 +138,12 @@ def _show(args: argparse.Namespace) -> int:
 
 def _build_logs(parser: argparse.ArgumentParser) -> None:
     _build_run(parser)
-    parser.add_argument("--rank", type=int, metavar="N", help="default: rank 0, or the launcher where no rank spoke")
+    parser.add_argument(
+        "--rank", type=int, metavar="N", help="default: rank 0, or the launcher if no rank wrote anything"
+    )
     parser.add_argument("--attempt", type=int, metavar="N", help="default: all, one after the other")
     parser.add_argument("--tail", type=int, metavar="N", help="the last N lines")
-    parser.add_argument("--follow", "-f", action="store_true", help="go on until the run ends")
+    parser.add_argument("--follow", "-f", action="store_true", help="follow until the run ends")
 
 
 def _logs(args: argparse.Namespace) -> int:
@@ -136,7 +162,7 @@ def _logs(args: argparse.Namespace) -> int:
 
 
 def _build_plot(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique prefixes, @latest or @best")
     parser.add_argument(
         "--metric", action="append", default=[], metavar="M", help="loss, val_loss, val_acc, grad_norm …"
     )
@@ -167,7 +193,7 @@ def _build_set(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "value",
         metavar="val_acc=VALUE",
-        help="0.712, 71.2%%, 71.2%% of 2354, 1676/2354, or a log of the run that has it; empty takes it away",
+        help="0.712, 71.2%%, 71.2%% of 2354, 1676/2354, or a log of the run that has it; empty removes it",
     )
     parser.add_argument("--epoch", type=int, metavar="N", help="default: the run's last")
     parser.add_argument("--pairs", type=int, metavar="N", help="validation pairs, for its interval")
@@ -185,7 +211,7 @@ def _set(args: argparse.Namespace) -> int:
     for option, value in (("--epoch", args.epoch), ("--pairs", args.pairs)):
         if value is not None and value < 1:
             raise UserError(f"{option} {value} cannot be used", "it counts from 1", f"write it like {option} 2")
-    print(enter(_open(args), args.run, text, args.epoch, args.pairs, Path()))
+    echo(enter(_open(args), args.run, text, args.epoch, args.pairs, Path()))
     return 0
 
 
@@ -203,8 +229,8 @@ def _note(args: argparse.Namespace) -> int:
 
 def _build_tag(parser: argparse.ArgumentParser) -> None:
     _build_run(parser)
-    parser.add_argument("--add", action="append", default=[], metavar="T", help="put this tag on; may be repeated")
-    parser.add_argument("--remove", action="append", default=[], metavar="T", help="take it off")
+    parser.add_argument("--add", action="append", default=[], metavar="T", help="tag to add; may be repeated")
+    parser.add_argument("--remove", action="append", default=[], metavar="T", help="tag to remove")
 
 
 def _tag(args: argparse.Namespace) -> int:
@@ -227,7 +253,7 @@ def _rename(args: argparse.Namespace) -> int:
 
 
 def _build_group(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique prefixes, @latest or @best")
     parser.add_argument("--name", default="", help="the heading; without it the runs leave their group")
 
 
@@ -241,8 +267,8 @@ def _group(args: argparse.Namespace) -> int:
 
 
 def _build_switch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
-    parser.add_argument("--off", action="store_true", help="take it back")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique prefixes, @latest or @best")
+    parser.add_argument("--off", action="store_true", help="undo it")
 
 
 def _switch(args: argparse.Namespace) -> int:
@@ -256,10 +282,12 @@ def _switch(args: argparse.Namespace) -> int:
 
 
 def _build_rm(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique beginnings, @latest or @best")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids, names, unique prefixes, @latest or @best")
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
     parser.add_argument(
-        "--not-running", action="store_true", help="you know that it does not run, though that cannot be seen from here"
+        "--not-running",
+        action="store_true",
+        help="you know that it is not running, although that cannot be seen from here",
     )
 
 
@@ -273,15 +301,16 @@ def _rm(args: argparse.Namespace) -> int:
         names = ", ".join(folder.name() for folder in folders)
         linked = started_from(ws, {folder.id for folder in folders})
         if not sys.stdin.isatty():
-            why = f"nobody can be asked here{f', and {linked}' if linked else ''}"
-            raise UserError(f"{names} was not deleted", why, "say --yes")
+            why = f"there is no terminal to ask on{f', and {linked}' if linked else ''}"
+            raise UserError(f"{names} was not deleted", why, "add --yes")
         if linked:
-            print(linked, file=sys.stderr)
-        answer = input(f"Delete {names} with checkpoints, logs and metrics? This cannot be undone. [y/N] ")
+            echo(linked, file=sys.stderr)
+        question = f"Delete {names} with checkpoints, logs and metrics? This cannot be undone. [y/N] "
+        answer = input(tr(question))
         if answer.strip().casefold() not in ("y", "yes"):
             return 1
     for folder in folders:
-        print(remove(ws, folder.id, args.not_running))
+        echo(remove(ws, folder.id, args.not_running))
     return 0
 
 
@@ -289,16 +318,22 @@ def _rebuild(args: argparse.Namespace) -> int:
     from rmtui.operations.runs import rebuild
 
     ws = _open(args)
-    print(f"reading the run folders in {ws.runs}", file=sys.stderr, flush=True)
+    echo(f"reading the run folders in {ws.runs}", file=sys.stderr, flush=True)
     count, aside = rebuild(ws, reading_folders())
     if aside is not None:
-        print(f"the damaged index was put aside as {aside}")
-    print(f"{ws.database}: {count} runs")
+        echo(f"the damaged index was moved to {aside}")
+    echo(f"{ws.database}: {count} runs")
     return 0
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("init", "make a workspace: presets/, data/, runs/ in a folder", _build_init, _init, ("rmtui init ~/rm",)),
+    Verb(
+        "init",
+        "make a workspace of a folder, with the logs, settings, data and model that it holds",
+        _build_init,
+        _init,
+        ("rmtui init ~/rm", "rmtui init --without model", "rmtui init ~/rm --guide"),
+    ),
     Verb(
         "presets",
         "list the presets, or print one",
@@ -341,7 +376,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "pin", "keep runs at the top of every list", _build_switch, _switch, ("rmtui pin @best", "rmtui pin A-1 --off")
     ),
-    Verb("archive", "leave runs out of lists", _build_switch, _switch, ("rmtui archive A-1", "rmtui ls --all")),
+    Verb("archive", "hide runs from lists", _build_switch, _switch, ("rmtui archive A-1", "rmtui ls --all")),
     Verb("rm", "delete runs with all that is in their folders", _build_rm, _rm, ("rmtui rm A-1 --yes",)),
-    Verb("rebuild", "make the index anew from the run folders", nothing, _rebuild, ("rmtui rebuild",)),
+    Verb("rebuild", "rebuild the index from the run folders", nothing, _rebuild, ("rmtui rebuild",)),
 )

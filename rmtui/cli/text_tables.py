@@ -6,9 +6,10 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rmtui.text import fit, width
+from rmtui.translation import tr
 
 COLOURS = {"good": "32", "bad": "31", "live": "36", "quiet": "2"}
 """What a colour says → its SGR number."""
@@ -16,12 +17,14 @@ COLOURS = {"good": "32", "bad": "31", "live": "36", "quiet": "2"}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`worth`: columns of little worth leave first where the terminal is narrow; 0 never leaves."""
+    """`worth`: columns of little worth leave first where the terminal is narrow; 0 never leaves. `ours`: its cells are
+    the program's words, which a terminal gets in the language that is spoken; pipes get English, for scripts."""
 
     title: str
     right: bool = False
     worth: int = 0
     widest: int = 60
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,11 @@ def show(columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]]) -> Non
 
 def layout(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], room: int, colours: bool = False) -> list[str]:
     """The lines of a table, none of them wider than `room`."""
+    columns = [replace(column, title=tr(column.title)) for column in columns]
+    rows = [
+        [replace(cell, text=tr(cell.text)) if column.ours else cell for column, cell in zip(columns, row, strict=True)]
+        for row in rows
+    ]
     widths = [
         min(column.widest, max([width(column.title), *(width(row[n].text) for row in rows)]))
         for n, column in enumerate(columns)

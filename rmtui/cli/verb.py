@@ -37,10 +37,6 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
 
 
-def add_lang(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--lang", choices=("en", "zh"), help="language of sentences (default: workspace, then locale)")
-
-
 def print_json(document: Any) -> None:
     """One JSON document on stdout; non-finite numbers as strings, paths as text."""
     from trainer.events import plain

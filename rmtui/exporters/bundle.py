@@ -160,7 +160,7 @@ class _Bounded(io.RawIOBase):
         if not 0 <= size <= _HEADER:
             raise tarfile.TarError("a header of it is longer than any of rmtui's")
         if self._stream.tell() > self._most:
-            raise tarfile.TarError(f"it unfolds to more than {RATIO} times its size")
+            raise tarfile.TarError(f"it unpacks to more than {RATIO} times its size")
         return self._stream.read(size)
 
     def tell(self) -> int:
@@ -168,7 +168,7 @@ class _Bounded(io.RawIOBase):
 
     def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
         if whence == os.SEEK_SET and position > self._most:
-            raise tarfile.TarError(f"it unfolds to more than {RATIO} times its size")
+            raise tarfile.TarError(f"it unpacks to more than {RATIO} times its size")
         return self._stream.seek(position, whence)
 
 
@@ -183,11 +183,13 @@ def _extract(archive: Path, staging: Path) -> str:
                 total += member.size
                 if count > MAX_FILES or total > MAX_BYTES:
                     raise UserError(
-                        f"cannot import {archive}", "it unfolds without end", "it is not an export of rmtui"
+                        f"cannot import {archive}", "it unpacks without end", "it is not an export of rmtui"
                     )
                 if total > room:
                     words = f"it needs more than the {max(0, room) >> 20:,} MiB that the disk has for it"
-                    raise UserError(f"cannot import {archive}", words, "make room and import it again", exit_code=1)
+                    raise UserError(
+                        f"cannot import {archive}", words, "free some space and import it again", exit_code=1
+                    )
                 if member.isdir():
                     continue
                 parts = _checked(archive, member)
@@ -196,7 +198,7 @@ def _extract(archive: Path, staging: Path) -> str:
                     _write(source, member, staging.joinpath(*parts))
     if len(names) != 1 or not (staging / (name := names.pop()) / "spec.toml").is_file():
         raise UserError(
-            f"cannot import {archive}", "it does not hold one run", "make it with rmtui export --format tar"
+            f"cannot import {archive}", "it does not hold exactly one run", "make it with rmtui export --format tar"
         )
     return name
 
@@ -215,7 +217,9 @@ def _checked(archive: Path, member: tarfile.TarInfo) -> tuple[str, ...]:
     )
     if strange:
         raise UserError(
-            f"cannot import {archive}", f"{member.name!r} has no place in a run", "nothing was written; do not trust it"
+            f"cannot import {archive}",
+            f"{member.name!r} does not belong in a run",
+            "nothing was written; do not trust it",
         )
     return parts
 

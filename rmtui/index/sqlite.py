@@ -83,14 +83,14 @@ def faults(path: Path) -> Iterator[None]:
     except OSError as error:
         raise DatabaseError(
             f"the index {path} cannot be opened",
-            f"{error.strerror or error}; the runs themselves are safe in their folders",
-            "make the folder writable and see that its disk has room",
+            f"{error.strerror or error}; the runs are safe in their folders",
+            "make the folder writable and check that its disk has room",
         ) from error
 
 
 def _explained(path: Path, error: sqlite3.Error) -> DatabaseError:
     text = str(error)
-    safe = "the runs themselves are safe in their folders, and trainings go on"
+    safe = "the runs are safe in their folders, and training continues"
     if "locked" in text or "busy" in text:
         return DatabaseError(f"the index {path} is locked by another program", safe, "end that program, or try again")
     if "full" in text or ("I/O" in text and _room(path) < 1 << 20):
@@ -98,9 +98,9 @@ def _explained(path: Path, error: sqlite3.Error) -> DatabaseError:
     if "readonly" in text or "unable to open" in text:
         return DatabaseError(f"the index {path} cannot be written", f"{text}; {safe}", "make file and folder writable")
     if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
-        return Damaged(f"the index {path} is damaged ({text})", safe, "make it anew with: rmtui rebuild")
+        return Damaged(f"the index {path} is damaged ({text})", safe, "rebuild it: rmtui rebuild")
     return DatabaseError(
-        f"the index {path} cannot be used ({text})", safe, "see to its disk, then make it anew with: rmtui rebuild"
+        f"the index {path} cannot be used ({text})", safe, "check its disk, then rebuild it: rmtui rebuild"
     )
 
 
@@ -118,8 +118,8 @@ def open_database(path: Path) -> Connection:
         if path.stat().st_size == 0:
             raise Damaged(
                 f"the index {path} is empty (0 bytes)",
-                "something cut it off; the runs themselves are safe in their folders",
-                "make it anew with: rmtui rebuild",
+                "something cut it off; the runs are safe in their folders",
+                "rebuild it: rmtui rebuild",
             )
         connection = connect_file(path)
         try:
@@ -166,7 +166,7 @@ def _version(connection: Connection, path: Path) -> int:
         raise NewerSchema(
             f"the index {path} was written by a newer rmtui",
             f"its schema is {version}, this rmtui knows {SCHEMA}; nothing was changed",
-            f"use the newer rmtui here, or move {path.name} away and it is made anew from the run folders",
+            f"use the newer rmtui here, or move {path.name} away; it is rebuilt from the run folders",
         )
     return int(version)
 
@@ -235,7 +235,7 @@ def check(connection: Connection, path: Path) -> None:
     """Raises Damaged where SQLite finds the file's structure broken."""
     (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if answer != "ok":
-        raise Damaged(f"the index {path} is damaged ({answer})", "the runs themselves are safe in their folders")
+        raise Damaged(f"the index {path} is damaged ({answer})", "the runs are safe in their folders")
 
 
 def set_aside(path: Path) -> Path:
@@ -283,8 +283,8 @@ def _run_migrations(path: Path) -> None:
         cause = done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
         raise DatabaseError(
             f"the index {path} could not be brought to this version",
-            f"{cause}; the runs themselves are safe in their folders",
-            "free some space, or make it anew with: rmtui rebuild",
+            f"{cause}; the runs are safe in their folders",
+            "free some space, or rebuild it: rmtui rebuild",
         )
 
 
@@ -297,7 +297,7 @@ def _alone(path: Path) -> Iterator[None]:
     except TimeoutError:
         raise DatabaseError(
             f"the index {path} is being made or replaced by another rmtui",
-            f"it has not ended within {_MAKING:.0f} s; the runs themselves are safe in their folders",
+            f"it has not ended within {_MAKING:.0f} s; the runs are safe in their folders",
             "try again, or end that rmtui",
         ) from None
 

@@ -14,7 +14,7 @@ def newest_whole(run: Path) -> tuple[manifest.Checkpoint | None, list[str]]:
         problems = manifest.verify(checkpoint.folder)
         if not problems:
             return checkpoint, passed_over
-        passed_over.append(f"passed over a broken checkpoint: {problems[0]}")
+        passed_over.append(f"skipped a broken checkpoint: {problems[0]}")
     return None, passed_over
 
 

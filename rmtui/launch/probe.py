@@ -36,4 +36,4 @@ def world_size(kind: str, devices: tuple[str, ...] = ()) -> tuple[int, str]:
             return 0, f"{type(error).__name__}: {error}"
     sizes = [text.split()[1] for text in done.stdout.splitlines() if text.startswith("world ")]
     met = len(sizes) if set(sizes) == {str(len(sizes))} else 0
-    return met, "" if met == RANKS else (done.stderr.strip().splitlines() or [f"{sys.executable} said nothing"])[-1]
+    return met, "" if met == RANKS else (done.stderr.strip().splitlines() or [f"{sys.executable} printed nothing"])[-1]

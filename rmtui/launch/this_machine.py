@@ -93,5 +93,5 @@ def _without_supervisor(run: RunFolder, now: bool) -> None:
     last = run.last_attempt()
     if not now or last is None:
         why = "its supervisor hangs and cannot be replaced"
-        raise UserError(f"{run.id} does not hear a stop", why, f"kill the training: rmtui stop {run.id} --now", 1)
+        raise UserError(f"{run.id} does not react to a stop", why, f"kill the training: rmtui stop {run.id} --now", 1)
     process.kill(life.processes(last, last.launch()))

@@ -143,7 +143,7 @@ def _exited(attempt: AttemptFolder, code: int | None, rank: int | None, step: in
     lines = tail(log) or tail(attempt.logs / "launch.log")
     details = {"step": step, "rank": rank, "tail": lines}
     if code is None:
-        return Verdict(State.INTERRUPTED, f"its processes are gone without a last word{_at(step)}", details)
+        return Verdict(State.INTERRUPTED, f"its processes are gone without a final message{_at(step)}", details)
     who = "the launcher" if rank is None else f"rank {rank}"
     said = f": {lines[-1]}" if lines else ""
     if code == 0:

@@ -28,11 +28,11 @@ def not_running(run: RunFolder) -> None:
     launch = last.launch()
     if lock_held(last.lock) or life.training_held(last) or life.processes(last, launch):
         raise UserError(
-            f"{run.id} is running, whatever was said",
+            f"{run.id} is running, despite what was declared",
             "a process of it holds its locks",
             f"stop it where it runs: rmtui stop {run.id}",
         )
-    reason = f"{person()} said that it does not run anywhere"
+    reason = f"declared not running by {person()}"
     document = {"outcome": str(State.INTERRUPTED), "reason": reason, "ended": time.time()}
     try:
         if (last.path / "exit.json").is_dir():  # no rename replaces a folder
@@ -40,5 +40,5 @@ def not_running(run: RunFolder) -> None:
         write_json(last.path / "exit.json", document)
     except OSError as error:
         raise UserError(
-            f"{last.path / 'exit.json'} was not written", str(error), "see that you may write there", 1
+            f"{last.path / 'exit.json'} was not written", str(error), "check that you may write there", 1
         ) from error

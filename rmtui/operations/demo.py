@@ -110,7 +110,7 @@ def refuse_foreign(root: Path) -> None:
         return
     raise UserError(
         f"{root} is not empty and is not a demo of rmtui",
-        "the demo never writes among things of yours",
+        "the demo never writes into a folder with other files",
         "name a new folder: rmtui demo DIR",
     )
 
@@ -161,7 +161,7 @@ def _make_model(ws: Workspace, texts: Path) -> None:
     command = [sys.executable, "-P", "-m", "trainer.model.toy", str(making), str(texts)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode != 0:
-        last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        last = done.stderr.strip().splitlines()[-1:] or ["it printed nothing"]
         raise UserError("the demo's model was not made", last[0], "see: rmtui doctor", exit_code=1)
     making.rename(folder)
 

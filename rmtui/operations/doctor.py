@@ -1,4 +1,4 @@
-"""The doctor: is this machine fit to train, and what is in the way. Looks, and changes nothing unless asked."""
+"""The doctor: check that this machine is fit to train. Looks, and changes nothing unless asked."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _gpus() -> Iterator[Diagnosis]:
     gpus = machine.gpus()
     seen = {gpu.uuid for gpu in machine.visible(gpus)}
     if not gpus:
-        yield Diagnosis("GPUs", "note", "none: trainings run on the CPU", "with an NVIDIA GPU, install its driver")
+        yield Diagnosis("GPUs", "note", "none: runs train on the CPU", "with an NVIDIA GPU, install its driver")
     for gpu in gpus:
         text = f"GPU {gpu.index} {gpu.name}, {gpu.memory / (1 << 30):.0f} GiB"
         if gpu.uuid not in seen:
@@ -113,23 +113,23 @@ def _sqlite() -> Iterator[Diagnosis]:
 
 def _login() -> Iterator[Diagnosis]:
     if login.kills_on_logout() and not login.lingers():
-        text = "logind ends your processes when you log out (KillUserProcesses), trainings too"
+        text = "logind ends your processes when you log out (KillUserProcesses), including training"
         yield Diagnosis("logout", "warning", text, "loginctl enable-linger")
     else:
-        yield Diagnosis("logout", "ok", "trainings go on after you log out")
+        yield Diagnosis("logout", "ok", "runs keep training after you log out")
 
 
 def _orphans(ws: Workspace | None) -> Iterator[Diagnosis]:
     found = orphans.look(ws)
     lost = [each for each in found if each.why]
     for each in lost:
-        text = f"pid {each.process.proc.pid} trains on: {each.why}"
+        text = f"pid {each.process.proc.pid} is still training: {each.why}"
         yield Diagnosis("orphans", "error", text, "end it: rmtui doctor --end-orphans")
     for run in sorted({each.process.run for each in found if not each.why and not each.supervised}):
         text = f"{run} trains without a supervisor"
         yield Diagnosis("orphans", "warning", text, f"open rmtui in its workspace, or: rmtui stop {run}")
     if not lost:
-        yield Diagnosis("orphans", "ok", f"none; {len(found)} processes of trainings are accounted for")
+        yield Diagnosis("orphans", "ok", f"none; {len(found)} training processes are accounted for")
 
 
 def _disk(ws: Workspace) -> Iterator[Diagnosis]:
@@ -149,7 +149,7 @@ def _files(ws: Workspace) -> Iterator[Diagnosis]:
         text = f"on a network file system ({kind}); the index is kept at {ws.database}"
         yield Diagnosis("workspace", "note", text, "launch from one machine at a time")
     else:
-        yield Diagnosis("workspace", "ok", f"{ws.root} on {kind}")
+        yield Diagnosis("workspace", "ok", f"{ws.root} ({kind})")
 
 
 def _commands(ws: Workspace) -> Iterator[Diagnosis]:
@@ -170,7 +170,7 @@ def _locks(ws: Workspace) -> Iterator[Diagnosis]:
             yield Diagnosis("locks", "error", f"{error.what}: {error.why}", error.remedy)
         except OSError as error:
             words = f"{folder} cannot be written: {error.strerror or error}"
-            yield Diagnosis("locks", "error", words, "make room there, or get the right to write; no launch starts")
+            yield Diagnosis("locks", "error", words, "free space there, or get write access; nothing can be launched")
         else:
             yield Diagnosis("locks", "ok", f"locks and a file of 1 MB work in {folder}")
 
@@ -219,4 +219,6 @@ def _world_size() -> Iterator[Diagnosis]:
         yield Diagnosis("world size", "ok", f"accelerate starts {met} {where} ranks, and they meet")
     else:
         text = f"accelerate was asked for {probe.RANKS} {where} ranks, {met} met: {answer}"
-        yield Diagnosis("world size", "error", text, "reinstall the training stack; see that loopback connections work")
+        yield Diagnosis(
+            "world size", "error", text, "reinstall the training stack; check that loopback connections work"
+        )

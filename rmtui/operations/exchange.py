@@ -126,7 +126,7 @@ def _format_of(out: Path | None) -> str:
         return "json"
     if out.suffix not in _BY_ENDING:
         endings = ", ".join(_BY_ENDING)
-        raise UserError(f"cannot tell the format of {out}", f"known endings are {endings}", "add --format FORMAT")
+        raise UserError(f"the format of {out} is not known", f"known endings are {endings}", "add --format FORMAT")
     return _BY_ENDING[out.suffix]
 
 

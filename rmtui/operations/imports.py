@@ -94,7 +94,7 @@ def _import_run(
     before = {path.name for path in ws.runs.iterdir()}
     if document is None and (grown := _grown(sources, run, taken)):
         more = len(keep_up(ws, grown.id, run))
-        notes = (f"went on since it was imported: {more} events added",) if more else ()
+        notes = (f"continued since it was imported: {more} events added",) if more else ()
         return _imported(grown.id, run, new=False, notes=(*run.notes, *notes))
     run_id = place(ws, run, run.identity, document or {})
     folder = RunFolder(ws.runs / run_id)
@@ -241,8 +241,8 @@ def import_again(ws: Workspace, ref: str) -> ReadAgain:
     found = [run for run in harvest.runs if source_of(run) == source] or list(harvest.runs)
     chosen = [run for run in found if run.number == number_of(folder)] if len(found) > 1 else found
     if not chosen:
-        why = "; ".join(harvest.unread) or "the source holds no such training any more"
-        raise UserError(f"{folder.name()} cannot be read again", why, "import the file anew")
+        why = "; ".join(harvest.unread) or "the source no longer holds this training"
+        raise UserError(f"{folder.name()} cannot be read again", why, "import the file again")
     before = _facts(ws, folder.id)
     keep_up(ws, folder.id, chosen[0], config=True)
     after = _facts(ws, folder.id)

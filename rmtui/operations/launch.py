@@ -54,7 +54,7 @@ def prepare(ws: Workspace, plan: Plan) -> RunFolder:
             run.set_meta(tags=list(plan.tags))
     except OSError as error:
         raise UserError(
-            "the run folder was not made", str(error), f"make room or get write access to {ws.runs}", exit_code=1
+            "the run folder was not made", str(error), f"free some space or get write access to {ws.runs}", exit_code=1
         ) from error
     return run
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rmtui.errors import UserError, install
 from rmtui.operations.runs import folder_of
+from rmtui.translation import spoken, tr
 from rmtui.workspace import open_workspace
 from trainer import manifest
 
@@ -44,8 +45,15 @@ def _named(run: Path, checkpoint: str) -> Path:
 
 
 def trainer(arguments: Sequence[str | Path]) -> int:
-    """Run `python -m trainer …` on this terminal; returns its exit code. UserError without the training stack."""
-    return subprocess.run(trainer_command(arguments), env=trainer_environment(), check=False).returncode
+    """Run `python -m trainer …` on this terminal, its lines in the language that is spoken; returns its exit code.
+    UserError without the training stack."""
+    command, environment = trainer_command(arguments), trainer_environment()
+    if spoken() == "en" or "--json" in arguments:
+        return subprocess.run(command, env=environment, check=False).returncode
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, errors="replace") as process:
+        for line in process.stdout or ():
+            print(tr(line), end="", flush=True)
+    return process.returncode
 
 
 def trainer_command(arguments: Sequence[str | Path]) -> list[str]:

@@ -131,7 +131,7 @@ def _load(ws: Workspace, refs: Sequence[str], at: str, lang: str) -> Loaded:
 def _evaluation(run: Run, at: str) -> Path:
     path = load_subjects.evaluation(run, at)
     if path is None:
-        raise UserError(f"{run.name} has no rewards of single pairs", *_why_none(run))
+        raise UserError(f"{run.name} has no rewards of individual pairs", *_why_none(run))
     return path
 
 
@@ -142,7 +142,7 @@ def _why_none(run: Run) -> tuple[str, str]:
     if between := [path.stem for path in load_subjects.evaluations(run)]:
         return "no evaluation of that epoch was kept", f"name one of its evaluations: --at {between[-1]}"
     if run.state.final:
-        return "it ended before its first evaluation", f"go on with it first: rmtui resume {run.id}"
+        return "it ended before its first evaluation", f"resume it first: rmtui resume {run.id}"
     steps = run.total_steps // run.num_epochs if run.total_steps and run.num_epochs else None
     when = f", after step {steps}; it is at step {run.step}" if steps else ""
     return f"it has not been evaluated yet; that comes at the end of epoch 1{when}", "ask again then"
@@ -264,7 +264,7 @@ def export(document: PairsDocument, path: Path) -> int:
     if path.exists():
         raise UserError(f"{path} is there already", remedy="name a new file, or remove that one")
     if any(pair["chosen"] is None for pair in document["pairs"]):
-        raise UserError("the texts of these pairs are not there any more", document["note"], "put the file back first")
+        raise UserError("the texts of these pairs are gone", document["note"], "put the file back first")
     names = [run["name"] for run in document["runs"]]
     lines = [json.dumps(_exported(pair, names), ensure_ascii=False) + "\n" for pair in document["pairs"]]
     try:

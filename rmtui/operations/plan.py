@@ -20,6 +20,7 @@ from rmtui.operations.linked_start import LinkedStart
 from rmtui.operations.plan_draft import PlanDraft as _Draft
 from rmtui.presets import Preset
 from rmtui.runs.folder import checked_name, run_folders
+from rmtui.translation import colon, spoken, tr
 from rmtui.workspace import Workspace
 from trainer import config as options
 from trainer import held_out, hub, joined, mixture, pairs
@@ -253,7 +254,7 @@ def _choose_sources(draft: _Draft, request: LaunchRequest) -> str:
     """Files of a mixture become absolute; a training file that is named on the command line goes before it."""
     flat, base = draft.flat, draft.cwd if draft.sources.get("data.source") == "--set" else draft.ws.root
     if flat.get("data.train"):
-        draft.wrong("data.source", "data.train is set as well", "take one of the two out")
+        draft.wrong("data.source", "data.train is set as well", "remove one of the two")
     try:
         found = [mixture.parse(text) for text in flat["data.source"]]
     except (ValueError, AttributeError):  # refused as a value already
@@ -321,8 +322,8 @@ def _choose_start(draft: _Draft) -> LinkedStart | None:
         return None
     draft.flat["init_from"] = str(found.folder)
     if found.run and found.base == str(found.folder):
-        what = f"the new run needs {found.folder} as its base for good, and rmtui rm {found.run} would take it away"
-        remedy = f"to be free of it: rmtui merge {found.run} DIR, then start from DIR"
+        what = f"the new run will always need {found.folder} as its base, and rmtui rm {found.run} would delete it"
+        remedy = f"to avoid this: rmtui merge {found.run} DIR, then start from DIR"
         draft.wrong("init_from", what, remedy, draft.sources.get("init_from", ""), "warning")
     return found
 
@@ -397,7 +398,8 @@ def _check_data(draft: _Draft, built: TrainConfig, trains: Sequence[Path], vals:
     for one in found:
         val = one.path if one.path in vals else vals[0]
         key = "data.val" if one.path == val else f"data.source: {one.path.name}" if trains[1:] else "data.train"
-        what = one.message() if one.line is None else f"line {one.line}: {one.message()}"
+        said = one.message(spoken())
+        what = said if one.line is None else f"{tr(f'line {one.line}')}{colon()}{said}"
         remedy = f"see rmtui check {' '.join(map(str, (*trains, val)))}"
         draft.problems.append(Problem(key, what, remedy, severity=one.severity))
         if one.path == val or built.overlong != "drop" or one.kind != "truncated" or not one.first.figures["dropped"]:

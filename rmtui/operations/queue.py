@@ -88,7 +88,7 @@ def check_waits(ws: Workspace, run_id: str) -> None:
 
 
 def _no_place(run_id: str) -> UserError:
-    return UserError(f"{run_id} does not wait", "it has no place in the queue", "see: rmtui queue")
+    return UserError(f"{run_id} does not wait", "it is not in the queue", "see: rmtui queue")
 
 
 def _between(rest: list[queue_tickets.Ticket], at: int) -> float:

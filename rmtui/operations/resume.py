@@ -60,9 +60,7 @@ def resume(
     spec = run.spec()
     warnings = _differences(spec)
     if warnings and not inexact:
-        raise UserError(
-            f"{run_id} cannot be resumed exactly", "; ".join(warnings), "resume with --inexact all the same"
-        )
+        raise UserError(f"{run_id} cannot be resumed exactly", "; ".join(warnings), "to resume anyway: --inexact")
     if state.status(run).state == State.UNKNOWN:
         declare.not_running(run)
     checkpoint, passed_over = checkpoints.newest_whole(run.path)
@@ -125,10 +123,10 @@ def _refuse(run: RunFolder, not_running: bool) -> None:
         raise UserError(f"{run.id} cannot be resumed", text, "launch a preset instead")
     if now.state == State.FINISHED:
         raise UserError(
-            f"{run.id} has finished", "nothing is left to train", f"extend it: rmtui resume {run.id} --epochs N"
+            f"{run.id} has finished", "there is nothing left to train", f"extend it: rmtui resume {run.id} --epochs N"
         )
     if now.state == State.UNKNOWN and not not_running:
-        remedy = f"if you know that it does not run anywhere: rmtui resume {run.id} --not-running"
+        remedy = f"if you know that it is not running anywhere: rmtui resume {run.id} --not-running"
         raise UserError(f"{run.id} cannot be resumed from here", text, remedy)
 
 
@@ -139,7 +137,7 @@ def _differences(spec: Mapping[str, Any]) -> list[str]:
         now = provenance.fingerprints(data)
     except OSError as error:
         raise UserError(
-            "the data of this run cannot be read", str(error), "bring the file back, or launch anew"
+            "the data of this run cannot be read", str(error), "restore the file, or launch again"
         ) from error
     return [f"the {name} data changed since the launch" for name in now if name in before and now[name] != before[name]]
 
@@ -170,7 +168,7 @@ def _extend(ws: Workspace, run: RunFolder, epochs: int) -> Resumed:
     made = RunFolder.create(ws.runs, linked)
     launch.enqueue(ws, made)
     which = f"epoch {epochs} is" if epochs == done + 1 else f"epochs {done + 1} to {epochs} are"
-    anew = f"{which} trained in a run of its own: learning rate and warm-up start anew"
+    anew = f"{which} trained in a run of its own: learning rate and warm-up start over"
     return Resumed(made.id, 0, f"{run.name()} after step {checkpoint.step}", (anew, *passed_over))
 
 
@@ -194,7 +192,7 @@ def relaunch_smaller(ws: Workspace, run_id: str, *, own: bool = False) -> str:
     """A new run with the suggestion after `out of memory`; returns its id."""
     suggest = memory_suggestion(ws, run_id)
     if suggest is None:
-        raise UserError(f"{run_id} did not run out of memory", "there is nothing to make smaller", "launch a preset")
+        raise UserError(f"{run_id} did not run out of memory", "there is nothing to reduce", "launch a preset")
     run = RunFolder(ws.runs / run_id)
     check_owned(ws, run, own)
     spec = run.spec()

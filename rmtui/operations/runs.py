@@ -21,7 +21,7 @@ from rmtui.index.sync import Progress
 from rmtui.operations import declare
 from rmtui.runs import identity, state
 from rmtui.runs.folder import RunFolder, checked_name, run_folders
-from rmtui.runs.model import Attempt, Best, Epoch, EvaluatedStep, Run, State
+from rmtui.runs.model import NOTHING, Attempt, Best, Epoch, EvaluatedStep, Run, State
 from rmtui.workspace import Workspace, create
 
 if TYPE_CHECKING:
@@ -41,9 +41,12 @@ LINKS = ("starts_from", "extends", "relaunch_of")
 _YEAR_9999 = 253_370_764_800
 
 
-def init(path: Path, bare: bool = False) -> Workspace:
-    """Make a workspace, or complete one; without `bare` the guide's two runs are there to compare with."""
-    ws = create(path)
+def init(path: Path, bare: bool = False, settings: Mapping[str, str] = NOTHING) -> Workspace:
+    """Make a workspace, or complete one; without `bare` the guide's two runs are there to compare with.
+
+    `settings`: what a new workspace.toml sets.
+    """
+    ws = create(path, settings)
     if not bare:
         for run in (published_figures.BEFORE, published_figures.AFTER):
             last = Epoch(run.epochs, run.train_loss, run.val_loss, run.val_acc)
@@ -263,7 +266,9 @@ def set_tags(ws: Workspace, ref: str, add: Sequence[str] = (), remove: Sequence[
 def _tag(text: str) -> str:
     tag = checked_name(text)
     if " " in tag or tag.startswith("-"):
-        raise UserError(f"{text!r} is not a tag", "a tag has no blanks and begins with no -", "write it like lr-sweep")
+        raise UserError(
+            f"{text!r} is not a tag", "a tag has no spaces and does not begin with -", "write it like lr-sweep"
+        )
     return tag
 
 
@@ -295,7 +300,7 @@ def _change(ws: Workspace, ref: str, **changes: Any) -> None:
         raise UserError(
             f"{folder.path / 'meta.toml'} was not written",
             error.strerror or str(error),
-            "it is as it was; see that the disk has room and that you may write there",
+            "it is unchanged; check that the disk has room and that you may write there",
             exit_code=1,
         ) from error
     _index_again(ws, folder)
@@ -361,7 +366,7 @@ def remove(ws: Workspace, ref: str, not_running: bool = False) -> str:
         raise UserError(
             f"{folder.name()} was not deleted",
             f"it is {now.state}{f' ({now.reason})' if now.reason else ''}",
-            f"if you know that it does not run anywhere: rmtui rm {folder.id} --not-running"
+            f"if you know that it is not running anywhere: rmtui rm {folder.id} --not-running"
             if elsewhere
             else f"stop it first with: rmtui stop {folder.id}",
         )
@@ -384,7 +389,7 @@ def _delete(folder: RunFolder) -> None:
         what = "was deleted in part" if aside.exists() else "was not deleted"
         place = aside if aside.exists() else folder.path
         raise UserError(
-            f"{folder.id} {what}", str(error), f"see that you may delete in {place}, then remove it", exit_code=1
+            f"{folder.id} {what}", str(error), f"check that you may delete in {place}, then remove it", exit_code=1
         ) from error
 
 

@@ -39,7 +39,7 @@ def stop(
         launcher.withdraw(ws, run, person())
         before = state.status(run)  # it may have started a moment ago
     if before.state == State.UNKNOWN:
-        remedy = f"stop it where it runs; if you know that it does not run: rmtui resume {run_id} --not-running"
+        remedy = f"stop it where it runs; if you know that it is not running: rmtui resume {run_id} --not-running"
         raise UserError(f"{run_id} cannot be stopped from here", before.reason, remedy)
     if not before.state.alive:
         return before
@@ -86,6 +86,6 @@ def stacks(ws: Workspace, run_id: str) -> None:
     _check_ours(run)
     now = state.status(run)
     if not now.state.alive:
-        raise UserError(f"{run_id} has no processes", f"it is {now.state}", "its logs hold what it said last")
+        raise UserError(f"{run_id} has no processes", f"it is {now.state}", "its logs show what it printed last")
     launchers.of(run).attend(ws, run)
     run.request_stacks(person())

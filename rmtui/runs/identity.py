@@ -66,7 +66,7 @@ def refuse_copy(root: Path) -> None:
     if original := copied_from(root):
         raise UserError(
             f"{root} is a copy of {original}",
-            "its runs are read-only here, since the original goes on with them",
+            "its runs are read-only here, since the original still uses them",
             f"work there, or make the copy a workspace of its own: rmtui -C {root} workspace --own",
         )
 

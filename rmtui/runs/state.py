@@ -80,7 +80,7 @@ def attempt_status(folder: RunFolder, attempt: AttemptFolder) -> Status:
     if ended is not None and ended.get("outcome") in _FINAL:
         return _final(State(ended["outcome"]), str(ended.get("reason", "")))
     if folder.origin.exists():
-        return Status(State.UNKNOWN, "it was imported before it ended; how it went on is known where it was trained")
+        return Status(State.UNKNOWN, "it was imported before it ended; how it ended is known where it was trained")
     read = attempt.read_launch()
     if read.why or read.document == {}:
         return Status(State.UNKNOWN, "where and when it was started is not known")
@@ -96,12 +96,12 @@ def local_liveness(folder: RunFolder, attempt: AttemptFolder, launch: dict[str, 
     if supervisor:
         return _supervised(folder, attempt, launch)
     if launch and not (launch.get("host") and launch.get("boot_id")):
-        return Status(State.UNKNOWN, "launch.json does not say on which machine it was started")
+        return Status(State.UNKNOWN, "launch.json does not name the machine it was started on")
     if original := life.original(attempt, launch):
         return Status(State.UNKNOWN, f"this is a copy of {original}, which trains on; look there")
     training = life.training_held(attempt)
     if launch and life.processes(attempt, launch):
-        return Status(State.RUNNING, "its supervisor is gone; the training goes on", supervised=False)
+        return Status(State.RUNNING, "its supervisor is gone; training continues", supervised=False)
     if training:
         return Status(State.RUNNING, _out_of_reach(launch), reachable=False)
     # The supervisor may have written its last word between the two looks.
@@ -244,7 +244,7 @@ def _by_result(attempt: AttemptFolder, launch: Mapping[str, object]) -> Status:
     if not launch:
         return _final(State.INTERRUPTED, "the start was cut off before anything ran")
     where = _last_step(attempt)
-    return _final(State.INTERRUPTED, f"its processes are gone without a last word{where}")
+    return _final(State.INTERRUPTED, f"its processes are gone without a final message{where}")
 
 
 def _last_step(attempt: AttemptFolder) -> str:
@@ -290,7 +290,7 @@ def _without_attempt(folder: RunFolder) -> Status:
             return Status(State.RUNNING, "elsewhere; rmtui watch follows it")
         return Status(State.IMPORTED, _source_end(folder.spec()))
     if requests := folder.requests("stop", 0):
-        return _final(State.STOPPED, f"taken out of the queue by {requests[-1].get('by', 'someone')}")
+        return _final(State.STOPPED, f"removed from the queue by {requests[-1].get('by', 'someone')}")
     if not folder.spec():
         return Status(State.UNKNOWN, "spec.toml is missing or broken")
     return _final(State.INTERRUPTED, "the launch was cut off before it was queued")

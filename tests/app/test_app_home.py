@@ -252,7 +252,7 @@ async def test_the_footer_offers_what_applies_to_the_run_under_the_cursor(ws, mo
     support.make_runs(ws, 2)
     async with opened(ws.root, NARROW) as pilot:
         keys = pilot.app.screen.query_one(KeyLine)
-        await until(pilot, lambda: "b again" in keys.plain)
+        await until(pilot, lambda: "b re-run" in keys.plain)
         assert "stop" not in keys.plain and "resume" not in keys.plain
         current = pilot.app.screen.current()
         for state, resumable, offered in (
@@ -263,7 +263,7 @@ async def test_the_footer_offers_what_applies_to_the_run_under_the_cursor(ws, mo
             run = current._replace(state=state, resumable=resumable)
             monkeypatch.setattr(pilot.app.screen, "current", lambda run=run: run)
             pilot.app.screen._show_current()
-            assert offered in keys.plain and "again" not in keys.plain
+            assert offered in keys.plain and "re-run" not in keys.plain
             assert ("x stop" in keys.plain) != ("r resume" in keys.plain)
 
 

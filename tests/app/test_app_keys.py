@@ -62,7 +62,7 @@ async def test_any_action_is_found_by_its_name_and_one_is_taken_there(runs):
     async with opened(runs.root, NARROW) as pilot:
         await pilot.press("colon")
         await type_text(pilot, "duplicate")
-        await sees(pilot, "duplicate", "choice of preset")
+        await sees(pilot, "duplicate", "preset list")
         await pilot.press("down", "enter")
         await screen_of(pilot, PresetsScreen)
         await told(pilot, "duplicate: y")

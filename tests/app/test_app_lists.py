@@ -60,11 +60,11 @@ async def test_the_three_ways_hang_and_home_is_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     (tmp_path / "new").mkdir()
     async with opened(tmp_path / "new", NARROW) as pilot:
-        text = await sees(pilot, "Three ways on", "~/new is not a workspace yet")
+        text = await sees(pilot, "Ways to start:", "~/new isn't a workspace yet")
         assert str(tmp_path) not in text
-        assert weights(pilot, "Tune reward models") == {True} and weights(pilot, "not a workspace yet") == {False}
+        assert weights(pilot, "Tune reward models") == {True} and weights(pilot, "a workspace yet") == {False}
         first, second = below(pilot, "d  demo")
-        column = first.index("a small model")
+        column = first.index("make a small")
         assert not second[:column].strip() and second[column] != " "
 
 

@@ -233,14 +233,14 @@ async def test_both_charts_of_a_run_share_their_x(runs):
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_workspace_without_runs_says_the_three_ways_on(ws, size):
     async with opened(ws.root, size) as pilot:
-        await sees(pilot, "Three ways on", "n     open preset", "i     read past runs", "rmtui demo DIR")
+        await sees(pilot, "Three ways to start", "n     open preset", "i     read past runs", "rmtui demo DIR")
 
 
 async def test_a_filter_that_hides_everything_says_the_way_out(runs):
     async with opened(runs.root, NARROW) as pilot:
         await pilot.press("slash")
         await type_text(pilot, "nothing")
-        await sees(pilot, "no run matches; escape takes the filter away", "0 of 6")
+        await sees(pilot, "no run matches; escape clears the filter", "0 of 6")
 
 
 async def test_the_app_opens_on_the_run_it_was_opened_for(runs):

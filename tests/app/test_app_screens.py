@@ -183,9 +183,9 @@ async def test_readings_change_their_language_and_wide_signs_keep_the_lines_stra
 # Empty
 
 
-async def test_a_folder_without_workspace_offers_three_ways_and_writes_nothing(tmp_path):
+async def test_an_empty_folder_offers_ways_to_start_and_writes_nothing(tmp_path):
     async with opened(tmp_path, NARROW) as pilot:
-        await sees(pilot, "Three ways on", "demo", "launch", "import")
+        await sees(pilot, "Ways to start:", "demo", "launch", "import")
         assert list(tmp_path.iterdir()) == []
         await pilot.press("n")
         await screen_of(pilot, PresetsScreen)
@@ -366,7 +366,7 @@ async def test_an_outside_change_of_the_file_is_noticed_and_revert_reads_it(read
         await pilot.press("enter")
         screen = await screen_of(pilot, FormScreen)
         path.write_text(path.read_text().replace("num_epochs = 3", "num_epochs = 7"))
-        await told(pilot, "was changed outside")
+        await told(pilot, "was changed on disk")
         await pilot.press("ctrl+o")
         await until(pilot, lambda: screen.query_one(Form).texts()["num_epochs"] == "7")
 
@@ -375,7 +375,7 @@ async def test_a_form_of_a_past_run_holds_its_values(runs):
     async with opened(runs.root, NARROW) as pilot:
         await pilot.press("b")
         screen = await screen_of(pilot, FormScreen)
-        await sees(pilot, "helpful-C-5 again, but …")
+        await sees(pilot, "helpful-C-5 re-run with changes")
         assert screen.query_one(Form).texts()["learning_rate"] == "2e-5"
         assert screen.request().procs == 2, "as many processes as the run had"
 
@@ -564,7 +564,7 @@ async def test_what_failed_is_told_once(runs):
     async with opened(runs.root, NARROW) as pilot:
         await pilot.press("P")
         await screen_of(pilot, PairsScreen)
-        await told(pilot, "no rewards of single pairs")
+        await told(pilot, "no rewards of individual pairs")
         assert len(toasts(pilot)) == 1
 
 

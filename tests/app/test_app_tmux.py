@@ -162,7 +162,7 @@ def trains(folder: Path) -> RunFolder | None:
 def test_demo_trains_on_while_the_app_is_killed_and_is_there_when_it_reopens(terminal: Terminal, tmp_path: Path):
     pytest.importorskip("torch")
     terminal.run()
-    terminal.sees("Three ways on")
+    terminal.sees("Ways to start")
     terminal.press("d")
     run = support.wait_until(lambda: trains(tmp_path), 180, every=0.01)
     send(run, signal.SIGSTOP)  # on a fast machine the training would end while the test looks

@@ -129,7 +129,7 @@ def test_a_refused_verb_names_what_the_form_would_fill_in(ws):
     done = rmtui(ws, "launch", "A")
     assert done.returncode == 2 and len(list(ws.runs.iterdir())) == 1
     remedy = next(line for line in done.stderr.splitlines() if "add --model" in line)
-    options = remedy.partition("add ")[2].partition(", as a form")[0]
+    options = remedy.partition("add ")[2].partition(", as the form")[0]
     assert verb(ws, "A", *shlex.split(options))["config"]["data"]["train"].endswith("tiny_pairs.jsonl")
 
 

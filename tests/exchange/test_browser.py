@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.cookiejar
+import json
 import shutil
 import socket
 import subprocess
@@ -13,12 +14,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium_page import chromium_page
 from support import make_run_folder, make_workspace
 
-from rmtui.app.terminal.serving import is_loopback
+from rmtui.app.terminal.serving import instructions, is_loopback
 from rmtui.operations import exchange
 from rmtui.workspace import Workspace
 
+LINE = 19
+"""Pixels of a line in the page's font of 16."""
+INKED = """(x, y) => {
+    const layer = document.querySelector(".xterm-text-layer");
+    const pixels = layer ? layer.getContext("2d").getImageData(x, y - 5, 120, 10).data : [];
+    return pixels.some((value, n) => n % 4 < 3 && value > 150);
+}"""
+"""Whether there is writing to the right of a place."""
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 pytestmark = pytest.mark.slow
@@ -120,6 +130,31 @@ async def test_the_app_starts_behind_its_websocket(served: str) -> None:
 def test_a_browser_shows_the_page_around_it(served: str, tmp_path: Path) -> None:
     dom = browse(served, tmp_path / "profile", "--virtual-time-budget=8000")
     assert "textual-terminal" in dom and "rmtui" in dom
+
+
+@needs_chromium
+async def test_keys_work_without_a_click_and_a_click_selects_the_run_under_it(
+    ws: Workspace, served: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("aiohttp")
+    wanted = make_run_folder(ws, "helpful-A-2", created=1.99e9)
+    make_run_folder(ws, "helpful-A-3", created=2e9)
+    async with chromium_page(str(CHROMIUM), served, tmp_path / "profile") as page:
+        await page.until("document.body.className.includes('-first-byte')")
+        await page.until("document.activeElement.className === 'xterm-helper-textarea'")
+        await page.until(f"({INKED})(40, {3.5 * LINE})")
+        await page.click(150, 3.5 * LINE)  # below the top line, the heading and the newest run
+        await page.press("q")
+        await page.until("document.body.className.includes('-closed')")
+    remembered = json.loads((ws.state_dir / "app.json").read_text())
+    assert remembered["cursor"] == wanted.id
+
+
+def test_what_serve_prints_says_how_to_reach_it_from_another_machine() -> None:
+    lines = list(instructions("http://127.0.0.1:8001", "127.0.0.1", 8001, "secret"))
+    assert lines[0].endswith("http://127.0.0.1:8001/?token=secret")
+    assert f"ssh -L 8001:127.0.0.1:8001 {socket.gethostname()}" in lines[1]
+    assert not any("ssh" in line for line in instructions("http://10.0.0.5:80", "10.0.0.5", 80, "secret"))
 
 
 def test_an_address_that_others_reach_is_refused(ws: Workspace) -> None:

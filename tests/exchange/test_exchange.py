@@ -68,7 +68,7 @@ def test_a_log_that_went_on_since_its_import_is_still_one_run(ws: Workspace, tmp
     with log.open("a") as file:
         file.write("Epoch 2\nstep 15 loss=0.6\nstep 24 loss=0.5\nEpoch 2: val_loss=0.5\n")
     (second,) = imports.import_paths(ws, [log]).runs
-    assert (second.id, second.new) == (first.id, False) and "went on" in second.notes[0]
+    assert (second.id, second.new) == (first.id, False) and "continued" in second.notes[0]
     (run,) = _runs_called(ws, "helpful_1")
     assert [epoch["val_loss"] for epoch in run["epochs"]] == [0.6, 0.5]
     assert [value for _, value in exported(ws, first.id)["metrics"]["val_loss"]] == [0.6, 0.5]

@@ -247,7 +247,7 @@ async def test_an_open_page_does_not_keep_the_server_or_its_app(made):
 def test_a_taken_port_is_said(made):
     with served(made) as (_, _, port):
         done = fault_kit.rmtui(made, "serve", "--port", str(port))
-    assert done.returncode == 1 and "another program listens there" in done.stderr and "--port" in done.stderr
+    assert done.returncode == 1 and "another program is listening there" in done.stderr and "--port" in done.stderr
 
 
 def test_an_address_of_ipv6_is_written_so_that_it_can_be_opened(made):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import rmtui.guide
-from rmtui import i18n
+from rmtui import i18n, translation
 from rmtui.guide import sentences
 from rmtui.guide.model import Advice, Reading
 
@@ -88,7 +88,7 @@ def test_the_language_is_as_wanted_else_the_locales(monkeypatch, wanted, environ
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANG", environment or "C")
-    assert i18n.default_lang(wanted) == lang
+    assert translation.default_lang(wanted) == lang
 
 
 @pytest.mark.parametrize(

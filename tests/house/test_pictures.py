@@ -21,4 +21,4 @@ def test_pictures_are_drawn_from_the_real_program(tmp_path: Path) -> None:
     command = [sys.executable, str(DOCS / "pictures.py"), "home", "empty", "--out", str(tmp_path)]
     subprocess.run(command, check=True, timeout=200)
     assert "helpful-A-3" in (tmp_path / "home.svg").read_text("utf-8")
-    assert "Three&#160;ways&#160;on" in (tmp_path / "empty.svg").read_text("utf-8")
+    assert "2&#160;logs" in (tmp_path / "empty.svg").read_text("utf-8")

@@ -118,7 +118,7 @@ def test_a_finished_run_is_extended_as_a_linked_run(ws):
     linked = resume.resume(ws, run.id, epochs=3)
     made = kit.RunFolder(ws.runs / linked.id)
     assert made.spec()["config"]["num_epochs"] == 2 and made.spec()["extends"] == run.id
-    assert "epochs 2 to 3 are" in linked.warnings[0] and "start anew" in linked.warnings[0]
+    assert "epochs 2 to 3 are" in linked.warnings[0] and "start over" in linked.warnings[0]
     assert linked.weights == f"{run.name()} after step 2"
     assert launch.wait(ws, linked.id).state == State.FINISHED
     assert made.spec()["config"]["init_from"] == str(run.checkpoints()[0])

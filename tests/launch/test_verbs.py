@@ -50,7 +50,7 @@ def test_resume_says_where_it_goes_on_and_waits(ws):
     kit.go(run)
     resumed = rmtui(ws, "resume", run.id, "--wait")
     assert (resumed.returncode, resumed.stdout.strip()) == (0, run.id)
-    assert "goes on from step 2" in resumed.stderr and "finished" in resumed.stderr
+    assert "resumes from step 2" in resumed.stderr and "finished" in resumed.stderr
 
 
 def test_a_dry_run_shows_line_and_figures_and_starts_nothing(ws):

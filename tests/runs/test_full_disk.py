@@ -61,7 +61,7 @@ def test_a_preset_that_does_not_fit_is_as_it_was(tmp_path: Path) -> None:
     path = make_workspace(tmp_path / "ws").presets / "long.toml"
     path.write_text(f'name = "long"\n# {LONG}\nlearning_rate = 1e-5\n')
     before = sorted(path.parent.iterdir())
-    with full_disk(), pytest.raises(UserError, match="the old file is as it was"):
+    with full_disk(), pytest.raises(UserError, match="the old file is unchanged"):
         presets.save(presets.load(path), {"learning_rate": "3e-5"})
     assert "learning_rate = 1e-5" in path.read_text() and sorted(path.parent.iterdir()) == before
     presets.save(presets.load(path), {"learning_rate": "3e-5"})

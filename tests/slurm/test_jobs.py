@@ -65,7 +65,7 @@ def test_a_pending_job_says_why_it_waits_and_leaves_the_queue_on_a_stop(ws, clus
     second = slurm_kit.start(ws, how={"steps": 2}, sbatch=["exclusive"], nodes=2)
     now = slurm_kit.until(ws, second, State.QUEUED, words="waiting for resources")
     ended = stop.stop(ws, second.id)
-    assert ended.state == State.STOPPED and ended.reason.startswith("taken out of the queue by")
+    assert ended.state == State.STOPPED and ended.reason.startswith("removed from the queue by")
     assert slurm_kit.look(ws, first).state.alive and now.supervised
 
 

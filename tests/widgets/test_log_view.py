@@ -209,7 +209,7 @@ async def test_the_end_of_a_search_is_told_from_no_line_at_all(log: Path):
         await pilot.press("slash", *"step 1/", "enter")
         await until(pilot, lambda: "step 1/500" in view.current_line)
         await pilot.press("N")
-        await until(pilot, lambda: "no further line matches step 1/" in lines(view)[-1])
+        await until(pilot, lambda: "no more matches for step 1/" in lines(view)[-1])
 
 
 async def test_after_a_jump_only_lines_that_came_since_are_new(log: Path, monkeypatch: pytest.MonkeyPatch):

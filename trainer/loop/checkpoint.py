@@ -79,7 +79,7 @@ def save(session: Session, reason: str) -> Path:
             refuse_superseded(session, folder)
             manifest.publish(temporary, folder)
     except OSError as error:
-        raise NotSaved(f"checkpoint {folder} cannot be written: {error}; make room there and resume") from error
+        raise NotSaved(f"checkpoint {folder} cannot be written: {error}; free some space there and resume") from error
     return folder
 
 

@@ -67,6 +67,7 @@ def load_curves(index: Index, wanted: Wanted, every_train: bool = True, kept: Ke
     kept = {} if kept is None else kept
     losses: list[Curve] = []
     accuracies: list[Curve] = []
+    entered: list[Curve] = []
     alone = len(wanted.runs) == 1
     for number, shown in enumerate(wanted.runs):
         known = set(index.metrics(shown.run_id))
@@ -79,8 +80,8 @@ def load_curves(index: Index, wanted: Wanted, every_train: bool = True, kept: Ke
         for curve in _curve(index, shown, "val_acc", "val_acc", known, wanted, run=name):
             slot = VAL if alone else shown.slot
             accuracies.append(_with_best(index, curve._replace(slot=slot), wanted.view.axis))
-        accuracies += _entered(index, shown, wanted.view.axis, name)
-    accuracies = _with_spread(index, _thickest(index, accuracies))
+        entered += _entered(index, shown, wanted.view.axis, name)
+    accuracies = [*_with_spread(index, _thickest(index, accuracies)), *entered]
     behind = [
         [_crowded(index, run_id, metric, wanted, kept) for run_id in wanted.crowd] for metric in ("val_loss", "val_acc")
     ]

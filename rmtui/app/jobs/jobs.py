@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from textual.message import Message
 from textual.worker import Worker, get_current_worker
 
+from rmtui.translation import tr
+
 
 @dataclass
 class JobProgress(Message):
@@ -42,8 +44,8 @@ class Jobs:
     @property
     def summary(self) -> str:
         """`importing run 3 · ^g cancels`; empty when nothing is under way."""
-        lines = [" ".join(filter(None, (name, self._told.get(name)))) for name in self.names]
-        return " · ".join([*lines, "^g cancels"]) if lines else ""
+        lines = [" ".join(filter(None, (tr(name), tr(self._told.get(name, ""))))) for name in self.names]
+        return " · ".join([*lines, tr("^g cancels")]) if lines else ""
 
     def end(self, name: str) -> None:
         """Its answer has arrived; the worker itself ends a moment later."""

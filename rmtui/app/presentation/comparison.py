@@ -15,6 +15,7 @@ from rmtui.app.widgets.chart.legend import shortened
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.i18n import translate, value_text
+from rmtui.translation import tr
 from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -99,12 +100,12 @@ class Comparison:
             self.text.append(f"{name} ", self._palette.run(slot))
         self.text.append(self._glyphs.delta if len(self._runs) == 2 else "", self._palette.quiet)
         self.text.append("\n")
-        states = [run["state"] for run in self._runs]
+        states = [tr(run["state"]) for run in self._runs]
         self._row("", "", states, "quiet")
 
     def _key(self, key: str) -> str:
         """The end of a dotted key says more than its beginning."""
-        return key if len(key) < self._label - FIRST else _BRIEF.get(key, key.rpartition(".")[2])
+        return key if len(key) < self._label - FIRST else tr(_BRIEF.get(key, key.rpartition(".")[2]))
 
     def _row(self, first: str, label: str, cells: Sequence[str], tone: str = "text", after: Text | None = None) -> None:
         self.text.append(fit(f" {first}", FIRST), self._palette.quiet)

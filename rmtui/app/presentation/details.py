@@ -10,11 +10,13 @@ from rich.text import Text
 
 from rmtui import text as formats
 from rmtui.app.presentation import run_header
+from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.operations.runs import origin_lines, origin_of
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Attempt, Run, state_text
+from rmtui.translation import tr
 from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -34,7 +36,13 @@ def render_details(
     text = Text()
     sections = (
         ("run", list(_run_lines(run))),
-        ("source", [f"{label:<10} {value}" for label, value in origin_lines(origin_of(RunFolder(run.folder)), lang)]),
+        (
+            "source",
+            [
+                f"{fit(tr(label), 10)} {tr(value, words=False)}"
+                for label, value in origin_lines(origin_of(RunFolder(run.folder)), lang)
+            ],
+        ),
         ("attempts", [_attempt_line(attempt) for attempt in attempts]),
         ("epochs", [line.plain for line in run_header.epoch_table(run, glyphs, palette)]),
         ("validation sets, last evaluation", list(_set_lines(evaluation))),
@@ -42,7 +50,7 @@ def render_details(
     )
     for title, lines in sections:
         if lines:
-            text.append(f"{title}\n", palette.accent)
+            text.append(f"{tr(title)}\n", palette.accent)
             text.append("".join(f"  {formats.clean(line)}\n" for line in lines) + "\n")
     return text
 
@@ -50,7 +58,7 @@ def render_details(
 def _run_lines(run: Run) -> Iterator[str]:
     facts = {
         "id": run.id,
-        "state": state_text(run.state, run.reason),
+        "state": tr(state_text(run.state, run.reason)),
         "preset": run.preset,
         "data": run.data,
         "host": run.host,
@@ -60,7 +68,7 @@ def _run_lines(run: Run) -> Iterator[str]:
         "note": run.note,
         "folder": run.folder,
     }
-    yield from (f"{name:<10} {value}" for name, value in facts.items() if value)
+    yield from (f"{fit(tr(name), 10)} {value}" for name, value in facts.items() if value)
 
 
 def _attempt_line(attempt: Attempt) -> str:
@@ -70,7 +78,7 @@ def _attempt_line(attempt: Attempt) -> str:
     parts += [f"started {formats.clock(attempt.started, now)}"] if attempt.started else []
     parts += [f"ended {formats.clock(attempt.ended, now)}"] if attempt.ended else []
     parts += [f"exit code {attempt.exit_code}"] if attempt.exit_code is not None else []
-    return " · ".join(parts)
+    return " · ".join(map(tr, parts))
 
 
 def _set_lines(evaluation: Mapping[str, EvaluationDocument]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rmtui.presets import Preset
+from rmtui.translation import tr
 from trainer.config import flatten
 
 
@@ -21,7 +22,7 @@ def brief(preset: Preset) -> str:
     }
     from rmtui.i18n import value_text
 
-    return " · ".join(f"{word} {value_text(key, flat[key])}".strip() for key, word in shown.items() if key in flat)
+    return " · ".join(f"{tr(word)} {value_text(key, flat[key])}".strip() for key, word in shown.items() if key in flat)
 
 
 def expectation(preset: Preset) -> str:

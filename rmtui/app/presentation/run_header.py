@@ -15,6 +15,7 @@ from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.app.widgets.table.columns import done, ends_at
 from rmtui.runs.model import Run, State, state_text
+from rmtui.translation import tr
 
 LEAST_REASON = 24
 """Cells of state and reason that a head keeps, whatever else gives way."""
@@ -63,7 +64,7 @@ def _length(parts: Sequence[_Part]) -> int:
 
 
 def _state_label(run: Run) -> str:
-    return state_text(run.state, formats.clean(run.reason))
+    return tr(state_text(run.state, formats.clean(run.reason)))
 
 
 def _state_tone(run: Run) -> str:
@@ -75,11 +76,11 @@ def _head_parts(run: Run, glyphs: Glyphs, now: float, bar: int) -> Iterator[_Par
     share = done(run)
     if run.state.alive:
         if run.num_epochs and run.epochs_done is not None:
-            yield _Part(f"epoch {min(int(run.epochs_done) + 1, run.num_epochs)}/{run.num_epochs}", "text", 3)
+            yield _Part(tr(f"epoch {min(int(run.epochs_done) + 1, run.num_epochs)}/{run.num_epochs}"), "text", 3)
         if share is not None:
             yield _Part(f"{_bar(share, bar, glyphs)}{int(100 * share)} %", "live", 2)
         if end := ends_at(run, now):
-            yield _Part(f"ends {formats.clock(end, now)}", "text", 1)
+            yield _Part(tr(f"ends {formats.clock(end, now)}"), "text", 1)
         return
     if share is not None and share < 1:
         yield _Part(f"{_bar(share, bar, glyphs)}{int(100 * share)} %", "quiet", 2)
@@ -105,7 +106,7 @@ def pulse(run: Run) -> list[str]:
         parts.append(f"{run.seconds_per_step:.2g} s a step")
     if run.processes:
         parts.append(f"{run.processes} process{'es' if run.processes > 1 else ''}")
-    return parts
+    return list(map(tr, parts))
 
 
 def run_on(parts: Sequence[str], width: int, lines: int = 1) -> str:
@@ -124,7 +125,9 @@ def epoch_table(run: Run, glyphs: Glyphs, palette: Palette, most: int = 1000) ->
     """An epoch a line below a heading, metrics on their decimal points, the best marked; of many, the last and best."""
     best = run.best.epoch if run.best else None
     shown = [one for one in run.epochs[:-most] if one.epoch == best] + list(run.epochs[-most:])
-    lines = [Text("epoch   train     val  val_acc", palette.quiet)] if shown else []
+    heads = (("epoch", 5), ("train", 6), ("val", 6), ("val_acc", 7))
+    heading = "  ".join(fit(tr(title), width, right=True) for title, width in heads)
+    lines = [Text(heading, palette.quiet)] if shown else []
     for one in shown:
         train, val = (formats.loss(value, glyphs.dash) for value in (one.train_loss, one.val_loss))
         text = f"{one.epoch:>5}  {train:>6}  {val:>6}  {formats.percent(one.val_acc, glyphs.dash):>7}"

@@ -19,10 +19,11 @@ from rmtui.app.widgets.table.columns import ASCENDING, COLUMNS, LETTERS
 from rmtui.app.widgets.table.run_table import RunTable
 from rmtui.errors import UserError
 from rmtui.index.listing import SORT_COLUMNS
+from rmtui.translation import tr
 
-NO_MATCH = "no run matches; escape takes the filter away"
+NO_MATCH = "no run matches; escape clears the filter"
 WAYS = """\
-No runs yet. Three ways on:
+No runs yet. Three ways to start:
 n     open preset A, B or C as a form and launch it
 i     read past runs: logs, TensorBoard, W&B, exports
 demo  in a shell: rmtui demo DIR trains one for real"""
@@ -57,7 +58,7 @@ class FilterLine(Horizontal):
     def compose(self) -> ComposeResult:
         yield Label("/", id="slash")
         yield Input(
-            id="query", placeholder="words, state:failed, tag:x -tag:y, val_acc>0.7, since:2d, a|b", compact=True
+            id="query", placeholder=tr("words, state:failed, tag:x -tag:y, val_acc>0.7, since:2d, a|b"), compact=True
         )
         yield Label(id="count")
 
@@ -129,7 +130,7 @@ class RunList(Vertical):
         try:
             shown = rows.count()
         except UserError as error:
-            self.filter_line.show_result(error.why or error.what, wrong=True)
+            self.filter_line.show_result(tr(error.why or error.what), wrong=True)
             return False
         self.filter_line.show_result(f"{shown} of {index.count('')}" if memory.query else "")
         self.table.empty_text = NO_MATCH if memory.query else WAYS

@@ -17,6 +17,7 @@ from rmtui.app import actions
 from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.palette import palette_of
 from rmtui.app.widgets.path_input import PathInput
+from rmtui.translation import tr
 
 
 class Confirm(ModalScreen[bool]):
@@ -31,9 +32,9 @@ class Confirm(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(self.question, markup=False, classes="question")
-            yield Static(self._explanation, markup=False, classes="quiet")
-            yield Static("y yes   n no", markup=False, classes="answers")
+            yield Static(tr(self.question, words=False), markup=False, classes="question")
+            yield Static(tr(self._explanation, words=False), markup=False, classes="quiet")
+            yield Static(f"y {tr('yes')}   n {tr('no')}", markup=False, classes="answers")
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)
@@ -52,9 +53,9 @@ class Letters(ModalScreen[str | None]):
         palette = palette_of(self)
         line = Text()
         for letter, word in self._choices.items():
-            line.append(letter, palette.accent).append(f"\xa0{word.replace(' ', chr(0xA0))}   ")
+            line.append(letter, palette.accent).append(f"\xa0{tr(word).replace(' ', chr(0xA0))}   ")
         with Vertical(classes="dialog"):
-            yield Static(self._question, markup=False, classes="question")
+            yield Static(tr(self._question), markup=False, classes="question")
             yield Static(line)
 
     def on_key(self, event: events.Key) -> None:
@@ -81,23 +82,25 @@ class Ask(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(self.question, markup=False, classes="question")
+            yield Static(tr(self.question, words=False), markup=False, classes="question")
             if self._lines:
-                yield Static(self._lines, markup=False, classes="quiet")
+                yield Static(tr(self._lines, words=False), markup=False, classes="quiet")
+            hint = tr(self._hint, words=False)
             if self._root is None:
-                yield Input(self._text, placeholder=self._hint, compact=True, select_on_focus=False)
-                yield Static("enter take it   esc back", markup=False, classes="answers")
+                yield Input(self._text, placeholder=hint, compact=True, select_on_focus=False)
+                yield Static(f"enter {tr('OK')}   esc {tr('back')}", markup=False, classes="answers")
             else:
-                yield PathInput(self._root, self._text, placeholder=self._hint)
+                yield PathInput(self._root, self._text, placeholder=hint)
                 yield Static(id="there", markup=False, classes="quiet")
-                yield Static("tab complete   enter take it   esc back", markup=False, classes="answers")
+                keys = f"tab {tr('complete')}   enter {tr('OK')}   esc {tr('back')}"
+                yield Static(keys, markup=False, classes="answers")
 
     @on(PathInput.Continued)
     def _continued(self, message: PathInput.Continued) -> None:
         """What is there, as much of it as one line holds."""
         there = self.query_one("#there", Static)
         names = [formats.clean(name) for name in message.names]
-        line = "  ".join(names) if names else "nothing begins like this"
+        line = "  ".join(names) if names else tr("nothing begins like this")
         there.update(fit(line, max(20, there.size.width or 56)).rstrip())
 
     @on(Input.Submitted)

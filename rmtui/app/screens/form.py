@@ -22,6 +22,7 @@ from rmtui.errors import UserError
 from rmtui.operations.launch_request import LaunchRequest
 from rmtui.presets import Preset, changed_on_disk, load, save, save_as, spellings
 from rmtui.runs.model import Run
+from rmtui.translation import tr
 from rmtui.workspace import Workspace
 
 TYPING_SECONDS = 0.15
@@ -58,7 +59,7 @@ class FormScreen(Base):
     def again(
         cls, run: Run, ws: Workspace, changes: Mapping[str, object] | None = None, launch: bool = False
     ) -> FormScreen:
-        """`again, but …`: a past run's configuration. With `launch` the launch dialog follows."""
+        """`re-run`: a past run's configuration. With `launch` the launch dialog follows."""
         return cls(None, run, texts_of(_nested(changes or {}), ws), launch)
 
     def compose(self) -> ComposeResult:
@@ -130,7 +131,7 @@ class FormScreen(Base):
             middle = f"differs from the file: {changes}" if changes else "as in the file"
         else:
             name = self._run.name if self._run else ""
-            left, right = f"{name} again, but …", ""
+            left, right = f"{name} re-run with changes", ""
             middle = f"differs from {name}: {changes}" if changes else f"as {name}"
         self.query_one(TopBar).show_parts(left, middle, right)
 
@@ -200,7 +201,7 @@ class FormScreen(Base):
         if self._preset is not None and not self._told_of_change and changed_on_disk(self._preset):
             self._told_of_change = True
             self.notify(
-                f"{self._preset.path.name} was changed outside; revert (ctrl+o) reads it anew",
+                tr(f"{self._preset.path.name} was changed on disk; ctrl+o re-reads it"),
                 severity="warning",
                 timeout=10,
                 markup=False,
@@ -212,7 +213,7 @@ class FormScreen(Base):
         if self._preset is None:
             self.action_save_as()
         elif not self.form.changes():
-            self.toast("nothing to save: the form is as the file")
+            self.toast("nothing to save: the form matches the file")
         else:
             self._saved(lambda preset: save(preset, self.form.changes()))
 
@@ -265,7 +266,7 @@ class FormScreen(Base):
         wrong = [problem for problem in self.form.problems() if problem.severity == "error"]
         if wrong:
             self.form.focus_key(wrong[0].key)
-            self.notify("\n".join(map(str, wrong)), title="nothing was started", severity="error", markup=False)
+            self.notify(tr("\n".join(map(str, wrong))), title=tr("nothing was started"), severity="error", markup=False)
         return not wrong
 
     def action_launch(self) -> None:

@@ -17,26 +17,28 @@ from rmtui.app import actions
 from rmtui.app.actions import PANES
 from rmtui.app.host import WorkspaceApp
 from rmtui.app.presentation.hanging_indent import HangingRows, Row, row
+from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.i18n import translate
 from rmtui.runs.model import State
+from rmtui.translation import tr
 
 STATES: dict[State, str] = {
-    State.QUEUED: "waits for a device",
-    State.STARTING: "its processes load model and data",
-    State.RUNNING: "trains",
-    State.STOPPING: "saves a checkpoint, then ends",
-    State.FINISHED: "trained all its epochs",
-    State.STOPPED: "ended early because someone asked",
-    State.FAILED: "ended with an error: l shows the log",
-    State.KILLED: "ended from outside, without a word",
-    State.INTERRUPTED: "cut off by a restart; r goes on",
-    State.UNKNOWN: "what became of it cannot be seen from here",
-    State.IMPORTED: "trained elsewhere, read from its files",
+    State.QUEUED: "waiting for a device",
+    State.STARTING: "loading model and data",
+    State.RUNNING: "training",
+    State.STOPPING: "saving a checkpoint, then exits",
+    State.FINISHED: "trained to the last epoch",
+    State.STOPPED: "stopped early on request",
+    State.FAILED: "ended with an error; l shows the log",
+    State.KILLED: "killed from outside, without a message",
+    State.INTERRUPTED: "cut off by a reboot; r resumes",
+    State.UNKNOWN: "its state cannot be determined from here",
+    State.IMPORTED: "trained elsewhere, imported from its files",
 }
 OTHERS = {
-    "marked": "with space; drawn and compared",
+    "marked": "with space; drawn and compared together",
     "pinned": "stays at the top",
     "best": "the best val_acc on its data",
     "rose": "val_acc rose in the last epoch",
@@ -72,11 +74,11 @@ class HelpScreen(ModalScreen[None]):
         guide = Text(translate("screen.the_guide", self.app.lang), palette.quiet)
         found = [row("", guide), row("", ""), row("", self._legend()), row("", "")]
         for title, rows in self._sections:
-            found.append(row("", Text(title, palette.accent)))
+            found.append(row("", Text(tr(title), palette.accent)))
             found += self._keys(rows)
             found.append(row("", ""))
         found += self._signs()
-        return [*found, row("", ""), row("", Text(WHERE, palette.quiet))]
+        return [*found, row("", ""), row("", Text(tr(WHERE), palette.quiet))]
 
     def _keys(self, rows: Rows) -> list[Row]:
         """What explains itself runs on in a line; the others have one each."""
@@ -86,7 +88,7 @@ class HelpScreen(ModalScreen[None]):
         names = max((cell_len(word) for _, word, _ in shown), default=0)
         found = []
         for keys, word, explanation in shown:
-            lead = Text(f"  {keys:<{width}}  ", "bold").append(f"{word:<{names}}  ", Style(bold=False))
+            lead = Text(f"  {keys:<{width}}  ", "bold").append(f"{fit(word, names)}  ", Style(bold=False))
             found.append(row(lead, Text(explanation, palette.quiet)))
         moves = Text("   ").join(
             _move(keys, word, palette.quiet) for keys, word, explanation in rows if not explanation
@@ -98,20 +100,22 @@ class HelpScreen(ModalScreen[None]):
         palette, glyphs = palette_of(self), glyphs_of(self)
         text = Text()
         for state in STATES:
-            text.append(glyphs.states[state], palette.state(state)).append(f"\xa0{state.value}  ")
+            text.append(glyphs.states[state], palette.state(state)).append(f"\xa0{tr(state.value)}  ")
         text.rstrip()
         return text
 
     def _signs(self) -> list[Row]:
         """The sign before a run's name; colour only repeats the sign and the word."""
         palette, glyphs = palette_of(self), glyphs_of(self)
-        found = [row("", Text("signs of a run", palette.accent))]
+        found = [row("", Text(tr("signs of a run"), palette.accent))]
         for state, meaning in STATES.items():
-            lead = Text(f"  {glyphs.states[state]}  ", palette.state(state)).append(f"{state.value:<12}", palette.text)
-            found.append(row(lead, Text(meaning, palette.quiet)))
+            lead = Text(f"  {glyphs.states[state]}  ", palette.state(state)).append(
+                fit(tr(state.value), 12), palette.text
+            )
+            found.append(row(lead, Text(tr(meaning), palette.quiet)))
         signs = (glyphs.marked, glyphs.pinned, glyphs.best, glyphs.up, glyphs.down)
         for sign, (word, meaning) in zip(signs, OTHERS.items(), strict=True):
-            found.append(row(f"  {sign}  {word:<12}", Text(meaning, palette.quiet)))
+            found.append(row(f"  {sign}  {fit(tr(word), 12)}", Text(tr(meaning), palette.quiet)))
         return found
 
     def action_leave(self) -> None:
@@ -135,7 +139,7 @@ def sections(screen: Screen[Any]) -> Iterator[tuple[str, Rows]]:
         keys, _ = rows.setdefault(binding.action, ([], active))
         keys.append(screen.app.get_key_display(binding))
     for heading, rows in found.items():
-        yield heading, [(" ".join(keys), one.binding.description, one.tooltip) for keys, one in rows.values()]
+        yield heading, [(" ".join(keys), tr(one.binding.description), tr(one.tooltip)) for keys, one in rows.values()]
 
 
 def _heading(active: ActiveBinding) -> str:

@@ -231,6 +231,13 @@ class HomeScreen(RunCommands):
         self.action_list()
 
     def action_pane(self, panel: str) -> None:
+        """A pane beside the list; the details, which need the room, on the run's own screen."""
+        if panel == "details":
+            from rmtui.app.screens.run import RunScreen
+
+            if (run := self.current()) is not None:
+                self.app.push_screen(RunScreen(run.id, panel))
+            return
         self._show_panel(panel)
         self.memory.alone = False
         self.remove_class("-alone")

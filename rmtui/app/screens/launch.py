@@ -23,6 +23,7 @@ from rmtui.app.jobs.launch_plan import Planned, plan_launch
 from rmtui.app.widgets.palette import palette_of
 from rmtui.app.widgets.path_input import PathInput
 from rmtui.operations.launch_request import ClusterRequest, LaunchRequest
+from rmtui.translation import tr
 from trainer.pairs import data_sets
 
 FIELDS = (("name", "name"), ("model", "model"), ("data", "data set"), ("procs", "processes"), ("tags", "tags"))
@@ -49,17 +50,17 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
     def compose(self) -> ComposeResult:
         assert isinstance(self.app, WorkspaceApp)
         self._rmtui = self.app
-        sets = ", ".join(data_sets(self._rmtui.ws.root)) or "none in data/"
+        sets = ", ".join(data_sets(self._rmtui.ws.root)) or tr("none in data/")
         processes, slurm = self._rmtui.ws.settings.processes, self._rmtui.ws.settings.slurm
         hints = {
-            "on": "this machine; slurm: as a job",
+            "on": tr("this machine; slurm: as a job"),
             "nodes": str(slurm.nodes or 1),
-            "partition": slurm.partition or "the site's default",
-            "time": slurm.time or "as the partition allows; 8:00:00",
-            "name": "made from data and preset",
-            "model": "a folder or a hub name",
+            "partition": slurm.partition or tr("the site's default"),
+            "time": slurm.time or tr("as the partition allows; 8:00:00"),
+            "name": tr("made from data and preset"),
+            "model": tr("a folder or a hub name"),
             "data": self._request.usual_data or sets,
-            "procs": f"{processes} (workspace.toml)" if processes else "visible GPUs, else 1",
+            "procs": f"{processes} (workspace.toml)" if processes else tr("visible GPUs, else 1"),
             "tags": "night baseline",
         }
         texts = {"name": self._request.name, "data": self._request.data, "tags": " ".join(self._request.tags)}
@@ -71,17 +72,17 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         with Vertical(classes="dialog"):
             for key, label in self._fields:
                 with Horizontal(classes="field"):
-                    yield Static(label, classes="label")
+                    yield Static(tr(label), classes="label")
+                    text, hint = texts.get(key, ""), hints[key]
                     if key == "model":
-                        yield PathInput(self._rmtui.ws.root, texts.get(key, ""), placeholder=hints[key], id=key)
+                        yield PathInput(self._rmtui.ws.root, text, placeholder=hint, id=key)
                     else:
-                        text = texts.get(key, "")
-                        yield Input(text, placeholder=hints[key], id=key, compact=True, select_on_focus=False)
+                        yield Input(text, placeholder=hint, id=key, compact=True, select_on_focus=False)
             with VerticalScroll(id="plan", can_focus=False):
                 yield Label(id="wrong")
-                yield Label("working it out …", id="command")
+                yield Label("working out the plan …", id="command")
                 yield Label(id="figures", classes="quiet")
-            yield Static("enter start   tab next field   pgdn more   esc back", markup=False, classes="answers")
+            yield Static(tr("enter start   tab next field   pgdn more   esc back"), markup=False, classes="answers")
 
     def on_mount(self) -> None:
         self._work_out()
@@ -138,7 +139,7 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         if model := str(message.plan.spec["config"]["model"]):
             self.query_one("#model", Input).placeholder = self._rmtui.ws.as_written(model)
         changed = [f"{key} {text}" for key, text in message.request.overrides.items()]
-        derived = [f"{name} {text}" for name, text in message.derived.items()]
+        derived = [f"{tr(name)} {tr(text)}" for name, text in message.derived.items()]
         self.query_one("#figures", Label).show_text("\n".join(" · ".join(row) for row in (changed, derived) if row))
         wrong = Text()
         for problem in message.plan.problems:
@@ -165,14 +166,15 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
     def action_start(self) -> None:
         """Start, unless the plan has errors; where it is not that of the fields yet, as soon as it is."""
         if self._wrong_place():
-            self.notify("fix the fields in red first", severity="error", timeout=4)
+            self._starts = False
+            self.notify(tr("fix the fields in red first"), severity="error", timeout=4)
         elif self.planned is None or self.planned.request != self.request():
             self._starts = True
             self.query_one("#command", Label).show_text("working out the plan, then it starts …")
             self._work_out()
         elif self.planned.plan.errors:
             self._starts = False
-            self.notify("fix the fields in red first", severity="error", timeout=4)
+            self.notify(tr("fix the fields in red first"), severity="error", timeout=4)
         else:
             self.dismiss(self.request())
 

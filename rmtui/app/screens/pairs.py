@@ -28,6 +28,7 @@ from rmtui.guide.pair_kinds import IN_JSON, Kind
 from rmtui.guide.text_report import margins_lines
 from rmtui.i18n import translate
 from rmtui.runs.model import Run
+from rmtui.translation import tr
 
 if TYPE_CHECKING:
     from rmtui.documents.data import PairDocument, PairsDocument
@@ -102,7 +103,8 @@ class PairsScreen(RunCommands):
         """Why there are no pairs stays where they would be."""
         if message.job == "pairs":
             self.query_one(TopBar).show_parts(" → ".join(run.name for run in self._runs))
-            why = "\n".join(filter(None, (message.error.what, message.error.why, message.error.remedy)))
+            said = (message.error.what, message.error.why, message.error.remedy)
+            why = "\n".join(tr(part, words=False) for part in said if part)
             self.query_one("#pair", Static).update(Text(why))
 
     @on(PairsLoaded)

@@ -23,6 +23,7 @@ from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
 from rmtui.operations.launch_request import LaunchRequest
 from rmtui.presets import Preset, all_presets, save_as
+from rmtui.translation import tr
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -81,10 +82,10 @@ class PresetsScreen(Base):
 
     def _describe(self, preset: Preset) -> Table:
         palette = palette_of(self)
-        text = Text().append(f"{preset.title}\n" if preset.title else "", "bold")
-        text.append(f"{preset.purpose}\n" if preset.purpose else "").append(brief(preset), palette.quiet)
+        text = Text().append(f"{tr(preset.title)}\n" if preset.title else "", "bold")
+        text.append(f"{tr(preset.purpose)}\n" if preset.purpose else "").append(brief(preset), palette.quiet)
         if expected := expectation(preset):
-            text.append(f"\nexpected: {expected}", palette.quiet)
+            text.append(f"\n{tr('expected')} {expected}", palette.quiet)
         return hanging((Text(f"{preset.name}  ", palette.accent), text))
 
     def _describe_error(self, error: UserError) -> Table:

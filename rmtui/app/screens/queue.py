@@ -23,6 +23,7 @@ from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.app.widgets.table.columns import done, ends_at
 from rmtui.runs.model import Run, State, state_words
+from rmtui.translation import tr
 
 if TYPE_CHECKING:
     from rmtui.operations.queue import Place
@@ -89,7 +90,9 @@ class QueueScreen(RunCommands):
             items.add_option(Option(text.append(_under_way(run), palette.quiet), disabled=True))
         items.add_options([Option(self._line(place), id=place.id) for place in message.places])
         if not message.places:
-            items.add_option(Option(Text("nothing waits; ctrl+q in a form queues a run", palette.quiet), disabled=True))
+            items.add_option(
+                Option(Text(tr("the queue is empty; ctrl+q in a form queues a run"), palette.quiet), disabled=True)
+            )
         ids = [place.id for place in message.places]
         if ids:
             items.highlighted = len(message.alive) + (ids.index(chosen) if chosen in ids else 0)
@@ -98,12 +101,12 @@ class QueueScreen(RunCommands):
     def _line(self, place: Place) -> Text:
         palette = palette_of(self)
         text = Text(f"{place.place:>3}  {fit(place.name, 26)}  ")
-        since = f"since {formats.clock(place.since, time.time())}"
+        since = tr(f"since {formats.clock(place.since, time.time())}")
         head, _ = state_words(State.QUEUED, place.reason)
-        text.append(f"{head}  " if head != State.QUEUED else "")
+        text.append(f"{tr(head)}  " if head != State.QUEUED else "")
         if place.attended:
-            return text.append(f"waits for {place.needs}  ").append(since, palette.quiet)
-        return text.append("waits for you: r starts it again  ", palette.warn).append(since, palette.quiet)
+            return text.append(tr(f"waits for {place.needs}  ")).append(since, palette.quiet)
+        return text.append(tr("needs you: r starts it again  "), palette.warn).append(since, palette.quiet)
 
     def _chosen(self) -> str:
         items = self.query_one(Choices)
@@ -146,7 +149,7 @@ class QueueScreen(RunCommands):
             from rmtui.operations.queue import start_again
 
             started = start_again(self.ws)
-            return f"{len(started)} waiting again" if started else "every waiting run is attended"
+            return f"{len(started)} waiting again" if started else "every queued run has a process waiting for it"
 
         self.do("start again", job)
 
@@ -156,4 +159,4 @@ def _under_way(run: Run) -> str:
     share, end = done(run), ends_at(run, time.time())
     parts = [run.state.value, f"{int(100 * share)} %" if share is not None else ""]
     parts.append(formats.clean(run.reason) or (f"ends {formats.clock(end, time.time())}" if end else ""))
-    return "  ".join(filter(None, parts))
+    return "  ".join(map(tr, filter(None, parts)))

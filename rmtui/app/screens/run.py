@@ -279,13 +279,13 @@ class RunScreen(RunCommands):
     def action_stacks(self) -> None:
         run = self._run
         if run is None or not run.state.alive:
-            self.toast("only the ranks of a running run can show what they do")
+            self.toast("only a running run has ranks to show")
             return
 
         def job() -> str:
             from rmtui.operations.stop import stacks
 
             stacks(self.ws, run.id)
-            return "every rank writes its stacks into its log"
+            return "every rank writes its stack traces to its log"
 
         self.do("stacks", job)

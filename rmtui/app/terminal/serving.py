@@ -16,12 +16,24 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rmtui.errors import UserError, install
+from rmtui.translation import spoken, tr
 
+FOCUS = b"""<script>
+  // Keys go to the terminal as soon as it is there, and again after a look at another window.
+  const focusTerminal = () => {
+    const keys = document.querySelector(".xterm-helper-textarea");
+    if (keys) keys.focus();
+    return keys !== null;
+  };
+  const waiting = setInterval(() => { if (focusTerminal()) clearInterval(waiting); }, 50);
+  window.addEventListener("focus", focusTerminal);
+</script></body>"""
+"""At the end of textual-serve's page, whose terminal takes no key before a click."""
 LARGEST = 1000
 """Columns and lines of a browser's terminal."""
 EXIT_PATIENCE = 1.5
@@ -44,20 +56,29 @@ def serve(folder: Path, host: str, port: int, any_address: bool, public_url: str
         raise UserError(
             f"will not serve on {host}",
             "everyone who reaches that address could start programs here",
-            "use ssh -L 8000:127.0.0.1:8000, or say --any-address",
+            "use ssh -L 8000:127.0.0.1:8000, or add --any-address",
         )
     _check_free(host, port)
     if public_url is None and ":" in host:
         public_url = f"http://[{host}]:{port}"
     token = secrets.token_urlsafe(24)
     server = _server(folder, host, port, public_url, token)
-    print(f"rmtui in a browser: {server.public_url}/?token={token}", flush=True)
-    print("Ctrl-C ends it; trainings go on.", flush=True)
+    for line in instructions(server.public_url, host, port, token):
+        print(line, flush=True)
     try:
         server.serve()
     except OSError as error:  # another program was faster
         raise _taken(host, port, error) from None
     return 0
+
+
+def instructions(url: str, host: str, port: int, token: str) -> Iterator[str]:
+    """What to open, and how from another machine: an address that only this machine can reach needs a tunnel."""
+    yield tr(f"rmtui in a browser: {url}/?token={token}")
+    if is_loopback(host):
+        there = f"[{host}]" if ":" in host else host
+        yield tr(f"from your laptop first: ssh -L {port}:{there}:{port} {socket.gethostname()}")
+    yield tr("Ctrl-C ends it; runs keep training.")
 
 
 def _check_free(host: str, port: int) -> None:
@@ -73,7 +94,7 @@ def _check_free(host: str, port: int) -> None:
 
 def _taken(host: str, port: int, error: Exception) -> UserError:
     taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-    why = "another program listens there" if taken else str(error)
+    why = "another program is listening there" if taken else str(error)
     return UserError(f"cannot serve on {host}, port {port}", why, "choose another one: --port N", exit_code=1)
 
 
@@ -127,7 +148,7 @@ def _server(folder: Path, host: str, port: int, public_url: str | None, token: s
             app_service.set_terminal_size = bounded
             await super()._process_messages(websocket, app_service)
 
-    command = shlex.join([sys.executable, "-m", "rmtui", "-C", str(folder)])
+    command = shlex.join([sys.executable, "-m", "rmtui", "-C", str(folder), "--lang", spoken()])
     return Guarded(command, host=host, port=port, title="rmtui", public_url=public_url)
 
 
@@ -156,6 +177,9 @@ def guard(token: str, public_url: str, port: int) -> Any:
         sizes = [request.query.get(name, "1") for name in ("width", "height")]
         if not all(size.isascii() and size.isdigit() and len(size) < 5 and 1 <= int(size) <= LARGEST for size in sizes):
             return web.Response(status=400, text=f"A terminal has 1 to {LARGEST} columns and lines.\n")
-        return await handler(request)
+        page = await handler(request)
+        if request.path == "/" and isinstance(page, web.Response) and isinstance(page.body, bytes):
+            page.body = page.body.replace(b"</body>", FOCUS)
+        return page
 
     return check

@@ -13,6 +13,7 @@ from rmtui import text as formats
 from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
+from rmtui.translation import tr
 
 BAR = 8
 HOT = 85.0
@@ -72,7 +73,7 @@ class DeviceLoad(Widget):
             Segment(f" {load}  ", palette.text),
         ]
         if device.used is not None and device.total:
-            segments.append(Segment(f"{formats.size(device.used)} of {formats.size(device.total)}  ", palette.text))
+            segments.append(Segment(tr(f"{formats.size(device.used)} of {formats.size(device.total)}  "), palette.text))
         if device.temperature is not None:
             tone = palette.warn if device.temperature >= HOT else palette.quiet
             segments.append(Segment(f"{device.temperature:.0f} °C", tone))

@@ -67,7 +67,7 @@ def asked_for(run: RunFolder, attempt: AttemptFolder) -> tuple[State, str] | Non
         return None
     by = str(requests[0].get("by", "")) or "someone"
     if not attempt.launch():
-        return State.STOPPED, f"taken out of the queue by {by}"
+        return State.STOPPED, f"removed from the queue by {by}"
     if any(request.get("now") for request in requests):
         return State.KILLED, f"killed at once by {by}"
     return State.STOPPED, f"stopped by {by}"

@@ -23,6 +23,7 @@ from rmtui.app.widgets.chart.plot import smoothed
 from rmtui.app.widgets.chart.scale import Scale, x_value
 from rmtui.app.widgets.glyphs import Glyphs, glyphs_of
 from rmtui.app.widgets.palette import Palette, palette_of
+from rmtui.translation import tr
 
 SMOOTHINGS = (None, 0.0, 0.6, 0.9, 0.97)
 """None: the mean of the steps around, of noisy curves alone."""
@@ -218,7 +219,7 @@ class Chart(Widget, can_focus=True):
             self.rich_style,
             self.has_focus,
             self._note,
-            self.chart_title,
+            self._heading,
         )
         if self._drawn[0] != key:
             width, base = self.size.width, self.rich_style
@@ -233,7 +234,7 @@ class Chart(Widget, can_focus=True):
         palette, glyphs = palette_of(self), glyphs_of(self)
         head = self._head(palette, glyphs)
         if not self._has_values():
-            return [*head, Strip([]), Strip([Segment(" " * 8 + (self._note or "no values yet"), palette.quiet)])]
+            return [*head, Strip([]), Strip([Segment(" " * 8 + tr(self._note or "no values yet"), palette.quiet)])]
         if not self._has_room():
             return head
         return [*head, *self._painted(palette, glyphs).strips(self._view.cursor)]
@@ -256,7 +257,7 @@ class Chart(Widget, can_focus=True):
         """Title, legend with values, and to the right what is not usual about the view."""
         state, lines = self._state(), self._legend(palette, glyphs)
         title = Style(bold=True, underline=self.has_focus)
-        lines[0] = [Segment(" "), Segment(self.chart_title, palette.text + title), Segment("  "), *lines[0]]
+        lines[0] = [Segment(" "), Segment(self._heading, palette.text + title), Segment("  "), *lines[0]]
         for entry in self._others(palette, glyphs):
             room = self.size.width - (cell_len(state) + 1 if len(lines) == 1 else 0)
             if Strip(lines[-1]).cell_length + cell_len(entry.text) <= room:
@@ -270,16 +271,16 @@ class Chart(Widget, can_focus=True):
         view = self._view
         parts = [
             x_value(view.axis, view.cursor) if view.cursor is not None else "",
-            f"smoothed {view.smoothing:g}" if view.smoothing else "" if view.smoothing is None else "each step",
-            "log" if view.log else "",
-            "zoomed" if view.window != Window() else "",
+            _smoothing_label(view.smoothing),
+            tr("log") if view.log else "",
+            tr("zoomed") if view.window != Window() else "",
         ]
         return "  ".join(part for part in parts if part)
 
     def _legend(self, palette: Palette, glyphs: Glyphs) -> list[list[Segment]]:
         """Every curve that has a sign, in as many lines as the chart can spare: its picture keeps its room."""
         entries = [self._entry(curve, value, palette, glyphs) for curve, value in self.values_at_cursor()]
-        first = self.size.width - cell_len(self.chart_title) - 4 - cell_len(self._state())
+        first = self.size.width - cell_len(self._heading) - 4 - cell_len(self._state())
         most = max(1, min(MOST_LEGEND_ROWS, self.size.height - FEWEST_ROWS))
         reading = self._view.cursor is not None
         return laid(entries, first, self.size.width - 1, most, palette.quiet, glyphs.ellipsis, reading)
@@ -288,7 +289,7 @@ class Chart(Widget, can_focus=True):
         """What is not a curve with a sign: quiet ones, the band, the target."""
         quiet = sum(curve.quiet for curve in self.curves)
         if quiet > 1:
-            yield Segment(f"{quiet} others  ", palette.quiet)
+            yield Segment(tr(f"{quiet} others  "), palette.quiet)
         spread = next((curve for curve in self.curves if curve.spread is not None), None)
         if spread is not None and self._has_room():
             fill = palette.fills[spread.slot % len(palette.fills)]
@@ -297,18 +298,30 @@ class Chart(Widget, can_focus=True):
             yield Segment(" 95 %  ", palette.quiet)
         if self._band is not None:
             if self._has_room() and self._has_values() and self._painted(palette, glyphs).shows_band:
-                yield Segment(f"{self._band.label} {glyphs.band}  ", palette.quiet)
+                yield Segment(f"{tr(self._band.label)} {glyphs.band}  ", palette.quiet)
             if self._band.target is not None:
                 target = self._format_value(self._band.target)
-                yield Segment(f"target {target} {glyphs.target}{glyphs.target}  ", palette.quiet)
+                yield Segment(f"{tr('target')} {target} {glyphs.target}{glyphs.target}  ", palette.quiet)
 
     def _entry(self, curve: Curve, value: float | None, palette: Palette, glyphs: Glyphs) -> LegendEntry:
         line = glyphs.target * 2 if curve.dashed else glyphs.horizontal * 2
-        what = "" if curve.label == self.chart_title else curve.label
+        what = "" if curve.label == self.chart_title else tr(curve.label)
         sign, style = glyphs.curves[curve.slot % 6], palette.run(curve.slot)
         return LegendEntry(sign, line, curve.run, what, self._format_value(value), style, palette.text)
+
+    @property
+    def _heading(self) -> str:
+        """The title in the language that is spoken."""
+        return tr(self.chart_title)
 
     def _format_value(self, value: float | None) -> str:
         if self.percent:
             return formats.percent(value)
         return "0" if value == 0 else formats.loss(value)
+
+
+def _smoothing_label(smoothing: float | None) -> str:
+    """What is not usual about the smoothing."""
+    if smoothing is None:
+        return ""
+    return tr(f"smoothed {smoothing:g}" if smoothing else "each step")

@@ -18,6 +18,7 @@ from rmtui.app.widgets.chart.plot import Dots, dots, draw, is_smoothed, smoothed
 from rmtui.app.widgets.chart.scale import Scale, x_ticks, y_scale, y_ticks
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
+from rmtui.translation import tr
 
 GUTTER = 7
 """Cells left of the axis line; the same in every chart, so that stacked charts share their columns."""
@@ -304,8 +305,9 @@ class Picture:
         glyphs, quiet = self.glyphs, self.palette.quiet
         axis = [glyphs.horizontal] * self.columns
         labels = [" "] * self.columns
-        name = "  ".join(filter(None, (self.scene.view.axis.value, self.scene.end)))
-        name = name if cell_len(name) < self.columns // 2 else self.scene.view.axis.value
+        axis_name = tr(self.scene.view.axis.value)
+        name = "  ".join(filter(None, (axis_name, tr(self.scene.end))))
+        name = name if cell_len(name) < self.columns // 2 else axis_name
         free = self.columns - cell_len(name) - 1
         after = 0
         for tick in x_ticks(self.x, self.scene.view.axis, max(2, self.columns // 14)):
@@ -315,7 +317,7 @@ class Picture:
             if start >= after and start + len(tick.label) <= free:
                 labels[start : start + len(tick.label)] = tick.label
                 after = start + len(tick.label) + 1
-        labels[max(0, self.columns - len(name)) :] = name[: self.columns]
+        labels[max(0, self.columns - cell_len(name)) :] = name[: self.columns]
         blank = " " * GUTTER
         feet = [
             Strip([Segment(blank + glyphs.corner + "".join(axis), quiet)]),

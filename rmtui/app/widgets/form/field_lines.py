@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,8 @@ from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.line_edit import LineEdit
 from rmtui.app.widgets.palette import Palette, on_bar
 from rmtui.i18n import value_text
-from rmtui.text import clean
+from rmtui.text import clean, wrap
+from rmtui.translation import tr
 from trainer.config import Option, Problem, range_text
 
 NAME, VALUE = 32, 16
@@ -70,7 +70,7 @@ class FormLines:
     notes: Sequence[tuple[str, str]] = ()
 
     def heading(self, heading: Heading) -> Strip:
-        return Strip([Segment(f" {heading.group}", self.palette.quiet)])
+        return Strip([Segment(f" {tr(heading.group)}", self.palette.quiet)])
 
     def field(self, option: Option, edit: LineEdit | None, here: bool) -> Strip:
         """One field. While it is edited, the value has a caret and takes the room it needs."""
@@ -121,24 +121,27 @@ class FormLines:
         quiet = self.palette.quiet
         for problem in problems:
             bad = problem.severity == "error"
-            text = f"{self.glyphs.gap if bad else '!'} {problem.what}; {problem.remedy}"
+            text = f"{self.glyphs.gap if bad else '!'} {tr(f'{problem.what}; {problem.remedy}')}"
             return [
                 Segment(fit(text, room, ellipsis=self.glyphs.ellipsis), self.palette.bad if bad else self.palette.warn)
             ]
         segments: list[Segment] = []
         if fallback := self.fields.fallback(option.key):
-            source = f"from {fallback.source}  "
+            source = tr(f"from {fallback.source}  ")
             segments = [Segment(fit(source, min(room, cell_len(source)), ellipsis=self.glyphs.ellipsis), quiet)]
             differs = [(name, text) for name, text in differs if text not in ("", fallback.text)]
             room -= sum(segment.cell_length for segment in segments)
         if differs and room > 6:
             arrow = "<-" if self.glyphs.curves.isascii() else "←"
-            words = "   ".join(f"{name} {self._end_of(text, room - cell_len(name) - 3)}" for name, text in differs)
+            words = "   ".join(
+                f"{name} {self._end_of(text, room - cell_len(name) - 3)}"
+                for name, text in ((tr(name) if name == "file" else name, text) for name, text in differs)
+            )
             segments.append(Segment(fit(f"{arrow} {words}", room, ellipsis=self.glyphs.ellipsis), self.palette.accent))
         if segments:
             return segments
         unit = "" if option.meta.choices else option.meta.unit
-        text = " ".join(part for part in (range_text(option), unit) if part)
+        text = " ".join(tr(part) for part in (range_text(option), unit) if part)
         return [Segment(fit(text, room, ellipsis=self.glyphs.ellipsis), quiet)] if room > 6 else []
 
     def _end_of(self, text: str, room: int) -> str:
@@ -170,11 +173,11 @@ class FormLines:
                 Segment(fit(name, 16), self.palette.quiet),
                 Segment(fit(text, room - 16, ellipsis=self.glyphs.ellipsis), self.palette.text),
             ]
-            for name, text in self.derived.items()
+            for name, text in (map(tr, pair) for pair in self.derived.items())
         ]
         for tone, text in self.notes:
             rows.append([])
-            for line in textwrap.wrap(clean(text), room, break_on_hyphens=False):
+            for line in wrap(clean(tr(text)), room):
                 rows.append([Segment(line, self.palette.tone(tone))])
         return rows
 
@@ -191,7 +194,7 @@ class FormLines:
             return []
         lines: list[list[Segment]] = [[Segment(" ")]]
         used = 1
-        for name, text in self.derived.items():
+        for name, text in (map(tr, pair) for pair in self.derived.items()):
             length = cell_len(name) + cell_len(text) + 4
             if used + length > self.width and used > 1:
                 lines.append([Segment(" ")])
@@ -203,10 +206,10 @@ class FormLines:
     def foot(self, option: Option) -> list[Strip]:
         """A rule, what the field means, and (narrow screens) the derived numbers above."""
         usual = option.meta.usual
-        more = [f"usual {value_text(option.key, usual[0])} … {value_text(option.key, usual[1])}"] if usual else []
-        text = "  ·  ".join([f"{option.key}: {option.meta.help}", *more])
+        more = [tr(f"usual {value_text(option.key, usual[0])} … {value_text(option.key, usual[1])}")] if usual else []
+        text = "  ·  ".join([f"{option.key}: {tr(option.meta.help)}", *more])
         rule = Strip([Segment(self.glyphs.horizontal * self.width, self.palette.quiet)])
-        rows = textwrap.wrap(text, self.width - 2)[:2] if self.width < NARROW else [text]
+        rows = wrap(text, self.width - 2)[:2] if self.width < NARROW else [text]
         rows += [""] * (2 - len(rows)) if self.width < NARROW else []
         words = [Strip([Segment(fit(f" {row}", self.width), self.palette.text)]) for row in rows]
         return [rule, *self.derived_below(), *words]

@@ -105,7 +105,7 @@ class Fields:
         return True
 
     def undo(self) -> str | None:
-        """Take the last change back; the key it was made on."""
+        """Undo the last change; the key it was made on."""
         if not self._done:
             return None
         change = self._done.pop()

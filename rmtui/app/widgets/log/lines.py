@@ -16,6 +16,7 @@ from rmtui.app.widgets.log.page import LogPage, LogPicture, LogRow
 from rmtui.app.widgets.log.spans import tone
 from rmtui.app.widgets.palette import Palette, on_bar
 from rmtui.runs.log_search import read_pattern
+from rmtui.translation import tr
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class LogLines:
     def prompt(self, sign: str, edit: LineEdit) -> Strip:
         """What is being typed, with its caret."""
         palette = self.palette
-        word = "search" if sign == "/" else "only lines with"
+        word = tr("search" if sign == "/" else "only lines with")
         at = edit.text[edit.caret : edit.caret + 1] or " "
         return Strip(
             [
@@ -71,11 +72,11 @@ class LogLines:
     def status(self, page: LogPage | None, title: str, notice: str) -> Strip:
         """Which log, how many lines came while paused, what was last said; to the right, where the cursor is."""
         quiet = self.palette.quiet
-        left = [Segment(f" {title}  ", quiet)]
+        left = [Segment(f" {tr(title, words=False)}  ", quiet)]
         if page is not None and page.unseen:
-            left.append(Segment(f"{self.glyphs.more} {page.unseen:,} new  ", self.palette.accent))
+            left.append(Segment(f"{self.glyphs.more} {tr(f'{page.unseen:,} new')}  ", self.palette.accent))
         following = page is not None and page.following
-        left.append(Segment(notice or ("following" if following else ""), quiet))
+        left.append(Segment(notice or (tr("following") if following else ""), quiet))
         right = self._position(page) if page is not None else ""
         used = sum(cell_len(segment.text) for segment in left)
         gap = " " * max(1, self.width - used - cell_len(right) - 1)
@@ -87,5 +88,5 @@ class LogLines:
             return ""
         number, source = page.number(page.cursor), page.source
         if not source.complete:
-            return f"at {formats.size(source.offset(number))} of {formats.size(source.size)}"
-        return f"line {number + 1:,} of {source.line_count:,}"
+            return tr(f"at {formats.size(source.offset(number))} of {formats.size(source.size)}")
+        return tr(f"line {number + 1:,} of {source.line_count:,}")

@@ -23,6 +23,7 @@ from rmtui.app.widgets.log.spans import ERROR, step_in
 from rmtui.app.widgets.ordered_keys import OrderedKeys
 from rmtui.app.widgets.palette import palette_of
 from rmtui.runs.log_index import LogIndex
+from rmtui.translation import tr
 
 FEED, FEED_AT_REST, CATCH_UP = 0.1, 0.5, 0.005
 """Seconds between looks at a file that grows, at one that rests, and at one that gained more than a look takes in: keys
@@ -201,7 +202,7 @@ class LogView(OrderedKeys, Widget, can_focus=True):
             if line is not None:
                 self.go_to_line(line)
             else:
-                self._show_notice(f"no further line matches {pattern}: n and N go down and up")
+                self._show_notice(f"no more matches for {pattern}; n and N go down and up")
             self.post_message(self.SearchDone(pattern, line))
 
         if self._page is not None:
@@ -333,7 +334,7 @@ class LogView(OrderedKeys, Widget, can_focus=True):
 
     def _show_notice(self, text: str) -> None:
         """Show a notice in the status line."""
-        self._notice = text
+        self._notice = tr(text, words=False)
         self._redraw()
 
     def on_resize(self) -> None:
@@ -370,5 +371,5 @@ class LogView(OrderedKeys, Widget, can_focus=True):
                 empty = (
                     "no line matches; & and enter show all" if page is not None and page.matches is not None else empty
                 )
-                strip = lines.notice(empty if y == 1 else "")
+                strip = lines.notice(tr(empty) if y == 1 else "")
         return strip.adjust_cell_length(self.size.width).apply_style(base)

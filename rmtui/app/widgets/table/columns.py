@@ -8,6 +8,7 @@ from typing import NamedTuple
 from rmtui import text as formats
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.runs.model import NOTHING, Landmarks, Run, State, state_words
+from rmtui.translation import tr
 
 GAP = 2
 """Cells between columns."""
@@ -107,7 +108,9 @@ def state_label(run: Run, now: float, spelled: bool = False) -> str:
         return head if spelled else run.reason.partition("; ")[0]
     passed = formats.ago(run.ended or run.started or run.created, now)
     return (
-        f"{run.state.value} {passed.removesuffix(' ago').replace(' min', 'm').replace(' ', '')}" if spelled else passed
+        f"{tr(run.state.value)} {passed.removesuffix(' ago').replace(' min', 'm').replace(' ', '')}"
+        if spelled
+        else passed
     )
 
 
@@ -129,13 +132,13 @@ def _name(run: Run, setting: Setting) -> TableCell:
 
 
 def _state(run: Run, setting: Setting) -> TableCell:
-    return TableCell(run.state.value, f"state:{run.state.value}")
+    return TableCell(tr(run.state.value), f"state:{run.state.value}")
 
 
 def _state_now(run: Run, setting: Setting) -> TableCell:
     bad = run.state in (State.FAILED, State.KILLED)
     return TableCell(
-        state_label(run, setting.now, not setting.spells_state),
+        tr(state_label(run, setting.now, not setting.spells_state)),
         "bad" if bad else "live" if run.state.alive else "quiet",
     )
 
@@ -188,7 +191,7 @@ def _best(run: Run, setting: Setting) -> TableCell:
 def _delta(run: Run, setting: Setting) -> TableCell:
     base = setting.baseline
     if base is not None and base.id == run.id:
-        return TableCell("base", "quiet")
+        return TableCell(tr("base"), "quiet")
     if base is None or not _comparable(base, run) or run.val_acc is None or base.val_acc is None:
         return TableCell("", "quiet")
     points = 100 * (run.val_acc - base.val_acc)

@@ -14,6 +14,7 @@ from rmtui.app.widgets.cells import cut_middle, fit
 from rmtui.app.widgets.palette import Palette
 from rmtui.app.widgets.table.columns import COLUMNS, GAP, NAME, STATE, RunColumn, Setting, layout
 from rmtui.runs.model import NOTHING, Run, State
+from rmtui.translation import tr
 
 LEAD = 5
 """Cells before the first column: mark, sign of the curve, pin, sign of the state, blank."""
@@ -67,15 +68,15 @@ class RunLines:
             sorted_here = column.key == key
             sign = (glyphs.down if descending else glyphs.up) if sorted_here else ""
             style = self.palette.text + Style(bold=True) if sorted_here else self.palette.quiet
-            title = column.title.replace("Δ", glyphs.delta).replace("±", glyphs.plus_minus)
+            title = tr(column.title).replace("Δ", glyphs.delta).replace("±", glyphs.plus_minus)
             title = fit(title if column.right else title + sign, width, column.right, glyphs.ellipsis)
             title += sign if column.right else ""
-            segments.append(Segment(title.ljust(width + GAP), style))
+            segments.append(Segment(fit(title, width + GAP), style))
         return Strip(segments)
 
     def notice(self, text: str) -> Strip:
         """A line that is not a row."""
-        return Strip([Segment(" " * LEAD + text, self.palette.quiet)])
+        return Strip([Segment(" " * LEAD + tr(text, words=False), self.palette.quiet)])
 
     def run(self, run: Run, columns: Layout, marked: bool) -> Strip:
         setting, palette, glyphs = self.setting, self.palette, self.setting.glyphs

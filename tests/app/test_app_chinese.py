@@ -1,0 +1,123 @@
+"""Every screen and dialog in Chinese: no English word but names, and nothing cut or shifted by wide letters."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import support
+from app_pilot import NARROW, WIDE, opened, sees, shown, told, until
+from english_words import english_words
+from rich.cells import cell_len
+
+from rmtui.translation import speak
+from rmtui.workspace import Workspace
+
+OWN = {"helpful", "tiny", "box"}
+"""Names of data, model and machine in the fixture."""
+SCREENS: dict[str, tuple[tuple[str, ...], str]] = {
+    "home": ((), "已完成"),
+    "help": (("?",), "主界面"),
+    "run": (("enter",), "学习率"),
+    "log": (("enter", "2"), "跟随中"),
+    "details": (("enter", "3"), "启动次数"),
+    "advice": (("a",), "建议"),
+    "presets": (("n",), "保守"),
+    "form": (("n", "enter"), "与文件相同"),
+    "every field": (("n", "enter", "v"), "与文件相同"),
+    "launch": (("n", "enter", "ctrl+r"), "数据集"),
+    "queue": (("Q",), "队列为空"),
+    "data": (("D",), "helpful_pairs"),
+    "pairs": (("P",), "没有逐对的奖励"),
+    "comparison": (("space", "space", "c"), "对比"),
+    "filter": (("slash", "x"), "没有匹配的运行"),
+    "wrong filter": (("slash", "l", "r", "greater_than_sign"), "之后没有内容"),
+    "note": (("o",), "备注"),
+    "delete": (("delete",), "无法撤销"),
+    "import": (("i",), "导入以往的运行"),
+    "palette": (("colon",), "搜索命令"),
+}
+
+
+@pytest.fixture
+def chinese(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    support.make_runs(ws, 3)
+    for side in ("train", "val"):
+        (ws.data / side).mkdir(parents=True, exist_ok=True)
+        (ws.data / side / "helpful_pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    (ws.root / "workspace.toml").write_text('lang = "zh"\nmodel = "models/tiny"\n', "utf-8")
+    yield ws
+    speak("en")
+
+
+def _said(text: str) -> str:
+    """The screen without what files and commands hold: logs, command lines, values to choose from."""
+    text = re.sub(r"(?m)^.*(?:Epoch \d|accelerate launch|--config|▾|主题：).*$", "", text)
+    return text.replace("good -old", "").replace("night baseline", "")
+
+
+def _cells(row: str, start: int, end: int) -> str:
+    """The letters of a row in these cells."""
+    places = itertools.accumulate(map(cell_len, row), initial=0)
+    return "".join(letter for letter, place in zip(row, places, strict=False) if start <= place < end)
+
+
+@pytest.mark.parametrize("name", SCREENS)
+async def test_a_screen_speaks_chinese(chinese, name):
+    keys, words = SCREENS[name]
+    async with opened(chinese.root, WIDE) as pilot:
+        await sees(pilot, "已完成", "筛选")
+        for key in keys:
+            await pilot.press(key)
+        await sees(pilot, words)
+        dialog = next(iter(pilot.app.screen.query(".dialog, #--container")), None)
+        rows = shown(pilot).split("\n")
+        if dialog is not None:  # what lies below is cut by it
+            area = dialog.region
+            rows = [_cells(row, area.x, area.right) for row in rows[area.y : area.bottom]]
+        words_left = {
+            word for word in english_words(_said("\n".join(rows))) if len(word) > 2
+        }  # two: a path's wrapped end
+        assert words_left <= OWN
+        assert {cell_len(line) for line in shown(pilot).split("\n")} == {WIDE[0]}
+
+
+@pytest.mark.parametrize(
+    ("key", "words"), [("x", "只能停止训练中或排队中的运行"), ("p", "已置顶"), ("B", "为基线"), ("c", "先用空格标记")]
+)
+async def test_a_toast_speaks_chinese(chinese, key, words):
+    async with opened(chinese.root, WIDE) as pilot:
+        await sees(pilot, "已完成", "筛选")
+        await pilot.press(key)
+        await told(pilot, words)
+
+
+async def test_a_small_screen_has_its_keys_and_state_in_chinese(chinese):
+    async with opened(chinese.root, NARROW) as pilot:
+        text = await sees(pilot, "标记", "打开", "帮助", "已完成")
+        assert {cell_len(line) for line in text.split("\n")} == {NARROW[0]}
+
+
+async def test_the_first_screen_of_a_folder_speaks_chinese(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("LANG", "zh_CN.UTF-8")
+    for name in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    try:
+        async with opened(tmp_path, NARROW) as pilot:
+            text = await sees(pilot, "还不是工作区", "启动", "导入", "演示", "指南")
+            assert english_words(text.replace(str(tmp_path), "").replace("tmp", "")) == []
+    finally:
+        speak("en")
+
+
+async def test_ctrl_l_changes_the_language_of_everything_on_screen_and_back(chinese):
+    async with opened(chinese.root, WIDE) as pilot:
+        await sees(pilot, "已完成", "标记")
+        await pilot.press("ctrl+l")
+        await sees(pilot, "finished", "mark", "state")
+        await until(pilot, lambda: "已完成" not in shown(pilot) and "标记" not in shown(pilot))
+        await pilot.press("ctrl+l")
+        await sees(pilot, "已完成", "标记", "状态")
