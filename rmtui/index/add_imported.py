@@ -209,8 +209,8 @@ def _events(epochs: Sequence[Epoch], series: Mapping[str, Points], placing: Plac
         position = epoch_at(step, placed, placing.places) if placed else _share(step, last_step, last_epoch)
         for kind, values in metrics.get(step, {}).items():
             yield Event(kind, at, step, math.nan if position is None else position, values)
-        if (epoch := ends.get(step)) is not None:
-            yield Event("epoch", at, step, float(epoch.epoch), _known(epoch))
+        if (ended := ends.get(step)) is not None:
+            yield Event("epoch", at, step, float(ended.epoch), _known(ended))
     end, position = placing.reached
     if (end is not None and end >= last_step) or position is not None:
         yield Event("end", at, end or last_step, math.nan if position is None else position, data={"outcome": "read"})
