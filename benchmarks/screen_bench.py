@@ -44,7 +44,7 @@ class Bench:
 
 
 def drawn(program: Program, name: str) -> float:
-    """Seconds until the list and the first curve stand on the screen."""
+    """Seconds until the list and the first curve are on the screen."""
     end = time.perf_counter() + 120
     while time.perf_counter() < end:
         if name.encode() in program.output and CURVE.search(program.output):

@@ -65,7 +65,7 @@ class Program:
         return len(self.output) - before
 
     def until(self, *texts: str, seconds: float = 60.0, start: int = 0) -> float | None:
-        """Seconds since the program began until all texts stand in the output after `start`; None: they never did."""
+        """Seconds since the program began until all texts are in the output after `start`; None: they never did."""
         wanted = [text.encode() for text in texts]
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:

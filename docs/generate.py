@@ -71,7 +71,7 @@ def command_line() -> str:
 
 
 _INTRODUCTION = (
-    "Source: `rmtui/cli/`. `rmtui` alone opens the app; `rmtui VERB --help` says what stands here. Every verb takes",
+    "Source: `rmtui/cli/`. `rmtui` alone opens the app; `rmtui VERB --help` prints the same. Every verb takes",
     "`-C DIR`, the workspace (default: this folder), and `-h`. RUN is an id, a name, a unique beginning of one,",
     "`@latest` or `@best`. On a terminal lists come as tables, in a pipe as lines with tabs between the figures;",
     "`--json` prints one document, described in `docs/schema/`.",
@@ -99,7 +99,7 @@ def _usage(verb: Verb, below: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _placed(action: argparse.Action) -> str:
-    """An argument without a dash, as often as it may stand: `RUN`, `RUN …`, `[DIR]`."""
+    """An argument without a dash, as often as it may be given: `RUN`, `RUN …`, `[DIR]`."""
     name = _value(action)
     return {"+": f"{name} …", "*": f"[{name} …]", "?": f"[{name}]"}.get(str(action.nargs), name)
 

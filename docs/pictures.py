@@ -30,7 +30,7 @@ from textual.pilot import Pilot  # noqa: E402
 WIDE, NARROW, LARGE = (140, 40), (80, 24), (132, 42)
 SHOWN_REPO = "~/rmtui"
 SHOWN_HOME = "/home/mirabel"
-"""Stands for the temporary folder, and is as long, so that nothing moves."""
+"""Replaces the temporary folder's name, and is as long, so that nothing moves."""
 CELL = 12.2
 """Width of a character in Rich's pictures."""
 TEXT = re.compile(

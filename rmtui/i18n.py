@@ -48,7 +48,7 @@ def translate(key: str, lang: str = "en", /, **values: Any) -> str:
 
 
 def title_numbers(name: str, lang: str = "en", /, **values: Any) -> str:
-    """The numbers that stand behind the title of a reading; empty where it has none."""
+    """The numbers after the title of a reading; empty where it has none."""
     return _FORMAT.vformat(_read(_FILES["title"])[f"title.{name}"]["figures"], (), values).strip()
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from rmtui.documents.launching import PresetDocument
 
 HEADER = ("name", "title", "purpose")
-"""Keys of a preset that are no options of the trainer; the table [expect] is the other one."""
+"""Keys of a preset that are not options of the trainer; the table [expect] is the other one."""
 
 
 _OWN_WORDS = re.compile(r"\A(?:#[^\n]*\n)+")
@@ -89,9 +90,17 @@ def find(ws: Workspace, text: str) -> Preset:
 
 def _name_inside(path: Path) -> str:
     try:
-        return str(tomli.loads(read_plain(path, LARGEST).decode("utf-8")).get("name", path.stem)).casefold()
+        name = _written_name(read_plain(path, LARGEST).decode("utf-8"))
     except (tomli.TOMLDecodeError, UnicodeDecodeError, OSError):
         return ""
+    return (path.stem if name is None else name).casefold()
+
+
+@lru_cache(maxsize=64)
+def _written_name(text: str) -> str | None:
+    """`name` in a preset's text; kept, as each key in the app asks for a preset by name."""
+    name = tomli.loads(text).get("name")
+    return None if name is None else str(name)
 
 
 def load(path: Path) -> Preset:

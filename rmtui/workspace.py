@@ -1,4 +1,4 @@
-"""The folder of a person's work: where runs, presets, queue and index lie, and its settings. Reads no run."""
+"""The folder of a person's work: the place of runs, presets, queue and index, and its settings. Reads no run."""
 
 from __future__ import annotations
 
@@ -266,12 +266,12 @@ def _write_new(path: Path, text: str) -> None:
 
 @lru_cache(maxsize=64)
 def on_network(path: Path) -> bool:
-    """Whether `path` lies on a network or FUSE file system (Linux; elsewhere False)."""
+    """Whether `path` is on a network or FUSE file system (Linux; elsewhere False)."""
     return file_system(path) in _NETWORK or file_system(path).startswith("fuse.")
 
 
 def file_system(path: Path) -> str:
-    """Type of the file system that holds `path` (`ext4`, `nfs4`), "" where it cannot be told."""
+    """Type of the file system that holds `path` (`ext4`, `nfs4`), "" where it is not known."""
     try:
         mounts = Path("/proc/self/mounts").read_text("utf-8", "replace")
     except OSError:

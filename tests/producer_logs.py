@@ -113,17 +113,32 @@ def nemo_aligner() -> str:
             loss, accuracy = EVALS[step // 2 - 1]
             states.append(_tqdm("Validation steps", 2, 2, f"val_loss={loss}, val_acc={accuracy}"))
             entries += f", val_loss={loss}, val_acc={accuracy}"
-        states.append(_tqdm("Training steps", step, 4, entries))
-    return "\r".join(states) + "\n"
+        states += [_tqdm("Training steps", step - 1, 4, entries), _tqdm("Training steps", step, 4, entries)]
+    return "\r".join(states[:-1]) + "\n"  # the loop ends before its last step is counted
 
 
-def verl() -> str:
-    lines = ["(TaskRunner pid=2121) Total training steps: 4"]
+def _verl_step(step: int) -> str:
+    return f"step:{step} - train/loss:{LOSSES[step - 1]} - train/lr(1e-3):0.009 - train/time(s):9.2"
+
+
+def verl_ray() -> str:
+    lines = ["Total training steps: 4"]
     for step in range(1, 5):
-        lines.append(f"(TaskRunner pid=2121) step:{step} - train/loss:{LOSSES[step - 1]} - train/lr(1e-3):0.009")
+        lines.append(_verl_step(step))
         if step % 2 == 0:
-            lines.append(f"(TaskRunner pid=2121) step:{step} - val/loss:{EVALS[step // 2 - 1][0]}")
-    return "\n".join(lines) + "\n"
+            lines.append(f"step:{step} - val/loss:{EVALS[step // 2 - 1][0]}")
+    return "".join(f"(TaskRunner pid=2121) {line}\n" for line in lines)
+
+
+def verl_sft() -> str:
+    """torchrun's: the bar goes to stderr without a line's end, and the metrics follow it on its line."""
+    text = "Number of steps/epoch 2, number of epochs 2, total number of steps 4\n"
+    for step in range(1, 5):
+        bar = f"Epoch {(step + 1) // 2}/2:  50%|███  | {(step - 1) % 2}/2 [00:09<09:36,  9.45s/it]"
+        text += f"\r{bar}{_verl_step(step)}\n"
+        if step % 2 == 0:
+            text += f"step:{step} - val/loss:{EVALS[step // 2 - 1][0]}\n"
+    return text + f"Final validation metrics: {{'val/loss': {EVALS[1][0]}}}\n"
 
 
 def _rows(at: int, key: str = "rewards/accuracies") -> Iterator[dict[str, object]]:
@@ -238,7 +253,8 @@ LOGS = (
     ),
     ProducerLog("nemo-rl", "ray-driver.log", nemo_rl()),
     ProducerLog("nemo-aligner", "reward.log", nemo_aligner(), epochs=0),
-    ProducerLog("verl", "sft.log", verl(), _losses(EVALS), epochs=0, trained=False),
+    ProducerLog("verl", "ray.log", verl_ray(), _losses(EVALS), epochs=0, trained=False),
+    ProducerLog("verl", "sft.log", verl_sft(), _losses(EVALS), trained=False),
     ProducerLog("trainer-log", "trl.log", _trainer("rewards/accuracies")),
     ProducerLog("trainer-log", "rlhflow.log", _trainer("accuracy")),
     ProducerLog("trainer-log", "trl_5.log", trainer_5()),

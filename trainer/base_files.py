@@ -55,7 +55,7 @@ def _not_a_folder(name: str, folder: Path) -> Iterator[Fault]:
 
 
 def looks_like_path(name: str) -> bool:
-    """Whether a name that is no folder was meant as one: a hub name is one or two parts, `owner/name`."""
+    """Whether a name without a folder was meant as one: a hub name is one or two parts, `owner/name`."""
     if name.startswith(("/", ".", "~")) or name.count("/") > 1 or name.endswith("/") or Path(name).exists():
         return True
     first, slash, _ = name.partition("/")

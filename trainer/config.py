@@ -104,7 +104,7 @@ def nest(flat: Mapping[str, object]) -> dict[str, object]:
 
 
 def check(document: Mapping[str, object], source: str = "") -> list[Problem]:
-    """All problems of a nested configuration at once; missing keys take their defaults and are no problem."""
+    """All problems of a nested configuration at once; missing keys take their defaults and are not a problem."""
     problems: list[Problem] = []
     for key, value in flatten(document).items():
         option = OPTIONS.get(key)
@@ -261,7 +261,7 @@ LATER = {"overlong": "cut_end", "doubled_bos": "keep"}
 
 
 def recorded(document: Mapping[str, object]) -> dict[str, object]:
-    """The configuration that a checkpoint or a model's card holds, with what options that came later stood for in it:
+    """The configuration that a checkpoint or a model's card holds, with the values that options added later had then:
     a default that has changed since then must not change what was trained."""
     return {**LATER, **document}
 

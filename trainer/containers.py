@@ -30,7 +30,7 @@ from trainer.unreadable import Unreadable
 
 HEAD = 1 << 20
 LONGEST = 64 << 20
-"""Bytes of one record; what is longer is no record."""
+"""Bytes of one record; anything longer is not a record."""
 BOM = b"\xef\xbb\xbf"
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _OPENERS: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
@@ -40,7 +40,7 @@ _POINTER = b"version https://git-lfs.github.com/"
 _SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".feather")
 _PACKED = (".gz", ".zst", ".bz2", ".xz")
 _NO_DATA = ("dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json", "config.json")
-"""What lies beside the shards of a saved data set."""
+"""Files beside the shards of a saved data set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ class Container:
     """What it is packed in, or the columns that it is stored as: gzip, zstd, Parquet …"""
     delimiter: str = ","
     inside: str = ""
-    """The field of the file's one object that holds the records, where they lie in one."""
+    """The field of the file's one object that holds the records, where they are in one."""
 
     @property
     def plain(self) -> bool:
-        """JSON lines that lie in the file as they are."""
+        """Plain JSON lines."""
         return self.form == "lines" and not self.packing
 
     def __str__(self) -> str:
@@ -161,7 +161,7 @@ def _packing(path: Path, magic: bytes) -> str:
 
 
 def _refuse(path: Path, head: bytes) -> None:
-    """Content that is no records, by its beginning."""
+    """Content that holds no records, by its beginning."""
     if head.startswith(_POINTER):
         raise Unreadable(path, "pointer", "it is a Git LFS pointer, not the file: git lfs pull")
     if wide := _wide(head):
@@ -216,7 +216,7 @@ _HEADS = re.compile(
 
 
 def _delimiter(path: Path, first: str) -> str:
-    """What separates the columns, by the table's first line; empty where that is no head of a table."""
+    """What separates the columns, by the table's first line; empty where that is not the head of a table."""
     best = max((",", "\t", ";"), key=first.count)
     named = {".csv": best if best in first else ",", ".tsv": "\t"}
     suffix = next((part for part in reversed(path.suffixes) if part not in _PACKED), "").lower()

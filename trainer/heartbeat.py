@@ -46,7 +46,7 @@ class Heartbeat:
         self._last = Beat(0, 0.0, 0.0)
 
     def beat(self, step: int, micro_step: int, doing: str = "", done: int = 0, of: int = 0) -> None:
-        """Say where this rank is, and what it does where that is no training step."""
+        """Say where this rank is, and what it does where that is not a training step."""
         now, last = time.time(), self._last
         if doing == last.doing and done >= last.done:
             self._last = Beat(step, now, last.since, last.beats + 1, done, of, doing)

@@ -181,7 +181,7 @@ def point_best(run: Path, pointer: BestCheckpoint) -> None:
 
 
 def forget_best_after(run: Path, step: int) -> None:
-    """Take the pointer away when it lies beyond `step`: the resume from there has not reached it."""
+    """Take the pointer away when it is beyond `step`: the resume from there has not reached it."""
     pointer = best(run)
     if pointer is not None and pointer.step > step:
         (run / "checkpoints" / BEST).unlink()

@@ -68,7 +68,7 @@ def _source(values: Mapping[str, object]) -> DataSource:
 
 
 def lines(tables: Iterable[object]) -> list[object]:
-    """`[[data.source]]` as TOML holds it → a line a source; what is no source stays as it is, to be refused."""
+    """`[[data.source]]` as TOML holds it → a line a source; what is not a source stays as it is, to be refused."""
     return [_line(table) for table in tables]
 
 

@@ -1,4 +1,4 @@
-"""Files of preference pairs: their rows, their fingerprints, and where data sets lie; no torch.
+"""Files of preference pairs: their rows, their fingerprints, and where data sets are; no torch.
 
 How a line is read is in `trainer.house`, how a file is in `trainer.reading`.
 """

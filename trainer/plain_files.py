@@ -9,6 +9,7 @@ import stat
 from io import BufferedReader
 from pathlib import Path
 
+PIECE = 1 << 16
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a FIFO",
@@ -20,28 +21,35 @@ _KINDS = {
 
 def open_plain(path: Path) -> BufferedReader:
     """A plain file for reading; OSError (EINVAL) for anything else, at once."""
+    return os.fdopen(_open(path)[0], "rb")
+
+
+def _open(path: Path) -> tuple[int, int]:
+    """(descriptor, size) of a plain file."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
-        mode = os.fstat(fd).st_mode
-        if not stat.S_ISREG(mode):
-            kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
             raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
     except OSError:
         os.close(fd)
         raise
-    return os.fdopen(fd, "rb")
+    return fd, found.st_size
 
 
 def read_plain(path: Path, limit: int) -> bytes:
     """The whole of a plain file of at most `limit` bytes; OSError (EFBIG) for a longer one."""
-    with open_plain(path) as file:
-        size = os.fstat(file.fileno()).st_size
+    fd, size = _open(path)
+    try:
         if size > limit:
             raise OSError(errno.EFBIG, f"it has {size:,} bytes; at most {limit:,} are read", str(path))
-        data = bytearray()
-        while block := file.read(limit + 1 - len(data)):
+        data = b""
+        while len(data) < limit and (block := os.read(fd, min(limit - len(data), max(size + 1, PIECE)))):
             data += block
-        return bytes(data[:limit])
+        return data
+    finally:
+        os.close(fd)
 
 
 def read_tail(path: Path, most: int) -> bytes:

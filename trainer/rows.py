@@ -1,4 +1,4 @@
-"""What a pair is: its two sides, how they read as text, and by what it is told from others. No torch, no files."""
+"""What a pair is: its two sides, how they read as text, and what distinguishes it from others. No torch, no files."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from trainer.config import Problem, TrainConfig
 
 
 class Refused(ValueError):
-    """A mistake that a person can fix: printed as it stands, exit code 2, no traceback."""
+    """A mistake that a person can fix: printed verbatim, exit code 2, no traceback."""
 
 
 @dataclass(frozen=True, slots=True)

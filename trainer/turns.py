@@ -36,7 +36,7 @@ _LITERAL = 1 << 20
 
 
 def read_messages(value: Any) -> list[Message] | None:
-    """A message list in any spelling, a single message among them; None where the value is no dialogue."""
+    """A message list in any spelling, a single message among them; None where the value is not a dialogue."""
     if isinstance(value, Mapping):
         value = value.get("messages", [value])
     if not isinstance(value, list) or not value:
@@ -65,7 +65,7 @@ _KEPT = ("tool_calls", "tool_call_id", "name")
 
 
 def text_of(content: Any) -> str | None:
-    """Content as text: parts are joined; None for what is no text (pictures among it)."""
+    """Content as text: parts are joined; None for what is not text (pictures among it)."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):

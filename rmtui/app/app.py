@@ -36,7 +36,7 @@ RETRY_SECONDS = 10.0
 
 
 def collect_again() -> None:
-    """What stands now stays: a later collection that walks through all of it would hold up a key."""
+    """What is loaded now stays: a later collection that walks through all of it would hold up a key."""
     gc.freeze()
     gc.enable()
 
@@ -72,7 +72,7 @@ def _pairs(app: WorkspaceApp, route: routes.PairsOf) -> Screen[None]:
 
 
 class RmtuiApp(WorkspaceApp, inherit_bindings=False):
-    """One app on one folder; `workspace` is None while the folder is no workspace."""
+    """One app on one folder; `workspace` is None while the folder is not a workspace."""
 
     screens: ClassVar[Mapping[type[routes.Route], Callable[[WorkspaceApp, Any], Screen[None]]]] = {
         routes.Home: _home,
@@ -198,7 +198,7 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
         self.devices = message.words
 
     def on_failed(self, message: Failed) -> None:
-        """Trouble of an import is told; that of `sync` once, then it is tried again in silence."""
+        """Trouble of an import is reported; that of `sync` once, then it is tried again in silence."""
         if message.job != "sync":
             self.end_job(message.job)
             self.notify(str(message.error), severity="error", timeout=12, markup=False)
@@ -305,7 +305,9 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
 
         if path and self._workspace is not None:
             tell = partial(JobProgress, "importing")
-            job = partial(import_paths, self.ws, self.folder, path, lambda words: self.post_message(tell(words)))
+            job = partial(
+                import_paths, self.ws, self.folder, path, lambda words: self.post_message(tell(words)), self.lang
+            )
             self.begin("importing", self.feed.ask(self, "importing", job))
 
     def on_imported(self, message: Imported) -> None:

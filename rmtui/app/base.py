@@ -63,7 +63,7 @@ class Base(WorkspaceScreen):
         self.feed.ask(target or self, name, job, group)
 
     def run_job(self, name: str, job: Job) -> None:
-        """A long job: its name stands in the top line of home while it lasts, and ctrl+g ends it."""
+        """A long job: the top line of home names it while it lasts, and ctrl+g ends it."""
         self.rmtui.begin(name, self.feed.ask(self, name, job))
 
     def do(self, name: str, job: Callable[[], str]) -> None:

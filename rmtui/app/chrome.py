@@ -37,7 +37,7 @@ class Label(Static):
 
     @property
     def plain(self) -> str:
-        """What stands there, without colours."""
+        """The text, without colours."""
         return self._said.plain
 
 
@@ -89,7 +89,7 @@ def _as_text(text: str | Text) -> Text:
 class TopBar(Label):
     """Where we are on the left, counts in the middle, devices on the right; long paths give way first, counts last.
 
-    While something works in the background, that stands on the right, and everything else gives way to it.
+    While something works in the background, that is shown on the right, and everything else gives way to it.
     """
 
     DEFAULT_CSS = "TopBar { height: 1; width: 100%; dock: top; }"

@@ -1,4 +1,4 @@
-"""What screens know of the app they stand in: workspace, feed, memory, language, running jobs, and the way to others.
+"""What screens know of their app: workspace, feed, memory, language, running jobs, and the way to others.
 
 No screen is imported here: `screens` is filled in by `rmtui.app.app`.
 """
@@ -67,7 +67,7 @@ class WorkspaceScreen(Screen[None]):
 
 
 class WorkspaceApp(ShadowScreen, inherit_bindings=False):
-    """An app on one folder; it has no feed while the folder is no workspace."""
+    """An app on one folder; it has no feed while the folder is not a workspace."""
 
     screens: ClassVar[Mapping[type[routes.Route], Callable[[WorkspaceApp, Any], Screen[None]]]] = {}
     """The screen of each route."""

@@ -27,7 +27,7 @@ def key_files(root: Path) -> tuple[Path, Path]:
 
 
 def read(root: Path, known: Mapping[str, object] = BY_ID) -> UserKeys:
-    """The key map; a wrong line is told and left out, so that a typing error never locks anybody out."""
+    """The key map; a wrong line is reported and left out, so that a typing error never locks anybody out."""
     path = next((path for path in key_files(root) if path.is_file()), None)
     if path is None:
         return UserKeys({})

@@ -1,4 +1,4 @@
-"""What a person is told without asking: a run has ended; how many devices are taken."""
+"""What the user is notified of: a run has ended; how many devices are taken."""
 
 from __future__ import annotations
 

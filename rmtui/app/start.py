@@ -19,7 +19,7 @@ def start(workspace: str | None, run_id: str = "", lang: str = "") -> int:
     served = "TEXTUAL_DRIVER" in os.environ  # a browser is the terminal, behind pipes
     if not served and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UserError("the app needs a terminal", "input or output is redirected", "use a verb: rmtui --help")
-    gc.disable()  # what imports and the first frame make is kept; the app collects again once it stands
+    gc.disable()  # what imports and the first frame make is kept; the app collects again once it is up
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     folder = Path(workspace or ".").expanduser().absolute()
     found = find_workspace(folder)

@@ -156,7 +156,7 @@ def _add(below: argparse._SubParsersAction[Parser], verb: Verb) -> None:
         formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
-    # Suppressed, or the verb's default would overwrite what stood before it.
+    # Suppressed, or the verb's default would overwrite a -C given before it.
     made.add_argument("-C", dest="workspace", metavar="DIR", default=argparse.SUPPRESS, help="the workspace")
     made.add_argument("--lang", choices=LANGS, default=argparse.SUPPRESS, help=LANG_HELP)
     verb.build(made)

@@ -164,7 +164,7 @@ def _model(root: Path) -> Path | None:
 
 
 class _Progress:
-    """A bar on standard error, on a terminal only. Ctrl-C ends the pass for near-duplicates, and the rest stands."""
+    """A bar on standard error, on a terminal only. Ctrl-C ends only the pass for near-duplicates."""
 
     def __init__(self, quiet: bool, lang: str) -> None:
         self._lang = lang

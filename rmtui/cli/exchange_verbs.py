@@ -7,7 +7,7 @@ import math
 import sys
 from pathlib import Path
 
-from rmtui.cli.messages import echo, print_imported
+from rmtui.cli.messages import echo, end_line, print_imported, reading_file
 from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
 
 
@@ -20,7 +20,9 @@ def _build_import(parser: argparse.ArgumentParser) -> None:
 
 def _import(args: argparse.Namespace) -> int:
     from rmtui.errors import UserError
+    from rmtui.i18n import translate
     from rmtui.operations import imports
+    from rmtui.translation import spoken, tr
     from rmtui.workspace import open_workspace
 
     ws = open_workspace(workspace_folder(args))
@@ -30,9 +32,12 @@ def _import(args: argparse.Namespace) -> int:
         raise UserError("no file to import was named", "", "name files or folders, or --again RUN")
     if args.as_preset:
         return _import_preset(args)
-    report = imports.import_paths(ws, args.paths, None if args.json else print_imported)
+    try:
+        report = imports.import_paths(ws, args.paths, None if args.json else print_imported, reading_file)
+    finally:
+        end_line()
     for text in report.unread:
-        echo(f"not read: {text}", file=sys.stderr)
+        print(translate("source.unread", spoken(), text=text), file=sys.stderr)
     if args.json:
         rows = [
             {
@@ -49,9 +54,9 @@ def _import(args: argparse.Namespace) -> int:
         print_json({"runs": rows, "unread": list(report.unread), "skipped": list(report.skipped)})
         return 0 if report.runs else 1
     for text in report.skipped:
-        echo(f"skipped: {text}", file=sys.stderr)
+        print(translate("source.skipped", spoken(), text=text), file=sys.stderr)
     if not report.runs:
-        echo(f"nothing to import was found{_hint(args.paths)}", file=sys.stderr)
+        print(f"{translate('source.nothing', spoken())}{tr(_hint(args.paths))}", file=sys.stderr)
     return 0 if report.runs else 1
 
 
@@ -85,9 +90,9 @@ def _import_preset(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"preset": preset.name, "path": str(preset.path), "unknown": list(unknown)})
         return 0
-    echo(f"{preset.path}: preset {preset.name}; whatever the file leaves out is taken from preset A")
+    echo(f"{preset.path}: preset {preset.name}\n  {preset.purpose}")
     if unknown:
-        echo(f"keys that rmtui does not have: {', '.join(unknown)}", file=sys.stderr)
+        echo(f"not taken, no counterpart here: {', '.join(unknown)}", file=sys.stderr)
     return 0
 
 

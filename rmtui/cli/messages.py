@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from rmtui.runs.model import state_text
-from rmtui.translation import tr
+from rmtui.text import bar, log_line
+from rmtui.translation import spoken, tr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,7 +30,7 @@ def echo(text: str, *, file: TextIO | None = None, end: str = "\n", flush: bool 
 def print_imported(run: ImportedRun) -> None:
     """One run that an import found, with what it was taken for."""
     echo(f"{run.id}  {run.name}  {'from' if run.new else 'was there already, from'} {run.source}", flush=True)
-    for note in (run.description, *run.notes):
+    for note in (run.description(spoken()), *run.notes):
         if note:
             echo(f"  {note}")
 
@@ -62,6 +63,15 @@ def end_line() -> None:
     """After a countdown: leave its line clean for what follows."""
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def reading_file(path: Path, share: float) -> None:
+    """On a terminal: how far the reading of a large file has come, on one line that is gone when it is read."""
+    if share >= 1:
+        end_line()
+    elif sys.stderr.isatty():
+        name = log_line(path.name)[:40]
+        print(f"\r\x1b[Kreading {name} {bar(share, 30)} {share:4.0%}", end="", file=sys.stderr, flush=True)
 
 
 def wait(what: str) -> None:

@@ -48,6 +48,8 @@ _SIGNS = {
     State.UNKNOWN: ("?", "bad"),
 }
 UNKNOWN = "–"
+LONGEST_REASON = 300
+"""Cells of a reason in the list, in a pipe too; `show` has the whole."""
 ENTERED = "✎"
 """After a val_acc that a person entered."""
 
@@ -78,7 +80,7 @@ def _run_row(run: Run, now: float) -> list[Cell | str]:
         took if run.state != State.IMPORTED else UNKNOWN,
         text.age(now - run.created) if run.created else UNKNOWN,
         " ".join(run.tags),
-        why,
+        text.fit(" ".join(why.split()), LONGEST_REASON).rstrip(),
     ]
 
 
@@ -100,7 +102,7 @@ def loss(value: float | None) -> str:
 
 
 def run(document: ShowDocument) -> None:
-    """One run: what it is, how it stands, its epochs, its configuration."""
+    """One run: what it is, its state, its epochs, its configuration."""
     head = [(tr(label), words) for label, words in _head(document)]
     room = max(12, *(text.width(label) + 1 for label, _ in head))
     for label, words in head:

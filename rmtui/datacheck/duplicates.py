@@ -1,7 +1,7 @@
 """Lines that repeat, contradict or leak into each other, found by 64-bit hashes in bounded memory.
 
 Python's own hash of texts is keyed anew in every process: nobody can construct a collision, and a million pairs collide
-by chance once in 40 million checks. Records lie in buckets by hash; full buckets go to a temporary file.
+by chance once in 40 million checks. Records are put into buckets by hash; full buckets go to a temporary file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DECEPTIVE = re.compile(f"[{''.join(map(chr, _UNDECEIVED))}]")
 _WIDE = (*((sign, "") for sign in "，；：！？“”‘’„«»"), ("…", "..."), ("\u00a0", " "), ("（", "("), ("）", ")"))
 """Signs that keep most texts from being NFKC, or ASCII, already: replaced first, they spare the slow ways."""
 _FORMS = 8
-"""Spellings of one pair that are told apart; a ninth counts as another spelling of the first."""
+"""Spellings of one pair that are kept apart; a ninth counts as another spelling of the first."""
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Ledger:
             self._spill()
 
     def buckets(self) -> Iterator[array[int]]:
-        """All records, bucket by bucket; equal keys share a bucket and stand in the order they came."""
+        """All records, bucket by bucket; equal keys share a bucket and keep the order they came in."""
         for number, held in enumerate(self._buckets):
             if self._files:
                 self._files[number].seek(0)

@@ -209,7 +209,7 @@ _OTHER_NAMES = {
 
 
 def _why_no_json(text: str, error: str) -> str:
-    """The sentence that says best why this is no JSON."""
+    """The sentence that says best why this is not JSON."""
     if not text.startswith(("{", "[", '"')):
         return "json_begins"
     if text.startswith("{'"):

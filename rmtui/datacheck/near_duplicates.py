@@ -26,7 +26,7 @@ from rmtui.datacheck.short_way import Pair
 ALIKE = 0.8
 """Jaccard similarity of every text from which two pairs are nearly the same, their questions differing a little."""
 ALIKE_ANSWERS = 0.9
-"""The same for both answers to one question; rankings of several answers lie below it."""
+"""The same for both answers to one question; rankings of several answers are below it."""
 ALIKE_PROMPTS = 0.9
 """The same for questions alone; templates with another filling stay below it."""
 REWORDED = 0.6
@@ -153,7 +153,7 @@ def _meetings(ledger: Ledger, crossing: bool) -> Iterator[tuple[int, int]]:
 
 
 def _alike_pairs(one: Pair, other: Pair, across: bool) -> str:
-    """A further answer ranked against one that stands elsewhere is a pair of its own, however alike."""
+    """A further answer ranked against one from elsewhere is a pair of its own, however alike."""
     same = one.prompt == other.prompt
     enough = ALIKE_ANSWERS if same else ALIKE
     if _similarity(one.prompt, other.prompt) < enough:

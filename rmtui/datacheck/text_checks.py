@@ -52,7 +52,7 @@ _OF_GBK = re.compile("[锛銆鈥鐨]")
 _GBK = re.compile("|".join("锛銆鈥鐨").encode())
 _CHINESE = re.compile("[\u4e00-\u9fff]{3,}")
 LOST = 6
-"""Question marks from which on they stand for letters."""
+"""Question marks from which on they are taken for lost letters."""
 _GARBLED = re.compile(
     "[\u00c2-\u00f4]"
     "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]{1,3}"
@@ -143,7 +143,7 @@ def turn_inside(text: str) -> str:
 
 
 def mojibake(text: str) -> tuple[str, str] | None:
-    """(what stands there, what was meant) for UTF-8 that was read as Windows-1252, Windows-1251, Latin-1 or GBK."""
+    """(what is written, what was meant) for UTF-8 that was read as Windows-1252, Windows-1251, Latin-1 or GBK."""
     if text.isascii():
         return None
     for match in _GARBLED.finditer(text):

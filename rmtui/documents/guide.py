@@ -238,7 +238,7 @@ class Silence(TypedDict):
 class AdviseDocument(TypedDict):
     run: RunName
     verdict: str
-    """How it stands, its metrics and the next step, in a line; empty before the first metric."""
+    """How the training went, its metrics and the next step, in a line; empty before the first metric."""
     before: RunName | None
     readings: list[ReadingDocument]
     advice: list[AdviceDocument]

@@ -8,6 +8,7 @@ import gzip
 import io
 import os
 import shutil
+import subprocess
 import tarfile
 import tempfile
 import zlib
@@ -87,7 +88,8 @@ def unpack(archive: Path, runs: Path, known: Mapping[str, str], origin: Mapping[
 
     `known` are ids of runs that are there already, and where. UserError if the archive is hostile, damaged, holds a run
     of a known id or documents that are unreadable, or does not fit on the disk. It is read whole before anything of it
-    can be seen in `runs`; what a killed import left is removed by the next one.
+    can be seen in `runs`. A killed import leaves nothing; where its helper is killed too, the next one removes what
+    it left.
     """
     _sweep(runs)
     with _staging(runs) as staging:
@@ -106,9 +108,13 @@ def unpack(archive: Path, runs: Path, known: Mapping[str, str], origin: Mapping[
 
 @contextmanager
 def _staging(runs: Path) -> Iterator[Path]:
-    """A folder aside, with a lock that says that somebody works in it."""
+    """A folder aside, with a lock that says that somebody works in it. A shell removes it where this process is killed:
+    it waits for the end of a pipe that nobody else holds."""
     folder = Path(tempfile.mkdtemp(prefix=_STAGING, dir=runs))
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    line = ["sh", "-c", 'read -r _; rm -rf -- "$1"', "sh", str(folder)]
+    null = subprocess.DEVNULL
+    after = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True)
     try:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -116,6 +122,7 @@ def _staging(runs: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(fd)
+        after.communicate()
 
 
 def _sweep(runs: Path) -> None:

@@ -20,11 +20,17 @@ def csv_text(documents: Sequence[ExportDocument]) -> str:
     names = sorted({name for document in documents for name in document["metrics"]})
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["run", "step", *map(clean, names)])
+    writer.writerow(["run", "step", *map(_cell, names)])
     for document in documents:
         for step, values in sorted(_by_step(document["metrics"]).items()):
-            writer.writerow([document["id"], step, *(_exact(values.get(name)) for name in names)])
+            writer.writerow([_cell(document["id"]), step, *(_exact(values.get(name)) for name in names)])
     return out.getvalue()
+
+
+def _cell(text: str) -> str:
+    """A name as spreadsheets take it: one that begins like a formula is marked as text (OWASP, CSV injection)."""
+    name = clean(text)
+    return f"'{name}" if name.startswith(("=", "+", "-", "@")) else name
 
 
 def _by_step(metrics: Mapping[str, Sequence[tuple[float, float]]]) -> dict[float, dict[str, float]]:

@@ -68,7 +68,7 @@ def _charts(document: ExportDocument) -> Iterator[str]:
 
 
 def _overlays(documents: Sequence[ExportDocument]) -> Iterator[str]:
-    """By epoch: steps of runs with different batches are no common measure."""
+    """By epoch: steps of runs with different batches are not comparable."""
     charts: tuple[tuple[Literal["val_loss", "val_acc"], str], ...]
     charts = (("val_loss", "Validation loss"), ("val_acc", "Validation accuracy"))
     for metric, title in charts:

@@ -95,7 +95,7 @@ def _axes(scale: _Scale, x_label: str) -> Iterator[str]:
         yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" class="tick end">{value:g}</text>'
     for value in ticks(*scale.x_range):
         if not math.isclose(value, round(value), abs_tol=1e-9):
-            continue  # half an epoch or step is no mark
+            continue  # half an epoch or step has no mark
         yield f'<text x="{scale.x(value):.1f}" y="{bottom + 16}" class="tick middle">{value:g}</text>'
     yield f'<line x1="{_LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}" class="axis"/>'
     yield f'<text x="{right}" y="{HEIGHT - 8}" class="tick end">{escape(x_label)}</text>'

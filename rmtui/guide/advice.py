@@ -1,4 +1,4 @@
-"""What to try next, ranked: the guide's advice where its decision path stands, and rmtui's own where that is silent."""
+"""What to try next, ranked: the guide's at this place of its decision path, rmtui's own where the guide has none."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ MOST = 6
 OTHER_SET = "other_set"
 """In place of a verdict: the metrics are of other pairs."""
 PLACES = ("data.train", "data.val", "data.extra_val")
-"""Where files lie is no difference between configurations; their fingerprints are."""
+"""The place of files does not distinguish configurations; their fingerprints do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +284,7 @@ def _seeds(subjects: Sequence[Subject], limits: Thresholds, lang: str) -> list[S
 
 
 def seedless(run: Run) -> str:
-    """What has to be equal for runs to be seeds of one configuration; a run that knows no seed stands alone."""
+    """What has to be equal for runs to be seeds of one configuration; a run without a known seed is alone."""
     config = {key: value for key, value in flatten(run.config).items() if key not in PLACES}
     alone = "" if "seed" in config else run.id
     config.pop("seed", None)

@@ -1,4 +1,4 @@
-"""What a run is expected to reach, as a band for each epoch, and where the run lies: in it, above or below.
+"""What a run is expected to reach, as a band for each epoch, and where the run is: in it, above or below.
 
 The guide's numbers are absolute on its own base model and data only; elsewhere they are read relative to the run's
 first epoch. Metrics that a person wrote into a preset of their own are absolute.
@@ -41,7 +41,7 @@ class ExpectedBand:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Where a metric lies: `place` is in, above or below; `better` says whether outside is the good side."""
+    """Where a metric is: `place` is in, above or below; `better` says whether outside is the good side."""
 
     band: ExpectedBand
     value: float

@@ -20,7 +20,7 @@ _MOST_WORK = 4_000_000
 """Words times words beyond which only the common start and end are compared."""
 
 BINS = 20
-"""Bins of a spread of margins; 0 lies between the two in the middle."""
+"""Bins of a spread of margins; 0 is between the two in the middle."""
 
 Segment = tuple[str, bool]
 """A piece of an answer, and whether it differs from the other answer."""
@@ -33,7 +33,7 @@ def margin(rewards: tuple[float, float]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class MarginSpread:
-    """How many reward margins lie in each of `BINS` equal bins from −reach to +reach."""
+    """How many reward margins are in each of `BINS` equal bins from −reach to +reach."""
 
     reach: float
     counts: list[int]
@@ -153,7 +153,7 @@ def differing(chosen: str, rejected: str) -> tuple[list[Segment], list[Segment]]
     matcher = difflib.SequenceMatcher(None, left, right_words, autojunk=False)
     sides: tuple[list[Segment], list[Segment]] = ([], [])
     for kind, start, end, other_start, other_end in matcher.get_opcodes():
-        # A blank that both share between words that differ is no common ground.
+        # A blank that both share between words that differ does not count as common.
         differs = kind != "equal" or not "".join(left[start:end]).strip()
         _add(sides[0], left[start:end], differs)
         _add(sides[1], right_words[other_start:other_end], differs)

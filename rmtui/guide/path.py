@@ -1,4 +1,4 @@
-"""The guide's decision path over all runs of a data set: what is done, where the user stands, what lies ahead."""
+"""The guide's decision path over all runs of a data set: what is done, where the user is, what is ahead."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def locate(
     paired: Mapping[str, AccuracyTest] | None = None,
     own_a: Config = NOTHING,
 ) -> Standing:
-    """Where the user stands with this run, given every run of its data set (oldest first); `paired` as in `read`.
+    """Where the user is with this run, given every run of its data set (oldest first); `paired` as in `read`.
 
     `own_a` is the configuration of the workspace's preset A. A run that was cut off answers no question, and only runs
     that came to their end count as tried.
@@ -143,12 +143,12 @@ def is_preset_a(subject: Subject, own_a: Config = NOTHING) -> bool:
     On another scale of rates, where A's own means nothing, a run that was launched as A with its epochs. C is not A.
     """
     label = (subject.run.preset or "").upper()
+    if label in ("B", "C"):
+        return False
     if label == "A" and own_a and all(_equal(subject.value(key), value) for key, value in flatten(own_a).items()):
         return True
     rate, epochs = subject.value("learning_rate"), subject.value("num_epochs")
-    if label in ("B", "C") or _is_preset_c(subject):
-        return False
-    if not isinstance(epochs, int) or epochs < CONSERVATIVE["num_epochs"]:
+    if not isinstance(epochs, int) or epochs < CONSERVATIVE["num_epochs"] or _is_preset_c(subject):
         return False
     return _near(rate, RAISED_RATE) or (label == "A" and not rates.on_scale(rates.current(subject)))
 

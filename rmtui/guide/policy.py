@@ -73,16 +73,21 @@ def next_step(subject: Subject, runs: Iterable[Subject], limits: Thresholds = DE
 def _family(subject: Subject, runs: Iterable[Subject]) -> list[Subject]:
     """Runs that answer the same question: same base model, method and validation pairs, as far as those are known."""
 
+    model, method, pairs = subject.value("model"), subject.value("method"), subject.run.val_fingerprint
+
     def alike(other: Subject) -> bool:
-        known = [
-            (subject.value("model"), other.value("model")),
-            (subject.value("method"), other.value("method")),
-            (subject.run.val_fingerprint, other.run.val_fingerprint),
-        ]
-        return all(mine == its or not mine or not its for mine, its in known)
+        return (
+            _may_be(model, other.value("model"))
+            and _may_be(method, other.value("method"))
+            and _may_be(pairs, other.run.val_fingerprint)
+        )
 
     found = {item.run.id: item for item in runs if alike(item)}
     return list({**found, subject.run.id: subject}.values())
+
+
+def _may_be(mine: object, its: object) -> bool:
+    return not mine or not its or mine == its
 
 
 _KEPT: dict[str, tuple[Subject, Thresholds, Trial | None]] = {}

@@ -1,4 +1,4 @@
-"""The tuning guide's own figures, quoted as they stand there. What it does not give is None."""
+"""The tuning guide's own figures, quoted verbatim. What it does not give is None."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from rmtui.guide.thresholds import DEFAULT, Thresholds
 
 RULES = (*rules_training.RULES, *rules_losses.RULES)
 _OWN = 8
-"""rmtui's own readings stand after the guide's seven."""
+"""rmtui's own readings follow the guide's seven."""
 
 
 def read(

@@ -65,7 +65,7 @@ def train_loss(case: Case) -> Iterator[Reading]:
 
 
 def val_loss(case: Case) -> Iterator[Reading]:
-    """2. val_loss fell, stood, rose a little (four causes), or rose."""
+    """2. val_loss fell, stayed, rose a little (four causes), or rose."""
     for scope, change in case.scopes("val_loss"):
         values = scope | change.figures()
         if abs(change.share) <= case.limits.flat_loss:
@@ -151,7 +151,7 @@ def overfits(case: Case) -> str | None:
 
 
 def overfitting(case: Case) -> Iterator[Reading]:
-    """4. train_loss falls on while val_loss turns up, or lies far below it; never while train_loss is the higher."""
+    """4. train_loss falls on while val_loss turns up, or is far below it; never while train_loss is the higher."""
     found = overfits(case)
     values: dict[str, Any] = _losses(case) | {"gap": case.gap}
     turn = turn_of(case.subject, case.limits)
@@ -280,7 +280,7 @@ def _val_starts(known: list[tuple[int, float]], limits: Thresholds) -> Reading:
 
 
 def _acc_climbs(known: list[tuple[int, float]], limits: Thresholds, turned: AccuracyTest | None) -> Reading:
-    """No sentence says more than the test: a climb that the pairs do not bear out is told as such."""
+    """No sentence says more than the test: a climb that the pairs do not bear out is called that."""
     falls = [epoch for (_, before), (epoch, value) in pairwise(known) if before - value > limits.flat_accuracy]
     values = {"first": known[0][1], "last": known[-1][1], "epochs": len(known)}
     if known[-1][1] - known[0][1] > limits.flat_accuracy:

@@ -118,7 +118,7 @@ def alpha_fixed(case: Case) -> Iterator[Reading]:
 
 
 def val_sets_differ(case: Case) -> Iterator[Reading]:
-    """Figures of different validation sets are no comparison; of sets not known to be the same, with caution."""
+    """Metrics of different validation sets are not compared; of sets not known to be the same, with caution."""
     if case.before is None:
         return
     mine, other = case.subject.run.val_fingerprint, case.before.run.val_fingerprint

@@ -1,4 +1,4 @@
-"""The verdict on a run in one line: how its training stands, its metrics, and the next step."""
+"""The verdict on a run in one line: how its training went, its metrics, and the next step."""
 
 from __future__ import annotations
 

@@ -18,6 +18,8 @@ TIMES = ("_timestamp", "timestamp", "time", "wall time", "wall_time")
 _BOTH = "global_step/max_steps"
 """ms-swift writes `10/400` under it, others under a step's own name."""
 _PLACES = frozenset((*STEPS, *EPOCHS, *TOTALS, *EPOCH_TOTALS, *TIMES, _BOTH))
+_NO_METRICS = _PLACES | {"best_metric", "best_global_step"}
+"""ms-swift says the best checkpoint's metric behind the last step: it is none of that step."""
 _END = "train_runtime"
 
 
@@ -33,7 +35,7 @@ def dictionary_row(values: Mapping[str, object], said: Said) -> SourceRow | None
             step, said.total_steps = place(now), whole(total) or said.total_steps
     said.total_steps = _count(values, TOTALS) or said.total_steps
     said.num_epochs = _count(values, EPOCH_TOTALS) or said.num_epochs
-    figures = figures_of(values, _PLACES, said)
+    figures = figures_of(values, _NO_METRICS, said)
     if _END in values:
         said.over = "the log ends with its train_runtime"
         said.whole_loss = figures.pop("train_loss", None)
@@ -45,11 +47,17 @@ def dictionary_row(values: Mapping[str, object], said: Said) -> SourceRow | None
 
 
 def _first(values: Mapping[str, object], names: Iterable[str]) -> float | None:
-    return next((found for name in names if name in values and (found := place(values[name])) is not None), None)
+    for name in names:
+        if name in values and (found := place(values[name])) is not None:
+            return found
+    return None
 
 
 def _count(values: Mapping[str, object], names: Iterable[str]) -> int | None:
-    return next((found for name in names if name in values and (found := whole(values[name])) is not None), None)
+    for name in names:
+        if name in values and (found := whole(values[name])) is not None:
+            return found
+    return None
 
 
 def flat(values: Mapping[str, object], before: str = "") -> Iterator[tuple[str, Any]]:

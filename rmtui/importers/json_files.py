@@ -2,57 +2,66 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.importers import own, result_files, trainer_state
 from rmtui.importers.dictionary_rows import dictionary_row, flat
+from rmtui.importers.json_stream import BadJson, JsonStream, items, members
 from rmtui.importers.metric_names import KNOWN, MetricName, metric
 from rmtui.importers.model import Foreign
 from rmtui.importers.source_rows import Said
-from rmtui.importers.text_files import identity, whole
+from rmtui.importers.text_files import identity
 from rmtui.importers.training import LogOrigin, foreign_runs, trainings
 
-_LIMIT = 1 << 30
 _Found = Iterable[tuple[Foreign, Mapping[str, object] | None]]
+_EXPORT = {"id", "epochs", "metrics"}
+"""Keys of a run in an export of rmtui."""
 
 
 def read_json_file(path: Path) -> _Found:
     """Runs, each with its document where it is an export. UserError where the file is neither, with its keys."""
     try:
-        document = json.loads(whole(path, _LIMIT))
-    except (ValueError, RecursionError):
-        raise UserError(f"cannot read {path}", "it is not valid JSON", "was it cut off?") from None
-    if isinstance(document, dict) and "log_history" in document:
-        return [(trainer_state.read_state(path), None)]
-    entries = document if isinstance(document, list) else [document]
-    if entries and all(isinstance(entry, dict) and {"id", "epochs", "metrics"} <= entry.keys() for entry in entries):
+        if JsonStream(path).peek() == "[":
+            first = next(iter(items(path)), None)
+            if isinstance(first, dict) and first.keys() >= _EXPORT:
+                return own.read_export(path)
+            return [(run, None) for run in _read_history(path)]
+        return _read_object(path)
+    except BadJson as error:
+        raise UserError(f"cannot read {path}", f"it is not valid JSON: {error}", "was it cut off?") from None
+
+
+def _read_object(path: Path) -> _Found:
+    keys: dict[str, None] = {}
+    known: set[str] = set()
+    for key, value in members(path):
+        if key == "log_history":
+            return [(trainer_state.read_state(path), None)]
+        if len(keys) < _MOST_KEYS:
+            keys[key] = None
+        named = flat({key: value}) if not isinstance(value, list) else ()
+        known |= {metric(MetricName(name)) for name, inner in named if isinstance(inner, (int, float))} & KNOWN
+    if keys.keys() >= _EXPORT:
         return own.read_export(path)
-    if isinstance(document, list):
-        return [(run, None) for run in _read_history(path, document)]
-    if isinstance(document, dict) and _has_metrics(document):
+    if known - {"learning_rate"}:
         return [(result_files.read_results(path), None)]
-    keys = ", ".join(map(str, list(document)[:8])) if isinstance(document, dict) else type(document).__name__
     raise UserError(
         f"cannot read {path}",
         "it is not an export of rmtui, not a Trainer's state or results and not a list of steps; "
-        f"it holds: {keys or 'nothing'}",
+        f"it holds: {', '.join(list(keys)[:8]) or 'nothing'}",
         "name trainer_state.json, or the log of the training",
     )
 
 
-def _has_metrics(document: Mapping[str, object]) -> bool:
-    known = {metric(MetricName(name)) for name, value in flat(document) if isinstance(value, (int, float))}
-    return bool(known & KNOWN - {"learning_rate"})
+_MOST_KEYS = 1000
 
 
-def _read_history(path: Path, entries: list[Any]) -> list[Foreign]:
+def _read_history(path: Path) -> list[Foreign]:
     """A list of dictionaries, one a step, as `log_history` saved alone."""
     said = Said()
-    rows = (dictionary_row(dict(flat(entry)), said) for entry in entries if isinstance(entry, dict))
+    rows = (dictionary_row(dict(flat(entry)), said) for entry in items(path) if isinstance(entry, dict))
     found = trainings((row for row in rows if row is not None), said)
     if not found:
         raise UserError(f"cannot read {path}", "its entries give no metrics with a step or an epoch", "name the log")

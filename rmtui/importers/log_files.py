@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from rmtui.errors import UserError
@@ -40,6 +41,9 @@ _PLAIN = frozenset({"trainer_log", "logging", "output", "metrics", "log", "train
 OF_A_TRAINING = ("trainer_log.jsonl", "logging.jsonl", "output.log")
 """Files that a program writes into the folder of one training, beside others about it."""
 _PEEK = 1 << 16
+_RANKS_BY = 20_000
+"""Lines by which the rank that prints the metrics has printed some."""
+_METRIC = re.compile(r"(?:loss|acc(?:uracy)?|lr|learning_rate|margins?)\W{0,6}\d", re.IGNORECASE)
 
 
 def is_log(path: Path) -> bool:
@@ -79,9 +83,7 @@ def read_log(parts: Sequence[Path]) -> list[Foreign]:
     producer = producer_of(parts)
     origin = _origin(parts, producer)
     found = (
-        logs.read_generic(origin, lambda: _of_one_rank(_text(parts)))
-        if producer is None
-        else _read(origin, producer, parts)
+        logs.read_generic(origin, lambda: _of_one_rank(parts)) if producer is None else _read(origin, producer, parts)
     )
     data = _data_set(parts[-1], _ROTATED.sub("", parts[-1].name))
     return [replace(run, data=data) for run in found] if data else found
@@ -109,7 +111,7 @@ def _inline(pattern: re.Pattern[str]) -> str:
 
 def _read(origin: LogOrigin, producer: Producer, parts: Sequence[Path]) -> list[Foreign]:
     said = Said()
-    return foreign_runs(origin, trainings(producer.read(_of_one_rank(_text(parts)), said), said))
+    return foreign_runs(origin, trainings(producer.read(_of_one_rank(parts), said), said))
 
 
 def _origin(parts: Sequence[Path], producer: Producer | None) -> LogOrigin:
@@ -131,13 +133,20 @@ def _text(parts: Sequence[Path]) -> Iterator[str]:
     return (line for path in parts for line in lines(path))
 
 
-def _of_one_rank(text: Iterable[str]) -> Iterator[str]:
-    """The lines of the process that spoke first, where lines say whose they are: each rank has its own train_loss."""
-    first = None
-    for line in text:
+def _of_one_rank(parts: Sequence[Path]) -> Iterator[str]:
+    """The lines of one process, where lines say whose they are: each rank has its own train_loss.
+
+    It is the lowest rank that prints metrics near the log's beginning; warnings of the others may come first.
+    """
+    kept: int | None = None
+    for line in islice(_text(parts), _RANKS_BY):
         rank = rank_of(line)
-        first = rank if first is None else first
-        if rank is None or rank == first:
+        if rank is not None and (kept is None or rank < kept) and _METRIC.search(line):
+            kept = rank
+    for line in _text(parts):
+        rank = rank_of(line)
+        kept = rank if kept is None and rank is not None and _METRIC.search(line) else kept
+        if rank is None or rank == kept:
             yield line
 
 
@@ -161,6 +170,6 @@ def nothing_in(parts: Sequence[Path]) -> UserError:
     seen = ", ".join(f"{number:,} {words}" for words, number in counts.items())
     return UserError(
         f"nothing was read from {parts[-1]}",
-        f"{total:,} lines, {seen}; no line gives a loss or an accuracy together with its step or epoch",
+        f"{total:,} lines, {seen}; no line has a loss or an accuracy together with its step or epoch",
         "write them as: Epoch 1: train_loss=0.67, val_loss=0.61, val_acc=71%",
     )

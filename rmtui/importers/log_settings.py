@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from rmtui.importers.dictionaries import dictionary
+from rmtui.importers.source_rows import number
 from rmtui.importers.yaml_config import setting_of
 from trainer.config import OPTIONS, check_value
 from trainer.plain_files import open_plain
@@ -29,6 +31,8 @@ _LINE = re.compile(rf"(?P<key>[A-Za-z_][\w.]*)\s*:\s*{_VALUE}")
 """`key: value`, the whole message."""
 _EQUALS = re.compile(rf"(?<![\w.'\"/-])(?P<key>[A-Za-z_][\w.]*)\s*=\s*{_VALUE}")
 _QUOTED = re.compile(rf"""(?P<quote>['"])(?P<key>[A-Za-z_][\w.]*)(?P=quote)\s*:\s*{_VALUE}""")
+_PLACES = ("epoch", "step", "global_step", "current_steps", "current_step", "global_step/max_steps", "iteration")
+_LOSSES = ("loss", "train_loss", "eval_loss", "train/loss")
 _SPLIT = r"(?<![A-Za-z/])(?<!max[_ ])(?:val|valid|validation|eval|evaluation)"
 _COUNT = r"(\d{1,3}(?:,\d{3})+|\d+)(?![\d.,]*\d|\s*[/%])"
 _UNIT = r"(?:pairs|examples|samples|preferences)"
@@ -64,7 +68,7 @@ def read_settings(path: Path) -> LogSettings:
             line = raw[:LONGEST].decode("utf-8", "replace")
             if started is None and (stamp := _STAMP.search(line)):
                 started = _moment(" ".join(stamp.groups()))
-            if _METRICS.search(line) and "Namespace(" not in line and "{" not in line:
+            if _has_metrics(line):
                 break
             flat.update(_settings(line))
             pairs = _val_pairs(line) or pairs
@@ -76,6 +80,16 @@ def _val_pairs(line: str) -> int | None:
     found = _VAL_PAIRS.search(line)
     count = int(next(filter(None, found.groups())).replace(",", "")) if found else 0
     return count if 0 < count < 2**31 else None
+
+
+def _has_metrics(line: str) -> bool:
+    """Whether a line is one of a training that has begun; a dictionary is one if it has a place, or a loss."""
+    if "Namespace(" in line:
+        return False
+    if "{" not in line:
+        return _METRICS.search(line) is not None
+    values = {name: number(value) for name, value in dictionary(line).items()}
+    return any(value is not None and (name in _PLACES or name in _LOSSES) for name, value in values.items())
 
 
 def _moment(text: str) -> float | None:

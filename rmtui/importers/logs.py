@@ -55,9 +55,9 @@ def read_generic(origin: LogOrigin, text: Callable[[], Iterable[str]]) -> list[F
     if (order := layout.order()) is not LineOrder.AFTER:
         segments, notes = _segments(_parse_lines(text()), order)
     elif segments and layout.before:
-        notes.append(f"{_figures(layout.before)} left out: they stand before the first line of an epoch")
+        notes.append(f"{_values(layout.before)} ignored: written before the first epoch line")
     if not segments and notes:
-        raise UserError(f"cannot read {origin.path}", "; ".join(notes), "write the epoch into each line of figures")
+        raise UserError(f"cannot read {origin.path}", "; ".join(notes), "put the epoch on every line that has metrics")
     return [_run(origin, segment, number, len(segments), notes) for number, segment in enumerate(segments, 1)]
 
 
@@ -128,15 +128,15 @@ def _count(figures: Iterable[Figure]) -> int:
 
 def _notes(unread: int, lost: int, order: LineOrder) -> Iterator[str]:
     if unread:
-        yield f"{_figures(unread)} left out: given as an accuracy, and outside 0–1"
+        yield f"{_values(unread)} ignored: accuracies outside 0–1"
     if lost and order is LineOrder.BEFORE:
-        yield f"{_figures(lost)} left out: after the last line of an epoch, and in this log they stand before it"
+        yield f"{_values(lost)} ignored: written after the last epoch line, where this log writes them before it"
     elif lost:
-        yield f"{_figures(lost)} left out: nothing says whether their epoch stands before or after them"
+        yield f"{_values(lost)} ignored: unclear whether they belong to the epoch line before or after them"
 
 
-def _figures(number: int) -> str:
-    return "1 figure was" if number == 1 else f"{number} figures were"
+def _values(number: int) -> str:
+    return "1 value was" if number == 1 else f"{number} values were"
 
 
 def _enter(segments: list[_Segment], line: LogLine, text: str) -> bool:

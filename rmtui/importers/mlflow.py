@@ -9,7 +9,7 @@ from rmtui.errors import UserError
 from rmtui.importers.model import Foreign, Point
 from rmtui.importers.source_rows import Said, number, place
 from rmtui.importers.text_files import identity, lines, whole
-from rmtui.importers.training import LogOrigin, foreign, from_series
+from rmtui.importers.training import LogOrigin, foreign, from_points
 
 _META = "meta.yaml"
 _MOST = 10_000
@@ -29,14 +29,16 @@ def read_run(folder: Path) -> Foreign:
     files = sorted(file for file in (folder / "metrics").rglob("*") if file.is_file() and not file.is_symlink())
     if len(files) > _MOST:
         raise UserError(f"cannot read {folder}", f"it holds more than {_MOST:,} metrics", "is it the right folder?")
-    series = {str(file.relative_to(folder / "metrics")): list(_points(file)) for file in files}
-    times = [time for points in series.values() for _, _, time in points if time]
     meta = _meta(folder / _META)
     said = Said(over="MLflow says that the run is over" if meta.get("status") in ("3", "FINISHED") else "")
     name = meta.get("run_name") or folder.resolve().name
+    found = from_points(
+        ((str(file.relative_to(folder / "metrics")), point) for file in files for point in _points(file)), said
+    )
+    times = (point[2] for curve in found.curves.values() for point in curve.points[-1:] if point[2])
     changed = max(times, default=folder.stat().st_mtime)
     origin = LogOrigin(folder, "mlflow", name, identity(*files), changed, "MLflow run", means=True)
-    return foreign(origin, from_series(series, said), 0, ())
+    return foreign(origin, found, 0, ())
 
 
 def _points(file: Path) -> Iterator[Point]:

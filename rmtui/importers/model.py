@@ -52,8 +52,10 @@ class Foreign:
     """Keys of the source that were not read."""
 
 
-MOST_POINTS = 50_000
-"""Points kept of one training curve; of longer ones every second, fourth, … is. Evaluations are all kept."""
+MOST_POINTS, MOST_EVALUATIONS = 50_000, 200_000
+"""Points kept of a curve of the training, and of evaluations; of longer ones every second, fourth, … is."""
+MOST_IN_ALL = 2_000_000
+"""Points kept of all curves of one training."""
 
 
 @dataclass(slots=True)
@@ -69,9 +71,13 @@ class RecordedCurve:
         if self.seen % self.every:
             return
         self.points.append(point)
-        if thin and len(self.points) >= MOST_POINTS:
-            self.points = self.points[1::2]
-            self.every *= 2
+        if len(self.points) >= (MOST_POINTS if thin else MOST_EVALUATIONS):
+            self.halve()
+
+    def halve(self) -> None:
+        """Keep every second point, of those to come as well."""
+        self.points = self.points[1::2]
+        self.every *= 2
 
     def cut(self, step: float) -> None:
         """Forget what was said from a step on."""

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rmtui.errors import UserError
+from rmtui.importers.json_stream import items
 from rmtui.importers.model import Foreign, Point
-from rmtui.importers.text_files import identity, whole
+from rmtui.importers.text_files import identity
 from rmtui.runs.model import Epoch
 from trainer.events import number
-
-_LIMIT = 1 << 30
 
 
 def read_export(path: Path) -> list[tuple[Foreign, Mapping[str, object]]]:
     """Runs of a `rmtui export --format json` file, each with its document less metrics. UserError if it is none."""
     try:
-        document = json.loads(whole(path, _LIMIT))
-        rows = document if isinstance(document, list) else [document]
-        return [(_foreign(path, row), _settings(row)) for row in rows]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise UserError(f"cannot read {path}", "it is no export of rmtui", "make it with rmtui export") from None
+        digest = identity(path)
+        return [(_foreign(path, digest, row), _settings(row)) for row in items(path)]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"cannot read {path}", "it is not an export of rmtui", "make it with rmtui export") from None
 
 
 _KINDS: Mapping[str, type] = {"best": dict, "tags": list, "attempts": list, "note": str, "state": str, "reason": str}
@@ -36,12 +33,12 @@ def _settings(row: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in kept.items() if value is None or isinstance(value, _KINDS.get(key, object))}
 
 
-def _foreign(path: Path, row: Mapping[str, Any]) -> Foreign:
+def _foreign(path: Path, digest: str, row: Mapping[str, Any]) -> Foreign:
     return Foreign(
         name=str(row["name"]),
         origin=path,
         kind="rmtui",
-        identity=f"{identity(path)}:{row['id']}",
+        identity=f"{digest}:{row['id']}",
         config=dict(row["config"]),
         epochs=tuple(_epoch(epoch) for epoch in row["epochs"]),
         series={str(name): [_point(point) for point in points] for name, points in row["metrics"].items()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 _BAR = re.compile(
@@ -38,3 +39,22 @@ def bar(line: str) -> Bar | None:
         return None
     entries = {entry["name"]: entry["value"] for entry in _ENTRY.finditer(found["rest"])}
     return Bar(found["title"].strip(), int(found["done"]), int(found["of"]), entries)
+
+
+@dataclass(slots=True)
+class PostfixBar:
+    """A bar whose loop calls `set_postfix` with a batch's metrics, and only then counts the batch.
+
+    tqdm draws it at once, with the count before, and perhaps again when the batch is counted.
+    """
+
+    last: Bar | None = None
+
+    def batch(self, found: Bar) -> int | None:
+        """The batch, from 1, whose metrics a state shows; None where it shows none that are new."""
+        last, self.last = self.last, found
+        again = last is not None and last.title == found.title and last.entries == found.entries
+        if not found.entries or again:
+            return None
+        begun = last is None and found.done > 0  # the log was cut: this may be the second drawing
+        return found.done if begun else min(found.done + 1, found.of)

@@ -44,7 +44,7 @@ def read_results(path: Path) -> Foreign:
         said.over = f"{path.name} is written at the end"
     folder = path.resolve().parent
     origin = LogOrigin(path, "results", folder.name, identity(path), path.stat().st_mtime, f"{path.name} of a Trainer")
-    notes = ("only the last figures; the whole history is in trainer_state.json, if it was kept",)
+    notes = ("only the final values; the full history is in trainer_state.json, if it was kept",)
     return foreign(origin, training, 0, notes)
 
 
@@ -57,4 +57,4 @@ def read_summary(path: Path) -> Foreign:
     folder = path.resolve().parent
     run = folder.parent if folder.name == "files" else folder
     origin = LogOrigin(path, "wandb-summary", run.name, identity(path), path.stat().st_mtime, "summary of a W&B run")
-    return foreign(origin, training, 0, ("only the last figures; the history is in the .wandb file, or online",))
+    return foreign(origin, training, 0, ("only the final values; the history is in the .wandb file, or online",))

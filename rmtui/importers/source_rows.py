@@ -48,7 +48,10 @@ class Said:
 
 def number(value: object) -> float | None:
     """A figure as programs write it: a number, or one in quotation marks, per cent included; None for anything else."""
-    if isinstance(value, bool) or value is None:
+    kind = type(value)
+    if kind is float:
+        return value  # type: ignore[return-value]
+    if kind is bool or value is None:
         return None
     if isinstance(value, (int, float)):
         try:
@@ -78,7 +81,7 @@ def whole(value: object) -> int | None:
 
 def figures_of(values: Mapping[str, object], left_out: Iterable[str], said: Said) -> dict[str, float]:
     """The numbers in a row; what is no number, or only measures the machine, is noted as not used."""
-    out = frozenset(left_out)
+    out = left_out if isinstance(left_out, frozenset) else frozenset(left_out)
     found: dict[str, float] = {}
     for name, value in values.items():
         if name in out or (says_split(name) and isinstance(value, str) and split_in(value)):

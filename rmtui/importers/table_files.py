@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from rmtui.errors import UserError
 from rmtui.importers.dictionary_rows import EPOCHS, STEPS, TIMES
@@ -70,45 +71,60 @@ def _run(
     found = trainings(_as_rows(rows, splits, said, unread, ours), said)
     for training in found:
         training.ours = ours
-    bad = f"{unread[0]} cells were no number and were left out"
+    bad = f"{unread[0]} cells are not numbers and were ignored"
     read = foreign_runs(origin, found, [bad] if unread[0] else [])
     return read or [Foreign(origin.name, origin.path, origin.kind, origin.digest)]
+
+
+class _TableColumn(NamedTuple):
+    """What a column's name says."""
+
+    place: str
+    """`step`, `epoch` or `time`; empty where its values are no places."""
+    named: str
+    """What its values are called; empty where they are no metric."""
+    split: Split | None
+    says_split: bool
+
+
+def _column(name: str, splits: Mapping[str, Split | None], ours: bool) -> _TableColumn:
+    lower = name.lower()
+    place = "epoch" if lower in EPOCHS else "time" if lower in TIMES else ""
+    place = "step" if lower in STEPS or _STEP.fullmatch(name) else place
+    named = "" if (name == "step" if ours else place) else "loss" if lower == "value" else name
+    return _TableColumn(place, named, splits.get(name), says_split(name))  # TensorBoard calls every metric Value
 
 
 def _as_rows(
     rows: Iterable[dict[str, str]], splits: Mapping[str, Split | None], said: Said, unread: list[int], ours: bool
 ) -> Iterator[SourceRow]:
     """Rows in order of the file, one a split where columns without a word of their own are of another one."""
+    columns: dict[str, _TableColumn] = {}
     for row in rows:
-        values = {name: found for name, text in row.items() if text.strip() and (found := number(text)) is not None}
-        texts = [text for name, text in row.items() if text.strip() and name not in values and not says_split(name)]
-        unread[0] += len(texts)
-        step = _first(values, lambda name: name.lower() in STEPS or _STEP.fullmatch(name) is not None)
-        epoch = _first(values, lambda name: name.lower() in EPOCHS)
-        time = _first(values, lambda name: name.lower() in TIMES)
-        left = {name: value for name, value in values.items() if ours or not _is_place(name)}
-        if ours:
-            left.pop("step", None)
-        if step is None and epoch is None:
+        places: dict[str, float] = {}
+        parts: dict[Split | None, dict[str, float]] = {}
+        for name, text in row.items():
+            if not text or text.isspace():
+                continue
+            column = columns.get(name)
+            if column is None:
+                column = columns[name] = _column(name, splits, ours)
+            value = number(text)
+            if value is None:
+                unread[0] += not column.says_split
+                continue
+            if column.place and column.place not in places and (at := place(value)) is not None:
+                places[column.place] = at
+            if column.named:
+                parts.setdefault(column.split, {})[column.named] = value
+        if "step" not in places and "epoch" not in places:
             continue
-        said_split = split_of(row)
+        said_split = split_of(row) if any(columns[name].says_split for name in row if name in columns) else None
         for split in (None, *Split):
-            part = {_named(name): value for name, value in left.items() if splits.get(name) is split}
-            if part:
-                yield SourceRow(part, step, epoch, split or said_split, time)
-
-
-def _named(name: str) -> str:
-    """TensorBoard's own download calls every figure Value."""
-    return "loss" if name.lower() == "value" else name
-
-
-def _is_place(name: str) -> bool:
-    return name.lower() in (*STEPS, *EPOCHS, *TIMES) or _STEP.fullmatch(name) is not None
-
-
-def _first(values: Mapping[str, float], fits: Callable[[str], bool]) -> float | None:
-    return next((at for name, value in values.items() if fits(name) and (at := place(value)) is not None), None)
+            if split in parts:
+                yield SourceRow(
+                    parts[split], places.get("step"), places.get("epoch"), split or said_split, places.get("time")
+                )
 
 
 _Rows = Callable[[], Iterable[dict[str, str]]]

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rmtui.importers import protobuf
 from rmtui.importers.model import Foreign, Point
 from rmtui.importers.source_rows import Said
-from rmtui.importers.text_files import identity
-from rmtui.importers.training import LogOrigin, foreign, from_series
+from rmtui.importers.text_files import identity, report_progress
+from rmtui.importers.training import LogOrigin, foreign, from_points
 
 MAX_RECORD = 16 << 20
 """Bytes; a larger record (images, graphs) is skipped unread."""
@@ -37,29 +37,44 @@ def folders(files: Iterable[Path]) -> list[list[Path]]:
 def read_events(paths: Sequence[Path]) -> Foreign:
     """The run whose event files these are, all of one folder."""
     folder = paths[0].parent
-    told: dict[str, list[Point]] = {}
-    damaged = 0
-    for path in paths:
-        for record in _records(path):
-            try:
-                for tag, point in _scalars(record):
-                    told.setdefault(tag, []).append(point)
-            except protobuf.BadProtobuf:
-                damaged += 1
-    times = [point[2] for points in told.values() for point in points if point[2]]
+    events = _Events()
+    ours = all(".rmtui-" in path.name for path in paths)
+    found = from_points((point for path in paths for point in events.points(path)), Said(), ours)
     origin = LogOrigin(
         folder,
         "tensorboard",
         _run_folder(folder.resolve()).name,
         identity(*paths),
-        max(times, default=paths[-1].stat().st_mtime),
+        events.last or paths[-1].stat().st_mtime,
         "TensorBoard files",
         means=True,
     )
-    ours = all(".rmtui-" in path.name for path in paths)
-    notes = [f"{damaged} damaged events were left out"] if damaged else []
-    run = foreign(origin, from_series(told, Said(), ours), 0, notes)
-    return replace(run, created=min(times, default=None), ended=max(times, default=None))
+    notes = [f"{events.damaged} damaged events were left out"] if events.damaged else []
+    run = foreign(origin, found, 0, notes)
+    return replace(run, created=events.first, ended=events.last)
+
+
+@dataclass(slots=True)
+class _Events:
+    """The scalars of event files as they come, and what was seen on the way."""
+
+    damaged: int = 0
+    first: float | None = None
+    last: float | None = None
+    """Unix seconds of the earliest and the latest scalar."""
+
+    def points(self, path: Path) -> Iterator[tuple[str, Point]]:
+        for record in _records(path):
+            try:
+                scalars = list(_scalars(record))
+            except protobuf.BadProtobuf:
+                self.damaged += 1
+                continue
+            for tag, point in scalars:
+                if time := point[2]:
+                    self.first = min(time, self.first or time)
+                    self.last = max(time, self.last or time)
+                yield tag, point
 
 
 def _run_folder(folder: Path) -> Path:
@@ -68,11 +83,13 @@ def _run_folder(folder: Path) -> Path:
 
 
 def _records(path: Path) -> Iterator[bytes]:
+    whole = path.stat().st_size
     with path.open("rb") as file:
         while len(header := file.read(12)) == 12:
+            report_progress(path, file.tell(), whole)
             (size,) = struct.unpack("<Q", header[:8])
             if size > MAX_RECORD:
-                if size > path.stat().st_size:
+                if size > whole:
                     return
                 file.seek(size + 4, 1)
                 continue

@@ -6,7 +6,10 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +23,40 @@ MAX_LINE = 1 << 16
 MAX_UNPACKED = 4 << 30
 """Bytes a compressed file may unfold to; more is taken for a decompression bomb."""
 _CHUNK = 1 << 16
+_SMALL = 8 << 20
+"""Bytes of a file whose reading takes no time worth reporting."""
+
+
+@dataclass(slots=True)
+class _Listener:
+    """Who hears how far the reading of large files is, by whole per cents."""
+
+    tell: Callable[[Path, float], object]
+    heard: tuple[Path, int] | None = None
+
+
+_LISTENER: ContextVar[_Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def reporting_to(tell: Callable[[Path, float], object]) -> Iterator[None]:
+    """Inside, `tell` is called with each large file that is read and the share that is done; it may raise to cancel."""
+    token = _LISTENER.set(_Listener(tell))
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
+def report_progress(path: Path, done: int, of: int) -> None:
+    """`done` of `of` bytes of a file are read."""
+    listener = _LISTENER.get()
+    if listener is None or of < _SMALL:
+        return
+    now = path, min(100, 100 * done // of)
+    if now != listener.heard:
+        listener.heard = now
+        listener.tell(path, now[1] / 100)
 
 
 def lines(path: Path) -> Iterator[str]:
@@ -56,7 +93,10 @@ def chunks(path: Path) -> Iterator[bytes]:
                 why = "it is a pointer of Git LFS, not the file itself"
                 raise UserError(f"cannot read {path}", why, "fetch it: git lfs pull")
             raw.seek(0)
-            yield from _bounded(_unfolded(raw), path)
+            size = path.stat().st_size
+            for chunk in _bounded(_unfolded(raw), path):
+                report_progress(path, raw.tell(), size)
+                yield chunk
     except OSError as error:
         raise UserError(f"cannot read {path}", error.strerror or str(error), "check the path and its rights") from None
     except (EOFError, zlib.error):

@@ -1,9 +1,14 @@
-"""trackio's SQLite file, a project each: table `metrics` of run, step and a JSON object. Read against trackio 0.43."""
+"""trackio's SQLite file, a project each: table `metrics` of run, step and a JSON object.
+
+Read against trackio 0.40–0.43; the newer have a `run_id`, so that several runs may share a name.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +16,14 @@ from rmtui.errors import UserError
 from rmtui.importers.dictionary_rows import flat
 from rmtui.importers.model import Foreign
 from rmtui.importers.source_rows import Said
-from rmtui.importers.text_files import identity
+from rmtui.importers.text_files import identity, report_progress
 from rmtui.importers.training import LogOrigin, foreign_runs, trainings
 from rmtui.importers.wandb import history_rows
 from rmtui.index.sqlite import Connection, reading_foreign
 
 _HEAD = b"SQLite format 3\x00"
-_MOST = 300_000
-"""Rows of a project."""
+_STEP = 1000
+"""Rows between two reports of progress."""
 
 
 def is_trackio(path: Path) -> bool:
@@ -32,47 +37,63 @@ def read_project(path: Path) -> list[Foreign]:
         if file.read(len(_HEAD)) != _HEAD:
             raise UserError(f"cannot read {path}", "it is not a SQLite file", "name the project's .db file")
     with reading_foreign(path) as connection:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if "metrics" not in tables:
+        if "metrics" not in _tables(connection):
             raise UserError(f"cannot read {path}", "it has no table of metrics", "name a trackio project")
-        (count,) = connection.execute("SELECT count(*) FROM metrics").fetchone()
-        if count > _MOST:
-            why = f"it holds {count:,} rows, more than {_MOST:,}"
-            raise UserError(f"cannot read {path}", why, "copy the runs that you need into a project of their own")
-        histories = _histories(connection)
-        configs = _configs(connection) if "configs" in tables else {}
-    digest = identity(path)
-    return [
-        run
-        for name, history in histories.items()
-        for run in _run(path, name, history, configs.get(name, {}), f"{digest}:{name}")
-    ]
+        return list(_runs(connection, path))
 
 
-def _run(
-    path: Path, name: str, history: list[dict[str, object]], config: dict[str, object], digest: str
-) -> list[Foreign]:
-    said = Said(config=config)
-    found = trainings(history_rows(history, said), said)
-    times = [at for row in history if isinstance(at := row["_timestamp"], float) and at]
-    origin = LogOrigin(
-        path, "trackio", name, digest, max(times, default=path.stat().st_mtime), "trackio run", means=True
+def _tables(connection: Connection) -> set[str]:
+    return {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def _key(connection: Connection, table: str) -> str:
+    """The column that tells runs apart."""
+    columns = {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")}
+    return "run_id" if "run_id" in columns else "run_name"
+
+
+def _runs(connection: Connection, path: Path) -> Iterator[Foreign]:
+    """Run by run, its rows in the order of their coming."""
+    key, configs, digest = _key(connection, "metrics"), _configs(connection), identity(path)
+    names = [str(name) for _, name in connection.execute(f"SELECT DISTINCT {key}, run_name FROM metrics")]
+    (count,) = connection.execute("SELECT count(*) FROM metrics").fetchone()
+    rows = connection.execute(
+        f"SELECT {key}, run_name, step, timestamp, metrics FROM metrics ORDER BY {key}, run_name, id"
     )
-    return foreign_runs(origin, found)
+    counted = _counted(rows, path, int(count))
+    for (run, name), own in groupby(counted, key=lambda row: (str(row[0]), str(row[1]))):
+        identifier = f"{digest}:{name}" if names.count(name) == 1 else f"{digest}:{name}:{run}"
+        yield from _run(path, name, own, configs.get(run, {}), identifier)
 
 
-def _histories(connection: Connection) -> dict[str, list[dict[str, object]]]:
-    histories: dict[str, list[dict[str, object]]] = {}
-    rows = connection.execute(f"SELECT run_name, step, timestamp, metrics FROM metrics ORDER BY id LIMIT {_MOST}")
-    for name, step, time, text in rows:
-        values = _object(text)
-        histories.setdefault(str(name), []).append({"_step": step, "_timestamp": _unix(time), **dict(flat(values))})
-    return histories
+def _counted(rows: Any, path: Path, count: int) -> Iterator[Any]:
+    size = path.stat().st_size
+    for number, row in enumerate(rows):
+        if number % _STEP == 0:
+            report_progress(path, size * number // max(1, count), size)
+        yield row
+
+
+def _run(path: Path, name: str, rows: Iterator[Any], config: dict[str, object], digest: str) -> Iterator[Foreign]:
+    said = Said(config=config)
+    last: list[float] = []
+
+    def history() -> Iterator[dict[str, object]]:
+        for _, _, step, time, text in rows:
+            at = _unix(time)
+            last[:] = [at] if at and at > max(last, default=0.0) else last
+            yield {"_step": step, "_timestamp": at, **dict(flat(_object(text)))}
+
+    found = trainings(history_rows(history(), said), said)
+    changed = max(last, default=path.stat().st_mtime)
+    yield from foreign_runs(LogOrigin(path, "trackio", name, digest, changed, "trackio run", means=True), found)
 
 
 def _configs(connection: Connection) -> dict[str, dict[str, object]]:
-    rows = connection.execute("SELECT run_name, config FROM configs").fetchall()
-    return {str(name): {k: v for k, v in _object(text).items() if not k.startswith("_")} for name, text in rows}
+    if "configs" not in _tables(connection):
+        return {}
+    rows = connection.execute(f"SELECT {_key(connection, 'configs')}, config FROM configs")
+    return {str(run): {k: v for k, v in _object(text).items() if not k.startswith("_")} for run, text in rows}
 
 
 def _object(text: Any) -> dict[str, object]:

@@ -9,13 +9,14 @@ from typing import Any, TypeGuard
 
 from rmtui.errors import UserError
 from rmtui.importers.dictionary_rows import dictionary_row, flat
+from rmtui.importers.json_stream import BadJson, members
 from rmtui.importers.model import Foreign
 from rmtui.importers.source_rows import Said, SourceRow, place
 from rmtui.importers.source_rows import whole as count
 from rmtui.importers.text_files import identity, whole
 from rmtui.importers.training import LogOrigin, OneTraining, foreign
 
-_LIMIT = 256 << 20
+_KEPT = ("max_steps", "num_train_epochs", "train_batch_size", "global_step", "epoch")
 NAME = "trainer_state.json"
 
 
@@ -27,21 +28,26 @@ def newest(folder: Path) -> list[Path]:
 
 
 def read_state(path: Path) -> Foreign:
-    """The log history of a Trainer. Raises UserError where the file is no trainer state."""
-    try:
-        state = json.loads(whole(path, _LIMIT))
-        history = [row for row in state["log_history"] if isinstance(row, dict)]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise UserError(f"cannot read {path}", "it is no trainer state", "name the file that Trainer wrote") from None
-    said = Said(
-        total_steps=count(state.get("max_steps")),
-        num_epochs=count(state.get("num_train_epochs")),
-        config=_config(state, path.parent),
-    )
+    """The log history of a Trainer. UserError where the file is not a state."""
+    said = Said()
     training = OneTraining(said, whole=True)
-    for entry in history:
-        if (row := dictionary_row(dict(flat(entry)), said)) is not None:
-            training.take(row)
+    state: dict[str, object] = {}
+    history = False
+    try:
+        for key, value in members(path):
+            history = history or key == "log_history"
+            if key in _KEPT:
+                state[key] = value
+            row = dictionary_row(dict(flat(value)), said) if key == "log_history" and isinstance(value, dict) else None
+            if row is not None:
+                training.take(row)
+    except BadJson as error:
+        raise UserError(f"cannot read {path}", str(error), "name the file that Trainer wrote") from None
+    if not history:
+        raise UserError(f"cannot read {path}", "it holds no log_history", "name the file that Trainer wrote")
+    said.total_steps = count(state.get("max_steps")) or said.total_steps
+    said.num_epochs = count(state.get("num_train_epochs")) or said.num_epochs
+    said.config = _config(state, path.parent)
     if (now := place(state.get("global_step"))) is not None and (training.step is None or now >= training.step):
         training.take(SourceRow(step=now, epoch=place(state.get("epoch"))))
         said.over = (

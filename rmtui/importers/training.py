@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from rmtui.importers.dictionary_rows import EPOCHS, STEPS
 from rmtui.importers.epoch_ends import FIGURES, EpochEnds, mean_losses, rows_to_epochs
@@ -22,10 +23,28 @@ from rmtui.importers.metric_names import (
     sources_of,
     split_in,
 )
-from rmtui.importers.model import MOST_POINTS, Foreign, Point, RecordedCurve, fraction, thinned
+from rmtui.importers.model import (
+    MOST_EVALUATIONS,
+    MOST_IN_ALL,
+    MOST_POINTS,
+    Foreign,
+    Point,
+    RecordedCurve,
+    fraction,
+    thinned,
+)
 from rmtui.importers.source_rows import Said, SourceRow
 from rmtui.runs.epoch_places import epoch_at
 from rmtui.runs.model import Epoch
+
+
+class _Kind(NamedTuple):
+    """What a name, in a section, means for how its values are kept."""
+
+    name: MetricName
+    accuracy: bool
+    evaluated: bool
+    """Of a validation or test set."""
 
 
 @dataclass(slots=True)
@@ -50,6 +69,9 @@ class OneTraining:
     """The source is rmtui's own: its names are kept."""
     whole: bool = False
     """The source is one history without resumes: an earlier step after a later one supersedes nothing."""
+    _kinds: dict[tuple[str, Split | None], _Kind] = field(default_factory=dict)
+    _kept: int = 0
+    """Points of all curves, at most: what a resume takes away is not counted off."""
 
     def begins_anew(self, row: SourceRow) -> bool:
         """Whether a row is another training's: step and epoch, as far as both are known, go back to the beginning."""
@@ -80,14 +102,16 @@ class OneTraining:
         if self.begun is None and (row.step or row.epoch):
             self.begun = row
         for written, value in row.figures.items():
-            self.note(MetricName(written, None if split_in(written) else row.split), (step, value, row.time))
+            self.note(written, row.split, (step, value, row.time))
 
     def _keep_place(self, step: int, epoch: float, row: SourceRow) -> None:
         """Of very many places some are enough, as epochs grow in step with steps; those of evaluations are all kept."""
         self.places[step] = epoch
-        if any(map(_is_evaluated, _names(row))):
+        if any(self._kind(written, row.split).evaluated for written in row.figures):
             self.evaluated.add(step)
         if len(self.places) >= 2 * MOST_POINTS + len(self.evaluated):
+            if len(self.evaluated) > MOST_EVALUATIONS:
+                self.evaluated = set(sorted(self.evaluated)[1::2])
             kept = set(list(self.places)[1::2]) | self.evaluated
             self.places = {at: place for at, place in self.places.items() if at in kept}
 
@@ -106,7 +130,8 @@ class OneTraining:
         """Rows at one place share a number; an evaluation lies where the last row did."""
         last = self.step or 0.0
         if row.epoch is None:
-            return last if row.figures and all(map(_is_evaluated, _names(row))) else last + 1
+            evaluated = all(self._kind(written, row.split).evaluated for written in row.figures)
+            return last if row.figures and evaluated else last + 1
         if self.epoch is not None and row.epoch < self.epoch:
             return next((float(step) for step, epoch in self.places.items() if epoch >= row.epoch), last)
         if row.epoch == self.epoch or (self.step is None and row.epoch == 0):
@@ -118,46 +143,69 @@ class OneTraining:
             curve.cut(step)
         self.places = {at: epoch for at, epoch in self.places.items() if at < step}
 
-    def note(self, name: MetricName, point: Point) -> None:
-        """Add a figure's value; an accuracy outside 0–1 is counted as left out."""
-        step, value, time = point
-        figure: float | None = fraction(value) if metric(name) in ACCURACIES else value
-        if figure is None:
-            self.left_out += 1
-        else:
-            self.curves.setdefault(name, RecordedCurve()).add((step, figure, time), thin=not _is_evaluated(name))
+    def note(self, written: str, split: Split | None, point: Point) -> None:
+        """Add a metric's value; an accuracy outside 0–1 is counted as left out."""
+        kind = self._kind(written, split)
+        if kind.accuracy:
+            step, value, time = point
+            share = fraction(value)
+            if share is None:
+                self.left_out += 1
+                return
+            point = step, share, time
+        curve = self.curves.get(kind.name)
+        if curve is None:
+            curve = self.curves[kind.name] = RecordedCurve()
+        curve.add(point, thin=not kind.evaluated)
+        self._kept += 1
+        if self._kept > MOST_IN_ALL:
+            self._thin()
+
+    def _kind(self, written: str, split: Split | None) -> _Kind:
+        found = self._kinds.get((written, split))
+        if found is None:
+            name = MetricName(written, None if split_in(written) else split)
+            found = self._kinds[written, split] = _Kind(name, metric(name) in ACCURACIES, _is_evaluated(name))
+        return found
+
+    def _thin(self) -> None:
+        """The longest curves give up points until all of them are few enough."""
+        curves = sorted(self.curves.values(), key=lambda curve: len(curve.points), reverse=True)
+        self._kept = sum(len(curve.points) for curve in curves)
+        for curve in curves:
+            if self._kept <= MOST_IN_ALL // 2:
+                break
+            self._kept -= len(curve.points) - len(curve.points) // 2
+            curve.halve()
 
     @property
     def empty(self) -> bool:
         return not any(curve.points for curve in self.curves.values())
 
 
-def _names(row: SourceRow) -> Iterator[MetricName]:
-    return (MetricName(written, row.split) for written in row.figures)
-
-
 def _is_evaluated(name: MetricName) -> bool:
     return (split_in(name.written) or name.split) in (Split.VALIDATION, Split.TEST)
 
 
-def from_series(series: Mapping[str, Sequence[Point]], said: Said, ours: bool = False) -> OneTraining:
-    """A training whose figures come one after the other, each with all its steps; one of them may be the epoch."""
+def from_points(points: Iterable[tuple[str, Point]], said: Said, ours: bool = False) -> OneTraining:
+    """A training whose metrics come point by point under their names, in any order; one of them may be the epoch."""
     training = OneTraining(said, ours=ours)
-    for name, points in series.items():
-        in_order = sorted(points, key=lambda point: point[0])
-        if name.lower() in EPOCHS:
-            training.places |= {int(step): value for step, value, _ in in_order if value >= 0}
-        if ours or name.lower() not in (*EPOCHS, *STEPS):
-            for point in in_order:
-                training.note(MetricName(name), point)
-    training.places = dict(sorted(training.places.items()))
-    training.step = max((points[-1][0] for points in map(_points, training.curves.values()) if points), default=None)
+    epochs = RecordedCurve()
+    for name, point in points:
+        lower = name.lower()
+        if lower in EPOCHS and point[1] >= 0:
+            epochs.add(point, thin=True)
+        if ours or lower not in _PLACES:
+            training.note(name, None, point)
+    for curve in training.curves.values():
+        curve.points.sort(key=lambda point: point[0])
+    training.places = dict(sorted((int(step), epoch) for step, epoch, _ in epochs.points))
+    training.step = max((curve.points[-1][0] for curve in training.curves.values() if curve.points), default=None)
     training.epoch = next(reversed(training.places.values()), None)
     return training
 
 
-def _points(curve: RecordedCurve) -> list[Point]:
-    return curve.points
+_PLACES = frozenset((*EPOCHS, *STEPS))
 
 
 def trainings(rows: Iterable[SourceRow], said: Said) -> list[OneTraining]:
@@ -204,6 +252,7 @@ def foreign_runs(origin: LogOrigin, found: Sequence[OneTraining], notes: Sequenc
 def foreign(origin: LogOrigin, training: OneTraining, number: int, notes: Sequence[str], last: bool = True) -> Foreign:
     """One training as a run. `number` counts the trainings of one source from 1; 0: it is the only one."""
     names = names_of([name for name, curve in training.curves.items() if curve.points], training.ours)
+    _place_steps(training)
     _count_passes(training)
     series = {found: training.curves[name].points for name, found in names.items()}
     places = _filled(training, series)
@@ -238,6 +287,17 @@ def foreign(origin: LogOrigin, training: OneTraining, number: int, notes: Sequen
     )
 
 
+def _place_steps(training: OneTraining) -> None:
+    """Epochs of the steps for which no row gave one, where the source came to say how many steps an epoch has."""
+    per_epoch = training.said.steps_per_epoch
+    if not per_epoch or training.numbered or training.step is None:
+        return
+    steps = {int(point[0]) for curve in training.curves.values() for point in curve.points}
+    if missing := steps - training.places.keys():
+        training.places = dict(sorted({**training.places, **{step: step / per_epoch for step in missing}}.items()))
+        training.epoch = max(training.epoch or 0.0, training.step / per_epoch)
+
+
 def _count_passes(training: OneTraining) -> None:
     """Where the source numbers its epochs instead of counting passes, its places are counted anew."""
     steps: dict[bool, set[int]] = {True: set(), False: set()}
@@ -262,7 +322,8 @@ def _implied_epochs(training: OneTraining) -> int | None:
 
 
 def _recognised(origin: LogOrigin, series: Mapping[str, Sequence[Point]], evaluations: int) -> str:
-    stage = " of stage rm" if origin.kind == "llama-factory" and {"train_acc", "val_acc"} & series.keys() else ""
+    pairs = origin.kind == "llama-factory" and {"train_acc", "val_acc"} & series.keys()
+    stage = " of a training on pairs" if pairs else ""  # its accuracy is of stage rm, dpo or kto alike
     count = f"{evaluations} evaluation{'s' * (evaluations != 1)}" if evaluations else "no evaluation"
     return f"{origin.recognised}{stage}, {count}"
 
@@ -321,9 +382,9 @@ def _whole_loss(training: OneTraining, rows: dict[int, dict[str, float]]) -> Non
 def _notes(training: OneTraining, epochs: Sequence[Epoch]) -> Iterator[str]:
     said = training.said
     if training.left_out:
-        yield f"{training.left_out} accuracies were left out: outside 0–1"
+        yield f"{training.left_out} accuracies were ignored: outside 0–1"
     if said.whole_loss is not None and len(epochs) != 1:
-        yield f"train_loss {said.whole_loss:.4f} is the mean over the whole training, so it is no epoch's"
+        yield f"train_loss {said.whole_loss:.4f} is the mean over the whole training, not of one epoch"
     if training.numbered and training.curves:
-        yield "the source gives no steps: its lines are numbered instead"
+        yield "the source has no steps: its rows are numbered instead"
     yield from thinned(training.curves.values())

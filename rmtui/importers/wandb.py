@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from rmtui.importers import protobuf
 from rmtui.importers.dictionary_rows import EPOCHS, STEPS
 from rmtui.importers.model import Foreign
 from rmtui.importers.source_rows import Said, SourceRow, figures_of, place
-from rmtui.importers.text_files import identity
+from rmtui.importers.text_files import identity, report_progress
 from rmtui.importers.training import LogOrigin, foreign, trainings
 
 _BLOCK = 32 << 10
@@ -26,16 +27,36 @@ _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _MAX_RECORD = 64 << 20
 
 
+_PEEK = 1000
+"""Rows by which a trainer that logs its own step has logged it."""
+
+
 class _Run:
-    """What has been gathered from the records so far."""
+    """What has been gathered from the records so far, without the history."""
 
     def __init__(self) -> None:
         self.name = ""
         self.started: float | None = None
         self.config: dict[str, Any] = {}
-        self.history: list[dict[str, float]] = []
         self.damaged = 0
         self.exited = False
+        self.first: float | None = None
+        self.last: float | None = None
+        """Unix seconds of the earliest and the latest row."""
+
+    def history(self, path: Path) -> Iterator[dict[str, float]]:
+        """The rows of a file, as its records are read."""
+        for record in _records(path):
+            try:
+                rows = list(_take(self, record))
+            except (protobuf.BadProtobuf, ValueError, RecursionError):
+                self.damaged += 1
+                continue
+            for row in rows:
+                if (time := row.get("_timestamp")) is not None:
+                    self.first = time if self.first is None else min(time, self.first)
+                    self.last = time if self.last is None else max(time, self.last)
+                yield row
 
 
 def is_wandb_file(path: Path) -> bool:
@@ -45,39 +66,40 @@ def is_wandb_file(path: Path) -> bool:
 def read_run(path: Path) -> Foreign:
     """One offline run; a torn tail ends it."""
     run = _Run()
-    for record in _records(path):
-        try:
-            _take(run, record)
-        except (protobuf.BadProtobuf, ValueError, RecursionError):
-            run.damaged += 1
-    times = [row["_timestamp"] for row in run.history if "_timestamp" in row]
-    said = Said(over="W&B wrote its exit" if run.exited else "", config=run.config)
-    found = trainings(history_rows(run.history, said), said)
-    changed = max(times, default=run.started or path.stat().st_mtime)
+    said = Said(config=run.config)
+    found = trainings(history_rows(run.history(path), said), said)
+    said.over = "W&B wrote its exit" if run.exited else said.over
+    changed = run.last or run.started or path.stat().st_mtime
     origin = LogOrigin(path, "wandb", run.name or path.stem, identity(path), changed, "W&B offline run", means=True)
     notes = [f"{run.damaged} damaged records were left out"] if run.damaged else []
     read = [foreign(origin, training, 0, notes) for training in found[-1:]]
     if not read:
         return Foreign(origin.name, path, "wandb", origin.digest, config=run.config, notes=tuple(notes))
-    created = run.started or min(times, default=None)
-    return replace(read[0], created=created, ended=max(times, default=run.started))
+    return replace(read[0], created=run.started or run.first, ended=run.last or run.started)
 
 
-def history_rows(history: Sequence[Mapping[str, object]], said: Said) -> Iterator[SourceRow]:
+def history_rows(history: Iterable[Mapping[str, object]], said: Said) -> Iterator[SourceRow]:
     """Rows of a history, or a summary. Where a trainer logs its own step, W&B's counts calls and is no step."""
     own = [name for name in STEPS if name != "_step"]
-    counted = any(place(row.get(name)) is not None for row in history for name in own)
-    for row in history:
-        step = next((at for name in (own if counted else ("_step",)) if (at := place(row.get(name))) is not None), None)
-        epoch = next((at for name in EPOCHS if (at := place(row.get(name))) is not None), None)
+    rows = iter(history)
+    first = list(islice(rows, _PEEK))
+    counted = any(place(row.get(name)) is not None for row in first for name in own if name in row)
+    names = own if counted else ["_step"]
+    for row in chain(first, rows):
+        step = next((at for name in names if name in row and (at := place(row[name])) is not None), None)
+        epoch = next((at for name in EPOCHS if name in row and (at := place(row[name])) is not None), None)
         values = {name: value for name, value in row.items() if not name.startswith("_")}
-        figures = figures_of(values, (*STEPS, *EPOCHS), said)
+        figures = figures_of(values, _PLACES, said)
         if figures:
             yield SourceRow(figures, step, epoch, time=place(row.get("_timestamp")))
 
 
+_PLACES = frozenset((*STEPS, *EPOCHS))
+
+
 def _records(path: Path) -> Iterator[bytes]:
     parts: list[bytes] = []
+    whole = path.stat().st_size
     with path.open("rb") as file:
         if file.read(_HEADER)[:4] != b":W&B":
             return
@@ -93,6 +115,7 @@ def _records(path: Path) -> Iterator[bytes]:
             _, size, kind = struct.unpack("<IHB", header)
             data = file.read(size)
             position += _HEADER + size
+            report_progress(path, position, whole)
             if len(data) < size:
                 return
             parts = [*parts, data] if kind in (_MIDDLE, _LAST) else [data]
@@ -102,11 +125,11 @@ def _records(path: Path) -> Iterator[bytes]:
                 return
 
 
-def _take(run: _Run, record: bytes) -> None:
-    """Record: history = 2, config = 5, run = 17, exit = 18."""
+def _take(run: _Run, record: bytes) -> Iterator[dict[str, float]]:
+    """Record: history = 2, config = 5, run = 17, exit = 18. Yields rows of the history."""
     for number, value in protobuf.fields(record):
         if number == 2:
-            _take_history(run, protobuf.submessage(value))
+            yield _row(protobuf.submessage(value))
         elif number == 5:
             _take_config(run, protobuf.submessage(value))
         elif number == 17:
@@ -145,7 +168,7 @@ def _place(document: dict[str, Any], keys: list[str], value: object) -> None:
     document[keys[-1]] = value
 
 
-def _take_history(run: _Run, message: bytes) -> None:
+def _row(message: bytes) -> dict[str, float]:
     """HistoryRecord: item = 1, step = 2 (HistoryStep: num = 1)."""
     values: dict[str, float] = {}
     step = 0
@@ -156,7 +179,7 @@ def _take_history(run: _Run, message: bytes) -> None:
                 values[".".join(keys)] = float(item)
         elif number == 2:
             step = protobuf.signed(dict(protobuf.fields(protobuf.submessage(value))).get(1, 0))
-    run.history.append({"_step": float(step), **values})
+    return {"_step": float(step), **values}
 
 
 def _item(message: bytes) -> tuple[list[str], Any]:

@@ -1,5 +1,7 @@
-"""Training settings of other programs in YAML or JSON → a nested configuration: `rm_config.yaml`, transformers' and
-TRL's arguments, LLaMA-Factory, axolotl and alike.
+"""Training settings of other programs → a nested configuration: YAML, JSON, TOML, and the arguments in shell scripts.
+
+Names that are alike everywhere are in `trainer.aliases`; whose file it is, and that program's defaults, in
+`config_producers`.
 
 YAML reads `2e-5` as text; that is accepted. Aliases are refused: a few lines of them unfold without end.
 """
@@ -7,17 +9,20 @@ YAML reads `2e-5` as text; that is accepted. Aliases are refused: a few lines of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import tomli
 import yaml
 
 from rmtui.errors import UserError
+from rmtui.importers.config_producers import batches, producer_of, silent
+from rmtui.importers.shell_flags import read_flags
 from rmtui.importers.text_files import whole
 from trainer.aliases import ALIASES
-from trainer.config import OPTIONS, flatten, nest, parse_text
+from trainer.config import OPTIONS, check_value, flatten, nest, parse_text
 
 _LIMIT = 1 << 20
 _SECTION = re.compile(
@@ -25,8 +30,22 @@ _SECTION = re.compile(
     r"(?:_?(?:args?|arguments|cfgs?|config|configuration|params|parameters|settings|hparams))?"
 )
 """Names of sections whose keys are settings of the training."""
+_OF_OTHERS = re.compile(r"(?:data_?sets?|generat|logg|wandb|checkpoint|tokenizer)\w*\.", re.IGNORECASE)
+"""Sections whose keys are none of the training, though they may have a training's names (`dataset_mixture.seed`)."""
 _FORMATS = {"bf16": "bf16", "fp16": "fp16"}
-_SCHEDULES = {"constant_with_warmup": "constant", "cosine_with_warmup": "cosine"}
+_SAME: dict[str, dict[object, str]] = {
+    "lr_scheduler": {
+        **dict.fromkeys(("constant_with_warmup",), "constant"),
+        **dict.fromkeys(("cosine_with_warmup", "cosine_with_min_lr"), "cosine"),
+        "warmup_stable_decay": "wsd",
+    },
+    "optimizer": {
+        **dict.fromkeys(("adamw_torch", "adamw_torch_fused", "adamw_hf", "adam", "paged_adamw_32bit"), "adamw"),
+        **dict.fromkeys(("adamw_bnb_8bit", "adamw_8bit", "paged_adamw_8bit"), "adamw8bit"),
+    },
+    "mixed_precision": {"bfloat16": "bf16", "float16": "fp16", "float32": "no", "fp32": "no"},
+}
+"""Option → its values in other programs' words."""
 _EVERY_LINEAR = ("all", "all-linear")
 
 
@@ -38,8 +57,11 @@ class YamlConfig:
     unknown: tuple[str, ...]
     unread: tuple[str, ...] = ()
     """Of those: lines whose key is a setting's name, in a section that is not known to hold the training's."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Option → what the file's own program does where the file is silent."""
+    producer: str = ""
+    """Whose file it is; empty where nobody is known."""
     notes: tuple[str, ...] = ()
-    """Values that the file leaves to its own program's defaults."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -56,34 +78,79 @@ def is_yaml(path: Path) -> bool:
 
 
 def read_yaml(path: Path) -> YamlConfig:
-    """Read with the safe loader; raises UserError where the file is no YAML mapping."""
-    if path.suffix == ".sh":
-        raise UserError(
-            f"{path} is a shell script", "it is not run or read here", "name the YAML or JSON that it passes"
-        )
-    try:
-        document = yaml.load(whole(path, _LIMIT), Loader=_Loader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UserError(f"cannot read {path}", _first_line(error), "fix the YAML") from None
-    if not isinstance(document, Mapping):
-        raise UserError(f"cannot read {path}", "it holds no keys", "name a file of key: value lines")
+    """What a configuration says; raises UserError where the file is none. Nothing in it is run or unpickled."""
+    document = _document(path)
     _refuse_others(path, document)
+    given = {
+        str(key): value
+        for key, value in flatten({str(key): value for key, value in document.items()}).items()
+        if value is not None and value != ""  # empty: not set
+    }
+    producer = producer_of(given)
+    names = producer.names if producer else {}
     flat: dict[str, Any] = {}
     unknown: list[str] = []
     unread: list[str] = []
-    given = flatten({str(key): value for key, value in document.items()})
+    wrong: set[str] = set()
+    notes: list[str] = []
+    grouped = list(batches(producer, given)) if producer else []
     for key, value in given.items():
-        if value is None or value == "":  # empty: not set
-            continue
-        found = setting_of(str(key), value)
-        if found is not None:
-            flat.setdefault(*found)
-            continue
-        unknown.append(str(key))
-        if "." in str(key) and setting_of(str(key).rpartition(".")[2], value):
+        found = _own(names[key], value) if names.get(key) else setting_of(key, value)
+        if found is None or (grouped and found[0] in ("batch_size", "gradient_accumulation_steps")):
+            unknown.append(key)
+            nested = (producer is not None and any("." in name for name in names)) or _OF_OTHERS.match(key)
+            if "." in key and not nested and setting_of(key.rpartition(".")[2], value):
+                unread.append(f"{key}: {value}")
+        elif isinstance(found[1], str) and "$" in found[1]:
             unread.append(f"{key}: {value}")
-    notes = tuple(_own_defaults(document, flat))
-    return YamlConfig(nest(flat), tuple(unknown), tuple(unread), notes)
+        elif producer is not None and _wrong(*found):  # a word that only this program knows
+            unknown.append(f"{key}: {value}")
+            wrong.add(found[0])
+        else:
+            flat.setdefault(*found)
+    for option, size, note in grouped:
+        flat[option] = size
+        notes += [note] if note else []
+    if "mixed_precision" not in flat and str(given.get("bf16")).lower() == "false":
+        flat["mixed_precision"] = "no"
+    defaults = silent(producer, given, flat) if producer and flat else {}
+    defaults = {key: value for key, value in defaults.items() if key not in wrong}
+    if flat.get("lora.r") == 0:  # how OpenRLHF says that there is no adapter
+        flat = {key: value for key, value in flat.items() if not key.startswith("lora.")} | {"method": "full"}
+    return YamlConfig(
+        nest(flat), tuple(unknown), tuple(unread), defaults, producer.title if producer else "", tuple(notes)
+    )
+
+
+def _document(path: Path) -> Mapping[str, object]:
+    if path.suffix in (".bin", ".pt", ".pth", ".pkl"):
+        raise UserError(f"cannot read {path}", "it is a pickle, which is never opened", "name the YAML, JSON or script")
+    if path.suffix in (".sh", ".bash", ".slurm", ".sbatch"):
+        flags = read_flags(path)
+        if not flags:
+            raise UserError(
+                f"cannot read {path}", "no arguments (--name value) are in it", "name the YAML or JSON that it passes"
+            )
+        return flags
+    try:
+        if path.suffix == ".toml":
+            return tomli.loads(whole(path, _LIMIT).decode("utf-8"))
+        document = yaml.load(whole(path, _LIMIT), Loader=_Loader)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        what = "TOML" if path.suffix == ".toml" else "YAML"
+        raise UserError(f"cannot read {path}", _first_line(error), f"fix the {what}") from None
+    if not isinstance(document, Mapping):
+        raise UserError(f"cannot read {path}", "it holds no keys", "name a file of key: value lines")
+    return document
+
+
+def _own(option: str, value: object) -> tuple[str, Any]:
+    """A value under a program's own name for an option."""
+    return option, _typed(option, value)
+
+
+def _wrong(option: str, value: object) -> bool:
+    return any(problem.severity == "error" for problem in check_value(OPTIONS[option], value))
 
 
 def _refuse_others(path: Path, document: Mapping[str, object]) -> None:
@@ -103,18 +170,14 @@ def setting_of(key: str, value: object) -> tuple[str, Any] | None:
     """(option, value) that a line says; None where it says nothing that is known here."""
     section, _, name = key.rpartition(".")
     name = name if not section or all(map(_SECTION.fullmatch, section.lower().split("."))) else key
-    if name in _FORMATS and isinstance(value, bool):
-        return ("mixed_precision", _FORMATS[name]) if value else None
+    if name in _FORMATS and str(value).lower() in ("true", "false", "auto"):
+        return None if str(value).lower() == "false" else ("mixed_precision", _FORMATS[name])
+    if name == "use_peft":
+        return "method", "full" if str(value).lower() == "false" else "lora"
+    if name == "adapter":
+        return ("method", "lora") if str(value).lower() in ("lora", "qlora") else None
     known = _known(key) or _known(name)
     return None if known is None else (known, _typed(known, value))
-
-
-def _own_defaults(document: Mapping[str, object], flat: dict[str, object]) -> Iterator[str]:
-    """What a program fills in where its file is silent."""
-    rank = flat.get("lora.r")
-    if "stage" in document and "finetuning_type" in document and isinstance(rank, int) and "lora.alpha" not in flat:
-        flat["lora.alpha"] = 2.0 * rank
-        yield "lora.alpha is LLaMA-Factory's default, 2 × r"
 
 
 def _first_line(error: Exception) -> str:
@@ -128,8 +191,8 @@ def _known(key: str) -> str | None:
 def _typed(key: str, value: Any) -> Any:
     """Numbers that YAML took for text become numbers; anything else is left for the check of the configuration."""
     option = OPTIONS[key]
-    if key == "lr_scheduler":
-        return _SCHEDULES.get(value, value)
+    if key in _SAME and isinstance(value, str):
+        return _SAME[key].get(value, value)
     if key == "lora.target_modules" and value in _EVERY_LINEAR:
         return ["all-linear"]
     if option.type == "int" and isinstance(value, float) and value.is_integer():

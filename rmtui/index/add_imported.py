@@ -24,7 +24,7 @@ from trainer.files import PRIVATE, replace_file
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """Where in its training a source says that its steps lie."""
+    """Where in its training a source puts its steps."""
 
     places: Mapping[int, float] = field(default_factory=dict)
     """Step → epoch, in order of steps."""
@@ -132,8 +132,8 @@ def bring_up_to_date(
                 writer.write(event)
     old = folder.spec()
     digest = origin.get("digest") if left.total() else old.get("origin", {}).get("digest")
-    told = {name: value for name, value in {**origin, "digest": digest}.items() if value is not None}
-    document = {**old, **spec, "origin": told}
+    known = {name: value for name, value in {**origin, "digest": digest}.items() if value is not None}
+    document = {**old, **spec, "origin": known}
     if new or left.total() or document != old:
         write_toml(folder.path / "spec.toml", document)
         with suppress(DatabaseError):  # the folder has the truth; the next sync reads it
@@ -200,15 +200,17 @@ def _events(epochs: Sequence[Epoch], series: Mapping[str, Points], placing: Plac
     last_step = max((int(point[0] or 0) for points in series.values() for point in points), default=0)
     last_epoch = max((epoch.epoch for epoch in epochs), default=0)
     placed = list(placing.places)
-    ends = {_end(epoch, series, placing.places, last_step, last_epoch): epoch for epoch in epochs}
+    ends: dict[int, Epoch] = {}
+    for epoch in epochs:
+        ends[_end(epoch, series, placing.places, last_step, last_epoch, max(ends, default=-1))] = epoch
     metrics, times = _by_step(series)
     for step in sorted({*metrics, *ends}):
         at = max(at, times.get(step, at))
         position = epoch_at(step, placed, placing.places) if placed else _share(step, last_step, last_epoch)
         for kind, values in metrics.get(step, {}).items():
             yield Event(kind, at, step, math.nan if position is None else position, values)
-        if (epoch := ends.get(step)) is not None:
-            yield Event("epoch", at, step, float(epoch.epoch), _known(epoch))
+        if (ended := ends.get(step)) is not None:
+            yield Event("epoch", at, step, float(ended.epoch), _known(ended))
     end, position = placing.reached
     if (end is not None and end >= last_step) or position is not None:
         yield Event("end", at, end or last_step, math.nan if position is None else position, data={"outcome": "read"})
@@ -222,14 +224,14 @@ def _share(step: int, last_step: int, last_epoch: int) -> float | None:
 
 
 def _end(
-    epoch: Epoch, series: Mapping[str, Points], places: Mapping[int, float], last_step: int, last_epoch: int
+    epoch: Epoch, series: Mapping[str, Points], places: Mapping[int, float], last_step: int, last_epoch: int, after: int
 ) -> int:
     """The step at an epoch's end: where the source says so, or its val_loss was measured, else its share of the steps,
-    else its own number."""
+    else its own number. Rounded losses repeat: the one after the end of the epoch before (`after`) is meant."""
     if said := [step for step, place in places.items() if place == epoch.epoch]:
         return said[-1]
     for step, value, *_ in series.get("val_loss", ()):
-        if value is not None and value == epoch.val_loss:
+        if value is not None and value == epoch.val_loss and (step or 0) > after:
             return int(step or 0)
     return round(last_step * epoch.epoch / last_epoch) if last_step else epoch.epoch
 

@@ -271,6 +271,11 @@ class Index:
         with faults(self._path):
             return series.read_full(self._connection, self._number(run_id), metric)
 
+    def broken_metrics(self, run_id: str) -> set[str]:
+        """Names of the run's metrics with a point that is NaN or infinite."""
+        with faults(self._path):
+            return series.read_broken(self._connection, self._number(run_id))
+
     def step_at(self, run_id: str, x: Axis, value: float) -> int:
         """The last step at or before a place on an axis."""
         with faults(self._path):

@@ -1,4 +1,4 @@
-"""From run folders into the index: what was launched, what a person set, what the events say, how it stands."""
+"""From run folders into the index: what was launched, what a person set, what the events say, its state."""
 
 from __future__ import annotations
 
@@ -81,6 +81,7 @@ class FirstLook(NamedTuple):
 
     id: str
     seen: Seen
+    settings: settings.Prepared
     events: FirstEvents | None
     """None where there are none, and where they are read a batch at a time."""
 
@@ -90,7 +91,8 @@ def first_look(folder: RunFolder) -> FirstLook:
     with typed_files.one_look():
         seen = _look(folder)
     only = next(iter(seen.sources.items())) if len(seen.sources) == 1 else None
-    return FirstLook(folder.id, seen, read_first(*only) if only else None)
+    prepared = settings.prepare(seen.spec, seen.meta)
+    return FirstLook(folder.id, seen, prepared, read_first(*only) if only else None)
 
 
 def add(connection: Connection, look: FirstLook) -> bool:
@@ -100,7 +102,7 @@ def add(connection: Connection, look: FirstLook) -> bool:
         if _known(connection, look.id) is not None:
             return False
         (run,) = connection.execute("SELECT coalesce(max(n), 0) + 1 FROM runs").fetchone()
-        settings.insert(connection, run, seen.spec, seen.meta)
+        settings.insert(connection, run, look.settings)
         if events is not None:
             write_first(connection, run, events)
         totals = events.totals if events is not None else RunTotals()
@@ -186,7 +188,7 @@ def _store(connection: Connection, run: int, run_id: str, seen: Seen) -> bool:
         connection.execute(f"UPDATE runs SET {changes} WHERE n = ?", (*row.values(), run))
         connection.execute("DELETE FROM attempts WHERE run = ?", (run,))
         connection.executemany(_ATTEMPT, attempts)
-        settings.store(connection, run, seen.spec, seen.meta)
+        settings.store(connection, run, settings.prepare(seen.spec, seen.meta))
         _enter(connection, run, seen, totals)
     return True
 

@@ -1,12 +1,16 @@
 """The index's schema, as numbered steps that are never edited once released. Runs in a process of its own.
 
-sqlite-utils loads numpy where that is installed, so no other module imports this one: `rmtui.index.sqlite` starts it.
+sqlite-utils loads numpy and pandas where they are installed, and needs neither here: half a second before each first
+list. No other module imports this one: `rmtui.index.sqlite` starts it.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+
+if __name__ == "__main__":  # as if they were not installed
+    sys.modules.update({"numpy": None, "pandas": None})  # type: ignore[dict-item]
 
 from sqlite_utils import Database, Migrations
 
@@ -80,7 +84,7 @@ def m001_runs(db: Database) -> None:
 
 @migrations()
 def m002_curves(db: Database) -> None:
-    """Points, their min/max roll-ups, a summary a metric, and what lies beside each step."""
+    """Points, their min/max roll-ups, a summary a metric, and what goes with each step."""
     db.table("metric_names").create({"id": int, "name": str}, pk="id", not_null={"name"})
     db.table("metric_names").create_index(["name"], unique=True)
     db.execute(

@@ -42,7 +42,7 @@ NUMBER_COLUMNS = {
     "resumable": "resumable",
 }
 _COLUMN = "~"
-"""Stands before a column in SQL under way; `+` in its place keeps SQLite from using that column's index."""
+"""A mark before a column while SQL is being built; `+` in its place keeps SQLite from using that column's index."""
 _PERCENT = {"val_acc", "best_val_acc"}
 
 

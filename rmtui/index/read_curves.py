@@ -66,6 +66,16 @@ def read(
     return _series(metric, found, [_beside(connection, run, x, column[3]) for column in found])
 
 
+def read_broken(connection: Connection, run: int) -> set[str]:
+    """Metrics of which a point is not finite, by the coarsest roll-ups: one row for 65,536 steps."""
+    rows = connection.execute(
+        """SELECT DISTINCT name FROM rollups JOIN metric_names ON id = metric
+        WHERE run = ? AND metric IN (SELECT metric FROM summaries WHERE run = ?) AND level = ? AND broken""",
+        (run, run, LEVELS[-1]),
+    )
+    return {name for (name,) in rows}
+
+
 def _columns(
     connection: Connection, run: int, metric: int, first: int, last: int, count: int, columns: int
 ) -> list[Column]:
@@ -144,12 +154,12 @@ def step_at(connection: Connection, run: int, x: Axis, value: float, after: bool
     if low is None:
         return 0
     if after:
-        low, high = low - 1, high + 1  # answer lies in (low, high]
+        low, high = low - 1, high + 1  # answer is in (low, high]
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if _reached(connection, run, x, middle, value) else (middle, high)
         return int(high)
-    low, high = low - 1, high + 1  # answer lies in [low, high)
+    low, high = low - 1, high + 1  # answer is in [low, high)
     while high - low > 1:
         middle = (low + high) // 2
         past = _beside(connection, run, x, middle) > value

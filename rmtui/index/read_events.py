@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -81,7 +82,7 @@ def read_attempts(connection: Connection, run: int, sources: Mapping[int, Path])
 
 
 def fits(connection: Connection, run: int, sources: Mapping[int, Path]) -> bool:
-    """Whether what was read of each attempt still stands at the head of its file: one that was replaced, or is shorter,
+    """Whether what was read of each attempt is still the head of its file: one that was replaced, or is shorter,
     has to be read again."""
     rows = connection.execute("SELECT n, position, mark FROM progress WHERE run = ? AND position > 0", (run,))
     return all(
@@ -129,9 +130,7 @@ def _read_batch(connection: Connection, run: int, n: int, path: Path) -> int:
     later = [other.cut for other in attempts.values() if other.n > n and other.cut is not None]
     earlier = any(other.n < n for other in attempts.values())
     writer, totals = CurveWriter(connection, run), load_totals(connection, run)
-    batch = _Batch(writer, writer, progress, totals, min(later, default=None), earlier)
-    for event in events:
-        batch.take(event)
+    EventBatch(writer, writer, progress, totals, min(later, default=None), earlier).take_all(events)
     _note_position(progress, path, position, bad)
     writer.flush()
     _save(connection, run, progress, totals)
@@ -172,9 +171,7 @@ def read_first(n: int, path: Path) -> FirstEvents | None:
     if [event.kind for event in events].count("start") > 1:
         return None
     points, progress, totals = CollectedPoints(), ReadPosition(n), RunTotals()
-    batch = _Batch(points, None, progress, totals, None, False)
-    for event in events:
-        batch.take(event)
+    EventBatch(points, None, progress, totals, None, False).take_all(events)
     curves = first_curves(points)
     if curves is None or position == 0:
         return None
@@ -195,7 +192,7 @@ def _attempts(connection: Connection, run: int) -> dict[int, ReadPosition]:
     return {row[0]: ReadPosition(*row) for row in rows}
 
 
-class _Batch:
+class EventBatch:
     """Some events of one attempt on their way into the index."""
 
     def __init__(
@@ -212,6 +209,51 @@ class _Batch:
         self._points, self._writer, self._progress = points, writer, progress
         self.figures = totals
         self._ceiling, self._earlier = ceiling, earlier
+
+    def take_all(self, events: Iterable[Event]) -> None:
+        """`take` of each, in order. Most are steps, one after the other with the same metrics: they are taken as
+        columns, in half the time."""
+        for names, stretch in groupby(events, key=_step_metrics):
+            alike = list(stretch)
+            if not names or self._ceiling is not None or not self._take_steps(names, alike):
+                for event in alike:
+                    self.take(event)
+
+    def _take_steps(self, names: tuple[str, ...], events: Sequence[Event]) -> bool:
+        """Steps with these metrics; False, and nothing is done, where one of them is no ordinary one."""
+        times, steps = [event.t for event in events], [event.step for event in events]
+        epochs = [event.epoch for event in events]
+        placed = 0 <= min(steps) <= max(steps) < LARGEST and 0 <= min(times) <= max(times) < LARGEST
+        if not placed or not math.isfinite(sum(epochs)) or max(map(abs, epochs)) >= LARGEST:
+            return False
+        totals = self.figures
+        if totals.first_event is None:
+            totals.first_event = times[0]
+        totals.last_event = max(*times, totals.last_event or 0.0)
+        if self._progress.cut is None:
+            self._supersede()
+        totals.step, totals.epochs_done = steps[-1], epochs[-1]
+        totals.recent = [*totals.recent, *zip(steps, times, strict=True)][-RECENT:]
+        columns = zip(*(event.metrics.values() for event in events), strict=True)
+        self._points.add_columns(steps, dict(zip(names, columns, strict=True)))
+        self._points.steps += zip(steps, epochs, self._clock(times), self._tokens(events), strict=True)
+        return True
+
+    def _clock(self, times: Sequence[float]) -> list[float]:
+        """Seconds of training at each of these times."""
+        found = []
+        for t in times:
+            self._wind_clock(t)
+            found.append(self._progress.seconds)
+        return found
+
+    def _tokens(self, events: Sequence[Event]) -> list[float | None]:
+        """Tokens until each of these steps."""
+        found = []
+        for event in events:
+            self._count_tokens(event)
+            found.append(self._progress.tokens)
+        return found
 
     def take(self, event: Event) -> None:
         kind, t, step, epoch, metrics, data, _ = event
@@ -245,7 +287,7 @@ class _Batch:
         self.figures.batch = {key: known[key] for key in _BATCH_KEYS if key in known}
 
     def _wind_clock(self, t: float) -> None:
-        """Seconds of training: a clock that was set back stands still."""
+        """Seconds of training: a clock that was set back counts as stopped."""
         progress = self._progress
         if progress.clock is not None and t > progress.clock:
             progress.seconds += t - progress.clock
@@ -282,14 +324,15 @@ class _Batch:
                 self.figures.evaluated = {}
 
     def _step(self, event: Event) -> None:
-        recent, progress = self.figures.recent, self._progress
-        tokens = _tokens(event, self.figures.batch)
+        self._count_tokens(event)
+        self.figures.recent = [*self.figures.recent, (event.step, event.t)][-RECENT:]
+
+    def _count_tokens(self, event: Event) -> None:
+        progress = self._progress
         if "tokens" in event.metrics:
             progress.tokens = event.metrics["tokens"]
-        elif tokens is not None:
+        elif (tokens := _tokens(event, self.figures.batch)) is not None:
             progress.tokens = (progress.tokens or 0.0) + tokens
-        recent.append((event.step, event.t))
-        del recent[:-RECENT]
 
     def _evaluation(self, event: Event) -> None:
         if event.kind == "epoch":
@@ -305,6 +348,11 @@ class _Batch:
         row |= {name: value for name in EPOCH_FIGURES if (value := event.metrics.get(name)) is not None}
         rows = [other for other in self.figures.epochs if other["epoch"] != number]
         self.figures.epochs = sorted([*rows, row], key=lambda other: other["epoch"])
+
+
+def _step_metrics(event: Event) -> tuple[str, ...]:
+    """The names of a step's metrics; none of other events, and where they are not of the training."""
+    return tuple(event.metrics) if event.kind == "step" and "set" not in event.data else ()
 
 
 def _values(record: ReadPosition | RunTotals) -> dict[str, object]:

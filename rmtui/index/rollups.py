@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,24 +40,29 @@ def finite_of(values: Sequence[float]) -> Sequence[float]:
 def rolled_up(steps: Sequence[int], values: Sequence[float]) -> dict[tuple[int, int], Bucket]:
     """(level, bucket) → extremes, at every level; points of one metric in order of step."""
     finest, *coarser = LEVELS
-    made: dict[tuple[int, int], Bucket] = {}
-    start = 0
+    below = [(number, bucket_of(steps[start:end], values[start:end])) for number, start, end in _cut(steps)]
+    made = {(finest, number): bucket for number, bucket in below}
+    for finer, level in zip(LEVELS, coarser, strict=False):
+        shift = level - finer
+        if len(below) == 1:  # as most runs are from 256 steps on: every coarser one is the same
+            below = [(below[0][0] >> shift, below[0][1])]
+        else:
+            above: dict[int, Bucket] = {}
+            for number, bucket in below:
+                _put(above, number >> shift, bucket)
+            below = list(above.items())
+        made.update(((level, number), bucket) for number, bucket in below)
+    return made
+
+
+def _cut(steps: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """(bucket, start, end) of the finest level."""
+    finest, start = LEVELS[0], 0
     while start < len(steps):
         number = steps[start] >> finest
         end = bisect_left(steps, (number + 1) << finest, start, min(len(steps), start + (1 << finest)))
-        made[finest, number] = bucket_of(steps[start:end], values[start:end])
+        yield number, start, end
         start = end
-    below = list(made.items())
-    for finer, level in zip(LEVELS, coarser, strict=False):
-        above: dict[tuple[int, int], Bucket] = {}
-        if len(below) == 1:  # as most runs are from 256 steps on: every coarser one is the same
-            (_, number), bucket = below[0]
-            above[level, number >> (level - finer)] = bucket
-        for (_, number), bucket in below if len(below) > 1 else ():
-            _put(above, (level, number >> (level - finer)), bucket)
-        made |= above
-        below = list(above.items())
-    return made
 
 
 def bucket_of(steps: Sequence[int], values: Sequence[float]) -> Bucket:
@@ -68,9 +73,9 @@ def bucket_of(steps: Sequence[int], values: Sequence[float]) -> Bucket:
     return Bucket(min(finite), max(finite), finite[-1], last_step, broken)
 
 
-def _put(made: dict[tuple[int, int], Bucket], key: tuple[int, int], bucket: Bucket) -> None:
-    if (found := made.get(key)) is None:
-        made[key] = Bucket(bucket.low, bucket.high, bucket.last, bucket.last_step, bucket.broken)
+def _put(made: dict[int, Bucket], number: int, bucket: Bucket) -> None:
+    if (found := made.get(number)) is None:
+        made[number] = Bucket(bucket.low, bucket.high, bucket.last, bucket.last_step, bucket.broken)
     else:
         found.merge(bucket)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from rmtui.index.sqlite import Connection
 
@@ -21,39 +21,46 @@ def tags_of(spec: Mapping[str, object], meta: Mapping[str, object]) -> list[str]
     return sorted({str(tag) for tag in tags}) if isinstance(tags, list) else []
 
 
-def store(connection: Connection, run: int, spec: Mapping[str, object], meta: Mapping[str, object]) -> None:
+class Prepared(NamedTuple):
+    """What the index holds of a run's configuration and tags, worked out without the index."""
+
+    config: str
+    tags: str
+    """Both as JSON."""
+    words: set[str]
+    """The tags as they are looked for."""
+    rows: list[tuple[str, float | None, str]]
+    """(key, number, text) of each setting."""
+
+
+def prepare(spec: Mapping[str, object], meta: Mapping[str, object]) -> Prepared:
+    """`"lora.r"` and `r` in [lora] are one setting: the last counts."""
+    config, tags = dict(table(spec, "config")), tags_of(spec, meta)
+    rows = [(key, *_number_and_text(value)) for key, value in dict(_flat(config, "")).items()]
+    return Prepared(json.dumps(config, default=str), json.dumps(tags), {tag.casefold() for tag in tags}, rows)
+
+
+def store(connection: Connection, run: int, made: Prepared) -> None:
     """Write configuration and tags of a run, whole and one by one, where they changed."""
-    config, text, tags = _texts(spec, meta)
     old = connection.execute("SELECT config, tags FROM documents WHERE run = ?", (run,)).fetchone()
-    if old == (text, json.dumps(tags)):
+    if old == (made.config, made.tags):
         return
-    connection.execute("UPDATE documents SET config = ?, tags = ? WHERE run = ?", (text, json.dumps(tags), run))
+    connection.execute("UPDATE documents SET config = ?, tags = ? WHERE run = ?", (made.config, made.tags, run))
     connection.execute("DELETE FROM tags WHERE run = ?", (run,))
     connection.execute("DELETE FROM settings WHERE run = ?", (run,))
-    _insert(connection, run, config, tags)
+    _insert(connection, run, made)
 
 
-def insert(connection: Connection, run: int, spec: Mapping[str, object], meta: Mapping[str, object]) -> None:
+def insert(connection: Connection, run: int, made: Prepared) -> None:
     """The same for a run of which nothing is written yet."""
-    config, text, tags = _texts(spec, meta)
-    connection.execute("INSERT INTO documents (run, config, tags) VALUES (?, ?, ?)", (run, text, json.dumps(tags)))
-    _insert(connection, run, config, tags)
+    connection.execute("INSERT INTO documents (run, config, tags) VALUES (?, ?, ?)", (run, made.config, made.tags))
+    _insert(connection, run, made)
 
 
-def _texts(spec: Mapping[str, object], meta: Mapping[str, object]) -> tuple[Mapping[str, object], str, list[str]]:
-    config = dict(table(spec, "config"))
-    return config, json.dumps(config, default=str), tags_of(spec, meta)
-
-
-def _insert(connection: Connection, run: int, config: Mapping[str, object], tags: list[str]) -> None:
-    connection.executemany("INSERT INTO tags VALUES (?, ?)", [(tag, run) for tag in {tag.casefold() for tag in tags}])
+def _insert(connection: Connection, run: int, made: Prepared) -> None:
+    connection.executemany("INSERT INTO tags VALUES (?, ?)", [(tag, run) for tag in made.words])
     known = dict(connection.execute("SELECT key, id FROM setting_keys"))
-    rows = [
-        (known.get(key) or _new_setting(connection, key), run, *_number_and_text(value))
-        for key, value in dict(
-            _flat(config, "")
-        ).items()  # `"lora.r"` and `r` in [lora] are one setting: the last counts
-    ]
+    rows = [(known.get(key) or _new_setting(connection, key), run, *values) for key, *values in made.rows]
     connection.executemany("INSERT INTO settings VALUES (?, ?, ?, ?)", rows)
 
 

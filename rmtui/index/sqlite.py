@@ -70,7 +70,7 @@ class NewerSchema(DatabaseError):
 
 
 class Damaged(DatabaseError):
-    """The file is no whole database any more; `rmtui rebuild` puts it aside and makes another."""
+    """The file is not a whole database any more; `rmtui rebuild` puts it aside and makes another."""
 
 
 @contextmanager

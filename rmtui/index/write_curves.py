@@ -1,4 +1,4 @@
-"""Writing curves into the index: points, their min/max roll-ups, a summary a metric, what lies beside each step.
+"""Writing curves into the index: points, their min/max roll-ups, a summary a metric, what goes with each step.
 
 Everything here happens inside the caller's transaction. Reading is `rmtui.index.read_curves`.
 """
@@ -6,6 +6,7 @@ Everything here happens inside the caller's transaction. Reading is `rmtui.index
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -63,7 +64,7 @@ class MetricSummary:
 
 
 class CollectedPoints:
-    """A batch of one run's points, by metric, and what lies beside each step."""
+    """A batch of one run's points, by metric, and what goes with each step."""
 
     def __init__(self) -> None:
         self.new: dict[str, Points] = {}
@@ -78,15 +79,23 @@ class CollectedPoints:
             points[0].append(step)
             points[1].append(value)
 
+    def add_columns(self, steps: Sequence[int], columns: Mapping[str, Sequence[float]]) -> None:
+        """What is said for several steps: a value at each of them."""
+        for name, values in columns.items():
+            points = self.new.setdefault(name, ([], []))
+            points[0].extend(steps)
+            points[1].extend(values)
+
     def beside(self, step: int, epoch: float, seconds: float, tokens: float | None) -> None:
-        """Where on the other axes a step lies."""
+        """A step's place on the other axes."""
         self.steps.append((step, epoch, seconds, tokens))
 
 
 class FirstCurve(NamedTuple):
     """A metric of a run that the index has nothing of yet, worked out without the index."""
 
-    points: Points
+    points: tuple[Sequence[int], Sequence[float]]
+    """Packed arrays: they go from process to process in one piece."""
     summary: tuple[Any, ...]
     rollups: list[tuple[Any, ...]]
     """Rows without run and metric."""
@@ -95,13 +104,16 @@ class FirstCurve(NamedTuple):
 def first_curves(collected: CollectedPoints) -> dict[str, FirstCurve] | None:
     """The curves that a run begins with; None where points came out of order, which needs those that are stored."""
     made: dict[str, FirstCurve] = {}
+    before = array("q")
     for name, (steps, values) in collected.new.items():
         summary = MetricSummary()
         steps, values, ordered = _in_order(summary, steps, values)
         if not ordered:
             return None
         summary.add(steps, values)
-        made[name] = FirstCurve((steps, values), summary.row(), rows_of(rolled_up(steps, values)))
+        packed = array("q", steps)
+        before = before if packed == before else packed  # most metrics have the same steps
+        made[name] = FirstCurve((before, array("d", values)), summary.row(), rows_of(rolled_up(steps, values)))
     return made
 
 
@@ -167,7 +179,9 @@ class CurveWriter(CollectedPoints):
         self._write_steps(self.steps)
         self.new, self.steps = {}, []
 
-    def _points(self, metric: int, steps: list[int], values: list[float]) -> Iterable[tuple[int, int, int, float]]:
+    def _points(
+        self, metric: int, steps: Sequence[int], values: Sequence[float]
+    ) -> Iterable[tuple[int, int, int, float]]:
         return zip(repeat(self._run), repeat(metric), steps, values, strict=False)
 
     def _write_points(self, points: Iterable[Iterable[tuple[int, int, int, float]]]) -> None:

@@ -7,7 +7,7 @@ with another: a run of one process may take one, a run of several may not (`rmtu
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,16 @@ def _gpu(nvml: Any, handle: Any, index: str, card: Any) -> Gpu:
     except nvml.NVMLError:
         major, minor = 0, 0
     return Gpu(index, nvml.nvmlDeviceGetUUID(handle), nvml.nvmlDeviceGetName(handle), memory, pids, (major, minor))
+
+
+def others_on(machine: Sequence[Gpu], devices: Sequence[str], ours: Collection[int]) -> dict[str, list[int]]:
+    """The processes of others on the GPUs (by UUID) that one's own processes compute on, too.
+
+    A driver that names none of our own processes there counts pids in another way (a container), and says nothing.
+    """
+    found = {gpu.uuid: [pid for pid in gpu.pids if pid not in ours] for gpu in machine if gpu.uuid in devices}
+    named = any(pid in ours for gpu in machine if gpu.uuid in devices for pid in gpu.pids)
+    return {uuid: pids for uuid, pids in found.items() if pids and named}
 
 
 def visible(machine: Sequence[Gpu], listed: str | None = None) -> list[Gpu]:

@@ -24,11 +24,12 @@ from rmtui.runs.model import State, Status
 from rmtui.runs.typed_files import number_of
 from rmtui.text import log_line
 from rmtui.workspace import SETTINGS_FILE, Workspace
+from trainer.plain_files import read_plain
 
 TIMEOUT = 60
 """Seconds that a command has."""
 OLDEST = 86_400.0
-"""Seconds after which an end is no news."""
+"""Seconds after which an end is too old to notify of."""
 LONGEST = 300
 """Characters of a value in a command's environment."""
 
@@ -60,7 +61,7 @@ def found_ended(ws: Workspace) -> list[str]:
     found: list[str] = []
     with suppress(OSError):
         for name, run, attempt in list(_unannounced(ws)):
-            place = (_waiting(ws) / name).read_text()
+            place = _noted_place(ws, name)
             now = state.attempt_status(run, attempt) if attempt.path.is_dir() else None
             if now is not None and not now.state.final:
                 continue
@@ -86,6 +87,14 @@ def _unannounced(ws: Workspace) -> Iterator[tuple[str, RunFolder, AttemptFolder]
         run = RunFolder(ws.runs / run_id)
         if number_of(f"attempt-{n}", "attempt-"):
             yield path.name, run, AttemptFolder(run.path / f"attempt-{n}")
+
+
+def _noted_place(ws: Workspace, name: str) -> str:
+    """The place of the attempt that an end was noted for; "" where something else is in the note's place."""
+    try:
+        return read_plain(_waiting(ws) / name, LONGEST).decode("ascii", "replace")
+    except OSError:
+        return ""
 
 
 def _claim(ws: Workspace, name: str) -> bool:

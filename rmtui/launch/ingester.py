@@ -24,6 +24,10 @@ class Ingester:
     def start(self) -> None:
         self._thread.start()
 
+    def follow(self, ws: Workspace, run: RunFolder) -> None:
+        """The workspace was renamed."""
+        self._ws, self._run = ws, run
+
     def finish(self, seconds: float) -> None:
         """One more round with the last words, for at most so long; the next reader would catch up as well."""
         self._end.set()

@@ -61,6 +61,8 @@ def _judge(ws: Workspace | None, process: Tagged) -> Orphan | None:
             return None  # another workspace's, or nobody here can know
         return Orphan(process, f"the folder of its run {process.run} is gone", False)
     attempt = AttemptFolder(run.path / f"attempt-{process.attempt}")
+    if process.nonce != attempt.launch().get("nonce", process.nonce):
+        return None  # something that took the place of a run's processes, not one of them
     now = state.attempt_status(run, attempt)
     why = f"its run {process.run} is {now.state}" if now.state.final else ""
     return Orphan(process, why, now.supervised)

@@ -1,7 +1,7 @@
 """Device slots: a kernel lock a GPU, and a few for the CPU. They vanish with their holder; no daemon counts them.
 
-A GPU's lock lies in /var/lock/rmtui where an admin made that for all users, else in the user's state folder, since all
-workspaces share the GPUs; the CPU's lie in the workspace, which
+A GPU's lock is in /var/lock/rmtui where an admin made that for all users, else in the user's state folder, since all
+workspaces share the GPUs; the CPU's are in the workspace, which
 says how many runs it wants at once. A training whose supervisor died keeps its slots: its processes carry their names.
 """
 
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from rmtui.launch.gpus import Gpu, gpus
-from rmtui.runs import proc, queue_tickets
+from rmtui.runs import identity, proc, queue_tickets
 from rmtui.runs.queue_tickets import Needs, Ticket
 from rmtui.workspace import Workspace
 
 SHARED = Path("/var/lock/rmtui")
-"""Where an admin made this folder (mode 1777), the GPUs' locks of all users of the machine lie in it."""
+"""Where an admin made this folder (mode 1777), the GPUs' locks of all users of the machine are in it."""
 
 
 def needs_of(spec: Mapping[str, Any]) -> Needs:
@@ -47,8 +47,10 @@ class Taken:
 
 
 def cpu_names(ws: Workspace) -> list[str]:
-    """Names of the workspace's CPU slots on this machine."""
-    return [f"cpu-{proc.host()}-{ws.state_folder().name}-{number}" for number in range(ws.settings.cpu_runs)]
+    """Names of the workspace's CPU slots on this machine: the same in every container, and wherever it is mounted."""
+    known = identity.read(ws.root)
+    where = f"cpu-{proc.boot_id()[:8]}-{known.id if known else ws.root.name}"
+    return [f"{where}-{number}" for number in range(ws.settings.cpu_runs)]
 
 
 def gpu_name(gpu: Gpu) -> str:

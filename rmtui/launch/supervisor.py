@@ -13,6 +13,7 @@ import fcntl
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from rmtui.launch.start_process import begin
 from rmtui.launch.verdict import LAUNCHER_LOG, Observed, Verdict, judge, oom_kills
 from rmtui.launch.waker import Waker
 from rmtui.runs import cgroup, life, proc, queue_tickets, state
-from rmtui.runs.files import lock_held, write_json
+from rmtui.runs.files import lock_held, path_of, write_json
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import State
 from rmtui.runs.queue_tickets import TROUBLE_BYTES
@@ -68,7 +69,7 @@ def _log(text: str) -> None:
         if os.fstat(2).st_size < LONGEST_LOG:
             print(f"{time.strftime('%F %T')} {text}", file=sys.stderr, flush=True)
     except OSError:
-        return  # a full disk; nobody else could be told
+        return  # a full disk; nobody else can be notified
 
 
 def _wait_and_supervise(ws: Workspace, run: RunFolder, n: int, lock: int, waker: Waker) -> None:
@@ -76,7 +77,10 @@ def _wait_and_supervise(ws: Workspace, run: RunFolder, n: int, lock: int, waker:
     trouble = _Trouble(lock)
     with contextlib.suppress(Exception):
         hooks.found_ended(ws)
-    while (ticket := queue_tickets.read(ws.queue, run.id)) is not None and ticket.attempt == n:
+    while True:
+        ws, run = _followed(ws, run, lock)
+        if (ticket := queue_tickets.read(ws.queue, run.id)) is None or ticket.attempt != n:
+            break
         try:
             started = _try_turn(ws, run, ticket)
         except FileExistsError as error:
@@ -96,9 +100,19 @@ def _wait_and_supervise(ws: Workspace, run: RunFolder, n: int, lock: int, waker:
         if waker.terminated:
             return
         waker.wait(0.5 if _first(ws, ticket) else 2.0)
-    with queue_tickets.turn(ws.queue):
+    with contextlib.suppress(OSError), queue_tickets.turn(ws.queue):
         if queue_tickets.read(ws.queue, run.id) is None:
             queue_tickets.waiter_lock(ws.queue, run.id).unlink(missing_ok=True)
+
+
+def _followed(ws: Workspace, run: RunFolder, lock: int) -> tuple[Workspace, RunFolder]:
+    """Where workspace and run are now: while a run waits they may be renamed, which its lock follows."""
+    path = path_of(lock) if not queue_tickets.waiter_lock(ws.queue, run.id).exists() else None
+    if path is None or path.parent.name != ws.queue.name:
+        return ws, run
+    moved = replace(ws, root=path.parent.parent)
+    _log(f"the workspace is {moved.root} now")
+    return moved, RunFolder(moved.runs / run.id)
 
 
 class _Trouble:
@@ -187,7 +201,9 @@ def _supervise(
         verdict = Verdict(State.FAILED, f"could not be started: {error}")
         _end(attempt, verdict, None, lock)
     else:
-        seen = Watch(ws, run, attempt, launch, launcher, lock, waker).until_empty()
+        watch = Watch(ws, run, attempt, launch, launcher, lock, waker)
+        seen = watch.until_empty()
+        ws, run, attempt = watch.ws, watch.run, watch.attempt
         _end(attempt, judge(attempt, seen), seen, lock)
     taken.release()
     _afterwards(ws, run, attempt, ingester, noted)
@@ -253,7 +269,9 @@ def _adopt(ws: Workspace, run: RunFolder, n: int, waker: Waker) -> None:
     _log(f"adopted attempt {n}{'' if held is not None else '; its devices could not be locked again'}")
     ingester = Ingester(ws, run)
     ingester.start()
-    seen = Watch(ws, run, attempt, launch, None, lock, waker).until_empty()
+    watch = Watch(ws, run, attempt, launch, None, lock, waker)
+    seen = watch.until_empty()
+    ws, run, attempt = watch.ws, watch.run, watch.attempt
     _end(attempt, judge(attempt, seen), seen, lock)
     for fd in held or ():
         os.close(fd)
@@ -279,6 +297,7 @@ def _end(attempt: AttemptFolder, verdict: Verdict, seen: Observed | None, lock: 
 
 
 def _afterwards(ws: Workspace, run: RunFolder, attempt: AttemptFolder, ingester: Ingester, noted: bool) -> None:
+    ingester.follow(ws, run)
     ingester.finish(30)
     hooks.ended(ws, run, attempt.n, noted)
 

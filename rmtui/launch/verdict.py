@@ -1,4 +1,4 @@
-"""How an attempt ended, in one place: exit codes are no states (a clean stop, a crash and an OOM kill all give 1)."""
+"""How an attempt ended, in one place: exit codes are not states (a clean stop, a crash and an OOM kill all give 1)."""
 
 from __future__ import annotations
 

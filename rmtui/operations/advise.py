@@ -1,4 +1,4 @@
-"""What the metrics of a run mean, what to try next, where it stands on the guide's path, what was expected of it."""
+"""What the metrics of a run mean, what to try next, its place on the guide's path, what was expected of it."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def _outcome(step: path.Step, lang: str) -> str:
 
 
 def expected(ws: Workspace, subject: Subject, limits: Thresholds, lang: str) -> ExpectationsDocument | None:
-    """The run's bands and where its metrics lie; None where nothing is expected of it."""
+    """The run's bands and the place of its metrics; None where nothing is expected of it."""
     wanted = expectations.expectation(subject.run.preset, _ranges(ws, subject.run), subject.run.config)
     if wanted is None:
         return None

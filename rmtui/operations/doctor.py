@@ -60,7 +60,7 @@ def end_orphans(ws: Workspace | None) -> list[int]:
 
 def _python() -> Iterator[Diagnosis]:
     text = f"{sys.version.split()[0]} at {sys.executable}"
-    if sys.version_info < (3, 11):  # noqa: UP036  (whoever runs an older one is told here)
+    if sys.version_info < (3, 11):  # noqa: UP036  (whoever runs an older one sees this)
         yield Diagnosis("Python", "error", text, "make the environment with Python 3.11 or newer")
     else:
         yield Diagnosis("Python", "ok", text)

@@ -54,7 +54,7 @@ def enter(
 ) -> str:
     """Keep a val_acc, typed or in a log (`text` is then its path, below `cwd`); returns what is known now, in words.
 
-    `epoch` None: the run's last. An empty text takes away what was entered. UserError for what is no val_acc, for an
+    `epoch` None: the run's last. An empty text takes away what was entered. UserError for what is not a val_acc, for an
     epoch that the run does not have, and where a val_acc was measured.
     """
     folder = folder_of(ws, ref)

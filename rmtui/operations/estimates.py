@@ -1,4 +1,4 @@
-"""What a launch will take, told before it starts: parameters, memory, and time from past runs of its kind."""
+"""What a launch will take, estimated before it starts: parameters, memory, and time from past runs of its kind."""
 
 from __future__ import annotations
 

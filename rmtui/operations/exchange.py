@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,7 +14,7 @@ from rmtui.errors import UserError
 from rmtui.exporters import bundle, flat, html_report, tensorboard
 from rmtui.guide import comparison_tables
 from rmtui.guide.comparison import MOST
-from rmtui.importers.yaml_config import read_yaml
+from rmtui.importers.yaml_config import YamlConfig, read_yaml
 from rmtui.index.index import Index
 from rmtui.operations.compare import compare
 from rmtui.operations.runs import reading, show
@@ -43,16 +43,25 @@ def import_preset(ws: Workspace, path: Path, name: str) -> tuple[Preset, tuple[s
         lines = "\n  ".join(["", *read.unread])
         raise UserError(
             f"no preset was saved from {path}",
-            f"settings are in sections that may not be the training's:{lines}",
-            "move them to the top level or into `training:`, or remove them",
+            f"these lines set something that rmtui knows, in a place or by a variable that it cannot read:{lines}",
+            "move them to the top level or into `training:` with plain values, or take them out",
         )
-    if not read.config:
+    if not read.config.keys() - {"model", "trust_remote_code"}:
         raise UserError(f"no preset was saved from {path}", "no setting of a training is in it", "name another file")
-    changes = {key: _as_typed(value) for key, value in flatten(read.config).items()}
+    changes = {key: _as_typed(value) for key, value in {**read.defaults, **flatten(read.config)}.items()}
     base = presets.find(ws, "A")
     base = replace(base, text=presets.without_expectations(base.text), path=path)
-    purpose = "; ".join([f"imported from {path.name}", *read.notes])
+    purpose = "; ".join([f"imported from {path.name}", *_sources(read)])
     return presets.save_as(ws, base, name, changes, title=f"from {path.name}", purpose=purpose), read.unknown
+
+
+def _sources(read: YamlConfig) -> Iterator[str]:
+    """Where the values come from that the file does not give."""
+    if read.defaults:
+        listed = ", ".join(f"{key} {_as_typed(value)}" for key, value in read.defaults.items())
+        yield f"defaults of {read.producer} where it is silent: {listed}"
+    yield from read.notes
+    yield "everything else as in preset A"
 
 
 def _as_typed(value: Any) -> str:

@@ -23,6 +23,8 @@ from trainer.events import Event
 
 _EVERY = 1.0
 """Seconds between two looks at the source."""
+_PAUSE = 4
+"""A source whose reading takes long is left alone for so many times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ def follow(ws: Workspace, path: Path, until: Until = UNTIL_OVER) -> Iterator[str
     live = _Live(ws)
     try:
         while True:
+            began = time.monotonic()
             now = _signature(path)
             if now != seen:
                 seen, changed = now, time.monotonic()
@@ -68,7 +71,7 @@ def follow(ws: Workspace, path: Path, until: Until = UNTIL_OVER) -> Iterator[str
             if until.idle is not None and time.monotonic() - changed >= until.idle:
                 yield f"nothing new for {until.idle / 60:g} min"
                 return
-            time.sleep(_EVERY)
+            time.sleep(max(_EVERY, _PAUSE * (time.monotonic() - began)))
     finally:
         live.end()
 

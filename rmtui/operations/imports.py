@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from rmtui.errors import UserError
 from rmtui.exporters import bundle
+from rmtui.i18n import translate
 from rmtui.importers.model import Foreign
 from rmtui.importers.sources import Harvest, gather
-from rmtui.importers.text_files import identity
+from rmtui.importers.text_files import identity, reporting_to
 from rmtui.index.add_imported import Placing, add_imported, bring_up_to_date, went_on
 from rmtui.operations.runs import folder_of, reading, show
 from rmtui.runs import proc, queue_tickets
@@ -36,14 +38,13 @@ class ImportedRun:
     unused: tuple[str, ...] = ()
     """Keys of the source that were not read."""
 
-    @property
-    def description(self) -> str:
-        """`LLaMA-Factory log of stage rm, 2 evaluations; 3 keys not used: …`."""
+    def description(self, lang: str = "en") -> str:
+        """`LLaMA-Factory log of a training on pairs, 2 evaluations; 3 keys not used: …`."""
         if not self.unused:
             return self.recognised
-        count = f"{len(self.unused)} key{'s' * (len(self.unused) > 1)} not used"
         shown = ", ".join(self.unused[:6]) + (", …" if len(self.unused) > 6 else "")
-        return f"{self.recognised}; {count}: {shown}"
+        key = "source.keys" if len(self.unused) > 1 else "source.key"
+        return f"{self.recognised}; {translate(key, lang, count=len(self.unused), shown=shown)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,18 @@ class ImportReport:
 
 
 def import_paths(
-    ws: Workspace, paths: Sequence[Path], said: Callable[[ImportedRun], None] | None = None
+    ws: Workspace,
+    paths: Sequence[Path],
+    said: Callable[[ImportedRun], None] | None = None,
+    progress: Callable[[Path, float], object] | None = None,
 ) -> ImportReport:
-    """Every run below these paths; importing the same again adds nothing. UserError where a path does not exist."""
+    """Every run below these paths; importing the same again adds nothing. UserError where a path does not exist.
+
+    `progress` is called with a large file and the share of it that is read; what it raises ends the import.
+    """
     archives = [path for path in paths if bundle.is_bundle(path) and path.is_file()]
-    harvest = gather([path for path in paths if path not in archives])
+    with reporting_to(progress) if progress else nullcontext():
+        harvest = gather([path for path in paths if path not in archives])
     done: list[ImportedRun] = []
     for imported in _imports(ws, archives, harvest):
         done.append(imported)

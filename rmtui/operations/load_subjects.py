@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,7 +52,7 @@ def subject(index: Index, run: Run) -> Subject:
     return Subject(
         _with_evaluations(run, evaluations),
         rewards=_rewards(index, run) if {"reward_mean", "reward_std"} <= known else (),
-        bad_values=_bad_values(index, run, known),
+        bad_values=_bad_values(index, run),
         peak_step=_peak(index.series(run.id, "learning_rate", COLUMNS)),
         evaluations=evaluations,
         start_loss=start_loss(index, run),
@@ -103,12 +103,11 @@ def _rewards(index: Index, run: Run) -> tuple[RewardSummary, ...]:
     return tuple(RewardSummary(epoch, mean, spreads[epoch]) for epoch, mean in means if epoch in spreads)
 
 
-def _bad_values(index: Index, run: Run, known: Collection[str]) -> tuple[BadValue, ...]:
-    """Every point that is not finite; points are read one by one only where a roll-up holds such a one."""
+def _bad_values(index: Index, run: Run) -> tuple[BadValue, ...]:
+    """Every point that is not finite; points are read one by one only of a metric that holds such a one."""
     found = [
         BadValue(name, step)
-        for name in ("loss", "val_loss", "grad_norm")
-        if name in known and any(index.series(run.id, name, COLUMNS).broken)
+        for name in sorted({"loss", "val_loss", "grad_norm"} & index.broken_metrics(run.id))
         for step, value in index.series_full(run.id, name)
         if not math.isfinite(value)
     ]
@@ -129,7 +128,7 @@ def siblings(index: Index, run: Run) -> list[Run]:
     """Runs on the same data set, oldest first, this one among them: the newest few hundred; for an older run also those
     before it, as many.
 
-    A run whose data set is not known stands alone.
+    A run whose data set is not known is alone.
     """
     if not run.data:
         return [run]

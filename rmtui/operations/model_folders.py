@@ -60,7 +60,7 @@ def trainer_command(arguments: Sequence[str | Path]) -> list[str]:
     """`python -m trainer …`; UserError without the training stack."""
     if importlib.util.find_spec("torch") is None:
         raise UserError("this needs the training stack", "torch is not installed", install("train"))
-    # -P: a folder named trainer/ where the user stands must not be taken for ours.
+    # -P: a folder named trainer/ in the user's current folder must not be taken for ours.
     return [sys.executable, "-P", "-m", "trainer", *map(str, arguments)]
 
 

@@ -176,7 +176,7 @@ def _place(draft: _Draft, request: LaunchRequest, precision: str) -> dict[str, A
 
 
 def _preset(ws: Workspace, preset: Preset | str) -> tuple[Preset, list[Problem]]:
-    """The preset, or an empty one and what is wrong with it, so that the other problems are told as well."""
+    """The preset, or an empty one and what is wrong with it, so that the other problems are reported as well."""
     if isinstance(preset, Preset):
         return preset, []
     try:

@@ -48,7 +48,7 @@ def resume(
     """Queue a new attempt from the newest valid checkpoint; with `epochs`, extend a finished run as a linked run.
 
     `inexact`: also where its data, processes or options changed. `not_running`: the caller knows that a run of which
-    this cannot be told here does not run anywhere. `own`: the caller has seen the command of a run that came by copy.
+    this cannot be known here does not run anywhere. `own`: the caller has seen the command of a run that came by copy.
     `force`: the first two. UserError while the run lives, when it is finished, and where one of these is needed.
     """
     inexact, not_running = inexact or force, not_running or force
@@ -131,7 +131,7 @@ def _refuse(run: RunFolder, not_running: bool) -> None:
 
 
 def _differences(spec: Mapping[str, Any]) -> list[str]:
-    """Data that is gone is refused, data that changed is told."""
+    """Data that is gone is refused, data that changed is reported."""
     data, before = spec.get("config", {}).get("data", {}), spec.get("fingerprints", {})
     try:
         now = provenance.fingerprints(data)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmtui.errors import UserError
 from rmtui.guide import published_figures
+from rmtui.i18n import translate
 from rmtui.index import ingest, settings
 from rmtui.index.add_imported import add_imported
 from rmtui.index.index import Index
@@ -189,18 +190,18 @@ def origin_of(folder: RunFolder) -> SourceDocument | None:
     }
 
 
-def origin_lines(origin: SourceDocument | None) -> list[tuple[str, str]]:
+def origin_lines(origin: SourceDocument | None, lang: str = "en") -> list[tuple[str, str]]:
     """For people: where an imported run was read, what its metrics are called there, and what was not read."""
     if origin is None:
         return []
     metrics = ", ".join(f"{name} ← {written}" for name, written in origin["metrics"].items())
     lines = [
-        ("read from", f"{origin['path']} ({origin['recognised'] or origin['kind']})"),
+        ("read_from", f"{origin['path']} ({origin['recognised'] or origin['kind']})"),
         ("metrics", metrics),
-        ("not used", ", ".join(origin["unused"])),
+        ("unused", ", ".join(origin["unused"])),
         ("settings", "; ".join(origin["notes"])),
     ]
-    return [(label, text) for label, text in lines if text]
+    return [(translate(f"source.{label}", lang), text) for label, text in lines if text]
 
 
 def links_of(run: Run) -> list[LinkDocument]:
@@ -350,7 +351,7 @@ def _lies_in(ws: Workspace, config: Mapping[str, object], ids: Collection[str]) 
 def remove(ws: Workspace, ref: str, not_running: bool = False) -> str:
     """Delete a run's folder with all that is in it; returns its id. UserError while it is queued or alive.
 
-    `not_running`: the caller knows that a run of which this cannot be told here does not run anywhere.
+    `not_running`: the caller knows that a run whose state cannot be known here does not run anywhere.
     """
     identity.refuse_copy(ws.root)
     folder = folder_of(ws, ref)

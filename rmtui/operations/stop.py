@@ -18,6 +18,7 @@ from rmtui.workspace import Workspace
 POLL = 0.1
 PROOF = 10.0
 """Seconds that a stop waits for the last of an ended run to be gone."""
+MAKE_ROOM = "see that the disk has room and that you may write in its folder, then try again"
 
 
 def stop(
@@ -45,7 +46,7 @@ def stop(
     try:
         launcher.stop(ws, run, now=now, by=person())
     except OSError as error:
-        raise UserError(f"{run_id} was not asked to stop", str(error), "free some space and try again", 1) from error
+        raise UserError(f"{run_id} was not asked to stop", error.strerror or str(error), MAKE_ROOM, 1) from error
     return _until_ended(ws, run, launcher, said) if wait else state.status(run)
 
 

@@ -99,7 +99,7 @@ def _lock_now(fd: int) -> bool:
 
 
 def lock_held(path: Path) -> bool | None:
-    """Whether someone holds the exclusive lock; None where that cannot be told (no locks on that file system, no right
+    """Whether someone holds the exclusive lock; None where that is not known (no locks on that file system, no right
     to look). The probe is a shared one, so that two readers never see each other."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -118,11 +118,29 @@ def lock_held(path: Path) -> bool | None:
     return False
 
 
+def path_of(fd: int) -> Path | None:
+    """Where an open file is now, whatever it was renamed to since; None where it was removed."""
+    try:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        here, there = os.fstat(fd), path.stat()
+    except OSError:
+        return None
+    return path if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino) else None
+
+
+def was_removed(fd: int) -> bool:
+    """Whether an open file has no name any more; False where a file system cannot tell."""
+    try:
+        return os.fstat(fd).st_nlink == 0
+    except OSError:
+        return False
+
+
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 def check_locks(folder: Path) -> None:
-    """UserError where the file system of a folder has no kernel locks: nothing there could be told alive from dead."""
+    """UserError where the file system of a folder has no kernel locks: living and dead could not be distinguished."""
     path = folder / f".locks-{os.getpid()}-{os.urandom(3).hex()}"
     try:
         with locked(path, 1.0):

@@ -1,4 +1,4 @@
-"""Run folders: what stands on disk of a run, read and written safely. The layout is in docs/DESIGN.md.
+"""Run folders: what is on disk of a run, read and written safely. The layout is in docs/DESIGN.md.
 
 Nothing here judges a state (`rmtui.runs.state`) or looks at processes (`rmtui.runs.proc`).
 """
@@ -69,7 +69,7 @@ class AttemptFolder:
         return self.path / "launcher.lock"
 
     def read_lock(self) -> bytes:
-        """What stands in supervisor.lock: its holder's last beat."""
+        """The content of supervisor.lock: its holder's last beat."""
         return read_plain(self.lock, LARGEST_BEAT)
 
     def read_launch(self) -> Read:

@@ -56,7 +56,7 @@ def copied_from(root: Path) -> Path | None:
 
 
 def format_copy(root: Path) -> str:
-    """What a person is told on opening a copy; "" for an original."""
+    """What the user sees on opening a copy; "" for an original."""
     original = copied_from(root)
     return f"this is a copy of {original}: its runs are read-only here until: rmtui workspace --own" if original else ""
 

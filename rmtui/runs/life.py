@@ -28,7 +28,7 @@ def processes(attempt: AttemptFolder, launch: Mapping[str, Any]) -> list[proc.Ta
     nonce, here = launch.get("nonce"), proc.place(attempt.path)
     if not nonce or not here:
         return []
-    found = proc.tagged(attempt.path.parent.name, attempt.n, nonce)
+    found = proc.tagged(None, attempt.n, nonce)  # whatever the run's folder is called by now
     ours = [process for process in found if process.place == here]
     ours += _in_group(attempt, launch, here, {process.proc.pid for process in ours})
     return ours or (list(_holders(attempt)) if training_held(attempt) else [])
@@ -59,7 +59,7 @@ def original(attempt: AttemptFolder, launch: Mapping[str, Any]) -> Path | None:
     if proc.place(first.path) == there and (lock_held(first.lock) or training_held(first)):
         return first.path.parent
     nonce = launch.get("nonce") or "none"
-    found = [each for each in proc.tagged(attempt.path.parent.name, attempt.n, nonce) if each.place == there]
+    found = [each for each in proc.tagged(None, attempt.n, nonce) if each.place == there]
     return _folder_of(found[0]) if found else None
 
 
@@ -73,7 +73,7 @@ def _folder_of(process: proc.Tagged) -> Path:
 
 
 def training_held(attempt: AttemptFolder) -> bool | None:
-    """Whether the launcher or a rank holds its lock; None: it cannot be told."""
+    """Whether the launcher or a rank holds its lock; None: not known."""
     held = [lock_held(path) for path in _lock_files(attempt)]
     return True if True in held else None if None in held else False
 
@@ -121,7 +121,7 @@ def _writes(pid: int, number: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SupervisorBeat:
-    """A supervisor's last sign of life, as it stands in its lock file."""
+    """A supervisor's last sign of life, as written in its lock file."""
 
     process: proc.Proc
     namespace: str

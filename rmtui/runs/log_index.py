@@ -143,7 +143,7 @@ class LogIndex:
         return grown
 
     def lines(self, first: int, n: int, size: int | None = None) -> list[str]:
-        """Lines first … first + n − 1 as they stand in the file, without their newlines; fewer at the end.
+        """Lines first … first + n − 1 as they are in the file, without their newlines; fewer at the end.
 
         `size`: no more once so many bytes are read, but one line at least.
         """
@@ -176,7 +176,7 @@ class LogIndex:
 
     def offset(self, line: int) -> int:
         """Byte offset at which a line begins."""
-        wanted = line + self._skipped()  # so many newlines stand before it in the counted part
+        wanted = line + self._skipped()  # so many newlines come before it in the counted part
         start = self._first * BLOCK
         if wanted == 0:
             return start
@@ -253,7 +253,7 @@ class LogIndex:
             else:  # within a line that is longer than the block
                 end = start = self._line_start(end)
                 block, cut = self._read(start, 2 * BLOCK), 0
-                block += b"" if b"\n" in block else b"\0"  # the cut is no end of the line: `$` does not fit there
+                block += b"" if b"\n" in block else b"\0"  # the cut is not the end of the line: `$` does not fit there
             hits = list(find.each_line(block[cut:]))
             if hits:
                 first = self.line_at(end)

@@ -14,7 +14,7 @@ r"""A leading backslash that begins an expression: `\d+`, `\bstep\b`. Any other 
 _OVER_LINES = re.compile(r"\[\^|\\[sWDn]|\(\?[a-z]*s")
 """What may match an end of line: such an expression is tried on each line alone."""
 _RARE = b"\x00zqjxkvZQJXKVWYUHGFBMPNLDRCOTSEIA@#$%^&*!?;{}[]<>|~`+\"'()/\\wybgpfmuhld"
-"""Bytes by how seldom they stand in logs, seldom first; digits, blanks and common letters are missing."""
+"""Bytes by how rare they are in logs, seldom first; digits, blanks and common letters are missing."""
 
 
 class Finder(Protocol):
@@ -29,7 +29,7 @@ class Finder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What was typed, understood: a text that stands as it is, or a regular expression."""
+    """What was typed, understood: literal text, or a regular expression."""
 
     text: str
     """The text, or the expression."""

@@ -11,7 +11,7 @@ NOTHING: Mapping[str, Any] = {}
 
 
 class State(StrEnum):
-    """Where a run stands. Derived from files and processes by `rmtui.runs.state`, never only stored."""
+    """The state of a run. Derived from files and processes by `rmtui.runs.state`, never only stored."""
 
     QUEUED = "queued"
     STARTING = "starting"
@@ -83,7 +83,7 @@ class Epoch(NamedTuple):
 
 
 class EvaluatedStep(NamedTuple):
-    """One evaluation of a run's own validation set, wherever in an epoch; None where the source is silent."""
+    """One evaluation of a run's own validation set, wherever in an epoch; None where the source has none."""
 
     step: int | None
     epoch: float | None

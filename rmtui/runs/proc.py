@@ -1,6 +1,6 @@
 """Facts about processes of this machine, from /proc: who is alive, since when, and which run it belongs to.
 
-A pid alone says nothing: it is always joined by the process's start time and the machine's boot id. A zombie is dead,
+A pid alone is not enough: it always goes with the process's start time and the machine's boot id. A zombie is dead,
 but not while threads of it live: a killed process keeps its locks and devices until the last of them is gone.
 """
 

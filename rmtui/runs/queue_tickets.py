@@ -115,6 +115,6 @@ def attended(queue: Path, ticket: Ticket) -> bool:
 @contextmanager
 def turn(queue: Path) -> Iterator[None]:
     """Held for the moment in which the line is read or changed and devices are taken."""
-    queue.mkdir(mode=0o700, parents=True, exist_ok=True)
+    queue.mkdir(mode=0o700, exist_ok=True)  # never a workspace that was renamed or removed
     with locked(queue / "turn.lock", PATIENCE, "the queue"):
         yield

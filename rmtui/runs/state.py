@@ -1,4 +1,4 @@
-"""Where a run stands, derived from its files, locks and processes each time it is asked for. Writes nothing."""
+"""The state of a run, derived from its files, locks and processes each time it is asked for. Writes nothing."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _status(folder: RunFolder, ticket: queue_tickets.Ticket | None, last: Attemp
 
 
 def attempt_status(folder: RunFolder, attempt: AttemptFolder) -> Status:
-    """The state of one start of a run. The way of launching (launch.json, `kind`) chooses how life is told."""
+    """The state of one start of a run. The way of launching (launch.json, `kind`) chooses how life is determined."""
     ended = attempt.exit()
     if ended is not None and ended.get("outcome") in _FINAL:
         return _final(State(ended["outcome"]), str(ended.get("reason", "")))
@@ -190,7 +190,7 @@ def _with_age(folder: RunFolder, job: cluster_jobs.ClusterJob, words: str) -> st
 
 
 LIVENESS: dict[str, Callable[[RunFolder, AttemptFolder, dict[str, Any]], Status]] = {"local": local_liveness}
-"""Way of launching → how its attempts are told alive from dead."""
+"""Way of launching → how living and dead attempts are distinguished."""
 
 
 def _supervised(folder: RunFolder, attempt: AttemptFolder, launch: dict[str, Any]) -> Status:
@@ -218,7 +218,8 @@ def _under_supervisor(folder: RunFolder, attempt: AttemptFolder, launch: dict[st
 
 
 def launch_note(attempt: AttemptFolder, name: str) -> str:
-    """A word that the supervisor left for readers: `stuck`, processes that the kernel will not let die, or `ending`."""
+    """A word that the supervisor left for readers: `stuck`, processes that the kernel will not let die, `ending`, or
+    `shared`, a GPU with others."""
     try:
         return read_tail(attempt.path / f"{name}.txt", LARGEST_NOTE).decode("utf-8", "replace").strip()
     except OSError:
@@ -347,7 +348,9 @@ def starting(attempt: AttemptFolder) -> str:
 
 
 def doing(attempt: AttemptFolder) -> str:
-    """What a training does between its steps: `evaluating 120/341`, `checking the saved model`."""
+    """With whom it shares its GPUs, else what a training does between its steps: `evaluating 120/341`."""
+    if shared := launch_note(attempt, "shared"):
+        return shared
     ranks = attempt.beats()
     return _done(max(ranks.values(), key=lambda beat: beat.t), ranks) if ranks else ""
 

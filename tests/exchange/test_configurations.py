@@ -46,7 +46,8 @@ def test_a_llama_factory_file_keeps_its_own_defaults(ws: Workspace) -> None:
     expected = {"lora.r": 8, "lora.alpha": 16, "max_length": 2048, "mixed_precision": "bf16", "num_epochs": 3}
     assert {key: found[key] for key in expected} == expected
     assert found["lora.target_modules"] == ["all-linear"] and found["batch_size"] == 1
-    assert "LLaMA-Factory's default" in purpose
+    assert "defaults of LLaMA-Factory" in purpose and "lora.alpha 16" in purpose
+    assert (found["warmup_ratio"], found["gradient_accumulation_steps"], found["lora.dropout"]) == (0, 1, 0)
 
 
 def test_an_alpha_that_is_given_counts(ws: Workspace) -> None:
@@ -79,6 +80,7 @@ def test_json_is_read_like_yaml(ws: Workspace) -> None:
         ("compute_environment: LOCAL_MACHINE\ndistributed_type: FSDP\nmixed_precision: bf16\n", "an accelerate config"),
         ('{"zero_optimization": {"stage": 3}, "train_batch_size": "auto"}', "a DeepSpeed configuration"),
         ("wandb_project: x\ndata_path: y\n", "no setting of a training"),
+        ("model_name_or_path: some/model\ninfer_backend: vllm\n", "no setting of a training"),
         ("sweep:\n  learning_rate: 1e-3\nnum_epochs: 2\n", "sweep.learning_rate: 1e-3"),
         ("serving: {max_length: 64, batch_size: 8}\n", "serving.batch_size: 8"),
     ],
@@ -93,8 +95,139 @@ def test_what_is_no_training_or_not_understood_saves_nothing(ws: Workspace, text
     assert sorted(path.name for path in ws.presets.iterdir()) == before
 
 
-def test_a_shell_script_is_called_that(ws: Workspace) -> None:
-    path = Path(ws.root / "train_rm.sh")
-    path.write_text("python train.py --learning_rate 1e-5\n")
-    with pytest.raises(UserError, match="is a shell script"):
+OPENRLHF_OLD = """#!/bin/bash
+MODEL=some/model
+read -r -d '' training_commands <<EOF
+openrlhf.cli.train_rm \\
+   --train_batch_size 256 --micro_train_batch_size 2 \\
+   --pretrain ${MODEL} \\
+   --max_len 2048 --learning_rate 5e-6 --lora_rank 16 --bf16
+EOF
+# --learning_rate 1e-3 was too high
+deepspeed --module $training_commands
+"""
+OPENRLHF_NEW = """openrlhf.cli.train_rm \\
+   --train.batch_size 64 --train.micro_batch_size 1 --model.model_name_or_path some/model \\
+   --ds.param_dtype bf16 --train.max_epochs 2 --data.max_len 8192 --muon.lr 0.02
+"""
+NEMO_RL = """
+rm: {max_num_epochs: 2, max_num_steps: -1, seed: 7}
+policy:
+  model_name: some/model
+  train_global_batch_size: 32
+  train_micro_batch_size: 1
+  max_total_sequence_length: 4096
+  precision: bfloat16
+  optimizer: {name: torch.optim.AdamW, kwargs: {lr: 2.0e-6, weight_decay: 0.01}}
+  megatron_cfg: {enabled: false, optimizer: {lr: 5.0e-6}}
+"""
+AXOLOTL = """
+base_model: some/model
+reward_model: true
+sequence_len: 2048
+gradient_accumulation_steps: 4
+num_epochs: 4
+optimizer: adamw_bnb_8bit
+learning_rate: 0.0002
+bf16: true
+fp16:
+"""
+TRL_FULL = "dataset_name: x/y\nuse_peft: false\nper_device_train_batch_size: 4\n"
+SWIFT = (
+    "NPROC_PER_NODE=2 swift rlhf --rlhf_type rm --model some/model --train_type lora \\\n"
+    "  --lora_rank 4 --lr_scheduler_type foo\n"
+)
+HANDBOOK = """
+model_name_or_path: some/model
+torch_dtype: bfloat16
+use_peft: true
+lora_r: 64
+bf16: true
+learning_rate: 5.0e-06
+lr_scheduler_type: cosine_with_min_lr
+per_device_train_batch_size: 2
+num_train_epochs: 1
+max_steps: 200
+dataset_mixture: {seed: 0, datasets: [{id: x/y}]}
+"""
+MEDICAL = """python reward_modeling.py --model_name_or_path some/model --train_file_dir ./data \\
+  --per_device_train_batch_size 4 --use_peft True --lora_rank 4 --bf16 --max_source_length 1024
+"""
+MEGATRON = (
+    "megatron rlhf --rlhf_type rm --model some/model --global_batch_size 16 --micro_batch_size 2 --tuner_type lora\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "producer", "wanted"),
+    [
+        ("a.sh", OPENRLHF_OLD, "OpenRLHF", {"batch_size": 2, "gradient_accumulation_steps": 128, "model": "some/model",
+         "max_length": 2048, "learning_rate": 5e-6, "lora.r": 16, "lora.alpha": 16, "mixed_precision": "bf16",
+         "num_epochs": 1, "lr_scheduler": "cosine", "lr_floor": 0.1, "warmup_ratio": 0.03, "method": "lora"}),
+        ("b.sh", OPENRLHF_NEW, "OpenRLHF", {"batch_size": 1, "gradient_accumulation_steps": 64, "num_epochs": 2,
+         "max_length": 8192, "learning_rate": 9e-6, "mixed_precision": "bf16", "method": "full"}),
+        ("c.yaml", NEMO_RL, "NeMo-RL", {"batch_size": 1, "gradient_accumulation_steps": 32, "num_epochs": 2, "seed": 7,
+         "max_length": 4096, "learning_rate": 2e-6, "weight_decay": 0.01, "mixed_precision": "bf16",
+         "method": "full"}),
+        ("d.yaml", AXOLOTL, "axolotl", {"batch_size": 1, "num_epochs": 4, "learning_rate": 2e-4, "max_length": 2048,
+         "optimizer": "adamw8bit", "lr_scheduler": "cosine", "mixed_precision": "bf16", "method": "full"}),
+        ("e.yaml", TRL_FULL, "TRL", {"batch_size": 4, "learning_rate": 1e-4, "num_epochs": 3, "max_length": 1024,
+         "lr_scheduler": "linear", "warmup_ratio": 0, "mixed_precision": "bf16", "method": "full"}),
+        ("f.yaml", HANDBOOK, "TRL", {"lora.r": 64, "lora.alpha": 32, "lora.dropout": 0.05, "learning_rate": 5e-6,
+         "lr_scheduler": "cosine", "num_epochs": 1, "method": "lora"}),
+        ("g.sh", SWIFT, "ms-swift", {"lora.r": 4, "lora.alpha": 32, "lora.dropout": 0.05, "learning_rate": 1e-4,
+         "batch_size": 1, "gradient_accumulation_steps": 16, "adam_beta2": 0.95, "method": "lora"}),
+        ("i.sh", MEDICAL, "MedicalGPT", {"batch_size": 4, "lora.r": 4, "lora.alpha": 32, "learning_rate": 5e-5,
+         "num_epochs": 3, "method": "lora"}),
+        ("j.sh", MEGATRON, "Megatron-SWIFT", {"batch_size": 2, "gradient_accumulation_steps": 8, "lora.r": 8,
+         "method": "lora"}),
+        ("h.toml", "num_train_epochs = 2\nlearning_rate = 1e-5\n", "transformers", {"num_epochs": 2, "batch_size": 8,
+         "learning_rate": 1e-5, "gradient_accumulation_steps": 1, "warmup_ratio": 0}),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 9 else "",
+)  # fmt: skip
+def test_a_program_keeps_its_own_defaults_where_its_file_is_silent(
+    ws: Workspace, name: str, text: str, producer: str, wanted: dict[str, object]
+) -> None:
+    found, purpose = imported(ws, text, name)
+    assert {key: found.get(key) for key in wanted} == wanted
+    assert f"defaults of {producer} where it is silent" in purpose
+
+
+def test_what_has_no_counterpart_is_listed(ws: Workspace) -> None:
+    path = ws.root / "train.sh"
+    path.write_text(SWIFT)
+    preset, unknown = import_preset(ws, path, "mine")
+    assert {"rlhf_type", "lr_scheduler_type: foo"} <= set(unknown)
+    assert "lr_scheduler" not in preset.purpose  # the file is not silent about it
+
+
+def test_bf16_that_is_off_is_not_the_programs_default(ws: Workspace) -> None:
+    assert imported(ws, TRL_FULL + "bf16: false\n")[0]["mixed_precision"] == "no"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.sh", "python train.py --learning_rate $LR --num_train_epochs 1\n", "learning_rate: $LR"),
+        ("a.sh", "python sft.py --learning_rate 1e-5\npython rm.py --learning_rate 9e-6\n", "several commands"),
+        ("a.sh", "echo done\n", "no arguments"),
+        ("training_args.bin", "x", "never opened"),
+        ("a.toml", "x = = 1\n", "fix the TOML"),
+    ],
+)
+def test_a_file_whose_values_cannot_be_known_saves_nothing(ws: Workspace, name: str, text: str, said: str) -> None:
+    path = ws.root / name
+    path.write_text(text)
+    with pytest.raises(UserError) as refused:
         import_preset(ws, path, "mine")
+    assert said in str(refused.value)
+    assert not list(ws.presets.glob("*mine*"))
+
+
+def test_a_scripts_variables_count_and_nothing_is_run(ws: Workspace, tmp_path: Path) -> None:
+    text = f'LR="3e-6"\nEPOCHS=2\ntouch {tmp_path}/ran\n'
+    text += "python x.py --learning-rate=${LR} --num_train_epochs ${EPOCHS:-1}\n"
+    found, _ = imported(ws, text, "a.sh")
+    assert (found["learning_rate"], found["num_epochs"]) == (3e-6, 2)
+    assert not (tmp_path / "ran").exists()

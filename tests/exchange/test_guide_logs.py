@@ -96,7 +96,7 @@ def test_an_accuracy_that_makes_no_sense_is_left_out_and_said(tmp_path: Path) ->
     path.write_text("Epoch 1: train_loss=0.9, val_acc=710%\n")
     (run,) = read_logs([path])
     assert run.epochs == (Epoch(1, train_loss=0.9),)
-    assert "accuracy" in run.notes[0]
+    assert "accuracies" in run.notes[0]
 
 
 def test_a_steps_accuracy_never_stands_in_for_the_validations(tmp_path: Path) -> None:
@@ -152,13 +152,13 @@ def test_figures_before_their_epochs_line_are_that_epochs(tmp_path: Path, word: 
 
 def test_what_a_cut_off_log_has_of_a_further_epoch_is_said_and_given_to_none(tmp_path: Path) -> None:
     epochs, notes = told(tmp_path, BEFORE.format("", "") + "train_loss: 0.6\n")
-    assert epochs == BOTH and notes[0].startswith("1 figure was left out: after the last line")
+    assert epochs == BOTH and notes[0].startswith("1 value was ignored: written after the last epoch line")
 
 
 def test_an_evaluation_before_the_training_moves_no_figure(tmp_path: Path) -> None:
     text = "val_loss: 0.69\nEpoch 1\ntrain_loss: 0.7\nval_loss: 0.6\nEpoch 2\ntrain_loss: 0.65\nval_loss: 0.5\n"
     epochs, notes = told(tmp_path, text)
-    assert epochs == BOTH and notes[0].startswith("1 figure was left out")
+    assert epochs == BOTH and notes[0].startswith("1 value was ignored")
 
 
 def test_steps_between_two_epochs_of_this_order_are_of_neither(tmp_path: Path) -> None:
@@ -180,12 +180,12 @@ def test_the_words_of_the_epochs_decide_where_both_orders_fit(tmp_path: Path) ->
 def test_figures_that_no_order_places_are_left_out_in_words(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_text("val_loss: 0.7\nEpoch 1\nval_loss: 0.6\nEpoch 2\n")
-    with pytest.raises(UserError, match="2 figures were left out: nothing says"):
+    with pytest.raises(UserError, match="2 values were ignored: unclear"):
         read_logs([path])
     path.write_text("val_loss: 0.7\nEpoch 1: train_loss=0.9\nval_loss: 0.6\nEpoch 2: train_loss=0.8\n")
     (run,) = read_logs([path])
     assert run.epochs == (Epoch(1, train_loss=0.9), Epoch(2, train_loss=0.8))
-    assert run.notes[0].startswith("2 figures were left out: nothing says")
+    assert run.notes[0].startswith("2 values were ignored: unclear")
 
 
 def test_a_table_ends_where_its_lines_do(tmp_path: Path) -> None:

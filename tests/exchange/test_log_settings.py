@@ -31,6 +31,10 @@ DONE = "2026-11-20 21:14:02,511 - INFO - Epoch 1: train_loss=0.8755, val_loss=0.
         ("step 10 loss=0.7 learning_rate=1e-6\nlearning_rate: 9e-5\n", {}),
         ("Epoch 1/2:   0%|  | 0/685 [loss=1.0644]\nseed: 3\n", {}),
         ("learning_rate: fast\nnum_epochs: -2\n", {}),
+        ("{'loss': 0.66, 'learning_rate': 4.5e-06, 'epoch': 0.5}\n{'learning_rate': 2e-05}\n", {}),
+        ("{'grad_norm': '1.2', 'learning_rate': '4.5e-06', 'epoch': '0.5'}\n", {}),
+        ('{"current_steps": 10, "loss": 0.6, "learning_rate": 1e-06}\n', {}),
+        ("{'learning_rate': 1e-05, 'loss': 'sigmoid', 'epochs': 3}\n", {"learning_rate": 1e-5, "num_epochs": 3}),
     ],
 )  # fmt: skip
 def test_what_the_first_lines_say(tmp_path, lines, wanted):

@@ -186,7 +186,7 @@ def test_pickles_beside_a_log_are_listed_and_never_opened(tmp_path: Path, capsys
     folder.mkdir()
     (folder / "training_args.bin").write_bytes(b"cos\nsystem\n(S'touch opened'\ntR.")
     (folder / "scheduler.pt").write_bytes(b"cos\nsystem\n(S'touch opened'\ntR.")
-    (folder / "trl.log").write_text(LOGS[5].text)
+    (folder / "trl.log").write_text(next(log for log in LOGS if log.name == "trl.log").text)
     ws = make_workspace(tmp_path / "ws")
     assert main(["-C", str(ws.root), "import", str(folder)]) == 0
     printed = capsys.readouterr()

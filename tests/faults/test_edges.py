@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.cookiejar
+import json
 import os
 import re
 import shutil
@@ -19,11 +20,13 @@ import pytest
 from support import START, make_run_folder, training
 
 from rmtui.index.index import Index
+from rmtui.launch.verdict import first_exit
 from rmtui.runs import life, state
 from rmtui.runs.files import lock_held
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import State
 from rmtui.workspace import Workspace
+from trainer.events import Event
 
 VERBS = (["ls"], ["show", "@latest"], ["presets"], ["doctor", "--fast"], ["queue"], ["logs", "@latest"])
 
@@ -72,6 +75,19 @@ def test_with_everything_closed_no_file_of_the_workspace_gets_the_output(made):
     run = next(iter(made.runs.glob("2*")))
     assert "kept" in (run / "meta.toml").read_text()
     assert made.database.read_bytes()[:6] == b"SQLite"
+
+
+def test_a_reason_and_a_metric_from_a_file_are_text_in_lists_and_spreadsheets(made):
+    """A pipe gets one line of at most 300 cells; a spreadsheet gets no formula."""
+    event = Event("step", START, 1, 0.1, {"=HYPERLINK(1)": 1.0, "@x": 2.0, "loss": 3.0}, {})
+    run = make_run_folder(made, "odd", events=[event])
+    ended = {"outcome": "failed", "reason": "one\r\n\x1b[2Ktwo " + "long " * 500}
+    (run.path / "attempt-1" / "exit.json").write_text(json.dumps(ended))
+    (row,) = [line for line in fault_kit.rmtui(made, "ls").stdout.splitlines() if "odd" in line]
+    reason = row.split("\t")[-1]
+    assert reason.startswith("one two long") and len(reason) <= 300 and reason.endswith("…")
+    head = fault_kit.rmtui(made, "export", "odd", "--format", "csv").stdout.splitlines()[0]
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in head.split(",")) and "'=HYPERLINK(1)" in head
 
 
 @pytest.mark.parametrize("form", ["json", "csv", "markdown", "html"])
@@ -245,6 +261,17 @@ def test_an_address_of_ipv6_is_written_so_that_it_can_be_opened(made):
             assert opener.open(page).status == 200
         return
     pytest.skip("no IPv6 here")
+
+
+def test_a_launchers_log_of_any_size_is_read_from_its_end(made):
+    """A sparse file of 64 GB: no memory holds it whole."""
+    run = make_run_folder(made, "loud", outcome=None)
+    log = run.path / "attempt-1" / "logs" / "launch.log"
+    with log.open("wb") as file:
+        file.seek(1 << 36)
+        file.write(b"failed (exitcode: 7) local_rank: 1 (pid: 77) of binary: python\n")
+    assert first_exit(run.attempts()[0], None) == (7, 1)
+    assert fault_kit.rmtui(made, "ls").returncode == 0
 
 
 def test_twenty_thousand_files_in_control_cost_a_supervisor_little(ws):

@@ -268,7 +268,7 @@ def no_flock() -> str:
     return str(folder / "flock.so")
 
 
-@pytest.mark.parametrize("number", [38, 37], ids=["ENOSYS", "ENOLCK"])
+@pytest.mark.parametrize("number", [38, 37, 95], ids=["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
 def test_without_locks_a_launch_is_refused_in_words_and_the_doctor_says_so(ws, number):
     run = kit.start(ws, steps=1)
     kit.until_ended(run)
@@ -337,3 +337,27 @@ def test_a_dead_run_is_final_at_once_when_its_last_word_cannot_be_written(ws, mo
     kit.go(run)
     kit.until(lambda: run.attempts()[0].result() is not None, "the trainer's end")
     assert kit.until(lambda: (now := state.status(run)).state.final and now, "the end", 4).state == State.FINISHED
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+def test_a_workspace_that_is_renamed_while_it_trains_is_followed(ws, adopted):
+    """Its requests come to the new place, its end is found there, and nothing is made at the old one."""
+    run, waiting = held_run(ws), kit.start(ws, steps=1)
+    if adopted:
+        without_supervisor(run)
+        adopt.adopt_all(ws)
+        kit.until(lambda: state.status(run).supervised, "the adoption")
+    there = open_workspace(ws.root.rename(ws.root.with_name("renamed")))
+    moved, next_one = RunFolder(there.runs / run.id), RunFolder(there.runs / waiting.id)
+    try:
+        assert state.status(moved).state == State.RUNNING
+        assert state.status(next_one).state == State.QUEUED, "the CPU is taken"
+        assert stop.stop(there, run.id, now=True, wait=True).state == State.KILLED
+        assert kit.until_ended(next_one).state == State.FINISHED
+        kit.until(lambda: not kit.attended(next_one))
+        assert fault_kit.settle(there, moved).state == State.KILLED and not proc.tagged(run.id)
+        with runs.reading(there) as index:
+            assert {each.state for each in index.runs()} == {State.KILLED, State.FINISHED}
+        assert not ws.root.exists()
+    finally:
+        kit.clean_up(there)

@@ -167,6 +167,26 @@ def test_too_small_a_file_limit_ends_as_failed_to_start(ws):
     assert Path(run.path).is_dir()
 
 
+def test_a_gpu_that_another_user_took_at_the_same_moment_is_said(ws, tmp_path):
+    """Both found it free: each run says with whom it shares it, until the other one leaves."""
+    file = tmp_path / "pids"
+    run = fault_kit.start_wrapped(ws, "gpu", file, steps=3, hold_at=2, device="gpu")
+    kit.until_step(run, 2)
+    (rank,) = kit.proc.tagged(run.id)
+    stranger = subprocess.Popen(["sleep", "1000"], user=65534 if os.geteuid() == 0 else None)
+    try:
+        assert run.attempts()[0].launch()["devices"] == ["GPU-1"] and not state.status(run).reason
+        file.write_text(f"{rank.proc.pid} {stranger.pid}")
+        kit.until(lambda: f"GPU-1 is shared with pid {stranger.pid}" in state.status(run).reason, "the other one")
+        file.write_text(f"{rank.proc.pid}")
+        kit.until(lambda: not state.status(run).reason, "that it left")
+    finally:
+        stranger.kill()
+        stranger.wait()
+    kit.go(run)
+    assert kit.until_ended(run).state == State.FINISHED
+
+
 def test_an_end_is_announced_by_its_supervisor_though_nobody_could_note_it(loud):
     """As where the disk was full when the run began."""
     (loud.queue / "unannounced").write_text("")

@@ -5,6 +5,7 @@ and starts the supervisor.
 
 error N, kill N   a fault at its N-th write, fsync, rename, unlink, mkdir or spawn; `control/fault` says which it was
 clock FILE        its clock goes an hour back as soon as FILE is there
+gpu FILE          a machine with one GPU, on which the processes compute that FILE lists
 inserts FILE      appends to FILE the seconds that each transaction on the index took
 """
 
@@ -18,13 +19,14 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.index import ingest, read_events, sqlite
-from rmtui.launch import supervisor
+from rmtui.launch import attempt_watch, gpus, supervisor
 from rmtui.launch.command import Command
 from rmtui.workspace import open_workspace
 
@@ -68,6 +70,27 @@ def set_clock_back(marker: Path) -> None:
     time.time = lambda: now() - 3600 * marker.exists()
 
 
+def have_a_gpu(file: Path) -> None:
+    """Through the real reading of a driver's answers; it is looked at often."""
+    gpus.DRIVER, attempt_watch.GPU_LOOK = Path("/dev/null"), 0.2
+
+    class Driver(types.ModuleType):
+        NVMLError, NVML_DEVICE_MIG_ENABLE = RuntimeError, 1
+
+        def nvmlDeviceGetComputeRunningProcesses(self, _: object) -> list[types.SimpleNamespace]:
+            pids = file.read_text().split() if file.exists() else []
+            return [types.SimpleNamespace(pid=int(pid)) for pid in pids]
+
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            facts = types.SimpleNamespace(total=1 << 36)
+            answers = {"nvmlDeviceGetCount": 1, "nvmlDeviceGetMigMode": (0, 0), "nvmlDeviceGetUUID": "GPU-1",
+                       "nvmlDeviceGetName": "a GPU", "nvmlDeviceGetMemoryInfo": facts,
+                       "nvmlDeviceGetCudaComputeCapability": (9, 0)}  # fmt: skip
+            return lambda *_: answers.get(name)
+
+    sys.modules["pynvml"] = Driver("pynvml")
+
+
 def time_inserts(file: Path) -> None:
     plain = sqlite.write
 
@@ -86,6 +109,8 @@ def main() -> int:
     what, value, words = sys.argv[1], sys.argv[2], sys.argv[3:]
     if what == "clock":
         set_clock_back(Path(value))
+    elif what == "gpu":
+        have_a_gpu(Path(value))
     elif what == "inserts":
         time_inserts(Path(value))
     else:

@@ -3,6 +3,7 @@ one of them and whatever lies in a folder."""
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -10,11 +11,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support import append_events, index_content, make_run_folder, make_runs, make_workspace, training
 
 from rmtui.index import read_ahead
 from rmtui.index.index import Index
+from rmtui.index.read_events import EventBatch, ReadPosition, RunTotals
+from rmtui.index.write_curves import CollectedPoints
 from rmtui.workspace import Workspace
+from trainer.events import Event
 
 
 @pytest.fixture
@@ -103,3 +109,30 @@ def test_helpers_end_with_whoever_asked(varied, monkeypatch):
     with read_ahead.looks(Path(varied.runs), names) as looks:
         assert next(looks)[0] == names[0]
     assert started and all(helper.poll() is not None for helper in started)
+
+
+NUMBERS = st.floats() | st.floats(0, 9)
+METRICS = st.one_of(
+    st.fixed_dictionaries(dict.fromkeys(names, NUMBERS))
+    for names in (["loss", "tokens"], ["loss", "tokens_per_s", "pairs_per_s"], [])
+)
+EVENTS = st.builds(
+    Event,
+    st.sampled_from([*["step"] * 12, "eval", "epoch", "derived"]),
+    st.sampled_from([*map(float, range(30)), -1.0, 1e300]),
+    st.sampled_from([*range(30), -1, 2**60]),
+    st.sampled_from([*(n / 8 for n in range(30)), math.nan, 1e300]),
+    METRICS,
+    st.sampled_from([*[{}] * 9, {"set": "other"}, {"effective_batch": 8, "total_steps": 9}]),
+)
+
+
+@given(st.lists(EVENTS, max_size=30), st.sampled_from([None, 3]))
+def test_steps_that_are_taken_as_columns_are_as_those_taken_one_by_one(events, ceiling):
+    def taken(columns: bool) -> tuple:
+        points, progress, totals = CollectedPoints(), ReadPosition(1), RunTotals()
+        batch = EventBatch(points, None, progress, totals, ceiling, False)
+        batch.take_all(events) if columns else [batch.take(event) for event in events]
+        return repr(points.new), repr(points.steps), repr(progress), repr(totals)
+
+    assert taken(columns=True) == taken(columns=False)

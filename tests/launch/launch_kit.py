@@ -33,14 +33,16 @@ def make_workspace(root: Path, settings: str = "") -> Workspace:
     return workspace.open_workspace(ws.root)
 
 
-def spec(launcher: str = "direct", processes: int = 1, grace: float = 20.0, **how: Any) -> dict[str, Any]:
+def spec(
+    launcher: str = "direct", processes: int = 1, grace: float = 20.0, device: str = "cpu", **how: Any
+) -> dict[str, Any]:
     """spec.toml of a stand-in training."""
     return {
         "name": "stand-in",
         "preset": "A",
         "config": {"num_epochs": 1, "batch_size": 4, "gradient_accumulation_steps": 2},
         "trainer": {"command": [*_interpreter(launcher), str(STAND_IN)], "launcher": launcher},
-        "launch": {"kind": "local", "processes": processes, "device": "cpu", "grace": grace},
+        "launch": {"kind": "local", "processes": processes, "device": device, "grace": grace},
         "stand_in": how,
     }
 

@@ -127,7 +127,8 @@ class Training:
         final = self.run / "checkpoints" / manifest.folder_name(self.step)
         temporary = final.with_name(f"{manifest.TEMPORARY}{final.name}")
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        temporary.parent.mkdir(exist_ok=True)  # as the trainer does: never the run itself
+        temporary.mkdir()
         (temporary / "weights").write_bytes(b"w" * 1000)
         if self.how.get("slow_save"):
             (self.run / "control" / "saving").touch()

@@ -144,3 +144,13 @@ def test_several_processes_get_whole_gpus_or_a_plain_word(ws, driver, monkeypatc
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-aaaa,MIG-bbbb")
     only_parts, said = problems()
     assert only_parts.spec["launch"]["processes"] == 1 and not said
+
+
+@pytest.mark.parametrize(
+    ("pids", "others"),
+    [((7, 8), {"GPU-a": [8]}), ((7,), {}), ((8, 9), {}), ((), {})],
+    ids=["shared", "alone", "pids of another namespace", "nobody yet"],
+)
+def test_who_else_computes_on_a_runs_gpus(pids, others):
+    gpus = [machine.Gpu("0", "GPU-a", pids=pids), machine.Gpu("1", "GPU-b", pids=(11,))]
+    assert machine.others_on(gpus, ["GPU-a"], {7}) == others

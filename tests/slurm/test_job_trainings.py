@@ -18,7 +18,7 @@ from rmtui.operations.launch_request import ClusterRequest, LaunchRequest
 from rmtui.operations.plan import plan
 from rmtui.runs.folder import RunFolder
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 OPTIONS = {
     "learning_rate": "2.5e-4",
     "max_length": "64",
@@ -42,7 +42,7 @@ def demo(tmp_path_factory, cluster):
         subprocess.run(words, check=True, capture_output=True)
         asked = LaunchRequest("A", OPTIONS, "demo", model="models/demo", procs=2, devices="cpu")
         run = launch_one(ws, asked)
-        assert kit.until_ended(run).state == State.FINISHED
+        assert slurm_kit.until(ws, run, State.FINISHED, seconds=240)
         yield ws, asked, slurm_kit.spoken_losses(run)
     cluster.clear()
 
@@ -61,7 +61,7 @@ def test_two_nodes_of_one_rank_train_as_two_ranks_of_one_machine(demo, cluster):
     planned = plan(ws, replace(asked, cluster=ClusterRequest(nodes=2)))
     assert planned.place.startswith("2 nodes, each with 1 process, 1 core, ") and "#SBATCH --nodes=2" in planned.script
     run = RunFolder(ws.runs / launch.start(ws, planned))
-    slurm_kit.until(ws, run, State.FINISHED, seconds=120)
+    slurm_kit.until(ws, run, State.FINISHED, seconds=240)
     assert run.last_attempt().launch()["nodes"] == ["n1", "n2"]
     assert slurm_kit.spoken_losses(run) == reference
 
@@ -72,7 +72,7 @@ def test_a_preempted_training_goes_on_as_if_nothing_had_been(demo, cluster):
     kit.until_step(run, 2, ranks=2)
     slurm_kit.preempt(ws)
     slurm_kit.until(ws, run, State.QUEUED, words="requeued")
-    slurm_kit.until(ws, run, State.FINISHED, seconds=120)
+    slurm_kit.until(ws, run, State.FINISHED, seconds=240)
     assert len(run.attempts()) == 2 and slurm_kit.spoken_losses(run) == reference
     starts = [event["data"] for event in kit.events(run) if event["kind"] == "start"]
     assert starts[-1]["exact_resume"] is True and starts[-1]["resumed_from_step"] >= 2

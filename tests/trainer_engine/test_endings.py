@@ -163,6 +163,26 @@ def test_a_gradient_that_is_not_finite_fails_before_any_weight_changes(bench, tm
     assert len(world.result["pair_ids"]) == 8
 
 
+def test_a_run_that_is_renamed_while_it_trains_makes_no_second_one_at_its_old_place(bench, tmp_path):
+    """The trainer keeps the path that it was given: its next save fails in words."""
+
+    def patch(rank):
+        quick_end(rank)
+        save = trainer.loop.checkpoint.save
+
+        def renamed(session, reason):
+            session.request.run.rename(tmp_path / "renamed")
+            return save(session, reason)
+
+        trainer.loop.checkpoint.save = renamed
+
+    world = train(tmp_path / "run", bench.options(num_epochs=1), 1, patch)
+    assert world.codes != [0]
+    assert not world.run.exists()
+    log = (tmp_path / "renamed" / world.attempt.name / "logs" / "rank0.log").read_text()
+    assert "cannot be written: [Errno 2]" in log
+
+
 def test_out_of_memory_names_what_to_try(bench, tmp_path):
     """A real OutOfMemoryError cannot be had on this machine without its whole memory, so one is injected on rank 1."""
 

@@ -1,4 +1,4 @@
-"""Which pairs make an optimizer step, and how a micro batch lies in memory.
+"""Which pairs make an optimizer step, and the layout of a micro batch in memory.
 
 Three layouts: one row without padding, in which a pair is a block with its shared prefix once (causal models); the
 same without sharing; and padded rows with an attention mask, which every model understands.

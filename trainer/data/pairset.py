@@ -34,7 +34,7 @@ class TokenPair:
     chosen: Ids
     rejected: Ids
     shared: int
-    """Tokens that both sides begin with; at least one token of each side lies beyond."""
+    """Tokens that both sides begin with; at least one token of each side is beyond."""
     cut: int
     """Tokens that the prompt lost at its left end, the same on both sides."""
     margin: float = 0.0
@@ -70,7 +70,7 @@ class DataReport:
     prompts_cut: int
     """Pairs whose prompt lost its left end."""
     answers_cut: int
-    """Pairs with an answer that alone was too long and lost its end, or what stands before its end token."""
+    """Pairs with an answer that alone was too long and lost its end, or what precedes its end token."""
     answers_dropped: int
     """Pairs that are left out, since an answer alone was too long."""
     over: int
@@ -361,7 +361,7 @@ def _encode_in_parts(rows: list[Row], tokenizer: Any, config: TrainConfig, phase
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Validation data that also stands in the training data."""
+    """Validation data that is also in the training data."""
 
     prompts: int
     pairs: int

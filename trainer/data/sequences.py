@@ -1,6 +1,6 @@
-"""A row of pair blocks as plain sequences of one attention call: lengths of queries and keys, and where keys lie twice.
+"""A row of pair blocks as plain sequences of one attention call: lengths of queries and keys, and which keys recur.
 
-Queries stay where they lie. The keys of a shared part are laid down once more for each branch beyond the first, and a
+Queries stay in place. The keys of a shared part are copied once more for each branch beyond the first, and a
 causal mask that is aligned to the keys' end makes `[shared, branch 1]` and `branch 2 over [shared, branch 2]` the same
 kind of sequence. Index arithmetic alone; the call is in `trainer.model.varlen`.
 """
@@ -31,11 +31,11 @@ class Sequences:
 
     @property
     def repeats(self) -> bool:
-        """Whether some tokens' keys lie more than once."""
+        """Whether some tokens' keys occur more than once."""
         return self.keys > self.tokens
 
     def split(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(token of each key [keys], own key of each token [tokens], tokens of further copies, and where these lie)."""
+        """(token of each key [keys], own key of each token [tokens], tokens of further copies, and where these are)."""
         more = self.keys - self.tokens
         source, own, shared, shared_at = torch.split(self.places, [self.keys, self.tokens, more, more])
         return source, own, shared, shared_at

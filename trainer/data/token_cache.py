@@ -1,6 +1,6 @@
 """The token cache: untruncated tokens of a pair file, by content hash, in the user's cache folder.
 
-Whatever goes wrong with it only costs time: an unreadable entry is no entry, a full disk is no cache.
+Whatever goes wrong with it only costs time: an unreadable entry counts as none, on a full disk there is no cache.
 """
 
 from __future__ import annotations

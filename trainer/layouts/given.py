@@ -21,7 +21,7 @@ NAMES = (
     "rejected_score",
     "id",
 )
-"""What a mapping may name. `first_if` is no field but the value of `preferred` by which the first answer is better."""
+"""What a mapping may name. `first_if` is the value of `preferred` by which the first answer is better, not a field."""
 
 
 def faults(fields: Mapping[str, str]) -> list[str]:
@@ -47,7 +47,7 @@ def recognise(sample: Sequence[Record], fields: Mapping[str, str]) -> PairLayout
 
 
 def _at(record: Any, path: str) -> Any:
-    """A field by its name, or through dots what lies inside (`answers.good`)."""
+    """A field by its name, or through dots a field inside it (`answers.good`)."""
     if isinstance(record, Mapping) and path in record:
         return record[path]
     for part in path.split("."):

@@ -224,7 +224,7 @@ def _branches(record: Record, message: Mapping[str, object], before: list[dict[s
 
 
 def _swift(record: Record) -> Iterator[Made]:
-    """ms-swift: the dialogue ends with the better answer, the worse one stands beside it."""
+    """ms-swift: the dialogue ends with the better answer, the worse one is a field beside it."""
     turns, worse = read_messages(record.get("messages")), record.get("rejected_response")
     if worse is None:
         worse = record.get("rejected_messages")

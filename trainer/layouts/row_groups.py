@@ -12,7 +12,7 @@ from trainer.layouts.ranked import RankedAnswer, pairs_of
 from trainer.turns import read_messages
 
 _MARKS = ("\n\nAssistant:", "<extra_id_1>Assistant\n", "<|assistant|>", "<|im_start|>assistant\n", "\nAssistant:")
-"""What stands before an answer in a transcript, the longer marks first."""
+"""The mark before an answer in a transcript, the longer marks first."""
 _GROUP = 10_000
 """Records that one prompt may have; what follows begins a new group."""
 
@@ -106,7 +106,7 @@ def _groups(records: Iterator[Numbered], key: Callable[[Record], str]) -> Iterat
 
 
 def _split(text: Any) -> tuple[str, str] | None:
-    """A transcript → what stands before its last answer, and that answer."""
+    """A transcript → what precedes its last answer, and that answer."""
     if not isinstance(text, str):
         return None
     for mark in _MARKS:
@@ -152,7 +152,7 @@ def _couple(chosen: Record, rejected: Record) -> Made:
 
 
 def _messages(records: Iterator[Numbered]) -> Iterator[NumberedPair]:
-    """OASST's flat table: a tree's messages stand together, parents before their replies."""
+    """OASST's flat table: a tree's messages are consecutive, parents before their replies."""
     for line, group in _groups(records, lambda record: str(record.get("message_tree_id"))):
         if isinstance(group, bytes):
             yield line, group

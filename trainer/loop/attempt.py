@@ -108,7 +108,7 @@ def _failed(attempt: Path, request: Request, config: TrainConfig, error: BaseExc
 
 
 def write_failed_result(attempt: Path) -> None:
-    """Rank 0's result.json and events of a failed attempt, told by the rank that failed first."""
+    """Rank 0's result.json and events of a failed attempt, reported by the rank that failed first."""
     deadline = time.monotonic() + ECHO_SECONDS
     while (first := ranks.failures(attempt)[0])["rank"] == 0 and _is_echo(first) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -124,7 +124,7 @@ def write_failed_result(attempt: Path) -> None:
 
 
 def _is_echo(failure: Mapping[str, object]) -> bool:
-    """An error of communication: the cause lies with another rank."""
+    """An error of communication: another rank is the cause."""
     text = str(failure["text"]).lower()
     return any(word in text for word in ("connection closed", "connection reset", "gloo", "nccl", "timed out"))
 

@@ -94,7 +94,9 @@ def _save(session: Session, temporary: Path, reason: str) -> None:
     if session.rank == 0:
         session.beat(SAVING)
         shutil.rmtree(temporary, ignore_errors=True)
-        state.mkdir(parents=True)
+        temporary.parent.mkdir(exist_ok=True)  # not the run: where that was moved or removed, the save fails
+        temporary.mkdir()
+        state.mkdir()
     probe = probe_rewards(session) if session.rank == 0 or session.sharded else []
     if session.sharded:
         weights = sharded.weights(session.accelerator, stepper.model)

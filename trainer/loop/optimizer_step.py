@@ -1,4 +1,4 @@
-"""One optimizer step: gradients are the mean over the step's pairs, whatever ranks and micro batches they lie on."""
+"""One optimizer step: gradients are the mean over the step's pairs, whatever ranks and micro batches they are on."""
 
 from __future__ import annotations
 

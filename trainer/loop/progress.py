@@ -1,4 +1,4 @@
-"""Where a training stands between two optimizer steps: what a resume needs beside weights and optimizer. No torch."""
+"""The state of a training between two optimizer steps: what a resume needs beside weights and optimizer. No torch."""
 
 from __future__ import annotations
 
@@ -103,5 +103,5 @@ def from_row(row: Mapping[str, Any]) -> Progress:
 
 
 def forward_seed(seed: int, rank: int, micro_step: int) -> int:
-    """Seed of one forward pass's dropout: a function of where it stands, so that no random state has to be saved."""
+    """Seed of one forward pass's dropout: a function of its place, so that no random state has to be saved."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{rank}:{micro_step}".encode()).digest()[:8], "big") >> 1

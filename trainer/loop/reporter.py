@@ -1,4 +1,4 @@
-"""What rank 0 says: events for programs, lines for people, metrics to trackers. The other ranks keep silent."""
+"""What rank 0 says: events for programs, lines for people, metrics to trackers. The other ranks report nothing."""
 
 from __future__ import annotations
 

@@ -75,12 +75,12 @@ class NotComparable(RuntimeError):
     def __init__(self, why: str, *, of_machine: bool = False) -> None:
         super().__init__(why)
         self.of_machine = of_machine
-        """It was a lack of time or memory, and says nothing of the folder."""
+        """It was a lack of time or memory, and does not concern the folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
-    """How far plain transformers' rewards lie from the trained model's."""
+    """How far plain transformers' rewards are from the trained model's."""
 
     alone: float | None
     """Largest difference of a reward with one text at a time; None where one is not finite."""
@@ -312,7 +312,7 @@ def heart(task: Task) -> Callable[[], None]:
 
 def other_tokens(probe: Probe, tokenizer: Any, options: TrainConfig, fingerprint: str) -> str:
     """Which pair the saved tokenizer makes other tokens of than were trained on. A validation file that has changed
-    since then, or is gone, is no fault of the model: then there is nothing to compare."""
+    since then, or is gone, is not the model's fault: then there is nothing to compare."""
     from trainer import pairs as files
     from trainer.data.texts import DataError, encode
     from trainer.data.truncate import edges, truncate

@@ -30,7 +30,7 @@ class Mirrors:
         """Metric → the step of its last value: an epoch's event repeats metrics of its evaluation."""
 
     def start(self, config: TrainConfig, run: Path, attempt: str, name: str) -> None:
-        """Open every tracker of the configuration. TensorBoard's and W&B's files lie in the run's `trackers/`."""
+        """Open every tracker of the configuration. TensorBoard's and W&B's files are in the run's `trackers/`."""
         values = {key: _plain(value) for key, value in flatten(to_document(config)).items()}
         shown = name or run.name
         named = {"name": shown if attempt == "attempt-1" else f"{shown} {attempt}", "group": run.name}

@@ -86,7 +86,7 @@ class Training:
     def forward_backward(
         self, indices: Sequence[int], number: int, step_pairs: int, sums: Sums, last: bool, weight: float = 1.0
     ) -> None:
-        """One micro batch; dropout's seed depends on where it stands, not on what ran before."""
+        """One micro batch; dropout's seed depends on its place, not on what ran before."""
         session, config = self.session, self.config
         micro_step = session.micro_step + number
         session.heartbeat.beat(self.progress.step, micro_step)

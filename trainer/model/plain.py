@@ -77,7 +77,7 @@ def load(folder: Path, device: torch.device, trusted: bool = False) -> PlainMode
 
 
 def tolerance(rewards: Sequence[float], precision: str) -> float:
-    """How far the same rewards may lie apart when they are computed on another path: relative to their spread and
+    """How far the same rewards may differ when they are computed on another path: relative to their spread and
     size, since that is what rounding is relative to, and what a wrong head is not."""
     spread, size = max(rewards) - min(rewards), max(map(abs, rewards))
     return max(OF_SPREAD[precision] * spread, OF_SIZE[precision] * size, 1e-7)

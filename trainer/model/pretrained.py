@@ -41,7 +41,7 @@ class LoadReport:
 
 
 def load_tokenizer(name: str, trusted: bool = False) -> Any:
-    """The tokenizer, with a pad token that is no end token.
+    """The tokenizer, with a pad token that is not an end token.
 
     transformers finds the scored token by looking for the last one that is not the pad token; with pad == eos that
     is the token before the end, while training and scoring here read the reward at the end itself.

@@ -21,7 +21,7 @@ FORMATS = (torch.bfloat16, torch.float16)
 FIRST = (8, 0)
 """Compute capability of the first cards with these kernels (Ampere)."""
 AGREE = 0.03
-"""Of the largest value: how far the one call and float32 may lie apart in half precision, outputs and gradients."""
+"""Of the largest value: how far the one call and float32 may differ in half precision, outputs and gradients."""
 ARGUMENTS = ("query", "key", "value", "cum_seq_q", "cum_seq_k", "max_q", "max_k", "dropout_p", "is_causal")
 ARGUMENTS_AFTER = ("return_debug_mask", "scale")
 TRIED = ((0, 5, (7, 3)), (15, 0, (4,)), (19, 0, (6,)), (25, 9, (1, 12)))

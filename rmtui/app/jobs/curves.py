@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 VAL = 1
 """Colour slot of the validation curves of a single run; 0 has its training."""
 MOST_RUNS = 6
-"""Runs with a colour of their own in one chart; a seventh would not be told apart."""
+"""Runs with a colour of their own in one chart; a seventh could not be distinguished."""
 
 
 class Shown(NamedTuple):

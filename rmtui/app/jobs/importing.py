@@ -10,6 +10,7 @@ from pathlib import Path
 from textual.message import Message
 
 from rmtui.app.jobs.jobs import still_wanted
+from rmtui.i18n import translate
 from rmtui.workspace import Workspace
 
 MOST_NOTES = 4
@@ -23,10 +24,10 @@ class Imported(Message):
     words: str
 
 
-def import_paths(ws: Workspace, folder: Path, text: str, tell: Callable[[str], object]) -> Imported:
+def import_paths(ws: Workspace, folder: Path, text: str, tell: Callable[[str], object], lang: str = "en") -> Imported:
     """Import what a person typed: paths, or one glob, relative to the folder the app was started in.
 
-    `tell` hears of every run; what was read before a cancellation stays.
+    `tell` hears of large files and of every run; what was read before a cancellation stays.
     """
     from rmtui.operations import imports
 
@@ -40,10 +41,14 @@ def import_paths(ws: Workspace, folder: Path, text: str, tell: Callable[[str], o
         still_wanted()
         tell(f"run {next(numbers)}")
 
-    done = imports.import_paths(ws, paths, report)
+    def report_file(path: Path, share: float) -> None:
+        still_wanted()
+        tell(f"{path.name} {share:.0%}")
+
+    done = imports.import_paths(ws, paths, report, report_file)
     lines = [f"{len(done.runs)} run{'' if len(done.runs) == 1 else 's'} read"]
-    lines += [f"{run.name}: {run.description}" for run in done.runs[:5] if run.description]
+    lines += [f"{run.name}: {text}" for run in done.runs[:5] if (text := run.description(lang))]
     notes = [f"{run.name}: {note}" for run in done.runs[:5] for note in run.notes]
     lines += notes[:MOST_NOTES]
     lines += [f"{len(notes) - MOST_NOTES} more notes: rmtui import prints them all"] if len(notes) > MOST_NOTES else []
-    return Imported("\n".join([*lines, *done.unread[:5]]))
+    return Imported("\n".join([*lines, *(translate("source.unread", lang, text=text) for text in done.unread[:5])]))

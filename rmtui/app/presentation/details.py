@@ -30,6 +30,7 @@ def render_details(
     evaluation: Mapping[str, EvaluationDocument],
     glyphs: Glyphs,
     palette: Palette,
+    lang: str = "en",
 ) -> Text:
     """Every section that has something to say."""
     text = Text()
@@ -39,7 +40,7 @@ def render_details(
             "source",
             [
                 f"{fit(tr(label), 10)} {tr(value, words=False)}"
-                for label, value in origin_lines(origin_of(RunFolder(run.folder)))
+                for label, value in origin_lines(origin_of(RunFolder(run.folder)), lang)
             ],
         ),
         ("attempts", [_attempt_line(attempt) for attempt in attempts]),

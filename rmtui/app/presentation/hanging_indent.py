@@ -1,4 +1,4 @@
-"""Words whose further lines stand below their first word, laid out anew when the width changes."""
+"""Text with a hanging indent: further lines begin below its first word, laid out anew when the width changes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rich.text import Text
 from rmtui.app.chrome import Label
 
 Row = tuple[Text, Text]
-"""What stands in front, and the words that hang from it."""
+"""The lead, and the text that hangs from it."""
 _HARD = "\ue000"
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|±|\d{3}\b|(?:[kMG]B|ms|s|min|h|d|pairs?|steps?|epochs?|points?|tokens?)\b))")
 """One blank for one sign, so that colours stay where they are."""
 BELOW = "  "
-"""In front of words that stand below their lead."""
+"""The lead of text that is set below it."""
 LEAST = 16
-"""Cells that words keep; a lead that leaves less stands alone above them."""
+"""Cells that the text keeps; a lead that leaves fewer gets a line of its own."""
 
 
 def row(lead: str | Text, text: str | Text) -> Row:

@@ -1,4 +1,4 @@
-"""A run in a line or two: what stands above its curves and beside them."""
+"""A run in a line or two: the header above its curves and beside them."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _bar(share: float, width: int, glyphs: Glyphs) -> str:
 
 
 def pulse(run: Run) -> list[str]:
-    """Where it stands and how fast: `step 812/1 200`, `1.3 s a step`, `last event 14:07:03`."""
+    """How far it is and how fast: `step 812/1 200`, `1.3 s a step`, `last event 14:07:03`."""
     parts = []
     if run.step:
         total = f"/{formats.count(run.total_steps)}" if run.total_steps else ""

@@ -171,7 +171,7 @@ class FormScreen(Base):
             self.action_launch()
 
     def _show_problems(self) -> None:
-        """What stands in the way of a launch and is not said beside a field already."""
+        """What prevents a launch and is not shown beside a field already."""
         palette = palette_of(self)
         problems = self.form.problems()
         planned = self.planned.plan.problems if self.planned and not problems else ()

@@ -96,7 +96,7 @@ class HelpScreen(ModalScreen[None]):
         return [*found, *([row("  ", moves)] if moves.plain else [])]
 
     def _legend(self) -> Text:
-        """The signs of the states in a line or two; what they mean in detail stands below the keys."""
+        """The signs of the states in a line or two; their meaning in detail follows below the keys."""
         palette, glyphs = palette_of(self), glyphs_of(self)
         text = Text()
         for state in STATES:
@@ -105,7 +105,7 @@ class HelpScreen(ModalScreen[None]):
         return text
 
     def _signs(self) -> list[Row]:
-        """What stands before a run's name; colour only repeats the sign and the word."""
+        """The sign before a run's name; colour only repeats the sign and the word."""
         palette, glyphs = palette_of(self), glyphs_of(self)
         found = [row("", Text(tr("signs of a run"), palette.accent))]
         for state, meaning in STATES.items():

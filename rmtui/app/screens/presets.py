@@ -46,7 +46,7 @@ class PresetsScreen(Base):
         self.is_filled = False
         self._presets: Sequence[Preset] = ()
         self._wanted = ""
-        """The name to stand on once the presets were read."""
+        """The preset to select once the presets have been read."""
 
     def compose(self) -> ComposeResult:
         yield TopBar()

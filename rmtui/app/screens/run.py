@@ -122,7 +122,7 @@ class RunScreen(RunCommands):
         ]
         self._show_heartbeat()
         self.query_one("#facts", Label).show_text(
-            details.render_details(run, self.ws, message.attempts, message.evaluation, glyphs, palette)
+            details.render_details(run, self.ws, message.attempts, message.evaluation, glyphs, palette, self.rmtui.lang)
         )
         self._draw(run)
         feed, ws, lang = self.feed, self.ws, self.rmtui.lang
@@ -228,7 +228,7 @@ class RunScreen(RunCommands):
             self.query_one(LogView).go_to_step(step)
 
     def _step_at(self, x: float) -> int | None:
-        """The optimizer step at a place of the axis; None where that cannot be told."""
+        """The optimizer step at a place of the axis; None where that is not known."""
         run = self._run
         axis = self.query_one(Charts).view.axis
         if axis is Axis.STEP:

@@ -11,7 +11,7 @@ import asyncio
 import os
 import select
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from rich.cells import cell_len, set_cell_size
@@ -138,9 +138,12 @@ def _make_harmless(update: RenderableType | None) -> None:
     if isinstance(update, LayoutUpdate):
         update.strips = [[harmless_strip(strip) for strip in row] for row in update.strips]
     elif isinstance(update, ChopsUpdate):
-        update.chops = [
-            {x: strip if strip is None else harmless_strip(strip) for x, strip in chop.items()} for chop in update.chops
-        ]
+        rows = {y for y, _, _ in update.spans}  # of the others nothing is drawn
+        update.chops = [_harmless_chop(chop) if y in rows else chop for y, chop in enumerate(update.chops)]
+
+
+def _harmless_chop(chop: Mapping[int, Strip | None]) -> dict[int, Strip | None]:
+    return {x: strip if strip is None else harmless_strip(strip) for x, strip in chop.items()}
 
 
 def harmless_strip(strip: Strip) -> Strip:

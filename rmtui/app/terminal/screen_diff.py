@@ -55,7 +55,7 @@ class Shadow:
     def put(self, x: int, y: int, segments: Iterable[Segment], end: int) -> None:
         """Text from column x on, up to column `end`. Cut wide characters leave blanks.
 
-        What lies outside is passed over: a part of a frame may have been drawn for the size before a resize.
+        What is outside is passed over: a part of a frame may have been drawn for the size before a resize.
         """
         if not 0 <= y < self.height or x >= self.width:
             return

@@ -1,4 +1,4 @@
-"""The app in a browser, through textual-serve: loopback only unless told otherwise, and never without its token.
+"""The app in a browser, through textual-serve: loopback only unless asked otherwise, and never without its token.
 
 The token comes once in the address and lives on in a cookie, since textual-serve's page opens its websocket by itself.
 """

@@ -1,4 +1,4 @@
-"""Lists to choose from, on the ground of their screen; and texts whose further lines stand below their first word."""
+"""Lists to choose from, on the ground of their screen; and texts with a hanging indent."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Choices(OptionList, inherit_bindings=False):
         return on_bar(strip, bar)
 
     def action_cursor_down(self) -> None:
-        """What stands below the last choice (more to read) comes into view before the cursor starts anew."""
+        """What is below the last choice (more to read) comes into view before the cursor starts anew."""
         if self._at_edge(-1) and self.scroll_y < self.max_scroll_y:
             self.scroll_relative(y=1, animate=False)
         else:

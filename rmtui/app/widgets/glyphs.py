@@ -1,4 +1,4 @@
-"""Signs of states and metrics, and the ASCII signs for fonts without them; a sign never stands without its word."""
+"""Signs of states and metrics, and the ASCII signs for fonts without them; a sign never appears without its word."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from rmtui.importers.metric_names import Split
 from rmtui.importers.producers.producer import Producer
-from rmtui.importers.progress_bars import Bar, bar
+from rmtui.importers.progress_bars import Bar, PostfixBar, bar
 from rmtui.importers.source_rows import Said, SourceRow, figures_of
 
 _EPOCHS = re.compile(r"^Train epoch\b")
@@ -20,14 +20,13 @@ _EVAL = re.compile(r"Eval stage of (?:global_step|steps) (\d+)")
 
 
 class _BatchReader:
-    """Where the bars are. A bar is drawn with a batch's figures before it counts the batch, so that the first state at
-    a count has the figures of that batch, and a later one those of the next."""
+    """Where the bars are."""
 
     def __init__(self, said: Said) -> None:
         self._said = said
         self._first_epoch: int | None = None
         self._of_epochs: int | None = None
-        self._done: tuple[int, int] = 0, 0
+        self._bar = PostfixBar()
 
     def rows(self, lines: Iterable[str]) -> Iterator[SourceRow]:
         """A row a batch; of an evaluation's bar the last state with figures."""
@@ -57,11 +56,10 @@ class _BatchReader:
         if self._of_epochs:
             self._said.num_epochs = self._first_epoch + self._of_epochs
         self._said.steps_per_epoch = float(found.of)
+        batch = self._bar.batch(found)
         figures = figures_of(found.entries, (), self._said)
-        if figures and found.done and (epoch, found.done) != self._done:
-            self._done = epoch, found.done
-            place = epoch + found.done / found.of
-            yield SourceRow(figures, float(epoch * found.of + found.done), place, Split.TRAIN)
+        if batch is not None and figures:
+            yield SourceRow(figures, float(epoch * found.of + batch), epoch + batch / found.of, Split.TRAIN)
 
     def _validated(self, found: Bar) -> SourceRow | None:
         figures = figures_of(found.entries, (), self._said)

@@ -2,7 +2,7 @@
 
 A key has 50 ms of the processor from press to picture, and two charts show four or five curves: plotext takes 8 to
 17 ms a curve and its import a sixth of a start, this canvas 1 ms. Dozens of quiet curves behind the others take seconds
-in plotext, which keeps a Python list a dot. Bands are no curve (plotext fills only down to a constant) and are laid
+in plotext, which keeps a Python list a dot. Bands are not curves (plotext fills only down to a constant) and are laid
 under the dots as shaded cells by the chart.
 """
 

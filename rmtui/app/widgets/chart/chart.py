@@ -286,7 +286,7 @@ class Chart(Widget, can_focus=True):
         return laid(entries, first, self.size.width - 1, most, palette.quiet, glyphs.ellipsis, reading)
 
     def _others(self, palette: Palette, glyphs: Glyphs) -> Iterator[Segment]:
-        """What is no curve with a sign: quiet ones, the band, the target."""
+        """What is not a curve with a sign: quiet ones, the band, the target."""
         quiet = sum(curve.quiet for curve in self.curves)
         if quiet > 1:
             yield Segment(tr(f"{quiet} others  "), palette.quiet)

@@ -1,4 +1,4 @@
-"""What a chart is told: curves as minimum, maximum and last value a column, the guide's band. No screen here."""
+"""The input of a chart: curves as minimum, maximum and last value a column, the guide's band. No screen here."""
 
 from __future__ import annotations
 

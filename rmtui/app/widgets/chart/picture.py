@@ -78,7 +78,7 @@ class Picture:
 
     @property
     def shows_band(self) -> bool:
-        """Whether any of the band is in sight: it may lie outside, or behind curves."""
+        """Whether any of the band is in sight: it may be outside, or behind curves."""
         band = self.glyphs.band
         return any(cell.sign == band for row in self._cells for cell in row)
 
@@ -250,7 +250,7 @@ class Picture:
         return len({curve.key.partition("/")[0] for curve in self.curves if not curve.quiet}) > 1
 
     def _sprinkle(self, points: Sequence[tuple[int, int]], slot: int, style: Style) -> None:
-        """The run's own marker a few times along its curve: curves are told apart without colour."""
+        """The run's own marker a few times along its curve: curves can be distinguished without colour."""
         every = max(8, self.columns // 5) * self._across
         due = every * (slot + 1) // 7
         for x, y in points:

@@ -1,4 +1,4 @@
-"""From values to dots on a canvas, and the round numbers that stand beside an axis."""
+"""From values to dots on a canvas, and the round numbers beside an axis."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Scale(NamedTuple):
         return 10**bent if self.log else bent
 
     def shows(self, value: float) -> bool:
-        """The value can stand on this scale at all: finite, and positive on a logarithmic one."""
+        """The value fits on this scale at all: finite, and positive on a logarithmic one."""
         return math.isfinite(value) and (value > 0 or not self.log)
 
     def _bend(self, value: float) -> float:

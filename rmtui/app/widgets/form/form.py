@@ -26,7 +26,7 @@ from trainer.config import OPTIONS, Option, Problem
 
 
 class Form(OrderedKeys, ScrollView, can_focus=True):
-    """Typing edits the field under the cursor; what is wrong, or differs, stands beside it."""
+    """Typing edits the field under the cursor; what is wrong, or differs, is shown beside it."""
 
     DEFAULT_CSS = """
     Form { height: 1fr; overflow: hidden; }
@@ -44,7 +44,7 @@ class Form(OrderedKeys, ScrollView, can_focus=True):
 
     @dataclass
     class Focused(Message):
-        """The cursor stands on another field."""
+        """The cursor moved to another field."""
 
         key: str
 

@@ -28,7 +28,7 @@ class LogLines:
     width: int
 
     def notice(self, text: str) -> Strip:
-        """A line that is no row of the log."""
+        """A line that is not a row of the log."""
         return Strip([Segment(f"  {text}", self.palette.quiet)])
 
     def of(self, picture: LogPicture, y: int, aside: int, pattern: str, focus: bool) -> Strip:

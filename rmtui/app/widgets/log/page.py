@@ -30,7 +30,7 @@ class LogRow(NamedTuple):
 
 
 class LogPicture(NamedTuple):
-    """What stands on screen: the rows, the place of the cursor (None: not shown), and what all rows are drawn with."""
+    """What is on screen: the rows, the place of the cursor (None: not shown), and what all rows are drawn with."""
 
     rows: Sequence[LogRow]
     cursor: int | None
@@ -139,7 +139,7 @@ class LogPage:
         return place if self.matches is None else self.matches[place]
 
     def place(self, number: int) -> int:
-        """Where a line of the file stands in the view; the next one that is left when the filter hides it."""
+        """The place of a line of the file in the view; the next one that is left when the filter hides it."""
         if self.matches is None:
             return number
         return min(bisect_left(self.matches, number), max(0, len(self.matches) - 1))

@@ -21,7 +21,7 @@ LONGEST = 20_000
 
 
 def shown(raw: str, times: bool = True) -> str:
-    """The text of a line: what stands after the last carriage return, without anything a terminal would obey."""
+    """The text of a line: what follows the last carriage return, without anything a terminal would obey."""
     text = raw.rstrip("\r\n")
     if len(text) > LONGEST:
         text = f"{text[:LONGEST]} … {len(text) - LONGEST} characters more"

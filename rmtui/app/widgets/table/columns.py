@@ -30,7 +30,7 @@ class Setting(NamedTuple):
     baseline: Run | None = None
     slots: Mapping[str, int] = NOTHING
     spells_state: bool = True
-    """The state has a column of its own; else its word stands before what the last column says of it."""
+    """The state has a column of its own; else its word comes first in the last column."""
 
 
 class TableCell(NamedTuple):

@@ -75,7 +75,7 @@ class RunLines:
         return Strip(segments)
 
     def notice(self, text: str) -> Strip:
-        """A line that is no row."""
+        """A line that is not a row."""
         return Strip([Segment(" " * LEAD + tr(text, words=False), self.palette.quiet)])
 
     def run(self, run: Run, columns: Layout, marked: bool) -> Strip:

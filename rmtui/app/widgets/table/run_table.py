@@ -33,7 +33,7 @@ class RowSource(Protocol):
         """The rows from `offset` on, in the present order."""
 
     def position(self, run_id: str) -> int | None:
-        """Where a run stands now; None when the filter hides it."""
+        """The row of a run now; None when the filter hides it."""
 
 
 class RunTable(ScrollView, can_focus=True):
@@ -46,7 +46,7 @@ class RunTable(ScrollView, can_focus=True):
 
     @dataclass
     class Moved(Message):
-        """The cursor stands on another run (None: on no run)."""
+        """The cursor moved to another run (None: on no run)."""
 
         run_id: str | None
 
