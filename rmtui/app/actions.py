@@ -339,7 +339,7 @@ LETTERS: dict[str, str] = {
     "t": "tags",
     "u": "undo",
     "v": "show or hide more",
-    "w": "why",
+    "w": "all, with reasons",
     "x": "stop, cancel",
     "y": "copy",
     "z": "list alone",

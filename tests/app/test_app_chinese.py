@@ -22,8 +22,8 @@ SCREENS: dict[str, tuple[tuple[str, ...], str]] = {
     "home": ((), "已完成"),
     "help": (("?",), "主界面"),
     "run": (("enter",), "学习率"),
-    "log": (("enter", "2"), "跟随中"),
-    "details": (("enter", "3"), "启动次数"),
+    "log": (("enter", "3"), "跟随中"),
+    "details": (("enter", "5"), "启动次数"),
     "advice": (("a",), "建议"),
     "presets": (("n",), "保守"),
     "form": (("n", "enter"), "与文件相同"),
@@ -117,7 +117,7 @@ async def test_ctrl_l_changes_the_language_of_everything_on_screen_and_back(chin
     async with opened(chinese.root, WIDE) as pilot:
         await sees(pilot, "已完成", "标记")
         await pilot.press("ctrl+l")
-        await sees(pilot, "finished", "mark", "state")
+        await sees(pilot, "finished", "mark", "preset")
         await until(pilot, lambda: "已完成" not in shown(pilot) and "标记" not in shown(pilot))
         await pilot.press("ctrl+l")
         await sees(pilot, "已完成", "标记", "状态")

@@ -63,8 +63,7 @@ async def test_a_job_is_shown_before_it_is_submitted(ready, slurm):
         await sees(pilot, "'the moon' is not known")
 
 
-async def test_without_slurm_there_is_no_such_field(ready, monkeypatch):
-    monkeypatch.setattr("rmtui.app.screens.launch.shutil.which", lambda name: None)
+async def test_without_slurm_there_is_no_such_field(ready):
     async with opened(ready.root, WIDE) as pilot:
         screen = await dialog(pilot)
         assert not screen.query("#on")

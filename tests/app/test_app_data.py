@@ -86,8 +86,8 @@ async def test_metrics_by_validation_file_are_among_the_details(ws):
     support.make_run_folder(ws, name="mixed", events=[*events, end])
     support.make_run_folder(ws, name="plain", created=support.START - 3600)
     async with opened(ws.root, WIDE) as pilot:
-        await pilot.press("enter", "3")
+        await pilot.press("enter", "5")
         await sees(pilot, "val/helpful   val_loss 0.5512 val_acc 72.0 of 50 pairs", "val/harmless  val_loss 0.6688")
-        await pilot.press("escape", "down", "enter", "3")
+        await pilot.press("escape", "down", "enter", "5")
         await sees(pilot, "plain", "attempts")
         assert "validation sets" not in shown(pilot)

@@ -33,6 +33,7 @@ from rmtui.app.widgets.device_load import Device
 from rmtui.app.widgets.form.form import Form
 from rmtui.app.widgets.log.view import LogView
 from rmtui.launch import slots
+from rmtui.runs import identity
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import State
 from rmtui.runs.state import status
@@ -309,6 +310,7 @@ async def test_a_form_tells_parameters_and_memory_and_they_follow_the_method(rea
 
 
 async def test_from_n_to_a_queued_run_by_key_alone_then_out_of_the_queue(ready):
+    identity.ensure(ready.root)  # slots are named by it
     taken = slots.hold(ready, slots.cpu_names(ready))
     assert taken is not None
     try:

@@ -230,7 +230,7 @@ def test_chinese_tables_have_no_english_words(written):
     assert {"最后", "最佳", "相同"} <= set(re.findall(r"最后|最佳|相同", page)) and "变" in page
 
 
-PALETTE = Palette(*[Style()] * 8, runs=(Style(),))
+PALETTE = Palette(*[Style()] * 13, runs=(Style(),), fills=(None,))
 
 
 @pytest.mark.parametrize(("right", "said"), [(243, "偶然？"), (300, "变好")])

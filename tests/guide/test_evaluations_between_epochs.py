@@ -30,6 +30,6 @@ def test_advice_speaks_of_the_last_evaluation(ws: Workspace, state: Path, capsys
     capsys.readouterr()
     assert main(["-C", str(ws.root), "advise", "by_steps", "--all"]) == 0
     said = capsys.readouterr().out
-    assert "is 60 %, measured at epoch 0.8" in said and "is not known" not in said.replace("Its source does", "")
+    assert "is 60.0 %, measured at epoch 0.8" in said and "is not known" not in said.replace("Its source does", "")
     assert main(["-C", str(ws.root), "show", "by_steps", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["epochs"][0]["val_acc"] is None, "an epoch's end was never evaluated"

@@ -120,7 +120,7 @@ def test_from_a_workspace_the_verbs_say_the_same(workspace, capsys):
 
 def test_the_workspace_that_init_makes_brings_them_along(tmp_path, capsys):
     folder = str(tmp_path / "rm")
-    assert main(["init", folder]) == 0
+    assert main(["init", folder, "--guide"]) == 0
     capsys.readouterr()
     assert main(["-C", folder, "ls", "--json"]) == 0
     names = [run["name"] for run in sorted(json.loads(capsys.readouterr().out), key=lambda run: run["created"])]

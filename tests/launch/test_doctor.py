@@ -13,6 +13,7 @@ import pytest
 from rmtui.launch import login, orphans, probe
 from rmtui.operations import doctor
 from rmtui.runs import proc
+from rmtui.runs.folder import AttemptFolder
 
 
 def stray(tag: str, cwd) -> subprocess.Popen:
@@ -36,7 +37,8 @@ def test_processes_of_an_ended_run_are_found_and_ended_and_others_left_alone(ws)
     ended, living = kit.start(ws, steps=1), kit.start(ws, steps=2, hold_at=1)
     kit.until_ended(ended)
     kit.until_step(living, 1)
-    child = stray(f"{ended.id}:1:feed", ended.path / "attempt-1")
+    nonce = AttemptFolder(ended.path / "attempt-1").launch()["nonce"]
+    child = stray(f"{ended.id}:1:{nonce}", ended.path / "attempt-1")
     lost = kit.start(ws, steps=1)
     kit.stop_waiting(ws, lost)
     gone = stray(f"{lost.id}:1:feed", lost.path)
