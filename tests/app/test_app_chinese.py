@@ -120,4 +120,4 @@ async def test_ctrl_l_changes_the_language_of_everything_on_screen_and_back(chin
         await sees(pilot, "finished", "mark", "preset")
         await until(pilot, lambda: "已完成" not in shown(pilot) and "标记" not in shown(pilot))
         await pilot.press("ctrl+l")
-        await sees(pilot, "已完成", "标记", "状态")
+        await sees(pilot, "已完成", "标记", "预设")

@@ -67,4 +67,4 @@ async def test_without_slurm_there_is_no_such_field(ready):
     async with opened(ready.root, WIDE) as pilot:
         screen = await dialog(pilot)
         assert not screen.query("#on")
-        await sees(pilot, "accelerate launch")
+        await sees(pilot, "--multi_gpu")

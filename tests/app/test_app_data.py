@@ -88,6 +88,6 @@ async def test_metrics_by_validation_file_are_among_the_details(ws):
     async with opened(ws.root, WIDE) as pilot:
         await pilot.press("enter", "5")
         await sees(pilot, "val/helpful   val_loss 0.5512 val_acc 72.0 of 50 pairs", "val/harmless  val_loss 0.6688")
-        await pilot.press("escape", "down", "enter", "5")
+        await pilot.press("escape", "escape", "down", "enter", "5")
         await sees(pilot, "plain", "attempts")
         assert "validation sets" not in shown(pilot)

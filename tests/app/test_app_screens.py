@@ -461,7 +461,7 @@ async def test_paths_of_a_past_run_stand_in_a_form_as_from_the_workspaces_folder
     async with opened(ready.root, WIDE) as pilot:
         await pilot.press("n", "enter")
         screen = await screen_of(pilot, FormScreen)
-        await sees(pilot, "← tiny-A-1 …/others_pairs.jsonl")
+        await sees(pilot, "← tiny-A-1 …/others_pair")
         await pilot.press("escape", "escape", "b")
         await until(pilot, lambda: pilot.app.screen is not screen and isinstance(pilot.app.screen, FormScreen))
         texts = pilot.app.screen.query_one(Form).texts()

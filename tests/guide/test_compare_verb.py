@@ -136,7 +136,7 @@ def test_the_mean_of_two_seeds_stays_possible(ws, capsys):
         make_run_folder(ws, f"s{seed}", events=events, created=START + seed, config=config(seed=seed))
     rows = {found["metric"]: found for found in compare(ws, capsys, "s1", "s2", "--json")["seeds"]}
     assert (rows["val_acc"]["low"], rows["val_acc"]["high"]) == (0.0, 1.0)
-    assert "0 % … 100 %" in rows["val_acc"]["text"]
+    assert "0.0 % … 100.0 %" in rows["val_acc"]["text"]
     assert rows["val_loss"]["low"] >= 0.0
 
 
