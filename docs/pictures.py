@@ -24,7 +24,6 @@ sys.path.insert(0, str(DOCS.parent / "tests"))
 
 import picture_runs  # noqa: E402
 from app_pilot import opened, sees, until  # noqa: E402
-from rich.color import Color, ColorSystem  # noqa: E402
 from textual.pilot import Pilot  # noqa: E402
 
 WIDE, NARROW, LARGE = (140, 40), (80, 24), (132, 42)
@@ -126,26 +125,15 @@ OVER_SSH = ("home", "run", "compare", "advice")
 """Scenes that are drawn in 256 colours, too."""
 
 
-async def draw(name: str, home: Path, out: Path) -> None:
+async def draw(name: str, home: Path, out: Path, depth: str = "") -> None:
+    """One picture; `-256` as over ssh, which forwards no COLORTERM: in xterm's 256 colours."""
     play, size = SCENES[name]
+    os.environ |= {"TERM": "xterm-256color", "COLORTERM": "" if depth else "truecolor"}
     async with opened(home / ("new" if name == "empty" else "rm"), size) as pilot:
         await play(pilot)
         await settle(pilot)
         svg = portable(pilot.app.export_screenshot(title=f"rmtui · {name}", simplify=True), str(home))
-        (out / f"{name}.svg").write_text(svg, "utf-8")
-        if name in OVER_SSH:
-            (out / f"{name}-256.svg").write_text(in_256_colours(svg), "utf-8")
-
-
-def in_256_colours(svg: str) -> str:
-    """As a terminal without COLORTERM shows it, which ssh does not forward: each colour is the one of xterm's 256 that
-    Rich, and with it Textual, sends in its place."""
-
-    def nearest(found: re.Match[str]) -> str:
-        colour = Color.parse(found.group()).downgrade(ColorSystem.EIGHT_BIT)
-        return colour.get_truecolor().hex
-
-    return re.sub(r"#[0-9a-f]{6}\b", nearest, svg)
+        (out / f"{name}{depth}.svg").write_text(svg, "utf-8")
 
 
 async def settle(pilot: Pilot[Any]) -> None:
@@ -198,9 +186,10 @@ def draw_all(names: Sequence[str], out: Path) -> None:
         kept = picture_runs.make(Path(home) / "rm")
         picture_runs.make_old_work(Path(home) / "new")
         for name in names:
-            asyncio.run(draw(name, Path(home), out))
-            for state in Path(home).glob("state/rmtui/*/app.json"):
-                state.unlink()
+            for depth in ("", "-256") if name in OVER_SSH else ("",):
+                asyncio.run(draw(name, Path(home), out, depth))
+                for state in Path(home).glob("state/rmtui/*/app.json"):
+                    state.unlink()
         kept.release()
 
 
