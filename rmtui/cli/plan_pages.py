@@ -91,9 +91,8 @@ def print_plan(plan: Plan, time: PastTime | None) -> None:
             f"warm-up {derived.warmup_steps}, effective batch {derived.effective_batch}, "
             f"{derived.evaluations} evaluations"
         )
-    for key, reading in plan.readings.items():
-        if not reading.direct or reading.sources:
-            echo(f"  {key} is read as {clean(reading.describe())}")
+    for line in plan.how_read:
+        echo(f"  {clean(line)}")
     echo(f"  precision: {plan.precision}")
     if estimated := ", ".join(_estimates(plan, time)):
         echo(f"  {estimated}")

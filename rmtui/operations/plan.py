@@ -17,7 +17,7 @@ from rmtui.operations import check, estimates, hub_revisions, linked_start, pair
 from rmtui.operations.hub_revisions import Tell, silent
 from rmtui.operations.launch_request import LaunchRequest
 from rmtui.operations.linked_start import LinkedStart
-from rmtui.operations.plan_draft import PlanDraft as _Draft
+from rmtui.operations.plan_draft import PlanDraft
 from rmtui.presets import Preset
 from rmtui.runs.folder import checked_name, run_folders
 from rmtui.translation import colon, spoken, tr
@@ -85,7 +85,7 @@ def plan(ws: Workspace, request: LaunchRequest, *, check_data: bool = True, tell
     """Everything a launch would do. `check_data=False` leaves the data check out, and asks no hub (forms want both on
     launch only). `tell` hears what is printed while data is fetched from the hub."""
     chosen, trouble = _preset(ws, request.preset)
-    draft = _Draft(ws, request.cwd or ws.root, str(chosen.path), options.flatten(chosen.config), trouble)
+    draft = PlanDraft(ws, request.cwd or ws.root, str(chosen.path), options.flatten(chosen.config), trouble)
     if not chosen.checked:
         draft.problems += options.check(options.nest(draft.flat), draft.source)
     _override(draft, request.overrides)
@@ -122,7 +122,7 @@ def plan(ws: Workspace, request: LaunchRequest, *, check_data: bool = True, tell
     return Plan(spec, tuple(draft.problems), line, derived, sizes, precision, tags, draft.readings, stem)
 
 
-def _on_cluster(draft: _Draft, built: TrainConfig, plan: Plan) -> Plan:
+def _on_cluster(draft: PlanDraft, built: TrainConfig, plan: Plan) -> Plan:
     """The same for a job of a cluster, whose devices are not here to be asked."""
     from rmtui.launch.slurm import allocation, script
     from rmtui.operations import cluster
@@ -151,7 +151,7 @@ def _on_cluster(draft: _Draft, built: TrainConfig, plan: Plan) -> Plan:
     )
 
 
-def _place(draft: _Draft, request: LaunchRequest, precision: str) -> dict[str, Any]:
+def _place(draft: PlanDraft, request: LaunchRequest, precision: str) -> dict[str, Any]:
     """The [launch] table: processes and devices."""
     if request.cluster is not None:
         from rmtui.operations import cluster
@@ -186,7 +186,7 @@ def _preset(ws: Workspace, preset: Preset | str) -> tuple[Preset, list[Problem]]
         return Preset(preset, "", "", ws.presets, {}, {}, ""), [Problem("preset", what, error.remedy)]
 
 
-def _override(draft: _Draft, overrides: Mapping[str, str]) -> None:
+def _override(draft: PlanDraft, overrides: Mapping[str, str]) -> None:
     """`--set key=value`, and the fields of a form."""
     for key, text in overrides.items():
         option = options.OPTIONS.get(key)
@@ -204,7 +204,7 @@ def _override(draft: _Draft, overrides: Mapping[str, str]) -> None:
         draft.flat[key], draft.sources[key] = value, "--set"
 
 
-def _choose_data(draft: _Draft, request: LaunchRequest) -> str:
+def _choose_data(draft: PlanDraft, request: LaunchRequest) -> str:
     """Fill in the data files; returns the data set's name for lists.
 
     A file that was `named` (option → path, or a key that an override gave) counts before the set of `--data`, that
@@ -250,7 +250,7 @@ def _choose_data(draft: _Draft, request: LaunchRequest) -> str:
     return name
 
 
-def _choose_sources(draft: _Draft, request: LaunchRequest) -> str:
+def _choose_sources(draft: PlanDraft, request: LaunchRequest) -> str:
     """Files of a mixture become absolute; a training file that is named on the command line goes before it."""
     flat, base = draft.flat, draft.cwd if draft.sources.get("data.source") == "--set" else draft.ws.root
     if flat.get("data.train"):
@@ -281,7 +281,7 @@ def _short_name(path: Path) -> str:
     return re.split(r"[:@#]", path.name)[0] if hub.is_hub(path) else stem_of(path) or path.stem
 
 
-def _split(draft: _Draft, request: LaunchRequest, train: str) -> None:
+def _split(draft: PlanDraft, request: LaunchRequest, train: str) -> None:
     """Hold a part of the training prompts out as validation: both files become parts of the one."""
     if not train:
         draft.wrong("data.train", "there is no file to split", "give --train FILE with --split", "--split")
@@ -290,7 +290,7 @@ def _split(draft: _Draft, request: LaunchRequest, train: str) -> None:
             draft.flat[key], draft.sources[key] = path, "--split"
 
 
-def _sides(draft: _Draft, request: LaunchRequest, files: Sequence[str]) -> tuple[list[str], list[str]] | None:
+def _sides(draft: PlanDraft, request: LaunchRequest, files: Sequence[str]) -> tuple[list[str], list[str]] | None:
     """The training and the held-out part of every file; None, with what is wrong, where that is not to be had. The same
     prompts are held out of all of them."""
     try:
@@ -309,7 +309,7 @@ def _sides(draft: _Draft, request: LaunchRequest, files: Sequence[str]) -> tuple
     return None
 
 
-def _choose_start(draft: _Draft) -> LinkedStart | None:
+def _choose_start(draft: PlanDraft) -> LinkedStart | None:
     """The folder that `init_from` means; None where none is asked for, or it is not found."""
     given, method = draft.flat.get("init_from"), draft.flat.get("method")
     if not isinstance(given, str) or not given:
@@ -328,7 +328,7 @@ def _choose_start(draft: _Draft) -> LinkedStart | None:
     return found
 
 
-def _choose_model(draft: _Draft, model: str, of_start: str) -> None:
+def _choose_model(draft: PlanDraft, model: str, of_start: str) -> None:
     """A folder becomes absolute, also one that is missing below a folder that is there; else it is a hub name. The base
     `of_start`, which the weights to start from need, comes before the workspace's."""
     base = draft.cwd if model else draft.ws.root
@@ -340,13 +340,13 @@ def _choose_model(draft: _Draft, model: str, of_start: str) -> None:
     draft.flat["model"] = str(folder.resolve()) if text and meant else text
 
 
-def _build(draft: _Draft) -> TrainConfig:
+def _build(draft: PlanDraft) -> TrainConfig:
     """The configuration; a wrong value is left out, so that files and model are looked at in the same go."""
     wrong = {problem.key for problem in draft.problems if problem.severity == "error"}
     return options.make({k: value for k, value in draft.flat.items() if k in options.OPTIONS and k not in wrong})
 
 
-def _check_inputs(draft: _Draft, built: TrainConfig, processes: int, check_data: bool) -> Derived | None:
+def _check_inputs(draft: PlanDraft, built: TrainConfig, processes: int, check_data: bool) -> Derived | None:
     covered = _reported(draft)
     for problem in options.check_inputs(built, draft.source):
         if problem.key not in covered:
@@ -364,7 +364,7 @@ def _check_inputs(draft: _Draft, built: TrainConfig, processes: int, check_data:
     return derive(built, count, processes) if count and processes > 0 else None
 
 
-def _reported(draft: _Draft) -> set[str]:
+def _reported(draft: PlanDraft) -> set[str]:
     """Keys that need no second complaint: a data set that was not found, or a wrong mixture, names no files either."""
     keys = {problem.key for problem in draft.problems if problem.severity == "error"}
     if "data.source" in keys:
@@ -382,7 +382,7 @@ def _vals(built: TrainConfig) -> list[Path]:
     return [Path(path) for path in joined.pieces(built.data.val)]
 
 
-def _check_data(draft: _Draft, built: TrainConfig, trains: Sequence[Path], vals: Sequence[Path]) -> dict[Path, int]:
+def _check_data(draft: PlanDraft, built: TrainConfig, trains: Sequence[Path], vals: Sequence[Path]) -> dict[Path, int]:
     """Put what the check finds among the problems; returns how many pairs of a training file are left out for their
     length, where every pair was looked at."""
     left_out: dict[Path, int] = {}
