@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
+from textual.strip import Strip
 
 from rmtui.app.chrome import Label
 
@@ -62,18 +63,37 @@ def _text(value: str | Text) -> Text:
 class HangingRows(Label):
     """Rows of (lead, words), one below the other."""
 
+    DEFAULT_CSS = "HangingRows { text-wrap: nowrap; }"  # laid out here
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._rows: tuple[Row, ...] = ()
+        self._laid_width = 0
+        self._is_blank = False
 
     def show_rows(self, rows: Sequence[Row]) -> None:
         """Show these rows."""
         self._rows = tuple(rows)
+        self._is_blank = False
         self._lay()
+        self.refresh()
+
+    def blank(self) -> None:
+        """Show nothing and keep the room, until there are rows again: what is below does not jump."""
+        self._is_blank = True
+        self.refresh()
+
+    @property
+    def plain(self) -> str:
+        return "" if self._is_blank else super().plain
+
+    def render_line(self, y: int) -> Strip:
+        return Strip.blank(self.size.width, self.rich_style) if self._is_blank else super().render_line(y)
 
     def on_resize(self) -> None:
-        self._lay()
+        if self.size.width != self._laid_width:
+            self._lay()
 
     def _lay(self) -> None:
-        width = self.size.width or self.app.size.width
+        self._laid_width = width = self.size.width or self.app.size.width
         self.show_text(laid(self._rows, width, self.app.console))

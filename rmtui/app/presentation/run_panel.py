@@ -176,7 +176,11 @@ class RunPanel(Vertical):
         """The verdict above the curves, readings and epochs below them; nothing of the run before."""
         self._verdict = summary.verdict if summary else Text()
         self._show_header()
-        self.query_one("#says", HangingRows).show_rows(summary.rows if summary else ())
+        says = self.query_one("#says", HangingRows)
+        if summary is None and self._told is not None:
+            says.blank()
+        else:
+            says.show_rows(summary.rows if summary else ())
 
     def open_log(self, opened: LogOpened) -> None:
         self._has_log = opened.ranks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -77,8 +78,18 @@ def on_bar(strip: Strip, bar: Style) -> Strip:
 
 
 def palette_of(widget: Widget) -> Palette:
-    """The palette of the app's theme. Cheap after the first call of a theme."""
+    """The palette of the app's theme, worked out once for a theme."""
     variables = widget.app.theme_variables
+    if not _last or _last[0][0] is not variables:
+        _last[:] = [(variables, _palette_from(variables))]
+    return _last[0][1]
+
+
+_last: list[tuple[Mapping[str, str], Palette]] = []
+"""The variables of the theme that was asked for last, and their palette."""
+
+
+def _palette_from(variables: Mapping[str, str]) -> Palette:
     named = tuple(variables.get(name, "") for name in _NAMES)
     runs = tuple(variables.get(f"run-{n + 1}", colour) for n, colour in enumerate(RUN_COLOURS))
     return _palette(named, runs, tuple(variables.get(f"fill-{n + 1}", "") for n in range(len(runs))))
