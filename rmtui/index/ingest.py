@@ -6,7 +6,7 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from rmtui.index import settings
 from rmtui.index.read_events import (
     LARGEST,
     VALIDATED,
+    Evaluation,
     FirstEvents,
     RunTotals,
     fits,
@@ -106,8 +107,10 @@ def add(connection: Connection, look: FirstLook) -> bool:
         if events is not None:
             write_first(connection, run, events)
         totals = events.totals if events is not None else RunTotals()
-        _enter(connection, run, seen, totals)
-        row = {"n": run, "id": look.id, **_row(connection, run, look.id, seen, totals)}
+        if seen.meta:
+            _enter(connection, run, seen, totals)
+        made = _row(look.id, seen, totals, lambda _: events.evaluations() if events is not None else [])
+        row = {"n": run, "id": look.id, **made}
         if events is None and seen.sources:
             row["settled"] = 0  # until its events are read
         marks = ", ".join("?" * len(row))
@@ -176,7 +179,7 @@ def _store(connection: Connection, run: int, run_id: str, seen: Seen) -> bool:
     totals = load_totals(connection, run)
     if entered := read_entered(seen.meta):
         totals.epochs = with_entered(totals.epochs, entered)
-    row = _row(connection, run, run_id, seen, totals)
+    row = _row(run_id, seen, totals, lambda metric: _stored_candidates(connection, run, metric))
     names = ", ".join(row)
     old = connection.execute(f"SELECT {names} FROM runs WHERE n = ?", (run,)).fetchone()
     attempts = _attempt_rows(run, seen)
@@ -206,7 +209,10 @@ def _attempt_rows(run: int, seen: Seen) -> list[tuple[Any, ...]]:
     return [(run, a.n, a.state, a.reason, a.exit_code, a.started, a.ended, a.resumed_from_step) for a in seen.attempts]
 
 
-def _row(connection: Connection, run: int, run_id: str, seen: Seen, totals: RunTotals) -> dict[str, object]:
+def _row(
+    run_id: str, seen: Seen, totals: RunTotals, evaluations: Callable[[str], list[Evaluation]]
+) -> dict[str, object]:
+    """The run's row without its number; `evaluations`: by best metric, at least those that may be the best."""
     spec, meta, status = seen.spec, seen.meta, seen.status
     origin = settings.table(spec, "origin")
     last = _newest(totals)
@@ -248,7 +254,7 @@ def _row(connection: Connection, run: int, run_id: str, seen: Seen, totals: RunT
         "folder_time": seen.folder_time,
         "meta_time": seen.meta_time,
     }
-    row |= _best(connection, run, totals, str(settings.table(spec, "config").get("best_metric") or "val_acc"))
+    row |= _best(evaluations, totals, str(settings.table(spec, "config").get("best_metric") or "val_acc"))
     text = (row["name"], run_id, row["preset"], row["data"], row["note"], row["group_name"], row["state"])
     row["words"] = " ".join(filter(None, (*text, status.reason, *settings.tags_of(spec, meta)))).casefold()
     return {name: None if value != value else value for name, value in row.items()}
@@ -321,17 +327,9 @@ def _pace(totals: RunTotals) -> float | None:
     return statistics.median(paces) if paces else None
 
 
-class _Evaluated(NamedTuple):
-    step: int
-    epoch: float | None
-    val_acc: float | None
-    val_loss: float | None
-
-
-def _best(connection: Connection, run: int, totals: RunTotals, metric: str) -> dict[str, object]:
-    """The best evaluation by `trainer.best`. Only those are read that hold the highest val_acc or the lowest val_loss,
-    and epochs whose val_acc a person entered."""
-    found = [*_candidates(connection, run, metric), *_of_entered(totals)]
+def _best(evaluations: Callable[[str], list[Evaluation]], totals: RunTotals, metric: str) -> dict[str, object]:
+    """The best evaluation by `trainer.best`, epochs whose val_acc a person entered among them."""
+    found = [*evaluations(metric), *_of_entered(totals)]
     best = best_of(sorted(found, key=lambda item: item.step), lambda item: (item.val_acc, item.val_loss), metric)
     if best is None:
         return dict.fromkeys(("best_epoch", "best_step", "best_val_acc", "best_val_loss"))
@@ -343,7 +341,8 @@ def _best(connection: Connection, run: int, totals: RunTotals, metric: str) -> d
     }
 
 
-def _candidates(connection: Connection, run: int, metric: str) -> list[_Evaluated]:
+def _stored_candidates(connection: Connection, run: int, metric: str) -> list[Evaluation]:
+    """Of what the index holds, only the evaluations with the highest val_acc or the lowest val_loss."""
     names = dict(connection.execute("SELECT name, id FROM metric_names WHERE name IN ('val_acc', 'val_loss')"))
     summaries = read_summaries(connection, run)
     accuracy, loss = (summaries.get(names.get(name, 0), MetricSummary()) for name in ("val_acc", "val_loss"))
@@ -359,13 +358,13 @@ def _candidates(connection: Connection, run: int, metric: str) -> list[_Evaluate
         WHERE here.run = ? AND here.metric = ? AND here.value = ?""",
         (names.get("val_acc", 0), names.get("val_loss", 0), run, names[by], ends[by]),
     )
-    return [_Evaluated(*row) for row in rows]
+    return [Evaluation(*row) for row in rows]
 
 
-def _of_entered(totals: RunTotals) -> Iterator[_Evaluated]:
+def _of_entered(totals: RunTotals) -> Iterator[Evaluation]:
     for row in totals.epochs:
         if row.get("entered"):
-            yield _Evaluated(row["step"], float(row["epoch"]), row["val_acc"], row.get("val_loss"))
+            yield Evaluation(row["step"], float(row["epoch"]), row["val_acc"], row.get("val_loss"))
 
 
 def unreadable(connection: Connection, run_id: str, error: Exception) -> bool:

@@ -26,7 +26,7 @@ FEW = 300
 MOST_HELPERS = 2
 PIPE = 1 << 20
 """Bytes that a helper may be ahead."""
-_BROKEN = (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError)
+_BROKEN = (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, TypeError)
 
 
 @contextmanager

@@ -133,7 +133,7 @@ def _read_batch(connection: Connection, run: int, n: int, path: Path) -> int:
     EventBatch(writer, writer, progress, totals, min(later, default=None), earlier).take_all(events)
     _note_position(progress, path, position, bad)
     writer.flush()
-    _save(connection, run, progress, totals)
+    _save(connection, run, progress, _as_text(totals))
     return position
 
 
@@ -144,11 +144,24 @@ def _note_position(progress: ReadPosition, path: Path, position: int, bad: int) 
         progress.mark = _mark(path, position)
 
 
-def _save(connection: Connection, run: int, progress: ReadPosition, totals: RunTotals) -> None:
+def _save(connection: Connection, run: int, progress: ReadPosition, totals: str) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (run, *_values(progress).values())
     )
-    connection.execute("UPDATE documents SET figures = ? WHERE run = ?", (json.dumps(_values(totals)), run))
+    connection.execute("UPDATE documents SET figures = ? WHERE run = ?", (totals, run))
+
+
+def _as_text(totals: RunTotals) -> str:
+    return json.dumps(_values(totals))
+
+
+class Evaluation(NamedTuple):
+    """What was measured at a step."""
+
+    step: int
+    epoch: float | None
+    val_acc: float | None
+    val_loss: float | None
 
 
 class FirstEvents(NamedTuple):
@@ -156,8 +169,23 @@ class FirstEvents(NamedTuple):
 
     progress: ReadPosition
     totals: RunTotals
+    text: str
+    """The totals as the index keeps them."""
     curves: Mapping[str, FirstCurve]
     steps: Sequence[tuple[int, float, float, float | None]]
+
+    def evaluations(self) -> list[Evaluation]:
+        """Every step at which val_acc or val_loss was measured, in order."""
+        accuracies, losses = (self._values(name) for name in ("val_acc", "val_loss"))
+        epochs = {step: epoch for step, epoch, *_ in self.steps}
+        return [
+            Evaluation(step, epochs.get(step), accuracies.get(step), losses.get(step))
+            for step in sorted(accuracies.keys() | losses.keys())
+        ]
+
+    def _values(self, name: str) -> dict[int, float]:
+        curve = self.curves.get(name)
+        return {step: value for step, value in zip(*curve.points, strict=True) if math.isfinite(value)} if curve else {}
 
 
 def read_first(n: int, path: Path) -> FirstEvents | None:
@@ -176,13 +204,13 @@ def read_first(n: int, path: Path) -> FirstEvents | None:
     if curves is None or position == 0:
         return None
     _note_position(progress, path, position, bad)
-    return FirstEvents(progress, totals, curves, points.steps)
+    return FirstEvents(progress, totals, _as_text(totals), curves, points.steps)
 
 
 def write_first(connection: Connection, run: int, first: FirstEvents) -> None:
     """Into the index, inside the caller's transaction; the run has its row in `documents`."""
-    CurveWriter(connection, run).write_first(first.curves, first.steps)
-    _save(connection, run, first.progress, first.totals)
+    CurveWriter(connection, run, first=True).write_first(first.curves, first.steps)
+    _save(connection, run, first.progress, first.text)
 
 
 def _attempts(connection: Connection, run: int) -> dict[int, ReadPosition]:

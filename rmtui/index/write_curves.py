@@ -120,12 +120,13 @@ def first_curves(collected: CollectedPoints) -> dict[str, FirstCurve] | None:
 class CurveWriter(CollectedPoints):
     """Collects a batch of one run's points; `flush` writes it."""
 
-    def __init__(self, connection: Connection, run: int) -> None:
+    def __init__(self, connection: Connection, run: int, first: bool = False) -> None:
+        """`first`: the index has nothing of the run yet."""
         super().__init__()
         self._connection = connection
         self._run = run
         self._names: dict[str, int] = {name: n for n, name in connection.execute("SELECT id, name FROM metric_names")}
-        self.summaries = read_summaries(connection, run)
+        self.summaries = {} if first else read_summaries(connection, run)
 
     def metric(self, name: str) -> int:
         """The metric's number, given when it is first seen."""
