@@ -77,7 +77,8 @@ def locate(
     ids = {reading.id for reading in found}
     ended = [item for item in runs if item.run.id != subject.run.id and has_ended(item)]
     ended += [subject] if has_ended(subject) else []
-    first = next((item for item in reversed(ended) if is_preset_a(item, own_a)), None)
+    own = flatten(own_a)
+    first = next((item for item in reversed(ended) if is_preset_a(item, own)), None)
     answers = not subject.cut_off
     return Standing(
         subject=subject,
@@ -138,14 +139,15 @@ def _enough(subject: Subject | None, limits: Thresholds) -> bool | None:
 
 
 def is_preset_a(subject: Subject, own_a: Config = NOTHING) -> bool:
-    """Trained with A's settings: those of the workspace's A, or A's epochs and rate on another configuration.
+    """Trained with A's settings: those of the workspace's A (`own_a`, flat), or A's epochs and rate on another
+    configuration.
 
     On another scale of rates, where A's own means nothing, a run that was launched as A with its epochs. C is not A.
     """
     label = (subject.run.preset or "").upper()
     if label in ("B", "C"):
         return False
-    if label == "A" and own_a and all(_equal(subject.value(key), value) for key, value in flatten(own_a).items()):
+    if label == "A" and own_a and all(_equal(subject.value(key), value) for key, value in own_a.items()):
         return True
     rate, epochs = subject.value("learning_rate"), subject.value("num_epochs")
     if not isinstance(epochs, int) or epochs < CONSERVATIVE["num_epochs"] or _is_preset_c(subject):
