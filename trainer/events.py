@@ -33,6 +33,8 @@ KINDS = (
     "warning",  # data: id, text
     "stopping",  # data: signal
     "round_trip",  # data: max_difference, passed
+    "fast_paths",  # data: reward, gradient, used, given_up, pairs
+    "memory_trial",  # data: pairs, tokens, peak_bytes of the longest batch, tried before the first step
     "progress",  # data: done, of; said by a scoring, not by a training
     "failure",  # data: type, text, rank, step, pair_ids
     "end",  # data: outcome (finished, stopped, failed), reason

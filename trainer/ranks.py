@@ -24,6 +24,11 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memo
 """What allocators say in their errors: torch's, Python's, the CPU's and cuBLAS's."""
 
 
+def of_memory(error: BaseException) -> bool:
+    """torch's OutOfMemoryError, Python's MemoryError, and the RuntimeErrors of the CPU's and cuBLAS's allocators."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY)
+
+
 def redirect(log: Path) -> TextIO:
     """Send this process's stdout and stderr, C libraries included, to `log` only."""
     log.parent.mkdir(parents=True, exist_ok=True)

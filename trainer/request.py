@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ class Moment:
     epoch: float = 0.0
     pair_ids: tuple[str, ...] = ()
     grad_norm: float | None = None
+    began: float = field(default_factory=time.monotonic)
+    """When this start began, by the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)

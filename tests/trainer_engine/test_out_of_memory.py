@@ -20,7 +20,7 @@ from rmtui.app.start import find_workspace
 from rmtui.operations import launch
 from rmtui.runs import state
 from rmtui.runs.folder import RunFolder
-from trainer.loop.attempt import out_of_memory
+from trainer.ranks import of_memory
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -153,4 +153,4 @@ def test_a_process_without_address_space_fails_with_the_words(tmp_path):
     ],
 )
 def test_errors_of_every_allocator_are_recognised(error, is_one):
-    assert out_of_memory(error) is is_one
+    assert of_memory(error) is is_one

@@ -130,6 +130,13 @@ def collate(pairs: Sequence[TokenPair], layout: Layout) -> Batch:
     return _padded(pairs, layout)
 
 
+def computed_tokens(pairs: Sequence[TokenPair], layout: Layout) -> int:
+    """Tokens of a batch of these pairs as it is computed, padding included."""
+    if layout.unpadded or layout.apart:
+        return sum(map(layout.tokens, pairs))
+    return 2 * len(pairs) * max(max(len(pair.chosen), len(pair.rejected)) for pair in pairs)
+
+
 def _padded(pairs: Sequence[TokenPair], layout: Layout) -> Batch:
     sides = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
     lengths = np.array([len(side) for side in sides])

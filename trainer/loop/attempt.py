@@ -94,7 +94,7 @@ def _failed(attempt: Path, request: Request, config: TrainConfig, error: BaseExc
     facts: dict[str, Any] = {"step": moment.step, "epoch": moment.epoch, "pair_ids": list(moment.pair_ids)}
     if moment.grad_norm is not None:
         facts["grad_norm"] = moment.grad_norm
-    if out_of_memory(error):
+    if ranks.of_memory(error):
         facts["suggest"] = smaller_batch(config.batch_size, config.gradient_accumulation_steps, config.max_length)
         error = MemoryError(_memory_message(error, config, facts["suggest"]))
         print(error, file=sys.stderr, flush=True)
@@ -127,12 +127,6 @@ def _is_echo(failure: Mapping[str, object]) -> bool:
     """An error of communication: another rank is the cause."""
     text = str(failure["text"]).lower()
     return any(word in text for word in ("connection closed", "connection reset", "gloo", "nccl", "timed out"))
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """torch's OutOfMemoryError, Python's MemoryError, and the RuntimeErrors of the CPU's and cuBLAS's allocators."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in ranks.OUT_OF_MEMORY)
 
 
 def _memory_message(error: BaseException, config: TrainConfig, suggest: Mapping[str, int]) -> str:

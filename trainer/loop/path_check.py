@@ -131,7 +131,7 @@ def _tried(session: Session, there: Sequence[str]) -> Tried:
             try:
                 wanted = compute(session, pairs, ())
             except CANNOT as error:
-                if _of_memory(error):
+                if ranks.of_memory(error):
                     raise
                 what = f"start check: the model cannot compute pairs of the data: {_first_line(error)}"
                 half = "" if session.config.mixed_precision == "no" else ", or set mixed_precision = no"
@@ -144,7 +144,7 @@ def _tried(session: Session, there: Sequence[str]) -> Tried:
             kept, given_up = choose(session, wanted, pairs, there)
             return Tried(kept, compare(session, wanted, pairs, kept), given_up, len(pairs))
     except (RuntimeError, MemoryError) as error:
-        if not _of_memory(error):
+        if not ranks.of_memory(error):
             raise
         return Tried(list(there), Gap(), {}, len(pairs), not_done="out of memory")
 
@@ -194,7 +194,7 @@ def compare(session: Session, wanted: Found, pairs: Sequence[TokenPair], names: 
     try:
         found = compute(session, pairs, names)
     except CANNOT as error:
-        if _of_memory(error):
+        if ranks.of_memory(error):
             raise
         return Gap(fault=_first_line(error))
     precision = session.config.mixed_precision
@@ -277,10 +277,6 @@ def _as_trained(session: Session) -> Iterator[None]:
             for one, p in dropouts:
                 one.p = p
             model.train(training)
-
-
-def _of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in ranks.OUT_OF_MEMORY)
 
 
 def _first_line(error: BaseException) -> str:

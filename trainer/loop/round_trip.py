@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,9 @@ OTHER_SEED = 20_011
 CHECKING = "checking the saved model"
 END_SECONDS = 900.0
 """The fresh process may take so long at the end of a training; then the model counts as not verified."""
+LEAST_SECONDS = 10.0
+SHARE_OF_RUN = 0.05
+"""At the end of a training no further pair is scored once the larger of the two is over; one always is."""
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 Probe = list[ProbePair]
 """A checkpoint's probe.json: its first validation pairs as tokens, with their rewards."""
@@ -46,10 +51,13 @@ class Task(TypedDict):
     facts: Mapping[str, Any]
     """Of the training, as in a checkpoint's manifest: config, threads, fingerprints."""
     place: Place | None
+    seconds: float | None
+    """After these no further pair is scored; None: all are."""
 
 
 class PlainRewards(TypedDict):
-    """What the fresh process answers: rewards in the probe's order, chosen before rejected."""
+    """What the fresh process answers: rewards in the probe's order, chosen before rejected; of its first pairs where
+    the time was over."""
 
     alone: list[float]
     padded: dict[str, list[float] | None]
@@ -67,6 +75,8 @@ class RoundTripFacts(TypedDict):
     tolerance: float
     spread: float
     passed: bool
+    pairs: int
+    cut_short: bool
 
 
 class NotComparable(RuntimeError):
@@ -93,6 +103,10 @@ class RoundTrip:
     """Highest less lowest reward of the probe."""
     tokens: str = ""
     """What is wrong with the saved tokenizer's tokens."""
+    pairs: int = 0
+    """Pairs that were scored."""
+    cut: str = ""
+    """That it was cut short, in words; empty where every pair was scored."""
 
     @property
     def right_alone(self) -> bool:
@@ -124,7 +138,8 @@ class RoundTrip:
     def summary(self) -> str:
         """The measured differences in a line."""
         sides = ", ".join(f"padded {side} {_gap(found)}" for side, found in self.padded.items())
-        return f"largest difference of a reward: alone {_gap(self.alone)}, {sides}; spread {self.spread:.3g}"
+        cut = f"; {self.cut}" if self.cut else ""
+        return f"largest difference of a reward: alone {_gap(self.alone)}, {sides}; spread {self.spread:.3g}{cut}"
 
     def facts(self) -> RoundTripFacts:
         """Plain values, for events and result.json."""
@@ -135,6 +150,8 @@ class RoundTrip:
             "tolerance": self.tolerance,
             "spread": self.spread,
             "passed": not self.fault,
+            "pairs": self.pairs,
+            "cut_short": bool(self.cut),
         }
 
 
@@ -151,7 +168,9 @@ def check(session: Session, folder: Path) -> VerifyDocument:
     session.stepper.make_room()
     place = (str(session.request.attempt), session.progress.step, session.micro_step)
     try:
-        found, fault = compare_with_checkpoint(folder, source, str(session.device), place)
+        found, fault = compare_with_checkpoint(
+            folder, source, str(session.device), place, bound(time.monotonic() - session.moment.began)
+        )
     except NotComparable as error:
         session.reporter.line(f"round trip: {error}")
         session.reporter.report("round_trip", session.progress.step, max_difference=None, passed=False, text=str(error))
@@ -159,6 +178,11 @@ def check(session: Session, folder: Path) -> VerifyDocument:
     session.reporter.line(f"round trip: {found.summary}")
     session.reporter.report("round_trip", session.progress.step, text=fault, **found.facts())
     return result_facts(found, fault)
+
+
+def bound(run_seconds: float) -> float:
+    """Seconds that the check at the end of a run may take."""
+    return max(LEAST_SECONDS, SHARE_OF_RUN * run_seconds)
 
 
 def result_facts(found: RoundTrip, fault: str) -> VerifyDocument:
@@ -171,7 +195,7 @@ def result_facts(found: RoundTrip, fault: str) -> VerifyDocument:
 
 
 def compare_with_checkpoint(
-    folder: Path, source: Path, device: str, place: Place | None = None
+    folder: Path, source: Path, device: str, place: Place | None = None, seconds: float | None = None
 ) -> tuple[RoundTrip, str]:
     """`folder` held against the rewards in the checkpoint `source`; with why it is not verified, empty where it is.
 
@@ -184,6 +208,7 @@ def compare_with_checkpoint(
         "probe": read_probe(source),
         "facts": sealed.facts,
         "place": place,
+        "seconds": seconds,
     }
     found, answer = compare(task, END_SECONDS)
     return found, f"{found.fault}{because(sealed.facts, answer['facts'])}" if found.fault else ""
@@ -194,7 +219,9 @@ def compare(task: Task, seconds: float) -> tuple[RoundTrip, PlainRewards]:
     from trainer.model import plain
 
     answer = ask(task, seconds)
-    trained = [reward for one in task["probe"] for reward in (one["chosen"], one["rejected"])]
+    count, of = len(answer["alone"]) // 2, len(task["probe"])
+    trained = [reward for one in task["probe"][:count] for reward in (one["chosen"], one["rejected"])]
+    cut = f"cut short after {task['seconds']:.0f} s: {count} of {of} pairs were scored" if count < of else ""
     found = RoundTrip(
         alone=plain.largest_difference(trained, answer["alone"]),
         padded={side: plain.largest_difference(trained, answer["padded"][side]) for side in plain.SIDES},
@@ -202,6 +229,8 @@ def compare(task: Task, seconds: float) -> tuple[RoundTrip, PlainRewards]:
         tolerance=plain.tolerance(trained, str(task["facts"]["config"].get("mixed_precision", "no"))),
         spread=max(trained) - min(trained),
         tokens=answer["tokens"],
+        pairs=count,
+        cut=cut,
     )
     return found, answer
 
@@ -270,7 +299,7 @@ def main(argv: Sequence[str]) -> int:
 
 def scores(task: Task) -> PlainRewards:
     """Rewards of the task's probe by the model in its folder, and what computed them."""
-    beat = heart(task)
+    began, beat = time.monotonic(), heart(task)
     beat()
     import torch
 
@@ -286,10 +315,16 @@ def scores(task: Task) -> PlainRewards:
     torch.manual_seed(OTHER_SEED)
     loaded = plain.load(Path(task["folder"]), device, options.trust_remote_code)
     beat()
-    sides = [side for one in task["probe"] for side in (one["chosen_tokens"], one["rejected_tokens"])]
+    sides: list[list[int]] = []
+    alone: list[float] = []
+    until = math.inf if task["seconds"] is None else began + task["seconds"]
     with plain.autocast(device, options.mixed_precision):
-        alone = loaded.alone(sides)
-        beat()
+        for one in task["probe"]:
+            if alone and time.monotonic() > until:
+                break
+            sides += [one["chosen_tokens"], one["rejected_tokens"]]
+            alone += loaded.alone(sides[-2:])
+            beat()
         padded = {side: loaded.padded(sides, side) for side in plain.SIDES}
     beat()
     return {

@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 
 from trainer.config import TrainConfig
+from trainer.data.batches import Micro, epoch_batches
 from trainer.data.pairset import PairSet
 from trainer.estimate import Derived
 from trainer.heartbeat import Heartbeat
@@ -67,6 +68,11 @@ class Session:
     def micro_step(self) -> int:
         """Of the next training step's first micro batch."""
         return self.progress.step * self.config.gradient_accumulation_steps
+
+    def batches(self, epoch: int) -> list[list[Micro]]:
+        """This rank's micro batches of an epoch, by optimizer step."""
+        config, pairs = self.config, self.train
+        return epoch_batches(pairs.pairs, config, epoch, self.world_size, self.rank, config.seed, pairs.shares)
 
     def beat(self, doing: str, done: int = 0, of: int = 0) -> None:
         """A sign of life between training steps."""

@@ -108,6 +108,7 @@ def _saved_and_loaded(session: Session) -> round_trip.RoundTrip:
             "probe": probe,
             "facts": session.facts,
             "place": place,
+            "seconds": None,
         }
         found, _ = round_trip.compare(task, SECONDS)
     return found

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 import torch.distributed as dist
 
-from trainer.data.batches import collate, epoch_batches
+from trainer.data.batches import collate
 from trainer.loop import checkpoint, round_trip, schedule
 from trainer.loop.loss import pair_loss
 from trainer.loop.milestones import Milestones
@@ -37,24 +37,11 @@ class Training:
         if self.progress.evaluation_due and not self.milestones.settle():
             return self.stopped()
         while not self.progress.done:
-            epoch, batches = self.progress.epoch, self.batches()
+            epoch, batches = self.progress.epoch, self.session.batches(self.progress.epoch)
             while self.progress.epoch == epoch and not self.progress.done:
                 if not self.step(batches[self.progress.position]) or not self.milestones.settle():
                     return self.stopped()
         return self.finished()
-
-    def batches(self) -> Sequence[MicroBatches]:
-        """This rank's micro batches of the epoch, by optimizer step."""
-        session = self.session
-        return epoch_batches(
-            session.train.pairs,
-            self.config,
-            self.progress.epoch,
-            session.world_size,
-            session.rank,
-            self.config.seed,
-            session.train.shares,
-        )
 
     def step(self, micro_batches: MicroBatches) -> bool:
         """One optimizer step; false when the ranks agree to stop before it."""

@@ -129,6 +129,7 @@ def proved(out: Path, probe: round_trip.Probe, config: TrainConfig) -> round_tri
         "probe": probe,
         "facts": {**environment.facts(device), "config": to_document(exact), "fingerprints": {"val": digest}},
         "place": None,
+        "seconds": None,
     }
     try:
         check, _ = round_trip.compare(task, round_trip.END_SECONDS)
