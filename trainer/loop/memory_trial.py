@@ -30,7 +30,7 @@ class DoesNotFit(MemoryError):
 
 
 @dataclass(frozen=True, slots=True)
-class Longest:
+class LongestBatch:
     """The micro batch of this rank that takes the most memory."""
 
     places: Sequence[int]
@@ -65,7 +65,7 @@ def run(session: Session) -> None:
     )
 
 
-def longest(session: Session) -> Longest:
+def longest(session: Session) -> LongestBatch:
     """Over the epochs that are left."""
     first = session.progress.epoch
     pairs, layout = session.train.pairs, session.model.layout
@@ -77,10 +77,10 @@ def longest(session: Session) -> Longest:
         if micro
     )
     found = max(micros, key=lambda micro: computed_tokens([pairs[place] for place in micro], layout))
-    return Longest(found, computed_tokens([pairs[place] for place in found], layout))
+    return LongestBatch(found, computed_tokens([pairs[place] for place in found], layout))
 
 
-def forward_backward(session: Session, found: Longest) -> None:
+def forward_backward(session: Session, found: LongestBatch) -> None:
     """As a step does it, beside what the optimizer will keep and the gradients of the step's other micro batches."""
     config, stepper = session.config, session.stepper
     trained = sum(one.numel() for one in stepper.parameters)
