@@ -15,7 +15,7 @@ from rmtui.index import settings
 from rmtui.index.read_events import (
     LARGEST,
     VALIDATED,
-    Evaluation,
+    EvaluationRow,
     FirstEvents,
     RunTotals,
     fits,
@@ -210,7 +210,7 @@ def _attempt_rows(run: int, seen: Seen) -> list[tuple[Any, ...]]:
 
 
 def _row(
-    run_id: str, seen: Seen, totals: RunTotals, evaluations: Callable[[str], list[Evaluation]]
+    run_id: str, seen: Seen, totals: RunTotals, evaluations: Callable[[str], list[EvaluationRow]]
 ) -> dict[str, object]:
     """The run's row without its number; `evaluations`: by best metric, at least those that may be the best."""
     spec, meta, status = seen.spec, seen.meta, seen.status
@@ -327,7 +327,7 @@ def _pace(totals: RunTotals) -> float | None:
     return statistics.median(paces) if paces else None
 
 
-def _best(evaluations: Callable[[str], list[Evaluation]], totals: RunTotals, metric: str) -> dict[str, object]:
+def _best(evaluations: Callable[[str], list[EvaluationRow]], totals: RunTotals, metric: str) -> dict[str, object]:
     """The best evaluation by `trainer.best`, epochs whose val_acc a person entered among them."""
     found = [*evaluations(metric), *_of_entered(totals)]
     best = best_of(sorted(found, key=lambda item: item.step), lambda item: (item.val_acc, item.val_loss), metric)
@@ -341,7 +341,7 @@ def _best(evaluations: Callable[[str], list[Evaluation]], totals: RunTotals, met
     }
 
 
-def _stored_candidates(connection: Connection, run: int, metric: str) -> list[Evaluation]:
+def _stored_candidates(connection: Connection, run: int, metric: str) -> list[EvaluationRow]:
     """Of what the index holds, only the evaluations with the highest val_acc or the lowest val_loss."""
     names = dict(connection.execute("SELECT name, id FROM metric_names WHERE name IN ('val_acc', 'val_loss')"))
     summaries = read_summaries(connection, run)
@@ -358,13 +358,13 @@ def _stored_candidates(connection: Connection, run: int, metric: str) -> list[Ev
         WHERE here.run = ? AND here.metric = ? AND here.value = ?""",
         (names.get("val_acc", 0), names.get("val_loss", 0), run, names[by], ends[by]),
     )
-    return [Evaluation(*row) for row in rows]
+    return [EvaluationRow(*row) for row in rows]
 
 
-def _of_entered(totals: RunTotals) -> Iterator[Evaluation]:
+def _of_entered(totals: RunTotals) -> Iterator[EvaluationRow]:
     for row in totals.epochs:
         if row.get("entered"):
-            yield Evaluation(row["step"], float(row["epoch"]), row["val_acc"], row.get("val_loss"))
+            yield EvaluationRow(row["step"], float(row["epoch"]), row["val_acc"], row.get("val_loss"))
 
 
 def unreadable(connection: Connection, run_id: str, error: Exception) -> bool:

@@ -155,7 +155,7 @@ def _as_text(totals: RunTotals) -> str:
     return json.dumps(_values(totals))
 
 
-class Evaluation(NamedTuple):
+class EvaluationRow(NamedTuple):
     """What was measured at a step."""
 
     step: int
@@ -174,12 +174,12 @@ class FirstEvents(NamedTuple):
     curves: Mapping[str, FirstCurve]
     steps: Sequence[tuple[int, float, float, float | None]]
 
-    def evaluations(self) -> list[Evaluation]:
+    def evaluations(self) -> list[EvaluationRow]:
         """Every step at which val_acc or val_loss was measured, in order."""
         accuracies, losses = (self._values(name) for name in ("val_acc", "val_loss"))
         epochs = {step: epoch for step, epoch, *_ in self.steps}
         return [
-            Evaluation(step, epochs.get(step), accuracies.get(step), losses.get(step))
+            EvaluationRow(step, epochs.get(step), accuracies.get(step), losses.get(step))
             for step in sorted(accuracies.keys() | losses.keys())
         ]
 
