@@ -91,22 +91,14 @@ def read_log(parts: Sequence[Path]) -> list[Foreign]:
 
 def producer_of(parts: Sequence[Path]) -> Producer | None:
     """The program that wrote a log; None for one that only the generic reader may understand."""
-    known = re.compile("|".join(f"(?P<p{n}>{_inline(one.signature)})" for n, one in enumerate(PRODUCERS)))
     bars = False
     for line in _text(parts):
-        if found := known.search(line):
-            return next(one for n, one in enumerate(PRODUCERS) if found[f"p{n}"] is not None)
-        bars = bars or ("%|" in line and BARS.signature.search(line) is not None)
+        if found := next((one for one in PRODUCERS if one.wrote(line)), None):
+            return found
+        bars = bars or BARS.wrote(line)
     if bars:
         return BARS
     return JSON_LINES if parts[-1].suffix == ".jsonl" else None
-
-
-def _inline(pattern: re.Pattern[str]) -> str:
-    """A pattern as a part of another: its own flags, and groups without names."""
-    flags = "".join(letter for letter, flag in (("i", re.I), ("x", re.X)) if pattern.flags & flag)
-    text = re.sub(r"\(\?P<\w+>", "(?:", pattern.pattern)
-    return f"(?{flags}:{text}{chr(10) * ('x' in flags)})" if flags else f"(?:{text})"
 
 
 def _read(origin: LogOrigin, producer: Producer, parts: Sequence[Path]) -> list[Foreign]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from rmtui.importers.metric_names import ACCURACIES, MetricName, Split, last_split, metric, split_in, without_splits
+from rmtui.importers.metric_names import ACCURACIES, MetricName, Split, SplitLabels, metric, split_in, without_splits
 
 ALIASES = (
     *(
@@ -214,14 +214,15 @@ def parse(text: str) -> LogLine:
     step = _STEP.search(text)
     figures = tuple(_figures(text, step is not None))
     number, total, quoted = _epoch(text, bool(figures))
+    lower = text.lower()
     return LogLine(
         figures=figures,
         epoch=number,
         quoted=quoted,
         total=total,
         step=int(step.group(1)) if step else None,
-        best=_BEST.search(text.replace("_", " ")) is not None,
-        over=_OVER.search(text) is not None and (number is None or quoted),
+        best=("best" in lower or "最" in text) and _BEST.search(text.replace("_", " ")) is not None,
+        over=("train" in lower or "训练" in text) and _OVER.search(text) is not None and (number is None or quoted),
         said="" if number is None else "ends" if _ENDS.search(text) else "begins" if _BEGINS.search(text) else "",
         heading=_heading(text) if not figures and number is None else None,
     )
@@ -246,10 +247,14 @@ def _figures(text: str, of_step: bool) -> Iterator[Figure]:
     strict = {metric(MetricName(name)) for name in written if split_in(name) is not None}
     beside = not of_step and not strict.isdisjoint(_VALIDATION) and "train_loss" not in strict
     lone = "loss" not in map(_plain, written) and not of_step
+    labels: dict[bool, SplitLabels] = {}
     for match, name in zip(matches, written, strict=True):
         split = None
         if split_in(name) is None:
-            split = last_split(text[: match.start("name")], heading=_plain(name) == "loss")
+            heading = _plain(name) == "loss"
+            if heading not in labels:
+                labels[heading] = SplitLabels(text, heading)
+            split = labels[heading].last(match.start("name"))
             split = split or (split_in(text) if lone else None)
         known = metric(MetricName(name, split))
         if known in strict:

@@ -12,6 +12,9 @@ from enum import Enum
 
 from rmtui.importers.log_lines import LogLine
 
+_ENOUGH = 10_000
+"""Lines of epochs after which a log has shown its order."""
+
 
 class LineOrder(Enum):
     """Where the figures of an epoch stand."""
@@ -48,6 +51,9 @@ class LogLayout:
     def watch(self, lines: Iterable[LogLine]) -> Iterator[LogLine]:
         """The lines, each looked at on its way."""
         for line in lines:
+            if len(self._heads) >= _ENOUGH:
+                yield line
+                continue
             self._over |= line.over
             self._stepped |= line.step is not None
             if line.epoch is not None and not line.best:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.importers.log_lines import EPOCH_FIGURES, Figure, LogLine, parse
 from rmtui.importers.log_order import LineOrder, LogLayout
 from rmtui.importers.log_tables import untabled
 from rmtui.importers.metric_names import ACCURACIES, FROM_TEST, VALIDATION_METRICS, MetricName, Split
-from rmtui.importers.model import Foreign, RecordedCurve, fraction, thinned
+from rmtui.importers.model import MOST_EVALUATIONS, Foreign, RecordedCurve, fraction, thinned
 from rmtui.importers.training import LogOrigin
 from rmtui.runs.model import Epoch
 
@@ -46,6 +47,18 @@ class _Segment:
     """A line after the last epoch says that the training is over."""
     names: dict[str, str] = field(default_factory=dict)
     """Metric → how the log calls it."""
+    every: int = 1
+    """Of so many epochs one is kept."""
+
+    def keeps(self, epoch: int) -> bool:
+        """Whether an epoch's figures are kept; of very many every second, fourth … is."""
+        by_epoch: tuple[dict[int, Any], ...] = self.epochs, self.bare, self.tests
+        if max(map(len, by_epoch)) > MOST_EVALUATIONS:
+            self.every *= 2
+            for held in by_epoch:
+                for left_out in [at for at in held if at % self.every]:
+                    del held[left_out]
+        return epoch % self.every == 0
 
 
 def read_generic(origin: LogOrigin, text: Callable[[], Iterable[str]]) -> list[Foreign]:
@@ -68,6 +81,8 @@ def _run(origin: LogOrigin, segment: _Segment, number: int, of: int, notes: list
     series = {name: curve.points for name, curve in segment.series.items()}
     places = {int(point[0]): point[0] for points in series.values() for point in points} if numbered else {}
     notes = [*notes, *thinned(segment.series.values())]
+    if segment.every > 1:
+        notes.append(f"of the epochs every {segment.every}th is kept")
     return Foreign(
         name=origin.name if of == 1 else f"{origin.name}-{number}",
         origin=origin.path,
@@ -204,14 +219,17 @@ def _count_step(segment: _Segment, written: int) -> int:
 
 def _set(segment: _Segment, epoch: int, figure: Figure, value: float, of_epoch: bool) -> None:
     """A figure of an epoch; `of_epoch`: it is no step's besides."""
-    if figure.name in EPOCH_FIGURES:
+    if figure.name != "loss" and figure.name not in EPOCH_FIGURES and figure.name not in FROM_TEST:
+        if of_epoch:
+            _add(segment, figure.name, segment.step or epoch, value)
+    elif not segment.keeps(epoch):
+        return
+    elif figure.name in EPOCH_FIGURES:
         segment.epochs.setdefault(epoch, {})[figure.name] = value
     elif figure.name in FROM_TEST:
         segment.tests.setdefault(epoch, {})[FROM_TEST[figure.name]] = value
     elif not of_epoch:
         return
-    elif figure.name != "loss":
-        _add(segment, figure.name, segment.step or epoch, value)
     elif figure.split is Split.TRAIN:
         segment.epochs.setdefault(epoch, {})["train_loss"] = value
     else:

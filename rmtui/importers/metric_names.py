@@ -6,6 +6,7 @@ The words may be part of the name (`eval_loss`, `val/acc`, `验证损失`), or s
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
@@ -45,6 +46,8 @@ _WORDS = {
     ),
 }
 _SPLITS = {split: re.compile(pattern) for split, pattern in _WORDS.items()}
+_STEMS = ("val", "dev", "test", "train", "prueba", "entren", "treino", "addestr")
+"""One of these is in each of these words that is ASCII: text without is searched no further."""
 _SET = r"(?:\s+(?:set|results?|metrics|scores|stage|phase)|集)?"
 _HEADINGS = {split: re.compile(rf"""(?:{words}){_SET}["'\s)*\]]*[:({{\[|]""") for split, words in _WORDS.items()}
 _LABELS = {split: re.compile(rf"""(?:{words})[\w /"']{{0,24}}?[:=({{\[|]""") for split, words in _WORDS.items()}
@@ -107,26 +110,47 @@ _ENDS = (
 """How the name of a validation set's metric ends."""
 
 
+def _may_name_split(lower: str) -> bool:
+    return not lower.isascii() or any(stem in lower for stem in _STEMS)
+
+
 @lru_cache(maxsize=4096)
 def split_in(words: str) -> Split | None:
     """The split that some words speak of; None where they speak of none, or of several."""
+    if not _may_name_split(words.lower()):
+        return None
     plain = _HUMP.sub("_", words).lower()
     found = [split for split, pattern in _SPLITS.items() if pattern.search(plain)]
     return found[0] if len(found) == 1 else None
 
 
-def last_split(before: str, heading: bool) -> Split | None:
-    """The split whose label stands last in the words before a figure: `val: …`, `Validation set | …`.
+class SplitLabels:
+    """Labels in a line that say whose pairs the figures behind them are of: `val: …`, `Validation set | …`.
 
     Unless `heading` is asked for, a name with its value (`val_loss=0.6, acc=`) is such a label, too.
     """
-    plain = _HUMP.sub("_", before).lower()
-    found = {
-        split: match.start()
-        for split, label in (_HEADINGS if heading else _LABELS).items()
-        for match in label.finditer(plain)
-    }
-    return max(found, key=lambda split: found[split], default=None)
+
+    def __init__(self, line: str, heading: bool) -> None:
+        self._ends: list[int] = []
+        self._splits: list[Split] = []
+        if not _may_name_split(line.lower()):
+            return
+        self._humps = [match.start() for match in _HUMP.finditer(line)]
+        plain = _HUMP.sub("_", line).lower()
+        found = sorted(
+            (match.start(), match.end(), split)
+            for split, label in (_HEADINGS if heading else _LABELS).items()
+            for match in label.finditer(plain)
+        )
+        self._ends = [end for _, end, _ in found]  # in order, too: a label ends at the first mark behind its word
+        self._splits = [split for _, _, split in found]
+
+    def last(self, before: int) -> Split | None:
+        """The split whose label stands last before a place of the line."""
+        if not self._ends:
+            return None
+        place = bisect_right(self._ends, before + bisect_left(self._humps, before))
+        return self._splits[place - 1] if place else None
 
 
 def in_table(header: Sequence[str], whole: Split | None = None) -> dict[str, Split | None]:

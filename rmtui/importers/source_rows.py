@@ -48,23 +48,29 @@ class Said:
 
 def number(value: object) -> float | None:
     """A figure as programs write it: a number, or one in quotation marks, per cent included; None for anything else."""
-    kind = type(value)
-    if kind is float:
-        return value  # type: ignore[return-value]
-    if kind is bool or value is None:
-        return None
-    if isinstance(value, (int, float)):
+    if type(value) is float:
+        return value
+    if isinstance(value, str):
+        return _number_in(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             return float(value)
         except OverflowError:
             return None
-    if isinstance(value, str):
-        text = value.strip()
-        try:
-            return float(text.rstrip("%")) if not text.startswith("_") and "_" not in text else None
-        except ValueError:
-            return None
     return None
+
+
+def _number_in(text: str) -> float | None:
+    if "_" in text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return float(text.strip().rstrip("%"))
+    except ValueError:
+        return None
 
 
 def place(value: object) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from rmtui.importers.metric_names import Split, in_table
 from rmtui.importers.model import Foreign
 from rmtui.importers.source_rows import Said, SourceRow, number, place, says_split, split_of
 from rmtui.importers.text_files import identity, lines
-from rmtui.importers.training import LogOrigin, foreign_runs, trainings
+from rmtui.importers.training import LogOrigin, Trainings, foreign_runs
 
 _RUNS = ("run", "run_id", "run id", "run_name", "run name", "name")
 _TEXTS = ("state", "user", "notes", "tags", "created", "sweep")
@@ -34,28 +34,27 @@ _OF_FILE = re.compile(
 def read_table(path: Path) -> list[Foreign]:
     """The runs in a CSV file, several where a column, or the columns' names, say which run a figure belongs to.
 
-    Raises UserError where it has no column that says step or epoch.
+    The file is read once, whatever the number of its runs. Raises UserError where no column says step or epoch.
     """
-    rows = _rows_of(path)
-    header = list(next(iter(rows()), {}))
+    rows = _rows(path)
+    header = next(rows, [])
     placed = [name for name in header if name.lower() in (*STEPS, *EPOCHS) or _STEP.fullmatch(name)]
     if not placed:
         columns = ", ".join(header[:12]) or "none"
         raise UserError(
             f"cannot read {path}", f"no column is named step or epoch (columns: {columns})", "name one of them so"
         )
-    ours = header[:2] == ["run", "step"] and all(_OURS.fullmatch(row.get("run", "")) for row in rows())
-    runs = _panel(header, rows) or _by_run(header, rows)
-    splits = in_table(header, Split.VALIDATION if _OF_FILE.fullmatch(path.stem) else None)
+    table = _panel(header) or _Table(path, header)
+    for cells in rows:
+        table.take(cells)
+    kind, title = ("wandb-panel", "table of a W&B panel") if isinstance(table, _Panel) else ("csv", "CSV table")
     digest = identity(path)
-    kind, title = ("wandb-panel", "table of a W&B panel") if _panel(header, rows) else ("csv", "CSV table")
     found: list[Foreign] = []
-    for name, own in runs.items():
-        several = len(runs) > 1
+    for name, own in table.runs.items():
+        several = len(table.runs) > 1
         label = name if several and name else _label(path)
         key = f"{digest}:{name}" if several else digest
-        origin = LogOrigin(path, kind, label, key, path.stat().st_mtime, title, means=True)
-        found += _run(origin, own, splits, ours)
+        found += own.foreign(LogOrigin(path, kind, label, key, path.stat().st_mtime, title, means=True))
     return found
 
 
@@ -64,21 +63,10 @@ def _label(path: Path) -> str:
     return path.resolve().parent.name if path.stem in _PLAIN else path.stem
 
 
-def _run(
-    origin: LogOrigin, rows: Iterable[dict[str, str]], splits: Mapping[str, Split | None], ours: bool
-) -> list[Foreign]:
-    said, unread = Said(), [0]
-    found = trainings(_as_rows(rows, splits, said, unread, ours), said)
-    for training in found:
-        training.ours = ours
-    bad = f"{unread[0]} cells are not numbers and were ignored"
-    read = foreign_runs(origin, found, [bad] if unread[0] else [])
-    return read or [Foreign(origin.name, origin.path, origin.kind, origin.digest)]
-
-
 class _TableColumn(NamedTuple):
-    """What a column's name says."""
+    """Where a column stands and what its name says."""
 
+    at: int
     place: str
     """`step`, `epoch` or `time`; empty where its values are no places."""
     named: str
@@ -87,103 +75,122 @@ class _TableColumn(NamedTuple):
     says_split: bool
 
 
-def _column(name: str, splits: Mapping[str, Split | None], ours: bool) -> _TableColumn:
+def _column(at: int, name: str, split: Split | None, ours: bool = False) -> _TableColumn:
     lower = name.lower()
     place = "epoch" if lower in EPOCHS else "time" if lower in TIMES else ""
     place = "step" if lower in STEPS or _STEP.fullmatch(name) else place
     named = "" if (name == "step" if ours else place) else "loss" if lower == "value" else name
-    return _TableColumn(place, named, splits.get(name), says_split(name))  # TensorBoard calls every metric Value
+    return _TableColumn(at, place, named, split, says_split(name))  # TensorBoard calls every metric Value
 
 
-def _as_rows(
-    rows: Iterable[dict[str, str]], splits: Mapping[str, Split | None], said: Said, unread: list[int], ours: bool
-) -> Iterator[SourceRow]:
-    """Rows in order of the file, one a split where columns without a word of their own are of another one."""
-    columns: dict[str, _TableColumn] = {}
-    for row in rows:
-        places: dict[str, float] = {}
+NOWHERE: Mapping[str, float] = {}
+
+
+class _RunRows:
+    """One run of a table while its rows come in."""
+
+    def __init__(self, columns: Sequence[_TableColumn], ours: bool = False) -> None:
+        self._said = Said()
+        self._trainings = Trainings(self._said)
+        self._columns = columns
+        self._ours = ours
+        self._unread = 0
+
+    def take(self, cells: Sequence[str], shared: Mapping[str, float] = NOWHERE) -> None:
+        """A row, with places that are known already; a row of figures each split, where columns are of several."""
+        places = dict(shared)
         parts: dict[Split | None, dict[str, float]] = {}
-        for name, text in row.items():
+        said_split: Split | None = None
+        for at, place_of, named, split, says in self._columns:
+            text = cells[at] if at < len(cells) else ""
             if not text or text.isspace():
                 continue
-            column = columns.get(name)
-            if column is None:
-                column = columns[name] = _column(name, splits, ours)
             value = number(text)
             if value is None:
-                unread[0] += not column.says_split
+                self._unread += not says
+                said_split = said_split or (split_of({named: text}) if says else None)
                 continue
-            if column.place and column.place not in places and (at := place(value)) is not None:
-                places[column.place] = at
-            if column.named:
-                parts.setdefault(column.split, {})[column.named] = value
-        if "step" not in places and "epoch" not in places:
-            continue
-        said_split = split_of(row) if any(columns[name].says_split for name in row if name in columns) else None
-        for split in (None, *Split):
+            if place_of and place_of not in places and (found := place(value)) is not None:
+                places[place_of] = found
+            if named:
+                parts.setdefault(split, {})[named] = value
+        step, epoch = places.get("step"), places.get("epoch")
+        if step is None and epoch is None:
+            return
+        for split in (None, *Split) if len(parts) > 1 else parts:
             if split in parts:
-                yield SourceRow(
-                    parts[split], places.get("step"), places.get("epoch"), split or said_split, places.get("time")
-                )
+                self._trainings.take(SourceRow(parts[split], step, epoch, split or said_split, places.get("time")))
+
+    def foreign(self, origin: LogOrigin) -> list[Foreign]:
+        """The runs of these rows; one without metrics where they hold none."""
+        found = self._trainings.found()
+        for training in found:
+            training.ours = self._ours
+        bad = f"{self._unread} cells are not numbers and were ignored"
+        read = foreign_runs(origin, found, [bad] if self._unread else [])
+        return read or [Foreign(origin.name, origin.path, origin.kind, origin.digest)]
 
 
-_Rows = Callable[[], Iterable[dict[str, str]]]
-"""The rows of a table, from the beginning each time."""
-_SMALL = 16 << 20
-"""Bytes of a table that is kept in memory; a larger one is read once for each of its runs."""
+class _Table:
+    """Rows under the name of their run, where a column says it."""
+
+    def __init__(self, path: Path, header: Sequence[str]) -> None:
+        naming = [name for name in header if name.lower() in _RUNS]
+        left = {*naming, *(name for name in header if naming and name.lower() in _TEXTS)}
+        splits = in_table(header, Split.VALIDATION if _OF_FILE.fullmatch(path.stem) else None)
+        self._header, self._splits = header, splits
+        self._naming = header.index(naming[0]) if naming else None
+        self._places = {name: at for at, name in enumerate(header) if name not in left}
+        self._may_be_ours = list(header[:2]) == ["run", "step"]
+        self.runs: dict[str, _RunRows] = {}
+
+    def take(self, cells: Sequence[str]) -> None:
+        name = "" if self._naming is None else cells[self._naming].strip() if self._naming < len(cells) else ""
+        run = self.runs.get(name)
+        if run is None:
+            run = self.runs[name] = self._run(self._may_be_ours and _OURS.fullmatch(name) is not None)
+        run.take(cells)
+
+    def _run(self, ours: bool) -> _RunRows:
+        return _RunRows([_column(at, name, self._splits.get(name), ours) for name, at in self._places.items()], ours)
 
 
-def _rows_of(path: Path) -> _Rows:
-    if path.stat().st_size > _SMALL:
-        return lambda: _rows(path)
-    kept = list(_rows(path))
-    return lambda: kept
+class _Panel:
+    """A W&B panel: columns named RUN - METRIC, with ranges beside, which are left out; one column is the step of all."""
+
+    def __init__(self, header: Sequence[str], columns: Mapping[str, re.Match[str]]) -> None:
+        (self._shared,) = (_column(at, name, None) for at, name in enumerate(header) if name not in columns)
+        own: dict[str, list[_TableColumn]] = {}
+        for at, name in enumerate(header):
+            if (match := columns.get(name)) and match["range"] is None:
+                own.setdefault(match["run"], []).append(_column(at, match["metric"], None))
+        self.runs = {run: _RunRows(found) for run, found in own.items()}
+
+    def take(self, cells: Sequence[str]) -> None:
+        at = number(cells[self._shared.at]) if self._shared.at < len(cells) else None
+        if (found := place(at)) is not None:
+            for run in self.runs.values():
+                run.take(cells, {self._shared.place: found})
 
 
-def _by_run(header: Sequence[str], rows: _Rows) -> dict[str, Iterable[dict[str, str]]]:
-    """Rows under the name of their run, without the columns that say it."""
-    naming = [column for column in header if column.lower() in _RUNS]
-    left = {*naming, *(column for column in header if naming and column.lower() in _TEXTS)}
-    if not naming:
-        return {"": rows()}
-    names = {row.get(naming[0], "").strip(): None for row in rows()}
-
-    def of(name: str) -> Iterator[dict[str, str]]:
-        for row in rows():
-            if row.get(naming[0], "").strip() == name:
-                yield {column: text for column, text in row.items() if column not in left}
-
-    return {name: of(name) for name in names}
-
-
-def _panel(header: Sequence[str], rows: _Rows) -> dict[str, Iterable[dict[str, str]]]:
-    """Rows of a W&B panel by run, empty where it is none: its columns are named RUN - METRIC, with ranges beside."""
+def _panel(header: Sequence[str]) -> _Panel | None:
     columns = {name: match for name in header if (match := _PANEL.fullmatch(name))}
-    plain = {name: match for name, match in columns.items() if match["range"] is None}
-    if not plain or len(columns) + 1 != len(header):
-        return {}
-
-    def of(run: str) -> Iterator[dict[str, str]]:
-        for row in rows():
-            mine = {match["metric"]: row[name] for name, match in plain.items() if match["run"] == run and name in row}
-            if any(text.strip() for text in mine.values()):
-                yield {**{name: text for name, text in row.items() if name not in columns}, **mine}
-
-    return {run: of(run) for run in {match["run"]: None for match in plain.values()}}
+    plain = any(match["range"] is None for match in columns.values())
+    return _Panel(header, columns) if plain and len(columns) + 1 == len(header) else None
 
 
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    """Columns are parted by commas, or by semicolons or tabs, whichever the heading has; then commas may be decimal."""
+def _rows(path: Path) -> Iterator[list[str]]:
+    """The names of the columns, then rows of cells.
+
+    Columns are parted by commas, or by semicolons or tabs, whichever the heading has; then commas may be decimal.
+    """
     text = (line for line in lines(path) if line.strip())
     heading = next(text, "")
     mark = next((mark for mark in ("\t", ";", ",") if mark in heading), ",")
     if mark != ",":
         text = (re.sub(r"(?<=\d),(?=\d)", ".", line) for line in text)
-    reader = csv.DictReader(chain([heading], text), delimiter=mark)
     try:
-        for row in reader:
-            yield {
-                name.strip(): value for name, value in row.items() if isinstance(name, str) and isinstance(value, str)
-            }
+        for number_of, row in enumerate(csv.reader(chain([heading], text), delimiter=mark)):
+            yield row if number_of else [name.strip() for name in row]
     except csv.Error as error:
         raise UserError(f"cannot read {path}", str(error), "is it a CSV file?") from None

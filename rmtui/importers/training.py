@@ -75,7 +75,7 @@ class OneTraining:
 
     def begins_anew(self, row: SourceRow) -> bool:
         """Whether a row is another training's: step and epoch, as far as both are known, go back to the beginning."""
-        if self.begun is None:
+        if self.begun is None or (row.step is not None and self.step is not None and row.step >= self.step):
             return False
         places = ((row.step, self.step, self.begun.step), (row.epoch, self.epoch, self.begun.epoch))
         back = [
@@ -208,21 +208,37 @@ def from_points(points: Iterable[tuple[str, Point]], said: Said, ours: bool = Fa
 _PLACES = frozenset((*EPOCHS, *STEPS))
 
 
-def trainings(rows: Iterable[SourceRow], said: Said) -> list[OneTraining]:
+class Trainings:
     """The trainings that rows tell of, one after the other. `said` is filled by the reader while rows come."""
-    found = [OneTraining(said)]
+
+    def __init__(self, said: Said) -> None:
+        self._said = said
+        self._found = [OneTraining(said)]
+
+    def take(self, row: SourceRow) -> None:
+        """The next row: of the training at hand, or the first of another one."""
+        if self._found[-1].begins_anew(row):
+            self._part()
+        self._found[-1].take(row)
+
+    def _part(self) -> None:
+        """What was said of the training before is its own, what the source says from here on is not."""
+        said = self._said
+        self._found[-1].said = Said(**{name: getattr(said, name) for name in Said.__slots__})
+        said.over, said.whole_loss, said.unused = "", None, dict(said.unused)
+        self._found.append(OneTraining(said))
+
+    def found(self) -> list[OneTraining]:
+        """Those with metrics."""
+        return [training for training in self._found if not training.empty]
+
+
+def trainings(rows: Iterable[SourceRow], said: Said) -> list[OneTraining]:
+    """The trainings in a source that is read row by row."""
+    found = Trainings(said)
     for row in rows:
-        if found[-1].begins_anew(row):
-            _part(found, said)
-        found[-1].take(row)
-    return [training for training in found if not training.empty]
-
-
-def _part(found: list[OneTraining], said: Said) -> None:
-    """The next training: what was said of the one before is its own, what the source says from here on is not."""
-    found[-1].said = Said(**{name: getattr(said, name) for name in Said.__slots__})
-    said.over, said.whole_loss, said.unused = said.over and "", None, dict(said.unused)
-    found.append(OneTraining(said))
+        found.take(row)
+    return found.found()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import make_workspace
 
-from rmtui.importers import model, text_files
+from rmtui.importers import log_order, logs, model, text_files
 from rmtui.importers.json_stream import BadJson, items, members
 from rmtui.importers.model import RecordedCurve
 from rmtui.importers.source_rows import Said, SourceRow
@@ -121,6 +122,24 @@ def test_curves_of_any_length_keep_so_many_points(monkeypatch: pytest.MonkeyPatc
     kept = {name.written: curve for name, curve in training.curves.items()}
     assert len(kept["loss"].points) <= 10 and len(kept["eval_loss"].points) <= 40
     assert all(step % curve.every == 0 for curve in kept.values() for step, _, _ in curve.points)
+
+
+def test_a_log_of_very_many_epochs_keeps_so_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "MOST_EVALUATIONS", 100)
+    path = tmp_path / "own.log"
+    path.write_text("".join(f"Epoch {at}: val_loss={at / 1024}\nloss: 0.5, test_acc=0.6\n" for at in range(1, 1001)))
+    (run,) = gather([path]).runs
+    assert 50 <= len(run.epochs) <= 100
+    assert all(epoch.val_loss == epoch.epoch / 1024 for epoch in run.epochs)
+    assert [int(re.findall(r"every (\d+)th", note)[0]) for note in run.notes if "epochs" in note] == [16]
+
+
+def test_the_first_epochs_show_where_a_log_writes_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_order, "_ENOUGH", 3)
+    path = tmp_path / "own.log"
+    path.write_text("".join(f"val_loss: {at / 1024}\nEpoch {at} done\n" for at in range(1, 10)))
+    (run,) = gather([path]).runs
+    assert [(epoch.epoch, epoch.val_loss) for epoch in run.epochs] == [(at, at / 1024) for at in range(1, 10)]
 
 
 def test_a_halved_curve_keeps_points_at_even_distances() -> None:

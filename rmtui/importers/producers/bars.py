@@ -93,6 +93,7 @@ def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
 BARS = Producer(
     "progress-bars",
     "log of progress bars",
-    re.compile(r"%\|[^|\n]*\|\s*\d+/\d+\s*\[[^\]\n]*,\s*[A-Za-z][\w/]*="),
+    re.compile(r"%\|[^|\n]*\|\s*\d+/\d+\s*\[[^\]\n]{0,100},\s*[A-Za-z][\w/]*="),
+    ("%|",),
     read,
 )

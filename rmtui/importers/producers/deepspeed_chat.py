@@ -84,5 +84,6 @@ DEEPSPEED_CHAT = Producer(
     re.compile(
         r"\*{3,} Evaluating (?:rewards?|perplexity), Epoch \d+/\d+|Beginning of Epoch \d+/\d+, Total Micro Batches \d+"
     ),
+    ("*** Evaluating", "Beginning of Epoch"),
     read,
 )

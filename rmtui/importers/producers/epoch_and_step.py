@@ -11,8 +11,8 @@ from rmtui.importers.producers.producer import Producer
 from rmtui.importers.source_rows import Said, SourceRow, figures_of, whole
 
 _PLACE = re.compile(
-    r"Epoch\s*:?\s*\[(?P<epoch>\d+)/(?P<epochs>\d+)\]\s*,?\s*"
-    r"(?:\(|(?:Step|Batch|Iter(?:ation)?)\s*:?\s*[\[(])(?P<step>\d+)/(?P<steps>\d+)[\])]",
+    r"Epoch\s{0,4}:?\s{0,4}\[(?P<epoch>\d+)/(?P<epochs>\d+)\]\s{0,4},?\s{0,4}"
+    r"(?:\(|(?:Step|Batch|Iter(?:ation)?)\s{0,4}:?\s{0,4}[\[(])(?P<step>\d+)/(?P<steps>\d+)[\])]",
     re.IGNORECASE,
 )
 _ENTRY = re.compile(
@@ -42,4 +42,4 @@ def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
         yield row
 
 
-EPOCH_AND_STEP = Producer("epoch-and-step", "log with epoch and step in brackets", _PLACE, read)
+EPOCH_AND_STEP = Producer("epoch-and-step", "log with epoch and step in brackets", _PLACE, ("[",), read)

@@ -131,5 +131,7 @@ def read_bars(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
             yield SourceRow(validated, float(step))
 
 
-NEMO_RL = Producer("nemo-rl", "NeMo-RL log", re.compile(r"📊 (?:Training|Validation) Results"), read_blocks)
-NEMO_ALIGNER = Producer("nemo-aligner", "NeMo-Aligner log", re.compile(r"^Training steps:?\s*\d+%\|"), read_bars)
+NEMO_RL = Producer("nemo-rl", "NeMo-RL log", re.compile(r"📊 (?:Training|Validation) Results"), ("📊",), read_blocks)
+NEMO_ALIGNER = Producer(
+    "nemo-aligner", "NeMo-Aligner log", re.compile(r"^Training steps:?\s*\d+%\|"), ("Training steps",), read_bars
+)

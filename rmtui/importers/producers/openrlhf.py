@@ -78,5 +78,9 @@ def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
 
 
 OPENRLHF = Producer(
-    "openrlhf", "OpenRLHF log (its steps are batches)", re.compile(r"Train step of epoch \d+:?\s*\d+%\|"), read
+    "openrlhf",
+    "OpenRLHF log (its steps are batches)",
+    re.compile(r"Train step of epoch \d+:?\s*\d+%\|"),
+    ("Train step of epoch",),
+    read,
 )

@@ -68,27 +68,35 @@ def _table_row(part: str, table: Mapping[str, str], given: Mapping[str, object],
             yield row
 
 
-_PLACED = r"""(?=[^\n]*["'](?:epoch|step|global_step)["']\s*:)"""
+_PLACED = r"""^[^{\n]*\{(?=[^\n]*["'](?:epoch|step|global_step)["']\s*:)"""
+"""The first brace of a line with an epoch or a step behind it: anchored, so that a line is searched once."""
 
 SWIFT = Producer(
     "ms-swift",
     "ms-swift log",
-    re.compile(r"""\{[^\n]*["'](?:global_step/max_steps|iteration)["']\s*:\s*["']\d+/\d+["']"""),
+    re.compile(r"""["'](?:global_step/max_steps|iteration)["']\s*:\s*["']\d+/\d+["']"""),
+    ("global_step/max_steps", "iteration"),
     read,
     means=True,
 )
 LLAMA_FACTORY = Producer(
-    "llama-factory", "LLaMA-Factory log", re.compile(r"""\{\s*"current_steps"\s*:"""), read, means=True
+    "llama-factory",
+    "LLaMA-Factory log",
+    re.compile(r"""\{\s*"current_steps"\s*:"""),
+    ("current_steps",),
+    read,
+    means=True,
 )
 TRAINER = Producer(
     "trainer-log",
     "log of a transformers Trainer",
     re.compile(
-        rf"""\{{{_PLACED}[^\n]*["'](?:eval_runtime|train_runtime|learning_rate|eval_loss|eval_samples_per_second)["']
-        |\{{\s*'(?:loss|eval_loss)'\s*:[^\n]*'epoch'\s*:|\*\*\*\*\*\ (?:train|eval)\ metrics\ \*\*\*\*\*""",
+        rf"""{_PLACED}[^\n]*["'](?:eval_runtime|train_runtime|learning_rate|eval_loss|eval_samples_per_second)["']
+        |^(?>[^\n]*?\{{\s*'(?:loss|eval_loss)'\s*:)[^\n]*'epoch'\s*:|\*\*\*\*\*\ (?:train|eval)\ metrics\ \*\*\*\*\*""",
         re.VERBOSE,
     ),
+    ("{", " metrics *****"),
     read,
     means=True,
 )
-JSON_LINES = Producer("json-lines", "JSON lines", re.compile(r"^\s*\{"), read)
+JSON_LINES = Producer("json-lines", "JSON lines", re.compile(r"^\s*\{"), ("{",), read)

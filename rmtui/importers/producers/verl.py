@@ -39,4 +39,4 @@ def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
         yield SourceRow(figures, step, epoch)
 
 
-VERL = Producer("verl", "verl log", _LINE, read)
+VERL = Producer("verl", "verl log", _LINE, ("step:",), read)

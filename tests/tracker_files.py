@@ -1,0 +1,170 @@
+"""Stores of experiment trackers, written byte by byte as they lie on disk: the training of `producer_logs` in each.
+
+Four places of ten steps each, two an epoch, with an evaluation at the end of both epochs. `upto` places are written, so
+that a store can grow.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from producer_logs import EVALS, LOSSES, TRAINED
+
+BEGAN = 1_767_607_200
+"""Unix seconds of 5 January 2026, 10:00 UTC."""
+
+
+def rows(upto: int) -> Iterator[tuple[int, dict[str, float]]]:
+    """(step, metrics) in the order of logging, in the names of a Trainer's integrations."""
+    for at in range(upto):
+        place = {"train/epoch": (at + 1) / 2, "train/global_step": 10 * (at + 1)}
+        yield 10 * (at + 1), {"train/loss": LOSSES[at], "train/rewards/accuracies": TRAINED[at], **place}
+        if at % 2:
+            loss, accuracy = EVALS[at // 2]
+            yield 10 * (at + 1), {"eval/loss": loss, "eval/rewards/accuracies": accuracy, **place}
+
+
+def field(number: int, value: bytes | int) -> bytes:
+    """A protobuf field: bytes behind their length, or a varint."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def varint(value: int) -> bytes:
+    out = b""
+    while value > 0x7F:
+        out, value = out + bytes([value & 0x7F | 0x80]), value >> 7
+    return out + bytes([value])
+
+
+def _entry(key: str, value: object) -> bytes:
+    return field(1, key.encode()) + field(16, json.dumps(value).encode())
+
+
+def wandb_bytes(records: list[bytes]) -> bytes:
+    """Records in LevelDB's log format: chunks that end with their block of 32 KiB."""
+    out = b":W&B\xe1\xbe\x00"
+    for record in records:
+        kind = 1
+        while True:
+            room = 32768 - len(out) % 32768
+            if room < 7:
+                out += b"\0" * room
+                continue
+            part, record = record[: room - 7], record[room - 7 :]
+            if record:
+                out += struct.pack("<IHB", 0, len(part), 2 if kind == 1 else 3) + part
+                kind = 2
+                continue
+            out += struct.pack("<IHB", 0, len(part), 1 if kind == 1 else 4) + part
+            break
+    return out
+
+
+def wandb_history(values: dict[str, float], call: int) -> bytes:
+    """A history record; `call` is W&B's own count."""
+    items = b"".join(field(1, _entry(key, value)) for key, value in values.items())
+    return field(2, items + field(2, field(1, call)))
+
+
+def wandb_run(name: str, config: dict[str, object]) -> bytes:
+    entries = b"".join(field(1, _entry(key, value)) for key, value in config.items())
+    return field(17, field(4, entries) + field(8, name.encode()) + field(17, field(1, BEGAN)))
+
+
+WANDB_EXIT = field(18, field(1, 0))
+
+
+def wandb(folder: Path, upto: int, over: bool) -> Path:
+    path = folder / "wandb" / "offline-run-20260105_100000-ab12cd34" / "run-ab12cd34.wandb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    config: dict[str, object] = {"learning_rate": 1e-5, "_wandb": {"framework": "huggingface"}}
+    records = [wandb_run("silver-lake-7", config)]
+    records += [
+        wandb_history({**values, "_timestamp": BEGAN + call}, call) for call, (_, values) in enumerate(rows(upto))
+    ]
+    path.write_bytes(wandb_bytes([*records, *([WANDB_EXIT] if over else [])]))
+    return path
+
+
+def tensorboard(folder: Path, upto: int, over: bool) -> Path:
+    path = folder / "out" / "runs" / "Jan05_10-00-00_host" / "events.out.tfevents.1767607200.host.1.0"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = b""
+    for number, (step, values) in enumerate(rows(upto)):
+        for name, value in values.items():
+            scalar = field(1, name.encode()) + bytes([2 << 3 | 5]) + struct.pack("<f", value)
+            event = b"\x09" + struct.pack("<d", BEGAN + number) + field(2, step) + field(5, field(1, scalar))
+            data += struct.pack("<QI", len(event), 0) + event + b"\0" * 4
+    path.write_bytes(data)
+    return path.parent
+
+
+def mlflow(folder: Path, upto: int, over: bool) -> Path:
+    run = folder / "mlruns" / "417" / "0a1b2c3d"
+    for number, (step, values) in enumerate(rows(upto)):
+        for name, value in values.items():
+            path = run / "metrics" / name.removeprefix("train/").replace("eval/", "eval_")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("w" if number == 0 else "a") as file:
+                file.write(f"{1000 * (BEGAN + number)} {value} {step}\n")
+    meta = f"artifact_uri: ''\nend_time: null\nrun_name: silver-lake-7\nstatus: {3 if over else 1}\n"
+    (run / "meta.yaml").write_text(meta)
+    return folder / "mlruns"
+
+
+def trackio(folder: Path, upto: int, over: bool) -> Path:
+    path = folder / "rm.db"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    connection = sqlite3.connect(path)
+    connection.execute(
+        "CREATE TABLE metrics (id INTEGER PRIMARY KEY AUTOINCREMENT, timestamp TEXT NOT NULL, run_name TEXT NOT NULL,"
+        " step INTEGER NOT NULL, metrics TEXT NOT NULL)"
+    )
+    connection.executemany(
+        "INSERT INTO metrics (timestamp, run_name, step, metrics) VALUES (?, 'silver-lake-7', ?, ?)",
+        ((f"2026-01-05T10:00:{call:02}", call, json.dumps(values)) for call, (_, values) in enumerate(rows(upto))),
+    )
+    connection.commit()
+    connection.close()
+    return path
+
+
+def panel(folder: Path, upto: int, over: bool) -> Path:
+    """W&B's export of a chart: two runs, of which the second is never evaluated; ranges of groups beside."""
+    path = folder / "wandb_export_2026-01-05.csv"
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ['"Step","rm-a - eval/loss","rm-a - eval/loss__MIN","rm-a - eval/loss__MAX","rm-b - train/loss"']
+    for step, values in rows(upto):
+        if "eval/loss" in values:
+            lines.append(f'"{step}","{values["eval/loss"]}","0.1","0.9",""')
+        else:
+            lines.append(f'"{step}","","","","{values["train/loss"]}"')
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+class TrackerStore(NamedTuple):
+    """A store, and what is in it."""
+
+    kind: str
+    write: Callable[[Path, int, bool], Path]
+    """(folder, places, over) → what is imported."""
+    name: str = "silver-lake-7"
+    over: bool = True
+    """It can say that the run is over."""
+
+
+STORES = (
+    TrackerStore("wandb", wandb),
+    TrackerStore("tensorboard", tensorboard, name="out", over=False),
+    TrackerStore("mlflow", mlflow),
+    TrackerStore("trackio", trackio, over=False),
+)
