@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from rmtui.errors import UserError
@@ -47,12 +48,21 @@ class _Segment:
     """A line after the last epoch says that the training is over."""
     names: dict[str, str] = field(default_factory=dict)
     """Metric → how the log calls it."""
+    inside: dict[int, dict[str, float]] = field(default_factory=dict)
+    """Epoch → figures of its last evaluation that a step's line gave: the epoch's, where no line of its own says."""
+    ends: dict[int, int] = field(default_factory=dict)
+    """Epoch → the last step before the line with its figures."""
     every: int = 1
     """Of so many epochs one is kept."""
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was read of it."""
+        return bool(self.epochs or self.inside or self.series)
+
     def keeps(self, epoch: int) -> bool:
         """Whether an epoch's figures are kept; of very many every second, fourth … is."""
-        by_epoch: tuple[dict[int, Any], ...] = self.epochs, self.bare, self.tests
+        by_epoch: tuple[dict[int, Any], ...] = self.epochs, self.bare, self.tests, self.inside, self.ends
         if max(map(len, by_epoch)) > MOST_EVALUATIONS:
             self.every *= 2
             for held in by_epoch:
@@ -79,7 +89,7 @@ def _run(origin: LogOrigin, segment: _Segment, number: int, of: int, notes: list
     numbered = segment.step is None
     epochs = tuple(Epoch(epoch, **segment.epochs[epoch]) for epoch in sorted(segment.epochs))  # type: ignore[arg-type]
     series = {name: curve.points for name, curve in segment.series.items()}
-    places = {int(point[0]): point[0] for points in series.values() for point in points} if numbered else {}
+    places = {int(point[0]): point[0] for points in series.values() for point in points} if numbered else _ends(segment)
     notes = [*notes, *thinned(segment.series.values())]
     if segment.every > 1:
         notes.append(f"of the epochs every {segment.every}th is kept")
@@ -101,6 +111,13 @@ def _run(origin: LogOrigin, segment: _Segment, number: int, of: int, notes: list
         recognised=origin.recognised,
         sources={name: written for name, written in segment.names.items() if name != written},
     )
+
+
+def _ends(segment: _Segment) -> dict[int, float]:
+    """Step → epoch at the ends of epochs, where the log says them in order."""
+    ends = sorted(segment.ends.items())
+    in_order = all(step < later for (_, step), (_, later) in pairwise(ends))
+    return {step: float(epoch) for epoch, step in ends} if in_order else {}
 
 
 def _finished_because(segment: _Segment) -> str:
@@ -133,7 +150,7 @@ def _segments(lines: Iterable[LogLine], order: LineOrder) -> tuple[list[_Segment
         segments[-1].said_over |= line.over
     for segment in segments:
         _settle(segment)
-    kept = [segment for segment in segments if segment.epochs or segment.series]
+    kept = [segment for segment in segments if segment.begun]
     return kept, list(_notes(unread, lost + _count(waiting.values()), order))
 
 
@@ -162,12 +179,12 @@ def _enter(segments: list[_Segment], line: LogLine, text: str) -> bool:
     number = _epoch_number(place, from_zero, line.quoted)
     if line.best and last.current is not None and number < last.current:
         return False
-    if number > 1 and len(segments) > 1 and not last.epochs and not last.series:
+    if number > 1 and len(segments) > 1 and not last.begun:
         segments.pop()  # "no improvement since epoch 1" began no training
         last = segments[-1]
     back = last.place is not None and place < last.place
     again = last.place == place and _repeats(last.epochs.get(1, {}), line.figures)
-    if number <= 1 and last.epochs and (back or again):
+    if number <= 1 and (last.epochs or last.inside) and (back or again):
         last = _Segment()
         segments.append(last)
     last.current, last.place, last.from_zero = number, place, from_zero
@@ -184,7 +201,12 @@ def _epoch_number(epoch: float, from_zero: bool, quoted: bool) -> int:
 
 def _repeats(known: dict[str, float], figures: Iterable[Figure]) -> bool:
     """The line says again, with another value, what this epoch already has."""
-    return any(metric.name in known and known[metric.name] != metric.value for metric in figures if not metric.bare)
+    return any(one.name in known and known[one.name] != _value(one) for one in figures if not one.bare)
+
+
+def _value(figure: Figure) -> float | None:
+    """A figure's value, an accuracy as 0–1; None for an accuracy that is none."""
+    return fraction(figure.value, figure.percent) if figure.name in ACCURACIES else figure.value
 
 
 def _note(segment: _Segment, line: LogLine, order: LineOrder) -> int:
@@ -193,7 +215,7 @@ def _note(segment: _Segment, line: LogLine, order: LineOrder) -> int:
     step = None if line.step is None else _count_step(segment, line.step)
     bad = 0
     for figure in line.figures:
-        value = fraction(figure.value, figure.percent) if figure.name in ACCURACIES else figure.value
+        value = _value(figure)
         if value is None:
             bad += 1
             continue
@@ -224,8 +246,12 @@ def _set(segment: _Segment, epoch: int, figure: Figure, value: float, of_epoch: 
             _add(segment, figure.name, segment.step or epoch, value)
     elif not segment.keeps(epoch):
         return
+    elif figure.name in EPOCH_FIGURES and not of_epoch:
+        segment.inside.setdefault(epoch, {})[figure.name] = value
     elif figure.name in EPOCH_FIGURES:
         segment.epochs.setdefault(epoch, {})[figure.name] = value
+        if segment.step is not None:
+            segment.ends[epoch] = segment.step
     elif figure.name in FROM_TEST:
         segment.tests.setdefault(epoch, {})[FROM_TEST[figure.name]] = value
     elif not of_epoch:
@@ -243,6 +269,8 @@ def _add(segment: _Segment, name: str, step: int, value: float) -> None:
 
 def _settle(segment: _Segment) -> None:
     """What only the whole log decides: a lone loss of an epoch is the training's, a lone test set the validation."""
+    for epoch, held in segment.inside.items():
+        segment.epochs[epoch] = {**held, **segment.epochs.get(epoch, {})}
     for epoch, losses in segment.bare.items():
         if len(losses) == 1:
             segment.epochs.setdefault(epoch, {}).setdefault("train_loss", *losses)

@@ -34,12 +34,15 @@ def read_results(path: Path) -> Foreign:
     """The figures that a Trainer leaves at the end. train_loss is the mean over the whole training."""
     said = Said()
     training = OneTraining(said)
-    values = dict(flat(read_mapping(path)))
+    written = dict(flat(read_mapping(path)))
+    values = dict(written)
     if "train_loss" in values:
         values.setdefault("train_runtime", 0.0)
     row = dictionary_row(values, said)
     if row is not None:
         training.take(row)
+    if "train_runtime" not in written:
+        said.unused.pop("train_runtime", None)
     if "train_runtime" in values:
         said.over = f"{path.name} is written at the end"
     folder = path.resolve().parent

@@ -156,7 +156,7 @@ class _Table:
 
 
 class _Panel:
-    """A W&B panel: columns named RUN - METRIC, with ranges beside, which are left out; one column is the step of all."""
+    """A W&B panel: columns named RUN - METRIC, with ranges beside, which are left out; one column is the step."""
 
     def __init__(self, header: Sequence[str], columns: Mapping[str, re.Match[str]]) -> None:
         (self._shared,) = (_column(at, name, None) for at, name in enumerate(header) if name not in columns)

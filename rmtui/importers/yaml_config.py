@@ -20,6 +20,7 @@ import yaml
 from rmtui.errors import UserError
 from rmtui.importers.config_producers import batches, producer_of, silent
 from rmtui.importers.shell_flags import read_flags
+from rmtui.importers.source_rows import place
 from rmtui.importers.text_files import whole
 from trainer.aliases import ALIASES
 from trainer.config import OPTIONS, check_value, flatten, nest, parse_text
@@ -111,6 +112,17 @@ def read_yaml(path: Path) -> YamlConfig:
     for option, size, note in grouped:
         flat[option] = size
         notes += [note] if note else []
+    if (steps := _warm_up_steps(given)) is not None:
+        key, count = steps
+        share = _warm_up_share(count, given)
+        if share is None:
+            share = flat.get("warmup_ratio", 0.0)
+            instead = f"warmup_ratio is {share:g} in its place; set it to {count:g} / all steps"
+            notes.append(f"{key} {count:g} has no counterpart: {instead}")
+        else:
+            unknown.remove(key)
+        if count or "warmup_ratio" not in flat:
+            flat["warmup_ratio"] = share
     if "mixed_precision" not in flat and str(given.get("bf16")).lower() == "false":
         flat["mixed_precision"] = "no"
     defaults = silent(producer, given, flat) if producer and flat else {}
@@ -142,6 +154,28 @@ def _document(path: Path) -> Mapping[str, object]:
     if not isinstance(document, Mapping):
         raise UserError(f"cannot read {path}", "it holds no keys", "name a file of key: value lines")
     return document
+
+
+_WARM_UP_STEPS = ("warmup_steps", "lr_warmup_steps", "num_warmup_steps")
+
+
+def _warm_up_steps(given: Mapping[str, object]) -> tuple[str, float] | None:
+    """The key under which a file gives its warm-up in steps, and their number."""
+    for key, value in given.items():
+        if key.rpartition(".")[2] in _WARM_UP_STEPS and (count := place(value)) is not None:
+            return key, count
+    return None
+
+
+def _warm_up_share(steps: float, given: Mapping[str, object]) -> float | None:
+    """Steps of warm-up as a share of all steps; None where nobody knows how many there are.
+
+    0 is none; transformers takes a number below 1 for the share itself.
+    """
+    if steps < 1:
+        return steps
+    total = place(given.get("max_steps"))
+    return steps / total if total and total >= steps else None
 
 
 def _own(option: str, value: object) -> tuple[str, Any]:

@@ -50,6 +50,25 @@ def test_a_llama_factory_file_keeps_its_own_defaults(ws: Workspace) -> None:
     assert (found["warmup_ratio"], found["gradient_accumulation_steps"], found["lora.dropout"]) == (0, 1, 0)
 
 
+@pytest.mark.parametrize(
+    ("lines", "ratio", "said"),
+    [
+        ("warmup_steps: 100\n", 0, "warmup_steps 100 has no counterpart: warmup_ratio is 0 in its place"),
+        ("warmup_steps: 100\nwarmup_ratio: 0.1\n", 0.1, "warmup_steps 100 has no counterpart: warmup_ratio is 0.1"),
+        ("warmup_steps: 100\nmax_steps: 400\n", 0.25, ""),
+        ("warmup_steps: 0.05\n", 0.05, ""),
+        ("warmup_steps: 0\n", 0, ""),
+        ("warmup_steps: 0\nwarmup_ratio: 0.1\n", 0.1, ""),
+    ],
+)
+def test_a_warm_up_in_steps_is_a_share_or_is_named_as_lost(ws: Workspace, lines: str, ratio: float, said: str) -> None:
+    found, purpose = imported(ws, FACTORY + lines)
+    assert found["warmup_ratio"] == ratio
+    assert said in purpose and ("has no counterpart" in purpose) == bool(said)
+    silent = purpose.partition("where it is silent:")[2].partition(";")[0]
+    assert silent and "warmup_ratio" not in silent
+
+
 def test_an_alpha_that_is_given_counts(ws: Workspace) -> None:
     assert imported(ws, FACTORY + "lora_alpha: 64\n")[0]["lora.alpha"] == 64
 

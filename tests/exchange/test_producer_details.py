@@ -132,6 +132,33 @@ def test_what_swift_says_of_its_best_checkpoint_is_no_metric(tmp_path: Path) -> 
     assert set(run.series) == {"loss", "learning_rate"}
 
 
+def test_equal_evaluations_inside_an_epoch_and_at_its_end_keep_their_own_places(tmp_path: Path) -> None:
+    lines = ["Epoch 1/2", "Step 50: loss=0.65", "Step 50: val_loss=0.61, val_acc=60%", "Step 100: loss=0.63"]
+    lines += ["Epoch 1/2: train_loss=0.64, val_loss=0.61, val_acc=60%", "Epoch 2/2", "Step 150: loss=0.60"]
+    lines += ["Step 150: val_loss=0.62, val_acc=59%", "Step 200: loss=0.58"]
+    (tmp_path / "own.log").write_text(
+        "\n".join([*lines, "Epoch 2/2: train_loss=0.59, val_loss=0.6, val_acc=62%"]) + "\n"
+    )
+    ws = make_workspace(tmp_path / "ws")
+    (run,) = imports.import_paths(ws, [tmp_path / "own.log"]).runs
+    with reading(ws) as index:
+        shown = show(index, run.id)
+    found = [(one["step"], one["epoch"], one["val_acc"]) for one in shown["evaluations"]]
+    assert found == [(50, 0.5, 0.6), (100, 1, 0.6), (150, 1.5, 0.59), (200, 2, 0.62)]
+    assert [(epoch["epoch"], epoch["train_loss"], epoch["val_acc"]) for epoch in shown["epochs"]] == [
+        (1, 0.64, 0.6),
+        (2, 0.59, 0.62),
+    ]
+    assert (shown["best"]["step"], shown["best"]["epoch"]) == (200, 2)
+
+
+def test_an_evaluation_inside_the_first_epoch_begins_no_other_training(tmp_path: Path) -> None:
+    text = "Epoch 1/1\nStep 5: val_loss=0.7, val_acc=50%\nStep 9: val_loss=0.66, val_acc=57%\n"
+    run = read(tmp_path, text + "Epoch 1/1: train_loss=0.68, val_loss=0.64, val_acc=61%\n", "own.log")
+    assert points(run, "val_acc")[:2] == [(5, 0.5), (9, 0.57)]
+    assert [(epoch.train_loss, epoch.val_acc) for epoch in run.epochs] == [(0.68, 0.61)]
+
+
 def test_epochs_with_the_same_rounded_loss_are_epochs_each(tmp_path: Path) -> None:
     losses = [0.66, 0.61, 0.61, 0.60, 0.61]
     text = "".join(
