@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtui import presets
+from rmtui.datacheck.how_read import describe
 from rmtui.errors import UserError, install
 from rmtui.launch import command, training_stack
 from rmtui.launch.command import Command
@@ -71,9 +72,10 @@ class Plan:
 
     @property
     def how_read(self) -> tuple[str, ...]:
-        """Sentences on the data files that are not plain pairs in JSON lines: layout, and which field is what."""
+        """Sentences on the data files that are not plain pairs in JSON lines, in the language that is spoken: layout,
+        and which field is what."""
         foreign = {key: one for key, one in self.readings.items() if not one.direct or one.sources}
-        return tuple(f"{key} is read as {one.describe()}" for key, one in foreign.items())
+        return tuple(tr("{} is read as {}").format(key, describe(one, spoken())) for key, one in foreign.items())
 
     @property
     def line(self) -> str:

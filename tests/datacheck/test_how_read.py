@@ -6,10 +6,14 @@ import re
 
 import pytest
 from layout_cases import NAMES, TEXTS, records, write_lines
+from support import make_workspace
 
+from rmtui import translation
 from rmtui.datacheck.how_read import describe
 from rmtui.operations.check import check
 from rmtui.operations.convert import convert, lines
+from rmtui.operations.launch_request import LaunchRequest
+from rmtui.operations.plan import plan
 from trainer import pairs
 from trainer.held_out import Part, view
 
@@ -60,3 +64,19 @@ def test_check_and_convert_say_it_in_the_language_that_was_asked_for(tmp_path):
     made = convert(path, tmp_path / "out.jsonl")
     for told in (report.lines(check([path]), "zh"), lines(made, tmp_path / "out.jsonl", "zh")):
         assert "score_A 与 score_B 之差" in "\n".join(told)
+
+
+@pytest.mark.parametrize(
+    ("lang", "said"), [("en", "data.train is read as SHP, JSON lines"), ("zh", "data.train 按 SHP，")]
+)
+def test_a_plan_says_it_in_the_language_that_is_spoken(tmp_path, lang, said, capsys):
+    ws = make_workspace(tmp_path / "ws")
+    path = write_lines(tmp_path / "x.jsonl", records("SHP", TEXTS * 9))
+    before = translation.spoken()
+    translation.speak(lang)
+    try:
+        (first, *_) = plan(ws, LaunchRequest("A", train=str(path), val=str(path), model="x"), check_data=False).how_read
+    finally:
+        translation.speak(before)
+    assert first.startswith(said), first
+    assert lang == "en" or not WORDS.findall(first)
