@@ -270,6 +270,22 @@ def open_records(
         yield records(content, container), share
 
 
+def heads(path: Path, files: Sequence[tuple[Path, Container]], rows: int) -> dict[Path, list[bytes]]:
+    """The first rows of the columnar files among several, as JSON lines, read by one process for all of them.
+
+    A file that cannot be read is missing: reading it by itself says why.
+    """
+    columnar = [(str(file), container.packing) for file, container in files if container.packing in COLUMNS]
+    if decoder is not None or len(columnar) < 2:
+        return {}
+    found: dict[Path, list[bytes]] = {}
+    with from_pyarrow(path, columnar[0][1], ("heads", json.dumps({"files": columnar, "rows": rows}))) as content:
+        while line := content.readline():
+            name, count = json.loads(line)
+            found[Path(name)] = [content.readline() for _ in range(count)]
+    return found
+
+
 @contextmanager
 def from_pyarrow(path: Path, packing: str, asked: Sequence[str], file: BinaryIO | None = None) -> Iterator[BinaryIO]:
     """What `trainer.data.columnar` answers: rows as JSON lines, a zstd file's content, pairs. It reads our own open

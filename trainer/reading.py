@@ -48,6 +48,13 @@ class ColumnsTask(TypedDict):
     fields: dict[str, str]
 
 
+class HeadsTask(TypedDict):
+    """What it is asked for the first rows of several files: (path, Parquet or Arrow) of each, and how many rows."""
+
+    files: list[tuple[str, str]]
+    rows: int
+
+
 def _silent(share: float, records: int) -> None:
     """For those who wait without looking."""
 
@@ -127,7 +134,8 @@ class PairReading:
         if self.pieces:
             yield from self._joined(tell)
             return
-        if self.layout and containers.decoder is None and all(one.packing in COLUMNS for _, one in self.parts):
+        columnar = containers.decoder is None and all(one.packing in COLUMNS for _, one in self.parts)
+        if columnar and (self.layout or len(self.parts) > 1):
             yield from self._from_columns(tell)
             return
         every = self._records(tell, parsed=self.layout is not None)
@@ -135,7 +143,7 @@ class PairReading:
         yield from made if self.part is None else filter(self._is_held, made)
 
     def _from_columns(self, tell: Tell) -> Iterator[tuple[int, bytes]]:
-        """Lines that the process which decodes columns makes of them: the layout's work is done beside ours."""
+        """Lines that one process makes of the columns of all parts: the layout's work is done beside ours."""
         parts = [str(path) for path, _ in self.parts]
         task: ColumnsTask = {"path": str(self.path), "parts": parts, "fields": dict(self.given)}
         with containers.from_pyarrow(self.path, self.parts[0][1].packing, ("pairs", json.dumps(task))) as content:
@@ -246,7 +254,9 @@ def recognise_parts(path: Path | str, parts: Sequence[Path], fields: Fields | No
 
 @functools.lru_cache(maxsize=64)
 def _recognise(path: Path, parts: tuple[Path, ...], _facts: object, fields: tuple[tuple[str, str], ...]) -> PairReading:
-    found = [_one(part, dict(fields)) for part in parts]
+    looks = [containers.look(part)[0] for part in parts]
+    heads = containers.heads(path, list(zip(parts, looks, strict=True)), SAMPLE)
+    found = [_read_as(part, look, dict(fields), heads.get(part)) for part, look in zip(parts, looks, strict=True)]
     kinds = {layout.name if layout else HOUSE for _, layout, *_ in found}
     if len(kinds) > 1:
         what = f"its files are of several layouts: {', '.join(sorted(kinds))}"
@@ -256,18 +266,16 @@ def _recognise(path: Path, parts: tuple[Path, ...], _facts: object, fields: tupl
     return PairReading(path, containers_of, layout, further, common=common, given=fields)
 
 
-def _one(path: Path, fields: Fields) -> _Found:
-    return _read_as(path, containers.look(path)[0], fields)
-
-
-def _read_as(path: Path, container: Container, fields: Fields) -> _Found:
-    sample: list[Mapping[str, object] | bytes] = []
-    with containers.open_records(path, container) as (records, _):
-        for _, record in records:
-            if not (isinstance(record, bytes) and record.isspace()):
-                sample.append(record)
-            if len(sample) >= SAMPLE:
-                break
+def _read_as(path: Path, container: Container, fields: Fields, head: Sequence[bytes] | None = None) -> _Found:
+    """What the first records of a file show; `head`: these records, where they were read before."""
+    sample: list[Mapping[str, object] | bytes] = list(head or ())
+    if head is None:
+        with containers.open_records(path, container) as (records, _):
+            for _, record in records:
+                if not (isinstance(record, bytes) and record.isspace()):
+                    sample.append(record)
+                if len(sample) >= SAMPLE:
+                    break
     parsed = [_parsed(record, container) for record in sample]
     objects = [record for record in parsed if not isinstance(record, bytes)]
     if len(sample) == len(objects) == 1 and not container.inside and (inside := _wrapping(objects[0])):

@@ -48,6 +48,34 @@ def test_columns_hold_the_same_pairs_as_lines(tmp_path, name):
     assert pairs.fingerprint(tmp_path / "data-00000-of-00001.arrow") == wanted
 
 
+@pytest.mark.parametrize("name", ["pairs", "SHP"])
+def test_two_processes_are_enough_for_a_folder_of_many_shards(tmp_path, name, monkeypatch):
+    every = [(f"Question {number}?", f"Right answer {number}.", f"Wrong one {number}.") for number in range(12)]
+    for number in range(6):
+        folder = tmp_path / "data"
+        folder.mkdir(exist_ok=True)
+        write_parquet(folder / f"train-{number}-of-6.parquet", records(name, every[2 * number : 2 * number + 2]))
+    asked = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(containers.subprocess, "Popen", lambda what, **how: asked.append(what) or popen(what, **how))
+    (report,) = check([folder], look_for_near=False).files
+    assert (report.good, report.errors, report.lines) == (12, 0, 12)
+    assert len(asked) == 2, asked
+    wanted = pairs.fingerprint(write_lines(tmp_path / "x.jsonl", records(name, every)))
+    assert pairs.fingerprint(folder) == wanted
+
+
+def test_a_broken_shard_among_many_is_named(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for number in range(3):
+        write_parquet(folder / f"{number}.parquet", records("SHP"))
+    (folder / "1.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(pairs.Unreadable, match="its Parquet is broken") as caught:
+        pairs.recognise(folder)
+    assert "1.parquet" in str(caught.value)
+
+
 @pytest.mark.parametrize("frames", [1, 2])
 def test_zstd_holds_whatever_was_packed(tmp_path, frames):
     lines = "".join(json.dumps(record) + "\n" for record in records("SHP")).encode()

@@ -1,6 +1,7 @@
 """`python -m trainer.data.columnar Parquet|Arrow|zstd FILE`: rows of a columnar file as JSON lines, or the content of a
 zstd file, on standard output. The file is open as standard input. `… pairs TASK`: the pairs of columnar files as lines
-of the house's layout, each behind the number of its record. pyarrow is imported by this process alone.
+of the house's layout, each behind the number of its record. `… heads TASK`: the first rows of several files.
+pyarrow is imported by this process alone.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from trainer import containers
 from trainer.containers import NO_LIBRARY
-from trainer.reading import PROGRESS, ColumnsTask, recognise_parts
+from trainer.reading import PROGRESS, ColumnsTask, HeadsTask, recognise_parts
 
 ROWS = 2_000
 """Rows that are turned into JSON at a time."""
@@ -35,6 +36,8 @@ def main(packing: str, path: str) -> int:
                     out.write(block)
         elif packing == "pairs":
             _write_pairs(json.loads(path))
+        elif packing == "heads":
+            _write_heads(json.loads(path), out)
         else:
             for batch in _batches(packing, path):
                 for first in range(0, batch.num_rows, ROWS):
@@ -48,13 +51,26 @@ def main(packing: str, path: str) -> int:
     return 0
 
 
-def _batches(packing: str, path: str) -> Iterator[Any]:
-    """Record batches, one in memory at a time."""
+def _write_heads(task: HeadsTask, out: BinaryIO) -> None:
+    """For each file that can be read its name and a number of rows, then these rows."""
+    import pyarrow as arrow
+
+    for path, packing in task["files"]:
+        try:
+            batch = next(_batches(packing, path, task["rows"]), None)
+        except (arrow.ArrowException, OSError):
+            continue
+        rows = [] if batch is None else _lines(batch.slice(0, task["rows"])).splitlines(keepends=True)
+        out.write(json.dumps([path, len(rows)]).encode() + b"\n" + b"".join(rows))
+
+
+def _batches(packing: str, path: str, rows: int = 10 * ROWS) -> Iterator[Any]:
+    """Record batches, one in memory at a time; those of Parquet have so many rows."""
     if packing == "Parquet":
         from pyarrow import parquet
 
         with parquet.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=10 * ROWS)
+            yield from file.iter_batches(batch_size=rows)
         return
     from pyarrow import ipc
 
