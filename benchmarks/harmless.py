@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from trainer.release.origin import wilson
+from trainer.intervals import wilson
 
 SPEC = """[config]
 model = "{model}"
@@ -62,10 +62,9 @@ def spec(args, seed):
 def figures(folder, seed):
     records = [json.loads(line) for line in (folder / "validation" / "epoch-1.jsonl").open()]
     correct = sum(row["chosen"] > row["rejected"] for row in records)
-    low, high = wilson(correct, len(records))
-    return (
-        f"seed {seed}: val_acc {correct / len(records):.4f} ({correct} of {len(records)}), 95 % {low:.4f} to {high:.4f}"
-    )
+    around = wilson(correct, len(records))
+    share = f"{correct / len(records):.4f} ({correct} of {len(records)})"
+    return f"seed {seed}: val_acc {share}, 95 % {around.low:.4f} to {around.high:.4f}"
 
 
 if __name__ == "__main__":

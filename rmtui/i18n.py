@@ -111,6 +111,13 @@ def signed_percent(value: float) -> str:
     return _signed(percent, 0 if abs(percent) >= 2 else 1) + " %"
 
 
+def interval_text(value: float, low: float, high: float) -> str:
+    """`±4.8`, in points; `79.1…95.0` where the value is off the middle by more than an eighth of the width."""
+    if abs(high + low - 2 * value) > (high - low) / 4:
+        return f"{100 * low:.1f}…{100 * high:.1f}"
+    return f"±{50 * (high - low):.1f}"
+
+
 def signed_points(value: float) -> str:
     """A difference of accuracies in percentage points: +2.8."""
     return _signed(100 * value, 1)

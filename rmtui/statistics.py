@@ -1,4 +1,4 @@
-"""Short formulas behind every interval and verdict, from the standard library alone.
+"""Short formulas behind every verdict, from the standard library alone; those of intervals are in `trainer.intervals`.
 
 Each is checked against scipy in the tests; scipy itself stays out of the program.
 """
@@ -7,57 +7,29 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, fmean, stdev
+from functools import lru_cache
+from statistics import fmean, stdev
 
+from trainer.intervals import (
+    Interval,
+    accuracy_interval,
+    clustered_error,
+    effective_pairs,
+    normal_quantile,
+    t_quantile,
+    two_sided,
+)
+
+FEW = 10
+"""Clusters below which a bootstrap has too few different draws."""
 LN2 = math.log(2)
 """Loss of a model that knows nothing: −log σ(0)."""
 
-_MANY = 10_000
-"""Above this many pairs the bootstrap of a mean is its normal limit, and much slower to draw."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """An estimate with its confidence interval."""
-
-    value: float
-    low: float
-    high: float
-    level: float = 0.95
-
-    @property
-    def half(self) -> float:
-        """Half the width: the ± of a value."""
-        return (self.high - self.low) / 2
-
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
-
-
-def normal_quantile(p: float) -> float:
-    """Quantile of the standard normal distribution, 0 < p < 1."""
-    return NormalDist().inv_cdf(p)
-
-
-def two_sided(level: float) -> float:
-    """The z of a two-sided interval: 1.96 for 0.95."""
-    return normal_quantile(0.5 + level / 2)
-
-
-def wilson(k: float, n: int, level: float = 0.95) -> Interval:
-    """Wilson score interval of k successes in n (Wilson 1927, JASA 22:209). ValueError unless 0 ≤ k ≤ n, n > 0."""
-    if n <= 0 or not 0 <= k <= n:
-        raise ValueError(f"{k} of {n} is not a share")
-    z = two_sided(level)
-    share = k / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    low = 0.0 if k == 0 else max(0.0, centre - half)
-    high = 1.0 if k == n else min(1.0, centre + half)
-    return Interval(share, low, high, level)
+_MANY = 2_000
+"""Above this many clusters the bootstrap of a mean is near its normal limit, and slow to draw."""
 
 
 def mcnemar_exact(b: int, c: int) -> float:
@@ -72,41 +44,146 @@ def mcnemar_exact(b: int, c: int) -> float:
     return min(1.0, 2 * total / (1 << n))
 
 
-def paired_share_difference(gained: int, lost: int, n: int, level: float = 0.95) -> Interval:
+def sign_flip(sums: Sequence[int]) -> float:
+    """Two-sided p of Σ sums if the sign of each were a fair coin's: exact, whatever the number of clusters.
+
+    Sums of ±1 make it McNemar's exact test. Equal sizes share a binomial, and binomials are folded together.
+    """
+    sizes = Counter(abs(one) for one in sums if one)
+    if sizes.keys() <= {1}:
+        return mcnemar_exact(sum(one > 0 for one in sums), sum(one < 0 for one in sums))
+    law = [1.0]  # law[i]: probability of the sum 2·i − len(law) + 1
+    for size, count in sizes.items():
+        law = _folded(law, size, count)
+    reach = abs(sum(sums))
+    total = len(law) - 1
+    tail = math.fsum(part for place, part in enumerate(law) if abs(2 * place - total) >= reach)
+    return min(1.0, tail)
+
+
+def _folded(law: Sequence[float], size: int, count: int) -> list[float]:
+    """The law of a sum with `count` further coins of ±size."""
+    found = [0.0] * (len(law) + size * count)
+    for heads in range(count + 1):
+        share = math.exp(math.lgamma(count + 1) - math.lgamma(heads + 1) - math.lgamma(count - heads + 1) - count * LN2)
+        if share > 0:
+            for place, part in enumerate(law, size * heads):
+                found[place] += share * part
+    return found
+
+
+def paired_share_difference(
+    gained: int,
+    lost: int,
+    n: int,
+    level: float = 0.95,
+    effective: float | None = None,
+    clusters: int | None = None,
+) -> Interval:
     """Difference of two accuracies on the same n pairs: `gained` right only in the second, `lost` only in the first.
 
-    The interval is the adjusted Wald one of Bonett and Price (2012, J. Educ. Behav. Stat. 37:479).
+    The interval is the adjusted Wald one of Bonett and Price (2012, J. Educ. Behav. Stat. 37:479); where pairs share
+    clusters, of the effective number of pairs and with the quantile of t_{clusters − 1}.
     """
     if n <= 0 or gained < 0 or lost < 0 or gained + lost > n:
         raise ValueError(f"{gained} and {lost} discordant of {n}")
-    up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    value = (gained - lost) / n
+    if clusters is None or effective is None or clusters >= n:
+        many, wide = float(n), two_sided(level)
+    elif clusters < 2:
+        return Interval(value, -1.0, 1.0, level)
+    else:
+        many, wide = effective, t_quantile(0.5 + level / 2, clusters - 1)
+    up, down = (gained * many / n + 1) / (many + 2), (lost * many / n + 1) / (many + 2)
     centre = up - down
-    half = two_sided(level) * math.sqrt((up + down - centre * centre) / (n + 2))
-    return Interval((gained - lost) / n, max(-1.0, centre - half), min(1.0, centre + half), level)
+    half = wide * math.sqrt((up + down - centre * centre) / (many + 2))
+    return Interval(value, max(-1.0, centre - half), min(1.0, centre + half), level)
 
 
-def paired_bootstrap(differences: Sequence[float], level: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
-    """Percentile bootstrap of the mean of paired differences (Efron and Tibshirani 1993, ch. 13).
+def effective_differences(differences: Sequence[int], clusters: Sequence[str]) -> tuple[int, float]:
+    """(clusters, effective number of pairs) of differences of −1, 0 and 1 that share clusters."""
+    n, count = len(differences), len(set(clusters))
+    error = clustered_error([float(one) for one in differences], clusters) if count < n else math.nan
+    if count == n:
+        return n, float(n)
+    if not error > 0:
+        return count, float(count)
+    mean = sum(differences) / n
+    return count, min(float(n), (sum(map(abs, differences)) / n - mean * mean) / error**2)
 
-    Deterministic in `seed`. Above 10,000 pairs: the bootstrap's normal limit, mean ± z·s/√n.
+
+def paired_bootstrap(
+    differences: Sequence[float],
+    clusters: Sequence[str] | None = None,
+    level: float = 0.95,
+    draws: int = 999,
+    seed: int = 0,
+) -> Interval:
+    """The mean of paired differences; each end is the farther of the studentised bootstrap's (Davison and Hinkley 1997,
+    5.2), clusters drawn whole, and Student's, mean ± t·SE.
+
+    The first keeps its level where differences are skewed, the second where a few are much larger than the rest.
+    Deterministic in `seed`. Below 10 clusters, which leave too few draws, and above 2,000 it is
+    Student's alone. ValueError with fewer than two clusters.
     """
     values = list(differences)
+    names = [str(place) for place in range(len(values))] if clusters is None else clusters
+    sums: dict[str, list[float]] = {}
+    for value, name in zip(values, names, strict=True):
+        sums.setdefault(name, []).append(value)
+    groups = [(math.fsum(one), float(len(one))) for one in sums.values()]
+    count = len(groups)
+    if count < 2:
+        raise ValueError("a bootstrap needs two clusters at least")
     n = len(values)
-    if n < 2:
-        raise ValueError("a bootstrap needs two pairs at least")
-    if n > _MANY:
-        return mean_normal(values, level)
-    draw = random.Random(seed)
-    means = sorted(math.fsum(draw.choices(values, k=n)) / n for _ in range(draws))
+    mean = math.fsum(values) / n
+    error = math.sqrt(count / (count - 1) * math.fsum((one - mean * size) ** 2 for one, size in groups)) / n
+    half = t_quantile(0.5 + level / 2, count - 1) * error
+    if not FEW <= count <= _MANY or error <= 1e-12 * abs(mean) or error == 0:
+        return Interval(mean, mean - half, mean + half, level)
+    size = groups[0][1]
+    equal = all(other == size for _, other in groups)
+    away = [(one - mean * size, size) for one, size in groups]
+    rows = [(one, one * one) if equal else (one, one * one, n_g, one * n_g, n_g * n_g) for one, n_g in away]
+    draw, found = random.Random(seed), []
+    for _ in range(draws):
+        total, squares, *rest = map(sum, zip(*draw.choices(rows, k=count), strict=True))
+        sizes, mixed, wide = rest or (count * size, total * size, count * size * size)
+        moved = total / sizes
+        left = squares + moved * (moved * wide - 2 * mixed)
+        if left > 1e-12 * squares:
+            found.append(moved * sizes / math.sqrt(count / (count - 1) * left))
+    found.sort()
     tail = (1 - level) / 2
-    return Interval(fmean(values), quantile(means, tail), quantile(means, 1 - tail), level)
+    above, below = quantile(found, 1 - tail) * error, -quantile(found, tail) * error
+    return Interval(mean, mean - max(half, above), mean + max(half, below), level)
 
 
-def mean_normal(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Mean with its normal interval, z·s/√n; for large n."""
-    mean = fmean(values)
-    half = two_sided(level) * stdev(values) / math.sqrt(len(values))
-    return Interval(mean, mean - half, mean + half, level)
+ENOUGH = 30
+"""Clusters below which a t interval's level is not relied on: its simulated coverage is reported."""
+
+
+@lru_cache(maxsize=256)
+def simulated_coverage(
+    share: float, pairs: int, clusters: int, effective: float, level: float = 0.95, draws: int = 500, seed: int = 0
+) -> float:
+    """How often `accuracy_interval` holds the truth in evaluations like this one: as many pairs in as many clusters of
+    equal size, right with a beta-binomial law of this share and of the correlation that `effective` pairs imply.
+
+    Its own error with 500 draws is about one point.
+    """
+    sizes = [pairs // clusters + (place < pairs % clusters) for place in range(clusters)]
+    alike = (pairs / effective - 1) / (pairs / clusters - 1) if pairs > clusters else 0.0
+    alike, truth = min(max(alike, 0.01), 0.99), min(max(share, 1 / (pairs + 2)), 1 - 1 / (pairs + 2))
+    scale = 1 / alike - 1
+    draw, hits = random.Random(seed), 0
+    names = [str(place) for place, size in enumerate(sizes) for _ in range(size)]
+    for _ in range(draws):
+        rates = [draw.betavariate(truth * scale, (1 - truth) * scale) for _ in sizes]
+        right = [draw.random() < rate for rate, size in zip(rates, sizes, strict=True) for _ in range(size)]
+        around = accuracy_interval(sum(right) / pairs, pairs, *effective_pairs(right, names), level)
+        hits += around.low <= truth <= around.high
+    return hits / draws
 
 
 def mean_t(values: Sequence[float], level: float = 0.95) -> Interval:
@@ -152,69 +229,6 @@ def detectable(n: int, discordant: float, power: float = 0.8, level: float = 0.9
         else:
             high = middle
     return high
-
-
-def t_quantile(p: float, df: float) -> float:
-    """Quantile of Student's t with `df` degrees of freedom, by bisection of its tail down to neighbouring floats."""
-    if not 0 < p < 1 or df <= 0:
-        raise ValueError("needs 0 < p < 1 and df > 0")
-    if p == 0.5:
-        return 0.0
-    share = min(p, 1 - p)
-    low, high = 0.0, 1.0
-    while t_tail(high, df) > share:
-        low, high = high, high * 2
-    while (middle := (low + high) / 2) not in (low, high):
-        low, high = (middle, high) if t_tail(middle, df) > share else (low, middle)
-    return math.copysign((low + high) / 2, p - 0.5)
-
-
-def t_cdf(t: float, df: float) -> float:
-    """Distribution function of Student's t."""
-    return 1 - t_tail(t, df) if t > 0 else t_tail(-t, df)
-
-
-def t_tail(t: float, df: float) -> float:
-    """P(T > t), t ≥ 0, through the incomplete beta function (Abramowitz and Stegun 26.7.1)."""
-    square = t * t
-    return incomplete_beta(df / 2, 0.5, df / (df + square), square / (df + square)) / 2
-
-
-def incomplete_beta(a: float, b: float, x: float, rest: float | None = None) -> float:
-    """Regularised incomplete beta I_x(a, b), a, b > 0, 0 ≤ x ≤ 1 (continued fraction, DLMF 8.17.22).
-
-    `rest` is 1 − x, for a caller who knows it to more digits than a subtraction leaves.
-    """
-    y = 1 - x if rest is None else rest
-    if x <= 0 or y <= 0:
-        return float(y <= 0)
-    if x > (a + 1) / (a + b + 2):
-        return 1 - incomplete_beta(b, a, y, x)
-    powers = a * _log(x, y) + b * _log(y, x)
-    return math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + powers) / a / _beta_fraction(a, b, x)
-
-
-def _log(x: float, rest: float) -> float:
-    """log x from x or from 1 − x, whichever is the smaller and so the better known."""
-    return math.log(x) if x < 0.5 else math.log1p(-rest)
-
-
-def _beta_fraction(a: float, b: float, x: float, most: int = 10_000) -> float:
-    """The fraction 1 + d₁/(1 + d₂/(1 + …)), evaluated forwards (Lentz 1976)."""
-    tiny = 1e-300
-    value, c, d = 1.0, 1.0, 0.0
-    for i in range(1, most):
-        m = i // 2
-        if i % 2 == 0:
-            step = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        else:
-            step = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        d = 1 / (1 + step * d or tiny)
-        c = 1 + step / c or tiny
-        value *= c * d
-        if abs(c * d - 1) < 1e-15:
-            break
-    return value
 
 
 def pair_loss(margin: float) -> float:

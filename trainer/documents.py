@@ -9,7 +9,11 @@ class ScoreFigures(TypedDict):
     pairs: int
     accuracy: Annotated[float, Limits(0, 1)]
     interval: Annotated[list[float], Limits(items=2)]
-    """Wilson's, 95 %."""
+    """95 %: Wilson's, of the effective number of pairs where pairs share prompts (docs/statistics.md)."""
+    clusters: NotRequired[int]
+    """Groups, prompts or first turns that the pairs are of."""
+    effective: NotRequired[float]
+    """As many independent pairs would measure the accuracy as finely."""
     ties: int
     loss: Annotated[float, Limits(non_finite=True)]
 

@@ -66,7 +66,7 @@ class ComparedMetric(TypedDict):
     """Not whole where that evaluation is within an epoch."""
     change: list[ChangeDocument | None]
     interval: NotRequired[list[list[float] | None]]
-    """Of val_acc alone: Wilson's."""
+    """Of val_acc alone: Wilson's, of the effective number of pairs."""
 
 
 class BestRun(TypedDict):
@@ -84,7 +84,8 @@ class IntervalDocument(TypedDict):
 
 
 class PairedVerdict(TypedDict):
-    """Two runs on the same pairs: McNemar's exact test and the difference with its interval."""
+    """Two runs on the same pairs: an exact sign-flip test over clusters (McNemar's where each pair is its own), and the
+    difference with its interval."""
 
     n: Count
     mended: Count
@@ -93,7 +94,14 @@ class PairedVerdict(TypedDict):
     accuracy: IntervalDocument
     loss: IntervalDocument
     needed_pairs: int | None
-    """Pairs that would show this difference; null when there is none."""
+    """Pairs that would show this difference if it were the true one, which is seldom so; null when there is
+    none."""
+    clusters: Count
+    """Groups, prompts or first turns that the pairs are of: what the tests take as independent."""
+    effective_pairs: Figure
+    """As many independent pairs would measure the difference as finely."""
+    detectable: Share | None
+    """The smallest difference that these pairs show with 80 % power at their discordance; null: none."""
     accuracy_verdict: Literal["better", "worse", "same"]
     loss_verdict: Literal["better", "worse", "same"]
 

@@ -15,6 +15,10 @@ class EpochDocument(TypedDict):
     val_pairs: int | None
     reward_margin: NotRequired[Figure | None]
     """Not in exports of older versions."""
+    val_clusters: NotRequired[int | None]
+    """Prompts or groups that the pairs are of; null: not known, pairs are taken as independent."""
+    val_effective: NotRequired[Figure | None]
+    """As many independent pairs would measure val_acc as finely."""
     entered: NotRequired[str]
     """Only where val_acc was entered by a person, not measured: `by hand`, or the log that it was read from."""
 
@@ -30,6 +34,10 @@ class EvaluationAt(TypedDict):
     val_acc: Share | None
     val_pairs: int | None
     reward_margin: Figure | None
+    val_clusters: NotRequired[int | None]
+    """Prompts or groups that the pairs are of; null: not known, pairs are taken as independent."""
+    val_effective: NotRequired[Figure | None]
+    """As many independent pairs would measure val_acc as finely."""
 
 
 class SourceDocument(TypedDict):

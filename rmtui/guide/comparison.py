@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from rmtui.guide import paired_test
-from rmtui.guide.model import Change, Reading, Subject, common_epoch, metric_of
+from rmtui.guide.model import Change, Reading, Subject, common_epoch, interval_of, metric_of
 from rmtui.guide.paired_test import PairedTest, Spread
 from rmtui.guide.published_figures import METRICS, better
 from rmtui.guide.readings import read
@@ -17,7 +17,6 @@ from rmtui.guide.sentences import origin_text, text
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 from rmtui.i18n import metric_text, translate
 from rmtui.runs.model import Run
-from rmtui.statistics import wilson
 from trainer.config import flatten
 
 if TYPE_CHECKING:
@@ -166,12 +165,8 @@ def _words(first: Entry, other: Entry) -> dict[str, str]:
 
 
 def _interval(subject: Subject, value: float | None, limits: Thresholds) -> list[float] | None:
-    rows = subject.run.epochs
-    n = rows[-1].val_pairs if rows else subject.run.val_pairs
-    if value is None or not n:
-        return None
-    around = wilson(min(n, value * n), n, limits.level)
-    return [around.low, around.high]
+    around = interval_of(subject.run, value, limits.level)
+    return None if around is None else [around.low, around.high]
 
 
 def same_stage(subjects: Sequence[Subject]) -> bool:
@@ -252,6 +247,8 @@ def _paired(first: Entry, other: Entry, limits: Thresholds, lang: str) -> Paired
     a, b, test = first.subject.run.name, other.subject.run.name, other.test
     if same_set([first.subject, other.subject]) is False:
         return {"a": a, "b": b, "verdict": None, "texts": [translate("verdict.other_set", lang, a=a, b=b)]}
+    if test is None and first.scored and other.scored:
+        return {"a": a, "b": b, "verdict": None, "texts": [translate("verdict.too_few", lang, a=a, b=b)]}
     if test is None:
         missing = [entry.subject.run.name for entry in (first, other) if not entry.scored] or [a, b]
         said = translate("verdict.no_pairs", lang, a=a, b=b, missing=", ".join(missing))

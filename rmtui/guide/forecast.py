@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 from rmtui.guide.model import Subject
 from rmtui.guide.thresholds import DEFAULT, Thresholds
-from rmtui.statistics import Interval, fit_line, t_quantile
+from rmtui.statistics import fit_line
+from trainer.intervals import Interval, t_quantile
 
 if TYPE_CHECKING:
     from rmtui.documents.scalars import Metric

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rmtui.guide.published_figures import METRICS, better
 from rmtui.runs.model import Best, Epoch, Run, State
 from trainer.best import best_of
+from trainer.intervals import Interval, accuracy_interval
 
 if TYPE_CHECKING:
     from rmtui.documents.scalars import Severity
@@ -121,6 +122,19 @@ class Subject:
 def metric_of(row: Epoch | Run, metric: str) -> float | None:
     """One of the guide's three metrics of an epoch or a run."""
     return {"train_loss": row.train_loss, "val_loss": row.val_loss, "val_acc": row.val_acc}[metric]
+
+
+def newest_evaluation(run: Run) -> Epoch | Run:
+    """What the number of pairs is of: the last epoch; the run where no epoch is known."""
+    return run.epochs[-1] if run.epochs else run
+
+
+def interval_of(run: Run, share: float | None, level: float = 0.95) -> Interval | None:
+    """The interval of a val_acc of the run's newest evaluation; None where the number of pairs is not known."""
+    at = newest_evaluation(run)
+    if share is None or not at.val_pairs:
+        return None
+    return accuracy_interval(share, at.val_pairs, at.val_clusters, at.val_effective, level)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from rmtui.guide.paired_test import Rewards, right
+from rmtui.guide.paired_test import Clusters, Rewards, right
 from rmtui.guide.thresholds import DEFAULT, Thresholds
-from rmtui.statistics import Interval, quantile, wilson
+from rmtui.statistics import quantile
+from trainer.intervals import Interval, accuracy_interval, effective_pairs
 
 _WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+|\s+|[^\w\s]")
 """Words, runs of blanks, signs; Chinese, Japanese and Korean characters one by one."""
@@ -118,14 +119,23 @@ class Group:
     accuracy: Interval
 
 
-def accuracy_by(rewards: Rewards, label: Callable[[str], str | None], level: float = 0.95) -> list[Group]:
+def accuracy_by(
+    rewards: Rewards, label: Callable[[str], str | None], level: float = 0.95, clusters: Clusters | None = None
+) -> list[Group]:
     """Accuracy of each group of pairs, largest first; `label` maps a pair id to its group, None leaves it out."""
-    members: dict[str, list[bool]] = defaultdict(list)
+    members: dict[str, list[tuple[bool, str]]] = defaultdict(list)
     for key, sides in rewards.items():
         if (name := label(key)) is not None:
-            members[name].append(right(sides))
-    groups = [Group(name, len(hits), sum(hits), wilson(sum(hits), len(hits), level)) for name, hits in members.items()]
+            members[name].append((right(sides), (clusters or {}).get(key, f"={key}")))
+    groups = [_group(name, held, level) for name, held in members.items()]
     return sorted(groups, key=lambda group: (-group.n, group.label))
+
+
+def _group(label: str, held: Sequence[tuple[bool, str]], level: float) -> Group:
+    hits = [hit for hit, _ in held]
+    n, found = len(hits), effective_pairs(hits, [cluster for _, cluster in held])
+    around = accuracy_interval(sum(hits) / n, n, found.clusters, found.effective, level)
+    return Group(label, n, sum(hits), around)
 
 
 def length_labels(lengths: Mapping[str, int]) -> dict[str, str]:

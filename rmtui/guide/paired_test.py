@@ -1,23 +1,27 @@
-"""Two runs on the same pairs, pair by pair: is the difference more than chance, and how many pairs would show it?"""
+"""Two runs on the same pairs, pair by pair: is the difference more than chance, and what could these pairs show?"""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Literal
 
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 from rmtui.i18n import translate
 from rmtui.statistics import (
-    Interval,
-    mcnemar_exact,
+    detectable,
+    effective_differences,
     mean_t,
     pair_loss,
     paired_bootstrap,
     paired_share_difference,
     sample_size,
+    sign_flip,
 )
+from trainer.intervals import Interval
 
 if TYPE_CHECKING:
     from rmtui.documents.guide import IntervalDocument, PairedVerdict
@@ -26,20 +30,29 @@ if TYPE_CHECKING:
 Word = Literal["better", "worse", "same"]
 Rewards = Mapping[str, tuple[float, float]]
 """Pair id → (reward of chosen, reward of rejected)."""
+Clusters = Mapping[str, str]
+"""Pair id → the group, prompt or question that it shares with others (`trainer.clusters`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccuracyTest:
-    """McNemar's exact test of b against a: `gained` pairs are right in b only, `lost` in a only."""
+    """A sign-flip test of b against a on the differences of each cluster, McNemar's exact test where every pair is its
+    own: `gained` pairs are right in b only, `lost` in a only."""
 
     n: int
     gained: int
     lost: int
     p: float
     difference: Interval
+    """It holds 0 just when the test does not reject."""
     needed: int | None
-    """Pairs that would show this difference; None when there is no difference at all."""
+    """Pairs that would show this difference if it were the true one; None when there is no difference at all."""
     alpha: float
+    clusters: int
+    effective: float
+    """As many independent pairs would measure the difference as finely."""
+    shows: float | None
+    """The smallest difference (0–1) that these pairs show at the usual power; None: not even if all turned one way."""
 
     @property
     def word(self) -> Word:
@@ -69,29 +82,74 @@ def right(rewards: tuple[float, float]) -> bool:
     return rewards[0] > rewards[1]
 
 
-def accuracy_test(a: Rewards, b: Rewards, limits: Thresholds = DEFAULT) -> AccuracyTest | None:
-    """Accuracy alone, over the pairs both have; None with fewer than two."""
-    common = a.keys() & b.keys()
+def accuracy_test(
+    a: Rewards, b: Rewards, limits: Thresholds = DEFAULT, clusters: Clusters | None = None
+) -> AccuracyTest | None:
+    """Accuracy alone, over the pairs both have; None with fewer than two clusters. A pair without one is its own."""
+    common = sorted(a.keys() & b.keys())
     n = len(common)
     if n < 2:
         return None
-    gained = sum(right(b[key]) and not right(a[key]) for key in common)
-    lost = sum(right(a[key]) and not right(b[key]) for key in common)
-    needed = None
+    turns = [right(b[key]) - right(a[key]) for key in common]
+    gained, lost = turns.count(1), turns.count(-1)
+    names = _names(common, clusters)
+    if len(set(names)) < 2:
+        return None
+    sums: Counter[str] = Counter()
+    for turn, name in zip(turns, names, strict=True):
+        sums[name] += turn
+    p = sign_flip(list(sums.values()))
+    count, effective = effective_differences(turns, names)
+    difference = paired_share_difference(gained, lost, n, limits.level, effective, count)
+    discordance = (gained + lost) / n
+    needed, shows = None, None
     if gained != lost:
-        needed = sample_size((gained - lost) / n, (gained + lost) / n, limits.power, limits.level)
-    difference = paired_share_difference(gained, lost, n, limits.level)
-    return AccuracyTest(n, gained, lost, mcnemar_exact(gained, lost), difference, needed, 1 - limits.level)
+        alone = sample_size((gained - lost) / n, discordance, limits.power, limits.level)
+        needed = math.ceil(alone * n / effective)
+    if discordance:
+        found = detectable(max(1, int(effective)), discordance, limits.power, limits.level)
+        shows = found if math.isfinite(found) else None
+    return AccuracyTest(
+        n,
+        gained,
+        lost,
+        p,
+        _agreeing(difference, p < 1 - limits.level),
+        needed,
+        1 - limits.level,
+        count,
+        effective,
+        shows,
+    )
 
 
-def paired_test(a: Rewards, b: Rewards, limits: Thresholds = DEFAULT) -> PairedTest | None:
-    """Accuracy and loss (its bootstrap takes most of the time), over the pairs both have; None with fewer than two."""
-    accuracy = accuracy_test(a, b, limits)
+def _names(pairs: Sequence[str], clusters: Clusters | None) -> list[str]:
+    """The cluster of each pair; its own where none is known."""
+    found = clusters or {}
+    return [found.get(key, f"={key}") for key in pairs]
+
+
+def _agreeing(around: Interval, rejected: bool) -> Interval:
+    """The interval with 0 in it just when the test does not reject: the exact test decides on 0, and the approximation
+    on everything else."""
+    if not rejected:
+        return replace(around, low=min(around.low, 0.0), high=max(around.high, 0.0))
+    if around.value > 0:
+        return replace(around, low=max(around.low, 0.0))
+    return replace(around, high=min(around.high, 0.0))
+
+
+def paired_test(
+    a: Rewards, b: Rewards, limits: Thresholds = DEFAULT, clusters: Clusters | None = None
+) -> PairedTest | None:
+    """Accuracy and loss (its bootstrap takes most of the time), over the pairs both have; None with fewer than two
+    clusters."""
+    accuracy = accuracy_test(a, b, limits, clusters)
     if accuracy is None:
         return None
     common = sorted(a.keys() & b.keys())
     losses = [pair_loss(b[key][0] - b[key][1]) - pair_loss(a[key][0] - a[key][1]) for key in common]
-    return PairedTest(accuracy, paired_bootstrap(losses, limits.level))
+    return PairedTest(accuracy, paired_bootstrap(losses, _names(common, clusters), limits.level))
 
 
 def document(test: PairedTest) -> PairedVerdict:
@@ -105,6 +163,9 @@ def document(test: PairedTest) -> PairedVerdict:
         "accuracy": _ends(accuracy.difference),
         "loss": _ends(loss),
         "needed_pairs": accuracy.needed,
+        "clusters": accuracy.clusters,
+        "effective_pairs": accuracy.effective,
+        "detectable": accuracy.shows,
         "accuracy_verdict": accuracy.word,
         "loss_verdict": test.loss_word,
     }
@@ -115,13 +176,25 @@ def _ends(interval: Interval) -> IntervalDocument:
 
 
 def texts(test: PairedTest, a: str, b: str, lang: str, limits: Thresholds = DEFAULT) -> list[str]:
-    """The test in words: accuracy, the pairs that would show it when these do not, loss."""
+    """The test in words: accuracy, what these pairs can show where they show nothing, loss."""
     accuracy = test.accuracy
-    names = {"a": a, "b": b, "n": accuracy.n}
+    names = {"a": a, "b": b, "n": counted_pairs(accuracy.n, accuracy.clusters, lang)}
     said = [translate(f"verdict.accuracy_{accuracy.word}", lang, **names, **_ends(accuracy.difference), p=accuracy.p)]
-    if accuracy.word == "same" and accuracy.needed:
-        said.append(translate("verdict.needed", lang, needed=accuracy.needed, power=limits.power))
+    if accuracy.word == "same" and accuracy.gained + accuracy.lost:
+        said.append(shown_text(accuracy.shows, str(names["n"]), limits.power, lang))
     return [*said, translate(f"verdict.loss_{test.loss_word}", lang, **names, **_ends(test.loss))]
+
+
+def counted_pairs(n: int, clusters: int | None, lang: str) -> str:
+    """`341 pairs`, `348 pairs of 112 prompts`."""
+    shared = clusters is not None and clusters < n
+    return translate("word.pairs_of_prompts" if shared else "word.pairs", lang, n=n, clusters=clusters)
+
+
+def shown_text(shows: float | None, pairs: str, power: float, lang: str) -> str:
+    """What so many pairs can show: not how many more would show what they have not shown."""
+    word = "verdict.cannot_show" if shows is None else "verdict.can_show"
+    return translate(word, lang, n=pairs, shows=shows, power=power)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 from rmtui.guide import rates
 from rmtui.guide.divergence import broken, pairs_of, usual_rate
-from rmtui.guide.model import Advice, AdviceAction, Subject
+from rmtui.guide.model import Advice, AdviceAction, Subject, newest_evaluation
 from rmtui.guide.rules_losses import turn_of
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 from rmtui.runs.model import State
-from rmtui.statistics import LN2, wilson
+from rmtui.statistics import LN2
+from trainer.intervals import accuracy_interval
 
 KEPT = (
     "learning_rate",
@@ -139,12 +140,18 @@ def _above(item: Subject) -> bool:
 def _learned(item: Subject, val_loss: float | None, val_acc: float | None, pairs: int, limits: Thresholds) -> bool:
     """Whether it beats a constant reward on pairs it was not trained on; by train_loss where nothing was validated."""
     if val_acc is not None and pairs:
-        above = wilson(min(pairs, val_acc * pairs), pairs, limits.level).low > 0.5
+        above = accuracy_interval(val_acc, pairs, *_shared(item, pairs), limits.level).low > 0.5
         return above and (val_loss is None or val_loss < LN2)
     if val_loss is not None:
         return val_loss < LN2 - 2 * limits.ln2_distance
     known = item.known("train_loss")
     return bool(known) and known[-1][1] < LN2 - 2 * limits.ln2_distance
+
+
+def _shared(item: Subject, pairs: int) -> tuple[int | None, float | None]:
+    """Clusters and effective number of the newest evaluation's pairs, if it had so many."""
+    at = newest_evaluation(item.run)
+    return (at.val_clusters, at.val_effective) if at.val_pairs == pairs else (None, None)
 
 
 def _steps(own: Trial, trials: Sequence[Trial], limits: Thresholds) -> Iterator[_Step]:
@@ -219,7 +226,7 @@ def _suspicious(own: Trial, limits: Thresholds) -> Iterator[_Step]:
     """A val_acc below one half, or near one, speaks of the data and not of the settings."""
     if own.val_acc is None or own.val_pairs < 50 or own.broken:
         return
-    around = wilson(min(own.val_pairs, own.val_acc * own.val_pairs), own.val_pairs, limits.level)
+    around = accuracy_interval(own.val_acc, own.val_pairs, *_shared(own.subject, own.val_pairs), limits.level)
     values = {"val_acc": own.val_acc, "n": own.val_pairs}
     train = own.subject.last("train_loss")
     if around.high < 0.5 and train is not None and train < LN2 - 0.1:

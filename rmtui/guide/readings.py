@@ -24,7 +24,8 @@ def read(
 ) -> list[Reading]:
     """Readings of a run, and of it against the run `before`; without those whose id is silenced.
 
-    `paired` holds verdicts on val_acc pair by pair: `epochs` from its first epoch to its last, `runs` against `before`.
+    `paired` holds verdicts on val_acc pair by pair: `epochs` from its first epoch to its last, `last`
+    over its last one, `runs` against `before`.
     """
     case = Case(subject, before, limits, paired or {})
     found = [reading for rule in RULES for reading in rule(case) if reading.id not in silenced]

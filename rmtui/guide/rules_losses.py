@@ -8,10 +8,10 @@ from itertools import pairwise
 from typing import Any
 
 from rmtui.guide.divergence import broken
-from rmtui.guide.model import Change, Reading, Subject, changes, common_epoch
+from rmtui.guide.model import Change, Reading, Subject, changes, common_epoch, interval_of, newest_evaluation
 from rmtui.guide.paired_test import AccuracyTest
 from rmtui.guide.thresholds import Thresholds
-from rmtui.statistics import wilson
+from rmtui.statistics import ENOUGH, simulated_coverage
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Case:
     before: Subject | None
     limits: Thresholds
     paired: Mapping[str, AccuracyTest] = field(default_factory=dict)
-    """Verdicts on val_acc pair by pair where pairs are known: `epochs` within the run, `runs` against `before`."""
+    """Verdicts on val_acc pair by pair where pairs are known: `epochs` within the run, `last` over its last epoch,
+    `runs` against `before`."""
 
     def scopes(self, metric: str) -> Iterator[tuple[dict[str, object], Change]]:
         """How a metric went over the run's own epochs, then against the run before."""
@@ -213,7 +214,8 @@ def _accuracy(case: Case, scope: dict[str, object], change: Change, loss: Change
     turned = case.paired.get(str(scope["scope"]))
     if turned is not None and turned.word == "same":
         ends = {"low": turned.difference.low, "high": turned.difference.high}
-        about = {"p": turned.p, "n": turned.n, "needed": turned.needed} | ends
+        about = {"p": turned.p, "n": turned.n, "clusters": turned.clusters, "shows": turned.shows} | ends
+        about |= {"needed": turned.needed, "power": case.limits.power}
         return Reading("val_acc_unproven", "info", values | about, 6)
     half = with_interval(case, change.last)["half"]
     unsure = turned is None and half is not None and abs(change.delta) <= half
@@ -227,13 +229,18 @@ def _accuracy(case: Case, scope: dict[str, object], change: Change, loss: Change
 
 
 def with_interval(case: Case, share: float) -> dict[str, float | None]:
-    """val_acc with its Wilson interval where the number of pairs is known."""
-    rows = case.subject.run.epochs
-    n = rows[-1].val_pairs if rows else case.subject.run.val_pairs
-    if not n:
+    """val_acc with its interval where the number of pairs is known."""
+    around, at = interval_of(case.subject.run, share, case.limits.level), newest_evaluation(case.subject.run)
+    if around is None:
         return {"val_acc": share, "val_pairs": None, "low": None, "high": None, "half": None}
-    around = wilson(min(n, share * n), n, case.limits.level)
-    return {"val_acc": share, "val_pairs": n, "low": around.low, "high": around.high, "half": around.half}
+    values = {"val_acc": share, "val_pairs": at.val_pairs, "low": around.low, "high": around.high, "half": around.half}
+    if at.val_clusters is None or at.val_effective is None:
+        return values
+    known: dict[str, float | None] = {**values, "clusters": at.val_clusters, "effective": at.val_effective}
+    if 1 < at.val_clusters < min(ENOUGH, at.val_pairs or 0):
+        level = case.limits.level
+        known["coverage"] = simulated_coverage(share, at.val_pairs or 0, at.val_clusters, at.val_effective, level)
+    return known
 
 
 def _unknown(case: Case) -> dict[str, object]:
@@ -285,7 +292,12 @@ def _acc_climbs(known: list[tuple[int, float]], limits: Thresholds, turned: Accu
     values = {"first": known[0][1], "last": known[-1][1], "epochs": len(known)}
     if known[-1][1] - known[0][1] > limits.flat_accuracy:
         if turned is not None and turned.word == "same":
-            return Reading("val_acc_climbs_unproven", "info", values | {"falls": falls, "n": turned.n}, 7)
+            return Reading(
+                "val_acc_climbs_unproven",
+                "info",
+                values | {"falls": falls, "n": turned.n, "clusters": turned.clusters},
+                7,
+            )
         name = "val_acc_climbs" if not falls else "val_acc_climbs_with_falls"
         return Reading(name, "good" if not falls else "info", values | {"falls": falls}, 7)
     return Reading("val_acc_not_climbing", "info", values | {"falls": falls}, 7)

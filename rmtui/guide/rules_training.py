@@ -87,7 +87,7 @@ def non_finite(case: Case) -> Iterator[Reading]:
 
 
 def val_noisy(case: Case) -> Iterator[Reading]:
-    """The ups and downs of val_acc between evaluations are within its interval: too few pairs to read them."""
+    """The last change of val_acc may be chance: by the test of its pairs, else within its interval on a small set."""
     known = case.subject.known("val_acc")
     if len(known) < 2:
         return
@@ -95,7 +95,10 @@ def val_noisy(case: Case) -> Iterator[Reading]:
     values = with_interval(case, last)
     half, n = values["half"], values["val_pairs"]
     change = Change("val_acc", before, last)
-    if half is not None and n is not None and n < case.limits.few_val_pairs and 0 < abs(change.delta) < half:
+    if (tested := case.paired.get("last")) is not None:
+        if change.delta and tested.word == "same":
+            yield Reading("val_noisy", "info", values | {"epoch": epoch, "delta": change.delta, "p": tested.p})
+    elif half is not None and n is not None and n < case.limits.few_val_pairs and 0 < abs(change.delta) < half:
         yield Reading("val_noisy", "info", values | {"epoch": epoch, "delta": change.delta})
 
 

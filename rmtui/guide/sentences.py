@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from rmtui.guide.model import Advice, Reading
-from rmtui.i18n import changes_text, title, title_numbers, translate, value_text
+from rmtui.guide.paired_test import counted_pairs, shown_text
+from rmtui.i18n import changes_text, interval_text, title, title_numbers, translate, value_text
 from rmtui.runs.entered import BY_HAND
 
 
@@ -78,7 +80,7 @@ def _of_advice(item: Advice, lang: str) -> dict[str, object]:
 
 def _composed(values: Mapping[str, object], lang: str) -> dict[str, object]:
     """Figures with the small phrases that sentences are built of."""
-    made = dict(values)
+    made: dict[str, Any] = dict(values)
     if "before" in made and "key" in made:
         made["was"] = translate("word.before", lang, **values) if made["before"] is not None else ""
     if "entered" in made:
@@ -92,7 +94,16 @@ def _composed(values: Mapping[str, object], lang: str) -> dict[str, object]:
         made["improved"] = translate(f"word.{word}", lang, **values)
         made["unsure"] = "" if made["within"] is None else made["improved"]
     if "val_pairs" in made:
-        made["interval"] = translate("word.interval", lang, **values) if made.get("half") is not None else ""
+        pairs = counted_pairs(made["val_pairs"], made.get("clusters"), lang) if made["val_pairs"] else ""
+        around = interval_text(made["val_acc"], made["low"], made["high"]) if made.get("half") is not None else ""
+        made["interval"] = translate("word.interval", lang, around=around, pairs=pairs) if around else ""
+        if made.get("coverage") is not None:
+            made["interval"] += translate("word.coverage", lang, coverage=made["coverage"])
+        made["around"], made["pairs"] = around, pairs
+    if "n" in made and "clusters" in made:
+        made["pairs"] = counted_pairs(int(made["n"]), made["clusters"], lang)
+    if "shows" in made:
+        made["can_show"] = shown_text(made["shows"], made["pairs"], made["power"], lang)
     if "lesson" in made:
         made["lesson"] = translate(f"lesson.{made['lesson']}", lang)
     if "step" in made or "epoch" in made:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rmtui.guide.model import Advice, Reading, Subject, changes
 from rmtui.guide.sentences import origin_text, short, text
-from rmtui.i18n import signed_percent, translate
+from rmtui.i18n import interval_text, signed_percent, translate
 
 STANDINGS = (
     ("diverged", ("non_finite", "came_apart", "beyond_untrained")),
@@ -94,5 +94,7 @@ def _metrics(subject: Subject, before: Subject | None, found: Mapping[str, Readi
 
 def _around(accuracy: Reading, lang: str) -> str:
     """`±1.8, entered by hand`: the interval of val_acc, and where a value that was not measured comes from."""
-    half, entered = accuracy.figures.get("half"), origin_text(str(accuracy.figures.get("entered") or ""), lang)
-    return (f"±{100 * half:.1f}" if half else "") + (entered if half else entered.lstrip("，, "))
+    known, entered = accuracy.figures, origin_text(str(accuracy.figures.get("entered") or ""), lang)
+    if not known.get("half"):
+        return entered.lstrip("，, ")
+    return interval_text(known["val_acc"], known["low"], known["high"]) + entered

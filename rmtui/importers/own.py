@@ -52,7 +52,7 @@ def _epoch(row: Mapping[str, Any]) -> Epoch:
     def metric(name: str) -> float | None:
         return None if row.get(name) is None else number(row[name])
 
-    pairs = row.get("val_pairs")
+    pairs, clusters = row.get("val_pairs"), row.get("val_clusters")
     return Epoch(
         int(row["epoch"]),
         train_loss=metric("train_loss"),
@@ -60,6 +60,8 @@ def _epoch(row: Mapping[str, Any]) -> Epoch:
         val_acc=metric("val_acc"),
         val_pairs=None if pairs is None else int(pairs),
         reward_margin=metric("reward_margin"),
+        val_clusters=None if clusters is None else int(clusters),
+        val_effective=metric("val_effective"),
     )
 
 

@@ -26,7 +26,17 @@ if TYPE_CHECKING:
 _COLUMNS = (
     *("id", "name", "state", "reason", "resumable", "preset", "data", "created", "started", "ended", "host"),
     *("processes", "step", "total_steps", "epochs_done", "num_epochs", "train_loss", "val_loss", "val_acc"),
-    *("val_pairs", "last_event", "seconds_per_step", "note", "pinned", "archived", "val_fingerprint"),
+    *(
+        "val_pairs",
+        "val_clusters",
+        "val_effective",
+        "last_event",
+        "seconds_per_step",
+        "note",
+        "pinned",
+        "archived",
+        "val_fingerprint",
+    ),
 )
 _SELECT = f"""SELECT {", ".join(_COLUMNS)}, group_name, best_epoch, best_step, best_val_acc, best_val_loss,
     tags, config, figures, entered FROM runs JOIN documents ON documents.run = runs.n"""

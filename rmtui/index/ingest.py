@@ -240,6 +240,8 @@ def _row(
         "val_loss": last.get("val_loss"),
         "val_acc": last.get("val_acc"),
         "val_pairs": _whole(last.get("val_pairs")),
+        "val_clusters": _whole(last.get("val_clusters")),
+        "val_effective": last.get("val_effective"),
         "gap": _difference(last.get("val_loss"), last.get("train_loss")),
         "duration": None if started is None or until is None else max(0.0, until - started),
         "last_event": None if _from_elsewhere(seen) else totals.last_event,

@@ -12,6 +12,7 @@ from rmtui.runs.model import Landmarks
 _MANY = 500
 """Runs that fit, above which a list is read in its order, and below which by what fits."""
 _NOCASE = {"name", "preset", "data", "state", "group_name"}
+_N = "coalesce(val_effective, val_pairs)"
 SORT_COLUMNS = {
     **{name: name for name in ("created", "started", "ended", "name", "state", "preset", "data")},
     **{name: name for name in ("val_acc", "val_loss", "train_loss", "gap", "duration")},
@@ -22,12 +23,13 @@ SORT_COLUMNS = {
     "group": "group_name",
     "delta": "val_acc",
     "progress": "min(1.0, 1.0 * step / nullif(total_steps, 0))",
-    "spread": "(val_acc * (1 - val_acc) / val_pairs + 0.96036 / val_pairs / val_pairs)"
-    " / ((1 + 3.84146 / val_pairs) * (1 + 3.84146 / val_pairs))",
+    "spread": f"(val_acc * (1 - val_acc) / {_N} + 0.96036 / {_N} / {_N})"
+    f" / ((1 + 3.84146 / {_N}) * (1 + 3.84146 / {_N}))",
     "tags": "(SELECT nullif(tags, '[]') FROM documents WHERE run = runs.n)",
 }
 """What a list can be sorted by → its column, or what is computed from columns. Against one baseline, a difference in
-val_acc has the order of val_acc; `spread` has the order of Wilson's half-width, of which it is the square over z²."""
+val_acc has the order of val_acc; `spread` has the order of Wilson's half-width, of which it is the square over z²;
+with clusters of their effective number."""
 
 _BEST = """
 WITH top AS (

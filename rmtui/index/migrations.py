@@ -168,6 +168,13 @@ def m008_entered(db: Database) -> None:
     _read_again(db)
 
 
+@migrations()
+def m009_clusters(db: Database) -> None:
+    """What the prompts that validation pairs share leave of their number; events of older versions do not hold it."""
+    db.execute("ALTER TABLE runs ADD COLUMN val_clusters INTEGER")
+    db.execute("ALTER TABLE runs ADD COLUMN val_effective REAL")
+
+
 def _read_again(db: Database) -> None:
     """Rows of older schemas lack something that the folders have: the next sync reads every folder from its start."""
     db.execute("UPDATE runs SET settled = 0, folder_time = 0, meta_time = 0")

@@ -181,7 +181,8 @@ def read_full(connection: Connection, run: int, metric: str) -> list[tuple[int, 
     return [(step, math.nan if value is None else value) for step, value in rows]
 
 
-_EVALUATED = ("val_loss", "val_acc", "val_pairs", "reward_margin")
+_EVALUATED = ("val_loss", "val_acc", "val_pairs", "reward_margin", "val_clusters", "val_effective")
+_COUNTS = ("val_pairs", "val_clusters")
 
 
 def read_evaluations(connection: Connection, run: int) -> list[EvaluatedStep]:
@@ -199,5 +200,5 @@ def _epoch_of(connection: Connection, run: int, step: int) -> float | None:
 
 
 def _as_counted(values: dict[str, float]) -> dict[str, Any]:
-    pairs = values.pop("val_pairs", math.nan)
-    return {**values, "val_pairs": int(pairs) if math.isfinite(pairs) else None}
+    counts = {name: values.pop(name, math.nan) for name in _COUNTS}
+    return {**values, **{name: int(count) if math.isfinite(count) else None for name, count in counts.items()}}

@@ -28,8 +28,8 @@ HEAD = 512
 """Bytes by which a file of events is known again."""
 RECENT = 32
 """Steps that the time a step is the median of."""
-VALIDATED = ("val_loss", "val_acc", "val_pairs", "reward_margin")
-EPOCH_FIGURES = ("train_loss", "val_loss", "val_acc", "val_pairs", "reward_margin")
+VALIDATED = ("val_loss", "val_acc", "val_pairs", "reward_margin", "val_clusters", "val_effective")
+EPOCH_FIGURES = ("train_loss", *VALIDATED)
 
 
 @dataclass(slots=True)
@@ -411,13 +411,18 @@ def epoch_facts(totals: RunTotals) -> tuple[Epoch, ...]:
 
 
 def _epoch_fact(row: Mapping[str, Any]) -> Epoch:
-    pairs = row.get("val_pairs")
     return Epoch(
         epoch=row["epoch"],
         train_loss=row.get("train_loss"),
         val_loss=row.get("val_loss"),
         val_acc=row.get("val_acc"),
-        val_pairs=int(pairs) if isinstance(pairs, (int, float)) and math.isfinite(pairs) else None,
+        val_pairs=_counted(row.get("val_pairs")),
         reward_margin=row.get("reward_margin"),
         entered=row.get("entered", ""),
+        val_clusters=_counted(row.get("val_clusters")),
+        val_effective=row.get("val_effective"),
     )
+
+
+def _counted(value: object) -> int | None:
+    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

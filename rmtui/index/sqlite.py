@@ -32,7 +32,7 @@ else:
 Row = sqlite3.Row
 LIBRARY_VERSION: str = sqlite3.sqlite_version
 
-SCHEMA = 8
+SCHEMA = 9
 """Number of migrations in `rmtui.index.migrations`."""
 
 PATIENCE = 5.0

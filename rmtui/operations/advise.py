@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError
@@ -17,7 +18,7 @@ from rmtui.guide.thresholds import Thresholds
 from rmtui.guide.verdict_line import verdict
 from rmtui.i18n import bound_text, metric_text, translate
 from rmtui.index.index import Index
-from rmtui.operations import forecasts, load_subjects, mute
+from rmtui.operations import forecasts, load_subjects, mute, pair_clusters
 from rmtui.presets import find
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
@@ -55,13 +56,13 @@ def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | No
     limits = load_subjects.limits(ws)
     family = load_subjects.siblings(index, run)
     other = against or load_subjects.run_before(run, family)
-    subject = _with_start(index, load_subjects.subject(index, run))
-    before = load_subjects.subject(index, other) if other else None
+    subject = pair_clusters.with_clusters(ws, _with_start(index, load_subjects.subject(index, run)))
+    before = pair_clusters.with_clusters(ws, load_subjects.subject(index, other)) if other else None
     others = [Subject(item) for item in family if item.id != run.id]
     recorded = {item.run.id for item in others if forecasts.any_recorded(item.run.folder)}
     past = _past(index, subject, others, recorded, limits)
     quiet = mute.silenced(ws, run.id)
-    tested = load_subjects.paired(run, other, limits)
+    tested = load_subjects.paired(run, other, limits, partial(pair_clusters.clusters_of, ws))
     found = readings.read(subject, before, limits, {row["id"] for row in quiet}, tested)
     at = path.locate(subject, [*past, subject], before, limits, tested, _own_a(ws))
     steps = advice.recommend(at, found, _with_starts(index, past), limits, {row["id"] for row in quiet})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rmtui.errors import UserError
+from rmtui.i18n import interval_text
 from rmtui.importers.model import Foreign
 from rmtui.importers.sources import gather
 from rmtui.index import ingest
@@ -16,8 +17,8 @@ from rmtui.operations.runs import folder_of, reading
 from rmtui.runs.entered import KEY, Entered, read_entered
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Epoch, Run
-from rmtui.statistics import wilson
 from rmtui.workspace import Workspace
+from trainer.intervals import accuracy_interval
 
 _VALUE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([%％]?)(?:\s+of\s+(\d[\d,]*)(?:\s+pairs)?)?")
 _FRACTION = re.compile(r"(\d[\d,]*)\s*/\s*(\d[\d,]*)(?:\s+pairs)?")
@@ -140,7 +141,7 @@ def _words(item: Entered) -> str:
     """`val_acc 71.2 % ±1.8 (95 %, 2,354 pairs), entered by hand`."""
     half = ""
     if item.val_pairs:
-        around = wilson(item.val_acc * item.val_pairs, item.val_pairs)
-        half = f" ±{100 * around.half:.1f} (95 %, {item.val_pairs:,} pairs)"
+        around = accuracy_interval(item.val_acc, item.val_pairs)
+        half = f" {interval_text(item.val_acc, around.low, around.high)} (95 %, {item.val_pairs:,} pairs)"
     source = f"read from {item.source}" if item.source else "entered by hand"
     return f"val_acc {100 * item.val_acc:.1f} %{half}, {source}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from rmtui.guide import thresholds
 from rmtui.guide.comparison import seedless
 from rmtui.guide.model import BadValue, RewardSummary, Subject, common_epoch
 from rmtui.guide.pair_changes import MarginSpread, spreads
-from rmtui.guide.paired_test import AccuracyTest, accuracy_test
+from rmtui.guide.paired_test import AccuracyTest, Clusters, accuracy_test
 from rmtui.guide.thresholds import Thresholds
 from rmtui.index.index import Index
 from rmtui.index.read_curves import Series
@@ -220,6 +220,22 @@ def read_rewards(path: Path) -> dict[str, tuple[float, float]]:
     return found
 
 
+def read_clusters(path: Path) -> tuple[dict[str, str], frozenset[str]]:
+    """Pair id → cluster as the trainer recorded it, empty where any pair has none; and the ids of all pairs."""
+    found, ids = {}, set()
+    with suppress(OSError), open_plain(path) as lines:
+        for line in lines:
+            try:
+                row = json.loads(line)
+                pair, cluster = str(row["id"]), row.get("cluster")
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                continue
+            ids.add(pair)
+            if isinstance(cluster, str) and cluster:
+                found[pair] = cluster
+    return found if found.keys() == ids else {}, frozenset(ids)
+
+
 def margins(run: Run) -> MarginsDocument | None:
     """The spread of reward margins in the run's last evaluation; None where there are no rewards of single pairs."""
     path = evaluation(run)
@@ -232,14 +248,20 @@ def margins_document(spread: MarginSpread) -> MarginsDocument:
     return {"reach": spread.reach, "counts": spread.counts, "median": spread.median}
 
 
-def paired(run: Run, before: Run | None, values: Thresholds) -> dict[str, AccuracyTest]:
-    """Tests of val_acc pair by pair: the run's last epoch against its first, and it against the run before."""
+def paired(
+    run: Run, before: Run | None, values: Thresholds, clusters: Callable[[Run, Path], Clusters]
+) -> dict[str, AccuracyTest]:
+    """Tests of val_acc pair by pair: the run's last epoch against its first and against the one before, and it against
+    the run before."""
+    known = [epoch for epoch, _ in Subject(run).known("val_acc")]
     found: dict[str, tuple[Path | None, Path | None]] = {"epochs": (at_epoch(run, 1), evaluation(run))}
+    if len(known) > 1:
+        found["last"] = at_epoch(run, known[-2]), at_epoch(run, known[-1])
     if before is not None and before.val_fingerprint and before.val_fingerprint == run.val_fingerprint:
         epoch = common_epoch(Subject(before), Subject(run))
         found["runs"] = at_epoch(before, epoch), at_epoch(run, epoch)
     tests = {
-        scope: accuracy_test(read_rewards(first), read_rewards(last), values)
+        scope: accuracy_test(read_rewards(first), read_rewards(last), values, clusters(run, last))
         for scope, (first, last) in found.items()
         if first and last and first != last
     }

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from rmtui.errors import UserError
 from rmtui.guide import pair_changes as guide
 from rmtui.guide.pair_kinds import IN_JSON, KINDS, kind_of
-from rmtui.guide.paired_test import Rewards
+from rmtui.guide.paired_test import Clusters, Rewards
 from rmtui.i18n import translate
 from rmtui.index.index import Index
 from rmtui.operations import load_subjects
 from rmtui.runs.files import atomic_write
 from rmtui.runs.model import Run, State
 from rmtui.workspace import Workspace
+from trainer.clusters import find_clusters
 from trainer.pairs import Row, Unreadable, distinct_ids, fingerprint, is_data, plain_text, read_rows
 
 if TYPE_CHECKING:
@@ -209,6 +210,7 @@ def accuracy_by(ws: Workspace, refs: Sequence[str], field: str, at: str = "last"
             f"no pair has a field {field}", f"known: length, longer, {', '.join(known)}".rstrip(", "), "name one"
         )
     level = load_subjects.limits(ws).level
+    clusters = find_clusters(list(loaded.rows.values())).of
     order = list(dict.fromkeys(labels.values())) if field == "length" else []
     return {
         "by": field,
@@ -217,16 +219,18 @@ def accuracy_by(ws: Workspace, refs: Sequence[str], field: str, at: str = "last"
             {
                 "id": run.id,
                 "name": run.name,
-                "groups": _groups(rewards, labels, order, level),
+                "groups": _groups(rewards, labels, order, level, clusters),
             }
             for run, rewards in zip(loaded.runs, loaded.rewards, strict=True)
         ],
     }
 
 
-def _groups(rewards: Rewards, labels: Mapping[str, str], order: Sequence[str], level: float) -> list[GroupDocument]:
+def _groups(
+    rewards: Rewards, labels: Mapping[str, str], order: Sequence[str], level: float, clusters: Clusters
+) -> list[GroupDocument]:
     """Largest group first, or in an order of their own."""
-    found = guide.accuracy_by(rewards, labels.get, level)
+    found = guide.accuracy_by(rewards, labels.get, level, clusters)
     if order:
         found = sorted(found, key=lambda group: order.index(group.label))
     return [_group(group) for group in found]

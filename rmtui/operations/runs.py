@@ -172,6 +172,8 @@ def _evaluation(evaluation: EvaluatedStep) -> EvaluationAt:
         "val_acc": evaluation.val_acc,
         "val_pairs": evaluation.val_pairs,
         "reward_margin": evaluation.reward_margin,
+        "val_clusters": evaluation.val_clusters,
+        "val_effective": evaluation.val_effective,
     }
 
 
@@ -235,6 +237,8 @@ def _epoch(epoch: Epoch) -> EpochDocument:
         "val_acc": epoch.val_acc,
         "val_pairs": epoch.val_pairs,
         "reward_margin": epoch.reward_margin,
+        "val_clusters": epoch.val_clusters,
+        "val_effective": epoch.val_effective,
     }
     if epoch.entered:
         found["entered"] = epoch.entered

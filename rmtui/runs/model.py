@@ -80,6 +80,10 @@ class Epoch(NamedTuple):
     reward_margin: float | None = None
     entered: str = ""
     """Where val_acc was entered by a person, not measured: `by hand`, or the log that it was read from."""
+    val_clusters: int | None = None
+    """Prompts, or groups, that these pairs are of, and as how many independent pairs they measure val_acc; None where
+    the source has neither: then pairs are taken as independent."""
+    val_effective: float | None = None
 
 
 class EvaluatedStep(NamedTuple):
@@ -92,6 +96,8 @@ class EvaluatedStep(NamedTuple):
     val_acc: float | None = None
     val_pairs: int | None = None
     reward_margin: float | None = None
+    val_clusters: int | None = None
+    val_effective: float | None = None
 
 
 class Best(NamedTuple):
@@ -151,6 +157,8 @@ class Run(NamedTuple):
     val_loss: float | None = None
     val_acc: float | None = None
     val_pairs: int | None = None
+    val_clusters: int | None = None
+    val_effective: float | None = None
     best: Best | None = None
     last_event: float | None = None
     seconds_per_step: float | None = None

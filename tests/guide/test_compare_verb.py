@@ -51,7 +51,7 @@ def compare(ws, capsys, *args):
     return json.loads(out) if "--json" in args else out
 
 
-def test_a_small_difference_is_not_distinguishable_and_says_how_many_pairs_would_show_it(ws, capsys):
+def test_a_small_difference_is_not_distinguishable_and_says_what_these_pairs_can_show(ws, capsys):
     # 35 mended, 25 broken of 341: +2.9 points.
     a, b = make_run_folder(ws, "a"), make_run_folder(ws, "b", config=config(lora={"dropout": 0.15}))
     write(a, rewards(240))
@@ -65,8 +65,12 @@ def test_a_small_difference_is_not_distinguishable_and_says_how_many_pairs_would
     assert verdict["accuracy_verdict"] == "same"
     text = " ".join(document["paired"][0]["texts"])
     assert "+2.9 points" in text and "not distinguishable with 341 pairs" in text
-    assert f"About {verdict['needed_pairs']:,} pairs would show this difference with 80 % power" in text
-    assert verdict["needed_pairs"] > 341
+    shows = 100 * verdict["detectable"]
+    assert f"With 341 pairs, only differences of about {shows:.1f} points or more can be detected (80 % power)" in text
+    a, b = stats.norm.ppf(0.975), stats.norm.ppf(0.8)
+    turn, gap = 60 / 341, verdict["detectable"]
+    connor = ((a * turn**0.5 + b * (turn - gap**2) ** 0.5) / gap) ** 2
+    assert connor == pytest.approx(341, abs=1.5) and verdict["needed_pairs"] > 341
     said = {row["id"] for row in document["readings"][0]["readings"]}
     assert "val_acc_rose" not in said  # no sentence says more than the test
     events = training(accuracy=(0.66, 0.70, 0.77))
@@ -95,11 +99,11 @@ def test_a_comparison_tests_its_pairs_once(ws, capsys, monkeypatch):
     """What `p` costs is paid once for each run against the first, whoever speaks of it: table, texts, readings."""
     made = []
 
-    def counted(gained, lost, test=paired_tests.mcnemar_exact):
-        made.append((gained, lost))
-        return test(gained, lost)
+    def counted(sums, test=paired_tests.sign_flip):
+        made.append(sums)
+        return test(sums)
 
-    monkeypatch.setattr(paired_tests, "mcnemar_exact", counted)
+    monkeypatch.setattr(paired_tests, "sign_flip", counted)
     for name, right in (("a", 230), ("b", 240), ("c", 250)):
         write(make_run_folder(ws, name), rewards(right))
     document = compare(ws, capsys, "a", "b", "c", "--json")
@@ -146,6 +150,45 @@ def test_another_seed_is_not_the_run_before(ws, capsys):
     for name in ("s1", "s2"):
         assert main(["-C", str(ws.root), "advise", name, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["before"]["name"] == "wide"
+
+
+def validation_file(ws, each):
+    """A file of PAIRS rows, `each` of them to a question; returns the questions' number."""
+    path = ws.root / "data" / "val.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    rows = [
+        {"id": f"p{n:04}", "prompt": f"What is {n // each} squared?", "chosen": f"c{n}", "rejected": f"r{n}"}
+        for n in range(PAIRS)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return -(-PAIRS // each)
+
+
+def test_pairs_of_one_prompt_are_not_tested_as_independent_ones(ws, capsys):
+    """Records of older trainings name no prompt: the validation file does."""
+    prompts = validation_file(ws, 11)
+    data = {"data": {"val": "data/val.jsonl"}}
+    a, b = make_run_folder(ws, "a", config=config(**data)), make_run_folder(ws, "b", config=config(seed=2, **data))
+    write(a, rewards(220))
+    write(b, rewards(242))  # two prompts turned, all 22 pairs of them
+    document = compare(ws, capsys, "a", "b", "--json", "--lang", "en")
+    verdict = document["paired"][0]["verdict"]
+    assert (verdict["mended"], verdict["broken"], verdict["clusters"]) == (22, 0, prompts)
+    assert stats.binomtest(22, 22).pvalue < 1e-6 and verdict["p"] == 0.5  # two prompts: two coins
+    assert verdict["accuracy_verdict"] == "same" and verdict["accuracy"]["low"] <= 0
+    assert f"341 pairs of {prompts} prompts" in " ".join(document["paired"][0]["texts"])
+
+
+def test_the_prompt_that_a_training_recorded_outranks_the_file(ws, capsys):
+    validation_file(ws, 1)
+    for name, right in (("a", 200), ("b", 230)):
+        folder = make_run_folder(ws, name, config=config(data={"val": "data/val.jsonl"}))
+        write(folder, rewards(right))
+        path = folder.path / "validation" / "epoch-3.jsonl"
+        found = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps({**row, "cluster": row["id"][:4]}) + "\n" for row in found))
+    verdict = compare(ws, capsys, "a", "b", "--json")["paired"][0]["verdict"]
+    assert verdict["clusters"] == 35 and verdict["p"] == pytest.approx(0.25)  # three prompts turned
 
 
 def test_imported_runs_get_no_paired_verdict(ws, capsys):

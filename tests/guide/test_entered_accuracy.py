@@ -15,7 +15,7 @@ from rmtui.cli import main
 from rmtui.index.index import Index
 from rmtui.operations.enter_accuracy import read_accuracy
 from rmtui.operations.runs import init
-from rmtui.statistics import wilson
+from trainer.intervals import wilson
 
 
 @pytest.fixture

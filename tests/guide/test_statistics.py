@@ -15,6 +15,7 @@ from scipy import special, stats
 from rmtui import statistics as ours
 from rmtui.guide.forecast import around_next
 from rmtui.guide.paired_test import seed_spread
+from trainer import intervals
 
 settings.register_profile("guide", deadline=None, max_examples=150)
 settings.load_profile("guide")
@@ -28,7 +29,7 @@ def close(one: float, other: float, size: float = 0.0) -> bool:
     return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE * size)
 
 
-def same(mine: ours.Interval, low: float, high: float) -> bool:
+def same(mine: intervals.Interval, low: float, high: float) -> bool:
     """Both ends, to the size of the larger."""
     size = max(abs(low), abs(high))
     return close(mine.low, low, size) and close(mine.high, high, size)
@@ -38,7 +39,7 @@ def same(mine: ours.Interval, low: float, high: float) -> bool:
 def test_wilson_equals_scipy(share, level):
     k, n = share
     theirs = stats.binomtest(k, n).proportion_ci(level, method="wilson")
-    mine = ours.wilson(k, n, level)
+    mine = intervals.wilson(k, n, level)
     assert same(mine, theirs.low, theirs.high) and close(mine.value, k / n)
     assert mine.low <= mine.value <= mine.high
 
@@ -70,12 +71,12 @@ def test_difference_of_accuracies_is_bonett_and_prices(counts, level):
 
 @given(st.floats(1e-12, 1 - 1e-12))
 def test_normal_quantile_equals_scipy(p):
-    assert close(ours.normal_quantile(p), stats.norm.ppf(p))
+    assert close(intervals.normal_quantile(p), stats.norm.ppf(p))
 
 
 @given(LEVELS)
 def test_two_sided_quantile_equals_scipy(level):
-    assert close(ours.two_sided(level), stats.norm.interval(level)[1])
+    assert close(intervals.two_sided(level), stats.norm.interval(level)[1])
 
 
 @given(st.floats(1e-9, 1 - 1e-9), st.floats(1, 2000))
@@ -83,7 +84,7 @@ def test_two_sided_quantile_equals_scipy(level):
 @example(0.975, 1.0)
 @example(1e-9, 1.0)
 def test_t_quantile_equals_scipy(p, df):
-    assert close(ours.t_quantile(p, df), stats.t.ppf(p, df), 1e-3)
+    assert close(intervals.t_quantile(p, df), stats.t.ppf(p, df), 1e-3)
 
 
 @given(st.floats(-50, 50), st.floats(0.5, 2000))
@@ -91,12 +92,12 @@ def test_t_quantile_equals_scipy(p, df):
 @example(-1e-07, 3.0)
 @example(0.0, 1.0)
 def test_t_distribution_equals_scipy(t, df):
-    assert close(ours.t_cdf(t, df), stats.t.cdf(t, df), 1e-300)
+    assert close(intervals.t_cdf(t, df), stats.t.cdf(t, df), 1e-300)
 
 
 @given(st.floats(0.1, 500), st.floats(0.1, 500), st.floats(0, 1))
 def test_incomplete_beta_equals_scipy(a, b, x):
-    assert close(ours.incomplete_beta(a, b, x), special.betainc(a, b, x), 1e-6)
+    assert close(intervals.incomplete_beta(a, b, x), special.betainc(a, b, x), 1e-6)
 
 
 VALUES = st.floats(-10, 10).map(lambda value: round(value, 6))
@@ -110,14 +111,6 @@ def test_mean_with_students_interval_equals_scipy(values, level):
         return
     low, high = stats.t.interval(level, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
     assert same(mine, low, high) and close(mine.value, np.mean(values), 1)
-
-
-@given(st.lists(VALUES, min_size=2, max_size=30), LEVELS)
-def test_mean_with_its_normal_interval_equals_scipy(values, level):
-    mine = ours.mean_normal(values, level)
-    if len(set(values)) > 1:
-        low, high = stats.norm.interval(level, np.mean(values), stats.sem(values))
-        assert same(mine, low, high)
 
 
 @given(st.lists(VALUES, min_size=2, max_size=8), LEVELS)
@@ -176,26 +169,36 @@ def test_forecast_from_past_runs_is_students_prediction(moves, last):
     assert close(found.value, last + np.mean(moves), 10) and close(found.half, float(half), 1e-3)
 
 
-@given(st.lists(st.floats(-3, 3), min_size=2, max_size=40), st.integers(0, 5))
-def test_bootstrap_is_the_percentiles_of_resampled_means(values, seed):
-    mine = ours.paired_bootstrap(values, draws=50, seed=seed)
+def studentised(groups, draws, seed):
+    """The bootstrap by its definition: clusters drawn whole, the mean over their pairs and its clustered error."""
+
+    def mean_and_error(drawn):
+        n, mean = sum(map(len, drawn)), np.mean(np.concatenate(drawn))
+        squares = sum(np.sum(one - mean) ** 2 for one in drawn)
+        return mean, math.sqrt(len(drawn) / (len(drawn) - 1) * squares) / n
+
     draw = random.Random(seed)
-    means = [np.mean(draw.choices(values, k=len(values))) for _ in range(50)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    assert close(mine.low, low, 3) and close(mine.high, high, 3) and close(mine.value, np.mean(values), 3)
+    mean, error = mean_and_error(groups)
+    drawn = [mean_and_error(draw.choices(groups, k=len(groups))) for _ in range(draws)]
+    found = [(its - mean) / its_error for its, its_error in drawn if its_error > 1e-9]
+    low, high = np.quantile(found, [0.025, 0.975])
+    half = stats.t.ppf(0.975, len(groups) - 1) * error
+    return min(mean - half, mean - high * error), max(mean + half, mean - low * error)
 
 
-def test_bootstrap_agrees_with_scipys_within_its_own_noise():
-    values = np.random.default_rng(3).normal(0.02, 0.4, 341)
-    mine = ours.paired_bootstrap(list(values), draws=4000)
-    theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=9999, rng=1).confidence_interval
-    wide = theirs.high - theirs.low
-    assert abs(mine.low - theirs.low) < 0.05 * wide and abs(mine.high - theirs.high) < 0.05 * wide
+@given(st.lists(st.integers(1, 4), min_size=10, max_size=16), st.integers(0, 5))
+def test_bootstrap_draws_clusters_whole_and_is_studentised(sizes, seed):
+    rng = np.random.default_rng(seed)
+    groups = [rng.normal(0.1, 1.0, size) for size in sizes]
+    names = [str(place) for place, one in enumerate(groups) for _ in one]
+    low, high = studentised(groups, 60, seed)
+    mine = ours.paired_bootstrap(list(np.concatenate(groups)), names, draws=60, seed=seed)
+    assert close(mine.low, low, 3) and close(mine.high, high, 3)
 
 
-def test_bootstrap_of_very_many_pairs_is_the_normal_interval():
+def test_bootstrap_of_very_many_pairs_is_students_interval():
     values = np.random.default_rng(4).normal(0.02, 0.4, 12_000)
-    low, high = stats.norm.interval(0.95, values.mean(), stats.sem(values))
+    low, high = stats.t.interval(0.95, 11_999, values.mean(), stats.sem(values))
     mine = ours.paired_bootstrap(list(values))
     assert close(mine.low, low) and close(mine.high, high)
 
@@ -233,7 +236,7 @@ def test_that_many_pairs_really_show_the_difference_with_80_percent_power():
 @pytest.mark.parametrize(("n", "share"), [(341, 0.71), (348, 0.55), (60, 0.9), (21, 0.62)])
 def test_wilson_covers_the_truth_as_often_as_it_says(n, share):
     counts = np.random.default_rng(6).binomial(n, share, 4000)
-    hits = [found.low <= share <= found.high for found in (ours.wilson(int(k), n) for k in counts)]
+    hits = [found.low <= share <= found.high for found in (intervals.wilson(int(k), n) for k in counts)]
     assert 0.93 < np.mean(hits) < 0.985
 
 
@@ -249,13 +252,24 @@ def test_mcnemar_errs_no_more_often_than_its_level():
     assert np.mean([ours.mcnemar_exact(int(b), int(c)) < 0.05 for b, c, _ in draws]) <= 0.055
 
 
-def test_bootstrap_covers_the_truth():
+def few_large(rng):
+    """Differences of which three in a hundred are twelve times as wide as the rest."""
+    return rng.normal(0.05, 1, 120) + rng.normal(0, 12, 120) * (rng.random(120) < 0.03)
+
+
+SHAPES = {
+    "skewed": lambda rng: rng.gamma(2, 0.2, 120) - 0.35,
+    "heavy": lambda rng: rng.standard_t(3, 120) + 0.05,
+    "few large": few_large,
+    "lognormal": lambda rng: rng.lognormal(0, 1, 120) - math.exp(0.5) + 0.05,
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bootstrap_covers_the_truth_with_skew_and_with_heavy_tails(shape):
     rng = np.random.default_rng(9)
-    hits = [
-        found.low <= 0.05 <= found.high
-        for found in (ours.paired_bootstrap(list(rng.gamma(2, 0.2, 120) - 0.35), draws=300) for _ in range(400))
-    ]
-    assert 0.91 < np.mean(hits) < 0.98
+    found = [ours.paired_bootstrap(list(SHAPES[shape](rng)), draws=99) for _ in range(300)]
+    assert 0.93 <= np.mean([one.low <= 0.05 <= one.high for one in found]) < 0.99
 
 
 def test_seed_spread_and_prediction_cover_the_truth():
@@ -286,7 +300,7 @@ def test_pair_loss_of_equal_rewards_is_ln2():
 
 
 @pytest.mark.parametrize(
-    "call", [lambda: ours.wilson(3, 0), lambda: ours.wilson(4, 3), lambda: ours.paired_bootstrap([1.0])]
+    "call", [lambda: intervals.wilson(3, 0), lambda: intervals.wilson(4, 3), lambda: ours.paired_bootstrap([1.0])]
 )
 def test_impossible_counts_are_refused(call):
     with pytest.raises(ValueError):

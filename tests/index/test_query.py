@@ -10,8 +10,8 @@ from support import START, config, make_run_folder, make_runs, make_workspace, t
 
 from rmtui.errors import UserError
 from rmtui.index.index import Index
-from rmtui.statistics import wilson
 from rmtui.workspace import Workspace
+from trainer.intervals import wilson
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from trainer import manifest
 from trainer.events import decode
+from trainer.intervals import wilson
 from trainer.pairs import Row
 from trainer.release import export, merge, scoring
-from trainer.release.origin import find_origin, wilson
+from trainer.release.origin import find_origin
 
 SPEC = """
 id = "20260101-000000-abcd"
@@ -98,8 +99,8 @@ def test_accuracy_is_a_count_over_the_pairs_with_its_interval(run, tmp_path, cap
 
 
 def test_wilson_interval_of_a_published_example():
-    low, high = wilson(81, 263)  # Newcombe 1998, table I
-    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+    around = wilson(81, 263)  # Newcombe 1998, table I
+    assert (round(around.low, 4), round(around.high, 4)) == (0.2553, 0.3662)
 
 
 def test_single_responses_from_stdin_get_the_reward_that_they_get_in_a_pair(run, tmp_path, capsys, monkeypatch):

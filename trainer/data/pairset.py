@@ -14,6 +14,7 @@ import numpy as np
 
 from trainer import joined
 from trainer import pairs as files
+from trainer.clusters import find_clusters
 from trainer.config import TrainConfig, sources_of
 from trainer.data import token_cache as cache
 from trainer.data.chat import TEMPLATE_DATE
@@ -40,6 +41,8 @@ class TokenPair:
     margin: float = 0.0
     row: int = 0
     """Place of its row in the file, from 0."""
+    cluster: str = ""
+    """What it is not independent of (`trainer.clusters`); empty: not asked for."""
 
     @property
     def length(self) -> int:
@@ -142,9 +145,11 @@ def load_pairs(
     limit: int | None = None,
     drop: bool = False,
     phase: Phase = lambda doing, done, of: None,
+    clustered: bool = False,
 ) -> PairSet:
     """Read, tokenize and cut a pair file. `limit` is the model's number of positions, if it has one; `drop` leaves out
-    pairs with an answer that alone does not fit, which are cut otherwise; `phase` hears how far it is.
+    pairs with an answer that alone does not fit, which are cut otherwise; `phase` hears how far it is; with
+    `clustered` each pair has its cluster.
 
     Blank lines and pairs with identical sides are counted and left out; any other line without a readable pair
     raises DataError with the numbers of the lines: a training on part of a file is never started silently.
@@ -161,8 +166,18 @@ def load_pairs(
     cut = [truncate(one, longest, ends) for one in encoded]
     torn = [_answer_cut(one, side, lost) for one, (*side, lost) in zip(encoded, cut, strict=True)]
     fitting = [place for place in range(len(rows)) if not (drop and torn[place])]
+    clusters = find_clusters(rows).of if clustered else {}
     kept = [
-        TokenPair(row.id, side[0], side[1], shared_length(side[0], side[1]), lost, row.margin or 0.0, place)
+        TokenPair(
+            row.id,
+            side[0],
+            side[1],
+            shared_length(side[0], side[1]),
+            lost,
+            row.margin or 0.0,
+            place,
+            clusters.get(row.id, ""),
+        )
         for place, row, (*side, lost) in ((place, rows[place], cut[place]) for place in fitting)
         if not np.array_equal(side[0], side[1])
     ]

@@ -15,6 +15,7 @@ from torch import nn
 
 from trainer.data.batches import Layout, collate
 from trainer.data.pairset import TokenPair
+from trainer.intervals import effective_pairs
 from trainer.model.reward import rewards
 
 Floats = NDArray[np.float64]
@@ -43,6 +44,8 @@ class Record:
     rejected: float
     chosen_tokens: int
     rejected_tokens: int
+    cluster: str = ""
+    """What it is not independent of (`trainer.clusters`); empty: nothing known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ def evaluate(
     """Score all pairs over all ranks and summarise. Every rank returns the same, or raises Interrupted."""
     scored = score(model, pairs, layout, batch_size, rank, world_size, stop, tell)
     records = [
-        Record(pair.id, chosen, rejected, len(pair.chosen), len(pair.rejected))
+        Record(pair.id, chosen, rejected, len(pair.chosen), len(pair.rejected), pair.cluster)
         for pair, (chosen, rejected) in zip(pairs, scored, strict=True)
     ]
     return summarise(records)
@@ -155,6 +158,9 @@ def summary(records: Sequence[Record]) -> dict[str, float]:
         "reward_std": float(np.std(both)),
         "calibration_error": calibration_error(margin),
     }
+    if all(record.cluster for record in records):
+        found = effective_pairs((margin > 0).tolist(), [record.cluster for record in records])
+        metrics |= {"val_clusters": float(found.clusters), "val_effective": found.effective}
     shorter = chosen_tokens < rejected_tokens
     if shorter.any():
         metrics["val_acc_chosen_shorter"] = float(np.mean(margin[shorter] > 0))

@@ -137,8 +137,8 @@ class Milestones:
     def report_epoch(self, figures: Mapping[str, float]) -> None:
         """The epoch's event and its one line to grep for."""
         progress = self.progress
-        kept = ("val_loss", "val_acc", "val_pairs", "reward_margin")
-        metrics = {"train_loss": progress.train_loss, **{key: figures[key] for key in kept}}
+        kept = ("val_loss", "val_acc", "val_pairs", "reward_margin", "val_clusters", "val_effective")
+        metrics = {"train_loss": progress.train_loss, **{key: figures[key] for key in kept if key in figures}}
         self.reporter.report(
             "epoch", progress.step, float(progress.epoch + 1), metrics, peak_bytes=peak_bytes(self.session.device)
         )

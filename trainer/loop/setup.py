@@ -164,7 +164,8 @@ def load_data(
         try:
             train = pairset.load_training(tokenizer, config, limit, phase)
             validation = {
-                name: pairset.load_pairs(path, tokenizer, config, limit, phase=phase) for name, path in named.items()
+                name: pairset.load_pairs(path, tokenizer, config, limit, phase=phase, clustered=True)
+                for name, path in named.items()
             }
         except pairset.DataError as error:
             wrong = str(error)

@@ -12,8 +12,9 @@ from trainer import config as options
 from trainer.config import TrainConfig, flatten
 from trainer.data import chat
 from trainer.init_from import describe
+from trainer.intervals import accuracy_interval
 from trainer.loop.round_trip import RoundTrip
-from trainer.release.origin import Origin, wilson
+from trainer.release.origin import Origin
 
 _HEAD = """---
 library_name: transformers
@@ -126,10 +127,12 @@ def text(origin: Origin, facts: Facts) -> str:
 def _validation_lines(origin: Origin) -> str:
     if origin.pairs is None or origin.correct is None or origin.loss is None:
         return ""
-    low, high = wilson(origin.correct, origin.pairs)
+    share = origin.correct / origin.pairs
+    around = accuracy_interval(share, origin.pairs, origin.clusters, origin.effective)
+    prompts = f", {origin.clusters} prompts" if origin.clusters and origin.clusters < origin.pairs else ""
     return (
-        "\n## Figures\n| validation pairs | accuracy | 95 % interval (Wilson) | loss |\n|---|---|---|---|\n"
-        f"| {origin.pairs} | {origin.correct / origin.pairs:.4f} | {low:.4f} to {high:.4f} | {origin.loss:.4f} |\n"
+        "\n## Figures\n| validation pairs | accuracy | 95 % interval | loss |\n|---|---|---|---|\n"
+        f"| {origin.pairs}{prompts} | {share:.4f} | {around.low:.4f} to {around.high:.4f} | {origin.loss:.4f} |\n"
         f"\nAfter step {origin.step}, epoch {origin.epoch:g}.\n"
     )
 

@@ -14,6 +14,7 @@ from trainer import config as options
 from trainer import manifest
 from trainer.config import TrainConfig
 from trainer.init_from import TRAINING
+from trainer.intervals import effective_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,9 @@ class Origin:
     correct: int | None = None
     pairs: int | None = None
     loss: float | None = None
+    clusters: int | None = None
+    """Clusters of the validation pairs, and how many independent pairs they amount to (`trainer.intervals`)."""
+    effective: float | None = None
     paths: tuple[str, ...] | None = None
     """Fast paths that the training kept (`trainer.model.fast_paths`)."""
 
@@ -41,7 +45,13 @@ class Origin:
             "step": self.step,
             "epoch": self.epoch,
             "fingerprints": self.fingerprints,
-            "validation": {"correct": self.correct, "pairs": self.pairs, "loss": self.loss},
+            "validation": {
+                "correct": self.correct,
+                "pairs": self.pairs,
+                "loss": self.loss,
+                "clusters": self.clusters,
+                "effective": self.effective,
+            },
             "config": options.to_document(self.config) if self.config else None,
         }
         (folder / TRAINING).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -67,6 +77,8 @@ def _from_file(document: dict[str, Any]) -> Origin:
         correct=held["correct"],
         pairs=held["pairs"],
         loss=held["loss"],
+        clusters=held.get("clusters"),
+        effective=held.get("effective"),
     )
 
 
@@ -76,6 +88,8 @@ def _from_run(run: Path, folder: Path) -> Origin:
     sealed = manifest.read(folder) or (manifest.read(best.folder) if best else None)
     records = _records(run, sealed)
     gaps = [record["chosen"] - record["rejected"] for record in records]
+    names = [str(record.get("cluster") or "") for record in records]
+    clusters = effective_pairs([gap > 0 for gap in gaps], names) if names and all(names) else None
     config = options.build(document.get("config", document))
     if sealed is not None:  # `auto` is what it became where it trained
         held = options.recorded(sealed.facts.get("config", {}))
@@ -91,6 +105,8 @@ def _from_run(run: Path, folder: Path) -> Origin:
         correct=sum(gap > 0 for gap in gaps) if gaps else None,
         pairs=len(gaps) or None,
         loss=mean_loss(gaps) if gaps else None,
+        clusters=clusters.clusters if clusters else None,
+        effective=clusters.effective if clusters else None,
         paths=tuple(sealed.facts["paths"]) if sealed and "paths" in sealed.facts else None,
     )
 
@@ -109,12 +125,3 @@ def _records(run: Path, sealed: manifest.Checkpoint | None) -> list[dict[str, An
 def mean_loss(gaps: list[float]) -> float:
     """Mean of −log σ(gap)."""
     return sum(max(-gap, 0.0) + math.log1p(math.exp(-abs(gap))) for gap in gaps) / len(gaps)
-
-
-def wilson(correct: int, pairs: int) -> tuple[float, float]:
-    """95 % interval of an accuracy (Wilson 1927)."""
-    z = 1.959963984540054
-    share, scale = correct / pairs, 1 + z * z / pairs
-    middle = (share + z * z / (2 * pairs)) / scale
-    half = z * math.sqrt(share * (1 - share) / pairs + z * z / (4 * pairs * pairs)) / scale
-    return max(0.0, middle - half), min(1.0, middle + half)

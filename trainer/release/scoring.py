@@ -15,17 +15,19 @@ import torch
 
 from trainer import manifest, precision
 from trainer import pairs as files
+from trainer.clusters import find_clusters
 from trainer.config import TrainConfig
 from trainer.data.pairset import TokenPair, refusal
 from trainer.data.texts import DataError, encode, encode_responses
 from trainer.data.truncate import edges, shared_length, truncate
+from trainer.intervals import accuracy_interval, effective_pairs
 from trainer.loop import environment, evaluate
 from trainer.model import base_facts, fast_paths, plain
 from trainer.model import reward as model
 from trainer.model.reward import RewardModel
 from trainer.pairs import BadLine, Response, Row
 from trainer.release import progress_bar
-from trainer.release.origin import find_origin, mean_loss, wilson
+from trainer.release.origin import find_origin, mean_loss
 from trainer.release.progress_bar import ProgressBar
 
 if TYPE_CHECKING:
@@ -222,22 +224,29 @@ def _report_pairs(scorer: Scorer, rows: Sequence[Row], args: argparse.Namespace)
 def pair_report(rows: Sequence[Row], found: Sequence[tuple[float, float]]) -> ScoreDocument:
     """{pairs, accuracy, interval, ties, loss}, and the same by `subset` where the rows have that field."""
     gaps = [chosen - rejected for chosen, rejected in found]
-    whole = _score_metrics(gaps)
-    by_subset: dict[str, list[float]] = defaultdict(list)
-    for row, gap in zip(rows, gaps, strict=True):
+    clusters = find_clusters([replace(row, id=str(place)) for place, row in enumerate(rows)]).of
+    names = [clusters[str(place)] for place in range(len(rows))]
+    whole = _score_metrics(gaps, names)
+    by_subset: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    for row, gap, cluster in zip(rows, gaps, names, strict=True):
         if isinstance(row.fields.get("subset"), str):
-            by_subset[row.fields["subset"]].append(gap)
+            by_subset[row.fields["subset"]].append((gap, cluster))
     if not by_subset:
         return cast("ScoreDocument", whole)  # its other key need not be there
-    return {**whole, "subsets": {name: _score_metrics(held) for name, held in sorted(by_subset.items())}}
+    subsets = {name: _score_metrics(*zip(*held, strict=True)) for name, held in sorted(by_subset.items())}
+    return {**whole, "subsets": subsets}
 
 
-def _score_metrics(gaps: Sequence[float]) -> ScoreFigures:
-    correct = sum(gap > 0 for gap in gaps)
+def _score_metrics(gaps: Sequence[float], names: Sequence[str]) -> ScoreFigures:
+    right = [gap > 0 for gap in gaps]
+    accuracy, found = sum(right) / len(gaps), effective_pairs(right, names)
+    around = accuracy_interval(accuracy, len(gaps), found.clusters, found.effective)
     return {
         "pairs": len(gaps),
-        "accuracy": correct / len(gaps),
-        "interval": list(wilson(correct, len(gaps))),
+        "accuracy": accuracy,
+        "interval": [around.low, around.high],
+        "clusters": found.clusters,
+        "effective": found.effective,
         "ties": sum(gap == 0 for gap in gaps),
         "loss": mean_loss(list(gaps)),
     }
@@ -252,9 +261,11 @@ def format_report(report: ScoreDocument) -> str:
 
 def _format_line(before: str, held: ScoreFigures) -> str:
     low, high = held["interval"]
+    clusters = held.get("clusters", held["pairs"])
+    prompts = f" of {_count(clusters, 'prompt')}" if clusters < held["pairs"] else ""
     return (
         f"{before}accuracy {held['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}) "
-        f"on {_count(held['pairs'], 'pair')}, {_count(held['ties'], 'tie')}, loss {held['loss']:.4f}"
+        f"on {_count(held['pairs'], 'pair')}{prompts}, {_count(held['ties'], 'tie')}, loss {held['loss']:.4f}"
     )
 
 

@@ -100,13 +100,14 @@ def _with_spread(index: Index, curves: Sequence[Curve]) -> list[Curve]:
     """The first one with its 95 % band: more of them would hide each other."""
     if not curves:
         return []
-    pairs = index.run(curves[0].key.partition("/")[0]).val_pairs
+    run = index.run(curves[0].key.partition("/")[0])
     values = [value for value in curves[0].last if finite(value) and 0 <= value <= 1]
-    if not pairs or len(values) < len(curves[0].last):
+    if not run.val_pairs or len(values) < len(curves[0].last):
         return list(curves)
-    from rmtui.statistics import wilson
+    from trainer.intervals import accuracy_interval
 
-    ends = [wilson(round(value * pairs), pairs) for value in values]
+    known = run.val_pairs, run.val_clusters, run.val_effective
+    ends = [accuracy_interval(value, *known) for value in values]
     return [curves[0]._replace(spread=([one.low for one in ends], [one.high for one in ends])), *curves[1:]]
 
 

@@ -14,7 +14,7 @@ from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.chart.legend import shortened
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
-from rmtui.i18n import translate, value_text
+from rmtui.i18n import interval_text, translate, value_text
 from rmtui.translation import tr
 from rmtui.workspace import Workspace
 
@@ -175,7 +175,9 @@ class Comparison:
     def _last(self, metric: Metric, summary: ComparedMetric) -> Iterator[str]:
         intervals = summary.get("interval") or [None] * len(self._runs)
         for value, interval in zip(summary["last"], intervals, strict=True):
-            half = f" {self._glyphs.plus_minus}{50 * (interval[1] - interval[0]):.1f}" if interval else ""
+            half = (
+                f" {interval_text(value or 0.0, *interval).replace('±', self._glyphs.plus_minus)}" if interval else ""
+            )
             half = half if self._cell > 10 else ""
             yield _format_metric(metric, value) + half
 

@@ -178,10 +178,10 @@ def _spread(run: Run, setting: Setting) -> TableCell:
     """Half of the 95 % interval, in points."""
     if run.val_acc is None or not run.val_pairs:
         return TableCell("")
-    from rmtui.statistics import wilson
+    from trainer.intervals import accuracy_interval
 
-    half = wilson(round(run.val_acc * run.val_pairs), run.val_pairs).half
-    return TableCell(f"{setting.glyphs.plus_minus}{100 * half:.1f}", "quiet")
+    around = accuracy_interval(run.val_acc, run.val_pairs, run.val_clusters, run.val_effective)
+    return TableCell(f"{setting.glyphs.plus_minus}{100 * around.half:.1f}", "quiet")
 
 
 def _best(run: Run, setting: Setting) -> TableCell:
