@@ -106,11 +106,31 @@ class PairedVerdict(TypedDict):
     loss_verdict: Literal["better", "worse", "same"]
 
 
+class SettingsDocument(TypedDict):
+    """Two settings by all their seeds of one number of epochs, on the pairs that all have scored."""
+
+    a: list[Share]
+    """val_acc of each seed."""
+    b: list[Share]
+    deviation: float | None
+    """Standard deviation over seeds, pooled; null where no setting has two."""
+    delta: float
+    p_seeds: Share | None
+    """Of a permutation of the seeds; null with fewer than four of either."""
+    p_prompts: Share | None
+    """Of a sign-flip test over prompts; the verdict takes the larger of both."""
+    verdict: Literal["better", "worse", "same"] | None
+    """Null: too few seeds for one."""
+    text: str
+
+
 class PairedDocument(TypedDict):
     a: str
     b: str
     verdict: PairedVerdict | None
     texts: list[str]
+    settings: NotRequired[SettingsDocument]
+    """Only where the two differ in more than their seed."""
 
 
 class SeedsDocument(TypedDict):

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
-from rmtui.guide import paired_test
+from rmtui.guide import paired_test, settings_test
 from rmtui.guide.model import Change, Reading, Subject, common_epoch, interval_of, metric_of
 from rmtui.guide.paired_test import PairedTest, Spread
 from rmtui.guide.published_figures import METRICS, better
 from rmtui.guide.readings import read
 from rmtui.guide.sentences import origin_text, text
+from rmtui.guide.settings_test import SettingsTest
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 from rmtui.i18n import metric_text, translate
 from rmtui.runs.model import Run
@@ -54,6 +55,8 @@ class Entry:
     """Are rewards of single pairs known?"""
     test: PairedTest | None = None
     """Against the first run; None for that run itself, on other pairs, and where single pairs are not known of both."""
+    settings: SettingsTest | None = None
+    """All seeds of its setting against the first run's; None where `test` is, and between seeds of one setting."""
 
 
 def compare(entries: Sequence[Entry], limits: Thresholds = DEFAULT, lang: str = "en") -> CompareDocument:
@@ -254,7 +257,12 @@ def _paired(first: Entry, other: Entry, limits: Thresholds, lang: str) -> Paired
         said = translate("verdict.no_pairs", lang, a=a, b=b, missing=", ".join(missing))
         return {"a": a, "b": b, "verdict": None, "texts": [said]}
     texts = paired_test.texts(test, _at(first), _at(other), lang, limits)
-    return {"a": a, "b": b, "verdict": paired_test.document(test), "texts": texts}
+    found: PairedDocument = {"a": a, "b": b, "verdict": paired_test.document(test), "texts": texts}
+    if other.settings is not None:
+        said = settings_test.format_settings(other.settings, a, b, lang)
+        found["settings"] = settings_test.document(other.settings, said)
+        texts.append(said)
+    return found
 
 
 def _at(entry: Entry) -> str:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError
 from rmtui.guide import comparison
-from rmtui.guide.comparison import MOST, Entry, same_set
+from rmtui.guide.comparison import MOST, Entry, same_set, seedless
 from rmtui.guide.model import Subject, common_epoch
-from rmtui.guide.paired_test import Clusters, paired_test
+from rmtui.guide.paired_test import Clusters, Rewards, paired_test
+from rmtui.guide.settings_test import settings_test
 from rmtui.guide.short_form import split_verdict
 from rmtui.guide.thresholds import Thresholds
 from rmtui.i18n import translate
@@ -21,6 +22,9 @@ from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
     from rmtui.documents.guide import CompareDocument
+
+SEEDS = 20
+"""Seeds of a setting, the newest, that a comparison of settings reads at most."""
 
 
 def compare(ws: Workspace, refs: Sequence[str], lang: str = "en", at: str = "last") -> CompareDocument:
@@ -38,7 +42,7 @@ def compare(ws: Workspace, refs: Sequence[str], lang: str = "en", at: str = "las
         runs = [index.run(run_id) for run_id in ids]
         subjects = [pair_clusters.with_clusters(ws, load_subjects.subject(index, run)) for run in runs]
         limits = load_subjects.limits(ws)
-        found = comparison.compare(_entries(ws, subjects, at, limits), limits, lang)
+        found = comparison.compare(_entries(ws, index, subjects, at, limits), limits, lang)
         if best := found["best"]:
             found["next"] = _next_step(ws, index, index.run(best["run"]), lang)
         return found
@@ -52,23 +56,47 @@ def _next_step(ws: Workspace, index: Index, leader: Run, lang: str) -> str:
     return translate("verdict.next_from", lang, step=step, run=leader.name) if step else ""
 
 
-def _entries(ws: Workspace, subjects: Sequence[Subject], at: str, limits: Thresholds) -> list[Entry]:
+def _entries(ws: Workspace, index: Index, subjects: Sequence[Subject], at: str, limits: Thresholds) -> list[Entry]:
     """Each run with the test of its pairs against the first one's: the only place where a comparison tests them."""
     epoch = common_epoch(*subjects) if at == "last" else None
     paths = [_evaluation(item.run, at, epoch) for item in subjects]
     rewards = [load_subjects.read_rewards(path) if path else {} for path in paths]
-    clusters: Clusters = {}
-    if paths[0]:
-        clusters = pair_clusters.clusters_of(ws, subjects[0].run, paths[0])
+    clusters: Clusters = pair_clusters.clusters_of(ws, subjects[0].run, paths[0]) if paths[0] else {}
+    tests = [
+        paired_test(rewards[0], scored, limits, clusters) if place and same_set([subjects[0], item]) else None
+        for place, (item, scored) in enumerate(zip(subjects, rewards, strict=True))
+    ]
+    seeds = [_seeds(index, item.run, at, epoch) if any(tests) else [] for item in subjects]
     return [
         Entry(
             item,
             path.stem if path else "",
             bool(scored),
-            paired_test(rewards[0], scored, limits, clusters) if place and same_set([subjects[0], item]) else None,
+            test,
+            settings_test(seeds[0], own, clusters, limits)
+            if test and own and seeds[0] and _differ(subjects[0], item)
+            else None,
         )
-        for place, (item, path, scored) in enumerate(zip(subjects, paths, rewards, strict=True))
+        for item, path, scored, test, own in zip(subjects, paths, rewards, tests, seeds, strict=True)
     ]
+
+
+def _differ(one: Subject, other: Subject) -> bool:
+    return seedless(one.run) != seedless(other.run)
+
+
+def _seeds(index: Index, run: Run, at: str, epoch: int | None) -> list[Rewards]:
+    """The rewards of every seed of a run's setting that came as far, itself among them."""
+    own = seedless(run)
+    family = [
+        other
+        for other in load_subjects.siblings(index, run)
+        if other.id == run.id or (other.state.final and seedless(other) == own and len(other.epochs) == len(run.epochs))
+    ]
+    named = at not in ("last", "best")
+    family = [other for other in family if not named or at in {path.stem for path in load_subjects.evaluations(other)}]
+    paths = [_evaluation(other, at, epoch) for other in family[-SEEDS:]]
+    return [scored for path in paths if path and (scored := load_subjects.read_rewards(path))]
 
 
 def _evaluation(run: Run, at: str, epoch: int | None) -> Path | None:

@@ -1,0 +1,96 @@
+"""How often intervals hold the truth and tests err, simulated with known truths: the tables of docs/statistics.md.
+
+python benchmarks/coverage.py            about two minutes; seeded, so that it prints the same again
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from rmtui.guide.paired_test import accuracy_test
+from rmtui.guide.settings_test import settings_test
+from rmtui.statistics import paired_bootstrap
+from trainer.intervals import accuracy_interval, effective_pairs
+
+
+def prompts(rng, count, each, icc, share):
+    """Right or wrong of `each` pairs of `count` prompts, beta-binomial: correlation `icc` within a prompt."""
+    rate = rng.beta(share * (1 / icc - 1), (1 - share) * (1 / icc - 1), count)
+    return (rng.random((count, each)) < rate[:, None]).ravel()
+
+
+def rewards(right):
+    return {f"p{n}": (1.0, 0.0) if one else (0.0, 1.0) for n, one in enumerate(right)}
+
+
+def one_run(draws=2000):
+    print("val_acc of one run, truth 0.70\nprompts  pairs each  ICC   covered  as if independent")
+    for count, each, icc in [
+        (85, 4, 0.3),
+        (85, 4, 0.0001),
+        (40, 4, 0.3),
+        (30, 8, 0.3),
+        (20, 8, 0.3),
+        (10, 8, 0.3),
+        (5, 8, 0.3),
+    ]:
+        rng, names = np.random.default_rng(1), [str(n // each) for n in range(count * each)]
+        hits, alone = 0, 0
+        for _ in range(draws):
+            right = prompts(rng, count, each, icc, 0.7)
+            found = accuracy_interval(right.mean(), len(right), *effective_pairs(right.tolist(), names))
+            hits += found.low <= 0.7 <= found.high
+            found = accuracy_interval(right.mean(), len(right))
+            alone += found.low <= 0.7 <= found.high
+        print(f"{count:7}  {each:10}  {icc:.1f}   {hits / draws:.3f}    {alone / draws:.3f}")
+
+
+def two_runs(draws=1000):
+    print("\ntwo equal runs called different (nominal 0.05)\nprompts  pairs each  ICC   sign-flip  McNemar")
+    for count, each, icc in [(85, 4, 0.3), (85, 4, 0.7), (40, 8, 0.3), (15, 16, 0.3), (8, 8, 0.3)]:
+        rng, names = np.random.default_rng(2), {f"p{n}": str(n // each) for n in range(count * each)}
+        flips, alone = 0, 0
+        for _ in range(draws):
+            better, turns = prompts(rng, count, each, icc, 0.5), rng.random(count * each) < 0.4
+            a, b = rewards(np.where(turns, ~better, True)), rewards(np.where(turns, better, True))
+            flips += accuracy_test(a, b, clusters=names).word != "same"
+            alone += accuracy_test(a, b).word != "same"
+        print(f"{count:7}  {each:10}  {icc:.1f}   {flips / draws:.3f}      {alone / draws:.3f}")
+
+
+def losses(draws=600):
+    print("\nmean difference of losses, 120 pairs\nshape        covered")
+    shapes = {
+        "normal": lambda rng: rng.normal(0, 1, 120),
+        "Student, 3 degrees": lambda rng: rng.standard_t(3, 120),
+        "3 % twelvefold": lambda rng: rng.normal(0, 1, 120) + rng.normal(0, 12, 120) * (rng.random(120) < 0.03),
+        "gamma": lambda rng: rng.gamma(2, 1, 120) - 2,
+        "lognormal": lambda rng: rng.lognormal(0, 1, 120) - np.exp(0.5),
+    }
+    for name, shape in shapes.items():
+        rng = np.random.default_rng(3)
+        found = [paired_bootstrap(list(shape(rng)), draws=199) for _ in range(draws)]
+        print(f"{name:18} {np.mean([one.low <= 0 <= one.high for one in found]):.3f}")
+
+
+def settings(draws=600):
+    print("\ntwo equal settings called different, 30 prompts of 4 pairs (nominal 0.05)")
+    print("seeds  spread of seeds  error  two trainings of them")
+    for seeds, spread in [(4, 0.0), (4, 0.35), (6, 0.35)]:
+        rng, hits, alone = np.random.default_rng(4), 0, 0
+        names = {f"p{n}": str(n // 4) for n in range(120)}
+        for _ in range(draws):
+            ease = np.repeat(rng.normal(0.6, 0.8, 30), 4)
+            right = rng.random((2 * seeds, 120)) < 1 / (1 + np.exp(-ease - rng.normal(0, spread, 2 * seeds)[:, None]))
+            found = [rewards(one) for one in right]
+            hits += settings_test(found[:seeds], found[seeds:], names).word != "same"
+            alone += accuracy_test(found[0], found[seeds], clusters=names).word != "same"
+        print(f"{seeds:5}  {spread:15}  {hits / draws:.3f}  {alone / draws:.3f}")
+
+
+if __name__ == "__main__":
+    for part in (one_run, two_runs, losses, settings):
+        if len(sys.argv) < 2 or part.__name__ in sys.argv[1:]:
+            part()
