@@ -42,7 +42,7 @@ def test_an_index_of_an_earlier_schema_with_rows(ws: Workspace, version: int) ->
             VALUES (?, ?, 'finished', 1, 0, 0, 1, ?, 0)""",
             (folder.id, folder.name(), folder.path.stat().st_mtime_ns),
         )
-    old.execute("INSERT INTO documents SELECT n, '{}', '[]', NULL FROM runs")
+    old.execute("INSERT INTO documents (run, config, tags, figures) SELECT n, '{}', '[]', NULL FROM runs")
     old.execute(
         "INSERT INTO progress (run, n, position, bad_lines, resumed, seconds) SELECT n, 1, 99, 0, 0, 0 FROM runs"
     )
