@@ -208,6 +208,10 @@ def sizes(config: TrainConfig, shape: Shape) -> Sizes:
     trainable = shape.parameters if config.method == "full" else _adapter(config, shape) + _head(shape)
     total = shape.parameters + (trainable if config.method == "lora" else 0)  # peft keeps the head's first weights too
     tokens = 2 * config.batch_size * config.max_length
+    if config.batch_tokens:
+        longest = 2 * config.max_length
+        step = config.batch_size * config.gradient_accumulation_steps * longest
+        tokens = min(step, max(config.batch_tokens, longest))
     layer = 5 * shape.hidden + 4 * shape.intermediate
     numbers = shape.layers * shape.hidden + layer if config.gradient_checkpointing else shape.layers * layer
     half = config.mixed_precision in ("bf16", "fp16")

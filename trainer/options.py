@@ -138,6 +138,16 @@ class TrainConfig:
     gradient_accumulation_steps: int = _option(
         2, "forward passes summed into one optimizer step", low=1, high=4096, usual=(1, 64)
     )
+    batch_tokens: int = _option(
+        0,
+        "tokens a process and forward pass, at most (padding counts, a shared prefix once): a step's pairs are cut by "
+        "these in place of batch_size, and their number stays; a longer pair goes alone. 0: by batch_size",
+        unit="tokens",
+        low=0,
+        high=10**8,
+        group="speed",
+        advanced=True,
+    )
     warmup_ratio: float = _option(
         0.1, "share of the steps in which the rate rises; int(ratio × steps)", low=0, high=1, usual=(0, 0.3)
     )
@@ -260,6 +270,16 @@ class TrainConfig:
         low=0,
         high=4096,
         group="evaluation",
+    )
+    eval_tokens: int = _option(
+        0,
+        "tokens a process and evaluation pass, at most, in place of eval_batch_size; a longer pair goes alone. 0: by "
+        "eval_batch_size",
+        unit="tokens",
+        low=0,
+        high=10**8,
+        group="evaluation",
+        advanced=True,
     )
     best_metric: str = _option(
         "val_acc",

@@ -91,6 +91,8 @@ def print_plan(plan: Plan, time: PastTime | None) -> None:
             f"warm-up {derived.warmup_steps}, effective batch {derived.effective_batch}, "
             f"{derived.evaluations} evaluations"
         )
+    if tokens := plan.spec["config"].get("batch_tokens"):
+        echo(f"  at most {tokens} tokens a forward pass and process, in place of batch_size pairs")
     for line in plan.how_read:
         echo(f"  {clean(line)}")
     echo(f"  precision: {plan.precision}")

@@ -110,12 +110,14 @@ def _failed(attempt: AttemptFolder, failure: Mapping[str, Any], step: int | None
 
 
 def format_suggestion(suggest: Any, config: Mapping[str, object]) -> str:
-    """`: try batch size 2 × accumulation 4`; what stays as it was is left out."""
+    """`: try batch size 2 × accumulation 4`, `: try batch_tokens 8192`; what stays as it was is left out."""
     if not isinstance(suggest, Mapping):
         return ""
     suggest = {key: value for key, value in suggest.items() if key != "max_length" or config.get(key) != value}
     batch, groups = suggest.get("batch_size"), suggest.get("gradient_accumulation_steps")
     text = f"batch size {batch} × accumulation {groups}" if batch and groups else ""
+    if tokens := suggest.get("batch_tokens"):
+        text = f"batch_tokens {tokens}"
     if length := suggest.get("max_length"):
         text += f"{', ' if text else ''}length {length}"
     return f": try {text}" if text else ""

@@ -184,7 +184,8 @@ def memory_suggestion(ws: Workspace, run_id: str) -> dict[str, int] | None:
         usual = TrainConfig()
         asked = {key: int(config.get(key, getattr(usual, key))) for key in ("batch_size", "max_length")}
         groups = int(config.get("gradient_accumulation_steps", usual.gradient_accumulation_steps))
-        return smaller_batch(asked["batch_size"], groups, asked["max_length"])
+        tokens = int(config.get("batch_tokens", usual.batch_tokens))
+        return smaller_batch(asked["batch_size"], groups, asked["max_length"], tokens)
     return None
 
 

@@ -49,6 +49,19 @@ def test_figures_are_exact_for_every_count_and_batch(reward_model, count, batch)
         assert (record.chosen, record.rejected) == (pytest.approx(chosen, abs=2e-6), pytest.approx(rejected, abs=2e-6))
 
 
+@pytest.mark.parametrize("layout", [{}, {"unpadded": False, "share_prefix": False}])
+@pytest.mark.parametrize("tokens", [1, 50, 200, 10_000])
+def test_a_token_budget_changes_no_reward_and_is_kept(reward_model, monkeypatch, tokens, layout):
+    made = []
+    monkeypatch.setattr(evaluate, "collate", lambda *given: made.append(batches.collate(*given)) or made[-1])
+    layout = replace(reward_model.layout, **layout)
+    found = evaluate.score(reward_model, PAIRS, layout, 4, tokens=tokens)
+    assert np.allclose(found, one_by_one(reward_model, PAIRS), atol=2e-6)
+    assert sum(batch.pairs for batch in made) == len(PAIRS)
+    assert all(batch.ids.numel() <= tokens or batch.pairs == 1 for batch in made)
+    assert {1: len(made) == len(PAIRS), 10_000: len(made) == 1}.get(tokens, 1 < len(made) < len(PAIRS))
+
+
 def score_as_rank(rank, world, folder, model_folder):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=world)

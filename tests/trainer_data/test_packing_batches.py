@@ -16,9 +16,10 @@ def settings(batch, accumulation, **changes):
 
 def steps(batch, accumulation, world, epoch=0, seed=3, pairs=PAIRS, **changes):
     """Per optimizer step: the set of pairs over all ranks."""
-    config = settings(batch, accumulation, **changes)
-    ranks = [packing.epoch_batches(pairs, config, epoch, world, rank, seed) for rank in range(world)]
-    return [sorted(place for rank in ranks for micro in rank[step] for place in micro) for step in range(len(ranks[0]))]
+    config = settings(batch, accumulation, seed=seed, **changes)
+    ranks = [packing.epoch_batches(pairs, config, epoch, world, rank, LAYOUT) for rank in range(world)]
+    whole = zip(*ranks, strict=True)
+    return [sorted(place for rank in step for micro in rank.micro_batches for place in micro) for step in whole]
 
 
 @pytest.mark.parametrize("grouped", [True, False])
@@ -42,14 +43,59 @@ def test_order_follows_seed_and_epoch_only():
 
 def test_ranks_get_equally_many_micro_batches_of_at_most_the_batch_size():
     config = settings(3, 3)
-    ranks = [packing.epoch_batches(PAIRS[:20], config, 0, 2, rank, 0) for rank in range(2)]
-    assert [[len(step) for step in rank] for rank in ranks] == [[3, 1], [3, 1]]
-    assert max(len(micro) for rank in ranks for step in rank for micro in step) == 3
+    ranks = [packing.epoch_batches(PAIRS[:20], config, 0, 2, rank, LAYOUT) for rank in range(2)]
+    assert [[len(step.micro_batches) for step in rank] for rank in ranks] == [[3, 1], [3, 1]]
+    assert max(len(micro) for rank in ranks for step in rank for micro in step.micro_batches) == 3
 
 
 def test_a_ragged_step_of_eight_in_threes():
-    [step] = packing.epoch_batches(PAIRS[:8], settings(3, 3), 0, 1, 0, 0)
-    assert sorted(map(len, step)) == [2, 3, 3]
+    [step] = packing.epoch_batches(PAIRS[:8], settings(3, 3), 0, 1, 0, LAYOUT)
+    assert sorted(map(len, step.micro_batches)) == [2, 3, 3]
+
+
+def held(rank):
+    """Pairs that a rank computes in each step."""
+    return [sum(map(len, step.micro_batches)) for step in rank]
+
+
+@pytest.mark.parametrize("budget", [0, 1, 60, 10_000])
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_a_step_knows_its_pairs_and_the_most_of_a_rank(world, budget):
+    config = settings(3, 3, batch_tokens=budget)
+    ranks = [packing.epoch_batches(PAIRS[:43], config, 0, world, rank, LAYOUT) for rank in range(world)]
+    counts = list(zip(*map(held, ranks), strict=True))
+    assert [sum(one) for one in counts] == [step.pairs for step in ranks[0]]
+    assert [max(one) for one in counts] == [step.most for step in ranks[-1]]
+
+
+@pytest.mark.parametrize(
+    "layout", [{}, {"share_prefix": False}, {"unpadded": False}, {"unpadded": False, "apart": "rows"}]
+)
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_a_token_budget_cuts_the_same_steps_by_what_is_computed(world, layout):
+    """Brute force: the batches are made, and their tokens counted; no two neighbours would fit into one."""
+    layout = replace(LAYOUT, **layout)
+    by_pairs, by_tokens = settings(4, 4), settings(4, 4, batch_tokens=150)
+    for epoch in (0, 1):
+        usual, cut = (
+            [packing.epoch_batches(PAIRS, config, epoch, world, rank, layout) for rank in range(world)]
+            for config in (by_pairs, by_tokens)
+        )
+        for was, now in zip(zip(*usual, strict=True), zip(*cut, strict=True), strict=True):
+            assert {p for r in was for m in r.micro_batches for p in m} == {
+                p for r in now for m in r.micro_batches for p in m
+            }
+            assert len({len(rank.micro_batches) for rank in now}) == 1
+            for rank in now:
+                there = [micro for micro in rank.micro_batches if micro]
+                for micro, after in zip(there, [*there[1:], None], strict=True):
+                    assert computed(micro, layout) <= 150 or len(micro) == 1
+                    assert after is None or computed([*micro, after[0]], layout) > 150
+
+
+def computed(places, layout):
+    batch = packing.collate([PAIRS[place] for place in places], layout)
+    return batch.tokens if batch.blocks or layout.apart else batch.ids.numel()
 
 
 def test_grouping_by_length_cuts_padding():
@@ -57,7 +103,8 @@ def test_grouping_by_length_cuts_padding():
         config = settings(8, 1, group_by_length=grouped)
         layout = replace(LAYOUT, unpadded=False)
         batches = [
-            packing.collate([PAIRS[i] for i in s[0]], layout) for s in packing.epoch_batches(PAIRS, config, 0, 1, 0, 0)
+            packing.collate([PAIRS[i] for i in step.micro_batches[0]], layout)
+            for step in packing.epoch_batches(PAIRS, config, 0, 1, 0, layout)
         ]
         return 1 - sum(batch.tokens for batch in batches) / sum(batch.ids.numel() for batch in batches)
 

@@ -208,6 +208,9 @@ def test_out_of_memory_names_what_to_try(bench, tmp_path):
 def test_smaller_keeps_the_effective_batch():
     half = smaller_batch(6, 2, 512)
     assert half == {"batch_size": 3, "gradient_accumulation_steps": 4, "max_length": 512}
+    tokens = smaller_batch(6, 2, 512, 8192)
+    assert tokens == {"batch_size": 6, "gradient_accumulation_steps": 2, "max_length": 512, "batch_tokens": 4096}
+    assert smaller_batch(6, 2, 512, 1024) == {**tokens, "max_length": 256, "batch_tokens": 512}
     single = smaller_batch(1, 8, 512)
     assert single == {"batch_size": 1, "gradient_accumulation_steps": 8, "max_length": 256}
 

@@ -28,8 +28,8 @@ def recording_gradients(path):
         quick_end(rank)
         norm = trainer.loop.optimizer_step.Stepper.clip
 
-        def record(self):
-            found = norm(self)
+        def record(self, fault):
+            found = norm(self, fault)
             if rank == 0:
                 kept = torch.cat([parameter.grad.flatten().clone() for parameter in self.parameters])
                 self.recorded = [*getattr(self, "recorded", []), kept]

@@ -7,7 +7,7 @@ same without sharing; and padded rows with an attention mask, which every model 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -116,10 +116,16 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        moved = [part.to(device, non_blocking=True) for part in (self.ids, self.positions, self.scored, self.margin)]
-        mask = None if self.mask is None else self.mask.to(device, non_blocking=True)
-        sequences = None if self.sequences is None else self.sequences.to(device)
-        ids, positions, scored, margin = moved
+        return self._each(lambda part: part.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """The same in memory from which a GPU copies by itself."""
+        return self._each(lambda part: part.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        ids, positions, scored, margin = map(change, (self.ids, self.positions, self.scored, self.margin))
+        mask = None if self.mask is None else change(self.mask)
+        sequences = None if self.sequences is None else self.sequences.each(change)
         return replace(self, ids=ids, positions=positions, mask=mask, scored=scored, margin=margin, sequences=sequences)
 
 
@@ -134,7 +140,29 @@ def computed_tokens(pairs: Sequence[TokenPair], layout: Layout) -> int:
     """Tokens of a batch of these pairs as it is computed, padding included."""
     if layout.unpadded or layout.apart:
         return sum(map(layout.tokens, pairs))
-    return 2 * len(pairs) * max(max(len(pair.chosen), len(pair.rejected)) for pair in pairs)
+    return 2 * len(pairs) * max(map(_longer, pairs))
+
+
+def cut_by_tokens(pairs: Sequence[TokenPair], places: Iterable[int], most: int, layout: Layout) -> Iterator[list[int]]:
+    """Places in parts of at most `most` computed tokens, in their order; a pair that has more makes a part alone."""
+    part: list[int] = []
+    tokens = longest = 0
+    for place in places:
+        pair = pairs[place]
+        if part:
+            grown = tokens + layout.tokens(pair)
+            padded = 2 * (len(part) + 1) * max(longest, _longer(pair))
+            if (grown if layout.unpadded or layout.apart else padded) > most:
+                yield part
+                part, tokens, longest = [], 0, 0
+        part.append(place)
+        tokens, longest = tokens + layout.tokens(pair), max(longest, _longer(pair))
+    if part:
+        yield part
+
+
+def _longer(pair: TokenPair) -> int:
+    return max(len(pair.chosen), len(pair.rejected))
 
 
 def _padded(pairs: Sequence[TokenPair], layout: Layout) -> Batch:
@@ -219,26 +247,53 @@ Micro = list[int]
 """Places of pairs in the pair set; empty when a rank has nothing to do in this micro step."""
 
 
+@dataclass(frozen=True, slots=True)
+class StepBatches:
+    """What one rank computes in an optimizer step."""
+
+    micro_batches: list[Micro]
+    """As many on every rank."""
+    pairs: int
+    """Over all ranks."""
+    most: int
+    """Pairs of the rank that has the most."""
+
+
 def epoch_batches(
     pairs: Sequence[TokenPair],
     config: TrainConfig,
     epoch: int,
     world_size: int,
     rank: int,
-    seed: int,
+    layout: Layout,
     shares: Sequence[PairShare] = (),
-) -> list[list[Micro]]:
-    """This rank's micro batches of one epoch, grouped by optimizer step; every pair that the epoch draws once over all
-    ranks, and in a mixture as often as it is drawn.
+) -> list[StepBatches]:
+    """This rank's micro batches of one epoch, by optimizer step; every pair that the epoch draws once over all ranks,
+    and in a mixture as often as it is drawn.
 
     The pairs of a step depend on (seed, epoch) and the effective batch only, not on how it is split into processes
     and micro batches. Every rank gets the same number of micro batches in a step; in the last, shorter step of an
-    epoch one may be empty.
+    epoch one may be empty. With `batch_tokens` micro batches are cut by tokens, as this layout computes them; without,
+    they have at most `batch_size` pairs.
     """
-    wide = config.batch_size * world_size
+    wide, seed = config.batch_size * world_size, config.seed
     drawn = epoch_pairs(shares, epoch, seed) if shares else np.arange(len(pairs))
     steps = epoch_steps(pairs, wide * config.gradient_accumulation_steps, config.group_by_length, epoch, seed, drawn)
-    return [[part[rank::world_size] for part in _micro_parts(step, wide)] for step in steps]
+    found = []
+    for step in steps:
+        if config.batch_tokens:
+            ranks = [
+                list(cut_by_tokens(pairs, step[one::world_size], config.batch_tokens, layout))
+                for one in range(world_size)
+            ]
+            micros = ranks[rank] + [[]] * (max(map(len, ranks)) - len(ranks[rank]))
+            most = -(-len(step) // world_size)
+        else:
+            parts = list(_micro_parts(step, wide))
+            micros = [part[rank::world_size] for part in parts]
+            most = sum(-(-len(part) // world_size) for part in parts)
+        found.append(StepBatches(micros, len(step), most))
+    return found
 
 
 def epoch_pairs(shares: Sequence[PairShare], epoch: int, seed: int) -> NDArray[np.int64]:
@@ -282,8 +337,3 @@ def _micro_parts(step: list[int], wide: int) -> Iterator[list[int]]:
     count = -(-len(step) // wide)
     bounds = [len(step) * part // count for part in range(count + 1)]
     return (step[low:high] for low, high in itertools.pairwise(bounds))
-
-
-def steps_per_epoch(pairs: int, config: TrainConfig, world_size: int) -> int:
-    """Optimizer steps of one epoch."""
-    return -(-pairs // (config.batch_size * world_size * config.gradient_accumulation_steps))

@@ -7,7 +7,7 @@ kind of sequence. Index arithmetic alone; the call is in `trainer.model.varlen`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -42,8 +42,11 @@ class Sequences:
 
     def to(self, device: torch.device) -> Sequences:
         """The same on another device."""
-        bounds, places = (part.to(device, non_blocking=True) for part in (self.bounds, self.places))
-        return replace(self, bounds=bounds, places=places)
+        return self.each(lambda part: part.to(device, non_blocking=True))
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Sequences:
+        """The same with every tensor changed."""
+        return replace(self, bounds=change(self.bounds), places=change(self.places))
 
 
 @dataclass(slots=True)

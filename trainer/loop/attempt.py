@@ -95,7 +95,9 @@ def _failed(attempt: Path, request: Request, config: TrainConfig, error: BaseExc
     if moment.grad_norm is not None:
         facts["grad_norm"] = moment.grad_norm
     if ranks.of_memory(error):
-        facts["suggest"] = smaller_batch(config.batch_size, config.gradient_accumulation_steps, config.max_length)
+        facts["suggest"] = smaller_batch(
+            config.batch_size, config.gradient_accumulation_steps, config.max_length, config.batch_tokens
+        )
         error = MemoryError(_memory_message(error, config, facts["suggest"]))
         print(error, file=sys.stderr, flush=True)
     elif remedy := remedy_for(error):
@@ -131,9 +133,6 @@ def _is_echo(failure: Mapping[str, object]) -> bool:
 
 def _memory_message(error: BaseException, config: TrainConfig, suggest: Mapping[str, int]) -> str:
     cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return (
-        f"out of memory with batch_size {config.batch_size}, gradient_accumulation_steps "
-        f"{config.gradient_accumulation_steps}, max_length {config.max_length}; try batch_size "
-        f"{suggest['batch_size']}, gradient_accumulation_steps {suggest['gradient_accumulation_steps']}, "
-        f"max_length {suggest['max_length']}, or gradient_checkpointing = true ({cause})"
-    )
+    now = ", ".join(f"{key} {getattr(config, key)}" for key in suggest)
+    smaller = ", ".join(f"{key} {value}" for key, value in suggest.items())
+    return f"out of memory with {now}; try {smaller}, or gradient_checkpointing = true ({cause})"

@@ -39,6 +39,7 @@ HARMLESS = frozenset(
         "save_steps",
         "save_minutes",
         "eval_batch_size",
+        "eval_tokens",
         "deterministic",
         "start_check",
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from trainer.data.batches import Layout, collate
+from trainer.data.batches import Layout, collate, cut_by_tokens
 from trainer.data.pairset import TokenPair
 from trainer.intervals import effective_pairs
 from trainer.model.reward import rewards
@@ -83,9 +83,10 @@ def evaluate(
     world_size: int = 1,
     stop: Callable[[], bool] = never,
     tell: Callable[[int], None] = unheard,
+    tokens: int = 0,
 ) -> Evaluation:
     """Score all pairs over all ranks and summarise. Every rank returns the same, or raises Interrupted."""
-    scored = score(model, pairs, layout, batch_size, rank, world_size, stop, tell)
+    scored = score(model, pairs, layout, batch_size, rank, world_size, stop, tell, tokens)
     records = [
         Record(pair.id, chosen, rejected, len(pair.chosen), len(pair.rejected), pair.cluster)
         for pair, (chosen, rejected) in zip(pairs, scored, strict=True)
@@ -108,23 +109,27 @@ def score(
     world_size: int = 1,
     stop: Callable[[], bool] = never,
     tell: Callable[[int], None] = unheard,
+    tokens: int = 0,
 ) -> list[tuple[float, float]]:
     """(chosen, rejected) rewards in the order of `pairs`. When `stop` says so on any rank, every rank raises
-    Interrupted. `tell` hears how many pairs this rank has scored."""
+    Interrupted. `tell` hears how many pairs this rank has scored. With `tokens` a forward pass holds at most so many
+    computed ones, in place of `batch_size` pairs; a pair that has more is scored alone."""
     order = sorted(range(len(pairs)), key=lambda place: -pairs[place].cost)
     mine = order[rank::world_size]
+    passes: Iterable[list[int]] = (mine[at : at + batch_size] for at in range(0, len(mine), batch_size))
+    if tokens:
+        passes = cut_by_tokens(pairs, mine, tokens, layout)
     found: dict[int, tuple[float, float]] = {}
     interrupted = False
     was_training = model.training
     model.eval()
     with torch.inference_mode():
-        for start in range(0, len(mine), batch_size):
+        for part in passes:
             if interrupted := stop():
                 break
-            part = mine[start : start + batch_size]
             sides = rewards(model, collate([pairs[place] for place in part], layout))
-            columns = [side.tolist() for side in sides]
-            found |= dict(zip(part, zip(*columns, strict=True), strict=True))
+            chosen, rejected = torch.stack(sides).tolist()
+            found |= dict(zip(part, zip(chosen, rejected, strict=True), strict=True))
             tell(len(found))
     model.train(was_training)
     parts: list[dict[int, tuple[float, float]] | None] = [None if interrupted else found]

@@ -73,7 +73,7 @@ def longest(session: Session) -> LongestBatch:
         micro
         for epoch in range(first, min(session.config.num_epochs, first + EPOCHS))
         for step in session.batches(epoch)
-        for micro in step
+        for micro in step.micro_batches
         if micro
     )
     found = max(micros, key=lambda micro: computed_tokens([pairs[place] for place in micro], layout))
@@ -86,7 +86,7 @@ def forward_backward(session: Session, found: LongestBatch) -> None:
     trained = sum(one.numel() for one in stepper.parameters)
     states = 0 if stepper.optimizer.state else STATE_BYTES[config.optimizer] * trained
     held = torch.empty(states, dtype=torch.uint8, device=session.device)
-    if config.gradient_accumulation_steps > 1:
+    if config.gradient_accumulation_steps > 1 or config.batch_tokens:
         for parameter in stepper.parameters:
             parameter.grad = torch.zeros_like(parameter)
     batch = collate([session.train.pairs[place] for place in found.places], session.model.layout).to(session.device)

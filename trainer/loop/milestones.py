@@ -38,6 +38,8 @@ class Milestones:
         self.saved_at = time.monotonic()
         self.overdue = False
         """Whether the ranks agreed, at the last step, that the last checkpoint is too old."""
+        self.took_time = False
+        """Whether an evaluation or a checkpoint followed the last step."""
 
     @property
     def epochs(self) -> float:
@@ -49,7 +51,8 @@ class Milestones:
         progress, config = self.progress, self.config
         ends_epoch = progress.position == self.session.derived.steps_per_epoch
         improved = False
-        if progress.evaluation_due or ends_epoch or due(config.eval_steps, progress.step):
+        self.took_time = progress.evaluation_due or ends_epoch or due(config.eval_steps, progress.step)
+        if self.took_time:
             progress.evaluation_due = True
             if self.stop_agreed():
                 return False
@@ -62,6 +65,7 @@ class Milestones:
             progress.next_epoch(config.num_epochs)
         if improved or ends_epoch or progress.done or self.overdue or due(config.save_steps, progress.step):
             kind = "save_minutes" if self.overdue else "save_steps"
+            self.took_time = True
             self.save("best" if improved else "epoch" if ends_epoch else kind, improved)
         return True
 
@@ -121,7 +125,7 @@ class Milestones:
     def score(self, name: str, pairs: PairSet) -> Evaluation:
         """Exact scores. A sharded model needs every rank in every forward pass, so there each rank scores all pairs."""
         session, total = self.session, len(pairs)
-        size = self.config.eval_batch_size or 2 * self.config.batch_size
+        size, tokens = self.config.eval_batch_size or 2 * self.config.batch_size, self.config.eval_tokens
         where = (0, 1) if session.sharded else (session.rank, session.world_size)
         stop = never if session.sharded else session.stop.__bool__
         mine = len(range(where[0], total, where[1]))
@@ -132,7 +136,7 @@ class Milestones:
 
         tell(0)
         with session.accelerator.autocast():
-            return evaluate(session.stepper.model, pairs.pairs, session.model.layout, size, *where, stop, tell)
+            return evaluate(session.stepper.model, pairs.pairs, session.model.layout, size, *where, stop, tell, tokens)
 
     def report_epoch(self, figures: Mapping[str, float]) -> None:
         """The epoch's event and its one line to grep for."""

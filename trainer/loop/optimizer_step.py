@@ -25,18 +25,34 @@ class NotFinite(RuntimeError):
     """A loss or gradient became NaN or infinite; the run cannot go on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What an optimizer step came to over all ranks; the same on each of them but for `broken`."""
+
+    loss: float
+    """Sum over the pairs, exact, so that their order does not matter; NaN where one is not finite."""
+    correct: float
+    margin: float
+    pairs: int
+    tokens: int
+    norm: float
+    """Of the gradient, before clipping."""
+    broken: list[str]
+    """Pairs of this rank whose loss is not finite."""
+    flags: list[bool]
+    """Each flag of the ranks, where any has raised it."""
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.loss) and math.isfinite(self.norm)
+
+
 @dataclass(slots=True)
 class Sums:
-    """What one rank adds up over its micro batches of a step. Metrics stay on the device until `settle`, since reading
-    them makes a GPU wait."""
+    """What one rank gathers over its micro batches of a step. It stays on the device until `read`, since reading makes
+    a GPU wait."""
 
-    loss: float = 0.0
-    correct: float = 0.0
-    margin: float = 0.0
-    pairs: int = 0
     tokens: int = 0
-    broken: list[str] = field(default_factory=list)
-    """Pairs whose loss is not finite."""
     _ids: list[str] = field(default_factory=list)
     _figures: list[torch.Tensor] = field(default_factory=list)
 
@@ -46,35 +62,59 @@ class Sums:
         self._figures.append(torch.stack([losses, gaps]))
         self.tokens += tokens
 
-    def settle(self) -> None:
-        """Read the metrics; the losses are summed exactly, so that their order does not matter."""
-        if not self._figures:
-            return
-        losses, gaps = torch.cat(self._figures, dim=1).tolist()
-        self.broken = [one for one, loss in zip(self._ids, losses, strict=True) if not math.isfinite(loss)]
-        self.loss = math.nan if self.broken else math.fsum(losses)
-        self.correct = float(sum(gap > 0 for gap in gaps))
-        self.margin = math.fsum(gaps)
-        self.pairs = len(losses)
+    def fault(self, device: torch.device) -> torch.Tensor:
+        """[1] on the device: 0 where every loss of this rank is finite, else NaN."""
+        return sum((figures[0].sum() * 0 for figures in self._figures), torch.zeros(1, device=device))
 
-    def reduced(self, device: torch.device) -> Sums:
-        """The sums over all ranks."""
-        row = [self.loss, self.correct, self.margin, float(self.pairs), float(self.tokens)]
-        loss, correct, margin, pairs, tokens = sum_over_ranks(row, device)
-        return Sums(loss, correct, margin, int(pairs), int(tokens))
+    def read(self, norm: torch.Tensor, flags: Sequence[bool], most: int, device: torch.device) -> Totals:
+        """All of a step's numbers in one read of the device. `most`: pairs of the rank that has the most."""
+        held = [len(self._ids), self.tokens, *flags]
+        figures = torch.cat([*self._figures, torch.zeros(2, most - len(self._ids), device=device)], dim=1)
+        row = torch.cat([norm.reshape(1).double(), figures.double().flatten()])
+        if ranks() > 1:
+            row = torch.cat([row, torch.tensor(held, dtype=torch.float64, device=device)])
+            rows = [torch.empty_like(row) for _ in range(ranks())]
+            dist.all_gather(rows, row)
+            everyone = torch.stack(rows).tolist()
+            mine = everyone[dist.get_rank()]
+        else:
+            everyone = [mine := [*row.tolist(), *map(float, held)]]
+        return _totals(everyone, mine, most, self._ids)
 
 
-def sum_over_ranks(values: Sequence[float], device: torch.device) -> list[float]:
-    """Element-wise sum over ranks, in float64."""
-    return [sum(column) for column in zip(*every_rank(values, device), strict=True)]
+def _totals(everyone: Sequence[Sequence[float]], mine: Sequence[float], most: int, ids: Sequence[str]) -> Totals:
+    """From each rank's row: norm, losses, gaps, number of pairs, tokens, flags."""
+    losses: list[float] = []
+    gaps: list[float] = []
+    for row in everyone:
+        pairs = int(row[1 + 2 * most])
+        losses += row[1 : 1 + pairs]
+        gaps += row[1 + most : 1 + most + pairs]
+    _, tokens, *flags = zip(*(row[1 + 2 * most :] for row in everyone), strict=True)
+    whole = all(map(math.isfinite, losses))
+    return Totals(
+        loss=math.fsum(losses) if whole else math.nan,
+        correct=float(sum(gap > 0 for gap in gaps)),
+        margin=math.fsum(gaps) if whole else math.nan,
+        pairs=len(losses),
+        tokens=int(sum(tokens)),
+        norm=mine[0],
+        broken=[one for one, loss in zip(ids, mine[1:], strict=False) if not math.isfinite(loss)],
+        flags=[any(flag) for flag in flags],
+    )
+
+
+def ranks() -> int:
+    """Processes of this training."""
+    return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def every_rank(values: Sequence[float], device: torch.device) -> list[list[float]]:
-    """Each rank's values, by rank. The sum over them is then the same on every rank, to the bit."""
-    if not dist.is_initialized() or dist.get_world_size() == 1:
+    """Each rank's values, by rank."""
+    if ranks() == 1:
         return [list(values)]
     mine = torch.tensor(values, dtype=torch.float64, device=device)
-    gathered = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    gathered = [torch.empty_like(mine) for _ in range(ranks())]
     dist.all_gather(gathered, mine)
     return [row.tolist() for row in gathered]
 
@@ -122,17 +162,30 @@ class Stepper:
         """fp16 gradients may overflow while the loss scale still has room to fall: the update is skipped, no more."""
         return self.scaler.is_enabled() and self.scaler.get_scale() > SMALLEST_SCALE
 
-    def finish(self) -> float:
-        """Reduce, clip and apply the gradients; returns their norm before clipping. Where it is not finite no weight
-        changes."""
-        norm = self._sharded_norm() if self.sharded else self.clip()
+    @property
+    def guarded(self) -> bool:
+        """The optimizer itself leaves weights alone on the device where a gradient is not finite, so that the host may
+        look afterwards: torch's fused AdamW."""
+        return self.config.optimizer == "adamw" and not self.sharded
+
+    def reduce(self, fault: torch.Tensor) -> torch.Tensor:
+        """Sum gradients over ranks and clip them; returns their norm before clipping, on the device. `fault` [1] is 0,
+        or NaN where a loss of this rank is not finite; the norm is then NaN on every rank."""
+        return self._sharded_norm() if self.sharded else self.clip(fault)
+
+    def update(self, norm: torch.Tensor, finite: bool = True) -> None:
+        """Apply the gradients; where their norm is not finite no weight changes: what is not `guarded` is told by
+        `finite`."""
         if self.scaler.is_enabled():
             self.scaler.step(self.optimizer)
             self.scaler.update()
-        elif math.isfinite(norm):
+        elif self.guarded:
+            self.optimizer.found_inf = torch.isfinite(norm).logical_not().float()
+            self.optimizer.step()
+            del self.optimizer.found_inf
+        elif finite:
             self.optimizer.step()
         self.optimizer.zero_grad()
-        return norm
 
     def make_room(self) -> None:
         """Free the GPU for the process that checks the saved model; no step follows."""
@@ -141,23 +194,27 @@ class Stepper:
             self.model.to("cpu")
             torch.cuda.empty_cache()
 
-    def clip(self) -> float:
+    def clip(self, fault: torch.Tensor) -> torch.Tensor:
         for parameter in self.parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         if self.accelerator.num_processes > 1:
-            sum_gradients(gradients)
+            sum_gradients([*gradients, fault])
+        if self.scaler.is_enabled():
+            gradients[0].add_(fault)  # the scaler looks at gradients alone
         self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.get_total_norm(gradients)
-        if self.config.max_grad_norm and bool(torch.isfinite(norm)):
+        norm = torch.nn.utils.get_total_norm(gradients) + fault[0]
+        if self.config.max_grad_norm:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.max_grad_norm, norm)
-        return float(norm)
+        return norm
 
-    def _sharded_norm(self) -> float:
+    def _sharded_norm(self) -> torch.Tensor:
         limit = self.config.max_grad_norm or math.inf
         norm: Any = self.accelerator.clip_grad_norm_(self.model.parameters(), limit)
-        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        return (
+            norm.full_tensor() if isinstance(norm, DTensor) else torch.as_tensor(norm, device=self.accelerator.device)
+        )
 
 
 def decay_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, object]]:

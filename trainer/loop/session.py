@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 
 from trainer.config import TrainConfig
-from trainer.data.batches import Micro, epoch_batches
+from trainer.data.batches import StepBatches, epoch_batches
 from trainer.data.pairset import PairSet
 from trainer.estimate import Derived
 from trainer.heartbeat import Heartbeat
@@ -66,13 +66,14 @@ class Session:
 
     @property
     def micro_step(self) -> int:
-        """Of the next training step's first micro batch."""
-        return self.progress.step * self.config.gradient_accumulation_steps
+        """Of the next training step's first micro batch. Cut by tokens, a step has at most one a pair."""
+        by_tokens = self.derived.effective_batch if self.config.batch_tokens else 0
+        return self.progress.step * (by_tokens or self.config.gradient_accumulation_steps)
 
-    def batches(self, epoch: int) -> list[list[Micro]]:
-        """This rank's micro batches of an epoch, by optimizer step."""
-        config, pairs = self.config, self.train
-        return epoch_batches(pairs.pairs, config, epoch, self.world_size, self.rank, config.seed, pairs.shares)
+    def batches(self, epoch: int) -> list[StepBatches]:
+        """What this rank computes in each optimizer step of an epoch."""
+        pairs, layout = self.train, self.model.layout
+        return epoch_batches(pairs.pairs, self.config, epoch, self.world_size, self.rank, layout, pairs.shares)
 
     def beat(self, doing: str, done: int = 0, of: int = 0) -> None:
         """A sign of life between training steps."""

@@ -92,6 +92,11 @@ def lines(session: Session, trained: int, parameters: int) -> list[str]:
         f"precision: {precision_line(session)}",
         f"effective batch: {config.batch_size} pairs × {config.gradient_accumulation_steps} accumulation × "
         f"{derived.world_size} processes = {derived.effective_batch} pairs a step",
+        *(
+            [f"forward passes: cut by tokens, at most {config.batch_tokens:,} a process (batch_tokens)"]
+            if config.batch_tokens
+            else []
+        ),
         f"steps: {derived.steps_per_epoch} an epoch{shorter} × {config.num_epochs} epochs = {derived.total_steps}; "
         f"{derived.warmup_steps} of warm-up, then {config.lr_scheduler}, peak {config.learning_rate:g}",
         f"evaluations: {derived.evaluations}, checkpoints: {derived.checkpoints}; "

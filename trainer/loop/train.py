@@ -9,17 +9,17 @@ from collections.abc import Sequence
 import torch
 import torch.distributed as dist
 
-from trainer.data.batches import collate
+from trainer.data.batches import Batch, Micro, StepBatches, collate
 from trainer.loop import checkpoint, round_trip, schedule
+from trainer.loop.ahead import Ahead
 from trainer.loop.loss import pair_loss
 from trainer.loop.milestones import Milestones
-from trainer.loop.optimizer_step import NotFinite, Sums, every_rank
+from trainer.loop.optimizer_step import NotFinite, Sums, Totals
 from trainer.loop.progress import forward_seed
 from trainer.loop.session import Session
 from trainer.model.reward import rewards
 from trainer.request import Outcome
 
-MicroBatches = Sequence[Sequence[int]]
 SHOWN_IDS = 8
 
 
@@ -31,56 +31,89 @@ class Training:
         self.config = session.config
         self.progress = session.progress
         self.milestones = Milestones(session)
+        self.ahead = Ahead(self.laid_out, session.device)
+        self.told: bool | None = None
+        """Whether any rank was asked to stop, as of the last step; None: the ranks have not told each other."""
 
     def run(self) -> Outcome:
         """Train to the end, or to where the ranks agree to stop."""
         if self.progress.evaluation_due and not self.milestones.settle():
             return self.stopped()
         while not self.progress.done:
-            epoch, batches = self.progress.epoch, self.session.batches(self.progress.epoch)
+            epoch, steps = self.progress.epoch, self.session.batches(self.progress.epoch)
             while self.progress.epoch == epoch and not self.progress.done:
-                if not self.step(batches[self.progress.position]) or not self.milestones.settle():
+                position = self.progress.position
+                following = steps[position + 1].micro_batches if position + 1 < len(steps) else []
+                if not self.step(steps[position], following[:1]) or not self.milestones.settle():
                     return self.stopped()
         return self.finished()
 
-    def step(self, micro_batches: MicroBatches) -> bool:
-        """One optimizer step; false when the ranks agree to stop before it."""
-        session, progress, began = self.session, self.progress, time.perf_counter()
-        mine = [sum(map(len, micro_batches)), bool(session.stop), self.milestones.too_old()]
-        everyone = every_rank(mine, session.device)
-        if any(stop for _, stop, _ in everyone):
+    def laid_out(self, places: Sequence[int]) -> Batch:
+        """A micro batch on the CPU."""
+        return collate([self.session.train.pairs[place] for place in places], self.session.model.layout)
+
+    def step(self, step: StepBatches, following: Sequence[Micro]) -> bool:
+        """One optimizer step; false when the ranks agree to stop before it. The device is read once, after everything
+        has been handed to it; `following` begins with the micro batch after this step's."""
+        session, progress, stepper, began = self.session, self.progress, self.session.stepper, time.perf_counter()
+        if self.asked_to_stop():
             return False
-        self.milestones.overdue = any(old for _, _, old in everyone)
-        step_pairs = int(sum(pairs for pairs, _, _ in everyone))
         session.moment.step, session.moment.epoch = progress.step + 1, self.milestones.epochs
-        session.stepper.model.train()
+        stepper.model.train()
         rate = self.rate(progress.step + 1)
-        session.stepper.begin(rate)
-        sums = Sums()
-        for number, indices in enumerate(micro_batches):
-            last = number == len(micro_batches) - 1
-            if indices:
-                self.forward_backward(indices, number, step_pairs, sums, last)
+        stepper.begin(rate)
+        sums, micros = Sums(), step.micro_batches
+        for number, places in enumerate(micros):
+            last = number == len(micros) - 1
+            coming = next((micro for micro in (*micros[number + 1 :], *following) if micro), [])
+            if places:
+                self.forward_backward(places, number, step.pairs, sums, last, coming)
             elif session.sharded:  # its forward is a collective, so a rank without pairs takes part with weight 0
-                self.forward_backward([0], number, step_pairs, Sums(), last, weight=0.0)
-        sums.settle()
-        total = sums.reduced(session.device)
-        norm = self.apply(total, sums, micro_batches)
+                self.forward_backward([0], number, step.pairs, Sums(), last, coming, weight=0.0)
+        norm = stepper.reduce(sums.fault(session.device))
+        if stepper.guarded:
+            stepper.update(norm)
+            total = self.read(sums, norm, step)
+        else:
+            total = self.read(sums, norm, step)
+            stepper.update(norm, total.finite)
+        self.refuse_not_finite(total, step.micro_batches)
         progress.stepped(total.loss, total.pairs, total.tokens)
-        self.report_step(total, rate, norm, time.perf_counter() - began)
+        self.report_step(total, rate, time.perf_counter() - began)
         return True
 
+    def asked_to_stop(self) -> bool:
+        """Whether any rank was; of several, as they told each other with the last step's numbers."""
+        told, self.told = self.told, None
+        if self.session.world_size == 1 or told is None or self.milestones.took_time:
+            return self.milestones.stop_agreed()
+        return told
+
+    def read(self, sums: Sums, norm: torch.Tensor, step: StepBatches) -> Totals:
+        """The step's numbers over all ranks; with them goes what each was asked."""
+        flags = bool(self.session.stop), self.milestones.too_old()
+        total = sums.read(norm, flags, step.most, self.session.device)
+        self.told, self.milestones.overdue = total.flags
+        return total
+
     def forward_backward(
-        self, indices: Sequence[int], number: int, step_pairs: int, sums: Sums, last: bool, weight: float = 1.0
+        self,
+        places: Micro,
+        number: int,
+        step_pairs: int,
+        sums: Sums,
+        last: bool,
+        coming: Micro,
+        weight: float = 1.0,
     ) -> None:
-        """One micro batch; dropout's seed depends on its place, not on what ran before."""
+        """One micro batch; dropout's seed depends on its place, not on what ran before. `coming` is the next one."""
         session, config = self.session, self.config
         micro_step = session.micro_step + number
         session.heartbeat.beat(self.progress.step, micro_step)
         torch.manual_seed(forward_seed(config.seed, session.rank, micro_step))
-        pairs = [session.train.pairs[index] for index in indices]
-        session.moment.pair_ids = tuple(pair.id for pair in pairs)
-        batch = collate(pairs, session.model.layout).to(session.device)
+        session.moment.pair_ids = tuple(session.train.pairs[place].id for place in places)
+        batch = self.ahead.take(places)
+        self.ahead.prepare(coming)
         with session.accelerator.autocast():
             chosen, rejected = rewards(session.stepper.model, batch)
         losses = pair_loss(chosen, rejected, batch.margin, config)
@@ -100,16 +133,14 @@ class Training:
             config.lr_decay_ratio,
         )
 
-    def apply(self, total: Sums, mine: Sums, micro_batches: MicroBatches) -> float:
-        """Update the weights; raises NotFinite, on every rank alike, with the pairs that did it."""
-        step, stepper = self.progress.step + 1, self.session.stepper
+    def refuse_not_finite(self, total: Totals, micro_batches: Sequence[Micro]) -> None:
+        """Raises NotFinite, on every rank alike, with the pairs that did it; the update has left the weights alone."""
+        step, norm = self.progress.step + 1, total.norm
         if not math.isfinite(total.loss):
-            raise self.not_finite(f"the loss of step {step} is {total.loss}", mine.broken, None)
-        norm = stepper.finish()
-        if not math.isfinite(norm) and not stepper.overflow_only:
+            raise self.not_finite(f"the loss of step {step} is {total.loss}", total.broken, None)
+        if not math.isfinite(norm) and not self.session.stepper.overflow_only:
             ids = [self.session.train.pairs[index].id for batch in micro_batches for index in batch]
             raise self.not_finite(f"the gradient norm of step {step} is {norm}", ids, norm)
-        return norm
 
     def not_finite(self, what: str, ids: Sequence[str], norm: float | None) -> NotFinite:
         """The error with the pair ids of all ranks."""
@@ -121,13 +152,13 @@ class Training:
             "or bf16 instead of fp16; the last checkpoint is from before"
         )
 
-    def report_step(self, total: Sums, rate: float, norm: float, seconds: float) -> None:
+    def report_step(self, total: Totals, rate: float, seconds: float) -> None:
         """The step's event and line."""
         progress, reporter = self.progress, self.session.reporter
         metrics = {
             "loss": total.loss / total.pairs,
             "learning_rate": rate,
-            "grad_norm": norm,
+            "grad_norm": total.norm,
             "accuracy": total.correct / total.pairs,
             "margin": total.margin / total.pairs,
             "tokens_per_s": total.tokens / seconds,
@@ -136,7 +167,7 @@ class Training:
         reporter.report("step", progress.step, self.milestones.epochs, metrics)
         reporter.line(
             f"step {progress.step}/{self.session.derived.total_steps} | loss={metrics['loss']:.4f} | lr={rate:.3e} | "
-            f"grad_norm={norm:.3f} | {metrics['pairs_per_s']:.1f} pairs/s"
+            f"grad_norm={total.norm:.3f} | {metrics['pairs_per_s']:.1f} pairs/s"
         )
 
     def stopped(self) -> Outcome:

@@ -58,6 +58,8 @@ def derived_lines(plan: Plan, index: Index) -> dict[str, str]:
         lines["warm-up"] = f"{count(derived.warmup_steps)} steps"
         factors = (config.get("batch_size"), config.get("gradient_accumulation_steps"), derived.world_size)
         lines["effective batch"] = f"{derived.effective_batch} = {' × '.join(map(str, factors))}"
+        if tokens := config.get("batch_tokens"):
+            lines["forward pass"] = f"≤ {count(tokens)} tokens"
     lines["precision"] = plan.precision
     if sizes is not None:
         lines["trainable"] = f"{text.short(sizes.trainable)} of {text.short(sizes.parameters)}"
