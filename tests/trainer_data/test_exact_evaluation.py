@@ -50,7 +50,7 @@ def test_figures_are_exact_for_every_count_and_batch(reward_model, count, batch)
 
 
 @pytest.mark.parametrize("layout", [{}, {"unpadded": False, "share_prefix": False}])
-@pytest.mark.parametrize("tokens", [1, 50, 200, 10_000])
+@pytest.mark.parametrize("tokens", [1, 150, 400, 10_000])
 def test_a_token_budget_changes_no_reward_and_is_kept(reward_model, monkeypatch, tokens, layout):
     made = []
     monkeypatch.setattr(evaluate, "collate", lambda *given: made.append(batches.collate(*given)) or made[-1])
