@@ -83,9 +83,11 @@ class Training:
         return True
 
     def asked_to_stop(self) -> bool:
-        """Whether any rank was; of several, as they told each other with the last step's numbers."""
+        """Whether any rank was. Several GPUs go by the last step's numbers and ask each other only after a pause, since
+        an answer has to wait for what they compute: a stop may then come a step later."""
         told, self.told = self.told, None
-        if self.session.world_size == 1 or told is None or self.milestones.took_time:
+        several = self.session.world_size > 1 and self.session.device.type == "cuda"
+        if told is None or not several or self.milestones.took_time:
             return self.milestones.stop_agreed()
         return told
 
