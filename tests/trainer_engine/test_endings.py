@@ -149,10 +149,10 @@ def test_a_gradient_that_is_not_finite_fails_before_any_weight_changes(bench, tm
         quick_end(rank)
         norm = trainer.loop.optimizer_step.Stepper.clip
 
-        def overflow(self):
+        def overflow(self, fault):
             if self.accelerator.process_index == 1:
                 self.parameters[0].grad[0, 0] = float("inf")
-            return norm(self)
+            return norm(self, fault)
 
         trainer.loop.optimizer_step.Stepper.clip = overflow
 
