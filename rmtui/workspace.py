@@ -7,6 +7,8 @@ import json
 import os
 import re
 import shutil
+import socket
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
@@ -22,6 +24,9 @@ from trainer.plain_files import read_plain
 LARGEST_SETTINGS = 1 << 20
 
 SETTINGS_FILE = "workspace.toml"
+LOCAL = "local"
+LOCAL_BASES = (Path("/var/tmp"), Path("/tmp"))
+"""Where a host of a cluster has a disk of its own."""
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "lustre", "gpfs", "beegfs", "afs"}
 """File systems on which SQLite's locks or shared memory are not to be trusted; FUSE mounts count as well."""
 
@@ -35,6 +40,7 @@ _TEMPLATE = """\
 # stop_grace = 90             # seconds that a stopped run has for its checkpoint before it is killed
 # lang = "en"                 # en or zh; default: from LANG
 # theme = "dark"
+# index = "local"             # keep runs.sqlite off the workspace: on a disk of each host, or in a folder that you name
 # bell = false                # the terminal's bell when a run finishes, fails or stalls
 # on_finished = ""            # commands; RMTUI_RUN_ID, RMTUI_STATE and RMTUI_REASON are in their environment
 # on_failed = ""
@@ -45,6 +51,7 @@ _TEMPLATE = """\
 # account = ""
 # time = "8:00:00"
 # nodes = 1
+# chain = 3                   # where the site forbids a requeue: further jobs, each to go on after the one before
 # gpu_option = "gres"         # where the site wants --gres=gpu:N in place of --gpus-per-node=N
 # sbatch = ["qos=normal"]     # further options of sbatch
 # prologue = "module load cuda"
@@ -64,6 +71,8 @@ class SlurmSettings:
     """Cores a process."""
     memory_mb: int | None = None
     """Of a node."""
+    chain: int | None = None
+    """Further jobs that are submitted with each one, where the site forbids a requeue."""
     gpu_option: str = ""
     """`gres` where the site wants --gres=gpu:N; else --gpus-per-node=N."""
     sbatch: list[str] = field(default_factory=list)
@@ -96,6 +105,9 @@ class Settings:
     accelerate_config: str = ""
     ascii: bool = False
     """Draw without braille and box characters."""
+    index: str = ""
+    """Where runs.sqlite is kept: `local`, or a folder of this host; empty: in the workspace, unless that is on a
+    network file system."""
     slurm: SlurmSettings = field(default_factory=SlurmSettings)
 
 
@@ -124,16 +136,35 @@ class Workspace:
 
     @cached_property
     def database(self) -> Path:
-        """runs.sqlite beside presets/, or in the local state folder where the workspace cannot hold it."""
-        if on_network(self.root) or not os.access(self.root, os.W_OK):
-            return self.state_dir / "runs.sqlite"
-        return self.root / "runs.sqlite"
+        """runs.sqlite beside presets/, or on a local file system of this host where the workspace cannot hold it, or
+        `index` says so."""
+        if not self.settings.index and not on_network(self.root) and os.access(self.root, os.W_OK):
+            return self.root / "runs.sqlite"
+        if (folder := self._local_folder()) is not None:
+            return folder / "runs.sqlite"
+        return self.state_dir / f"runs-{socket.gethostname()}.sqlite"  # no disk of its own: a file a host at least
+
+    def _local_folder(self) -> Path | None:
+        """A folder for the index on a disk of this host: the one that `index` names, the state folder unless HOME is
+        shared by the hosts of a cluster, or a private one in /var/tmp or /tmp. None where there is none."""
+        if self.settings.index not in ("", LOCAL):
+            folder = Path(self.settings.index) / self._own_name
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return folder
+        if not on_network(self.state_folder()):
+            return self.state_dir
+        private = (base / f"rmtui-{os.geteuid()}" for base in LOCAL_BASES if not on_network(base))
+        return next((base / self._own_name for base in private if _is_private(base, self._own_name)), None)
+
+    @property
+    def _own_name(self) -> str:
+        """Of its folders elsewhere: its own, and a digest of its path."""
+        return f"{self.root.name}-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]}"
 
     def state_folder(self) -> Path:
         """Where `state_dir` is, made or not."""
         base = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
-        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
-        return base / "rmtui" / f"{self.root.name}-{digest}"
+        return base / "rmtui" / self._own_name
 
     @cached_property
     def state_dir(self) -> Path:
@@ -234,6 +265,8 @@ def read_settings(path: Path) -> Settings:
         raise UserError(f"{path} cannot be read", str(error), "fix that line, or delete the file") from error
     slurm = document.pop("slurm", {})
     problems = list(_problems(document, Settings, ""))
+    if isinstance(index := document.get("index", ""), str) and index not in ("", LOCAL) and not index.startswith("/"):
+        problems.append(f"index = {index!r} is neither {LOCAL} nor the whole path of a folder")
     if isinstance(slurm, dict):
         problems += _problems(slurm, SlurmSettings, "slurm.")
     else:
@@ -262,6 +295,19 @@ def _problems(document: Mapping[str, object], kind: type[Settings | SlurmSetting
 def _write_new(path: Path, text: str) -> None:
     if not path.exists():
         path.write_text(text, "utf-8")
+
+
+def _is_private(base: Path, name: str) -> bool:
+    """Make a folder for this user in a place where everybody may write; false where somebody else made it before."""
+    try:
+        base.mkdir(exist_ok=True, mode=0o700)
+        facts = base.lstat()
+        if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o077:
+            return False
+        (base / name).mkdir(exist_ok=True, mode=0o700)
+    except OSError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=64)

@@ -28,7 +28,7 @@ KINDS = (
     "step",  # metrics: loss, learning_rate, grad_norm, tokens_per_s, pairs_per_s, accuracy, margin
     "eval",  # metrics: val_loss, val_acc, val_pairs, val_ties, reward_margin, …; data.set names an extra set
     "epoch",  # metrics: train_loss, val_loss, val_acc, val_pairs, reward_margin
-    "checkpoint",  # data: folder, reason
+    "checkpoint",  # data: folder, reason, seconds that it took
     "best",  # data: folder, metric, value
     "warning",  # data: id, text
     "stopping",  # data: signal

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
+from statistics import median
 
+from rmtui.runs import event_tail
+from rmtui.runs.folder import RunFolder
 from trainer import manifest
+
+EVENTS_LOOKED_AT = 4 << 20
+"""Bytes at the end of an attempt's events among which those of its checkpoints are looked for."""
 
 
 def newest_whole(run: Path) -> tuple[manifest.Checkpoint | None, list[str]]:
@@ -23,6 +30,19 @@ def precision_of(checkpoint: str) -> str:
     found = manifest.read(Path(checkpoint)) if checkpoint else None
     config = found.facts.get("config", {}) if found is not None else {}
     return str(config.get("mixed_precision", ""))
+
+
+def stop_seconds(run: RunFolder) -> float | None:
+    """Seconds that a stop of this run takes, as its latest attempt with a checkpoint shows: to the end of a usual step,
+    and the longest checkpoint. None where none was measured."""
+    for attempt in reversed(run.attempts()):
+        saves = event_tail.read(attempt, "checkpoint", most=EVENTS_LOOKED_AT)
+        took = [event.data["seconds"] for event in saves if isinstance(event.data.get("seconds"), int | float)]
+        if took:
+            steps = [event.t for event in event_tail.read(attempt, "step")]
+            gaps = [later - earlier for earlier, later in itertools.pairwise(steps)]
+            return float(max(took)) + (median(gaps) if gaps else 0.0)
+    return None
 
 
 def step_of(checkpoint: str) -> int | None:

@@ -8,19 +8,25 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from rmtui.launch import checkpoints
 from rmtui.launch.slurm import calls
-from rmtui.launch.slurm.allocation import Allocation
+from rmtui.launch.slurm.allocation import Allocation, warning
 from rmtui.operations.launch_request import ClusterRequest
+from rmtui.runs.folder import run_folders
 from rmtui.workspace import Workspace
-from trainer.config import Problem
+from trainer.config import Problem, TrainConfig
 from trainer.estimate import Sizes
 
 CORES_A_GPU = 4
 """Asked for where nobody says: one for the rank, the others for its helpers and the tokenizer."""
 PROGRAM_MB, HEADROOM = 3_000, 1.3
 """Of memory: what torch, transformers and the pairs take in each rank, and what is added to the estimate."""
-MARGIN = 60
-"""Seconds that Slurm's warning may come early."""
+MOST_CHAINED = 50
+"""Jobs of a chain, beyond which the number is a slip."""
+RUNS_LOOKED_AT, RUNS_MEASURED = 100, 5
+"""Newest runs among which those with the same model are looked for, and as many of those count."""
+ALIKE = ("model", "method")
+"""Keys that must be equal for another run's checkpoints to take as long."""
 _TIME = re.compile(r"(\d+-)?\d+(:\d+){0,2}|UNLIMITED|INFINITE", re.IGNORECASE)
 
 
@@ -38,7 +44,8 @@ def choose(
         device="gpu" if on_gpu else "cpu",
         cpus=request.cpus or usual.cpus or (CORES_A_GPU if on_gpu else 1),
         grace=grace,
-        warn=grace + MARGIN,
+        warn=warning(grace),
+        chain=usual.chain or 0 if request.chain is None else request.chain,
         memory_mb=request.memory_mb or usual.memory_mb or 0,
         gpus=processes // nodes if on_gpu else 0,
         gpu_option=usual.gpu_option,
@@ -61,6 +68,8 @@ def _problems(wanted: Allocation, devices: str) -> Iterator[Problem]:
         yield Problem("processes", what, f"use a multiple of {wanted.nodes}", "--procs")
     if wanted.time and not _TIME.fullmatch(wanted.time):
         yield Problem("time", f"{wanted.time!r} is not a time", "write it like 8:00:00 or 2-00:00", "--time")
+    if wanted.chain > MOST_CHAINED:
+        yield Problem("chain", f"{wanted.chain} further jobs are too many", f"at most {MOST_CHAINED}", "--chain")
     if devices not in ("", "cpu"):
         what = "Slurm chooses the GPUs of a job"
         yield Problem("devices", what, "leave --devices out, or say --devices cpu", "--devices")
@@ -89,15 +98,64 @@ def with_memory(wanted: Allocation, sizes: Sizes | None) -> Allocation:
     return replace(wanted, memory_mb=math.ceil(megabytes / 100) * 100)
 
 
+def with_warning(ws: Workspace, wanted: Allocation, config: TrainConfig) -> tuple[Allocation, list[Problem]]:
+    """The same with the warning before the time limit by how long past runs with this model took to stop, and what of
+    it does not fit."""
+    measured = _stop_seconds(ws, config)
+    if measured is not None:
+        wanted = replace(wanted, warn=warning(measured))
+    return wanted, list(_late(wanted, measured))
+
+
+def _stop_seconds(ws: Workspace, config: TrainConfig) -> float | None:
+    """The longest of the newest runs alike; None where none has measured it."""
+    found: list[float] = []
+    for run in reversed(list(run_folders(ws.runs))[-RUNS_LOOKED_AT:]):
+        past = run.spec().get("config", {})
+        alike = all(past.get(key) == getattr(config, key) for key in ALIKE)
+        if alike and (seconds := checkpoints.stop_seconds(run)) is not None:
+            found.append(seconds)
+        if len(found) == RUNS_MEASURED:
+            break
+    return max(found, default=None)
+
+
+def _late(wanted: Allocation, measured: float | None) -> Iterator[Problem]:
+    limit = limit_seconds(wanted.time)
+    if limit is not None and limit <= wanted.warn:
+        what = f"the limit is {limit} s, and the job is warned {wanted.warn} s before it: there is no time to train"
+        yield Problem("time", what, "give it more time, or lower stop_grace in workspace.toml", "--time")
+    if measured is not None and measured > wanted.grace:
+        what = f"a checkpoint takes {measured:.0f} s, and a stopping run is killed after {wanted.grace:.0f} s"
+        remedy = f"set stop_grace = {math.ceil(2 * measured)} in workspace.toml"
+        yield Problem("stop_grace", what, remedy, "workspace.toml", "warning")
+
+
+def limit_seconds(text: str) -> int | None:
+    """`8:00:00` → seconds, by the six forms of sbatch's --time; None for no limit of its own."""
+    if not _TIME.fullmatch(text) or not text[0].isdigit():
+        return None
+    days, dash, rest = text.rpartition("-")
+    numbers = [int(number) for number in rest.split(":")]
+    if dash:
+        hours, minutes, seconds = [*numbers, 0, 0][:3]
+    else:
+        hours, minutes, seconds = {1: [0, *numbers, 0], 2: [0, *numbers], 3: numbers}[len(numbers)]
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
 def describe(wanted: Allocation) -> str:
-    """`2 nodes, each with 4 processes, 4 GPUs, 16 cores, 64 GB; at most 8:00:00 in partition long`."""
+    """`2 nodes, each with 4 processes, 4 GPUs, 16 cores, 64 GB; at most 8:00:00 in partition long; warned 90 s before
+    it`."""
     parts = [_count(wanted.ranks, "process", "es")]
     parts += [_count(wanted.gpus, "GPU")] if wanted.gpus else []
     parts.append(_count(wanted.cores, "core"))
     parts.append(f"{wanted.memory_mb / 1000:.1f} GB" if wanted.memory_mb else "the site's default of memory")
     where = f" in partition {wanted.partition}" if wanted.partition else " in the default partition"
     limit = f"at most {wanted.time}" if wanted.time else "for as long as the partition allows"
-    return f"{_count(wanted.nodes, 'node')}{', each' * (wanted.nodes > 1)} with {', '.join(parts)}; {limit}{where}"
+    after = f"; then {_count(wanted.chain, 'further job')} of its chain" if wanted.chain else ""
+    nodes = f"{_count(wanted.nodes, 'node')}{', each' * (wanted.nodes > 1)}"
+    return f"{nodes} with {', '.join(parts)}; {limit}{where}, warned {wanted.warn} s before the end{after}"
 
 
 def _count(number: int, what: str, plural: str = "s") -> str:

@@ -4,6 +4,7 @@ two nodes whose ranks have to meet."""
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import rmtui
 from rmtui.launch.slurm import calls
 from rmtui.launch.slurm.calls import SlurmError
+from rmtui.runs.files import locked
 from rmtui.workspace import Workspace, file_system, on_network
 
 TOPIC = "Slurm"
@@ -30,7 +32,7 @@ _PROBE = """\
 #SBATCH --output="{out}"
 {more}
 {prologue}
-srun --mpi=none --nodes=2 --ntasks=2 --ntasks-per-node=1 {python} -m rmtui.launch.slurm.meet {port}
+srun --mpi=none --nodes=2 --ntasks=2 --ntasks-per-node=1 {python} -m rmtui.launch.slurm.meet {port} {lock}
 """
 
 
@@ -51,7 +53,7 @@ def look(ws: Workspace | None) -> Iterator[Finding]:
     yield from _preemption(settings)
     if settings.get("JobRequeue", "1") == "0":
         text = "JobRequeue=0: jobs are requeued only because rmtui asks for it (--requeue), where the site lets it"
-        yield TOPIC, "note", text, ""
+        yield TOPIC, "note", text, "where it does not: rmtui launch --chain N"
     if settings.get("JobCompType", "") in ("", "jobcomp/none") and "slurmdbd" not in settings.get(
         "AccountingStorageType", ""
     ):
@@ -99,7 +101,7 @@ def probe(ws: Workspace) -> Iterator[Finding]:
     """A job of two nodes: the workspace can be written, the program is there, clocks agree, the ranks meet."""
     folder = ws.queue / f".doctor-{os.getpid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    script, out = folder / "probe.sbatch", folder / "probe.log"
+    script, out, lock = folder / "probe.sbatch", folder / "probe.log", folder / "lock"
     usual = ws.settings.slurm
     more = [
         f"#SBATCH --{key}={value}"
@@ -110,43 +112,44 @@ def probe(ws: Workspace) -> Iterator[Finding]:
     here = str(Path(rmtui.__file__).resolve().parent.parent)
     prologue = f"export PYTHONPATH={here}\n{usual.prologue}"
     port = 61_000 - os.getpid() % 20_000
-    script.write_text(_PROBE.format(out=out, more="\n".join(more), prologue=prologue, python=sys.executable, port=port))
+    words = {"out": out, "more": "\n".join(more), "prologue": prologue, "python": sys.executable, "port": port}
+    script.write_text(_PROBE.format(**words, lock=shlex.quote(str(lock))))
     try:
-        job = calls.submit(script, folder)
-        yield _judge(job, out)
+        with locked(lock, 1.0):
+            yield from _judge(calls.submit(script, folder), out)
     except SlurmError as error:
         yield TOPIC, "error", f"a job of two nodes was not taken: {error}", "see [slurm] of workspace.toml"
     finally:
-        for path in (script, out):
+        for path in (script, out, lock):
             path.unlink(missing_ok=True)
         folder.rmdir()
 
 
-def _judge(job: str, out: Path) -> Finding:
+def _judge(job: str, out: Path) -> Iterator[Finding]:
     until, row = time.monotonic() + WAIT, calls.job(job)
     while row is not None and row.state in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"):
         if time.monotonic() > until:
             calls.cancel(job)
-            return (
-                TOPIC,
-                "warning",
-                f"job {job} of two nodes is {row.state} ({row.reason}) after {WAIT:.0f} s",
-                "try later",
-            )
+            text = f"job {job} of two nodes is {row.state} ({row.reason}) after {WAIT:.0f} s"
+            yield TOPIC, "warning", text, "try later"
+            return
         time.sleep(0.5)
         row = calls.job(job)
     text = out.read_text(errors="replace") if out.exists() else ""
-    said = [line.split() for line in text.splitlines() if line.startswith("met ")]
-    if len(said) != 2:
+    met = [line.split() for line in text.splitlines() if line.startswith("met ")]
+    if len(met) != 2:
         last = (text.strip().splitlines() or ["its output is not in the workspace: can compute nodes write there?"])[-1]
-        return TOPIC, "error", f"two nodes did not meet: {last}", "correct [slurm] prologue, or ask about that node"
-    clocks = [float(words[2]) for words in said]
+        yield TOPIC, "error", f"two nodes did not meet: {last}", "correct [slurm] prologue, or ask about that node"
+        return
+    clocks = [float(words[2]) for words in met]
+    nodes = ", ".join(words[1] for words in met)
+    text = f"a job of two nodes ran ({nodes}): they write here, and an all-reduce over both came out right"
+    yield TOPIC, "ok", text, ""
     if max(clocks) - min(clocks) > LONG_AGO:
-        return TOPIC, "warning", f"the clocks of two nodes differ by {max(clocks) - min(clocks):.0f} s", "ask for NTP"
-    nodes = ", ".join(words[1] for words in said)
-    return (
-        TOPIC,
-        "ok",
-        f"a job of two nodes ran ({nodes}): they write here, and an all-reduce over both came out right",
-        "",
-    )
+        yield TOPIC, "warning", f"the clocks of two nodes differ by {max(clocks) - min(clocks):.0f} s", "ask for NTP"
+    if blind := [words[1] for words in met if words[3] != "locked"]:
+        text = f"a lock that this host holds in the workspace is not seen on {', '.join(blind)}"
+        remedy = "ask for a mount with locks (Lustre: -o flock; NFS: with lockd); until then launch from one host only"
+        yield TOPIC, "warning", text, remedy
+    else:
+        yield TOPIC, "ok", f"a lock that this host holds in the workspace is seen on {nodes}", ""

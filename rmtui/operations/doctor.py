@@ -147,7 +147,10 @@ def _files(ws: Workspace) -> Iterator[Diagnosis]:
         )
     elif on_network(ws.root):
         text = f"on a network file system ({kind}); the index is kept at {ws.database}"
-        yield Diagnosis("workspace", "note", text, "launch from one machine at a time")
+        remedy = (
+            "launch from one machine at a time, unless rmtui doctor --slurm finds that locks are seen on other nodes"
+        )
+        yield Diagnosis("workspace", "note", text, remedy)
     else:
         yield Diagnosis("workspace", "ok", f"{ws.root} ({kind})")
 

@@ -19,6 +19,8 @@ class ClusterRequest:
     account: str = ""
     cpus: int | None = None
     memory_mb: int | None = None
+    chain: int | None = None
+    """Further jobs, each to go on after the one before."""
     sbatch: tuple[str, ...] = ()
 
 

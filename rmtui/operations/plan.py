@@ -133,6 +133,8 @@ def _on_cluster(draft: PlanDraft, built: TrainConfig, plan: Plan) -> Plan:
     resolved = ("bf16" if plan.spec["launch"]["device"] == "gpu" else "no") if auto else built.mixed_precision
     sizes = estimates.model_sizes(dataclasses.replace(built, mixed_precision=resolved))
     wanted = cluster.with_memory(allocation.of(plan.spec["launch"]), sizes)
+    wanted, trouble = cluster.with_warning(draft.ws, wanted, built)
+    draft.problems += trouble
     precision = format_precision(built.mixed_precision, resolved, 0)
     if auto and resolved == "bf16":
         precision = "bf16 (auto: where the GPUs of its nodes have it)"

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from rmtui.runs import typed_files
@@ -42,6 +42,10 @@ class ClusterJob:
     force: bool = False
     needs: str = ""
     """`2 nodes × 4 GPUs in partition long`."""
+    warn: int = 0
+    """Seconds before its time limit at which it is warned."""
+    chain: list[str] = field(default_factory=list)
+    """Jobs that wait for the end of this one, in their order: each goes on with the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,13 @@ def write(run: RunFolder, job: ClusterJob) -> None:
     folder(_queue(run)).mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder(_queue(run)) / run.id).touch(mode=0o600)
     write_json(run.path / "job.json", asdict(job))
+
+
+def advance(run: RunFolder, job: ClusterJob) -> ClusterJob:
+    """The next job of the chain is the run's from now on."""
+    following = replace(job, id=job.chain[0], chain=job.chain[1:])
+    write(run, following)
+    return following
 
 
 def note(run: RunFolder, now: ClusterJobState) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rmtui.runs import cluster_jobs, life, proc, queue_tickets, typed_files
+from rmtui.runs import cluster_jobs, event_tail, life, proc, queue_tickets, typed_files
 from rmtui.runs.files import lock_held
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import RESUMES, Attempt, State, Status
 from rmtui.text import clock, count, span
-from trainer.plain_files import open_plain, read_tail
+from trainer.plain_files import read_tail
 
 if TYPE_CHECKING:
     from trainer.heartbeat import Beat
@@ -26,7 +26,6 @@ STALL_FLOOR = 60.0
 SILENT_FLOOR = 300.0
 """The same for work that has no measure of its own: a first step or batch, a checkpoint, the check of the model."""
 _FINAL = {State.FINISHED, State.STOPPED, State.FAILED, State.KILLED, State.INTERRUPTED}
-_TAIL = 1 << 16
 LARGEST_NOTE = 4096
 
 
@@ -140,7 +139,8 @@ def _scheduled(folder: RunFolder, job: cluster_jobs.ClusterJob, last: AttemptFol
     attempt = last if last is not None and last.n >= job.attempt else None
     launch, ended = (attempt.launch(), attempt.exit() or {}) if attempt else ({}, {})
     over = said is not None and said.state == cluster_jobs.ENDED
-    restarted = said is not None and said.restarts > int(launch.get("restart", 0))
+    next_job = bool(job.id) and launch.get("job", job.id) != job.id  # of a chain
+    restarted = next_job or (said is not None and said.restarts > int(launch.get("restart", 0)))
     if ended.get("outcome") in _FINAL and (over or not (restarted or ended.get("requeued"))):
         return _final(State(ended["outcome"]), str(ended.get("reason", "")))
     begun = bool(launch) and not ended and not restarted
@@ -149,7 +149,7 @@ def _scheduled(folder: RunFolder, job: cluster_jobs.ClusterJob, last: AttemptFol
     if over:
         return _final(State.INTERRUPTED, f"its job {job.id} has ended; how, is being looked up")
     if said is None or said.state == cluster_jobs.QUEUED:
-        return _waits_for_job(folder, job, said, ended)
+        return _waits_for_job(folder, job, said, ended, next_job)
     state = State.STOPPING if said.state == cluster_jobs.ENDING else State.STARTING
     on = f"on {said.nodes}" if said.nodes else ""
     return Status(state, _with_age(folder, job, on))
@@ -169,9 +169,12 @@ def _waits_for_job(
     job: cluster_jobs.ClusterJob,
     said: cluster_jobs.ClusterJobState | None,
     ended: Mapping[str, object],
+    next_job: bool,
 ) -> Status:
     restarts = max(said.restarts if said else 0, int(bool(ended.get("requeued"))))
-    parts = [f"{ended['reason']}, requeued" if ended.get("reason") else "requeued"] if restarts else []
+    again = bool(restarts) or next_job
+    goes_on = "goes on in the next job of its chain" if next_job else "requeued"
+    parts = [f"{ended['reason']}, {goes_on}" if ended.get("reason") else goes_on] if again else []
     if restarts > 1:
         parts[0] += f" ({restarts}. time)"
     parts.append(said.reason if said and said.reason else f"submitted as job {job.id}" if job.id else "being submitted")
@@ -179,7 +182,7 @@ def _waits_for_job(
         parts.append(f"expected to start at {clock(said.begins, time.time())}")
     now = Status(State.QUEUED, _with_age(folder, job, ", ".join(parts)))
     step = typed_files.number_of(Path(job.resume).name, "step-")
-    return now if restarts or not step else now._replace(reason=f"{RESUMES}{step}; {now.reason}")
+    return now if again or not step else now._replace(reason=f"{RESUMES}{step}; {now.reason}")
 
 
 def _with_age(folder: RunFolder, job: cluster_jobs.ClusterJob, words: str) -> str:
@@ -378,17 +381,7 @@ def _place(beat: Beat) -> tuple[int, int, float]:
 
 def _event_times(attempt: AttemptFolder, kind: str, from_end: bool = True) -> list[float]:
     """When such events were, from the latest or the first lines of events.jsonl."""
-    from trainer.events import decode
-
-    try:
-        with open_plain(attempt.events) as file:
-            if from_end:
-                file.seek(max(0, file.seek(0, 2) - _TAIL))
-            lines = file.read(_TAIL).split(b"\n")
-    except OSError:
-        return []
-    events = [decode(line) for line in lines if f'"{kind}"'.encode() in line]
-    return [event.t for event in events if event is not None and event.kind == kind]
+    return [event.t for event in event_tail.read(attempt, kind, from_end=from_end)]
 
 
 def attempt_fact(folder: RunFolder, attempt: AttemptFolder, status: Status | None = None) -> Attempt:

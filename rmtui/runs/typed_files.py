@@ -115,7 +115,7 @@ SPEC: Shape = {
     "launch.host": TEXT,
     "launch.processes": COUNT,
     "launch.nodes": COUNT,
-    **dict.fromkeys(("launch.cpus", "launch.memory_mb", "launch.gpus", "launch.warn"), WHOLE),
+    **dict.fromkeys(("launch.cpus", "launch.memory_mb", "launch.gpus", "launch.warn", "launch.chain"), WHOLE),
     **dict.fromkeys(("launch.partition", "launch.account", "launch.time", "launch.gpu_option", "launch.wrap"), TEXT),
     **dict.fromkeys(("launch.sbatch", "launch.srun"), TEXTS),
     "launch.grace": NUMBER,
@@ -141,6 +141,7 @@ TICKET: Shape = {
 WORKSPACE: Shape = {"id": TEXT, "path": TEXT, "formerly": TEXTS, "runs": TEXTS, "launches": WHOLE}
 JOB: Shape = {
     **dict.fromkeys(("kind", "id", "host", "resume", "needs"), TEXT), "attempt": COUNT, "t": NUMBER, "force": FLAG,
+    "warn": WHOLE, "chain": TEXTS,
 }  # fmt: skip
 JOB_STATE: Shape = {
     **dict.fromkeys(("job", "state", "reason", "nodes"), TEXT), "t": NUMBER, "begins": NUMBER, "restarts": WHOLE,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import support
@@ -268,19 +267,3 @@ def test_a_corrected_figure_replaces_the_first(ws: Workspace) -> None:
         index.sync()
         assert index.series_full(run.id, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0)]
         assert max(index.series(run.id, "loss", 1).high) == 3.0
-
-
-def test_a_database_outside_the_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rmtui import workspace
-
-    ws = support.make_workspace(tmp_path / "ws")
-    monkeypatch.setattr(workspace, "file_system", lambda path: "nfs4")
-    workspace.on_network.cache_clear()
-    remote = workspace.open_workspace(ws.root)
-    assert not remote.database.is_relative_to(ws.root)
-    make_run_folder(remote)
-    with Index.open(remote) as index:
-        index.sync()
-        assert index.count() == 1
-    assert not (ws.root / "runs.sqlite").exists()
-    workspace.on_network.cache_clear()

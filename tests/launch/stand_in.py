@@ -5,6 +5,7 @@ seconds to import its libraries and cannot be held at a step. Its [stand_in] tab
 
 steps          optimizer steps to make
 hold_at        wait at this step until `control/go` exists (a stop request ends the wait)
+save_seconds   what it says a checkpoint took
 slow_save      wait inside a checkpoint, temporary folder made, until `control/go` exists
 crash          {rank, step, how}: exit N, "kill", "stop" (SIGSTOP), "raise"; "oom": as torch tells it
 deaf           ignore SIGTERM
@@ -144,7 +145,7 @@ class Training:
         }
         manifest.seal(temporary, facts)
         manifest.publish(temporary, final)
-        self.say("checkpoint", folder=str(final))
+        self.say("checkpoint", folder=str(final), seconds=self.how.get("save_seconds", 0.01))
 
     def end(self, outcome: str, reason: str) -> int:
         self.save()

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A real Slurm with two nodes on this one machine: one_machine.sh start|stop|kill-slurmd|start-slurmd|kill-ctld|start-ctld DIR [NODE]
+# A real Slurm with two nodes on this one machine: one_machine.sh start|stop|kill-slurmd|start-slurmd|kill-node|start-node|kill-ctld|
+# start-ctld DIR [NODE]
 # Root, and slurmctld, slurmd, slurm-client and munge of Debian (22.05 or newer). Each node has process ids and a host
 # name of its own, so that nothing on one sees the processes of the other; they share the file system.
 # Without systemd only cgroup/v1 works here, a GRES needs a File=, and srun wants --mpi=none. Partitions: main, urgent
@@ -13,6 +14,13 @@ inside() { nsenter --target "$(init_of "$1")" --pid --uts --mount "${@:2}"; }
 slurmd_of() { grep -lz -- "^slurmd$" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3 | while read -r pid; do
     tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q -- "-f $dir/slurm.conf -N $1 " && echo "$pid"; done; }
 start_slurmd() { inside "$1" slurmd -f "$dir/slurm.conf" -N "$1"; }
+start_node() {
+    setsid unshare --pid --fork --mount-proc --uts sh -c "hostname $1; mount --bind $dir/hosts /etc/hosts; while :; do sleep 1000; done" \
+        </dev/null >/dev/null 2>&1 &
+    for _ in $(seq 50); do pid=$(pgrep -P $! || true); [ -n "$pid" ] && break; sleep 0.02; done
+    echo "$pid" >"$dir/run/init-$1.pid"
+    start_slurmd "$1"
+}
 start_ctld() { slurmctld -f "$dir/slurm.conf"; }
 
 stop() {
@@ -72,13 +80,7 @@ CONF
     printf 'CgroupPlugin=cgroup/v1\n' >"$dir/cgroup.conf"
     printf '127.0.0.1 localhost n1 n2 %s\n' "$host" >"$dir/hosts"
     start_ctld
-    for n in n1 n2; do
-        setsid unshare --pid --fork --mount-proc --uts sh -c "hostname $n; mount --bind $dir/hosts /etc/hosts; while :; do sleep 1000; done" \
-            </dev/null >/dev/null 2>&1 &
-        for _ in $(seq 50); do pid=$(pgrep -P $! || true); [ -n "$pid" ] && break; sleep 0.02; done
-        echo "$pid" >"$dir/run/init-$n.pid"
-        start_slurmd $n
-    done
+    for n in n1 n2; do start_node $n; done
     for _ in $(seq 120); do
         [ "$(sinfo -h -N -t idle -o %N 2>/dev/null | sort -u | grep -c .)" -ge 2 ] && break
         sleep 0.1
@@ -92,6 +94,7 @@ stop) stop ;;
 kill-slurmd) for pid in $(slurmd_of "$node"); do kill -KILL "$pid"; done ;;
 start-slurmd) start_slurmd "$node" ;;
 kill-node) kill -KILL "$(init_of "$node")" ;;
+start-node) start_node "$node" ;;
 kill-ctld) kill -KILL "$(cat "$dir/run/ctld.pid")" ;;
 start-ctld) start_ctld ;;
 esac

@@ -38,6 +38,7 @@ LAUNCH = {
     "wrap": "",
     "prologue": "",
     "warn": 30,
+    "chain": 0,
     "accelerate_config": "",
 }
 
@@ -129,6 +130,11 @@ def job(run: RunFolder) -> str:
     found = cluster_jobs.read(run)
     assert found is not None
     return found.id
+
+
+def warn(run: RunFolder) -> None:
+    """Slurm's warning before the time limit, sent now: USR1 to the batch shell alone, as --signal=B: does."""
+    slurm("scancel", "--batch", "--signal=USR1", job(run))
 
 
 def slurm(*words: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from rmtui.operations import cluster_doctor, doctor
@@ -23,9 +25,18 @@ def test_a_controller_that_does_not_answer_is_an_error(ws, cluster):
 
 @pytest.mark.slow
 def test_a_job_of_two_nodes_has_its_ranks_meet(ws, cluster):
-    (finding,) = cluster_doctor.probe(ws)
-    assert finding[1] == "ok" and ("(n1, n2)" in finding[2] or "(n2, n1)" in finding[2]), finding
+    met, lock = cluster_doctor.probe(ws)
+    assert met[1] == "ok" and ("(n1, n2)" in met[2] or "(n2, n1)" in met[2]), met
+    assert lock[1] == "ok" and "a lock that this host holds in the workspace is seen on n" in lock[2]
     assert list(ws.queue.glob(".doctor-*")) == []
+
+
+@pytest.mark.slow
+def test_a_lock_that_other_hosts_do_not_see_is_warned_of(ws, cluster, monkeypatch):
+    """As with Lustre's localflock, where each host has locks of its own: here the doctor holds none."""
+    monkeypatch.setattr(cluster_doctor, "locked", lambda path, patience: contextlib.nullcontext(path.touch()))
+    met, lock = cluster_doctor.probe(ws)
+    assert met[1] == "ok" and lock[1] == "warning" and "is not seen on n" in lock[2] and "-o flock" in lock[3]
 
 
 def test_a_prologue_that_fails_is_told(ws, cluster):

@@ -67,15 +67,17 @@ def test_a_deaf_training_that_is_preempted_loses_no_more_than_it_says(ws, cluste
 
 
 def test_the_warning_before_the_time_limit_saves_and_requeues(ws, cluster):
-    run = started(ws, time="1", warn=58)
+    run = started(ws, time="2")
+    slurm_kit.warn(run)
     now = slurm_kit.until(ws, run, State.QUEUED, words="requeued")
     assert now.reason.startswith("timed out at step 2; a checkpoint of step 2 is there, requeued"), now
     goes_on(ws, run)
 
 
 def test_a_job_that_comes_no_further_within_its_limit_is_not_requeued_for_ever(ws, cluster):
-    run = started(ws, how=HELD | {"deaf": True}, grace=1.0, time="1", warn=55)
-    now = slurm_kit.until(ws, run, State.INTERRUPTED, seconds=90)
+    run = started(ws, how=HELD | {"deaf": True}, grace=1.0, time="2")
+    slurm_kit.warn(run)
+    now = slurm_kit.until(ws, run, State.INTERRUPTED)
     assert now.reason.startswith("timed out") and now.resumable
     kit.until(lambda: slurm_kit.calls.queue()[slurm_kit.job(run)].state == "COMPLETED", "the job's end")
     assert slurm_kit.look(ws, run).state == State.INTERRUPTED and len(run.attempts()) == 1

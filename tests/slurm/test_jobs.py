@@ -25,11 +25,12 @@ def test_a_job_runs_to_its_end_and_its_own_last_word_stays(ws, cluster):
     now = slurm_kit.until(ws, run, State.FINISHED)
     assert not cluster_jobs.open_runs(ws.queue, ws.runs) or slurm_kit.look(ws, run).state == State.FINISHED
     assert json.loads((run.path / "attempt-1/exit.json").read_text())["outcome"] == "finished"
+    assert not ws.database.exists()  # no job writes the index
     assert "#SBATCH --signal=B:USR1@30" in (run.path / "attempt-1/job.sbatch").read_text()
 
 
 def test_a_stop_saves_a_checkpoint_and_a_resume_goes_on_from_it(ws, cluster):
-    run = slurm_kit.start(ws, how={"steps": 5, "hold_at": 2})
+    run = slurm_kit.start(ws, how={"steps": 5, "hold_at": 2, "save_seconds": 7.4})
     slurm_kit.until(ws, run, State.RUNNING)
     kit.until_step(run, 2)
     ended = stop.stop(ws, run.id, wait=True)
@@ -40,6 +41,7 @@ def test_a_stop_saves_a_checkpoint_and_a_resume_goes_on_from_it(ws, cluster):
     assert slurm_kit.until(ws, run, State.FINISHED)
     assert [event["step"] for event in kit.events(run) if event["kind"] == "step"] == [1, 2, 3, 4, 5]
     assert run.last_attempt().launch()["resumed_from_step"] == 2
+    assert "#SBATCH --signal=B:USR1@68" in (run.path / "attempt-2/job.sbatch").read_text()  # as its checkpoint took
 
 
 def test_killed_at_once_is_told_as_that_and_nothing_is_left(ws, cluster):

@@ -158,9 +158,13 @@ class Milestones:
 
     def save(self, reason: str, improved: bool = False) -> None:
         """A checkpoint of this moment; all ranks take part."""
+        began = time.monotonic()
         folder = checkpoint.save(self.session, reason)
         self.saved_step, self.saved_at, self.overdue = self.progress.step, time.monotonic(), False
-        self.reporter.report("checkpoint", self.progress.step, self.epochs, folder=folder.name, reason=reason)
+        took = round(self.saved_at - began, 3)
+        self.reporter.report(
+            "checkpoint", self.progress.step, self.epochs, folder=folder.name, reason=reason, seconds=took
+        )
         if improved:
             checkpoint.mark_best(self.session, folder)
         checkpoint.prune(self.session)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+
+MARGIN = 60
+"""Seconds that Slurm's warning may come early (man sbatch, --signal)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class Allocation:
     """Seconds that a stopping training has for its checkpoint."""
     warn: int
     """Seconds before the time limit at which Slurm warns."""
+    chain: int = 0
+    """Further jobs that are submitted with it, each to go on after the one before; 0: it is requeued."""
     kind: str = "slurm"
     memory_mb: int = 0
     """Of a node."""
@@ -59,6 +65,11 @@ class Allocation:
         unit, count = ("GPU", self.gpus) if self.gpus else ("core", self.cores)
         where = f" in partition {self.partition}" if self.partition else ""
         return f"{self.nodes} node{'s' * (self.nodes > 1)} × {count} {unit}{'s' * (count > 1)}{where}"
+
+
+def warning(stop_seconds: float) -> int:
+    """Seconds before the time limit at which a job that takes so long to stop has to be warned."""
+    return math.ceil(stop_seconds) + MARGIN
 
 
 def of(launch: Mapping[str, object]) -> Allocation:

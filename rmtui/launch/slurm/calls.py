@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import subprocess
 import time
@@ -75,9 +77,9 @@ def first_words(text: str) -> str:
     return "; ".join(dict.fromkeys(lines))
 
 
-def submit(script: Path, cwd: Path) -> str:
-    """The new job's id. SlurmError where it was refused."""
-    answer = call(["sbatch", "--parsable", str(script)], SUBMIT_PATIENCE, cwd).strip()
+def submit(script: Path, cwd: Path, *options: str) -> str:
+    """The new job's id. SlurmError where it was refused. `options` come before those of the script."""
+    answer = call(["sbatch", "--parsable", *options, str(script)], SUBMIT_PATIENCE, cwd).strip()
     job = answer.splitlines()[-1].partition(";")[0] if answer else ""
     if not job.isdigit():
         raise SlurmError(f"sbatch answered {answer!r}, which is no job")
@@ -157,6 +159,15 @@ def _in_file(number: str) -> str:
 
 def cancel(number: str, *options: str) -> None:
     call(["scancel", *options, number])
+
+
+def cancel_waiting(numbers: Sequence[str]) -> None:
+    """Take jobs of a chain out of the queue, the last one first; not the job that this process is in. One that stays
+    finds out for itself that it has nothing to do."""
+    for number in reversed(numbers):
+        if number != os.environ.get("SLURM_JOB_ID"):
+            with contextlib.suppress(SlurmError):
+                cancel(number)
 
 
 def requeue(number: str) -> None:

@@ -19,11 +19,12 @@ from pathlib import Path
 
 from rmtui.launch import checkpoints, hooks, last_word
 from rmtui.launch.command import job_of, threads
-from rmtui.launch.slurm import allocation, calls, node, settle, words
+from rmtui.launch.slurm import allocation, calls, chain, node, settle, words
 from rmtui.launch.slurm.calls import SlurmError
 from rmtui.launch.verdict import Observed, Verdict, judge
 from rmtui.launch.waker import Waker
 from rmtui.runs import cluster_jobs, life, proc
+from rmtui.runs.cluster_jobs import ClusterJob
 from rmtui.runs.files import write_json
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import State
@@ -41,6 +42,9 @@ def main(arguments: list[str]) -> int:
     os.umask(0o077)
     waker, run = Waker(), RunFolder(Path(arguments[0]).resolve())
     ws = open_workspace(run.path.parent.parent)
+    if not chain.my_turn(run):
+        _log(f"job {os.environ.get('SLURM_JOB_ID')} has nothing to do: the run is over, or another job's")
+        return 0
     attempt, lock = _attempt(run, int(arguments[1]))
     life.beat(lock)
     supervisor = Supervisor(ws, run, attempt, lock, waker)
@@ -230,9 +234,9 @@ class Supervisor:
 
     def _near_limit(self) -> bool:
         """Whether the job's own limit is what the warning was of; a preemption sends the same signal."""
-        end = float(os.environ.get("SLURM_JOB_END_TIME", "0") or 0)
-        if end:
-            return end - self.warned < allocation.of(self.run.spec()["launch"]).warn + 120
+        end, job = float(os.environ.get("SLURM_JOB_END_TIME", "0") or 0), cluster_jobs.read(self.run)
+        if end and job is not None:
+            return end - self.warned < job.warn + 2 * allocation.MARGIN
         return not _is_preempted()
 
     def _with_node(self, verdict: Verdict) -> Verdict:
@@ -250,19 +254,32 @@ class Supervisor:
         """exit.json; and back into Slurm's queue where the training is to go on."""
         mine = not self.waker.terminated and self._goes_on(verdict)
         slurms = self.waker.terminated and self.cause in BY_SLURM
-        if mine or slurms:
-            verdict = replace(verdict, details={**verdict.details, "requeued": True})
-        self._write(verdict, seen)
+        job = cluster_jobs.read(self.run)
+        if job is not None and allocation.of(self.run.spec()["launch"]).chain:
+            self._hand_on(verdict, seen, job, mine or slurms)
+        else:
+            self._requeue(verdict, seen, mine, slurms)
+        hooks.ended(self.ws, self.run, self.attempt.n, self.expected)
+
+    def _requeue(self, verdict: Verdict, seen: Observed | None, mine: bool, slurms: bool) -> None:
+        """`mine`: to be asked for here; `slurms`: Slurm does it by itself."""
+        self._write(_marked(verdict) if mine or slurms else verdict, seen)
         if mine:
             try:
                 calls.requeue(os.environ["SLURM_JOB_ID"])
             except SlurmError as error:
-                self._write(self._not_requeued(verdict, error), seen)
-        hooks.ended(self.ws, self.run, self.attempt.n, self.expected)
+                self._write(replace(verdict, reason=f"{verdict.reason}; it was not requeued: {error}"), seen)
 
-    def _not_requeued(self, verdict: Verdict, error: SlurmError) -> Verdict:
-        details = {key: value for key, value in verdict.details.items() if key != "requeued"}
-        return Verdict(verdict.outcome, f"{verdict.reason}; it was not requeued: {error}", details)
+    def _hand_on(self, verdict: Verdict, seen: Observed | None, job: ClusterJob, goes_on: bool) -> None:
+        """To the next job of the chain, or to nobody: then those that wait are taken out of the queue."""
+        if goes_on and job.chain:
+            self._write(_marked(verdict), seen)
+            cluster_jobs.advance(self.run, job)
+            return
+        if goes_on:
+            verdict = replace(verdict, reason=f"{verdict.reason}; it was the last job of its chain")
+        self._write(verdict, seen)
+        calls.cancel_waiting(job.chain)
 
     def _write(self, verdict: Verdict, seen: Observed | None) -> None:
         last_word.write(self.attempt, verdict, seen, self.lock, _log)
@@ -276,6 +293,11 @@ class Supervisor:
         newest = checkpoints.newest_whole(self.run.path)[0]
         came_further = newest is not None and newest.step > self.came_from
         return came_further or self.cause == "PREEMPTED"
+
+
+def _marked(verdict: Verdict) -> Verdict:
+    """The same as an end after which a job goes on with the run."""
+    return replace(verdict, details={**verdict.details, "requeued": True})
 
 
 def _is_preempted() -> bool:

@@ -1,4 +1,5 @@
-"""The doctor's job: one rank a node sums up over all of them through a process of the training stack, and says so."""
+"""The doctor's job: one rank a node sums up over all of them through a process of the training stack, and says so, and
+whether the lock that the doctor holds is seen on its node."""
 
 from __future__ import annotations
 
@@ -6,6 +7,9 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+from rmtui.runs.files import lock_held
 
 _PROGRAM = """
 import os, torch, torch.distributed as dist
@@ -30,7 +34,8 @@ def main(arguments: list[str]) -> int:
     done = subprocess.run([sys.executable, "-c", _PROGRAM], env=env, capture_output=True, text=True, timeout=150)
     name = os.environ.get("SLURMD_NODENAME", "?")
     last = (done.stderr.strip().splitlines() or [""])[-1]
-    print(f"met {name} {time.time():.1f}" if done.returncode == 0 else f"{name}: {last}", flush=True)
+    lock = "locked" if lock_held(Path(arguments[1])) else "free"
+    print(f"met {name} {time.time():.1f} {lock}" if done.returncode == 0 else f"{name}: {last}", flush=True)
     return done.returncode
 
 

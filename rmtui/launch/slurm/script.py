@@ -65,9 +65,10 @@ def render(ws: Workspace, wanted: Allocation, name: str, run: str, attempt: int)
     return text
 
 
-def comment(run: RunFolder, attempt: int) -> str:
-    """By what a job is known, also where its submission was cut off before its id was written down."""
-    return f"rmtui:{run.id}:{attempt}"
+def comment(run: RunFolder, attempt: int, place: int = 0) -> str:
+    """By what a job is known, also where its submission was cut off before its id was written down. `place`: in its
+    chain."""
+    return f"rmtui:{run.id}:{attempt}" + (f":{place}" if place else "")
 
 
 def _directives(wanted: Allocation, name: str, run: str, attempt: int, folder: str) -> Iterator[str]:
@@ -85,7 +86,7 @@ def _directives(wanted: Allocation, name: str, run: str, attempt: int, folder: s
         if value:
             yield f"--{key}={value}"
     yield f"--signal=B:USR1@{wanted.warn}"
-    yield "--requeue"
+    yield "--no-requeue" if wanted.chain else "--requeue"
     for text in wanted.sbatch:
         yield f"--{text.removeprefix('--')}"
 

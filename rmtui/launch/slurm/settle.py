@@ -16,16 +16,26 @@ from trainer import manifest
 from trainer.plain_files import read_tail
 
 LARGEST_OUTPUT = 1 << 16
+BY_SLURM = ("TIMEOUT", "DEADLINE", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL")
+"""Ends of a job after which the next one of its chain goes on."""
 
 
 def settle(run: RunFolder, job: ClusterJob, row: SlurmJob | None) -> None:
-    """Write the last word of a run whose job is over. SlurmError where that cannot be learnt now."""
+    """Write the last word of a run whose job is over, or hand it on to the next job of its chain. SlurmError where that
+    cannot be learnt now."""
     attempt = run.last_attempt()
+    if cluster_jobs.read(run) != job:  # looked at last: the next job notes itself before it makes its attempt
+        return
     ended = (attempt.exit() if attempt else None) or {}
-    if attempt is None or not ended or ended.get("requeued"):
+    if attempt is not None and (not ended or ended.get("requeued")):
         word = row.state if row is not None else (calls.recorded(job.id) or _remembered(run, job))
-        if attempt is not None:
-            _write(run, attempt, word, row)
+        if job.chain and _goes_on(run, job, attempt, word):
+            if not ended and attempt.launch():
+                _write(run, attempt, word, row, goes_on=True)
+            cluster_jobs.advance(run, job)
+            return
+        _write(run, attempt, word, row)
+    calls.cancel_waiting(job.chain)
     cluster_jobs.note(
         run,
         ClusterJobState(job.id, time.time(), cluster_jobs.ENDED, row.state if row else "", row.nodes if row else ""),
@@ -39,7 +49,14 @@ def _remembered(run: RunFolder, job: ClusterJob) -> str:
     return said.reason if said is not None and said.state == cluster_jobs.ENDED else ""
 
 
-def _write(run: RunFolder, attempt: AttemptFolder, word: str, row: SlurmJob | None) -> None:
+def _goes_on(run: RunFolder, job: ClusterJob, attempt: AttemptFolder, word: str) -> bool:
+    """Whether the next job of the chain takes over: after an end by Slurm, not by a person or the training."""
+    if attempt.launch().get("job") == job.id and (attempt.exit() or {}).get("requeued"):
+        return True
+    return asked_for(run, attempt) is None and word.startswith(BY_SLURM)
+
+
+def _write(run: RunFolder, attempt: AttemptFolder, word: str, row: SlurmJob | None, *, goes_on: bool = False) -> None:
     result = attempt.result() or {}
     ended = attempt.exit() or {}
     outcome, reason = words.outcome(word)
@@ -57,6 +74,7 @@ def _write(run: RunFolder, attempt: AttemptFolder, word: str, row: SlurmJob | No
     if ended.get("requeued") and outcome == State.STOPPED:
         reason += f"; before: {ended.get('reason', '')}"
     document = {"outcome": str(outcome), "reason": reason, "ended": time.time(), "step": step}
+    document |= {"requeued": True} if goes_on else {}
     write_json(attempt.path / "exit.json", {key: value for key, value in document.items() if value is not None})
 
 

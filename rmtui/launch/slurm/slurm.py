@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from rmtui.errors import UserError
+from rmtui.launch import checkpoints
 from rmtui.launch.launcher import NotSubmitted, Start
-from rmtui.launch.slurm import allocation, calls, script, settle, words
+from rmtui.launch.slurm import allocation, calls, chain, script, settle, words
 from rmtui.launch.slurm.calls import NoAnswer, SlurmError, SlurmJob
 from rmtui.runs import cluster_jobs, proc
 from rmtui.runs.cluster_jobs import ClusterJob, ClusterJobState, LastLook
@@ -34,16 +35,25 @@ class Slurm:
 
     def submit(self, ws: Workspace, run: RunFolder, start: Start) -> None:
         wanted = allocation.of(run.spec()["launch"])
+        if (measured := checkpoints.stop_seconds(run)) is not None:  # of its earlier attempts
+            wanted = replace(wanted, warn=allocation.warning(measured))
         attempt, lock = run.new_attempt(start.attempt)
         os.close(lock)  # held again by the job's own supervisor
         path = attempt.path / "job.sbatch"
         job = ClusterJob(
-            self.kind, start.attempt, time.time(), "", proc.host(), start.checkpoint, start.inexact, wanted.needs()
+            kind=self.kind,
+            attempt=start.attempt,
+            t=time.time(),
+            host=proc.host(),
+            resume=start.checkpoint,
+            force=start.inexact,
+            needs=wanted.needs(),
+            warn=wanted.warn,
         )
         try:
             path.write_text(script.render(ws, wanted, run.name(), str(run.path), start.attempt), "utf-8")
             cluster_jobs.write(run, job)
-            number = calls.submit(path, run.path)
+            number, *further = chain.submit(path, run, start.attempt, wanted.chain)
         except NoAnswer as error:  # it may have been taken: the next look finds it by its comment, or nothing
             raise UserError(
                 f"whether {run.id} was submitted is not known", str(error), "see: rmtui queue", 1
@@ -54,7 +64,7 @@ class Slurm:
             if not isinstance(error, SlurmError):
                 raise
             raise NotSubmitted("Slurm did not take the job", str(error), "change what it asks for", 1) from error
-        cluster_jobs.write(run, replace(job, id=number))
+        cluster_jobs.write(run, replace(job, id=number, chain=further))
 
     def look(self, ws: Workspace, *, at_once: bool = False) -> None:
         waiting = cluster_jobs.open_runs(ws.queue, ws.runs)
@@ -125,7 +135,7 @@ def _learn(run: RunFolder, rows: dict[str, SlurmJob], by_comment: dict[str, Slur
     row = rows.get(job.id) or by_comment.get(script.comment(run, job.attempt))
     if not job.id:
         if row is not None:
-            job = replace(job, id=row.id)
+            job = replace(job, id=row.id, chain=chain.found(run, job.attempt, by_comment))
             cluster_jobs.write(run, job)
         elif time.time() - job.t > SUBMITTING:
             _never_submitted(run, job)
@@ -162,6 +172,7 @@ def _never_submitted(run: RunFolder, job: ClusterJob) -> None:
 
 
 def _cancel(run: RunFolder, job: ClusterJob, *options: str) -> None:
+    calls.cancel_waiting(job.chain)
     try:
         calls.cancel(job.id, *options)
     except SlurmError as error:
