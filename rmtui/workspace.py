@@ -30,6 +30,8 @@ LOCAL_BASES = (Path("/var/tmp"), Path("/tmp"))
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "lustre", "gpfs", "beegfs", "afs"}
 """File systems on which SQLite's locks or shared memory are not to be trusted; FUSE mounts count as well."""
 
+_DISKS = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs"}
+
 _TEMPLATE = """\
 # Settings of this workspace. Every line may be left out; paths are relative to this folder.
 
@@ -314,6 +316,11 @@ def _is_private(base: Path, name: str) -> bool:
 def on_network(path: Path) -> bool:
     """Whether `path` is on a network or FUSE file system (Linux; elsewhere False)."""
     return file_system(path) in _NETWORK or file_system(path).startswith("fuse.")
+
+
+def on_disk(path: Path) -> bool:
+    """Whether `path` is on a file system that one kernel alone can have mounted, and that outlives it."""
+    return file_system(path) in _DISKS
 
 
 def file_system(path: Path) -> str:

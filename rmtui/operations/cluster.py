@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from rmtui.launch import checkpoints
-from rmtui.launch.slurm import calls
+from rmtui.launch.slurm import allocation, calls
 from rmtui.launch.slurm.allocation import Allocation, warning
+from rmtui.operations import estimates
 from rmtui.operations.launch_request import ClusterRequest
 from rmtui.runs.folder import run_folders
 from rmtui.workspace import Workspace
-from trainer.config import Problem, TrainConfig
+from trainer.config import Problem, TrainConfig, build
 from trainer.estimate import Sizes
+from trainer.precision import AUTO
 
 CORES_A_GPU = 4
 """Asked for where nobody says: one for the rank, the others for its helpers and the tokenizer."""
@@ -142,6 +145,38 @@ def limit_seconds(text: str) -> int | None:
     else:
         hours, minutes, seconds = {1: [0, *numbers, 0], 2: [0, *numbers], 3: numbers}[len(numbers)]
     return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def precision_on(config: TrainConfig, device: str) -> str:
+    """The number format on nodes whose devices are not here to be asked."""
+    auto = "bf16" if device == "gpu" else "no"
+    return auto if config.mixed_precision == AUTO else config.mixed_precision
+
+
+def sizes_on(config: TrainConfig, device: str) -> Sizes | None:
+    """Parameters and memory there; None where the model's folder does not tell."""
+    return estimates.model_sizes(replace(config, mixed_precision=precision_on(config, device)))
+
+
+def asked_again(ws: Workspace, launch: Mapping[str, object], config: Mapping[str, Any]) -> ClusterRequest:
+    """What a past job asked for ([launch] and [config] of its spec.toml), to be asked for again. What follows from
+    the model is left to follow from the new one."""
+    before, usual = allocation.of(launch), ws.settings.slurm
+    try:
+        sizes = sizes_on(build(config), before.device)
+    except ValueError:  # of a version whose options are no more: the form says so
+        sizes = None
+    derived = with_memory(replace(before, memory_mb=0), sizes)
+    return ClusterRequest(
+        nodes=before.nodes,
+        partition=before.partition,
+        time=before.time,
+        account=before.account,
+        cpus=before.cpus,
+        memory_mb=None if derived.memory_mb == before.memory_mb else before.memory_mb or None,
+        chain=before.chain,
+        sbatch=tuple(text for text in before.sbatch if text not in usual.sbatch),
+    )
 
 
 def describe(wanted: Allocation) -> str:

@@ -129,14 +129,13 @@ def _on_cluster(draft: PlanDraft, built: TrainConfig, plan: Plan) -> Plan:
     from rmtui.launch.slurm import allocation, script
     from rmtui.operations import cluster
 
-    auto = built.mixed_precision == AUTO
-    resolved = ("bf16" if plan.spec["launch"]["device"] == "gpu" else "no") if auto else built.mixed_precision
-    sizes = estimates.model_sizes(dataclasses.replace(built, mixed_precision=resolved))
+    device = plan.spec["launch"]["device"]
+    resolved, sizes = cluster.precision_on(built, device), cluster.sizes_on(built, device)
     wanted = cluster.with_memory(allocation.of(plan.spec["launch"]), sizes)
     wanted, trouble = cluster.with_warning(draft.ws, wanted, built)
     draft.problems += trouble
     precision = format_precision(built.mixed_precision, resolved, 0)
-    if auto and resolved == "bf16":
+    if built.mixed_precision == AUTO and resolved == "bf16":
         precision = "bf16 (auto: where the GPUs of its nodes have it)"
     try:
         text = script.render(draft.ws, wanted, str(plan.spec["name"]), "RUN", 1)

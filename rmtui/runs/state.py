@@ -14,6 +14,7 @@ from rmtui.runs.files import lock_held
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.model import RESUMES, Attempt, State, Status
 from rmtui.text import clock, count, span
+from rmtui.workspace import on_disk
 from trainer.plain_files import read_tail
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _not_seen_alive(attempt: AttemptFolder, launch: Mapping[str, object], no_loc
     """Nobody is seen to work at it: whether that means that it is dead."""
     host, here = launch.get("host", proc.host()), proc.host()
     if launch.get("boot_id", proc.boot_id()) != proc.boot_id():
-        if host != here:
+        if host != here and not _was_here(attempt, launch):
             return Status(State.UNKNOWN, f"it runs, or ran, on {host}; look there")
         return _final(State.INTERRUPTED, f"machine restarted at {clock(proc.boot_time(), time.time())}")
     if no_locks:
@@ -131,6 +132,14 @@ def _not_seen_alive(attempt: AttemptFolder, launch: Mapping[str, object], no_loc
         where = host if host != here else "another container"
         return Status(State.UNKNOWN, f"it runs, or ran, on {where}; look there")
     return _by_result(attempt, launch)
+
+
+def _was_here(attempt: AttemptFolder, launch: Mapping[str, object]) -> bool:
+    """Whether it was this machine under another name, before it restarted: its folder is the very one of the launch, on
+    a disk, and no two kernels have the same disk mounted. The device's number may change with a restart."""
+    _, _, inode = str(launch.get("place", "")).partition(".")
+    same = bool(inode) and proc.place(attempt.path).partition(".")[2] == inode
+    return same and life.keeps_locks(attempt) and on_disk(attempt.path)
 
 
 def _scheduled(folder: RunFolder, job: cluster_jobs.ClusterJob, last: AttemptFolder | None) -> Status:

@@ -7,6 +7,7 @@ import os
 
 import pytest
 from app_pilot import WIDE, opened, sees, until
+from support import make_run_folder
 from textual.widgets import Input
 
 from rmtui.app.screens.form import FormScreen
@@ -68,3 +69,28 @@ async def test_without_slurm_there_is_no_such_field(ready):
         screen = await dialog(pilot)
         assert not screen.query("#on")
         await sees(pilot, "--multi_gpu")
+
+
+async def test_a_run_of_slurm_is_run_again_there_with_what_it_asked_for(ready, slurm):
+    asked = {"nodes": 2, "partition": "long", "time": "4:00:00", "chain": 3, "memory_mb": 64_000}
+    job = {"kind": "slurm", "processes": 2, "device": "cpu", "cpus": 1, "grace": 90.0, "warn": 150, **asked}
+    launch = {**job, "account": "", "sbatch": ["qos=high"], "srun": [], "devices": []}
+    config = {"model": str(ready.root / "models/base"), "num_epochs": 2}
+    config["data"] = {name: str(ready.data / name / "tiny_pairs.jsonl") for name in ("train", "val")}
+    make_run_folder(ready, name="first", launch=launch, config=config)
+    async with opened(ready.root, WIDE) as pilot:
+        await sees(pilot, "first")
+        await pilot.press("b")
+        await until(pilot, lambda: isinstance(pilot.app.screen, FormScreen))
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LaunchScreen))
+        screen = pilot.app.screen
+        texts = {key: screen.query_one(f"#{key}", Input).value for key in ("on", "nodes", "partition", "time")}
+        assert texts == {"on": "slurm", "nodes": "2", "partition": "long", "time": "4:00:00"}
+        await until(pilot, lambda: screen.planned)
+        script = screen.planned.plan.script
+        for line in ("--nodes=2", "--mem=64000M", "--no-requeue", "--qos=high", "--partition=long", "--time=4:00:00"):
+            assert f"#SBATCH {line}\n" in script
+        screen.query_one("#on", Input).value = ""
+        await until(pilot, lambda: screen.planned and screen.planned.request.cluster is None)
+        assert not screen.planned.plan.script and screen.planned.request.devices == ""

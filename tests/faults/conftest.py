@@ -1,11 +1,10 @@
-"""Fixtures of the fault suite, and its summary: faults tried, outcomes, events lost, orphans, strangers touched."""
+"""Fixtures of the fault suite, and its summary with the strangers touched."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,16 +67,4 @@ def audit(ws: Workspace, request: pytest.FixtureRequest) -> fault_kit.Audit:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
-    ours = [report for report in reports if "tests/faults/" in report.nodeid]
-    rows = [
-        value for report in ours if report.when == "call" for key, value in report.user_properties if key == "fault"
-    ]
-    tests = sum(report.when == "call" for report in ours)
-    if not rows:
-        return
-    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in Counter(row[0] for row in rows).most_common())
-    lost, orphans = sum(row[1] for row in rows), sum(row[2] for row in rows)
-    terminalreporter.section("faults")
-    terminalreporter.line(f"faults tried {max(tests, len(rows))}; trainings among them {len(rows)}: {outcomes}")
-    terminalreporter.line(f"events lost {lost}, orphans left {orphans}, foreign processes touched {len(TOUCHED)}")
+    fault_kit.summarise(terminalreporter, "faults", f", foreign processes touched {len(TOUCHED)}")

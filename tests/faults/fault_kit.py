@@ -14,6 +14,7 @@ import sys
 import tempfile
 import termios
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,16 +44,36 @@ class Audit:
     def __call__(self, run: RunFolder, index: bool = True) -> Status:
         """A final state, no tagged process, every acknowledged event and line readable, the index like the folders."""
         kit.until(lambda: not kit.attended(run), "its supervisor's or adopter's end, after its own last round")
-        now = state.status(run)
-        orphans = kit.proc.tagged(run.id)
-        lost = acknowledged(run) - set(steps(run))
-        self.node.user_properties.append(("fault", (str(now.state), len(lost), len(orphans))))
+        now = note(self.node, run)
         assert now.state.final, f"{now.state}: {now.reason}"
-        assert not orphans and not lost
         assert acknowledged(run) <= said(run), "every line that was written is printed"
         if index:
             equal_after_rebuild(self.ws, run)
         return now
+
+
+def note(node: pytest.Item, run: RunFolder) -> Status:
+    """Put a run whose fault is over into the summary; no process of it and no lost event is left."""
+    now, orphans, lost = state.status(run), kit.proc.tagged(run.id), acknowledged(run) - set(steps(run))
+    node.user_properties.append(("fault", (str(now.state), len(lost), len(orphans))))
+    assert not orphans and not lost
+    return now
+
+
+def summarise(reporter: Any, room: str, more: str = "") -> None:
+    """Faults tried in a room of the tests, outcomes, events lost, orphans."""
+    reports = [each for kind in ("passed", "failed", "") for each in reporter.getreports(kind)]
+    ours = [each for each in reports if f"tests/{room}/" in each.nodeid and "faults" in each.keywords]
+    ended = [each for each in ours if each.when == "teardown"]
+    rows = [value for each in ended for key, value in each.user_properties if key == "fault"]
+    tests = sum(each.when == "call" for each in ours)
+    if not rows:
+        return
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in Counter(row[0] for row in rows).most_common())
+    lost, orphans = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    reporter.section("faults" if room == "faults" else f"faults, {room}")
+    reporter.line(f"faults tried {max(tests, len(rows))}; trainings among them {len(rows)}: {outcomes}")
+    reporter.line(f"events lost {lost}, orphans left {orphans}{more}")
 
 
 def acknowledged(run: RunFolder) -> set[int]:

@@ -15,6 +15,7 @@ import fault_kit
 import launch_kit as kit
 import pytest
 
+from rmtui import workspace
 from rmtui.errors import UserError
 from rmtui.launch import orphans
 from rmtui.operations import adopt, resume, runs, stop
@@ -158,6 +159,35 @@ def test_a_container_that_comes_back_with_another_host_name_resumes_without_forc
         assert (found["state"], found["resumable"]) == ("interrupted", True), found["reason"]
     (run.control / "go").touch()
     done = seen(ws, OTHER_HOST, "resume", run.id)
+    assert done.returncode == 0, done.stderr
+    assert kit.until_ended(run).state == State.FINISHED
+    audit(run)
+
+
+@needs_root
+def test_a_box_that_restarted_under_another_name_resumes_its_run_and_a_second_machine_does_not(ws, audit, tmp_path):
+    """As rented boxes do: a new boot id and a new host name, on the disk that was there before."""
+    run = held_run(ws)
+    without_supervisor(run)
+    (tmp_path / "boot").write_text("7c9e6679-7425-40de-944b-e07fc1f90ae7\n")
+    words = f'mount --bind {tmp_path / "boot"} /proc/sys/kernel/random/boot_id && hostname new-name && exec "$@"'
+    restarted = ["unshare", "--uts", "--mount", "sh", "-c", words, "sh"]
+    assert row(ws, restarted, run)["state"] == "running", "as long as its ranks hold their locks"
+    for process in proc.tagged(run.id):
+        kit.kill(process.proc)
+    found = row(ws, restarted, run)
+    assert (found["state"], found["resumable"]) == ("interrupted", True), found["reason"]
+    assert found["reason"].startswith("machine restarted at ")
+    copied = row(copy_of(ws), restarted, run)  # its folder came from elsewhere, where it may train on
+    assert (copied["state"], copied["resumable"]) == ("unknown", False)
+    with pytest.MonkeyPatch.context() as patch:  # on NFS another machine may have it, too
+        patch.setattr(proc, "boot_id", lambda: "7c9e6679-7425-40de-944b-e07fc1f90ae7")
+        patch.setattr(proc, "host", lambda: "new-name")
+        assert state.status(run).state == State.INTERRUPTED
+        patch.setattr(workspace, "file_system", lambda path: "nfs4")
+        assert state.status(run).state == State.UNKNOWN
+    (run.control / "go").touch()
+    done = seen(ws, restarted, "resume", run.id)
     assert done.returncode == 0, done.stderr
     assert kit.until_ended(run).state == State.FINISHED
     audit(run)

@@ -22,5 +22,9 @@ def test_each_test_that_the_table_names_exists() -> None:
 
 
 def test_each_test_of_the_fault_suite_is_in_the_table() -> None:
-    suite = set().union(*(defined(f"faults/{path.name}") for path in (TESTS / "faults").glob("test_*.py")))
+    files = [*(TESTS / "faults").glob("test_*.py"), *(TESTS / "slurm").glob("test_*.py")]
+    ours = [
+        path for path in files if path.parent.name == "faults" or "pytestmark = pytest.mark.faults" in path.read_text()
+    ]
+    suite = set().union(*(defined(f"{path.parent.name}/{path.name}") for path in ours))
     assert suite <= {test for _, test in NAMED}, suite - {test for _, test in NAMED}

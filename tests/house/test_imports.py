@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,21 @@ def workspace(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("verb", [["ls"], ["ls", "--json"], ["presets"], ["queue"]])
 def test_a_reading_verb_loads_neither_the_training_stack_nor_textual(workspace: Path, verb: list[str]) -> None:
     assert loaded_by(["-C", str(workspace), *verb], (*HEAVY, "textual")) == set()
+
+
+SLURM = "rmtui.launch.slurm", "rmtui.operations.cluster", "rmtui.operations.cluster_doctor"
+"""And every module below the first."""
+
+
+@pytest.mark.parametrize("verb", [["ls"], ["queue"], ["launch", "A", "--dry-run", "--json"], ["doctor"]])
+def test_without_slurm_nothing_of_it_is_loaded(workspace: Path, verb: list[str]) -> None:
+    code = (
+        f"import sys; from rmtui.cli import main; main({['-C', str(workspace), *verb]!r}); "
+        f"print('LOADED', *[n for n in sys.modules if n.startswith({SLURM!r})])"
+    )
+    env = {**os.environ, "PATH": str(Path(sys.executable).parent)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env)
+    assert done.stdout.rpartition("LOADED")[2].split() == [], done.stderr
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -7,15 +7,19 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "launch"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "faults"))
 
+import fault_kit
 import launch_kit as kit
 import slurm_kit
 from slurm_kit import Cluster
 
+from rmtui.runs.folder import RunFolder
 from rmtui.workspace import Workspace
 
 NEEDED = ("slurmctld", "slurmd", "sbatch", "munged", "unshare", "nsenter")
@@ -49,7 +53,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def ws(cluster: Cluster, tmp_path: Path) -> Iterator[Workspace]:
+def ws(cluster: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Workspace]:
+    """Afterwards the cluster is idle; the runs of a fault are in the summary."""
     made = kit.make_workspace(tmp_path)
     yield made
     cluster.clear()
+    if request.node.get_closest_marker("faults"):
+        slurm_kit.Slurm().look(made, at_once=True)
+        for run in map(RunFolder, sorted(made.runs.glob("2*"))):
+            kit.until(lambda run=run: kit.none_left(run), "the ranks' end")
+            fault_kit.note(request.node, run)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    fault_kit.summarise(terminalreporter, "slurm")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,19 @@ class Cluster:
         kit.until(
             lambda: "UP" in subprocess.run(["scontrol", "ping"], capture_output=True, text=True).stdout, "an answer"
         )
+
+    @contextmanager
+    def setting(self, line: str) -> Iterator[None]:
+        """A line of slurm.conf more, for a while."""
+        path = self.folder / "slurm.conf"
+        before = path.read_text()
+        try:
+            path.write_text(f"{before}{line}\n")
+            calls.call(["scontrol", "reconfigure"])
+            yield
+        finally:
+            path.write_text(before)
+            calls.call(["scontrol", "reconfigure"])
 
     def clear(self) -> None:
         """No job is left, both nodes are idle: what one test did is over before the next one begins."""

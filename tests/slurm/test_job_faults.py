@@ -12,11 +12,12 @@ import pytest
 import slurm_kit
 from slurm_kit import State
 
-from rmtui.operations import stop
+from rmtui.operations import cluster_doctor, stop
 from rmtui.runs import cluster_jobs, proc, state
 from rmtui.runs.cluster_jobs import LastLook
 
 pytestmark = pytest.mark.faults
+MEMORY = Path("/sys/fs/cgroup/memory")
 HELD = {"steps": 4, "hold_at": 2}
 
 
@@ -27,7 +28,7 @@ def steps(run):
 def started(ws, **asked):
     """A training that waits at step 2."""
     run = slurm_kit.start(ws, how=asked.pop("how", HELD), **asked)
-    kit.until_step(run, 2)
+    kit.until_step(run, 2, ranks=asked.get("nodes", 1))
     return run
 
 
@@ -54,6 +55,17 @@ def test_with_a_grace_time_a_preempted_job_is_requeued_too(ws, cluster):
     now = slurm_kit.until(ws, run, State.QUEUED, words="requeued")
     assert now.reason.startswith("preempted at step 2; a checkpoint of step 2 is there, requeued"), now
     goes_on(ws, run)
+
+
+def test_where_the_site_sends_the_jobs_own_signal_a_preempted_job_saves_before_slurm_ends_it(ws, cluster):
+    with cluster.setting("SlurmctldParameters=preempt_send_user_signal"):
+        assert any("warned by their own signal" in finding[2] for finding in cluster_doctor.look(ws))
+        run = started(ws, partition="graceful")
+        slurm_kit.preempt(ws)
+        now = slurm_kit.until(ws, run, State.QUEUED, words="requeued")
+        assert now.reason.startswith("preempted at step 2; a checkpoint of step 2 is there, requeued"), now
+        assert "DUE TO PREEMPTION" not in slurm_kit.log(run), "it was gone before Slurm sent SIGTERM"
+        goes_on(ws, run)
 
 
 def test_a_deaf_training_that_is_preempted_loses_no_more_than_it_says(ws, cluster):
@@ -140,6 +152,67 @@ def test_a_stop_reaches_the_training_while_the_controller_is_away(ws, cluster, m
     finally:
         cluster.find_controller()
     assert ended.state == State.STOPPED and ended.reason.endswith("at step 2")
+
+
+def test_a_job_whose_node_is_lost_is_requeued_and_goes_on(ws, cluster):
+    run = started(ws, how={"steps": 4, "hold_at": 2, "save_at": 1}, sbatch=["nodelist=n2"])
+    cluster.do("kill-node", "n2")
+    try:
+        now = slurm_kit.until(ws, run, State.QUEUED, words="requeued")
+        assert "on n2" not in now.reason and run.attempts()[0].exit() is None, "nobody was left to write a last word"
+    finally:
+        cluster.do("start-node", "n2")
+    kit.go(run)
+    slurm_kit.until(ws, run, State.FINISHED, seconds=180)
+    assert run.last_attempt().launch()["resumed_from_step"] == 1
+    first = state.attempt_fact(run, run.attempts()[0])
+    assert first.state == State.INTERRUPTED and first.reason.endswith("at step 2; a checkpoint of step 1 is there")
+
+
+def test_the_supervisors_node_whose_slurmd_dies_keeps_no_rank(ws, cluster):
+    """The batch shell's own node: its processes live on, and Slurm gives the job up."""
+    run = slurm_kit.start(ws, "accelerate", 2, how=HELD, sbatch=["no-requeue"])
+    kit.until_step(run, 2, ranks=2)
+    cluster.do("kill-slurmd", "n1")
+    try:
+        now = slurm_kit.until(ws, run, State.INTERRUPTED, words="node failed")
+        kit.until(lambda: kit.none_left(run), "the ranks' end")
+    finally:
+        cluster.do("start-slurmd", "n1")
+    assert now.resumable
+
+
+def test_out_of_memory_is_said_where_accounting_knows_it(ws, cluster, monkeypatch, tmp_path):
+    """The answer of sacct is a stand-in's: without control groups and slurmdbd the cluster here never says so."""
+    run = started(ws, nodes=2, trainer="accelerate")
+    for pid in proc.pids():
+        if b"rmtui.launch.slurm.job" in words_of(pid) and run.id.encode() in words_of(pid):
+            os.kill(pid, signal.SIGKILL)
+    (tmp_path / "sacct").write_text("#!/bin/sh\necho OUT_OF_MEMORY\n")
+    (tmp_path / "sacct").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(slurm_kit.calls, "queue", dict)
+    monkeypatch.setattr(slurm_kit.calls, "job", lambda number: None)
+    now = slurm_kit.until(ws, run, State.KILLED)
+    assert now.reason.startswith("out of memory at step 2") and now.resumable
+    kit.until(lambda: kit.none_left(run), "the ranks' end")
+
+
+@pytest.mark.skipif(not MEMORY.is_dir(), reason="no control groups of memory (version 1) here")
+def test_a_rank_that_the_kernel_kills_for_memory_is_named_with_its_node(ws, cluster):
+    run = started(ws, how=HELD | {"eat_memory": True}, nodes=2, trainer="accelerate")
+    rank = next(each for each in proc.tagged(run.id) if each.rank == 1)
+    group = MEMORY / f"rmtui-{run.id}"
+    group.mkdir()
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(64 << 20))
+        (group / "tasks").write_text(str(rank.proc.pid))
+        kit.go(run)
+        now = slurm_kit.until(ws, run, State.KILLED)
+    finally:
+        kit.until(lambda: kit.none_left(run), "the ranks' end")
+        group.rmdir()
+    assert now.reason.startswith("out of memory (node n") and "rank 1" in now.reason, now
 
 
 def test_a_node_whose_slurmd_dies_is_told_and_keeps_no_rank(ws, cluster):

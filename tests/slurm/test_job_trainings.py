@@ -76,3 +76,20 @@ def test_a_preempted_training_goes_on_as_if_nothing_had_been(demo, cluster):
     assert len(run.attempts()) == 2 and slurm_kit.spoken_losses(run) == reference
     starts = [event["data"] for event in kit.events(run) if event["kind"] == "start"]
     assert starts[-1]["exact_resume"] is True and starts[-1]["resumed_from_step"] >= 2
+
+
+def test_a_training_whose_node_is_lost_goes_on_from_the_last_checkpoint_of_the_clock(demo, cluster):
+    ws, asked, reference = demo
+    by_clock = {**OPTIONS, "save_minutes": "0.02", "save_steps": "0"}
+    run = launch_one(ws, replace(asked, overrides=by_clock, cluster=ClusterRequest(nodes=2)))
+    saved = run.path / "checkpoints"
+    kit.until(lambda: len(list(saved.glob("step-*"))) >= 2, "checkpoints by time", seconds=240)
+    cluster.do("kill-node", "n2")  # no signal, no word, no time to save
+    slurm_kit.until(ws, run, State.QUEUED, words="requeued", seconds=120)
+    cluster.do("start-node", "n2")
+    slurm_kit.until(ws, run, State.FINISHED, seconds=240)
+    events = kit.events(run)
+    reasons = {event["data"]["reason"] for event in events if event["kind"] == "checkpoint"}
+    assert "save_minutes" in reasons and slurm_kit.spoken_losses(run) == reference
+    starts = [event["data"] for event in events if event["kind"] == "start"]
+    assert starts[-1]["exact_resume"] is True and starts[-1]["resumed_from_step"] >= 1

@@ -12,8 +12,9 @@ from textual.message import Message
 
 from rmtui import text
 from rmtui.index.index import Index
-from rmtui.operations.launch_request import LaunchRequest
+from rmtui.operations.launch_request import ClusterRequest, LaunchRequest
 from rmtui.presets import Preset
+from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 
@@ -81,6 +82,17 @@ def short_line(plan: Plan) -> str:
 def as_preset(run: Run) -> Preset:
     """A past run's configuration, to be launched again."""
     return Preset(run.preset or "", run.name, "", run.folder / "spec.toml", run.config, {}, "", checked=False)
+
+
+def asked_of_cluster(ws: Workspace, run: Run) -> tuple[ClusterRequest, str] | None:
+    """What a past run asked its cluster for, and its devices; None for runs of this machine."""
+    spec = RunFolder(run.folder).spec()
+    asked = spec.get("launch", {})
+    if asked.get("kind") != "slurm":
+        return None
+    from rmtui.operations.cluster import asked_again
+
+    return asked_again(ws, asked, run.config), "cpu" if asked.get("device") == "cpu" else ""
 
 
 def launch(ws: Workspace, requests: Sequence[LaunchRequest]) -> Launched:

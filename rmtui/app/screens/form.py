@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from rich.text import Text
@@ -13,13 +14,22 @@ from textual.timer import Timer
 from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, Label, TopBar
-from rmtui.app.jobs.launch_plan import Launched, Planned, as_preset, launch, plan_launch, short_line, texts_of
+from rmtui.app.jobs.launch_plan import (
+    Launched,
+    Planned,
+    as_preset,
+    asked_of_cluster,
+    launch,
+    plan_launch,
+    short_line,
+    texts_of,
+)
 from rmtui.app.presentation.preset_line import expectation
 from rmtui.app.widgets.form.fields import Fallback
 from rmtui.app.widgets.form.form import Form, Reference
 from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
-from rmtui.operations.launch_request import LaunchRequest
+from rmtui.operations.launch_request import ClusterRequest, LaunchRequest
 from rmtui.presets import Preset, changed_on_disk, load, save, save_as, spellings
 from rmtui.runs.model import Run
 from rmtui.translation import tr
@@ -49,6 +59,8 @@ class FormScreen(Base):
         self.planned: Planned | None = None
         self._told_of_change = False
         self._launch_next = launch
+        self._cluster: tuple[ClusterRequest, str] | None = None
+        """What the run that is launched again asked its cluster for, and its devices."""
 
     @classmethod
     def of(cls, preset: Preset, changes: Mapping[str, str] | None = None) -> FormScreen:
@@ -78,6 +90,7 @@ class FormScreen(Base):
         from rmtui.operations import launch_defaults
 
         newest = next(iter(self.feed.index.runs("", limit=1)), None)
+        self._cluster = asked_of_cluster(self.ws, self._run) if self._run is not None else None
         self._fill_in(newest)
         self._load()
         if self._preset is not None and (model := launch_defaults.model(self.ws, self._preset, newest)):
@@ -148,9 +161,13 @@ class FormScreen(Base):
         """What would be launched now."""
         changes = self.form.changes()
         if self._preset is not None:
-            return LaunchRequest(self._preset, changes, usual_data=self._data)
-        assert self._run is not None
-        return LaunchRequest(as_preset(self._run), changes, usual_data=self._data, procs=self._run.processes)
+            request = LaunchRequest(self._preset, changes, usual_data=self._data)
+        else:
+            assert self._run is not None
+            request = LaunchRequest(as_preset(self._run), changes, usual_data=self._data, procs=self._run.processes)
+        return (
+            request if self._cluster is None else replace(request, cluster=self._cluster[0], devices=self._cluster[1])
+        )
 
     def _work_out(self) -> None:
         if any(problem.severity == "error" for problem in self.form.problems()):

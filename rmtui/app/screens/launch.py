@@ -99,6 +99,7 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         text = {key: self.query_one(f"#{key}", Input).value.strip() for key, _ in self._fields}
         procs = int(text["procs"]) if text["procs"].isdigit() else None
         tags = tuple(text["tags"].replace(",", " ").split())
+        cluster = _cluster(self._request.cluster, text) if text.get("on", "").casefold() == SLURM else None
         others = {key: value for key, value in self._request.overrides.items() if key != "model"}
         return replace(
             self._request,
@@ -108,7 +109,8 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
             data=text["data"],
             procs=procs,
             tags=tags,
-            cluster=_cluster(self._request.cluster, text) if text.get("on", "").casefold() == SLURM else None,
+            cluster=cluster,
+            devices="" if self._request.cluster and not cluster else self._request.devices,
         )
 
     def _work_out(self) -> None:
