@@ -30,6 +30,11 @@ RUNS_LOOKED_AT, RUNS_MEASURED = 100, 5
 """Newest runs among which those with the same model are looked for, and as many of those count."""
 ALIKE = ("model", "method")
 """Keys that must be equal for another run's checkpoints to take as long."""
+OURS = {
+    *("array", "comment", "output", "open-mode", "signal", "wrap"),
+    *("nodes", "ntasks", "ntasks-per-node", "cpus-per-task"),
+}
+"""Options of sbatch that a job of ours has to have as it has them."""
 _TIME = re.compile(r"(\d+-)?\d+(:\d+){0,2}|UNLIMITED|INFINITE", re.IGNORECASE)
 
 
@@ -71,6 +76,10 @@ def _problems(wanted: Allocation, devices: str) -> Iterator[Problem]:
         yield Problem("processes", what, f"use a multiple of {wanted.nodes}", "--procs")
     if wanted.time and not _TIME.fullmatch(wanted.time):
         yield Problem("time", f"{wanted.time!r} is not a time", "write it like 8:00:00 or 2-00:00", "--time")
+    for text in wanted.sbatch:
+        if (key := text.removeprefix("--").partition("=")[0].strip()) in OURS:
+            remedy = "leave it out; nodes, cores and processes have options of their own"
+            yield Problem("sbatch", f"--{key} is set by rmtui itself", remedy, "--sbatch")
     if wanted.chain > MOST_CHAINED:
         yield Problem("chain", f"{wanted.chain} further jobs are too many", f"at most {MOST_CHAINED}", "--chain")
     if devices not in ("", "cpu"):

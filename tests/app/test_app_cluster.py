@@ -53,11 +53,24 @@ async def dialog(pilot) -> LaunchScreen:
 async def test_a_job_is_shown_before_it_is_submitted(ready, slurm):
     async with opened(ready.root, WIDE) as pilot:
         screen = await dialog(pilot)
+        assert not screen.query_one("#nodes").is_on_screen
         screen.query_one("#on", Input).value = "slurm"
-        screen.query_one("#nodes", Input).value = "2"
+        for key, value in {
+            "nodes": "2",
+            "account": "lab7",
+            "chain": "1",
+            "sbatch": "--qos=high 'reservation=two words'",
+        }.items():
+            await until(pilot, lambda key=key: screen.query_one(f"#{key}").is_on_screen)
+            screen.query_one(f"#{key}", Input).value = value
         await sees(pilot, "2 nodes, each with 1 process, 1 core", "at most 1:00:00")
-        await until(pilot, lambda: screen.planned and screen.planned.request.cluster is not None)
-        assert "#SBATCH --nodes=2" in screen.planned.plan.script
+        await until(pilot, lambda: screen.planned and screen.planned.request == screen.request())
+        for line in ("--nodes=2", "--account=lab7", "--no-requeue", "--qos=high", '--reservation="two words"'):
+            assert f"#SBATCH {line}\n" in screen.planned.plan.script
+        screen.query_one("#sbatch", Input).value = "'open"
+        await sees(pilot, "cannot be read: No closing quotation")
+        screen.query_one("#chain", Input).value = "some"
+        await sees(pilot, "chain: 'some' is not a number of jobs")
         screen.query_one("#nodes", Input).value = "many"
         await sees(pilot, "nodes: 'many' is not a whole number above 0")
         screen.query_one("#on", Input).value = "the moon"

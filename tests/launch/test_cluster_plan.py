@@ -100,6 +100,14 @@ def test_every_way_of_writing_a_limit(text, seconds):
     assert limit_seconds(text) == seconds
 
 
+def test_further_options_are_quoted_as_sbatch_reads_them_and_leave_ours_alone(ws):
+    script = planned(ws, sbatch=("qos=high", 'constraint=a "b" #c', "exclusive")).script
+    assert "#SBATCH --qos=high\n" in script and "#SBATCH --exclusive\n" in script
+    assert '#SBATCH --constraint="a \\"b\\" #c"\n' in script
+    wrong = [each.what for each in planned(ws, sbatch=("array=1-9", "--signal=KILL@9", "qos=x")).errors]
+    assert wrong == ["--array is set by rmtui itself", "--signal is set by rmtui itself"]
+
+
 def test_a_chain_is_asked_for_in_place_of_a_requeue(ws):
     assert "#SBATCH --requeue\n" in planned(ws).script
     found = planned(ws, chain=3)

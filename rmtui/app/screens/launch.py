@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,8 +28,13 @@ from rmtui.translation import tr
 from trainer.pairs import data_sets
 
 FIELDS = (("name", "name"), ("model", "model"), ("data", "data set"), ("procs", "processes"), ("tags", "tags"))
-CLUSTER_FIELDS = (("on", "run on"), ("nodes", "nodes"), ("partition", "partition"), ("time", "time limit"))
+ON = ("on", "run on")
 """Where there is a Slurm."""
+JOB_FIELDS = (
+    *(("nodes", "nodes"), ("partition", "partition"), ("time", "time limit"), ("account", "account")),
+    *(("chain", "chain"), ("sbatch", "sbatch")),
+)
+"""Where the run is to be a job of it."""
 SLURM = "slurm"
 
 
@@ -41,7 +47,7 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
     def __init__(self, request: LaunchRequest) -> None:
         super().__init__()
         self._request = request
-        self._fields = FIELDS + (CLUSTER_FIELDS if shutil.which("sbatch") else ())
+        self._fields = (*FIELDS, ON, *JOB_FIELDS) if shutil.which("sbatch") else FIELDS
         self.planned: Planned | None = None
         self._starts = False
         """Enter was pressed before the plan was there."""
@@ -57,6 +63,9 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
             "nodes": str(slurm.nodes or 1),
             "partition": slurm.partition or tr("the site's default"),
             "time": slurm.time or tr("as the partition allows; 8:00:00"),
+            "account": slurm.account or tr("the site's default"),
+            "chain": str(slurm.chain or tr("none; 3: further jobs, where requeue is forbidden")),
+            "sbatch": tr("further options: qos=high mem=64G"),
             "name": tr("made from data and preset"),
             "model": tr("a folder or a hub name"),
             "data": self._request.usual_data or sets,
@@ -67,8 +76,9 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         texts["procs"] = str(self._request.procs or "")
         texts["model"] = self._request.model or self._request.overrides.get("model", "")
         if (cluster := self._request.cluster) is not None:
-            texts |= {"on": SLURM, "partition": cluster.partition, "time": cluster.time}
-            texts["nodes"] = str(cluster.nodes or "")
+            texts |= {"on": SLURM, "partition": cluster.partition, "time": cluster.time, "account": cluster.account}
+            texts |= {"nodes": str(cluster.nodes or ""), "sbatch": shlex.join(cluster.sbatch)}
+            texts["chain"] = "" if cluster.chain is None else str(cluster.chain)
         with Vertical(classes="dialog"):
             for key, label in self._fields:
                 with Horizontal(classes="field"):
@@ -85,18 +95,33 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
             yield Static(tr("enter start   tab next field   pgdn more   esc back"), markup=False, classes="answers")
 
     def on_mount(self) -> None:
+        self._show_job_fields()
         self._work_out()
+
+    def _show_job_fields(self) -> None:
+        """Those of a job, while the run is to be one."""
+        shown = self._text("on").casefold() == SLURM
+        self.set_class(shown, "-job")
+        for key, _ in self._fields[len(FIELDS) + 1 :]:
+            field = self.query_one(f"#{key}").parent
+            assert field is not None
+            field.display = shown
+
+    def _text(self, key: str) -> str:
+        """What a field holds; empty where it is not there."""
+        return next((field.value.strip() for field in self.query(Input) if field.id == key), "")
 
     @on(Input.Changed)
     def _typed(self) -> None:
         self._starts = False
+        self._show_job_fields()
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(0.2, self._work_out)
 
     def request(self) -> LaunchRequest:
         """The request with what the fields hold."""
-        text = {key: self.query_one(f"#{key}", Input).value.strip() for key, _ in self._fields}
+        text = {key: self._text(key) for key, _ in self._fields}
         procs = int(text["procs"]) if text["procs"].isdigit() else None
         tags = tuple(text["tags"].replace(",", " ").split())
         cluster = _cluster(self._request.cluster, text) if text.get("on", "").casefold() == SLURM else None
@@ -126,11 +151,17 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
 
     def _wrong_place(self) -> str:
         """What is wrong with the fields of a cluster, which no option of the trainer checks."""
-        text = {key: self.query_one(f"#{key}", Input).value.strip() for key, _ in self._fields[len(FIELDS) :]}
-        if text.get("on", "").casefold() not in ("", SLURM):
-            return f"run on: {text['on']!r} is not known: leave it empty for this machine, or write slurm"
-        if text.get("nodes") and not (text["nodes"].isdigit() and int(text["nodes"])):
-            return f"nodes: {text['nodes']!r} is not a whole number above 0"
+        on, nodes, chain, sbatch = map(self._text, ("on", "nodes", "chain", "sbatch"))
+        if on.casefold() not in ("", SLURM):
+            return f"run on: {on!r} is not known: leave it empty for this machine, or write slurm"
+        if nodes and not (nodes.isdigit() and int(nodes)):
+            return f"nodes: {nodes!r} is not a whole number above 0"
+        if chain and not chain.isdigit():
+            return f"chain: {chain!r} is not a number of jobs"
+        try:
+            shlex.split(sbatch)
+        except ValueError as error:
+            return f"sbatch: {sbatch!r} cannot be read: {error}"
         return ""
 
     @on(Planned)
@@ -189,5 +220,13 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
 
 def _cluster(before: ClusterRequest | None, text: Mapping[str, str]) -> ClusterRequest:
     """What the fields say of a job, over what they do not hold."""
-    nodes = int(text["nodes"]) if text["nodes"].isdigit() and int(text["nodes"]) else None
-    return replace(before or ClusterRequest(), nodes=nodes, partition=text["partition"], time=text["time"])
+    nodes, chain = (int(text[key]) if text[key].isdigit() else None for key in ("nodes", "chain"))
+    return replace(
+        before or ClusterRequest(),
+        nodes=nodes or None,
+        partition=text["partition"],
+        time=text["time"],
+        account=text["account"],
+        chain=chain,
+        sbatch=tuple(option.removeprefix("--") for option in shlex.split(text["sbatch"])),
+    )

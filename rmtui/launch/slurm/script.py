@@ -84,11 +84,19 @@ def _directives(wanted: Allocation, name: str, run: str, attempt: int, folder: s
     yield from wanted.gpu_options()
     for key, value in (("partition", wanted.partition), ("time", wanted.time), ("account", wanted.account)):
         if value:
-            yield f"--{key}={value}"
+            yield f"--{key}={_quoted(value)}"
     yield f"--signal=B:USR1@{wanted.warn}"
     yield "--no-requeue" if wanted.chain else "--requeue"
     for text in wanted.sbatch:
-        yield f"--{text.removeprefix('--')}"
+        key, equals, value = text.removeprefix("--").partition("=")
+        yield f"--{key}{equals}{_quoted(value)}"
+
+
+def _quoted(value: str) -> str:
+    """As sbatch reads its directives: blanks divide, and a # begins a comment."""
+    if not re.search(r"[\s#\"'\\]", value):
+        return value
+    return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
 
 
 def _environment() -> dict[str, str]:
