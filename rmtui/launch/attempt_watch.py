@@ -45,7 +45,8 @@ class Share:
     """False: one machine of several, whose ranks are those that are seen here."""
     tells_of_stalls: bool = True
     order: Callable[[], str] = str
-    """Asked at every look: `end`, `kill`, or "" to go on, by what goes on elsewhere."""
+    """Asked at every look: `end`, `over` (what is left has a moment), `kill`, or "" to go on, by what goes on
+    elsewhere."""
 
 
 class Watch:
@@ -268,6 +269,9 @@ class Watch:
         if order == "kill":
             self._at_once = True
             self._deadline = time.monotonic()
+        elif order == "over":
+            patience = time.monotonic() + LEFTOVER_GRACE
+            self._deadline = patience if self._deadline is None else min(self._deadline, patience)
         elif order and self._deadline is None:
             self._deadline = time.monotonic() + self._grace()
             process.ask_to_stop(self._living(), self._asked)

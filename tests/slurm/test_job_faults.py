@@ -234,6 +234,19 @@ def test_a_rank_that_is_killed_on_one_node_is_named_with_it(ws, cluster):
     kit.until(lambda: kit.none_left(run), "the other rank's end")
 
 
+def test_a_stop_at_the_very_end_does_not_wait_for_a_launcher_that_waits_for_the_others(ws, cluster):
+    """The rank of one node is done, and its launcher waits for that of the other, which the stop ends."""
+    how = {"steps": 2, "slow_save": True}
+    run = slurm_kit.start(ws, "accelerate", 2, how=how, grace=1000.0)
+    kit.until(lambda: (run.control / "saving").exists(), "rank 0 in its last checkpoint")
+    kit.until(lambda: [each.rank for each in proc.tagged(run.id) if each.rank is not None] == [0], "rank 1's end")
+    stop.stop(ws, run.id)
+    kit.until(lambda: "Received 15 death signal" in slurm_kit.log(run), "a launcher to hear of it")
+    kit.go(run)
+    assert slurm_kit.until(ws, run, State.FINISHED, State.STOPPED).state == State.FINISHED
+    kit.until(lambda: kit.none_left(run), "the launchers' end")
+
+
 def test_a_supervisor_that_is_killed_leaves_its_word_to_slurm(ws, cluster):
     run = started(ws)
     for pid in proc.pids():

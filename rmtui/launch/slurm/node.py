@@ -146,7 +146,8 @@ class Elsewhere:
         self._asked = 0.0
 
     def order(self) -> str:
-        """`kill`: a newer attempt has the token, or the job is gone; `end`: the ranks of another node have failed."""
+        """`kill`: a newer attempt has the token, or the job is gone; `end`: the ranks of another node have failed;
+        `over`: the training has left its last word and another node has ended."""
         if time.monotonic() >= self._next and self._order != "kill":
             self._next = time.monotonic() + LOOK
             self._order = self._look() or self._order
@@ -155,8 +156,11 @@ class Elsewhere:
     def _look(self) -> str:
         if self._attempt.exit() is not None or (self._run.path / f"attempt-{self._attempt.n + 1}").exists():
             return "kill"
-        if any(each.failed for each in endings(self._attempt) if each.node != self._number):
+        others = [each for each in endings(self._attempt) if each.node != self._number]
+        if any(each.failed for each in others):
             return "end"
+        if others and self._attempt.result() is not None:
+            return "over"  # a launcher waits for those of the other nodes for minutes, deaf to signals
         return self._unless_supervised()
 
     def _unless_supervised(self) -> str:
