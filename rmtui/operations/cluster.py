@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from rmtui.launch import checkpoints
 from rmtui.launch.slurm import allocation, calls
 from rmtui.launch.slurm.allocation import Allocation, warning
 from rmtui.operations import estimates
 from rmtui.operations.launch_request import ClusterRequest
-from rmtui.runs.folder import run_folders
+from rmtui.runs.folder import RunFolder, run_folders
+from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 from trainer.config import Problem, TrainConfig, build
 from trainer.estimate import Sizes
@@ -167,16 +167,16 @@ def sizes_on(config: TrainConfig, device: str) -> Sizes | None:
     return estimates.model_sizes(replace(config, mixed_precision=precision_on(config, device)))
 
 
-def asked_again(ws: Workspace, launch: Mapping[str, object], config: Mapping[str, Any]) -> ClusterRequest:
-    """What a past job asked for ([launch] and [config] of its spec.toml), to be asked for again. What follows from
-    the model is left to follow from the new one."""
-    before, usual = allocation.of(launch), ws.settings.slurm
+def asked_again(ws: Workspace, run: Run) -> tuple[ClusterRequest, str]:
+    """What a past run's job asked for, and its devices, to be asked for again. What follows from the model is left to
+    follow from the new one."""
+    before, usual = allocation.of(RunFolder(run.folder).spec()["launch"]), ws.settings.slurm
     try:
-        sizes = sizes_on(build(config), before.device)
+        sizes = sizes_on(build(run.config), before.device)
     except ValueError:  # of a version whose options are no more: the form says so
         sizes = None
     derived = with_memory(replace(before, memory_mb=0), sizes)
-    return ClusterRequest(
+    request = ClusterRequest(
         nodes=before.nodes,
         partition=before.partition,
         time=before.time,
@@ -186,6 +186,7 @@ def asked_again(ws: Workspace, launch: Mapping[str, object], config: Mapping[str
         chain=before.chain,
         sbatch=tuple(text for text in before.sbatch if text not in usual.sbatch),
     )
+    return request, "cpu" if before.device == "cpu" else ""
 
 
 def describe(wanted: Allocation) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 
 import launch_kit as kit
@@ -161,6 +164,27 @@ def test_the_queue_lists_what_slurm_holds_and_leaves_its_order_to_slurm(ws, clus
     queue.check_waits(ws, run.id)
     stop.stop(ws, run.id)
     assert queue.places(ws) == []
+
+
+def test_another_login_node_lists_the_run_alike_from_its_own_index_and_stops_it(ws, cluster, tmp_path):
+    (ws.root / "workspace.toml").write_text('index = "local"\n')
+    run = slurm_kit.start(ws, how={"steps": 5, "hold_at": 2})
+    kit.until_step(run, 2)
+    slurm_kit.until(ws, run, State.RUNNING)
+
+    def rmtui(host, *words):
+        inside = ["unshare", "--uts", "sh", "-c", f'hostname {host}; exec "$@"', "sh", sys.executable, "-m", "rmtui"]
+        env = os.environ | {"XDG_STATE_HOME": str(tmp_path / host)}
+        done = subprocess.run([*inside, "-C", str(ws.root), *words], env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    rows = [[(row["id"], row["state"], row["reason"]) for row in json.loads(rmtui(host, "ls", "--json"))]
+            for host in ("login1", "login2")]  # fmt: skip
+    assert rows[0] == rows[1] and rows[0][0][:2] == (run.id, "running") and rows[0][0][2].startswith("on n1")
+    rmtui("login2", "stop", run.id, "--wait")
+    assert slurm_kit.until(ws, run, State.STOPPED).reason.startswith("stopped by")
+    assert len(list(tmp_path.glob("login?/**/runs.sqlite"))) == 2
 
 
 def test_nobody_is_asked_again_within_half_a_minute_unless_at_once(ws, cluster, monkeypatch):

@@ -86,13 +86,11 @@ def as_preset(run: Run) -> Preset:
 
 def asked_of_cluster(ws: Workspace, run: Run) -> tuple[ClusterRequest, str] | None:
     """What a past run asked its cluster for, and its devices; None for runs of this machine."""
-    spec = RunFolder(run.folder).spec()
-    asked = spec.get("launch", {})
-    if asked.get("kind") != "slurm":
+    if RunFolder(run.folder).spec().get("launch", {}).get("kind") != "slurm":
         return None
     from rmtui.operations.cluster import asked_again
 
-    return asked_again(ws, asked, run.config), "cpu" if asked.get("device") == "cpu" else ""
+    return asked_again(ws, run)
 
 
 def launch(ws: Workspace, requests: Sequence[LaunchRequest]) -> Launched:
