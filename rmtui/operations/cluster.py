@@ -3,6 +3,7 @@ long. What is not said comes from [slurm] of workspace.toml, else from the model
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ PROGRAM_MB, HEADROOM = 3_000, 1.3
 """Of memory: what torch, transformers and the pairs take in each rank, and what is added to the estimate."""
 MOST_CHAINED = 50
 """Jobs of a chain, beyond which the number is a slip."""
-RUNS_LOOKED_AT, RUNS_MEASURED = 100, 5
+RUNS_LOOKED_AT, RUNS_ALIKE = 50, 5
 """Newest runs among which those with the same model are looked for, and as many of those count."""
 ALIKE = ("model", "method")
 """Keys that must be equal for another run's checkpoints to take as long."""
@@ -121,15 +122,14 @@ def with_warning(ws: Workspace, wanted: Allocation, config: TrainConfig) -> tupl
 
 def _stop_seconds(ws: Workspace, config: TrainConfig) -> float | None:
     """The longest of the newest runs alike; None where none has measured it."""
-    found: list[float] = []
-    for run in reversed(list(run_folders(ws.runs))[-RUNS_LOOKED_AT:]):
-        past = run.spec().get("config", {})
-        alike = all(past.get(key) == getattr(config, key) for key in ALIKE)
-        if alike and (seconds := checkpoints.stop_seconds(run)) is not None:
-            found.append(seconds)
-        if len(found) == RUNS_MEASURED:
-            break
-    return max(found, default=None)
+    newest = reversed(list(run_folders(ws.runs))[-RUNS_LOOKED_AT:])
+    alike = itertools.islice((run for run in newest if _is_alike(run, config)), RUNS_ALIKE)
+    return max((seconds for run in alike if (seconds := checkpoints.stop_seconds(run)) is not None), default=None)
+
+
+def _is_alike(run: RunFolder, config: TrainConfig) -> bool:
+    past = run.spec().get("config", {})
+    return all(past.get(key) == getattr(config, key) for key in ALIKE)
 
 
 def _late(wanted: Allocation, measured: float | None) -> Iterator[Problem]:

@@ -90,7 +90,10 @@ def asked_of_cluster(ws: Workspace, run: Run) -> tuple[ClusterRequest, str] | No
         return None
     from rmtui.operations.cluster import asked_again
 
-    return asked_again(ws, run)
+    try:
+        return asked_again(ws, run)
+    except (KeyError, TypeError):  # written by hand, or by another version: the dialog asks
+        return None
 
 
 def launch(ws: Workspace, requests: Sequence[LaunchRequest]) -> Launched:

@@ -50,10 +50,12 @@ def _remembered(run: RunFolder, job: ClusterJob) -> str:
 
 
 def _goes_on(run: RunFolder, job: ClusterJob, attempt: AttemptFolder, word: str) -> bool:
-    """Whether the next job of the chain takes over: after an end by Slurm, not by a person or the training."""
-    if attempt.launch().get("job") == job.id and (attempt.exit() or {}).get("requeued"):
+    """Whether the next job of the chain takes over: after an end by Slurm, not by a person or the training. One that
+    began, and of which neither its supervisor nor Slurm has a word, was lost with its node."""
+    began = attempt.launch().get("job") == job.id
+    if began and (attempt.exit() or {}).get("requeued"):
         return True
-    return asked_for(run, attempt) is None and word.startswith(BY_SLURM)
+    return asked_for(run, attempt) is None and (word.startswith(BY_SLURM) or (began and not word))
 
 
 def _write(run: RunFolder, attempt: AttemptFolder, word: str, row: SlurmJob | None, *, goes_on: bool = False) -> None:
