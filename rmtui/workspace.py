@@ -48,6 +48,7 @@ _TEMPLATE = """\
 # on_failed = ""
 # on_stalled = ""
 
+# launcher = "slurm"          # launches are jobs of the cluster unless they say --on here
 # [slurm]                     # for `rmtui launch --on slurm`; see docs/cluster.md
 # partition = "gpu"
 # account = ""
@@ -110,6 +111,8 @@ class Settings:
     index: str = ""
     """Where runs.sqlite is kept: `local`, or a folder of this host; empty: in the workspace, unless that is on a
     network file system."""
+    launcher: str = ""
+    """`slurm`: launches are jobs where they do not say otherwise."""
     slurm: SlurmSettings = field(default_factory=SlurmSettings)
 
 
@@ -273,6 +276,8 @@ def read_settings(path: Path) -> Settings:
         problems += _problems(slurm, SlurmSettings, "slurm.")
     else:
         problems.append("slurm is not a table: write [slurm]")
+    if (launcher := document.get("launcher", "")) not in ("", "slurm"):
+        problems.append(f"launcher = {launcher!r} is not known (slurm, or leave it out)")
     if problems:
         raise UserError(f"{path} is wrong", "; ".join(problems), "fix or remove these lines")
     return Settings(**document, slurm=SlurmSettings(**slurm))

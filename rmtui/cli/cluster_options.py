@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rmtui.operations.launch_request import ClusterRequest
+    from rmtui.workspace import Workspace
 
 
 def build(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("on a cluster").add_argument
-    add("--on", choices=("slurm",), default="", help="submit a job; defaults: [slurm] of workspace.toml")
+    help_on = "slurm: submit a job, by [slurm] of workspace.toml; default: launcher of workspace.toml, else here"
+    add("--on", choices=("slurm", "here"), default="", help=help_on)
     add("--nodes", type=int, metavar="N", help="nodes, which share the processes evenly (default 1)")
     add("--partition", default="", metavar="P", help="of nodes, as sinfo lists them")
     add("--time", default="", metavar="8:00:00", help="limit of the job; it saves and is requeued before")
@@ -23,12 +25,12 @@ def build(parser: argparse.ArgumentParser) -> None:
     add("--sbatch", action="append", default=[], metavar="KEY=VALUE", help="any further option of sbatch")
 
 
-def read(args: argparse.Namespace) -> ClusterRequest | None:
+def read(args: argparse.Namespace, ws: Workspace) -> ClusterRequest | None:
     from rmtui.errors import UserError
     from rmtui.operations.launch_request import ClusterRequest
 
     given = ("nodes", "partition", "time", "account", "cpus", "memory", "chain", "sbatch")
-    if not args.on:
+    if (args.on or ws.settings.launcher) != "slurm":
         if named := [f"--{name}" for name in given if getattr(args, name)]:
             raise UserError(f"{named[0]} is of a job", "this launch is on this machine", "add --on slurm")
         return None

@@ -50,7 +50,7 @@ def _launch(args: argparse.Namespace) -> int:
     from rmtui.workspace import open_workspace
 
     ws = open_workspace(workspace_folder(args))
-    plans = [plan_of(ws, request, tell=show_fetching) for request in _requests(args)]
+    plans = [plan_of(ws, request, tell=show_fetching) for request in _requests(args, ws)]
     end_line()
     if args.dry_run:
         return _show_plans(ws, plans, args.json)
@@ -91,7 +91,7 @@ _NAMED_FILE = re.compile(r"([^=/#:]+)=(.+)")
 """NAME=FILE; what follows a # belongs to a file's own name."""
 
 
-def _requests(args: argparse.Namespace) -> list[LaunchRequest]:
+def _requests(args: argparse.Namespace, ws: Workspace) -> list[LaunchRequest]:
     """One a preset and seed, in the order that was asked for."""
     from pathlib import Path
 
@@ -109,7 +109,7 @@ def _requests(args: argparse.Namespace) -> list[LaunchRequest]:
     overrides |= {key: "true" for key in ("fresh_head", "resize_embeddings") if vars(args)[key]}
     further = {found[1]: found[2] for text in args.val if (found := _NAMED_FILE.fullmatch(text))}
     main = [text for text in args.val if not _NAMED_FILE.fullmatch(text)]
-    cluster = cluster_options.read(args)
+    cluster = cluster_options.read(args, ws)
     seeds = [seed.strip() for seed in args.seeds.split(",") if seed.strip()]
     requests = []
     for preset in args.preset:

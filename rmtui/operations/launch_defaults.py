@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 
-from rmtui.operations.launch_request import LaunchRequest
+from rmtui.operations.launch_request import LaunchRequest, usual_cluster
 from rmtui.operations.plan import FILES, Plan
 from rmtui.presets import Preset
 from rmtui.runs.model import Run
@@ -44,7 +44,7 @@ def request(ws: Workspace, preset: Preset, newest: Run | None) -> LaunchRequest:
     """What a form launches that was opened on a preset and left as it is."""
     base = model(ws, preset, newest)
     overrides = {"model": base} if base else {}
-    return LaunchRequest(preset, overrides, usual_data=data_set(ws, newest))
+    return LaunchRequest(preset, overrides, usual_data=data_set(ws, newest), cluster=usual_cluster(ws))
 
 
 def options(ws: Workspace, plan: Plan, newest: Run | None) -> str:

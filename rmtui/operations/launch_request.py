@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rmtui.presets import Preset
+from rmtui.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,11 @@ class ClusterRequest:
     chain: int | None = None
     """Further jobs, each to go on after the one before."""
     sbatch: tuple[str, ...] = ()
+
+
+def usual_cluster(ws: Workspace) -> ClusterRequest | None:
+    """Where a launch runs that does not say: a job, or this machine."""
+    return ClusterRequest() if ws.settings.launcher else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,3 +107,18 @@ async def test_a_run_of_slurm_is_run_again_there_with_what_it_asked_for(ready, s
         screen.query_one("#on", Input).value = ""
         await until(pilot, lambda: screen.planned and screen.planned.request.cluster is None)
         assert not screen.planned.plan.script and screen.planned.request.devices == ""
+
+
+async def test_where_the_workspace_says_so_t_submits_a_job_a_preset(ready, slurm):
+    (ready.root / "workspace.toml").write_text(
+        (ready.root / "workspace.toml").read_text().replace("[slurm]", 'launcher = "slurm"\n[slurm]')
+    )
+    async with opened(ready.root, WIDE) as pilot:
+        screen = await dialog(pilot)
+        assert screen.query_one("#on", Input).value == "slurm"
+        await pilot.press("escape", "escape", "n")
+        await sees(pilot, "conservative")
+        await pilot.press("T")
+        await sees(pilot, "Submit A, B, C to Slurm?", "Each is a job of its own.")
+        await pilot.press("y")
+        await sees(pilot, "Slurm did not take the job", "no controller")

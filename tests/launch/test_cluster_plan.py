@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 import support
 
 from rmtui import workspace
+from rmtui.errors import UserError
 from rmtui.operations.cluster import limit_seconds
 from rmtui.operations.launch_request import ClusterRequest, LaunchRequest
 from rmtui.operations.plan import plan
@@ -106,6 +109,19 @@ def test_further_options_are_quoted_as_sbatch_reads_them_and_leave_ours_alone(ws
     assert '#SBATCH --constraint="a \\"b\\" #c"\n' in script
     wrong = [each.what for each in planned(ws, sbatch=("array=1-9", "--signal=KILL@9", "qos=x")).errors]
     assert wrong == ["--array is set by rmtui itself", "--signal is set by rmtui itself"]
+
+
+def test_a_workspace_may_be_of_a_cluster(ws):
+    def launched(*options):
+        words = [sys.executable, "-m", "rmtui", "-C", str(ws.root), "launch", "A", "--dry-run", "--json", *options]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        return json.loads(done.stdout)["launch"]["kind"]
+
+    assert launched() == "local" and launched("--on", "slurm") == "slurm"
+    settings(ws, 'launcher = "slurm"\n')
+    assert launched("--nodes", "2", "--procs", "2") == "slurm" and launched("--on", "here") == "local"
+    with pytest.raises(UserError, match="launcher = 'pbs' is not known"):
+        settings(ws, 'launcher = "pbs"\n')
 
 
 def test_a_chain_is_asked_for_in_place_of_a_requeue(ws):

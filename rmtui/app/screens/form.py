@@ -29,7 +29,7 @@ from rmtui.app.widgets.form.fields import Fallback
 from rmtui.app.widgets.form.form import Form, Reference
 from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
-from rmtui.operations.launch_request import ClusterRequest, LaunchRequest
+from rmtui.operations.launch_request import ClusterRequest, LaunchRequest, usual_cluster
 from rmtui.presets import Preset, changed_on_disk, load, save, save_as, spellings
 from rmtui.runs.model import Run
 from rmtui.translation import tr
@@ -161,7 +161,8 @@ class FormScreen(Base):
         """What would be launched now."""
         changes = self.form.changes()
         if self._preset is not None:
-            request = LaunchRequest(self._preset, changes, usual_data=self._data)
+            usual = usual_cluster(self.ws)
+            request = LaunchRequest(self._preset, changes, usual_data=self._data, cluster=usual)
         else:
             assert self._run is not None
             request = LaunchRequest(as_preset(self._run), changes, usual_data=self._data, procs=self._run.processes)

@@ -147,13 +147,15 @@ class PresetsScreen(Base):
         newest = next(iter(self.feed.index.runs("", limit=1)), None)
         requests = [launch_defaults.request(self.ws, preset, newest) for preset in self._presets]
         names = ", ".join(preset.name for preset in self._presets)
-        question = f"Train {names} one after the other?"
+        jobs = bool(self.ws.settings.launcher)
+        question = f"Submit {names} to Slurm?" if jobs else f"Train {names} one after the other?"
         data = launch_defaults.data_set(self.ws, newest)
         models = {launch_defaults.model(self.ws, preset, newest) or self.ws.settings.model for preset in self._presets}
         models -= {""}
         what = [f"data set {data}"] if data else []
         what += [f"model {self.ws.as_written(', '.join(sorted(models)))}"] if models else []
-        explanation = "\n".join(filter(None, (", ".join(what), "Each starts when the devices are free.")))
+        when = "Each is a job of its own." if jobs else "Each starts when the devices are free."
+        explanation = "\n".join(filter(None, (", ".join(what), when)))
         self.app.push_screen(Confirm(question, explanation), lambda yes: self._train_all(requests) if yes else None)
 
     def _train_all(self, requests: Sequence[LaunchRequest]) -> None:
