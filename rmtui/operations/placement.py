@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ from rmtui.launch import gpus as machine
 from rmtui.launch.gpus import Gpu
 from rmtui.workspace import Workspace
 from trainer.config import Problem
+from trainer.plain_files import read_plain
 from trainer.values import ErrorOrWarning
+
+LARGEST_CONFIG = 1 << 20
 
 
 def choose(
@@ -45,20 +49,43 @@ def choose(
     problems += _check_processes(processes, usable, named)
     if not visible and mixed_precision == "fp16":
         problems.append(_wrong("mixed_precision", "fp16 needs a GPU", "use bf16 or no", source))
-    file = accelerate_config or ws.settings.accelerate_config
-    path = (cwd if accelerate_config else ws.root) / Path(file).expanduser() if file else None
-    if path is not None and not path.is_file():
-        remedy = "name a file that `accelerate config` wrote"
-        problems.append(_wrong("accelerate_config", f"{path} does not exist", remedy, source))
+    file, trouble = accelerate_file(ws, cwd, source, accelerate_config)
+    problems += trouble
+    if (machines := _machines(file)) > 1:
+        what = f"{file} is for {machines} machines, and this launch is on one"
+        remedy = f"use --on slurm --nodes {machines}, or set num_machines: 1 in it"
+        problems.append(_wrong("accelerate_config", what, remedy, source))
     return {
         "kind": "local",
         "processes": processes,
         "device": "gpu" if visible else "cpu",
         "devices": [gpu.uuid for gpu in named],
         "allowed": [gpu.uuid for gpu in usable],
-        "accelerate_config": str(path.resolve()) if path else "",
+        "accelerate_config": file,
         "grace": ws.settings.stop_grace,
     }, problems
+
+
+def accelerate_file(ws: Workspace, cwd: Path, source: str, given: str) -> tuple[str, list[Problem]]:
+    """The configuration of accelerate that was given, else the workspace's, as a whole path; empty where there is
+    none."""
+    file = given or ws.settings.accelerate_config
+    if not file:
+        return "", []
+    path = (cwd if given else ws.root) / Path(file).expanduser()
+    remedy = "name a file that `accelerate config` wrote"
+    missing = [] if path.is_file() else [_wrong("accelerate_config", f"{path} does not exist", remedy, source)]
+    return str(path.resolve()), missing
+
+
+def _machines(file: str) -> int:
+    """How many machines a configuration of accelerate is for, be it YAML or JSON."""
+    try:
+        text = read_plain(Path(file), LARGEST_CONFIG).decode("utf-8", "replace") if file else ""
+    except OSError:
+        return 1
+    found = re.search(r'^[\s{]*"?num_machines"?\s*:\s*(\d+)', text, re.MULTILINE)
+    return int(found[1]) if found else 1
 
 
 def _wrong(key: str, what: str, remedy: str, source: str, severity: ErrorOrWarning = "error") -> Problem:

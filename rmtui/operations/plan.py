@@ -163,8 +163,9 @@ def _place(draft: PlanDraft, request: LaunchRequest, precision: str) -> dict[str
         wanted, trouble = cluster.choose(
             draft.ws, request.cluster, procs=request.procs, devices=request.devices, grace=grace
         )
-        draft.problems += trouble
-        return dataclasses.asdict(wanted)
+        file, missing = placement.accelerate_file(draft.ws, draft.cwd, draft.source, request.accelerate_config)
+        draft.problems += [*trouble, *missing]
+        return {**dataclasses.asdict(wanted), "accelerate_config": file}
     launch, trouble = placement.choose(
         draft.ws,
         draft.cwd,

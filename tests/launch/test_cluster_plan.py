@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import support
@@ -122,6 +123,19 @@ def test_a_workspace_may_be_of_a_cluster(ws):
     assert launched("--nodes", "2", "--procs", "2") == "slurm" and launched("--on", "here") == "local"
     with pytest.raises(UserError, match="launcher = 'pbs' is not known"):
         settings(ws, 'launcher = "pbs"\n')
+
+
+def test_a_configuration_of_accelerate_reaches_the_nodes_and_its_machines_are_not_passed_over(ws):
+    (ws.root / "fsdp.yaml").write_text("distributed_type: FSDP\nnum_machines: 2\n")
+    request = LaunchRequest("A", procs=2, accelerate_config="fsdp.yaml", cluster=ClusterRequest(nodes=2))
+    found = plan(ws, request, check_data=False)
+    assert found.spec["launch"]["accelerate_config"] == str(ws.root / "fsdp.yaml") and not found.errors
+    (problem,) = plan(ws, replace(request, cluster=None), check_data=False).errors
+    assert problem.key == "accelerate_config" and "is for 2 machines, and this launch is on one" in problem.what
+    (ws.root / "fsdp.yaml").write_text('{"num_machines": 1}')
+    assert not plan(ws, replace(request, cluster=None), check_data=False).errors
+    (missing,) = plan(ws, replace(request, accelerate_config="no.yaml"), check_data=False).errors
+    assert "does not exist" in missing.what
 
 
 def test_a_chain_is_asked_for_in_place_of_a_requeue(ws):
