@@ -21,7 +21,8 @@ def ready(ws):
         rows = [{"prompt": f"Say {name} {n}.", "chosen": f"Hello {n}{name}!", "rejected": "No."} for n in range(9)]
         (ws.data / name / "tiny_pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (ws.root / "models/base").mkdir(parents=True)
-    (ws.root / "models/base/config.json").write_text("{}")
+    (ws.root / "models/base/config.json").write_text('{"model_type": "llama"}')
+    (ws.root / "models/base/pytorch_model.bin").write_bytes(b"PK")
     (ws.root / "workspace.toml").write_text(
         'model = "models/base"\ndata = "tiny"\nprocesses = 2\n[slurm]\ntime = "1:00:00"\n'
     )
@@ -109,7 +110,8 @@ async def test_a_run_of_slurm_is_run_again_there_with_what_it_asked_for(ready, s
         assert not screen.planned.plan.script and screen.planned.request.devices == ""
 
 
-async def test_where_the_workspace_says_so_t_submits_a_job_a_preset(ready, slurm):
+async def test_where_the_workspace_says_so_t_submits_a_job_a_preset(ready, slurm, tmp_path):
+    (tmp_path / "bin/sbatch").write_text("#!/bin/sh\necho $$\n")
     (ready.root / "workspace.toml").write_text(
         (ready.root / "workspace.toml").read_text().replace("[slurm]", 'launcher = "slurm"\n[slurm]')
     )
@@ -121,4 +123,6 @@ async def test_where_the_workspace_says_so_t_submits_a_job_a_preset(ready, slurm
         await pilot.press("T")
         await sees(pilot, "Submit A, B, C to Slurm?", "Each is a job of its own.")
         await pilot.press("y")
-        await sees(pilot, "Slurm did not take the job", "no controller")
+        await until(pilot, lambda: len(list(ready.runs.glob("2*/job.json"))) == 3)
+        jobs = [json.loads(path.read_text())["id"] for path in ready.runs.glob("2*/job.json")]
+        assert all(job.isdigit() for job in jobs)

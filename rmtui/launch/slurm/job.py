@@ -253,7 +253,7 @@ class Supervisor:
     def end(self, verdict: Verdict, seen: Observed | None) -> None:
         """exit.json; and back into Slurm's queue where the training is to go on."""
         mine = not self.waker.terminated and self._goes_on(verdict)
-        slurms = self.waker.terminated and self.cause in BY_SLURM
+        slurms = self.cause == "NODE_FAIL" or (self.waker.terminated and self.cause in BY_SLURM)
         job = cluster_jobs.read(self.run)
         if job is not None and allocation.of(self.run.spec()["launch"]).chain:
             self._hand_on(verdict, seen, job, mine or slurms)

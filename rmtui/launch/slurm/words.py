@@ -77,13 +77,14 @@ CAUSES = (
     ("DUE TO PREEMPTION", "PREEMPTED"),
     ("DUE TO TIME LIMIT", "TIMEOUT"),
     ("DUE TO NODE FAILURE", "NODE_FAIL"),
+    ("Node failure on", "NODE_FAIL"),
     ("DUE TO JOB REQUEUE", "REQUEUED"),
     ("oom-kill event", "OUT_OF_MEMORY"),
     ("oom_kill event", "OUT_OF_MEMORY"),
     ("*** JOB", "CANCELLED"),
 )
-"""What slurmstepd writes into a job's output when it ends it, the surer words first → the state that it means. That a
-step was cancelled says nothing: a preemption with a grace time ends the steps first."""
+"""What slurmstepd and srun write into a job's output when it is ended, the surer words first → the state that it means.
+That a step was cancelled says nothing: a preemption with a grace time ends the steps first."""
 
 
 def state(row: SlurmJob) -> str:
