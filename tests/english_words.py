@@ -17,7 +17,7 @@ esc del pgup pgdn home end space tab shift ctrl bksp f Ctrl-C ssh Python SQLite 
 pid pip install requirements lfs pull Git LFS wsd MoE DoRA RMSNorm AdamW arXiv Llama UTF InternLM2 fg pysqlite3
 logind loginctl enable-linger KillUserProcesses flock Lustre NFS lockd length longer tokenizers bitsandbytes
 pyarrow textual-serve good bad first second preferred int text SIGTERM ext cd
-BOS Slurm slurm sbatch sinfo scontrol release gres
+BOS Slurm slurm launcher sbatch sinfo scontrol release gres
 launch trainer run-dir attempt-dir
 config resume score
 """
