@@ -44,23 +44,40 @@ SECONDS = 150
 ENCODERS = frozenset(
     (
         *("albert", "bart", "bert", "big_bird", "bigbird_pegasus", "camembert", "canine", "convbert", "data2vec-text"),
-        *("deberta", "deberta-v2", "distilbert", "electra", "ernie", "esm", "eurobert", "flaubert", "fnet", "funnel"),
-        *("gte", "ibert", "jina_embeddings_v3", "layoutlm", "lilt", "longformer", "luke", "markuplm", "mbart"),
+        *("deberta", "deberta-v2", "distilbert", "electra", "ernie", "esm", "esmc", "eurobert", "flaubert", "fnet"),
+        *(
+            "funnel",
+            "gte",
+            "ibert",
+            "jina_embeddings_v3",
+            "layoutlm",
+            "lilt",
+            "longformer",
+            "luke",
+            "markuplm",
+            "mbart",
+        ),
         *("megatron-bert", "mobilebert", "modernbert", "mpnet", "mra", "mt5", "mvp", "nomic_bert", "nystromformer"),
         *("perceiver", "plbart", "reformer", "rembert", "roberta", "roberta-prelayernorm", "roc_bert", "roformer"),
         *("squeezebert", "t5", "tapas", "ultrabert", "umt5", "xlm", "xlm-roberta", "xlm-roberta-xl", "xlnet", "xmod"),
-        "yoso",
+        *("layoutlmv2", "layoutlmv3", "mistral4", "modernvbert", "t5gemma", "t5gemma2", "ultravbert", "yoso"),
     )
 )
 """Types whose base is an AutoModel with a tokenizer like BERT's, rather than a causal language model."""
 ENDED = {"eos_token_id": 2, "bos_token_id": 1, "decoder_start_token_id": 1}
 """[CLS] and [SEP] of the toy tokenizer: models with a decoder read the reward at an end token."""
-DEEPSEEK = {
+SCALED = {"llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 128}
+ROTARY = {"rope_theta": 10000.0, "rope_type": "default"}
+BOTH_ATTENTIONS = {"layer_types": ["linear_attention", "full_attention"]}
+MULTI_HEAD_LATENT = {
     "qk_rope_head_dim": 8,
     "qk_nope_head_dim": 8,
     "v_head_dim": 8,
     "kv_lora_rank": 16,
     "q_lora_rank": 16,
+}
+DEEPSEEK = {
+    **MULTI_HEAD_LATENT,
     "n_routed_experts": 4,
     "num_experts_per_tok": 2,
     "n_group": 1,
@@ -70,14 +87,35 @@ DEEPSEEK = {
 }
 NEEDS: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("bart", "bigbird_pegasus", "mbart", "mt5", "mvp", "plbart", "t5", "umt5"), ENDED),
+    **dict.fromkeys(("t5gemma", "t5gemma2"), ENDED),
     **dict.fromkeys(("deepseek_v2", "deepseek_v3"), DEEPSEEK),
+    **dict.fromkeys(("qwen3_5_text", "qwen3_next"), BOTH_ATTENTIONS),
+    "axk1": {**DEEPSEEK, "mlp_layer_types": ["dense", "sparse"]},
+    "axk2": {
+        **DEEPSEEK,
+        "mlp_layer_types": ["dense", "sparse"],
+        "layer_types": ["indexed_attention"] * 2,
+        "index_head_dim": 16,
+        "index_n_heads": 4,
+    },
+    "cohere_compass_text": {
+        "layer_types": ["sliding_attention", "full_attention"],
+        "rope_parameters": {"sliding_attention": ROTARY, "full_attention": ROTARY},
+    },
     "esmc": {"num_key_value_heads": 4},
-    "funnel": {"block_sizes": [1, 1]},
+    "gptj": {"rotary_dim": 4},
+    "minicpm3": {**MULTI_HEAD_LATENT, "num_key_value_heads": 4},
+    "funnel": {"block_sizes": [1, 1], "architectures": ["FunnelModel"]},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
+    "layoutlmv3": {"coordinate_size": 6, "shape_size": 4},
+    "lilt": {"hidden_size": 48},
     "longformer": {"attention_window": [8, 8]},
+    "reformer": {"axial_pos_embds": False},
+    "mistral4": {**DEEPSEEK, "rope_parameters": {**ROTARY, "partial_rotary_factor": 0.5, **SCALED}},
     "gpt_oss": {"layer_types": ["sliding_attention", "full_attention"], "num_local_experts": 4},
     "mixtral": {"sliding_window": None, "num_local_experts": 4},
     "jamba": {"use_mamba_kernels": False},
+    "zamba2": {"layers_block_type": ["linear_attention", "hybrid"], "mamba_ngroups": 1, "mamba_headdim": 8},
 }
 """What else a small configuration of a type needs."""
 

@@ -16,6 +16,18 @@ MAX_HEADER = 100_000_000
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 ZIP, PICKLE = b"PK", b"\x80"
 """How a file that torch.save wrote begins."""
+ZIP_END, ZIP_END_WITHIN = b"PK\x05\x06", 65_557
+"""What the end of a zip archive holds, and in how many of its last bytes."""
+TOKENIZERS = (
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+    "*.tiktoken",
+    "tekken.json",
+)
+"""Files that tokenizers are read from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,10 @@ def faults(name: str, trust_remote_code: bool = False) -> Iterator[Fault]:
         return
     yield from _config(folder, trust_remote_code)
     yield from weight_faults(folder)
+    for pattern in TOKENIZERS:
+        for file in sorted(folder.glob(pattern)):
+            if wrong := _text_fault(file):
+                yield Fault(f"{file} {wrong}", remedy_of(wrong))
 
 
 def _not_a_folder(name: str, folder: Path) -> Iterator[Fault]:
@@ -121,6 +137,8 @@ def weight_faults(folder: Path) -> Iterator[Fault]:
     files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
     for index in sorted(folder.glob("*.index.json")):
         held = read_object(index).get("weight_map")
+        if not isinstance(held, dict):
+            yield Fault(f"{index} is cut off or damaged", "download or copy it again")
         for name in sorted(set(map(str, held.values()))) if isinstance(held, dict) else ():
             if not (folder / name).is_file():
                 yield Fault(f"{folder / name} is missing, and {index.name} names it", "download or copy it")
@@ -137,14 +155,36 @@ def remedy_of(wrong: str) -> str:
     return "run git lfs pull there" if "Git LFS" in wrong else "download or copy it again"
 
 
+def _text_fault(file: Path) -> str:
+    """What is wrong with a tokenizer's file, by its head and its end; empty where nothing is."""
+    if not file.exists():
+        return NOWHERE
+    with file.open("rb") as opened:
+        head = opened.read(len(LFS_POINTER))
+        opened.seek(max(0, file.stat().st_size - 64))
+        end = opened.read()
+    if head == LFS_POINTER:
+        return "is a pointer of Git LFS, not the file"
+    torn = file.suffix == ".json" and not (head.lstrip()[:1] in (b"{", b"[") and end.rstrip()[-1:] in (b"}", b"]"))
+    return "is cut off or damaged" if torn or not head else ""
+
+
+NOWHERE = "is a link to a file that is not there"
+
+
 def file_fault(file: Path) -> str:
     """What is wrong with a weight file, by its head and its size; empty where nothing is."""
+    if not file.exists():
+        return NOWHERE
     size = file.stat().st_size
     with file.open("rb") as opened:
         head = opened.read(8)
         if (head + opened.read(len(LFS_POINTER))).startswith(LFS_POINTER):
             return "is a pointer of Git LFS, not the weights"
         if file.suffix != ".safetensors":
+            opened.seek(max(0, size - ZIP_END_WITHIN))
+            if head.startswith(ZIP) and ZIP_END not in opened.read():
+                return f"is cut off: it has {size:,} bytes, and no end"
             return "" if head.startswith((ZIP, PICKLE)) else "is not a file that torch.save wrote"
         length = int.from_bytes(head, "little")
         if len(head) < 8 or length > min(MAX_HEADER, size):
@@ -156,6 +196,8 @@ def file_fault(file: Path) -> str:
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
             return "is damaged: its header is not readable"
     wanted = 8 + length + int(end)
+    if size > wanted:
+        return f"is damaged: it has {size:,} bytes, and its header names {wanted:,}"
     return "" if size == wanted else f"is cut off: it has {size:,} bytes of {wanted:,}"
 
 

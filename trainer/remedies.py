@@ -95,6 +95,11 @@ REMEDIES: tuple[tuple[tuple[str, ...], str], ...] = (
 """(words of the error in lower case, what to do), the narrower before the wider."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first, in a line that fits among others."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
 def remedy_for(error: BaseException) -> str:
     """What to do, or nothing where the error is not one of these. Only errors that libraries raise are looked at: the
     trainer's own say what to do themselves."""

@@ -15,7 +15,8 @@ from trainer.spec import Refused
 
 LIMITS = {
     "bert": 64, "roberta": 64 - 1, "gpt2": 64, "opt": 64, "distilbert": 64, "electra": 64, "xlm-roberta": 64 - 1,
-    "gpt_neo": 64, "biogpt": 64, "llama": None, "bloom": None, "modernbert": None,
+    "gpt_neo": 64, "biogpt": 64, "gptj": 64, "ctrl": 64, "llama": None, "bloom": None, "modernbert": None,
+    "mixtral": None,
 }  # fmt: skip
 """Positions of a table of 64 rows as transformers counts them: after the pad id's row (0 here) in RoBERTa; OPT and
 BioGPT keep two rows more in their tables."""
@@ -24,9 +25,10 @@ ENCODERS = ("bert", "roberta", "distilbert", "electra", "xlm-roberta", "modernbe
 
 @pytest.mark.parametrize("kind", LIMITS)
 def test_the_number_of_positions_is_what_the_model_can_take(kind, tmp_path):
-    own = {"gpt2": {"n_positions": 64}, "llama": {}, "bloom": {}, "modernbert": {}}
-    sizes = own.get(kind, {"max_position_embeddings": 64})
-    more = {"gpt_neo": {"attention_types": [[["global", "local"], 1]]}}.get(kind, {})
+    name = "n_positions" if kind in ("gpt2", "gptj", "ctrl") else "max_position_embeddings"
+    sizes = {name: 64} if LIMITS[kind] else {}
+    own = {"gpt_neo": {"attention_types": [[["global", "local"], 1]]}, "gptj": {"rotary_dim": 4}}
+    more = own.get(kind, {})
     base = bases.make(kind, tmp_path / "base", encoder=kind in ENCODERS, **sizes, **more)
     made, _ = worlds.load(base)
     assert reward.position_limit(made) == LIMITS[kind]
@@ -57,6 +59,11 @@ def test_the_bases_own_noise_is_off_whatever_its_form(kind, tmp_path):
     assert made.noise == ""
     assert torch.equal(trained[0], trained[1])
     assert torch.allclose(trained[0], evaluated, atol=1e-6)
+    plain = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1).eval()
+    plain.score.weight = made.classifier.score.modules_to_save["default"].weight
+    with torch.no_grad():
+        alone = [plain(input_ids=torch.tensor([pair.chosen.tolist()])).logits[0, 0] for pair in worlds.token_pairs(3)]
+    assert torch.allclose(evaluated[:3], torch.stack(alone), atol=1e-5), "what switches it off changes no reward"
 
 
 def test_noise_that_cannot_be_switched_off_is_reported(tmp_path):
@@ -103,3 +110,19 @@ def test_a_model_that_changes_a_projection_in_place_trains_with_the_fused_adapte
         gradients.append([one.grad for one in made.parameters() if one.requires_grad])
     for one, other in zip(*gradients, strict=True):
         assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_a_text_beyond_what_the_model_computes_is_refused_by_score_with_the_length_that_it_can(tmp_path, capsys):
+    """MPT's ALiBi biases bound its texts, though no table of positions is read by number."""
+    base = bases.make("mpt", tmp_path / "base", max_seq_len=32)
+    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
+    model.save_pretrained(base)
+    model(input_ids=torch.randint(5, 100, (1, 32)))
+    with pytest.raises(RuntimeError):
+        model(input_ids=torch.randint(5, 100, (1, 33)))
+    rows = [*worlds.rows(3), worlds.rows(1)[0] | {"id": "long", "chosen": " stone" * 60}]
+    pairs = str(worlds.write_rows(tmp_path / "pairs.jsonl", rows))
+    assert export.main(["score", str(base), pairs, "--json"]) == 2
+    found = capsys.readouterr()
+    assert "set max_length = 32 (--max-length)" in found.err and not found.out
+    assert export.main(["score", str(base), pairs, "--json", "--max-length", "32"]) == 0

@@ -1,5 +1,6 @@
 """Bases that cannot be loaded are refused in words, by the trainer and before anything is loaded."""
 
+import importlib.util
 import json
 import shutil
 import struct
@@ -7,7 +8,9 @@ import struct
 import base_worlds as bases
 import data_worlds as worlds
 import pytest
-from transformers import AutoModelForCausalLM
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from trainer import base_files
 from trainer.config import build, check_inputs
@@ -57,9 +60,26 @@ def web_page(file):
     file.write_text("<!doctype html><html>404</html>" * 50)
 
 
+def longer(file):
+    file.write_bytes(file.read_bytes() + b"more")
+
+
+def dangling(file):
+    file.unlink()
+    file.symlink_to("../../blobs/not-there")
+
+
 @pytest.mark.parametrize(
     ("harm", "words"),
-    [(cut, "cut off"), (cut_in_the_header, "cut off"), (empty, "cut off"), (pointer, "Git LFS"), (web_page, "damaged")],
+    [
+        (longer, "damaged"),
+        (dangling, "not there"),
+        (cut, "cut off"),
+        (cut_in_the_header, "cut off"),
+        (empty, "cut off"),
+        (pointer, "Git LFS"),
+        (web_page, "damaged"),
+    ],
 )
 def test_torn_weights_are_named_before_and_at_the_start(broken, harm, words):
     file = broken / "model.safetensors"
@@ -83,6 +103,59 @@ def test_a_torch_file_that_is_a_pointer_is_named(broken):
     (broken / "model.safetensors").unlink()
     pointer(broken / "pytorch_model.bin")
     assert "pytorch_model.bin is a pointer of Git LFS" in said(broken)
+
+
+def test_a_torch_file_or_an_index_that_is_cut_off_is_named(broken):
+    model = AutoModelForCausalLM.from_pretrained(broken)
+    (broken / "model.safetensors").unlink()
+    torch.save(model.state_dict(), broken / "pytorch_model.bin")
+    assert said(broken) == ""
+    cut(broken / "pytorch_model.bin")
+    assert "pytorch_model.bin is cut off" in said(broken)
+    (broken / "model.safetensors.index.json").write_text('{"weight_map": {"a"')
+    assert "model.safetensors.index.json is cut off" in said(broken)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"), [(cut, "cut off"), (empty, "cut off"), (pointer, "Git LFS"), (dangling, "not there")]
+)
+def test_a_tokenizers_file_is_named_as_well(broken, harm, words):
+    file = broken / "tokenizer.json"
+    harm(file)
+    assert str(file) in said(broken) and words in said(broken)
+    with pytest.raises(Refused, match=words):
+        worlds.load(broken)
+
+
+def test_a_folder_without_a_tokenizer_says_where_to_take_it_from(broken):
+    (broken / "tokenizer.json").unlink()
+    with pytest.raises(Refused, match=r"has no tokenizer .* copy the tokenizer's files"):
+        worlds.load(broken)
+    (broken / "tokenizer.model").write_bytes(b"pieces")
+    if importlib.util.find_spec("sentencepiece") is None:
+        with pytest.raises(Refused, match="pip install sentencepiece"):
+            worlds.load(broken)
+
+
+def test_weights_that_are_not_numbers_are_named_and_give_no_score(broken, tmp_path, capsys):
+    AutoModelForSequenceClassification.from_pretrained(broken, num_labels=1).save_pretrained(broken)
+    file = broken / "model.safetensors"
+    weights = load_file(file)
+    weights["model.layers.1.mlp.up_proj.weight"][0, 0] = float("nan")
+    file.unlink()
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(Refused, match=r"nan in place of a reward: model.layers.1.mlp.up_proj.weight"):
+        worlds.load(broken)
+    weights["model.layers.1.mlp.up_proj.weight"][0, 0] = 0.0
+    weights["model.embed_tokens.weight"][-1] = float("inf")  # a token that only one text holds
+    file.unlink()
+    save_file(weights, file, metadata={"format": "pt"})
+    seen = AutoTokenizer.from_pretrained(broken).decode([len(weights["model.embed_tokens.weight"]) - 1])
+    rows = [*worlds.rows(2), worlds.rows(1)[0] | {"id": "odd", "chosen": seen * 3}]
+    pairs = str(worlds.write_rows(tmp_path / "pairs.jsonl", rows))
+    assert export.main(["score", str(broken), pairs, "--json"]) == 2
+    said = capsys.readouterr()
+    assert "1 of 3 lines are not finite, odd among them" in said.err and not said.out
 
 
 def test_a_folder_without_weights_and_a_path_that_is_not_there(broken, tmp_path, monkeypatch):

@@ -117,6 +117,27 @@ def test_a_file_of_nothing_but_long_answers_is_refused_with_both_remedies(models
         pairset.load_training(pretrained.load_tokenizer(str(models / "decoder")), config)
 
 
+def test_where_the_models_positions_are_the_limit_no_higher_max_length_is_advised(models, tmp_path):
+    tokenizer, rows = pretrained.load_tokenizer(str(models / "decoder")), overlong_rows()
+    path = worlds.write_rows(tmp_path / "a.jsonl", rows)
+    longest = pairset.load_pairs(path, tokenizer, worlds.config("", max_length=10_000)).report.longest
+
+    def advice(max_length, positions):
+        report = pairset.load_pairs(path, tokenizer, worlds.config("", max_length=max_length), positions).report
+        assert report.over > 0
+        return report.advice
+
+    assert advice(40, None) == advice(40, longest) == f"99 % fit max_length = {longest}"
+    assert advice(40, 60).endswith("max_length = 60 is the most")
+    assert advice(1024, 60).endswith("choose a base with more of them")
+    alone = worlds.config("", max_length=1024, data={"train": str(worlds.write_rows(path, rows[3:4]))})
+    with pytest.raises(
+        pairset.DataError, match=r"longer than 40 tokens.*no more than 40 positions.*overlong = cut"
+    ) as no:
+        pairset.load_training(tokenizer, alone, 40)
+    assert "raise max_length" not in str(no.value)
+
+
 def test_what_a_checkpoint_from_before_the_option_holds_is_the_cut_of_then():
     assert build(recorded({"max_length": 64})).overlong == "cut_end"
     assert build(recorded({"overlong": "drop"})).overlong == "drop"
@@ -228,5 +249,7 @@ def test_samples_show_the_cut_and_the_scored_token(models, tmp_path):
     shown = pairset.samples(found.pairs, tokenizer)
     assert len(shown) == 3 and shown[0]["cut"] == found.pairs[0].cut > 0
     assert shown[0]["scored"] == ["<|end|>", "<|end|>"]
+    dialogue, _ = load(models / "decoder", [CHAT], tmp_path / "b.jsonl", max_length=200)
+    assert pairset.samples(dialogue.pairs, tokenizer)[0]["scored"] == ["\n", "\n"], "what the template writes last"
     assert shown[0]["prompt"] + shown[0]["chosen"] == tokenizer.decode(found.pairs[0].chosen)
     json.dumps(shown)

@@ -90,6 +90,7 @@ RIGHT = {
     "projection changed in place": made("longformer", encoder=True, attention_window=[8, 8]),
     "mixes padding into rewards": made("fnet", encoder=True),
     "experts": made("mixtral", sliding_window=None, num_local_experts=4),
+    "noise of a router that evaluation reads, too": made("phimoe", router_jitter_noise=0.3, num_local_experts=4),
     "only special token is its end": only_end("gpt_neox"),
     "pad token beyond the embedding": with_tokens("llama", pad_token="<PAD>"),
     "tokens beyond the embedding that no text holds": with_tokens("llama", additional_special_tokens=["<|x|>"]),
@@ -105,6 +106,8 @@ REFUSED = {
     "torn weights": (damaged(lambda data: data[:-100]), "copy it again"),
     "pointer of Git LFS": (damaged(lambda data: b"version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
     "adapter of a language model": (adapter_of_a_language_model, "merge it first"),
+    "decoder without an end token": (made("bart", encoder=True, eos_token_id=None), "no eos_token_id; set it"),
+    "bound that no table shows": (made("mpt", max_seq_len=32), "set max_length = 32"),
     "missing layer": (without_a_layer, "download or save the model again"),
     "nothing there": (lambda folder: None, "name a folder"),
 }
@@ -162,6 +165,14 @@ def own_tokens(folder, row, side):
     return tokenizer(row["prompt"] + row[side] + (tokenizer.eos_token or ""))["input_ids"]
 
 
+def recipe(folder, row, side):
+    """The reward that the card's own lines of Python give."""
+    lines = re.search(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)[1]
+    names = {"FOLDER": str(folder), "prompt": row["prompt"], "answer": row[side]}
+    exec(lines, names)
+    return float(names["reward"])
+
+
 def close(found, wanted):
     return found == pytest.approx(wanted, abs=SAME * max(1.0, *map(abs, wanted)))
 
@@ -202,6 +213,9 @@ def test_what_ends_with_0_gives_the_numbers_of_plain_libraries(
     monkeypatch.setattr(round_trip, "ask", lambda task, seconds: round_trip.scores(task))
     assert export.main(["merge", str(tmp_path / "run"), str(merged)]) == 0
     assert close(rewards(merged, sides), wanted)
+    if kind != "few positions":
+        first = rows[probe[0]["id"]]
+        assert close([recipe(merged, first, side) for side in ("chosen", "rejected")], wanted[:2])
     assert numbers(capsys, merged, data / "val.jsonl") == (accuracy, pytest.approx(loss, abs=SAME))
     assert f"| 8 | {accuracy:.4f} |" in (merged / "README.md").read_text()
     assert export.main(["verify", str(tmp_path / "run")]) == (0 if world.result["verified"] else 1)

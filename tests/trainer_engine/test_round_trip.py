@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 from engine_worlds import quick_end, train
 from safetensors.torch import load_file, save_file
@@ -9,7 +10,8 @@ from safetensors.torch import load_file, save_file
 import trainer.loop.setup
 import trainer.loop.train
 from trainer import manifest
-from trainer.loop import checkpoint, environment, round_trip
+from trainer.loop import checkpoint, environment, round_trip, start_check
+from trainer.model import toy
 from trainer.release import export
 
 
@@ -161,25 +163,31 @@ def test_a_model_that_cannot_be_loaded_is_kept_and_says_why(bench, tmp_path):
     assert json.loads((tmp_path / "verification.json").read_text())["verified"] is True
 
 
-def test_the_start_check_finds_before_the_first_step_what_would_not_load(bench, tmp_path):
-    """A head that is saved otherwise than it was trained is refused before any step, whatever the cause."""
+@pytest.mark.parametrize("large", [False, True])
+def test_the_start_check_finds_before_the_first_step_what_would_not_load(bench, tmp_path, large):
+    """A head that is saved otherwise than it was trained is refused before any step, whatever the cause; of a large
+    model its first layers show it."""
+    base = toy.make_decoder(tmp_path / "base", toy.PROMPTS, vocabulary=400, hidden=32, layers=4)
 
     def forget(rank):
-        save = checkpoint.save_model
+        save = checkpoint.write_weights
+        start_check.LARGEST_BYTES = 0 if large else 6 << 30
 
-        def save_another_head(ready, folder, weights):
-            save(ready, folder, weights)
+        def save_another_head(made, folder, weights=None):
+            save(made, folder, weights)
             file = folder / "adapter_model.safetensors"
             found = load_file(file)
             found["base_model.model.score.weight"] *= 1.1
             save_file(found, file)
 
-        checkpoint.save_model = save_another_head
+        checkpoint.write_weights = save_another_head
 
-    world = train(tmp_path, bench.options(start_check=True), 1, forget)
+    world = train(tmp_path / "run", bench.options(model=str(base), start_check=True), 1, forget)
     assert (world.codes, world.result["refused"]) == ([2], True)
+    assert ("head and first 2 layers saved" in world.log()) is large
     assert "start check: plain transformers find other rewards" in world.result["reason"]
-    assert not world.of("step") and not list(tmp_path.glob("checkpoints/*")) and not list(tmp_path.glob(".tmp-*"))
+    left = [*tmp_path.glob("run/checkpoints/*"), *tmp_path.glob("run/.tmp-*")]
+    assert not world.of("step") and not left
 
 
 def test_the_start_check_changes_no_loss(bench, tmp_path):

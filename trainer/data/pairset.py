@@ -89,6 +89,9 @@ class DataReport:
     unseen_system: int
     """Pairs with a system turn that the chat template leaves out."""
     max_length: int
+    """Tokens that a side may have: the option of this name, or the model's positions where those are fewer."""
+    positions: int | None
+    """Positions that the model has; None where it has no table of them."""
     tokens: int
     """Tokens of both sides together."""
     shared_tokens: int
@@ -99,6 +102,14 @@ class DataReport:
     def facts(self) -> dict[str, Any]:
         """Plain values, for events and logs."""
         return asdict(self)
+
+    @property
+    def advice(self) -> str:
+        """What lets longer pairs be seen whole: a higher max_length, up to the model's positions."""
+        if self.positions is None or self.p99 <= self.positions:
+            return f"99 % fit max_length = {self.p99}"
+        most = f"max_length = {self.positions} is the most" if self.max_length < self.positions else ""
+        return f"99 % would fit {self.p99} tokens; {most or _no_more(self.positions)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +194,10 @@ def load_pairs(
     ]
     dropped, identical = len(rows) - len(fitting), len(fitting) - len(kept)
     if not kept and dropped:
+        longer = "raise max_length" if limit is None or longest < limit else _no_more(limit)
         raise DataError(
             f"{path}: no pair is left to use: {dropped} of {len(rows)} have an answer that alone is longer than "
-            f"{longest} tokens (identical sides: {identical}); raise max_length, or cut them with overlong = cut"
+            f"{longest} tokens (identical sides: {identical}); {longer}, or cut them with overlong = cut"
         )
     if not kept:
         raise DataError(f"{path}: no pair is left to use ({len(rows)} rows, all with identical sides)")
@@ -209,6 +221,7 @@ def load_pairs(
         doubled_bos=found.doubled,
         unseen_system=found.unseen_system,
         max_length=longest,
+        positions=limit,
         tokens=sum(len(pair.chosen) + len(pair.rejected) for pair in kept),
         shared_tokens=sum(pair.shared for pair in kept),
         longest=max(pair.length for pair in kept),
@@ -296,6 +309,10 @@ _SUMMED = (
     "shared_tokens",
 )
 """Figures of a report that add up over files."""
+
+
+def _no_more(positions: int) -> str:
+    return f"the model has no more than {positions} positions: choose a base with more of them"
 
 
 def _answer_cut(one: Encoded, side: Sequence[Ids], lost: int) -> bool:
@@ -388,7 +405,7 @@ def overlap(train: PairSet, val: PairSet) -> Overlap:
 
 
 class Sample(TypedDict):
-    """A pair as the model sees it: texts, tokens of each side, and the tokens that are scored."""
+    """A pair as the model sees it: texts, tokens of each side, and the tokens that are scored, decoded."""
 
     id: str
     cut: int
@@ -416,5 +433,5 @@ def _sample(pair: TokenPair, tokenizer: Any) -> Sample:
         "rejected": tokenizer.decode(pair.rejected[pair.shared :]),
         "chosen_tokens": len(pair.chosen),
         "rejected_tokens": len(pair.rejected),
-        "scored": [tokenizer.convert_ids_to_tokens(int(side[-1])) for side in (pair.chosen, pair.rejected)],
+        "scored": [tokenizer.decode(side[-1:]) for side in (pair.chosen, pair.rejected)],
     }

@@ -130,12 +130,19 @@ def description(session: Session, reason: str) -> dict[str, object]:
 def save_model(session: Session, folder: Path, weights: dict[str, torch.Tensor] | None) -> None:
     """Adapter with head, or the whole model, and the tokenizer, as transformers and peft load them. `weights` are
     those of a sharded model."""
-    inner: Any = session.model.inner
+    write_weights(session.model, folder, weights)
+    session.tokenizer.save_pretrained(folder)
+
+
+def write_weights(
+    reward_model: model.RewardModel, folder: Path, weights: dict[str, torch.Tensor] | None = None
+) -> None:
+    """`save_model` without the tokenizer."""
+    inner: Any = reward_model.inner
     more = {} if weights is None else {"state_dict": weights}
     if isinstance(inner, PeftModel):
         more["save_embedding_layers"] = saves_embedding(inner)
     inner.save_pretrained(folder, **more)
-    session.tokenizer.save_pretrained(folder)
 
 
 def probe_rewards(session: Session) -> list[ProbePair]:

@@ -21,7 +21,9 @@ from trainer.loop.start_check import nudged
 from trainer.model import base_facts, fast_paths, plain
 from trainer.model.fast_paths import ALL, EQUAL, NEED_UNPADDED, PADDED, UNPADDED
 from trainer.model.independence import CANNOT
+from trainer.model.longest_text import too_long
 from trainer.model.reward import rewards
+from trainer.remedies import first_line
 from trainer.spec import Refused
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ def run(session: Session) -> None:
         session.reporter.line("start check: fast paths are not compared on a model that is split over ranks")
     elif session.config.start_check:
         _checked(session, fast_paths.used(session.model))
+        _refuse_too_long(session)
 
 
 def _as_before(session: Session) -> None:
@@ -124,6 +127,24 @@ def _checked(session: Session, there: Sequence[str]) -> None:
     )
 
 
+def _refuse_too_long(session: Session) -> None:
+    """The longest text is computed once: a bound that no table of positions shows would end the training otherwise."""
+    wrong = _too_long(session, [pair for one in (session.train, *session.validation.values()) for pair in one.pairs])
+    if any(refused for (refused,) in every_rank([bool(wrong)], session.device)):
+        raise Refused(wrong or "start check: a text is too long for the model on another rank")
+
+
+def _too_long(session: Session, pairs: Sequence[TokenPair]) -> str:
+    """Why the longest text of the pairs cannot be computed; empty where it can, and where memory runs out."""
+    longest = max((side for pair in pairs for side in (pair.chosen, pair.rejected)), key=len)
+    try:
+        with session.accelerator.autocast():
+            wrong = too_long(session.model, longest)
+    except (RuntimeError, MemoryError):
+        return ""
+    return wrong and f"start check: {session.config.model} {wrong}"
+
+
 def _tried(session: Session, there: Sequence[str]) -> Tried:
     pairs = some_pairs(session)
     try:
@@ -133,10 +154,10 @@ def _tried(session: Session, there: Sequence[str]) -> Tried:
             except CANNOT as error:
                 if ranks.of_memory(error):
                     raise
-                what = f"start check: the model cannot compute pairs of the data: {_first_line(error)}"
+                what = f"start check: the model cannot compute pairs of the data: {first_line(error)}"
                 half = "" if session.config.mixed_precision == "no" else ", or set mixed_precision = no"
                 what = f"{what}; choose another base model{half}"
-                return Tried([], Gap(), {}, len(pairs), refused=what)
+                return Tried([], Gap(), {}, len(pairs), refused=_too_long(session, pairs) or what)
             _warn_of_training_mode(session, pairs, wanted)
             gap = compare(session, wanted, pairs, there)
             if not gap.fault:
@@ -196,7 +217,7 @@ def compare(session: Session, wanted: Found, pairs: Sequence[TokenPair], names: 
     except CANNOT as error:
         if ranks.of_memory(error):
             raise
-        return Gap(fault=_first_line(error))
+        return Gap(fault=first_line(error))
     precision = session.config.mixed_precision
     reward = plain.largest_difference(wanted.rewards, found.rewards)
     norm = float(wanted.gradient.norm())
@@ -277,7 +298,3 @@ def _as_trained(session: Session) -> Iterator[None]:
             for one, p in dropouts:
                 one.p = p
             model.train(training)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -7,13 +7,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from peft import PeftModel
 
-from trainer.loop import checkpoint, round_trip
+from trainer.config import to_document
+from trainer.loop import checkpoint, evaluate, first_layers, round_trip
 from trainer.loop.optimizer_step import every_rank
 from trainer.model.lora import state_of
 from trainer.spec import Refused
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from trainer.model.reward import RewardModel
 
 LARGEST_BYTES = 6 << 30
-"""Weights beyond this are not loaded a second time: their names are compared instead."""
+"""Weights beyond this are not loaded a second time: the head and the first layers are."""
 SECONDS = 120.0
 """How long the fresh process may take before the training goes on without it."""
 NUDGE = 0.02
@@ -49,14 +51,7 @@ def load_plainly(session: Session) -> str:
         return ""
     size = sum(parameter.numel() * parameter.element_size() for parameter in session.model.parameters())
     if size > LARGEST_BYTES:
-        lost = unsaved(session.model)
-        if lost:
-            return f"start check: {', '.join(lost[:5])} would be trained and not saved; train with method = full"
-        line(
-            f"start check: every trained and every new weight is among those that are saved (names only: the model "
-            f"takes {size / 2**30:.1f} GiB); its rewards are checked at the end"
-        )
-        return ""
+        return _in_parts(session, size)
     began = time.monotonic()
     try:
         found = _saved_and_loaded(session)
@@ -71,6 +66,53 @@ def load_plainly(session: Session) -> str:
     line(f"start check: saved, and loaded by plain transformers: {found.summary} ({time.monotonic() - began:.1f} s)")
     session.reporter.report("round_trip", 0, when="start", text=found.fault, **found.facts())
     return _judge(session, found)
+
+
+def _in_parts(session: Session, size: int) -> str:
+    """Of a model that is too large to be loaded a second time: what is saved, by its names, and the rewards of its
+    first layers with its head. Why the launch is refused; empty where it goes on."""
+    lost, began = unsaved(session.model), time.monotonic()
+    if lost:
+        return f"start check: {', '.join(lost[:5])} would be trained and not saved; train with method = full"
+    later = f"the model takes {size / 2**30:.1f} GiB: the rewards of all its layers are checked at the end"
+    try:
+        found, layers = _first_layers(session)
+    except (OSError, round_trip.NotComparable) as error:
+        line = f"start check: every trained and every new weight is among those that are saved, by their names; {later}"
+        session.reporter.line(f"{line} (its first layers cannot be checked: {error})")
+        return ""
+    session.reporter.line(
+        f"start check: its head and first {layers} layers saved, and loaded by plain transformers: {found.summary} "
+        f"({time.monotonic() - began:.1f} s); {later}"
+    )
+    session.reporter.report("round_trip", 0, when="start", layers=layers, text=found.fault, **found.facts())
+    return _judge(session, found)
+
+
+def _first_layers(session: Session) -> tuple[round_trip.RoundTrip, int]:
+    """The comparison on the first layers, and how many these are. Raises NotComparable."""
+    pairs = session.validation[""].pairs[: checkpoint.PROBE_PAIRS]
+    with tempfile.TemporaryDirectory(prefix=".tmp-start-check-", dir=session.request.run) as made:
+        base, saved = Path(made) / "base", Path(made) / "model"
+        loaded = first_layers.load(session.model, session.tokenizer, session.config, base)
+        if loaded is None:
+            raise round_trip.NotComparable("this family has no shorter model")
+        model, layers = loaded
+        with nudged(model, session.config.seed):
+            probe = checkpoint.probe_of(pairs, evaluate.score(model.eval(), pairs, model.layout, len(pairs)))
+            checkpoint.write_weights(model, saved)
+        session.tokenizer.save_pretrained(saved)
+        session.beat(round_trip.CHECKING)
+        exact = replace(session.config, mixed_precision="no")
+        task: round_trip.Task = {
+            "folder": str(saved),
+            "device": "cpu",
+            "probe": probe,
+            "facts": {**session.facts, "config": to_document(exact)},
+            "place": (str(session.request.attempt), 0, 0),
+        }
+        found, _ = round_trip.compare(task, SECONDS)
+    return found, layers
 
 
 def _judge(session: Session, found: round_trip.RoundTrip) -> str:

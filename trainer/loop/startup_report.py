@@ -145,8 +145,8 @@ def warn_of_length(session: Session, name: str, found: pairset.DataReport) -> No
     if found.over > 0.01 * found.rows:
         session.reporter.warn(
             "max_length",
-            f"{name}: {found.over / found.rows:.1%} of the pairs are longer than {found.max_length} tokens; 99 % fit "
-            f"max_length = {found.p99}, where the model has as many positions",
+            f"{name}: {found.over / found.rows:.1%} of the pairs are longer than {found.max_length} tokens; "
+            f"{found.advice}",
         )
 
 

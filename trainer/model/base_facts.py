@@ -4,22 +4,23 @@ has, whether it draws random numbers while it trains, which ids it knows."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import MethodType
 from typing import Any
-from unittest import mock
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PreTrainedModel
 
 from trainer.data.truncate import Ids
 from trainer.model import head
 from trainer.spec import Refused
 
-PROBE = 5
-"""Tokens of the sequence that a fact is found with."""
+PROBE, LONGER_PROBE = 5, 8
+"""Tokens of the sequences that a fact is found with."""
 NOISE = ("drop", "jitter", "noise")
 """Parts of names under which transformers keep a probability of dropping, or the size of a noise."""
 SHOWN = 5
@@ -38,35 +39,69 @@ OTHERWISE = (
 def position_limit(classifier: PreTrainedModel) -> int | None:
     """Tokens beyond which the model has no positions; None where it has no table of them.
 
-    The table is the one that is asked for consecutive rows when tokens of any other order are read; it starts at the
-    first row that was asked for (2 in OPT, the pad id + 1 in RoBERTa).
+    The table is the one that is asked for consecutive rows when tokens of any other order are read, however many they
+    are; it starts at the first row that was asked for (2 in OPT, the pad id + 1 in RoBERTa).
     """
-    tables = [module for module in classifier.modules() if isinstance(module, nn.Embedding)]
-    if len(tables) < 2:
-        return None
-    asked: list[tuple[list[int], int]] = []
-    look_up = nn.functional.embedding
+    if classifier not in _LIMITS:
+        _LIMITS[classifier] = min((rows - first for rows, first in _tables(classifier)), default=None)
+    return _LIMITS[classifier]
 
-    def noted(ids: Tensor, weight: Tensor, *more: Any, **named: Any) -> Tensor:
-        if ids.shape[-1:] and ids.shape[-1] >= PROBE:
-            asked.append((ids.reshape(-1, ids.shape[-1])[0, :PROBE].tolist(), int(weight.shape[0])))
-        return look_up(ids, weight, *more, **named)
 
-    ids = torch.tensor([_ids(classifier)], device=next(classifier.parameters()).device)
-    with mock.patch("torch.nn.functional.embedding", noted), _evaluating(classifier):
+_LIMITS: WeakKeyDictionary[PreTrainedModel, int | None] = WeakKeyDictionary()
+
+
+def _tables(classifier: PreTrainedModel) -> set[tuple[int, int]]:
+    """(rows, first row asked for) of each table of positions."""
+    short = _rows_asked_for(classifier, PROBE)
+    if all(rows == PROBE for rows, _ in short):  # hidden states, by their places
+        return set()
+    return short & _rows_asked_for(classifier, LONGER_PROBE)
+
+
+def _rows_asked_for(classifier: PreTrainedModel, length: int) -> set[tuple[int, int]]:
+    ids = torch.tensor([_ids(classifier, length)], device=next(classifier.parameters()).device)
+    with _evaluating(classifier), _Lookups(length) as lookups:
         try:
             classifier(input_ids=ids, attention_mask=torch.ones_like(ids))
         except (RuntimeError, ValueError, TypeError, IndexError, AttributeError):
-            return None
-    limits = [rows - seen[0] for seen, rows in asked if seen == list(range(seen[0], seen[0] + PROBE))]
-    return min(limits, default=None)
+            return set()
+    return lookups.found
 
 
-def _ids(classifier: PreTrainedModel) -> list[int]:
+class _Lookups(TorchDispatchMode):
+    """Notes who is asked for as many consecutive rows as there are tokens: (rows that it has, the first)."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+        self.found: set[tuple[int, int]] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for rows, asked in _lookups(func, args):
+            if asked.ndim and asked.shape[-1] == self.length and not asked.is_floating_point():
+                seen = asked.reshape(-1, self.length)[0].tolist()
+                if seen == list(range(seen[0], seen[0] + self.length)):
+                    self.found.add((rows, seen[0]))
+        return func(*args, **(kwargs or {}))
+
+
+def _lookups(func: Any, args: Sequence[Any]) -> Iterator[tuple[int, Tensor]]:
+    """(rows, ids of those that are read) of an operation that reads rows by their ids."""
+    aten = torch.ops.aten
+    if func is aten.embedding.default:
+        yield args[0].shape[0], args[1]
+    elif func in (aten.gather.default, aten.index_select.default):
+        table, dim, asked = args[:3]
+        yield table.shape[dim], asked.movedim(dim, -1) if asked.ndim > 1 else asked
+    elif func is aten.index.Tensor:
+        yield from ((rows, one) for rows, one in zip(args[0].shape, args[1], strict=False) if one is not None)
+
+
+def _ids(classifier: PreTrainedModel, length: int = PROBE) -> list[int]:
     """Ids in no order, none of them the pad token's, with which some models skip a position."""
     pad, size = classifier.config.get_text_config().pad_token_id, embedding_rows(classifier)
     legal = [one for one in range(size) if one != pad]
-    return [legal[(place * place * 7 + 3 * (place % 2)) % len(legal)] for place in range(PROBE)]
+    return [legal[(place * place * 7 + 3 * (place % 2)) % len(legal)] for place in range(length)]
 
 
 @contextmanager
@@ -85,26 +120,69 @@ def silence(classifier: PreTrainedModel) -> str:
 
     Modules of nn.Dropout, numbers that modules keep, and numbers that they read from the configuration; batch
     statistics are those of evaluation. Whether it worked is tried: passes in training mode, with different random
-    numbers, have to give the reward of evaluation.
+    numbers, have to give the reward of evaluation, and that has to be what it was before.
     """
+    numbers = _numbers(classifier)
+    if numbers:
+        evaluated = _evaluated(classifier)
+        for module, name, _ in numbers:
+            setattr(module, name, 0.0)
+        if not _same(evaluated, _evaluated(classifier)):
+            _keep_in_evaluation(numbers, classifier)
     _silence_modules(classifier)
     if not in_training(classifier):
         return ""
     configs = {id(module.config): module.config for module in classifier.modules() if hasattr(module, "config")}
-    numbers = [
+    settings = [
         (config, name, value)
         for config in configs.values()
         for name, value in list(vars(config).items())
         if _is_noise(name, value)
     ]
-    for config, name, _ in numbers:
+    evaluated = _evaluated(classifier)
+    for config, name, _ in settings:
         setattr(config, name, 0.0)
     _silence_modules(classifier)  # BigBird makes layers anew when it first sees a short text
     left = in_training(classifier)
-    if left:
-        for config, name, value in numbers:
+    if left or not _same(evaluated, _evaluated(classifier)):
+        for config, name, value in settings:
             setattr(config, name, value)
+        left = in_training(classifier)
     return left
+
+
+def _numbers(classifier: PreTrainedModel) -> list[tuple[nn.Module, str, float]]:
+    """Probabilities and sizes of noise that modules keep as numbers."""
+    return [
+        (module, name, value)
+        for module in classifier.modules()
+        for name, value in list(vars(module).items())
+        if _is_noise(name, value)
+    ]
+
+
+def _keep_in_evaluation(numbers: Sequence[tuple[nn.Module, str, float]], classifier: PreTrainedModel) -> None:
+    """Of numbers that evaluation reads, too (the noise of PhiMoE's router is also the width of a threshold), the value
+    is left, and the modules that hold them compute as in evaluation."""
+    for name in sorted({one for _, one, _ in numbers}):
+        holders = [(module, value) for module, one, value in numbers if one == name]
+        for module, value in holders:
+            setattr(module, name, value)
+        with_it = _evaluated(classifier)
+        for module, _ in holders:
+            setattr(module, name, 0.0)
+        if _same(with_it, _evaluated(classifier)):
+            continue
+        for module, value in holders:
+            setattr(module, name, value)
+            module.training = False
+            vars(module)["train"] = MethodType(_trains_below, module)
+
+
+def _trains_below(module: nn.Module, mode: bool = True) -> nn.Module:
+    for child in module.children():
+        child.train(mode)
+    return module
 
 
 def _silence_modules(classifier: PreTrainedModel) -> None:
@@ -114,13 +192,40 @@ def _silence_modules(classifier: PreTrainedModel) -> None:
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
             vars(module)["train"] = MethodType(_stays_as_it_is, module)
-        for name, value in list(vars(module).items()):
-            if _is_noise(name, value):
-                setattr(module, name, 0.0)
 
 
 def _stays_as_it_is(module: nn.Module, _mode: bool = True) -> nn.Module:
     return module
+
+
+def _evaluated(classifier: PreTrainedModel) -> Tensor | None:
+    """The reward of a short text in evaluation; None where the model cannot be run."""
+    ids = torch.tensor([_ids(classifier)], device=next(classifier.parameters()).device)
+    try:
+        with _evaluating(classifier), head.visible(classifier):
+            found: Tensor = classifier(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError):
+        return None  # a model that cannot be run is refused elsewhere, with its own error
+    return found
+
+
+def _same(one: Tensor | None, other: Tensor | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return torch.allclose(one, other, rtol=0, atol=AGREE * float(one.abs().max()))
+
+
+def refuse_not_finite(classifier: PreTrainedModel, name: str) -> None:
+    """Raises Refused where a text gets NaN or infinity as its reward, with the weights that are the cause."""
+    found = _evaluated(classifier)
+    if found is None or bool(found.isfinite().all()):
+        return
+    wrong = [key for key, one in classifier.named_parameters() if not one.isfinite().all()]
+    why = f"{', '.join(wrong[:SHOWN])} of it are not finite" if wrong else "its numbers overflow"
+    raise Refused(
+        f"model: {name} gives {float(found.flatten()[0])} in place of a reward: {why}; download it again, or choose "
+        "another (a training that failed may have saved it)"
+    )
 
 
 def _is_noise(name: str, value: object) -> bool:

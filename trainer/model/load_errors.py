@@ -3,6 +3,7 @@ that nobody has here."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ def explain(name: str, error: Exception) -> str:
     missing = missing_packages(error)
     if missing:
         return f"{name} needs {', '.join(missing)}, which is not installed; run pip install {' '.join(missing)}"
+    if "instantiate the backend tokenizer" in text:
+        return _no_tokenizer(Path(name), name)
     if "trust_remote_code" in text:
         code = ", ".join(base_files.own_code(Path(name))) or "code of its own"
         return (
@@ -69,6 +72,17 @@ def explain(name: str, error: Exception) -> str:
     return (
         f"{name} cannot be loaded by transformers {transformers.__version__}: {type(error).__name__}: {text[:300]}; "
         "choose another base model, or another version of transformers"
+    )
+
+
+def _no_tokenizer(folder: Path, name: str) -> str:
+    """Either files that need a package to be read, or none at all."""
+    for pattern, package in (("*.model", "sentencepiece"), ("*.tiktoken", "tiktoken")):
+        if any(folder.glob(pattern)) and importlib.util.find_spec(package) is None:
+            return f"the tokenizer of {name} needs {package}, which is not installed; run pip install {package}"
+    return (
+        f"{name} has no tokenizer that can be read (tokenizer.json, or the files that its kind is made of); copy the "
+        "tokenizer's files from the model that this one comes from"
     )
 
 

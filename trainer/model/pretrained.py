@@ -91,6 +91,11 @@ def load_classifier(
         if gguf_file(name):
             model = rebuilt(model)
     assert isinstance(model, PreTrainedModel)
+    if model.config.is_encoder_decoder and model.config.eos_token_id is None:
+        raise Refused(
+            f"model: {name} reads the reward at the end token of its decoder, and its config.json has no eos_token_id; "
+            "set it to the token that its tokenizer ends texts with"
+        )
     grown = grow(model, rows)
     _pad_below(model, tokenizer)
     model.config.pad_token_id = model.config.get_text_config().pad_token_id = pad_id(tokenizer)
@@ -209,7 +214,7 @@ def _refuse_other_shapes(report: LoadReport, name: str, fresh_head: bool, of_hea
 
 
 def _shapes(found: Iterable[tuple[str, tuple[int, ...], tuple[int, ...]]]) -> str:
-    return ", ".join(f"{key} is {list(there)}, not {list(wanted)}" for key, there, wanted in found)
+    return first_names(f"{key} is {list(there)}, not {list(wanted)}" for key, there, wanted in found)
 
 
 def _new_inside(classifier: PreTrainedModel, report: LoadReport, prefix: str, name: str) -> set[str]:

@@ -155,6 +155,7 @@ def load(config: TrainConfig, like: Path | None = None) -> tuple[RewardModel, An
             init_head(classifier, parts, config.head_init, config.model)
         if like is not None and (like / "adapter_config.json").is_file():
             refuse_unheld(parts, like)
+        base_facts.refuse_not_finite(classifier, config.model)
         noise = base_facts.silence(classifier)
         layout = layout_for(classifier, tokenizer, config)
         inner: nn.Module = classifier
@@ -265,6 +266,7 @@ def load_trained(folder: Path, config: TrainConfig) -> tuple[RewardModel, Any]:
         tokenizer = load_tokenizer(str(folder), trusted)
         classifier, report = load_classifier(base, tokenizer, trusted, trained_rows(folder))
     refuse_new(report, str(folder), adapter_weights(folder) if settings.exists() else ())
+    base_facts.refuse_not_finite(classifier, base)
     layout = layout_for(classifier, tokenizer, config)
     if not settings.exists():
         return finished(classifier, layout, config).eval(), tokenizer

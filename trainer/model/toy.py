@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +103,13 @@ def make_encoder(
 
 SIZES = {
     **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "embedding_size", "word_embed_proj_dim"), 32),
+    **dict.fromkeys(("out_hidden_size", "mm_hidden_size", "projection_dim"), 32),
     **dict.fromkeys(("intermediate_size", "ffn_dim", "d_ff", "hidden_dim", "n_inner"), 64),
-    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "n_layers"), 2),
+    **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 64),
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "n_layers", "depth"), 2),
+    **dict.fromkeys(("encoder_layers", "decoder_layers", "num_decoder_layers"), 2),
     **dict.fromkeys(("num_attention_heads", "n_head", "num_heads", "n_heads"), 4),
+    **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 4),
     "num_key_value_heads": 2,
     "head_dim": 8,
     "max_position_embeddings": 256,
@@ -138,18 +142,29 @@ def make_family(kind: str, folder: Path, encoder: bool = False, as_class: Any = 
     AutoModelForCausalLM saves it; `more` goes into its configuration."""
     (make_encoder if encoder else make_decoder)(folder, PROMPTS, vocabulary=400, hidden=32)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-    known: Any = AutoConfig.for_model(kind)
-    names, other = known.to_dict(), getattr(known, "attribute_map", {})
-    sizes: dict[str, Any] = {
-        name: size for name, size in SIZES.items() if (name in names or name in other) and other.get(name) not in more
-    }
-    sizes |= {name: getattr(tokenizer, name, None) for name in SPECIAL if name in names}
-    sizes |= {"vocab_size": len(tokenizer), "initializer_range": 0.1} | more
+    sizes = _sizes(AutoConfig.for_model(kind), tokenizer, more)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         of: Any = as_class or (AutoModel if encoder else AutoModelForCausalLM)
         of.from_config(AutoConfig.for_model(kind, **sizes)).save_pretrained(folder)
     return folder
+
+
+def _sizes(known: Any, tokenizer: Any, more: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a configuration, and those inside it (of an encoder, of images …), small."""
+    names, other = known.to_dict(), getattr(known, "attribute_map", {})
+    sizes: dict[str, Any] = {
+        name: size for name, size in SIZES.items() if (name in names or name in other) and other.get(name) not in more
+    }
+    sizes |= {name: getattr(tokenizer, name, None) for name in SPECIAL if name in names}
+    ends = {name: one for name, one in more.items() if name in SPECIAL}
+    parts = {name: getattr(known, name, None) for name in known.sub_configs}
+    sizes |= {
+        name: {"model_type": part.model_type, **_sizes(part, tokenizer, ends)}
+        for name, part in parts.items()
+        if part is not None and name not in more
+    }
+    return sizes | {"vocab_size": len(tokenizer), "initializer_range": 0.1} | more
 
 
 def _byte_pair_tokenizer(texts: Iterable[str], vocabulary: int, special: list[str]) -> Tokenizer:

@@ -37,7 +37,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained(FOLDER)
 model = AutoModelForSequenceClassification.from_pretrained(FOLDER)
 text = prompt + answer + (tokenizer.eos_token or "")
-reward = model(**tokenizer(text, return_tensors="pt")).logits[0, 0]
+reward = model(**tokenizer(text, return_tensors="pt")).logits[0, 0].item()
 ```
 - Plain text is prompt + answer + the tokenizer's end-of-sequence text, tokenized once as a whole; message lists go
   through the tokenizer's chat template, where a template that asks for today's date gets 1 January 2025. What the

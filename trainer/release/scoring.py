@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import torch
 
-from trainer import manifest, precision
+from trainer import manifest, precision, ranks
 from trainer import pairs as files
 from trainer.clusters import find_clusters
 from trainer.config import TrainConfig
@@ -24,6 +25,8 @@ from trainer.intervals import accuracy_interval, effective_pairs
 from trainer.loop import environment, evaluate
 from trainer.model import base_facts, fast_paths, plain
 from trainer.model import reward as model
+from trainer.model.independence import CANNOT
+from trainer.model.longest_text import too_long
 from trainer.model.reward import RewardModel
 from trainer.pairs import BadLine, Response, Row
 from trainer.release import progress_bar
@@ -194,7 +197,20 @@ class Scorer:
             (side for pair in made for side in (pair.chosen, pair.rejected)), rows, self.tokenizer, "the texts"
         )
         with plain.autocast(self.model.device, self.config.mixed_precision):
-            return evaluate.score(self.model, made, self.model.layout, self.batch_size, tell=tell)
+            try:
+                found = evaluate.score(self.model, made, self.model.layout, self.batch_size, tell=tell)
+            except CANNOT as error:
+                longest = max((side for pair in made for side in (pair.chosen, pair.rejected)), key=len)
+                if not ranks.of_memory(error) and (why := too_long(self.model, longest)):
+                    raise DataError(f"the model {why} (--max-length)") from error
+                raise
+        wrong = [pair.id for pair, sides in zip(made, found, strict=True) if not all(map(math.isfinite, sides))]
+        if wrong:
+            raise DataError(
+                f"the rewards of {len(wrong)} of {len(made)} lines are not finite, {wrong[0]} among them: the model's "
+                "weights hold NaN, or its number format is too narrow (--precision no)"
+            )
+        return found
 
 
 def _report_responses(scorer: Scorer, responses: Sequence[Response], args: argparse.Namespace) -> int:
