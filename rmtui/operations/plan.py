@@ -391,10 +391,11 @@ def _check_data(draft: PlanDraft, built: TrainConfig, trains: Sequence[Path], va
     length, where every pair was looked at."""
     left_out: dict[Path, int] = {}
     model = Path(built.model)
+    whole = model.is_dir() and not any(one.key == "model" and one.severity == "error" for one in draft.problems)
     found = check.before_launch(
         trains,
         vals,
-        model=model if model.is_dir() else None,
+        model=model if whole else None,
         max_length=built.max_length,
         store=_store(draft.ws),
         fields=built.data.fields,

@@ -343,7 +343,7 @@ async def test_the_launch_question_says_its_keys_and_the_whole_command_can_be_re
         (ws.data / name / "tiny_pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (ws.root / "models" / "m").mkdir(parents=True)
     (ws.root / "models" / "m" / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 8}))
-    (ws.root / "models" / "m" / "pytorch_model.bin").write_bytes(b"PK")
+    (ws.root / "models" / "m" / "pytorch_model.bin").write_bytes(b"PK\x05\x06" + bytes(18))
     (ws.root / "workspace.toml").write_text('model = "models/m"\ndata = "tiny"\nprocesses = 2\n')
     async with opened(ws.root, size) as pilot:
         await pilot.press("n")

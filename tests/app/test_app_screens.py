@@ -51,7 +51,7 @@ def ready(ws):
     model = ws.root / "models" / "m"
     model.mkdir(parents=True)
     (model / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 8}))
-    (model / "pytorch_model.bin").write_bytes(b"PK")
+    (model / "pytorch_model.bin").write_bytes(b"PK\x05\x06" + bytes(18))
     (ws.root / "workspace.toml").write_text('model = "models/m"\ndata = "tiny"\nprocesses = 2\n')
     return ws
 
@@ -297,7 +297,7 @@ async def test_a_form_tells_parameters_and_memory_and_they_follow_the_method(rea
     sizes = {"intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 100}
     facts = {"model_type": "llama", "hidden_size": 8, **sizes}
     (ready.root / "models" / "m" / "config.json").write_text(json.dumps(facts))
-    (ready.root / "models" / "m" / "pytorch_model.bin").write_bytes(b"PK")
+    (ready.root / "models" / "m" / "pytorch_model.bin").write_bytes(b"PK\x05\x06" + bytes(18))
     whole = 100 * 8 + 4 * 8 * 8 + 3 * 8 * 16 + 3 * 8 + 8
     async with opened(ready.root, WIDE) as pilot:
         await pilot.press("n")

@@ -30,7 +30,7 @@ def ws(ws):
     model = ws.root / "models" / "my base"
     model.mkdir(parents=True)
     (model / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 8}))
-    (model / "pytorch_model.bin").write_bytes(b"PK")
+    (model / "pytorch_model.bin").write_bytes(b"PK\x05\x06" + bytes(18))
     (ws.root / "workspace.toml").write_text("processes = 2\n")
     RunFolder.create(
         ws.runs,

@@ -35,7 +35,7 @@ def ws(ws):
         (ws.root / f"data/{part}/tiny_pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (ws.root / "base").mkdir()
     (ws.root / "base" / "config.json").write_text('{"model_type": "llama"}')
-    (ws.root / "base" / "pytorch_model.bin").write_bytes(b"PK")
+    (ws.root / "base" / "pytorch_model.bin").write_bytes(b"PK\x05\x06" + bytes(18))
     (ws.root / "workspace.toml").write_text('model = "base"\ndata = "tiny"\n')
     return workspace.open_workspace(ws.root)
 
@@ -66,6 +66,14 @@ def test_a_broken_preset_hides_no_other_problem(ws):
     assert "mine.toml" in words and "learning_rate" in words and "lora.r" in words and "nothing_pairs.jsonl" in words
 
 
+def test_a_torn_tokenizer_is_a_problem_of_the_model_and_hides_no_other(ws):
+    tokenizer = ws.root / "base" / "tokenizer.json"
+    tokenizer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    planned = plan(ws, LaunchRequest("A", overrides={"lora.r": "0"}))
+    assert {problem.key for problem in planned.errors} == {"model", "lora.r"}
+    assert f"{tokenizer} is a pointer of Git LFS" in "\n".join(map(str, planned.errors))
+
+
 def test_without_a_model_a_launch_is_refused(ws):
     (ws.root / "workspace.toml").write_text('data = "tiny"\n')
     planned = plan(workspace.open_workspace(ws.root), LaunchRequest("A"))
@@ -85,7 +93,7 @@ def llama(folder, hidden=64, wide=128, layers=2, words=1000):
     facts |= {"num_hidden_layers": layers, "num_attention_heads": 4}
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(facts))
-    (folder / "pytorch_model.bin").write_bytes(b"PK")
+    (folder / "pytorch_model.bin").write_bytes(b"PK\x05\x06" + bytes(18))
     return words * hidden + layers * (4 * hidden * hidden + 3 * hidden * wide) + (2 * layers + 1) * hidden
 
 

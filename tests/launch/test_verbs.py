@@ -66,7 +66,7 @@ def test_a_dry_run_in_words_tells_parameters_and_memory(ws):
     model = ws.root / "model"
     model.mkdir()
     (model / "config.json").write_text(json.dumps({**facts, "num_hidden_layers": 1, "num_attention_heads": 4}))
-    (model / "pytorch_model.bin").write_bytes(b"PK")
+    (model / "pytorch_model.bin").write_bytes(b"PK\x05\x06" + bytes(18))
     done = rmtui(ws, "launch", "A", "--model", str(model), "--set", "method=full", "--dry-run")
     parameters = 1000 * 64 + 4 * 64 * 64 + 3 * 64 * 128 + 3 * 64 + 64
     shown = f"{parameters:,}".replace(",", " ")
