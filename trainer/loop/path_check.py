@@ -39,8 +39,6 @@ WEIGHTS = 1 << 24
 """Weights whose gradients are compared, at most: the smallest tensors, which lie in every layer."""
 GRADIENT = {"no": 1e-3, "tf32": 0.05, "bf16": 0.2, "fp16": 0.1}
 """Share of the gradient's norm by which two paths of the same sum may differ."""
-TF32 = 0.02
-"""Share of the rewards' spread by which they may differ with TF32 products."""
 FP16_SCALE = 1024.0
 """Small gradients are lost in fp16 otherwise."""
 
@@ -224,7 +222,7 @@ def compare(session: Session, wanted: Found, pairs: Sequence[TokenPair], names: 
     gradient = float((found.gradient - wanted.gradient).norm()) / norm if norm else 0.0
     spread = max(wanted.rewards) - min(wanted.rewards)
     tf32 = session.config.tf32 and session.device.type == "cuda" and precision == "no"
-    allowed = max(plain.tolerance(wanted.rewards, precision), TF32 * spread if tf32 else 0.0)
+    allowed = plain.tolerance(wanted.rewards, precision, tf32)
     if reward is None or not reward <= allowed:
         gap = "are not finite" if reward is None else f"differ by {reward:.2g} at a spread of {spread:.2g}"
         return Gap(reward or 0.0, gradient, f"its rewards {gap}")

@@ -19,7 +19,7 @@ from trainer.config import TrainConfig, to_document, with_recorded
 from trainer.data import pairset
 from trainer.data.pairset import PairSet
 from trainer.heartbeat import Heartbeat, Phase
-from trainer.loop import checkpoint, environment, memory_trial, optimizers, path_check, sharded, start_check
+from trainer.loop import checkpoint, environment, memory_trial, optimizers, path_check, recorded, sharded, start_check
 from trainer.loop import startup_report as derived
 from trainer.loop.optimizer_step import Stepper
 from trainer.loop.progress import Progress
@@ -90,6 +90,7 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment, pha
         reporter.mirrors.start(config, request.run, request.attempt.name, spec.name)
     begin(session, counts)
     path_check.run(session)
+    recorded.refuse_other_rewards(session)
     start_check.run(session)
     memory_trial.run(session)
     return session

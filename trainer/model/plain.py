@@ -21,6 +21,8 @@ from trainer.model.pretrained import gguf_file
 SIDES = ("right", "left")
 OF_SPREAD = {"no": 1e-3, "bf16": 0.1, "fp16": 0.05}
 """Share of the rewards' spread by which another path of the same sum may differ, by mixed precision."""
+TF32 = 0.02
+"""The same as the first with TF32 products."""
 OF_SIZE = {"no": 5e-6, "bf16": 0.02, "fp16": 0.004}
 """The same as a share of the largest reward: some units in the last place of the format."""
 
@@ -76,11 +78,12 @@ def load(folder: Path, device: torch.device, trusted: bool = False) -> PlainMode
     return PlainModel(model.to(device).eval(), tokenizer, device)
 
 
-def tolerance(rewards: Sequence[float], precision: str) -> float:
+def tolerance(rewards: Sequence[float], precision: str, tf32: bool = False) -> float:
     """How far the same rewards may differ when they are computed on another path: relative to their spread and
     size, since that is what rounding is relative to, and what a wrong head is not."""
     spread, size = max(rewards) - min(rewards), max(map(abs, rewards))
-    return max(OF_SPREAD[precision] * spread, OF_SIZE[precision] * size, 1e-7)
+    of_spread = max(OF_SPREAD[precision], TF32 if tf32 else 0.0)
+    return max(of_spread * spread, OF_SIZE[precision] * size, 1e-7)
 
 
 def largest_difference(one: Sequence[float], other: Sequence[float] | None) -> float | None:

@@ -20,7 +20,7 @@ from trainer.config import TrainConfig, to_document
 from trainer.data.pairset import TokenPair
 from trainer.data.texts import encode
 from trainer.data.truncate import edges, shared_length, truncate
-from trainer.loop import checkpoint, environment, evaluate, round_trip
+from trainer.loop import checkpoint, environment, evaluate, recorded, round_trip
 from trainer.model import attention, fast_paths, plain
 from trainer.model import reward as model
 from trainer.model.reward import RewardModel
@@ -94,6 +94,8 @@ def merge(source: Path, out: Path) -> Merged:
     config = origin.config or TrainConfig()
     trained, tokenizer = model.load_trained(source, config)
     fast_paths.use_again(trained, origin.paths)
+    if wrong := recorded.other_rewards(trained, source):
+        raise ExportError(wrong)
     pairs, texts = some_pairs(trained, tokenizer, config)
     probe = checkpoint.probe_of(pairs, evaluate.score(trained, pairs, trained.layout, PAIRS))
     whole = _merged(trained)

@@ -22,7 +22,7 @@ from trainer.data.pairset import TokenPair, refusal
 from trainer.data.texts import DataError, encode, encode_responses
 from trainer.data.truncate import edges, shared_length, truncate
 from trainer.intervals import accuracy_interval, effective_pairs
-from trainer.loop import environment, evaluate
+from trainer.loop import environment, evaluate, recorded
 from trainer.model import base_facts, fast_paths, plain
 from trainer.model import reward as model
 from trainer.model.independence import CANNOT
@@ -78,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
     bar = ProgressBar(_progress(args), "responses" if responses else "pairs", len(responses or rows))
     model.choose_attention(reward_model, device, config.mixed_precision)
     scorer = Scorer(reward_model.to(device), tokenizer, config, args.batch_size, bar.update)
+    if wrong := recorded.other_rewards(reward_model, folder):
+        raise DataError(wrong)
     if responses:
         return _report_responses(scorer, responses, args)
     return _report_pairs(scorer, rows, args)
