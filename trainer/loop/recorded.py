@@ -13,6 +13,7 @@ from trainer import manifest
 from trainer.data.pairset import TokenPair
 from trainer.data.truncate import shared_length
 from trainer.loop import evaluate, round_trip
+from trainer.loop.optimizer_step import every_rank
 from trainer.loop.session import Session
 from trainer.model import plain
 from trainer.model.reward import RewardModel
@@ -26,10 +27,15 @@ def refuse_other_rewards(session: Session) -> None:
     """Raises Refused where what a training goes on from does not give the rewards that were recorded of it."""
     request, first = session.request, session.config.init_from
     source = request.resume if session.resumed else Path(first) if first else None
-    wrong = "" if source is None or session.sharded else other_rewards(session.model, source)
-    if wrong and session.resumed and request.force:
-        session.reporter.warn("other_rewards", wrong)
-    elif wrong:
+    if source is None or session.sharded:
+        return
+    wrong = other_rewards(session.model, source)
+    if session.resumed and request.force:
+        if wrong:
+            session.reporter.warn("other_rewards", wrong)
+        return
+    if any(refused for (refused,) in every_rank([bool(wrong)], session.device)):
+        wrong = wrong or "another rank finds other rewards than were recorded: its files are not those of this rank"
         raise Refused(f"{wrong}{', or resume with --force to go on all the same' if session.resumed else ''}")
 
 
