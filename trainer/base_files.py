@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -156,17 +157,25 @@ def remedy_of(wrong: str) -> str:
 
 
 def _text_fault(file: Path) -> str:
-    """What is wrong with a tokenizer's file, by its head and its end; empty where nothing is."""
+    """What is wrong with a tokenizer's file; empty where nothing is."""
     if not file.exists():
         return NOWHERE
+    state = file.stat()
+    return _text_fault_of(file, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=64)
+def _text_fault_of(file: Path, _changed: int, size: int) -> str:
+    """A large vocabulary takes a third of a second to be read, and a form asks at each change."""
     with file.open("rb") as opened:
-        head = opened.read(len(LFS_POINTER))
-        opened.seek(max(0, file.stat().st_size - 64))
-        end = opened.read()
-    if head == LFS_POINTER:
-        return "is a pointer of Git LFS, not the file"
-    torn = file.suffix == ".json" and not (head.lstrip()[:1] in (b"{", b"[") and end.rstrip()[-1:] in (b"}", b"]"))
-    return "is cut off or damaged" if torn or not head else ""
+        if opened.read(len(LFS_POINTER)) == LFS_POINTER:
+            return "is a pointer of Git LFS, not the file"
+    try:
+        if size and file.suffix == ".json":
+            json.loads(file.read_bytes())
+    except ValueError:
+        return "is cut off or damaged"
+    return "" if size else "is empty"
 
 
 NOWHERE = "is a link to a file that is not there"

@@ -117,7 +117,7 @@ def test_a_torch_file_or_an_index_that_is_cut_off_is_named(broken):
 
 
 @pytest.mark.parametrize(
-    ("harm", "words"), [(cut, "cut off"), (empty, "cut off"), (pointer, "Git LFS"), (dangling, "not there")]
+    ("harm", "words"), [(cut, "cut off"), (empty, "is empty"), (pointer, "Git LFS"), (dangling, "not there")]
 )
 def test_a_tokenizers_file_is_named_as_well(broken, harm, words):
     file = broken / "tokenizer.json"
@@ -131,9 +131,15 @@ def test_a_folder_without_a_tokenizer_says_where_to_take_it_from(broken):
     (broken / "tokenizer.json").unlink()
     with pytest.raises(Refused, match=r"has no tokenizer .* copy the tokenizer's files"):
         worlds.load(broken)
-    (broken / "tokenizer.model").write_bytes(b"pieces")
+    (broken / "tokenizer.model").write_bytes(
+        b"\n\x0e\n\x05<unk>\x15\x00\x00\x00\x00\x18\x02"
+    )  # as sentencepiece writes
     if importlib.util.find_spec("sentencepiece") is None:
         with pytest.raises(Refused, match="pip install sentencepiece"):
+            worlds.load(broken)
+    (broken / "tokenizer.model").write_bytes(b"IQ== 0\nIg== 1\n")  # as Llama 3's own
+    if importlib.util.find_spec("tiktoken") is None:
+        with pytest.raises(Refused, match="pip install tiktoken"):
             worlds.load(broken)
 
 
@@ -189,6 +195,12 @@ def test_code_of_the_models_own_runs_only_when_trusted_and_is_named(broken):
     assert "runs configuration_own.py, modeling_own.py" in said(broken, trust_remote_code=True)
     problems = check_inputs(build({"model": str(broken), "trust_remote_code": True}))
     assert [one.severity for one in problems if one.key == "model"] == ["warning"]
+
+
+def test_a_model_without_a_table_of_tokens_says_so(tmp_path):
+    base = bases.make("canine", tmp_path / "canine", encoder=True)
+    with pytest.raises(Refused, match=r"\(canine\) has no table of token embeddings.*choose another"):
+        worlds.load(base)
 
 
 def test_an_architecture_without_a_classifier_says_so(tmp_path):

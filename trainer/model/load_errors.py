@@ -21,6 +21,8 @@ PACKAGES = frozenset(
     )
 )
 """What models and tokenizers need beside transformers."""
+READERS = ("sentencepiece", "tiktoken")
+"""Of them, those that read files of tokenizers; transformers name one where they have tried the other, too."""
 NO_MEMORY = (MemoryError,)
 
 
@@ -45,10 +47,10 @@ def explain(name: str, error: Exception) -> str:
     """What failed, why, and what to do, in one line."""
     text = " ".join(str(error).split())
     missing = missing_packages(error)
+    if "instantiate the backend tokenizer" in text or not set(missing).isdisjoint(READERS):
+        return _no_tokenizer(Path(name), name, missing)
     if missing:
         return f"{name} needs {', '.join(missing)}, which is not installed; run pip install {' '.join(missing)}"
-    if "instantiate the backend tokenizer" in text:
-        return _no_tokenizer(Path(name), name)
     if "trust_remote_code" in text:
         code = ", ".join(base_files.own_code(Path(name))) or "code of its own"
         return (
@@ -75,15 +77,22 @@ def explain(name: str, error: Exception) -> str:
     )
 
 
-def _no_tokenizer(folder: Path, name: str) -> str:
+def _no_tokenizer(folder: Path, name: str, missing: list[str]) -> str:
     """Either files that need a package to be read, or none at all."""
-    for pattern, package in (("*.model", "sentencepiece"), ("*.tiktoken", "tiktoken")):
-        if any(folder.glob(pattern)) and importlib.util.find_spec(package) is None:
-            return f"the tokenizer of {name} needs {package}, which is not installed; run pip install {package}"
+    files = [file for pattern in ("*.model", "*.tiktoken") for file in sorted(folder.glob(pattern))]
+    lacking = [one for one in map(_reader, files) if importlib.util.find_spec(one) is None] if files else missing
+    if lacking:
+        return f"the tokenizer of {name} needs {lacking[0]}, which is not installed; run pip install {lacking[0]}"
     return (
         f"{name} has no tokenizer that can be read (tokenizer.json, or the files that its kind is made of); copy the "
         "tokenizer's files from the model that this one comes from"
     )
+
+
+def _reader(file: Path) -> str:
+    """The package for a tokenizer's file: sentencepiece writes protocol buffers, tiktoken lines of text."""
+    with file.open("rb") as opened:
+        return "sentencepiece" if opened.read(1) == b"\n" else "tiktoken"
 
 
 def missing_packages(error: Exception) -> list[str]:

@@ -91,6 +91,7 @@ def load_classifier(
         if gguf_file(name):
             model = rebuilt(model)
     assert isinstance(model, PreTrainedModel)
+    _refuse_without_table(model, name)
     if model.config.is_encoder_decoder and model.config.eos_token_id is None:
         raise Refused(
             f"model: {name} reads the reward at the end token of its decoder, and its config.json has no eos_token_id; "
@@ -104,6 +105,19 @@ def load_classifier(
         tuple(sorted(info["missing_keys"])), tuple(sorted(shapes)), tuple(sorted(info["unexpected_keys"])), grown
     )
     return model, report
+
+
+def _refuse_without_table(model: PreTrainedModel, name: str) -> None:
+    """Models of bytes hash them (CANINE), or keep a bare parameter (Perceiver)."""
+    try:
+        table: Any = model.get_input_embeddings()
+    except NotImplementedError:
+        table = None
+    if not isinstance(getattr(table, "weight", None), torch.Tensor):
+        raise Refused(
+            f"model: {name} ({model.config.model_type}) has no table of token embeddings, which the checks of ids and "
+            "of batches read; choose another base model"
+        )
 
 
 def grow(model: PreTrainedModel, rows: int) -> range:
