@@ -114,7 +114,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "mistral4": {**DEEPSEEK, "rope_parameters": {**ROTARY, "partial_rotary_factor": 0.5, **SCALED}},
     "gpt_oss": {"layer_types": ["sliding_attention", "full_attention"], "num_local_experts": 4},
     "mixtral": {"sliding_window": None, "num_local_experts": 4},
-    "jamba": {"use_mamba_kernels": False},
+    "jamba": {"use_mamba_kernels": False, "attn_layer_period": 2, "attn_layer_offset": 1},
     "zamba2": {"layers_block_type": ["linear_attention", "hybrid"], "mamba_ngroups": 1, "mamba_headdim": 8},
 }
 """What else a small configuration of a type needs."""

@@ -222,11 +222,14 @@ def compare(task: Task, seconds: float) -> tuple[RoundTrip, PlainRewards]:
     count, of = len(answer["alone"]) // 2, len(task["probe"])
     trained = [reward for one in task["probe"][:count] for reward in (one["chosen"], one["rejected"])]
     cut = f"cut short after {task['seconds']:.0f} s: {count} of {of} pairs were scored" if count < of else ""
+    config = task["facts"]["config"]
     found = RoundTrip(
         alone=plain.largest_difference(trained, answer["alone"]),
         padded={side: plain.largest_difference(trained, answer["padded"][side]) for side in plain.SIDES},
         side=answer["side"],
-        tolerance=plain.tolerance(trained, str(task["facts"]["config"].get("mixed_precision", "no"))),
+        tolerance=plain.tolerance(
+            trained, str(config.get("mixed_precision", "no")), bool(config.get("tf32")) and task["device"] != "cpu"
+        ),
         spread=max(trained) - min(trained),
         tokens=answer["tokens"],
         pairs=count,
