@@ -110,6 +110,7 @@ def _first_layers(session: Session) -> tuple[round_trip.RoundTrip, int]:
             "probe": probe,
             "facts": {**session.facts, "config": to_document(exact)},
             "place": (str(session.request.attempt), 0, 0),
+            "seconds": None,
         }
         found, _ = round_trip.compare(task, SECONDS)
     return found, layers

@@ -65,14 +65,15 @@ def _rows_asked_for(classifier: PreTrainedModel, length: int) -> set[tuple[int, 
             classifier(input_ids=ids, attention_mask=torch.ones_like(ids))
         except (RuntimeError, ValueError, TypeError, IndexError, AttributeError):
             return set()
-    return lookups.found
+    found: set[tuple[int, int]] = lookups.found
+    return found
 
 
-class _Lookups(TorchDispatchMode):
+class _Lookups(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
     """Notes who is asked for as many consecutive rows as there are tokens: (rows that it has, the first)."""
 
     def __init__(self, length: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.length = length
         self.found: set[tuple[int, int]] = set()
 

@@ -164,7 +164,7 @@ def _sizes(known: Any, tokenizer: Any, more: Mapping[str, Any]) -> dict[str, Any
         for name, part in parts.items()
         if part is not None and name not in more
     }
-    return sizes | {"vocab_size": len(tokenizer), "initializer_range": 0.1} | more
+    return {**sizes, "vocab_size": len(tokenizer), "initializer_range": 0.1, **more}
 
 
 def _byte_pair_tokenizer(texts: Iterable[str], vocabulary: int, special: list[str]) -> Tokenizer:
