@@ -115,6 +115,8 @@ NEEDS: dict[str, dict[str, Any]] = {
     "gpt_oss": {"layer_types": ["sliding_attention", "full_attention"], "num_local_experts": 4},
     "mixtral": {"sliding_window": None, "num_local_experts": 4},
     "jamba": {"use_mamba_kernels": False, "attn_layer_period": 2, "attn_layer_offset": 1},
+    "xmod": {"default_language": "en_XX"},
+    "zamba": {"layers_block_type": ["linear_attention", "hybrid"]},
     "zamba2": {"layers_block_type": ["linear_attention", "hybrid"], "mamba_ngroups": 1, "mamba_headdim": 8},
 }
 """What else a small configuration of a type needs."""

@@ -150,10 +150,10 @@ def make_family(kind: str, folder: Path, encoder: bool = False, as_class: Any = 
     return folder
 
 
-def _sizes(known: Any, tokenizer: Any, more: Mapping[str, Any]) -> dict[str, Any]:
+def _sizes(known: Any, tokenizer: Any, more: Mapping[str, object]) -> dict[str, object]:
     """What makes a configuration, and those inside it (of an encoder, of images …), small."""
     names, other = known.to_dict(), getattr(known, "attribute_map", {})
-    sizes: dict[str, Any] = {
+    sizes: dict[str, object] = {
         name: size for name, size in SIZES.items() if (name in names or name in other) and other.get(name) not in more
     }
     sizes |= {name: getattr(tokenizer, name, None) for name in SPECIAL if name in names}
