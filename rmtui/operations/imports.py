@@ -14,13 +14,14 @@ from rmtui.importers.model import Foreign
 from rmtui.importers.sources import Harvest, gather
 from rmtui.importers.text_files import identity, reporting_to
 from rmtui.index.add_imported import Placing, add_imported, bring_up_to_date, went_on
+from rmtui.index.read_events import EPOCH_FIGURES
 from rmtui.operations.runs import folder_of, reading, show
 from rmtui.runs import proc, queue_tickets
 from rmtui.runs.files import write_json
 from rmtui.runs.folder import RunFolder, run_folders
 from rmtui.workspace import Workspace
 from trainer.config import flatten
-from trainer.events import Event
+from trainer.events import Event, read_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,19 +240,47 @@ def import_again(ws: Workspace, ref: str) -> ReadAgain:
         raise UserError(f"{folder.name()} cannot be read again", f"{source} is gone", "put it back, or import a copy")
     harvest = gather([Path(source)])
     found = [run for run in harvest.runs if source_of(run) == source] or list(harvest.runs)
-    chosen = [run for run in found if run.number == number_of(folder)] if len(found) > 1 else found
-    if not chosen:
+    if not found:
         why = "; ".join(harvest.unread) or "the source no longer holds this training"
         raise UserError(f"{folder.name()} cannot be read again", why, "import the file again")
+    siblings = imported_before(ws).get(source, ())
+    trainings = {one.id: _training_of(one, found) for one in siblings}
     before = _facts(ws, folder.id)
-    keep_up(ws, folder.id, chosen[0], config=True)
+    keep_up(ws, folder.id, trainings[folder.id], config=True)
     after = _facts(ws, folder.id)
     changes = [
         f"{name}: {before.get(name, 'not there')} → {after.get(name, 'gone')}"
         for name in {**before, **after}
         if before.get(name) != after.get(name)
     ]
-    return ReadAgain(folder.id, folder.name(), source, tuple(changes))
+    return ReadAgain(folder.id, folder.name(), source, (*changes, *_others(folder, siblings, trainings, found)))
+
+
+def _training_of(folder: RunFolder, found: Sequence[Foreign]) -> Foreign:
+    """Which of a source's trainings a run is, as today's readers part them: the one with most of its values.
+
+    Readers of before may have counted other trainings in it, and given metrics other names.
+    """
+    events = read_all(folder.path / "events.jsonl")
+    values = {value for event in events for value in event.metrics.values()}
+
+    def alike(run: Foreign) -> tuple[int, bool]:
+        ends = (getattr(epoch, name) for epoch in run.epochs for name in EPOCH_FIGURES)
+        said = {point[1] for points in run.series.values() for point in points} | set(ends)
+        return len(values & said), run.number == number_of(folder)
+
+    return max(found, key=alike)
+
+
+def _others(
+    folder: RunFolder, siblings: Sequence[RunFolder], trainings: Mapping[str, Foreign], found: Sequence[Foreign]
+) -> Iterator[str]:
+    """What a person should know of the source beyond this run."""
+    for one in siblings:
+        if one.id != folder.id and trainings[one.id] is trainings[folder.id]:
+            yield f"{one.name()} ({one.id}) is the same training"
+    if missing := [run.name for run in found if not any(run is held for held in trainings.values())]:
+        yield f"the source also holds {', '.join(missing)}: import the file again to have them too"
 
 
 def _facts(ws: Workspace, run_id: str) -> dict[str, str]:

@@ -55,6 +55,25 @@ def test_an_old_import_stays_and_can_be_read_again(
     assert "nothing changed" in capsys.readouterr().out
 
 
+def test_of_several_trainings_in_a_source_the_one_is_read_again_that_the_run_is(
+    ws: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As workspaces of before have them: runs whose origin does not say which training of the source they are."""
+    log = tmp_path / "rm.log"
+    log.write_text(LOG + LOG.replace("0.58", "0.51").replace("0.61", "0.55").replace("0.6", "0.7"))
+    origin = {"kind": "guide-log", "source": str(log), "created": 1.0}
+    second = add_imported(ws, {"name": "late", "config": {}}, [Epoch(1, val_acc=0.55)], {}, origin | {"digest": "b"})
+    assert main(["-C", str(ws.root), "import", "--again", "late", "--json"]) == 0
+    changes = json.loads(capsys.readouterr().out)["changes"]
+    assert shown(ws, second)["best"]["val_acc"] == 0.55
+    assert any(change.startswith("the source also holds rm-1") for change in changes)
+    first = add_imported(ws, {"name": "early", "config": {}}, [Epoch(1, val_acc=0.61)], {}, origin | {"digest": "a"})
+    part = add_imported(ws, {"name": "part", "config": {}}, [Epoch(1, val_acc=0.58)], {}, origin | {"digest": "c"})
+    assert main(["-C", str(ws.root), "import", "--again", "early"]) == 0
+    assert f"part ({part}) is the same training" in capsys.readouterr().out
+    assert shown(ws, first)["best"]["val_acc"] == 0.61
+
+
 def test_a_source_that_is_gone_cannot_be_read_again(
     ws: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
