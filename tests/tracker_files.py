@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,15 +95,24 @@ def wandb(folder: Path, upto: int, over: bool) -> Path:
 
 def tensorboard(folder: Path, upto: int, over: bool) -> Path:
     path = folder / "out" / "runs" / "Jan05_10-00-00_host" / "events.out.tfevents.1767607200.host.1.0"
+    scalars = (
+        (name, step, value, number)
+        for number, (step, values) in enumerate(rows(upto))
+        for name, value in values.items()
+    )
+    write_events(path, scalars)
+    return path.parent
+
+
+def write_events(path: Path, scalars: Iterable[tuple[str, int, float, float]]) -> None:
+    """An event file of (tag, step, value, seconds since the beginning)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = b""
-    for number, (step, values) in enumerate(rows(upto)):
-        for name, value in values.items():
-            scalar = field(1, name.encode()) + bytes([2 << 3 | 5]) + struct.pack("<f", value)
-            event = b"\x09" + struct.pack("<d", BEGAN + number) + field(2, step) + field(5, field(1, scalar))
-            data += struct.pack("<QI", len(event), 0) + event + b"\0" * 4
+    for name, step, value, seconds in scalars:
+        scalar = field(1, name.encode()) + bytes([2 << 3 | 5]) + struct.pack("<f", value)
+        event = b"\x09" + struct.pack("<d", BEGAN + seconds) + field(2, step) + field(5, field(1, scalar))
+        data += struct.pack("<QI", len(event), 0) + event + b"\0" * 4
     path.write_bytes(data)
-    return path.parent
 
 
 def mlflow(folder: Path, upto: int, over: bool) -> Path:
@@ -132,6 +141,34 @@ def trackio(folder: Path, upto: int, over: bool) -> Path:
         "INSERT INTO metrics (timestamp, run_name, step, metrics) VALUES (?, 'silver-lake-7', ?, ?)",
         ((f"2026-01-05T10:00:{call:02}", call, json.dumps(values)) for call, (_, values) in enumerate(rows(upto))),
     )
+    connection.commit()
+    connection.close()
+    return path
+
+
+def mlflow_database(folder: Path, upto: int, over: bool) -> Path:
+    """MLflow's SQLite file; beside the run, one that was deleted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "mlflow.db"
+    path.unlink(missing_ok=True)
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        "CREATE TABLE runs (run_uuid VARCHAR(32) PRIMARY KEY, name VARCHAR(250), status VARCHAR(9), start_time BIGINT,"
+        " end_time BIGINT, lifecycle_stage VARCHAR(20), experiment_id INTEGER);"
+        "CREATE TABLE metrics (key VARCHAR(250) NOT NULL, value FLOAT NOT NULL, timestamp BIGINT NOT NULL,"
+        " run_uuid VARCHAR(32) NOT NULL, step BIGINT NOT NULL, is_nan BOOLEAN NOT NULL);"
+        "CREATE TABLE params (key VARCHAR(250), value VARCHAR(8000), run_uuid VARCHAR(32));"
+        "INSERT INTO params VALUES ('learning_rate', '1e-05', '0a'), ('output_dir', 'out', '0a');"
+        f"INSERT INTO runs VALUES ('0a', 'silver-lake-7', '{'FINISHED' if over else 'RUNNING'}', {1000 * BEGAN}, NULL,"
+        f" 'active', 1), ('0b', 'thrown-away-1', 'FINISHED', {1000 * BEGAN}, NULL, 'deleted', 1);"
+        f"INSERT INTO metrics VALUES ('loss', 0.9, {1000 * BEGAN}, '0b', 1, 0);"
+        f"INSERT INTO metrics VALUES ('loss', 0, {1000 * BEGAN}, '0a', 5, 1);"
+    )
+    for number, (step, values) in enumerate(rows(upto)):
+        for name, value in values.items():
+            key = name.removeprefix("train/").replace("eval/", "eval_")
+            facts = (key, value, 1000 * (BEGAN + number), "0a", step)
+            connection.execute("INSERT INTO metrics VALUES (?, ?, ?, ?, ?, 0)", facts)
     connection.commit()
     connection.close()
     return path
@@ -166,5 +203,6 @@ STORES = (
     TrackerStore("wandb", wandb),
     TrackerStore("tensorboard", tensorboard, name="out", over=False),
     TrackerStore("mlflow", mlflow),
+    TrackerStore("mlflow", mlflow_database),
     TrackerStore("trackio", trackio, over=False),
 )

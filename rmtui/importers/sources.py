@@ -17,9 +17,9 @@ from rmtui.importers import (
     log_files,
     mlflow,
     result_files,
+    sqlite_files,
     table_files,
     tensorboard,
-    trackio,
     trainer_state,
     wandb,
     yaml_config,
@@ -130,8 +130,8 @@ def _sort(found: FoundFiles, file: Path, named: bool) -> None:
         found.yamls.append(file)
     elif file.suffix in (".csv", ".tsv"):
         found.sources.append(Source(partial(_several, table_files.read_table, file), file))
-    elif trackio.is_trackio(file):
-        found.sources.append(Source(partial(_several, trackio.read_project, file), file))
+    elif sqlite_files.is_sqlite(file):
+        found.sources.append(Source(partial(_several, sqlite_files.read_tracker, file), file))
     elif file.suffix == ".json":
         _sort_json(found, file, named)
     elif named or (log_files.is_log(file) and log_files.may_be_log(file)):
@@ -206,8 +206,8 @@ def _sources(found: FoundFiles) -> Iterator[Source]:
         yield Source(partial(_one, trainer_state.read_state, path), path, _root(path.parent), 3)
     for store in found.stores:
         yield Source(partial(_one, mlflow.read_run, store), store)
-    for parts in tensorboard.folders(found.events):
-        yield Source(partial(_one, tensorboard.read_events, parts), parts[0], _root(parts[0].parent), -1)
+    for folder in tensorboard.folders(found.events):
+        yield Source(partial(_one, tensorboard.read_events, folder), folder.files[0][0], _root(folder.path), -1)
     for parts in log_files.families(found.logs):
         training = _wandb_folder(parts[-1]) if parts[-1].name in log_files.OF_A_TRAINING else None
         yield Source(partial(_log, parts), parts[-1], training, 2)

@@ -18,7 +18,7 @@ from rmtui.importers.text_files import identity, lines
 from rmtui.importers.training import LogOrigin, Trainings, foreign_runs
 
 _RUNS = ("run", "run_id", "run id", "run_name", "run name", "name")
-_TEXTS = ("state", "user", "notes", "tags", "created", "sweep")
+_TEXTS = ("state", "user", "notes", "tags", "created", "runtime", "sweep")
 """Columns of W&B's table of runs that hold no metric."""
 _OURS = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 """The id of a run in rmtui's own table."""

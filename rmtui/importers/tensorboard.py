@@ -7,11 +7,13 @@ Checksums are not verified: a torn tail ends the file, damaged messages are coun
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from rmtui.importers import protobuf
+from rmtui.importers.metric_names import MetricName, Split, split_in, without_splits
 from rmtui.importers.model import Foreign, Point
 from rmtui.importers.source_rows import Said
 from rmtui.importers.text_files import identity, report_progress
@@ -26,24 +28,51 @@ def is_event_file(path: Path) -> bool:
     return "tfevents" in path.name
 
 
-def folders(files: Iterable[Path]) -> list[list[Path]]:
-    """Event files by folder: those of one folder are one training and its restarts."""
-    found: dict[Path, list[Path]] = {}
+class EventFolder(NamedTuple):
+    """A training's folder, with its event files and what the folders that they lie in say of their metrics."""
+
+    path: Path
+    files: tuple[tuple[Path, Split | None], ...]
+
+
+def folders(files: Iterable[Path]) -> list[EventFolder]:
+    """Event files by training: those of one folder, also of restarts, and those of folders that are its splits.
+
+    Keras writes `train` and `validation` side by side, SummaryWriter.add_scalars `loss_train` and `loss_val` below the
+    folder of the others.
+    """
+    by_folder: dict[Path, list[Path]] = {}
     for path in sorted(files):
-        found.setdefault(path.parent, []).append(path)
-    return list(found.values())
+        by_folder.setdefault(path.parent, []).append(path)
+    families: dict[tuple[Path, str], dict[Path, Split]] = {}
+    for folder in by_folder:
+        if (split := split_in(folder.name)) is not None:
+            families.setdefault((folder.parent, without_splits(folder.name).strip(" _-.")), {})[folder] = split
+    found: dict[Path, list[tuple[Path, Split | None]]] = {}
+    splits = {
+        folder: (parent if parent in by_folder or not name else parent / name, split)
+        for (parent, name), family in families.items()
+        if len({Split.TRAIN, *family.values()}) == len(set(family.values())) > 1
+        for folder, split in family.items()
+    }
+    for folder, paths in by_folder.items():
+        training, said = splits.get(folder, (folder, None))
+        found.setdefault(training, []).extend((path, said) for path in paths)
+    return [EventFolder(folder, tuple(parts)) for folder, parts in found.items()]
 
 
-def read_events(paths: Sequence[Path]) -> Foreign:
-    """The run whose event files these are, all of one folder."""
-    folder = paths[0].parent
+def read_events(source: EventFolder) -> Foreign:
+    """The run whose event files these are."""
+    paths = [path for path, _ in source.files]
+    folder = source.path if source.path.is_dir() else paths[0].parent
     events = _Events()
     ours = all(".rmtui-" in path.name for path in paths)
-    found = from_points((point for path in paths for point in events.points(path)), Said(), ours)
+    named = ((MetricName(tag, split), point) for path, split in source.files for tag, point in events.points(path))
+    found = from_points(named, Said(), ours)
     origin = LogOrigin(
         folder,
         "tensorboard",
-        _run_folder(folder.resolve()).name,
+        _run_folder(source.path.resolve()).name,
         identity(*paths),
         events.last or paths[-1].stat().st_mtime,
         "TensorBoard files",

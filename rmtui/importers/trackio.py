@@ -12,47 +12,19 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rmtui.errors import UserError
 from rmtui.importers.dictionary_rows import flat
 from rmtui.importers.model import Foreign
 from rmtui.importers.source_rows import Said
 from rmtui.importers.text_files import identity, report_progress
 from rmtui.importers.training import LogOrigin, foreign_runs, trainings
 from rmtui.importers.wandb import history_rows
-from rmtui.index.sqlite import Connection, reading_foreign
+from rmtui.index.sqlite import Connection
 
-_HEAD = b"SQLite format 3\x00"
 _STEP = 1000
 """Rows between two reports of progress."""
 
 
-def is_trackio(path: Path) -> bool:
-    """A SQLite file; whether it is trackio's, reading it shows."""
-    return path.suffix in (".db", ".sqlite") and path.stat().st_size > 0
-
-
-def read_project(path: Path) -> list[Foreign]:
-    """Every run of a project. UserError where the file is no SQLite file, or another program's."""
-    with path.open("rb") as file:
-        if file.read(len(_HEAD)) != _HEAD:
-            raise UserError(f"cannot read {path}", "it is not a SQLite file", "name the project's .db file")
-    with reading_foreign(path) as connection:
-        if "metrics" not in _tables(connection):
-            raise UserError(f"cannot read {path}", "it has no table of metrics", "name a trackio project")
-        return list(_runs(connection, path))
-
-
-def _tables(connection: Connection) -> set[str]:
-    return {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-
-
-def _key(connection: Connection, table: str) -> str:
-    """The column that tells runs apart."""
-    columns = {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")}
-    return "run_id" if "run_id" in columns else "run_name"
-
-
-def _runs(connection: Connection, path: Path) -> Iterator[Foreign]:
+def read_project(connection: Connection, path: Path) -> Iterator[Foreign]:
     """Run by run, its rows in the order of their coming."""
     key, configs, digest = _key(connection, "metrics"), _configs(connection), identity(path)
     names = [str(name) for _, name in connection.execute(f"SELECT DISTINCT {key}, run_name FROM metrics")]
@@ -64,6 +36,16 @@ def _runs(connection: Connection, path: Path) -> Iterator[Foreign]:
     for (run, name), own in groupby(counted, key=lambda row: (str(row[0]), str(row[1]))):
         identifier = f"{digest}:{name}" if names.count(name) == 1 else f"{digest}:{name}:{run}"
         yield from _run(path, name, own, configs.get(run, {}), identifier)
+
+
+def _tables(connection: Connection) -> set[str]:
+    return {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def _key(connection: Connection, table: str) -> str:
+    """The column that tells runs apart."""
+    columns = {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")}
+    return "run_id" if "run_id" in columns else "run_name"
 
 
 def _counted(rows: Any, path: Path, count: int) -> Iterator[Any]:

@@ -187,16 +187,16 @@ def _is_evaluated(name: MetricName) -> bool:
     return (split_in(name.written) or name.split) in (Split.VALIDATION, Split.TEST)
 
 
-def from_points(points: Iterable[tuple[str, Point]], said: Said, ours: bool = False) -> OneTraining:
+def from_points(points: Iterable[tuple[MetricName, Point]], said: Said, ours: bool = False) -> OneTraining:
     """A training whose metrics come point by point under their names, in any order; one of them may be the epoch."""
     training = OneTraining(said, ours=ours)
     epochs = RecordedCurve()
     for name, point in points:
-        lower = name.lower()
+        lower = name.written.lower()
         if lower in EPOCHS and point[1] >= 0:
             epochs.add(point, thin=True)
         if ours or lower not in _PLACES:
-            training.note(name, None, point)
+            training.note(name.written, name.split, point)
     for curve in training.curves.values():
         curve.points.sort(key=lambda point: point[0])
     training.places = dict(sorted((int(step), epoch) for step, epoch, _ in epochs.points))

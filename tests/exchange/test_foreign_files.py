@@ -81,7 +81,7 @@ def test_tensorboards_own_writer_is_read_number_by_number(tmp_path: Path) -> Non
         scalar = Summary.Value(tag="eval/loss", simple_value=value)
         writer.add_event(Event(step=step, wall_time=1000.0 + step, summary=Summary(value=[scalar])))
     writer.close()
-    run = tensorboard.read_events(list(tmp_path.iterdir()))
+    run = tensorboard.read_events(*tensorboard.folders(tmp_path.iterdir()))
     assert list(run.series["val_loss"]) == [(0.0, 0.5, 1000.0), (1.0, 0.25, 1001.0), (2.0, 0.125, 1002.0)]
 
 
@@ -90,7 +90,7 @@ def test_a_torn_event_file_keeps_what_was_whole(tmp_path: Path) -> None:
     test_tensorboards_own_writer_is_read_number_by_number(tmp_path)
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-7])
-    run = tensorboard.read_events([path])
+    run = tensorboard.read_events(*tensorboard.folders([path]))
     assert [point[:2] for point in run.series["val_loss"]] == [(0.0, 0.5), (1.0, 0.25)]
 
 

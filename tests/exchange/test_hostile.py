@@ -108,13 +108,13 @@ READERS: dict[str, tuple[Callable[[Path], object], st.SearchStrategy[bytes]]] = 
     "a.json": (lambda path: own.read_export(path), st.binary(max_size=300)),
     "a.yaml": (yaml_config.read_yaml, st.binary(max_size=300) | LOG),
     "a.wandb": (wandb.read_run, st.binary(max_size=400).map(lambda body: b":W&B\xe1\xbe\x00" + body)),
-    "tfevents.1": (lambda path: tensorboard.read_events([path]), st.binary(max_size=400)),
+    "tfevents.1": (lambda path: tensorboard.read_events(*tensorboard.folders([path])), st.binary(max_size=400)),
     "framed.wandb": (
         wandb.read_run,
         st.lists(MESSAGE, max_size=6).map(lambda held: b":W&B\xe1\xbe\x00" + b"".join(map(wandb_chunk, held))),
     ),
     "framed.tfevents": (
-        lambda path: tensorboard.read_events([path]),
+        lambda path: tensorboard.read_events(*tensorboard.folders([path])),
         st.lists(MESSAGE, max_size=6).map(lambda held: b"".join(map(event_record, held))),
     ),
     "a.tar.gz": (lambda path: bundle.unpack(path, path.parent / "runs", {}, {}), st.binary(max_size=400)),

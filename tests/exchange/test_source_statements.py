@@ -103,15 +103,16 @@ def test_json_lines_say_totals_under_many_names(tmp_path: Path) -> None:
 
 
 def test_lightnings_bars_count_epochs_from_zero(tmp_path: Path) -> None:
-    bars = "".join(
-        f"Epoch {epoch}: {50 * half}%|###  | {5 * half}/10 [00:01<00:01, 5.0it/s, v_num=3, loss={0.7 - epoch / 10}]\r"
-        for epoch in (0, 1)
-        for half in (1, 2)
-    )
-    run = read(tmp_path, bars + "\nEpoch 1: val_loss=0.61\n`Trainer.fit` stopped: `max_epochs=2` reached.\n")
+    text = ""
+    for epoch, loss in ((0, 0.65), (1, 0.61)):
+        for done in (5, 10):
+            text += f"Epoch {epoch}: {10 * done}%|###  | {done}/10 [00:01<00:01, 5.0it/s, v_num=3, loss={0.7 - epoch / 10}]\r"
+        text += f"\nEpoch {epoch}: val_loss={loss}\n"
+    run = read(tmp_path, text + "`Trainer.fit` stopped: `max_epochs=2` reached.\n")
     assert points(run, "loss") == [(5, 0.7), (10, 0.7), (15, 0.6), (20, 0.6)]
     assert set(run.series) == {"loss", "val_loss"}
-    assert run.places[20] == 2.0 and points(run, "val_loss") == [(20, 0.61)]
+    assert [(row.epoch, row.val_loss) for row in run.epochs] == [(1, 0.65), (2, 0.61)]
+    assert run.places[20] == 2.0 and points(run, "val_loss") == [(10, 0.65), (20, 0.61)]
     assert run.last_word
 
 
@@ -119,7 +120,7 @@ def test_of_an_evaluations_bar_the_last_state_counts(tmp_path: Path) -> None:
     def bar(title: str, done: int, loss: float) -> str:
         return f"{title}:  5%|# | {done}/4 [00:01<00:03,  1.0it/s, loss={loss}]\r"
 
-    text = bar("Epoch 1/1", 2, 0.69) + "".join(bar("Evaluating", done, 0.9 - done / 10) for done in (1, 2, 3, 4))
+    text = 2 * bar("Epoch 1/1", 2, 0.69) + "".join(bar("Evaluating", done, 0.9 - done / 10) for done in (1, 2, 3, 4))
     run = read(tmp_path, text + bar("Epoch 1/1", 4, 0.66) + "\n")
     assert points(run, "val_loss") == [(2, 0.5)]
     assert points(run, "loss") == [(2, 0.69), (4, 0.66)]
@@ -185,6 +186,14 @@ def test_openrlhf_resumed_in_a_later_epoch(tmp_path: Path) -> None:
     assert (run.config["num_epochs"], run.last_word) == (2, "epoch 2 of 2")
 
 
+def test_openrlhf_is_not_over_after_the_first_of_two_epochs(tmp_path: Path) -> None:
+    bars = ("Train epoch", 0, ""), ("Train step of epoch 0", 1, ", loss=0.66"), ("Train epoch", 1, "")
+    run = read(
+        tmp_path, "".join(f"{title}:  5%|# | {done}/2 [00:01<00:03, 1.0it/s{more}]\r" for title, done, more in bars)
+    )
+    assert run.config["num_epochs"] == 2 and not run.last_word
+
+
 def test_verl_writes_rates_in_thousandths_and_its_epoch(tmp_path: Path) -> None:
     lines = ["total number of steps: 2"]
     lines += [f"step:{at} - train/loss:0.6 - train/lr(1e-3):0.009 - training/epoch:{at / 2}" for at in (1, 2)]
@@ -224,7 +233,9 @@ def test_trackios_times_are_utc_wherever_it_is_read(tmp_path: Path, monkeypatch:
 def test_results_of_a_training_that_was_not_timed_are_means_too(tmp_path: Path) -> None:
     run = read(tmp_path, '{"epoch": 3.0, "train_loss": 0.6, "eval_loss": 0.59}', "out/all_results.json")
     assert run.name == "out" and "train_loss" not in run.series and [row.train_loss for row in run.epochs] == [None]
-    assert run.last_word and not run.unused  # a mean over all steps is written at the end
+    assert (
+        run.last_word == "all_results.json is written at the end" and not run.unused
+    )  # a mean over all steps is written at the end
     evaluated = read(tmp_path, '{"epoch": 3.0, "eval_loss": 0.59, "eval_runtime": 2.0}', "mid/eval_results.json")
     assert not evaluated.last_word and evaluated.unused == ("eval_runtime",)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from rmtui.importers.sources import gather
 from rmtui.operations import follow
 from rmtui.operations.runs import reading, show
 
-each_store = pytest.mark.parametrize("store", STORES, ids=lambda store: store.kind)
+each_store = pytest.mark.parametrize("store", STORES, ids=lambda store: store.write.__name__)
 
 
 def points(run: Foreign, name: str) -> list[tuple[float, float]]:
@@ -97,6 +98,51 @@ def test_a_wandb_run_keeps_its_settings_and_leaves_out_those_of_the_logger(tmp_p
     assert run.created == BEGAN
 
 
+@pytest.mark.parametrize(
+    ("folders", "tag"),
+    [
+        (("run-1/train", "run-1/validation"), "epoch_loss"),  # Keras
+        (("run-1", "run-1/loss_train", "run-1/loss_val"), "loss"),  # SummaryWriter.add_scalars
+        (("run-1_train", "run-1_eval"), "loss"),
+    ],
+)
+def test_folders_that_are_splits_of_one_training_are_one_run(
+    folders: tuple[str, ...], tag: str, tmp_path: Path
+) -> None:
+    *trained, evaluated = (tmp_path / folder / "events.out.tfevents.1" for folder in folders)
+    made.write_events(trained[0], [("lr", 1, 0.5, 0)])
+    made.write_events(trained[-1], [(tag, 1, 0.75, 0), (tag, 2, 0.5, 1)])
+    made.write_events(evaluated, [(tag, 2, 0.625, 1)])
+    (run,) = gather([tmp_path]).runs
+    assert run.name == "run-1"
+    assert points(run, "loss") == [(1, 0.75), (2, 0.5)]
+    assert points(run, "val_loss") == [(2, 0.625)]
+    assert run.sources["val_loss"] == f"{tag} (validation)"
+
+
+@pytest.mark.parametrize("folders", [("a_train", "b_eval"), ("test", "debug"), ("train_1", "train_2")])
+def test_folders_that_only_sound_like_splits_are_trainings_each(folders: tuple[str, ...], tmp_path: Path) -> None:
+    for folder in folders:
+        made.write_events(tmp_path / folder / "events.out.tfevents.1", [("loss", 1, 0.5, 0)])
+    runs = gather([tmp_path]).runs
+    assert sorted(run.name for run in runs) == sorted(folders)
+    assert all(set(run.series) == {"loss"} for run in runs)
+
+
+def test_parameters_of_mlflow_that_are_settings_are_kept(tmp_path: Path) -> None:
+    (run,) = gather([made.mlflow_database(tmp_path, 4, True)]).runs
+    assert run.config["learning_rate"] == 1e-5 and "output_dir" not in run.config
+
+
+def test_a_sqlite_file_of_another_program_is_refused_in_words(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "x.db")
+    connection.execute("CREATE TABLE metrics (name TEXT, loss FLOAT)")
+    connection.commit()
+    connection.close()
+    harvest = gather([tmp_path / "x.db"])
+    assert not harvest.runs and "it has no table of metrics" in harvest.unread[0]
+
+
 def test_wandbs_records_are_parted_at_the_ends_of_blocks(tmp_path: Path) -> None:
     path = tmp_path / "run-a.wandb"
     steps = range(1, 1500)
@@ -105,6 +151,24 @@ def test_wandbs_records_are_parted_at_the_ends_of_blocks(tmp_path: Path) -> None
     (run,) = gather([path]).runs
     assert points(run, "loss") == [(step, round(step / 4096, 6)) for step in steps]
     assert not run.notes
+
+
+@pytest.mark.parametrize("left", range(9))
+def test_a_record_begins_the_next_block_where_no_chunk_fits_the_last_one(left: int, tmp_path: Path) -> None:
+    path = tmp_path / "run-a.wandb"
+    first = made.wandb_history({"x" * (32_000): 0.5}, 0)
+    long = made.wandb_history({"x" * (32_000 + 32_768 - 14 - left - len(first)): 0.5}, 0)
+    path.write_bytes(made.wandb_bytes([long, made.wandb_history({"loss": 0.25}, 1)]))
+    (run,) = gather([path]).runs
+    assert points(run, "loss") == [(1, 0.25)]
+
+
+def test_a_wandb_run_began_when_it_says_and_ended_with_its_last_row(tmp_path: Path) -> None:
+    path = tmp_path / "run-a.wandb"
+    late = made.wandb_history({"loss": 0.5, "_timestamp": BEGAN + 60}, 1)
+    path.write_bytes(made.wandb_bytes([made.wandb_run("x", {}), late]))
+    (run,) = gather([path]).runs
+    assert (run.created, run.ended) == (BEGAN, BEGAN + 60)
 
 
 def test_a_panel_of_several_runs_gives_each_its_own_and_leaves_out_the_ranges(tmp_path: Path) -> None:

@@ -59,8 +59,6 @@ def _count(name: str, value: str, said: Said) -> None:
 
 def _table_row(part: str, table: Mapping[str, str], given: Mapping[str, object], said: Said) -> Iterator[SourceRow]:
     """A table repeats at the end, rounded, what a dictionary gave; alone it is all there is."""
-    if "train_loss" in table and said.whole_loss is not None:
-        return
     new = {name: value for name, value in table.items() if name == "epoch" or not _same(value, given.get(name))}
     if any(number(value) is not None for name, value in new.items() if name != "epoch"):
         row = dictionary_row({"split": part, **new}, said)
