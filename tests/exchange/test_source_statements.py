@@ -106,7 +106,8 @@ def test_lightnings_bars_count_epochs_from_zero(tmp_path: Path) -> None:
     text = ""
     for epoch, loss in ((0, 0.65), (1, 0.61)):
         for done in (5, 10):
-            text += f"Epoch {epoch}: {10 * done}%|###  | {done}/10 [00:01<00:01, 5.0it/s, v_num=3, loss={0.7 - epoch / 10}]\r"
+            entries = f"v_num=3, loss={0.7 - epoch / 10}"
+            text += f"Epoch {epoch}: {10 * done}%|###  | {done}/10 [00:01<00:01, 5.0it/s, {entries}]\r"
         text += f"\nEpoch {epoch}: val_loss={loss}\n"
     run = read(tmp_path, text + "`Trainer.fit` stopped: `max_epochs=2` reached.\n")
     assert points(run, "loss") == [(5, 0.7), (10, 0.7), (15, 0.6), (20, 0.6)]
