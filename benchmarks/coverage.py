@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 
+from rmtui.guide.chosen import correct_choice
 from rmtui.guide.paired_test import accuracy_test
 from rmtui.guide.settings_test import settings_test
 from rmtui.statistics import paired_bootstrap
@@ -90,7 +91,24 @@ def settings(draws=600):
         print(f"{seeds:5}  {spread:15}  {hits / draws:.3f}  {alone / draws:.3f}")
 
 
+def choosing(draws=300):
+    print("\nthe best of k equal evaluations, truth 0.70, 340 pairs, independent errors")
+    print("k   covered  uncorrected  mean of corrected − truth  of measured − truth")
+    for many in (1, 5, 20):
+        rng, hits, alone, off, raw = np.random.default_rng(8), 0, 0, 0.0, 0.0
+        for _ in range(draws):
+            rows = rng.random((many, 340)) < 0.7
+            candidates = [int("".join("1" if one else "0" for one in row[::-1]), 2) for row in rows]
+            best = max(range(many), key=lambda one: candidates[one].bit_count())
+            found = correct_choice(candidates, best, [str(n) for n in range(340)], draws=200)
+            hits += found.interval.low <= 0.7 <= found.interval.high
+            around = accuracy_interval(found.value, 340)
+            alone += around.low <= 0.7 <= around.high
+            off, raw = off + found.corrected - 0.7, raw + found.value - 0.7
+        print(f"{many:2}  {hits / draws:.3f}    {alone / draws:.3f}        {off / draws:+.4f}  {raw / draws:+.4f}")
+
+
 if __name__ == "__main__":
-    for part in (one_run, two_runs, losses, settings):
+    for part in (one_run, two_runs, losses, settings, choosing):
         if len(sys.argv) < 2 or part.__name__ in sys.argv[1:]:
             part()

@@ -196,8 +196,11 @@ def _build_merge(parser: argparse.ArgumentParser) -> None:
 def _merge(args: argparse.Namespace) -> int:
     from rmtui.operations import model_folders
 
-    folder = model_folders.model_folder(workspace_folder(args), args.run, args.checkpoint)
-    return model_folders.trainer(["merge", folder, args.directory, *(["--json"] if args.json else [])])
+    place = workspace_folder(args)
+    folder = model_folders.model_folder(place, args.run, args.checkpoint)
+    selection = "" if args.checkpoint else model_folders.selection(place, args.run)
+    options = [*(["--json"] if args.json else []), *(["--selection", selection] if selection else [])]
+    return model_folders.trainer(["merge", folder, args.directory, *options])
 
 
 def _build_verify(parser: argparse.ArgumentParser) -> None:

@@ -137,6 +137,8 @@ def run(document: ShowDocument) -> None:
 
         print()
         print(margins_line(document["margins"], spoken()))
+    if document["chosen"]:
+        print(document["chosen"]["text"])
     print()
     for key, value in table.flatten(document["config"]).items():
         written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

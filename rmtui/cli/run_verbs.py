@@ -8,7 +8,7 @@ from typing import Any
 
 from rmtui.cli.messages import echo, print_imported, reading_folders
 from rmtui.cli.verb import Verb, add_json, nothing, print_json, workspace_folder
-from rmtui.translation import tr
+from rmtui.translation import spoken, tr
 
 
 def _open(args: argparse.Namespace) -> Any:
@@ -130,7 +130,7 @@ def _show(args: argparse.Namespace) -> int:
     from rmtui.operations.runs import reading, show
 
     with reading(_open(args), reading_folders()) as index:
-        document = show(index, args.run)
+        document = show(index, args.run, spoken())
         print_json(document) if args.json else run_listing.run(document)
         _print_trouble(index)
     return 0

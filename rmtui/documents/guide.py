@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal, NotRequired, TypedDict
 
+from rmtui.documents.runs import ChosenDocument
 from rmtui.documents.scalars import Config, Count, Figure, Metric, Severity, Share, StateName
 from trainer.values import Value
 
@@ -160,6 +161,8 @@ class CompareDocument(TypedDict):
     best: BestRun | None
     lead: str
     """Who leads, by what, and whether that is proven; or that no run leads."""
+    chosen: NotRequired[ChosenDocument]
+    """What the leader's best evaluation is worth, where it was chosen among several."""
     next: str
     """The next step of the run that leads; empty where there is none."""
     paired: list[PairedDocument]

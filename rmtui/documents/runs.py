@@ -7,6 +7,25 @@ from rmtui.documents.scalars import Config, Count, Figure, Moment, Share, StateN
 from trainer.values import Limits
 
 
+class ChosenDocument(TypedDict):
+    """A run's best evaluation as the best of all on the same validation pairs."""
+
+    run: str
+    evaluation: str
+    candidates: Count
+    """Evaluations on these pairs, of deleted runs too."""
+    runs: Count
+    best: bool
+    """No other has a higher val_acc."""
+    value: Share
+    """val_acc as measured."""
+    corrected: Share
+    """What is expected of the chosen model on other pairs."""
+    interval: Annotated[list[Share], Limits(items=2)]
+    """95 %, wide enough for every candidate at once."""
+    text: str
+
+
 class EpochDocument(TypedDict):
     epoch: int
     train_loss: Figure | None
@@ -154,6 +173,8 @@ class ShowDocument(RunDocument):
     evaluation: dict[str, EvaluationDocument]
     """By validation set, `val` first."""
     margins: MarginsDocument | None
+    chosen: ChosenDocument | None
+    """What its best evaluation is worth; null where it was the only one, or rewards of single pairs are not known."""
 
 
 class ExportDocument(RunFacts):
@@ -166,6 +187,7 @@ class ExportDocument(RunFacts):
     verified: NotRequired[bool | None]
     evaluation: NotRequired[dict[str, EvaluationDocument]]
     margins: NotRequired[MarginsDocument | None]
+    chosen: NotRequired[ChosenDocument | None]
     metrics: Mapping[str, Sequence[tuple[float, Figure]]]
     """Name → [step, value] of every point, in full precision."""
 

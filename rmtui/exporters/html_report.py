@@ -44,6 +44,9 @@ def _section(document: ExportDocument) -> Iterator[str]:
     yield f'<p class="faint">{escape(" · ".join(str(word) for word in words if word))}</p>'
     columns = (*_EPOCH_COLUMNS, "entered") if any(row.get("entered") for row in document["epochs"]) else _EPOCH_COLUMNS
     yield _table(columns, [[epoch.get(name) for name in columns] for epoch in document["epochs"]])
+    chosen = document.get("chosen")
+    if chosen:
+        yield f"<p>{escape(chosen['text'])}</p>"
     yield from _charts(document)
     yield "<h3>Configuration</h3>"
     yield _table(("key", "value"), [[key, value] for key, value in sorted(flatten(document["config"]).items())])

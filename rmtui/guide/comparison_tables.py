@@ -79,11 +79,15 @@ def change_text(metric: str, change: ChangeDocument | None, lang: str = "en") ->
 
 def said(document: CompareDocument) -> list[str]:
     """The sentences of a comparison: who leads, the next step, warnings, verdicts, seeds."""
-    lines = [document["lead"], *filter(None, [document["next"]])]
+    lines = [document["lead"], *_chosen(document), *filter(None, [document["next"]])]
     lines += [f"! {warning}" for warning in document["warnings"]]
     for paired in document["paired"]:
         lines += [text for text in paired["texts"] if text not in document["warnings"]]
     return lines + [row["text"] for row in document["seeds"]]
+
+
+def _chosen(document: CompareDocument) -> list[str]:
+    return [document["chosen"]["text"]] if "chosen" in document else []
 
 
 def same_text(document: CompareDocument) -> str:

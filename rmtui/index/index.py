@@ -60,6 +60,11 @@ class Index:
         self.__dict__.pop("_sync", None)
         self._listing = Listing(self._connection, _SELECT)
 
+    @property
+    def workspace(self) -> Workspace:
+        """Whose runs these are."""
+        return self._ws
+
     @cached_property
     def _sync(self) -> Sync:
         """Made when it is asked for: reading lists and curves needs nothing of what reads the folders."""

@@ -16,7 +16,7 @@ from rmtui.guide.short_form import split_verdict
 from rmtui.guide.thresholds import Thresholds
 from rmtui.i18n import translate
 from rmtui.index.index import Index
-from rmtui.operations import advise, load_subjects, pair_clusters
+from rmtui.operations import advise, candidates, load_subjects, pair_clusters
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 
@@ -45,6 +45,8 @@ def compare(ws: Workspace, refs: Sequence[str], lang: str = "en", at: str = "las
         found = comparison.compare(_entries(ws, index, subjects, at, limits), limits, lang)
         if best := found["best"]:
             found["next"] = _next_step(ws, index, index.run(best["run"]), lang)
+            if chosen := candidates.choice_of(ws, index, index.run(best["run"]), lang):
+                found["chosen"] = chosen
         return found
     finally:
         index.close()

@@ -72,9 +72,10 @@ def _as_typed(value: Any) -> str:
     return format_number(value) if isinstance(value, (int, float)) else str(value)
 
 
-def document(index: Index, run: Run) -> ExportDocument:
-    """A run as `export --format json` writes it: what `show --json` says, less the folder, and every metric in full."""
-    found: dict[str, object] = dict(show(index, run.id))
+def document(index: Index, run: Run, chosen: bool = True) -> ExportDocument:
+    """A run as `export --format json` writes it: what `show --json` says, less the folder, and every metric in full;
+    `chosen` costs a moment a run."""
+    found: dict[str, object] = dict(show(index, run.id, chosen=chosen))
     origin = RunFolder(run.folder).origin_facts()
     if "epochs" in origin:
         found |= {"origin": None, **origin, "name": found["name"], "tags": found["tags"], "note": found["note"]}
@@ -83,10 +84,10 @@ def document(index: Index, run: Run) -> ExportDocument:
     return cast("ExportDocument", {**found, "metrics": metrics})  # what an import brought was an export itself
 
 
-def stepwise(index: Index, run: Run) -> ExportDocument:
+def stepwise(index: Index, run: Run, chosen: bool = True) -> ExportDocument:
     """The same for formats that know steps only: at the steps at which epochs end, `epoch` says which. A val_acc that
     a person entered is a metric of its own name, `val_acc_entered`: it was not measured."""
-    found = document(index, run)
+    found = document(index, run, chosen)
     entered = [(step, value) for step, _, value in index.entered(run.id)]
     own = {"epoch": index.epoch_ends(run.id)} | ({"val_acc_entered": entered} if entered else {})
     return {**found, "metrics": {**own, **found["metrics"]}}
@@ -105,7 +106,7 @@ def export(ws: Workspace, refs: Sequence[str], form: str, out: Path | None, weig
         if form == "tar":
             _export_tar(runs, out, weights)
             return None
-        documents = [(stepwise if form in STEPWISE else document)(index, run) for run in runs]
+        documents = [(stepwise if form in STEPWISE else document)(index, run, len(runs) <= MOST) for run in runs]
     if form == "tensorboard":
         _export_events(documents, out)
         return None

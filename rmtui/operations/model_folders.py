@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rmtui.errors import UserError, install
-from rmtui.operations.runs import folder_of
+from rmtui.operations.candidates import choice_of
+from rmtui.operations.runs import folder_of, reading
 from rmtui.translation import spoken, tr
 from rmtui.workspace import open_workspace
 from trainer import manifest
@@ -28,6 +30,14 @@ def model_folder(workspace: Path, text: str, checkpoint: str = "") -> Path:
     if found is None:
         raise UserError(f"run {run.name} has no checkpoint", "none was saved, or it was imported", "choose another run")
     return found
+
+
+def selection(workspace: Path, text: str) -> str:
+    """What a card says of how a run's best checkpoint was chosen; empty for a folder, and where nothing was chosen."""
+    with suppress(UserError), reading(open_workspace(workspace)) as index:
+        found = choice_of(open_workspace(workspace), index, index.run(index.resolve(text)))
+        return found["text"] if found else ""
+    return ""
 
 
 def run_folder(workspace: Path, text: str) -> Path:

@@ -79,8 +79,9 @@ def _announce_ends(ws: Workspace) -> None:
         hooks.found_ended(ws)
 
 
-def show(index: Index, ref: str) -> ShowDocument:
-    """The document of `show --json`."""
+def show(index: Index, ref: str, lang: str = "en", chosen: bool = True) -> ShowDocument:
+    """The document of `show --json`; without `chosen` it is null, which saves resampling."""
+    from rmtui.operations.candidates import choice_of
     from rmtui.operations.load_subjects import margins
 
     run = index.run(index.resolve(ref))
@@ -93,6 +94,7 @@ def show(index: Index, ref: str) -> ShowDocument:
         "verified": RunFolder(run.folder).verified(),
         "evaluation": last_evaluation(index, run.id),
         "margins": margins(run),
+        "chosen": choice_of(index.workspace, index, run, lang) if chosen else None,
     }
 
 
@@ -374,10 +376,20 @@ def remove(ws: Workspace, ref: str, not_running: bool = False) -> str:
             if elsewhere
             else f"stop it first with: rmtui stop {folder.id}",
         )
+    _note(ws, folder, now.state)
     _delete(folder)
     with suppress(DatabaseError), Index.open(ws) as index:
         index.refresh(folder.id)
     return folder.id
+
+
+def _note(ws: Workspace, folder: RunFolder, now: State) -> None:
+    """A deleted run was a candidate for the best one all the same."""
+    from rmtui.operations.candidates import note
+
+    fingerprint = settings.table(folder.spec(), "fingerprints").get("val")
+    if isinstance(fingerprint, str) and fingerprint:
+        note(ws, [Run(folder.id, folder.name(), folder.path, now)], fingerprint)
 
 
 def _delete(folder: RunFolder) -> None:

@@ -109,8 +109,8 @@ def text_rules(tokenizer: Any, config: TrainConfig) -> str:
     return found
 
 
-def text(origin: Origin, facts: Facts) -> str:
-    """The whole card in Markdown; what is not known is left out."""
+def text(origin: Origin, facts: Facts, selection: str = "") -> str:
+    """The whole card in Markdown; what is not known is left out. `selection`: among what the model was chosen."""
     config = origin.config
     base = f"base_model: {config.model}\n" if config and not config.model.startswith("/") else ""
     name = f" {origin.name or origin.run}" if origin.name or origin.run else ""
@@ -120,11 +120,11 @@ def text(origin: Origin, facts: Facts) -> str:
         if config and config.init_from
         else ""
     )
-    parts = [_HEAD.format(base=base, name=name), start, use, _validation_lines(origin), _data(origin)]
+    parts = [_HEAD.format(base=base, name=name), start, use, _validation_lines(origin, selection), _data(origin)]
     return "".join(parts) + _configuration(origin)
 
 
-def _validation_lines(origin: Origin) -> str:
+def _validation_lines(origin: Origin, selection: str) -> str:
     if origin.pairs is None or origin.correct is None or origin.loss is None:
         return ""
     share = origin.correct / origin.pairs
@@ -133,7 +133,7 @@ def _validation_lines(origin: Origin) -> str:
     return (
         "\n## Figures\n| validation pairs | accuracy | 95 % interval | loss |\n|---|---|---|---|\n"
         f"| {origin.pairs}{prompts} | {share:.4f} | {around.low:.4f} to {around.high:.4f} | {origin.loss:.4f} |\n"
-        f"\nAfter step {origin.step}, epoch {origin.epoch:g}.\n"
+        f"\nAfter step {origin.step}, epoch {origin.epoch:g}.\n" + (f"\n{selection}\n" if selection else "")
     )
 
 

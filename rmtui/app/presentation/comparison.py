@@ -211,6 +211,8 @@ class Comparison:
         document = self._document
         verdict = [self._sentence_row(self._glyphs.best_up, "warn", warning) for warning in document["warnings"]]
         rest: list[Row] = []
+        if "chosen" in document:
+            rest.append(self._sentence_row(self._glyphs.pointer, "quiet", document["chosen"]["text"]))
         for pair in document["paired"]:
             found = [self._sentence_row(self._glyphs.pointer, "quiet", text) for text in pair["texts"]]
             first = 1 if len(self._runs) == 2 else 0

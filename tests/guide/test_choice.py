@@ -1,0 +1,131 @@
+"""The best of many: what it is worth on other pairs, and the ledger that forgets no candidate."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from itertools import chain
+
+import numpy as np
+import pytest
+from support import START, config, make_run_folder, training
+
+from rmtui.cli import main
+from rmtui.guide.chosen import correct_choice
+
+PAIRS = 120
+ALONE = [str(n) for n in range(PAIRS)]
+
+
+def bits(right):
+    return int("".join("1" if one else "0" for one in reversed(right)), 2)
+
+
+@pytest.mark.parametrize(("many", "times"), [(1, 1500), (5, 200), (20, 100)])
+def test_the_interval_of_the_best_of_many_equal_candidates_holds_the_truth(many, times):
+    rng, hits, off, raw = np.random.default_rng(31), [], [], []
+    for _ in range(times):
+        candidates = [bits(right) for right in rng.random((many, PAIRS)) < 0.7]
+        best = max(range(many), key=lambda one: candidates[one].bit_count())
+        found = correct_choice(candidates, best, ALONE, draws=120)
+        hits.append(found.interval.low <= 0.7 <= found.interval.high)
+        off.append(found.corrected - 0.7)
+        raw.append(found.value - 0.7)
+    assert np.mean(hits) >= 0.93
+    assert abs(np.mean(off)) < 0.012
+    assert many == 1 or np.mean(raw) > 0.03  # what the best looks like, uncorrected
+
+
+def test_pairs_of_one_prompt_are_drawn_together():
+    """All pairs of a prompt agree: 24 measurements, whatever the number of pairs."""
+    rng = np.random.default_rng(32)
+    candidates = [bits(np.repeat(right, 5)) for right in rng.random((6, 24)) < 0.7]
+    best = max(range(6), key=lambda one: candidates[one].bit_count())
+    shared = correct_choice(candidates, best, [str(n // 5) for n in range(PAIRS)])
+    alone = correct_choice(candidates, best, ALONE)
+    assert shared.interval.half > 1.7 * alone.interval.half
+    assert shared.corrected < alone.corrected - 0.02
+    assert correct_choice(candidates, best, [str(n // 40) for n in range(PAIRS)]) is None  # three prompts
+
+
+def test_it_equals_a_brute_force_over_the_same_resamples():
+    rng = np.random.default_rng(33)
+    right = rng.random((4, 30)) < np.array([[0.5], [0.6], [0.65], [0.7]])
+    clusters = [str(n // 2) for n in range(30)]
+    best = int(np.argmax(right.sum(axis=1)))
+    found = correct_choice([bits(one) for one in right], best, clusters, draws=60, seed=3)
+    order = [best, *(n for n in range(4) if n != best)]
+    draw, outside = random.Random(3), []
+    for _ in range(60):
+        chosen = draw.choices(range(15), k=15)
+        inside = list(chain.from_iterable((2 * one, 2 * one + 1) for one in chosen))
+        out = [n for n in range(30) if n // 2 not in chosen]
+        top = order[int(np.argmax([right[n][inside].mean() for n in order]))]
+        outside.append(right[top][out].mean())
+    assert found.corrected == pytest.approx(min(np.mean(outside), right[best].mean()))
+
+
+def write(folder, right, epochs=(3,)):
+    path = folder.path / "validation"
+    path.mkdir(exist_ok=True)
+    for epoch in epochs:
+        rows = [
+            {"id": f"p{n:03}", "chosen": float(one), "rejected": 0.5, "chosen_tokens": 9, "rejected_tokens": 8}
+            for n, one in enumerate(right)
+        ]
+        (path / f"epoch-{epoch}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def runs(ws, count, truth=0.7):
+    rng, folders = np.random.default_rng(34), []
+    for n in range(count):
+        right = rng.random(PAIRS) < truth
+        events = training(accuracy=(0.6, 0.65, right.mean()))
+        folders.append(make_run_folder(ws, f"r{n}", events=events, created=START + n, config=config(seed=n)))
+        write(folders[-1], right)
+    return folders
+
+
+def chosen(ws, capsys, ref="@best"):
+    assert main(["-C", str(ws.root), "show", ref, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)["chosen"]
+
+
+def test_show_and_compare_say_what_the_best_of_all_runs_is_worth(ws, capsys):
+    runs(ws, 8)
+    found = chosen(ws, capsys)
+    assert (found["candidates"], found["runs"], found["best"]) == (8, 8, True)
+    assert found["corrected"] < found["value"] and found["interval"][0] < 0.7 < found["interval"][1]
+    assert main(["-C", str(ws.root), "compare", "@best", "r0", "r1", "--lang", "en"]) == 0
+    assert "best of 8 evaluations of 8 runs" in capsys.readouterr().out
+    assert main(["-C", str(ws.root), "show", "@best", "--lang", "en"]) == 0
+    assert "best of 8 evaluations of 8 runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_deleted_run_was_a_candidate_all_the_same(ws, capsys, by_hand):
+    folders = runs(ws, 5)
+    if by_hand:  # whatever was looked at once is in the ledger
+        chosen(ws, capsys)
+    best = chosen(ws, capsys)["run"] if by_hand else None
+    gone = next(folder for folder in folders if folder.id != best)
+    if by_hand:
+        shutil.rmtree(gone.path)
+    else:
+        assert main(["-C", str(ws.root), "rm", gone.id, "--yes"]) == 0
+        capsys.readouterr()
+    assert chosen(ws, capsys)["candidates"] == 5
+
+
+def test_the_only_evaluation_was_not_chosen(ws, capsys):
+    runs(ws, 1)
+    assert chosen(ws, capsys, "r0") is None
+
+
+def test_a_broken_ledger_is_read_as_far_as_it_goes(ws, capsys):
+    runs(ws, 3)
+    chosen(ws, capsys)
+    (ledger,) = (ws.root / "candidates").glob("*.jsonl")
+    ledger.write_bytes(ledger.read_bytes()[:-9] + b'\n{"run": 3}\n\xff\n[]\n')
+    assert chosen(ws, capsys)["candidates"] == 3
