@@ -44,8 +44,8 @@ def correct_choice(
     """The candidate at `place`, chosen among all for its accuracy on pairs whose clusters are given, from bit 0 on.
 
     Corrected: the mean, over resamples of clusters, of the accuracy that the resample's best candidate has on the
-    clusters that are not in it (Tsamardinos et al. 2018, Machine Learning 107:1895). Interval: Wilson's with the quantile
-    of the largest |t| of any candidate in the resamples (max-t: Westfall and Young 1993). None with fewer than five
+    clusters that are not in it (Tsamardinos et al. 2018, Machine Learning 107:1895). Interval: Wilson's with the
+    quantile of the largest |t| of any candidate in the resamples (max-t: Westfall and Young 1993). None with fewer than five
     clusters.
     """
     n, alone = len(clusters), list(dict.fromkeys([candidates[place], *candidates]))
