@@ -45,8 +45,8 @@ def correct_choice(
 
     Corrected: the mean, over resamples of clusters, of the accuracy that the resample's best candidate has on the
     clusters that are not in it (Tsamardinos et al. 2018, Machine Learning 107:1895). Interval: Wilson's with the
-    quantile of the largest |t| of any candidate in the resamples (max-t: Westfall and Young 1993). None with fewer than five
-    clusters.
+    quantile of the largest |t| of any candidate in the resamples (max-t: Westfall and Young 1993).
+    None below five clusters.
     """
     n, alone = len(clusters), list(dict.fromkeys([candidates[place], *candidates]))
     masks: dict[str, int] = {}
