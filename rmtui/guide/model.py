@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from rmtui.guide.published_figures import METRICS, better
 from rmtui.runs.model import Best, Epoch, Run, State
@@ -36,6 +36,19 @@ class BadValue:
     step: int
 
 
+class LengthFacts(NamedTuple):
+    """What the trainer measures of length in an evaluation, in tokens."""
+
+    val_acc: float
+    pairs: int
+    shorter: float
+    """Pairs whose chosen answer is the shorter one."""
+    accuracy_shorter: float
+    """val_acc of these."""
+    correlation: float | None
+    """Of reward and length over all answers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """A run as the rules see it. `evaluations` holds (epoch, value) of val_loss and val_acc between epochs too."""
@@ -48,6 +61,8 @@ class Subject:
     evaluations: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     start_loss: float | None = None
     """Mean loss of the first steps, while the model is as good as untrained; None where steps are not known."""
+    lengths: LengthFacts | None = None
+    """How the newest evaluation depends on length; None where its trainer did not measure that."""
     has_model: bool = False
     """A checkpoint or model of it is here, so that it can be evaluated."""
     checkpoint: int | None = None

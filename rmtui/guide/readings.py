@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from rmtui.guide import rules_losses, rules_training
+from rmtui.guide import length, rules_losses, rules_training
 from rmtui.guide.model import SEVERITIES, Reading, Subject
 from rmtui.guide.paired_test import AccuracyTest
 from rmtui.guide.rules_losses import Case
 from rmtui.guide.thresholds import DEFAULT, Thresholds
 
-RULES = (*rules_training.RULES, *rules_losses.RULES)
+RULES = (*rules_training.RULES, *rules_losses.RULES, length.length_bias)
 _OWN = 8
 """rmtui's own readings follow the guide's seven."""
 

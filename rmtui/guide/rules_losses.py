@@ -209,9 +209,9 @@ def val_acc(case: Case) -> Iterator[Reading]:
 
 def _accuracy(case: Case, scope: dict[str, object], change: Change, loss: Change | None) -> Reading:
     values = scope | change.figures()
-    if abs(change.delta) <= case.limits.flat_accuracy:
-        return Reading("val_acc_flat", "info", values, 6)
     turned = case.paired.get(str(scope["scope"]))
+    if abs(change.delta) <= case.limits.flat_accuracy and (turned is None or turned.word == "same"):
+        return Reading("val_acc_flat", "info", values, 6)
     if turned is not None and turned.word == "same":
         ends = {"low": turned.difference.low, "high": turned.difference.high}
         about = {"p": turned.p, "n": turned.n, "clusters": turned.clusters, "shows": turned.shows} | ends

@@ -104,6 +104,8 @@ def _composed(values: Mapping[str, object], lang: str) -> dict[str, object]:
         made["pairs"] = counted_pairs(int(made["n"]), made["clusters"], lang)
     if "shows" in made:
         made["can_show"] = shown_text(made["shows"], made["pairs"], made["power"], lang)
+    if "ruler" in made:
+        made["ruler_name"] = translate(f"word.ruler_{made['ruler']}", lang)
     if "lesson" in made:
         made["lesson"] = translate(f"lesson.{made['lesson']}", lang)
     if "step" in made or "epoch" in made:

@@ -56,6 +56,9 @@ class Thresholds:
     leak_accuracy: float = _limit(
         0.97, "val_acc whose interval is above this more likely shows a leak than a good model"
     )
+    ruler_gap: float = _limit(
+        0.25, "val_acc that differs by this much between pairs with the shorter answer chosen and the rest: a ruler"
+    )
     few_val_pairs: int = _limit(500, "fewer validation pairs than this: small, in the guide's sense of small and noisy")
     alpha_over_r: float = _limit(1.25, "alpha / r that changed by more than this factor changed the effective step")
     lora_rate_factor: float = _limit(10.0, "LoRA usually wants this many times the rate of full fine-tuning")

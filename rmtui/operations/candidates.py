@@ -86,8 +86,8 @@ def _read(path: Path) -> tuple[dict[tuple[str, str], Candidate], set[str]]:
                     sets.add(str(row["pairs"]))
                     continue
                 stamp = (int(row["stamp"][0]), int(row["stamp"][1]))
-                names = (str(row[key]) for key in ("run", "name", "evaluation", "pairs"))
-                one = Candidate(*names, int(row["right"], 16), stamp)
+                run, name, evaluation, pairs = (str(row[key]) for key in ("run", "name", "evaluation", "pairs"))
+                one = Candidate(run, name, evaluation, pairs, int(row["right"], 16), stamp)
             except (ValueError, KeyError, TypeError, IndexError, RecursionError):
                 continue
             found[one.run, one.evaluation] = one

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rmtui.errors import UserError
 from rmtui.guide import thresholds
 from rmtui.guide.comparison import seedless
-from rmtui.guide.model import BadValue, RewardSummary, Subject, common_epoch
+from rmtui.guide.model import BadValue, LengthFacts, RewardSummary, Subject, common_epoch
 from rmtui.guide.pair_changes import MarginSpread, spreads
 from rmtui.guide.paired_test import AccuracyTest, Clusters, accuracy_test
 from rmtui.guide.thresholds import Thresholds
@@ -56,6 +56,7 @@ def subject(index: Index, run: Run) -> Subject:
         peak_step=_peak(index.series(run.id, "learning_rate", COLUMNS)),
         evaluations=evaluations,
         start_loss=start_loss(index, run),
+        lengths=_lengths(index, run, known),
         has_model=has_model(run),
         checkpoint=_checkpoint(run),
     )
@@ -101,6 +102,17 @@ def _rewards(index: Index, run: Run) -> tuple[RewardSummary, ...]:
     spreads = dict(_points(index.series(run.id, "reward_std", COLUMNS, "epoch")))
     means = _points(index.series(run.id, "reward_mean", COLUMNS, "epoch"))
     return tuple(RewardSummary(epoch, mean, spreads[epoch]) for epoch, mean in means if epoch in spreads)
+
+
+def _lengths(index: Index, run: Run, known: Collection[str]) -> LengthFacts | None:
+    """Of the newest evaluation of the run's own set."""
+    names = ("val_acc", "val_pairs", "pairs_chosen_shorter", "val_acc_chosen_shorter", "length_correlation")
+    series = [index.series(run.id, name, 1).last if name in known else () for name in names]
+    *found, correlation = [values[-1] if values and math.isfinite(values[-1]) else None for values in series]
+    accuracy, pairs, shorter, accuracy_shorter = found
+    if accuracy is None or pairs is None or shorter is None or accuracy_shorter is None:
+        return None
+    return LengthFacts(accuracy, int(pairs), shorter, accuracy_shorter, correlation)
 
 
 def _bad_values(index: Index, run: Run) -> tuple[BadValue, ...]:
