@@ -7,12 +7,11 @@ import json
 import numpy as np
 import pytest
 from guide_cases import said, subject
-from support import START, make_run_folder, training
+from support import make_run_folder, training
 
 from rmtui.cli import main
 from rmtui.guide.length import by_length
 from rmtui.guide.model import LengthFacts
-from trainer.events import Event
 
 
 def measured(right, shorter, correlation=-0.5):
@@ -62,21 +61,13 @@ def test_a_run_below_the_ruler_is_warned_of():
 
 def test_it_is_said_with_its_numbers_by_the_program(ws, capsys):
     events = training()
-    last = max(n for n, event in enumerate(events) if "val_acc" in event.metrics)
-    step, epoch = events[last].step, events[last].epoch
-    metrics = {
-        "val_acc": 0.64,
-        "val_loss": 0.6,
-        "val_pairs": 341.0,
-        "pairs_chosen_shorter": 200.0,
-        "val_acc_chosen_shorter": 0.89,
-        "length_correlation": -0.86,
-    }
-    events = [*events[:last], Event("eval", START + 5000, step, epoch, metrics), *events[last:]]
+    last = max(n for n, event in enumerate(events) if event.kind == "eval")  # 148 of 200 pairs right
+    measured = {"pairs_chosen_shorter": 120.0, "val_acc_chosen_shorter": 0.95, "length_correlation": -0.86}
+    events[last] = events[last]._replace(metrics={**events[last].metrics, **measured})
     make_run_folder(ws, "a", events=events)
     assert main(["-C", str(ws.root), "advise", "a", "--all", "--lang", "en"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "goes by length" in out and "89.0 %" in out and "r = -0.86" in out
+    assert "goes by length" in out and "95.0 % of the 120 pairs" in out and "42.5 % of the other 80" in out
     assert main(["-C", str(ws.root), "advise", "a", "--json"]) == 0
     (row,) = [row for row in json.loads(capsys.readouterr().out)["readings"] if row["id"] == "ruler"]
-    assert row["figures"]["shorter"] == 200 and row["figures"]["ruler"] == "shorter"
+    assert row["figures"]["controlled"] == pytest.approx((0.95 + 0.425) / 2) and row["figures"]["ruler"] == "shorter"
