@@ -77,4 +77,4 @@ def length_bias(case: Case) -> Iterator[Reading]:
     if abs(found.gap) >= case.limits.ruler_gap and abs(found.gap) > two_sided(case.limits.level) * error:
         yield Reading("ruler", "warning", values | {"prefers": "shorter" if found.gap > 0 else "longer"})
     else:
-        yield Reading("above_ruler", "info" if values["above"] > 0 else "warning", values)
+        yield Reading("above_ruler", "info" if facts.val_acc > floor else "warning", values)
