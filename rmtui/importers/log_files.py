@@ -36,9 +36,11 @@ _DATE = 19000000
 """A rotated part's number from here on is a date."""
 _NAMED = re.compile(r"(.+?)_\d|([^_]+)_")
 """The name of a data set before the time at which a launch script started, or before whatever it put there."""
-_PLAIN = frozenset({"trainer_log", "logging", "output", "metrics", "log", "train", "stdout", "history"})
+_PLAIN = frozenset({"trainer_log", "running_log", "logging", "output", "metrics", "log", "train", "stdout", "history"})
 """File names that say nothing: the folder's name is the run's."""
-OF_A_TRAINING = ("trainer_log.jsonl", "logging.jsonl", "output.log")
+PRINTED = "running_log.txt"
+"""What LLaMA-Factory printed, beside its `trainer_log.jsonl`, which has the steps."""
+OF_A_TRAINING = ("trainer_log.jsonl", PRINTED, "logging.jsonl", "output.log")
 """Files that a program writes into the folder of one training, beside others about it."""
 _PEEK = 1 << 16
 _RANKS_BY = 20_000
@@ -109,6 +111,7 @@ def _read(origin: LogOrigin, producer: Producer, parts: Sequence[Path]) -> list[
 def _origin(parts: Sequence[Path], producer: Producer | None) -> LogOrigin:
     last = parts[-1]
     base = _ROTATED.sub("", last.name).removesuffix(".jsonl")
+    base = last.stem if last.stem in _PLAIN else base
     folder = last.resolve().parent
     return LogOrigin(
         path=last,

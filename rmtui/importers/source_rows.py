@@ -103,7 +103,7 @@ def figures_of(values: Mapping[str, object], left_out: Iterable[str], said: Said
 
 _MACHINE = (
     "runtime",
-    "per_second",
+    "per_sec",
     "total_flos",
     "elapsed_time",
     "remaining_time",

@@ -210,7 +210,7 @@ def _sources(found: FoundFiles) -> Iterator[Source]:
         yield Source(partial(_one, tensorboard.read_events, folder), folder.files[0][0], _root(folder.path), -1)
     for parts in log_files.families(found.logs):
         training = _wandb_folder(parts[-1]) if parts[-1].name in log_files.OF_A_TRAINING else None
-        yield Source(partial(_log, parts), parts[-1], training, 2)
+        yield Source(partial(_log, parts), parts[-1], training, 1 if parts[-1].name == log_files.PRINTED else 2)
 
 
 def _newest_states(states: Sequence[Path]) -> list[Path]:

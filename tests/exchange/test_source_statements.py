@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import struct
 import time
 from collections.abc import Iterator
@@ -73,6 +74,28 @@ TRAINER = (
 def test_a_trainers_banner_says_how_long_the_training_will_be(tmp_path: Path) -> None:
     run = read(tmp_path, TRAINER)
     assert (run.total_steps, run.config["num_epochs"], run.last_word) == (1200, 3, "")
+
+
+def test_unsloths_banner_says_it_in_words_of_its_own(tmp_path: Path) -> None:
+    banner = "   \\\\   /|    Num examples = 800 | Num Epochs = 2 | Total steps = 200\n"
+    run = read(
+        tmp_path, banner + "{'loss': 0.69, 'learning_rate': 1e-05, 'tokens/train_per_sec_per_gpu': 9, 'epoch': 0.1}\n"
+    )
+    assert (run.total_steps, run.config["num_epochs"]) == (200, 2)
+    assert set(run.series) == {"loss", "learning_rate"}
+
+
+def test_an_output_folder_of_llama_factory_is_one_run_named_after_it(tmp_path: Path) -> None:
+    row = {"current_steps": 10, "total_steps": 20, "loss": 0.69, "lr": 5e-06, "epoch": 0.5}
+    (tmp_path / "rm-7").mkdir()
+    (tmp_path / "rm-7" / "trainer_log.jsonl").write_text(json.dumps(row) + "\n")
+    (run,) = gather([tmp_path]).runs
+    assert (run.name, run.kind) == ("rm-7", "llama-factory")
+    line = "[INFO|2026-01-05 10:00:30] llamafactory.train.callbacks:143 >> {'loss': 0.69, 'lr': 5e-06, 'epoch': "
+    (tmp_path / "rm-7" / "running_log.txt").write_text(f"{line}0.50}}\n")
+    assert [run.kind for run in gather([tmp_path]).runs] == ["llama-factory"]
+    (tmp_path / "rm-7" / "running_log.txt").write_text(f"{line}0.50}}\n{line}0.60}}\n")  # it reaches further
+    assert [(run.kind, run.name) for run in gather([tmp_path]).runs] == [("trainer-log", "rm-7")]
 
 
 def test_a_trainers_last_line_ends_it_and_its_mean_is_no_epochs(tmp_path: Path) -> None:
@@ -187,6 +210,11 @@ def test_openrlhf_resumed_in_a_later_epoch(tmp_path: Path) -> None:
     assert (run.config["num_epochs"], run.last_word) == (2, "epoch 2 of 2")
 
 
+def test_a_bar_that_was_cut_off_in_the_middle_goes_on_from_its_count(tmp_path: Path) -> None:
+    bars = [f"Train step of epoch 0:  5%|# | {done}/9 [00:01<00:03, 1.0it/s, loss=0.{done}]" for done in (3, 4)]
+    assert points(read(tmp_path, "\r".join(bars) + "\n"), "loss") == [(3, 0.3), (5, 0.4)]
+
+
 def test_openrlhf_is_not_over_after_the_first_of_two_epochs(tmp_path: Path) -> None:
     bars = ("Train epoch", 0, ""), ("Train step of epoch 0", 1, ", loss=0.66"), ("Train epoch", 1, "")
     run = read(
@@ -218,6 +246,26 @@ def test_tensorboard_scalars_of_torch_and_of_tensorflow(tmp_path: Path) -> None:
     )
     (run,) = gather([tmp_path]).runs
     assert points(run, "val_loss") == [(1, 0.5), (2, 0.25), (3, 0.125)]
+
+
+def test_tensorboard_files_of_a_restart_end_with_the_latest_point(tmp_path: Path) -> None:
+    made.write_events(tmp_path / "events.out.tfevents.1", [("loss", 3, 0.5, 90)])
+    made.write_events(tmp_path / "events.out.tfevents.2", [("loss", 1, 0.75, 10)])
+    (run,) = gather([tmp_path]).runs
+    assert (run.created, run.ended) == (made.BEGAN + 10, made.BEGAN + 90)
+    assert points(run, "loss") == [(1, 0.75), (3, 0.5)]
+
+
+def test_trackio_keeps_settings_and_leaves_out_its_own(tmp_path: Path) -> None:
+    path = made.trackio(tmp_path, 4, True)
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE configs (run_name TEXT, config TEXT)")
+    config = json.dumps({"learning_rate": 1e-5, "_Username": "me"})
+    connection.execute("INSERT INTO configs VALUES ('silver-lake-7', ?)", (config,))
+    connection.commit()
+    connection.close()
+    (run,) = gather([path]).runs
+    assert run.config["learning_rate"] == 1e-5 and "_Username" not in run.config
 
 
 def test_trackios_times_are_utc_wherever_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,6 +354,13 @@ def test_ends_of_epochs_that_a_trainer_counts_a_little_short(more: dict[str, obj
         (2, pytest.approx(0.534)),
         (3, pytest.approx(0.451)),
     ]
+
+
+def test_the_steps_of_all_epochs_say_where_the_first_two_end(tmp_path: Path) -> None:
+    history = [{"step": 166, "epoch": 1.992, "eval_loss": 0.6}]
+    state = {"global_step": 166, "max_steps": 249, "num_train_epochs": 3, "epoch": 1.992, "log_history": history}
+    run = read(tmp_path, json.dumps(state), "out/trainer_state.json")
+    assert [(row.epoch, row.val_loss) for row in run.epochs] == [(2, 0.6)]
 
 
 def test_a_place_shortly_before_an_epochs_end_is_none_of_a_training_that_goes_on(tmp_path: Path) -> None:

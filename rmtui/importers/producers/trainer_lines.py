@@ -18,7 +18,7 @@ from rmtui.importers.source_rows import Said, SourceRow, number, place, whole
 
 _HEAD = re.compile(r"\*{3,} (?P<part>train|eval|predict|test) metrics \*{3,}")
 _ENTRY = re.compile(r"^\s+(?P<name>[\w/.-]+)\s+=\s+(?P<value>\S+)\s*$")
-_COUNTS = re.compile(r"(?P<name>Num [Ee]pochs|Total optimization steps)\s*=\s*(?P<value>[\d,]+)")
+_COUNTS = re.compile(r"(?P<name>Num [Ee]pochs|Total(?: optimization)? steps)\s*=\s*(?P<value>[\d,]+)")
 
 
 def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
@@ -34,7 +34,7 @@ def read(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
             yield from _table_row(part, table, given, said)
         head = _HEAD.search(line)
         table, part = ({}, head["part"]) if head else (None, "")
-        if counts := _COUNTS.search(line):
+        for counts in _COUNTS.finditer(line):
             _count(counts["name"], counts["value"], said)
         values = dictionary(line)
         if values and (row := dictionary_row(dict(flat(values)), said)):
