@@ -1,4 +1,4 @@
-"""Stores of experiment trackers, written byte by byte as they lie on disk: the training of `producer_logs` in each.
+"""Files of trackers and trainers, written byte by byte as they lie on disk: the training of `producer_logs` in each.
 
 Four places of ten steps each, two an epoch, with an evaluation at the end of both epochs. `upto` places are written, so
 that a store can grow.
@@ -188,6 +188,30 @@ def panel(folder: Path, upto: int, over: bool) -> Path:
     return path
 
 
+def trainer_state(folder: Path, upto: int, over: bool) -> Path:
+    """Checkpoints of a Trainer's output folder, each with the whole history so far."""
+    history: list[dict[str, float]] = []
+    for step, values in rows(upto):
+        named = {name.removeprefix("train/").replace("eval/", "eval_"): value for name, value in values.items()}
+        named["step"] = named.pop("global_step")
+        history.append(named)
+        checkpoint = folder / "out" / f"checkpoint-{step}"
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        state = {"global_step": step, "max_steps": 40, "epoch": step / 20, "log_history": history}
+        (checkpoint / "trainer_state.json").write_text(json.dumps(state))
+    return folder / "out"
+
+
+def csv_logger(folder: Path, upto: int, over: bool) -> Path:
+    """Lightning's metrics.csv: an evaluation has a row of its own."""
+    path = folder / "lightning_logs" / "silver-lake-7" / "metrics.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = list(dict.fromkeys(name for _, values in rows(4) for name in values))
+    text = [",".join(names), *(",".join(str(values.get(name, "")) for name in names) for _, values in rows(upto))]
+    path.write_text("\n".join(text) + "\n")
+    return path
+
+
 class TrackerStore(NamedTuple):
     """A store, and what is in it."""
 
@@ -197,6 +221,8 @@ class TrackerStore(NamedTuple):
     name: str = "silver-lake-7"
     over: bool = True
     """It can say that the run is over."""
+    timed: bool = True
+    """It has the time of each value."""
 
 
 STORES = (
@@ -205,4 +231,6 @@ STORES = (
     TrackerStore("mlflow", mlflow),
     TrackerStore("mlflow", mlflow_database),
     TrackerStore("trackio", trackio, over=False),
+    TrackerStore("trainer-state", trainer_state, name="out", timed=False),
+    TrackerStore("csv", csv_logger, over=False, timed=False),
 )

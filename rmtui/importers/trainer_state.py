@@ -27,6 +27,11 @@ def newest(folder: Path) -> list[Path]:
     return own + sorted(inside, key=lambda path: int(path.parent.name[11:]))[-1:]
 
 
+def output_folder(path: Path) -> Path:
+    """The folder of the training whose state a file is: that of all its checkpoints."""
+    return path.parent.parent if path.parent.name.startswith("checkpoint-") else path.parent
+
+
 def read_state(path: Path) -> Foreign:
     """The log history of a Trainer. UserError where the file is not a state."""
     said = Said()
@@ -53,8 +58,7 @@ def read_state(path: Path) -> Foreign:
         said.over = (
             f"step {now:.0f} of {said.total_steps}" if said.total_steps and now >= said.total_steps else said.over
         )
-    root = path.parent.parent if path.parent.name.startswith("checkpoint-") else path.parent
-    name = root.resolve().name
+    name = output_folder(path).resolve().name
     origin = LogOrigin(
         path, "trainer-state", name, identity(path), path.stat().st_mtime, "state of a Trainer", means=True
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from rmtui.errors import UserError
 from rmtui.exporters import bundle
 from rmtui.i18n import translate
+from rmtui.importers import trainer_state
 from rmtui.importers.model import Foreign
 from rmtui.importers.sources import Harvest, gather
 from rmtui.importers.text_files import identity, reporting_to
@@ -119,12 +120,17 @@ def imported_before(ws: Workspace) -> Sources:
     for folder in run_folders(ws.runs):
         if (folder.path / "events.jsonl").is_file():
             source = folder.spec().get("origin", {}).get("source", "")
-            found.setdefault(source if isinstance(source, str) else "", []).append(folder)
+            found.setdefault(_source(Path(source)) if isinstance(source, str) and source else "", []).append(folder)
     return found
 
 
 def source_of(run: Foreign) -> str:
-    return str(run.origin.resolve())
+    """What a run was read from, and will be again: of a Trainer's states the folder of all checkpoints."""
+    return _source(run.origin.resolve())
+
+
+def _source(path: Path) -> str:
+    return str(trainer_state.output_folder(path) if path.name == trainer_state.NAME else path)
 
 
 def number_of(folder: RunFolder) -> int:
@@ -236,6 +242,7 @@ def import_again(ws: Workspace, ref: str) -> ReadAgain:
     source = origin.get("source")
     if not isinstance(source, str) or not Path(source).is_absolute() or folder.attempts():
         raise UserError(f"{folder.name()} cannot be read again", "it was not imported from a file", "name another run")
+    source = source if Path(source).exists() else _source(Path(source))  # a checkpoint that was replaced by later ones
     if not Path(source).exists():
         raise UserError(f"{folder.name()} cannot be read again", f"{source} is gone", "put it back, or import a copy")
     harvest = gather([Path(source)])
@@ -243,7 +250,7 @@ def import_again(ws: Workspace, ref: str) -> ReadAgain:
     if not found:
         why = "; ".join(harvest.unread) or "the source no longer holds this training"
         raise UserError(f"{folder.name()} cannot be read again", why, "import the file again")
-    siblings = imported_before(ws).get(source, ())
+    siblings = imported_before(ws).get(_source(Path(source)), ())
     trainings = {one.id: _training_of(one, found) for one in siblings}
     before = _facts(ws, folder.id)
     keep_up(ws, folder.id, trainings[folder.id], config=True)

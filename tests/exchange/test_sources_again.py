@@ -85,6 +85,27 @@ def test_a_source_that_is_gone_cannot_be_read_again(
     assert "is gone" in capsys.readouterr().err
 
 
+def test_later_checkpoints_are_the_run_that_the_first_one_made(
+    ws: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for step in (20, 40):
+        folder = tmp_path / "out" / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        history = [{"epoch": at / 20, "step": at, "eval_loss": 0.7 - at / 100} for at in range(20, step + 1, 20)]
+        state = {"global_step": step, "epoch": step / 20, "log_history": history}
+        (folder / "trainer_state.json").write_text(json.dumps(state))
+        assert main(["-C", str(ws.root), "import", str(tmp_path / "out")]) == 0
+    with reading(ws) as index:
+        (run,) = index.runs()
+    assert [one["epoch"] for one in shown(ws, run.id)["evaluations"]] == [1, 2]
+    first, second = (tmp_path / "out" / f"checkpoint-{step}" / "trainer_state.json" for step in (20, 40))
+    first.unlink()
+    assert main(["-C", str(ws.root), "import", "--again", run.id]) == 0
+    assert main(["-C", str(ws.root), "import", str(second)]) == 0
+    with reading(ws) as index:
+        assert len(index.runs()) == 1
+
+
 def test_show_says_what_a_metric_is_called_in_its_source(
     ws: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
