@@ -93,6 +93,8 @@ class Trained:
     """Loss of the untrained model."""
     rows: list[tuple[float, float, float]]
     tests: list[tuple[float, float]]
+    losses: list[float]
+    """Of each validation pair, at the end."""
 
 
 class Trainer:
@@ -104,7 +106,8 @@ class Trainer:
         self.encoder = torch.randn(WORDS, WIDTH, generator=encode) / 8
         self.train = cache(self._train)
 
-    def _train(self, rate: float, epochs: int, dropout: float, seed: int) -> Trained:
+    def _train(self, rate: float, epochs: int, dropout: float, seed: int, warm: int = 0, decay: int = 0) -> Trained:
+        """`warm`, `decay`: steps of a warmup-stable-decay schedule; 0: a tenth of warm-up, then linear."""
         make = torch.Generator().manual_seed(seed)
         down = (torch.randn(WORDS, RANK, generator=make) / math.sqrt(WORDS)).requires_grad_()
         up = torch.zeros(RANK, WIDTH, requires_grad=True)
@@ -113,7 +116,8 @@ class Trainer:
         optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0.0)
         data, n, step = self.task.train, len(self.task.train), 0
         total = epochs * math.ceil(n / 8)
-        warm = max(1, int(0.1 * total))
+        warm = warm or max(1, int(0.1 * total))
+        stable = total - decay if decay else warm
 
         def margins(pairs: Tensor, drop: float = 0.0) -> Tensor:
             kept = pairs if not drop else pairs * (torch.rand(pairs.shape, generator=make) >= drop) / (1 - drop)
@@ -121,12 +125,12 @@ class Trainer:
             return rewards[:, 0] - rewards[:, 1]
 
         with torch.no_grad():
-            found = Trained(-torch.nn.functional.logsigmoid(margins(data)).mean().item(), [], [])
+            found = Trained(-torch.nn.functional.logsigmoid(margins(data)).mean().item(), [], [], [])
         for _ in range(epochs):
             losses = []
             for batch in torch.randperm(n, generator=make).split(8):
                 for group in optimizer.param_groups:
-                    group["lr"] = rate * min(step / warm, (total - step) / max(1, total - warm))
+                    group["lr"] = rate * min(step / warm, 1.0, (total - step) / max(1, total - stable))
                 loss = -torch.nn.functional.logsigmoid(margins(data[batch], dropout)).mean()
                 optimizer.zero_grad()
                 loss.backward()
@@ -136,7 +140,8 @@ class Trainer:
                 step += 1
             with torch.no_grad():
                 val, test = margins(self.task.val), margins(self.task.test) > 0
-                loss = -torch.nn.functional.logsigmoid(val).mean().item()
+                found.losses = (-torch.nn.functional.logsigmoid(val)).tolist()
+                loss = mean(found.losses)
                 found.rows.append((mean(losses), loss, (val > 0).float().mean().item()))
                 half = len(test) // 2
                 found.tests.append((test[:half].float().mean().item(), test[half:].float().mean().item()))
@@ -149,7 +154,7 @@ class Search:
 
     trainer: Trainer
     seed: int
-    spent: int = 0
+    spent: float = 0
     best: tuple[float, float] = (math.inf, 0.5)
     """(val_loss, test accuracy) of the chosen epoch."""
     at: dict[int, float] = field(default_factory=dict)
@@ -159,13 +164,7 @@ class Search:
     def run(self, rate: float, epochs: int, dropout: float = 0.1) -> Trained:
         rate = float(f"{rate:.2e}")
         found = self.trainer.train(rate, epochs, dropout, self.seed + len(self.subjects))
-        for done, ((_, loss, _), (_, test)) in enumerate(zip(found.rows, found.tests, strict=True), 1):
-            for budget in BUDGETS:
-                if self.spent + done > budget:
-                    self.at.setdefault(budget, self.best[1])
-            if math.isfinite(loss) and loss < self.best[0]:
-                self.best = (loss, test)
-        self.spent += epochs
+        self.count(found, epochs)
         rows = tuple(
             Epoch(number, *row, val_pairs=len(self.trainer.task.val)) for number, row in enumerate(found.rows, 1)
         )
@@ -181,6 +180,17 @@ class Search:
         run = Run(name, name, Path(name), State.FINISHED, epochs=rows, config=config, data="task", num_epochs=epochs)
         self.subjects.append(Subject(run, start_loss=found.start))
         return found
+
+    def count(self, found: Trained, cost: float) -> None:
+        """Take in a training of which `cost` epochs were computed now; the model is that of the lowest val_loss."""
+        before = len(found.rows) - cost
+        for done, ((_, loss, _), (_, test)) in enumerate(zip(found.rows, found.tests, strict=True), 1):
+            for budget in BUDGETS:
+                if self.spent + done - before > budget + 1e-9:
+                    self.at.setdefault(budget, self.best[1])
+            if done > before and math.isfinite(loss) and loss < self.best[0]:
+                self.best = (loss, test)
+        self.spent += cost
 
     def result(self, budget: int) -> float:
         return self.at.get(budget, self.best[1])
@@ -294,7 +304,7 @@ def main() -> int:
     torch.set_num_threads(1)
     began = time.monotonic()
     regrets: dict[tuple[str, str, int], list[float]] = {}
-    spent: dict[str, list[int]] = {}
+    spent: dict[str, list[float]] = {}
     for task in list(tasks(args.pairs))[: args.tasks]:
         trainer = Trainer(task)
         top, rate, epochs = oracle(trainer, args.seeds)

@@ -24,6 +24,7 @@ from rmtui.documents.data import (
 from rmtui.documents.guide import AdviseDocument, CompareDocument
 from rmtui.documents.launching import DiagnosisDocument, OptionDocument, PlaceDocument, PlanDocument, PresetDocument
 from rmtui.documents.runs import ExportDocument, LaunchDocument, RunDocument, ShowDocument
+from rmtui.documents.tuning import TuneDocument, TunePlanDocument
 from trainer.documents import MergeDocument, ResponsesDocument, ScoreDocument, VerifyDocument
 from trainer.values import Limits, Value
 
@@ -63,6 +64,7 @@ DOCUMENTS: dict[str, tuple[str, Any]] = {
         ScoreDocument | ResponsesDocument,
     ),
     "show": ("rmtui show RUN --json", ShowDocument),
+    "tune": ("rmtui tune --json, and with --dry-run", TuneDocument | TunePlanDocument),
     "verify": ("rmtui verify RUN --json", VerifyDocument),
 }
 _PLAIN = {str: "string", Path: "string", bool: "boolean", int: "integer", float: "number", types.NoneType: "null"}

@@ -233,7 +233,7 @@ def create(path: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Wo
         for name in ("runs", "queue"):
             (root / name).mkdir(exist_ok=True, mode=0o700)
         _write_new(root / SETTINGS_FILE, _settings_text(settings))
-        _write_new(root / ".gitignore", "runs.sqlite*\nruns/\nqueue/\n")
+        _write_new(root / ".gitignore", "runs.sqlite*\nruns/\nqueue/\ntunes/\n")
         for preset in shipped_presets():
             if not (root / "presets" / preset.name).exists():
                 shutil.copyfile(preset, root / "presets" / preset.name)

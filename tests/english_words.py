@@ -19,7 +19,7 @@ logind loginctl enable-linger KillUserProcesses flock Lustre NFS lockd length lo
 pyarrow textual-serve good bad first second preferred int text SIGTERM ext cd
 BOS Slurm slurm launcher sbatch sinfo scontrol release gres
 launch trainer run-dir attempt-dir
-config resume score
+config resume score runs epochs
 """
 NAMES = set(_NAMES.split())
 """Names that Chinese engineers write as they are: programs, formats, the keys of files and filters, keyboard keys."""

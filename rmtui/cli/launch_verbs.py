@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rmtui.cli import cluster_options, plan_pages
 from rmtui.cli.messages import countdown, echo, end_line, ended_code, print_status, run_document, show_fetching
+from rmtui.cli.overrides import read_overrides
 from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
 from rmtui.translation import colon, tr
 
@@ -95,15 +96,9 @@ def _requests(args: argparse.Namespace, ws: Workspace) -> list[LaunchRequest]:
     """One a preset and seed, in the order that was asked for."""
     from pathlib import Path
 
-    from rmtui.errors import UserError
     from rmtui.operations.launch_request import LaunchRequest
 
-    overrides = {}
-    for text in args.set:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--set {text} has no value", remedy=f"write it like --set {key}=VALUE")
-        overrides[key.strip()] = value
+    overrides = read_overrides(args.set)
     if args.init_from:
         overrides["init_from"] = args.init_from
     overrides |= {key: "true" for key in ("fresh_head", "resize_embeddings") if vars(args)[key]}

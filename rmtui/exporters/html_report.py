@@ -20,12 +20,13 @@ _STYLE = files("rmtui.exporters").joinpath("report.css").read_text()
 _EPOCH_COLUMNS = ("epoch", "train_loss", "val_loss", "val_acc", "val_pairs")
 
 
-def html(documents: Sequence[ExportDocument], title: str = "") -> str:
-    """The page. Each document is what `export --format json` writes of a run, `metrics` included."""
+def html(documents: Sequence[ExportDocument], title: str = "", before: Sequence[str] = ()) -> str:
+    """The page. Each document is what `export --format json` writes of a run, `metrics` included; parts of the page
+    that come `before` them are HTML already."""
     title = title or ", ".join(str(document["name"]) for document in documents)
-    parts = [f"<h1>{escape(title)}</h1>"]
+    parts = [f"<h1>{escape(title)}</h1>", *before]
     if len(documents) > 1:
-        parts += ["<h2>Side by side</h2>", _table(*_side_by_side(documents)), *_overlays(documents)]
+        parts += ["<h2>Side by side</h2>", table(*_side_by_side(documents)), *_overlays(documents)]
     for document in documents:
         parts += _section(document)
     parts.append(f'<p class="faint">Written by rmtui {__version__}.</p>')
@@ -43,13 +44,13 @@ def _section(document: ExportDocument) -> Iterator[str]:
     words = [state_text(document["state"], document.get("reason") or ""), document.get("started"), document.get("note")]
     yield f'<p class="faint">{escape(" · ".join(str(word) for word in words if word))}</p>'
     columns = (*_EPOCH_COLUMNS, "entered") if any(row.get("entered") for row in document["epochs"]) else _EPOCH_COLUMNS
-    yield _table(columns, [[epoch.get(name) for name in columns] for epoch in document["epochs"]])
+    yield table(columns, [[epoch.get(name) for name in columns] for epoch in document["epochs"]])
     chosen = document.get("chosen")
     if chosen:
         yield f"<p>{escape(chosen['text'])}</p>"
     yield from _charts(document)
     yield "<h3>Configuration</h3>"
-    yield _table(("key", "value"), [[key, value] for key, value in sorted(flatten(document["config"]).items())])
+    yield table(("key", "value"), [[key, value] for key, value in sorted(flatten(document["config"]).items())])
 
 
 def _charts(document: ExportDocument) -> Iterator[str]:
@@ -93,6 +94,11 @@ def _points(series: Sequence[Sequence[Any]]) -> list[tuple[float, float]]:
     return [(number(step), number(value)) for step, value in series]
 
 
+def listed(items: Sequence[str]) -> str:
+    """A list of sentences."""
+    return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
+
+
 def _side_by_side(documents: Sequence[ExportDocument]) -> tuple[list[str], list[list[Any]]]:
     """The metrics, then what is known to differ between the runs."""
     bests = [document.get("best") for document in documents]
@@ -108,7 +114,8 @@ def _side_by_side(documents: Sequence[ExportDocument]) -> tuple[list[str], list[
     return ["", *(str(document["name"]) for document in documents)], rows
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table; every cell is text."""
     head = "".join(f"<th>{escape(name)}</th>" for name in header)
     body = "".join("<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

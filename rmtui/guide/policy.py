@@ -38,7 +38,7 @@ TOO_LARGE = ("rate_down", "rate_lower", "rate_slower", "stop_earlier")
 """Steps that lower the rate: nothing that raises it, and no longer training at it, is advised beside them."""
 
 
-class Trial(NamedTuple):
+class PastTrial(NamedTuple):
     """A run as the policy sees it. Losses and val_acc are those of its best epoch."""
 
     subject: Subject
@@ -91,11 +91,11 @@ def _may_be(mine: object, its: object) -> bool:
     return not mine or not its or mine == its
 
 
-_KEPT: dict[str, tuple[Subject, Thresholds, Trial | None]] = {}
+_KEPT: dict[str, tuple[Subject, Thresholds, PastTrial | None]] = {}
 """Trials by run: with each key in the app the policy asks for hundreds, of which hardly one has changed."""
 
 
-def _kept_trial(item: Subject, limits: Thresholds) -> Trial | None:
+def _kept_trial(item: Subject, limits: Thresholds) -> PastTrial | None:
     kept = _KEPT.get(item.run.id)
     if kept is not None and kept[0] == item and kept[1] == limits:
         return kept[2]
@@ -106,7 +106,7 @@ def _kept_trial(item: Subject, limits: Thresholds) -> Trial | None:
     return made
 
 
-def _trial(item: Subject, limits: Thresholds) -> Trial | None:
+def _trial(item: Subject, limits: Thresholds) -> PastTrial | None:
     rate = rates.current(item)
     rows = [row for row in item.run.epochs if row.train_loss is not None or row.val_loss is not None]
     if rate is None or not rows or (item.cut_off and not broken(item, limits)):
@@ -117,7 +117,7 @@ def _trial(item: Subject, limits: Thresholds) -> Trial | None:
     at = next(row for row in rows if row.epoch == epoch)
     pairs = pairs_of(item)
     planned = rows[-1].epoch if item.run.state is State.STOPPED else item.value("num_epochs")
-    return Trial(
+    return PastTrial(
         item,
         rate,
         planned if isinstance(planned, int) and planned > 0 else rows[-1].epoch,
@@ -154,7 +154,7 @@ def _shared(item: Subject, pairs: int) -> tuple[int | None, float | None]:
     return (at.val_clusters, at.val_effective) if at.val_pairs == pairs else (None, None)
 
 
-def _steps(own: Trial, trials: Sequence[Trial], limits: Thresholds) -> Iterator[_Step]:
+def _steps(own: PastTrial, trials: Sequence[PastTrial], limits: Thresholds) -> Iterator[_Step]:
     """Recommendations, the first of which counts."""
     yield from _suspicious(own, limits)
     sound = [trial for trial in trials if not trial.broken]
@@ -175,18 +175,18 @@ def _steps(own: Trial, trials: Sequence[Trial], limits: Thresholds) -> Iterator[
 
 class _Step(NamedTuple):
     id: str
-    base: Trial
+    base: PastTrial
     changes: Mapping[str, Any]
     figures: Mapping[str, Any]
     action: AdviceAction = "form"
 
 
-def _rank(trial: Trial) -> tuple[float, float]:
+def _rank(trial: PastTrial) -> tuple[float, float]:
     """Lower is better: val_loss, which few pairs measure more finely than val_acc."""
     return (trial.val_loss if trial.val_loss is not None else 1.0, -(trial.val_acc or 0.0))
 
 
-def _leader(trials: Sequence[Trial]) -> Trial:
+def _leader(trials: Sequence[PastTrial]) -> PastTrial:
     """The best run, or one at a higher rate that was ahead of it after as many epochs and was still improving."""
     best = min(trials, key=_rank)
     faster = [
@@ -201,19 +201,19 @@ def _leader(trials: Sequence[Trial]) -> Trial:
     return min(faster, key=_rank, default=best)
 
 
-def _loss_within(trial: Trial, epochs: int) -> float:
+def _loss_within(trial: PastTrial, epochs: int) -> float:
     """The lowest val_loss of its first epochs."""
     known = [value for epoch, value in trial.subject.known("val_loss") if epoch <= epochs]
     return min(known, default=math.inf)
 
 
-def _overfits(trial: Trial, limits: Thresholds) -> bool:
+def _overfits(trial: PastTrial, limits: Thresholds) -> bool:
     """val_loss has clearly turned while train_loss fell on, in its first half."""
     turn = turn_of(trial.subject, limits)
     return turn is not None and turn.train_fell and turn.share > limits.small_rise and 2 * trial.epoch <= trial.epochs
 
 
-def _stop_earlier(best: Trial, trials: Sequence[Trial]) -> Iterator[_Step]:
+def _stop_earlier(best: PastTrial, trials: Sequence[PastTrial]) -> Iterator[_Step]:
     """Over-fitting at this rate: end where it was best, so that the rate decays by then; next, a lower rate."""
     if not any(_near(trial.rate, best.rate) and trial.epochs <= best.epoch for trial in trials):
         values = {"epoch": best.epoch, "run": best.subject.run.name}
@@ -222,7 +222,7 @@ def _stop_earlier(best: Trial, trials: Sequence[Trial]) -> Iterator[_Step]:
         yield _rate_step("rate_slower", best, best.rate / 3, best.epochs)
 
 
-def _suspicious(own: Trial, limits: Thresholds) -> Iterator[_Step]:
+def _suspicious(own: PastTrial, limits: Thresholds) -> Iterator[_Step]:
     """A val_acc below one half, or near one, speaks of the data and not of the settings."""
     if own.val_acc is None or own.val_pairs < 50 or own.broken:
         return
@@ -235,7 +235,7 @@ def _suspicious(own: Trial, limits: Thresholds) -> Iterator[_Step]:
         yield _Step("leakage", own, {}, values, "check")
 
 
-def _learn(sound: Sequence[Trial], trials: Sequence[Trial], limits: Thresholds) -> Iterator[_Step]:
+def _learn(sound: Sequence[PastTrial], trials: Sequence[PastTrial], limits: Thresholds) -> Iterator[_Step]:
     """Nothing has learned yet: ten times up until something does or the steps are too large, then longer."""
     low = max((trial for trial in sound if not trial.above), key=lambda trial: trial.rate, default=None)
     high = min((trial for trial in trials if trial.broken or trial.above), key=lambda trial: trial.rate, default=None)
@@ -253,7 +253,7 @@ def _learn(sound: Sequence[Trial], trials: Sequence[Trial], limits: Thresholds) 
             yield _Step("longer_to_learn", base, {"num_epochs": longer}, {"n": longer, "run": base.subject.run.name})
 
 
-def _bracket(best: Trial, trials: Sequence[Trial], limits: Thresholds) -> Iterator[_Step]:
+def _bracket(best: PastTrial, trials: Sequence[PastTrial], limits: Thresholds) -> Iterator[_Step]:
     """A higher and a lower rate than the best run's have to have been tried before anything else is turned."""
     above = [trial.rate for trial in trials if trial.rate > best.rate * 1.5]
     below = [trial.rate for trial in trials if trial.rate < best.rate / 1.5]
@@ -268,7 +268,7 @@ def _bracket(best: Trial, trials: Sequence[Trial], limits: Thresholds) -> Iterat
         yield _rate_step("rate_lower", best, best.rate / 3, 1)
 
 
-def _epochs(best: Trial, trials: Sequence[Trial], limits: Thresholds) -> Iterator[_Step]:
+def _epochs(best: PastTrial, trials: Sequence[PastTrial], limits: Thresholds) -> Iterator[_Step]:
     """The best rate for longer while its last epoch is its best; then a lower rate for as long."""
     longest = max(trial.epochs for trial in trials if _near(trial.rate, best.rate))
     longer = 4 if longest < 3 else longest * 2
@@ -279,7 +279,7 @@ def _epochs(best: Trial, trials: Sequence[Trial], limits: Thresholds) -> Iterato
         yield _rate_step("rate_slower", best, best.rate / 3, longest)
 
 
-def _finish(best: Trial, limits: Thresholds) -> Iterator[_Step]:
+def _finish(best: PastTrial, limits: Thresholds) -> Iterator[_Step]:
     """Rate and length are bracketed. What is left to gain is less than the pairs can show, or than is worth a run."""
     shown = detectable(best.val_pairs, limits) if best.val_pairs else None
     values = {"run": best.subject.run.name, "n": best.val_pairs, "shown": shown, "val_acc": best.val_acc}
@@ -297,7 +297,7 @@ def detectable(n: int, limits: Thresholds = DEFAULT) -> float:
     return z * math.sqrt(limits.discordance / n)
 
 
-def _rate_step(name: str, base: Trial, rate: float, epochs: int) -> _Step:
+def _rate_step(name: str, base: PastTrial, rate: float, epochs: int) -> _Step:
     tidy = rates.tidy(rate)
     changes = {"learning_rate": tidy, "num_epochs": epochs}
     return _Step(name, base, changes, {"rate": tidy, "from": base.rate, "run": base.subject.run.name})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from rmtui.errors import UserError
 from rmtui.launch import launchers, provenance
@@ -14,7 +15,7 @@ from rmtui.operations.plan import Plan, fresh_name, plan
 from rmtui.runs import queue_tickets, state
 from rmtui.runs.files import check_locks
 from rmtui.runs.folder import RunFolder
-from rmtui.runs.model import State, Status
+from rmtui.runs.model import NOTHING, State, Status
 from rmtui.workspace import Workspace
 
 __all__ = ["Plan", "plan", "prepare", "start", "wait"]
@@ -23,9 +24,12 @@ POLL = 0.25
 FIX = "fix these and launch again"
 
 
-def start(ws: Workspace, plan: Plan, *, accept_warnings: bool = True, remedy: str = "") -> str:
+def start(
+    ws: Workspace, plan: Plan, *, accept_warnings: bool = True, remedy: str = "", facts: Mapping[str, str] = NOTHING
+) -> str:
     """Write the run folder, queue the run and start its waiting supervisor; returns the run's id.
 
+    `facts` are noted in spec.toml; with `branches_from`, a checkpoint of another run, the run goes on from there.
     UserError lists every error of the plan (and its warnings, unless they are accepted). The run starts at once when
     its devices are free.
     """
@@ -33,7 +37,7 @@ def start(ws: Workspace, plan: Plan, *, accept_warnings: bool = True, remedy: st
     if refused:
         said = "\n  ".join(["", *map(str, refused)])
         raise UserError("the launch was refused before anything started", said.rstrip(), remedy or FIX)
-    run = prepare(ws, plan)
+    run = prepare(ws, dataclasses.replace(plan, spec={**plan.spec, **facts}))
     try:
         return enqueue(ws, run)
     except NotSubmitted:
@@ -64,7 +68,7 @@ def enqueue(ws: Workspace, run: RunFolder) -> str:
     try:
         check_locks(ws.queue)
         with queue_tickets.turn(ws.queue):
-            submit(ws, run, Start())
+            submit(ws, run, Start(checkpoint=str(run.spec().get("branches_from", ""))))
     except OSError as error:
         raise _not_queued(run, error) from error
     return run.id

@@ -64,13 +64,14 @@ def resume(
     if state.status(run).state == State.UNKNOWN:
         declare.not_running(run)
     checkpoint, passed_over = checkpoints.newest_whole(run.path)
-    folder = str(checkpoint.folder) if checkpoint else ""
+    folder = str(checkpoint.folder) if checkpoint else str(spec.get("branches_from", ""))
     with queue_tickets.turn(ws.queue):
         _refuse(run, not_running)  # again: another resume may have come first
         last = run.last_attempt()
         attempt = last.n + 1 if last else 1
         launch.submit(ws, run, Start(attempt, folder, inexact))
-    return Resumed(run.id, checkpoint.step if checkpoint else 0, warnings=(*warnings, *passed_over))
+    step = checkpoint.step if checkpoint else checkpoints.step_of(folder) or 0
+    return Resumed(run.id, step, warnings=(*warnings, *passed_over))
 
 
 def check_owned(ws: Workspace, run: RunFolder, own: bool) -> None:

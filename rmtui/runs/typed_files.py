@@ -103,6 +103,7 @@ REQUEST: Shape = {"t": NUMBER, "now": FLAG, "by": TEXT, "attempt": WHOLE}
 FAILED_START: Shape = {"t": NUMBER, "attempt": WHOLE, "reason": TEXT}
 SPEC: Shape = {
     **dict.fromkeys(("id", "name", "preset", "data", "workspace", "extends", "relaunch_of", "starts_from"), TEXT),
+    **dict.fromkeys(("tune", "branches_from"), TEXT),
     **dict.fromkeys(("config", "trainer", "launch", "versions", "git", "fingerprints", "origin"), TABLE),
     "schema": WHOLE,
     "order": WHOLE,

@@ -196,3 +196,33 @@ def test_a_damaged_checkpoint_is_found(bench, tmp_path):
     refused = train(tmp_path, bench.options(), 1, quick_end, ("--resume", newest))
     assert refused.codes == [2]
     assert "adapter_model.safetensors was changed" in refused.log()
+
+
+def wsd(epochs, warmup_steps, decay_steps, **more):
+    """Options of a warmup-stable-decay run of 7 steps an epoch (27 pairs), by its steps."""
+    total = 7 * epochs
+    ratios = {"warmup_ratio": (warmup_steps + 0.5) / total, "lr_decay_ratio": (decay_steps + 0.5) / total}
+    return {"num_epochs": epochs, "lr_scheduler": "wsd", "keep_checkpoints": 9, **ratios, **more}
+
+
+def test_a_run_is_extended_exactly_from_before_its_decay(bench, tmp_path):
+    """A longer run that branches off the stable part is the longer run trained from its start, bit by bit."""
+    short = train(tmp_path / "short", bench.options(**wsd(1, 2, 3, save_steps=4)), 1, quick_end)
+    config = bench.options(**wsd(2, 2, 4))
+    long = train(tmp_path / "long", config, 1, quick_end)
+    branch = short.run / "checkpoints" / manifest.folder_name(4)
+    extended = train(tmp_path / "extended", config, 1, quick_end, ("--resume", branch))
+    assert extended.codes == [0], extended.log()
+    assert extended.of("start")[0].data["exact_resume"] is True
+    assert extended.losses == {step: loss for step, loss in long.losses.items() if step > 4}
+    assert manifest.best(extended.run).folder.parent.parent == extended.run
+    weights = "checkpoints/step-000014/adapter_model.safetensors"
+    assert (extended.run / weights).read_bytes() == (long.run / weights).read_bytes()
+
+
+def test_from_within_the_decay_nothing_is_extended_exactly(bench, tmp_path):
+    short = train(tmp_path / "short", bench.options(**wsd(1, 2, 3, save_steps=6)), 1, quick_end)
+    branch = short.run / "checkpoints" / manifest.folder_name(6)
+    refused = train(tmp_path / "extended", bench.options(**wsd(2, 2, 4)), 1, quick_end, ("--resume", branch))
+    assert refused.codes == [2]
+    assert "num_epochs was 1, now 2" in refused.log()

@@ -18,7 +18,7 @@ from trainer import config as options
 from trainer import init_from, manifest, ranks
 from trainer.data.pairset import TokenPair
 from trainer.documents import ProbePair
-from trainer.loop import environment, evaluate, optimizers, progress, sharded
+from trainer.loop import environment, evaluate, optimizers, progress, schedule, sharded
 from trainer.model import pretrained
 from trainer.model import reward as model
 from trainer.model.load_errors import refusing
@@ -45,6 +45,8 @@ HARMLESS = frozenset(
     }
 )
 """Options that change no loss of a step that follows."""
+SCHEDULE = frozenset({"num_epochs", "warmup_ratio", "lr_scheduler", "lr_floor", "lr_decay_ratio"})
+"""Options that say how the rate goes: they change nothing where all steps so far had the rates that they ask for."""
 ELSEWHERE = ("data", "model", "init_from")
 """Options that name files: their content is compared, not their paths; what a run began with is in its checkpoints."""
 
@@ -215,7 +217,7 @@ def resume(session: Session) -> Differences:
     assert folder is not None
     found = manifest.read(folder)
     assert found is not None, "the folder was found whole before its weights were loaded"
-    differences = compare(found.facts, session.facts)
+    differences = compare(found.facts, session.facts, found.step)
     if differences.changed and not session.request.force:
         changed = "\n".join(f"  {one}" for one in differences.changed)
         raise Refused(f"resuming {folder} would not be exact:\n{changed}\nresume with --force to go on all the same")
@@ -226,8 +228,11 @@ def resume(session: Session) -> Differences:
     steps = found.facts["steps_per_epoch"]
     if steps != session.derived.steps_per_epoch:
         session.progress = progress.rescaled(session.progress, steps, session.derived.steps_per_epoch)
-    if differences.changed and session.progress.epoch < session.config.num_epochs:
+    longer = found.facts["config"].get("num_epochs") != session.config.num_epochs
+    if (differences.changed or longer) and session.progress.epoch < session.config.num_epochs:
         session.progress.done = ""
+    if manifest.run_around(folder) != session.request.run:
+        session.progress.forget_best()  # its checkpoint is the other run's
     if session.rank == 0:
         manifest.forget_best_after(session.request.run, found.step)
     session.resumed = True
@@ -282,8 +287,12 @@ def load_optimizer(session: Session, folder: Path) -> None:
     stepper.scaler.load_state_dict(saved["scaler"])
 
 
-def compare(saved: Mapping[str, Any], present: Mapping[str, Any]) -> Differences:
-    """What differs between a checkpoint's facts and this training's, in words."""
+def compare(saved: Mapping[str, Any], present: Mapping[str, Any], done: int = 0) -> Differences:
+    """What differs between the facts of a checkpoint after `done` steps and this training's, in words.
+
+    A longer or another schedule is no difference where it asks for the rates that these steps had: wsd, say, branched
+    off before its decay.
+    """
     changed = [f"it ran on {saved['world_size']} processes, now on {present['world_size']}"]
     if saved["world_size"] == present["world_size"]:
         changed = []
@@ -292,8 +301,19 @@ def compare(saved: Mapping[str, Any], present: Mapping[str, Any]) -> Differences
             changed.append(f"the {name} pairs have changed")
     defaults = options.flatten(options.to_document(options.TrainConfig()))  # of options that came after the checkpoint
     then, now = defaults | options.flatten(options.recorded(saved["config"])), options.flatten(present["config"])
+    same_rates = bool(done) and _rates(then, saved, done) == _rates(now, saved, done)
     for key, value in now.items():
+        if key in SCHEDULE and same_rates:
+            continue
         before = then.get(key, options.OPTIONS[key].default)  # an option that is newer than the checkpoint
         if key not in HARMLESS and key.split(".")[0] not in ELSEWHERE and before != value:
             changed.append(f"{key} was {before}, now {value}")
     return Differences(tuple(changed), tuple(environment.differences(saved, present)))
+
+
+def _rates(flat: Mapping[str, Any], saved: Mapping[str, Any], done: int) -> list[float]:
+    """The learning rates that a configuration gives the first `done` steps, in the checkpoint's steps an epoch."""
+    total = int(saved["steps_per_epoch"]) * int(flat["num_epochs"])
+    warmup, decay = int(flat["warmup_ratio"] * total), float(flat["lr_decay_ratio"])
+    shape, peak, floor = flat["lr_scheduler"], float(flat["learning_rate"]), float(flat["lr_floor"])
+    return [schedule.learning_rate(step, total, warmup, shape, peak, floor, decay) for step in range(1, done + 1)]

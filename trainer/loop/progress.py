@@ -60,6 +60,10 @@ class Progress:
         if self.epoch >= num_epochs and not self.done:
             self.done = f"all {num_epochs} epochs are done" if num_epochs > 1 else "the epoch is done"
 
+    def forget_best(self) -> None:
+        """The next evaluation is the best so far."""
+        self.best_value, self.best_loss, self.best_step, self.stale = None, math.inf, 0, 0
+
     def judge(self, metrics: Mapping[str, float], metric: str, patience: int) -> bool:
         """Take in an evaluation; true when it is the best so far (see `trainer.best`).
 

@@ -1,0 +1,225 @@
+"""The verb that searches for good settings: tune."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rmtui.cli.messages import echo, end_line, show_fetching
+from rmtui.cli.overrides import read_overrides
+from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
+from rmtui.translation import tr
+
+if TYPE_CHECKING:
+    from rmtui.documents.tuning import TunePlanDocument
+    from rmtui.operations.plan import Plan
+    from rmtui.tune.model import Search
+    from rmtui.tune.show import SearchView
+    from rmtui.tune.state import Folder
+    from rmtui.workspace import Workspace
+
+OF_A_NEW_ONE = ("preset", "data", "train", "val", "split", "model", "procs", "devices", "set", "space", "goal", "new")
+"""Options that say what is searched; without any of them the newest search goes on."""
+USUAL_PRESETS = ("M", "A")
+"""What a search begins from where no preset is named: the first that is there."""
+
+
+def _build(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--budget", default="", metavar="12runs|8h|40epochs", help="what the search may spend")
+    add("--preset", default="", metavar="PRESET", help="base configuration (default: M, else A)")
+    add("--data", default="", metavar="NAME", help="data/{train,val}/NAME_pairs.jsonl or data/NAME/{train,val}.jsonl")
+    add("--train", default="", metavar="FILE", help="training pairs: a file, a folder, or hf:org/name:config@split")
+    add("--val", default="", metavar="FILE", help="validation pairs, on which trials are compared")
+    add("--split", default="", metavar="0.05", help="hold out this share of the training prompts as validation")
+    add("--model", default="", help="local folder or hub name (default: the workspace's)")
+    add("--procs", type=int, metavar="N", help="processes a run (default as of launch)")
+    add("--devices", default="", metavar="0,3|cpu", help="these GPUs and no others, or the CPU")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one option of every run: max_length=512",
+    )
+    add("--space", default="", metavar="lr,epochs,r,batch,dropout", help="what is varied (default: lr,epochs)")
+    add("--repeats", type=int, default=2, metavar="N", help="further seeds of the best settings (default 2)")
+    add("--goal", choices=("val_loss", "val_acc"), default="", help="what is best (default: val_loss)")
+    add("--margin", type=float, default=0.005, metavar="X", help="a val_loss this much higher may end a trial (0.005)")
+    add("--search", default="", metavar="ID", help="this search, not the newest")
+    add("--new", action="store_true", help="begin anew, also where the same search is there")
+    add("--show", action="store_true", help="show the search as it is now, and do nothing")
+    add("--stop", action="store_true", help="ask the process that drives the search to stop its runs and end")
+    add("--dry-run", action="store_true", help="show the plan and its cost by past runs; start nothing")
+    add_json(parser)
+
+
+def _tune(args: argparse.Namespace) -> int:
+    from rmtui.tune import begin, show
+    from rmtui.tune.drive import drive
+    from rmtui.workspace import open_workspace
+
+    ws = open_workspace(workspace_folder(args))
+    asked = any(vars(args)[name] for name in OF_A_NEW_ONE)
+    if args.dry_run:
+        return _dry_run(ws, args)
+    folder = _begun(ws, args) if asked or not _known(ws, args) else _named(ws, args)
+    if args.stop:
+        echo(begin.ask_stop(folder))
+        return 0
+    if not args.show:
+        try:
+            drive(ws, folder, partial(echo, file=sys.stderr if args.json else sys.stdout, flush=True))
+        except KeyboardInterrupt:
+            echo("no longer driving; the run goes on, and so does the search with: rmtui tune", file=sys.stderr)
+            raise
+    shown = show.look(ws, folder)
+    assert shown is not None
+    print_json(show.document(shown)) if args.json else _print(shown)
+    return 0 if args.show or shown.course.done else 1
+
+
+def _known(ws: Workspace, args: argparse.Namespace) -> bool:
+    from rmtui.tune.state import folders
+
+    return bool(args.search or args.show or args.stop or folders(ws))
+
+
+def _named(ws: Workspace, args: argparse.Namespace) -> Folder:
+    """The search that is meant, with a larger budget where one is given."""
+    from rmtui.errors import UserError
+    from rmtui.tune import begin
+    from rmtui.tune.model import parse_budget
+    from rmtui.tune.state import folders
+
+    folder = begin.newest(ws)
+    if args.search:
+        fitting = [one for one in folders(ws) if one.id.startswith(args.search)]
+        if len(fitting) != 1:
+            ids = ", ".join(one.id for one in fitting or folders(ws)) or "none"
+            what = f"{args.search} is ambiguous" if fitting else f"{args.search} is no search"
+            raise UserError(what, f"there are: {ids}")
+        folder = fitting[0]
+    if args.budget:
+        begin.raise_budget(folder, parse_budget(args.budget))
+    return folder
+
+
+def _begun(ws: Workspace, args: argparse.Namespace) -> Folder:
+    from rmtui.tune import begin
+
+    made, search = _asked(ws, args)
+    for warning in made.warnings:
+        echo(f"warning: {warning}", file=sys.stderr)
+    folder, new = begin.begin(ws, made, search, anew=args.new)
+    if not new:
+        echo(f"search {folder.id} is there already, and goes on", file=sys.stderr)
+    return folder
+
+
+def _asked(ws: Workspace, args: argparse.Namespace) -> tuple[Plan, Search]:
+    """The base configuration and the rules that the options ask for."""
+    from pathlib import Path
+
+    from rmtui.errors import UserError
+    from rmtui.operations.launch_request import LaunchRequest
+    from rmtui.tune import order
+    from rmtui.tune.model import USUAL_SPACE, parse_budget, parse_space
+
+    if not args.budget:
+        raise UserError("a search needs a budget", remedy="add --budget 12runs, 8h or 40epochs")
+    if args.repeats < 0 or not 0 <= args.margin < 1:
+        raise UserError(
+            "--repeats is from 0, --margin from 0 to 1", remedy="write them like --repeats 2 --margin 0.005"
+        )
+    request = LaunchRequest(
+        args.preset or _usual_preset(ws),
+        read_overrides(args.set),
+        data=args.data,
+        train=args.train,
+        val=args.val,
+        split=args.split,
+        model=args.model,
+        procs=args.procs,
+        devices=args.devices,
+        cwd=Path.cwd(),
+    )
+    budget = parse_budget(args.budget)
+    space = parse_space(args.space) if args.space else USUAL_SPACE
+    made = order.base_plan(ws, request, show_fetching)
+    end_line()
+    return made, order.make_search(
+        made, budget, space=space, repeats=args.repeats, goal=args.goal or "val_loss", margin=args.margin
+    )
+
+
+def _usual_preset(ws: Workspace) -> str:
+    from rmtui import presets
+
+    found = {preset.name for preset in presets.all_presets(ws)[0]}
+    return next((name for name in USUAL_PRESETS if name in found), USUAL_PRESETS[-1])
+
+
+def _dry_run(ws: Workspace, args: argparse.Namespace) -> int:
+    from rmtui.tune import show
+
+    made, search = _asked(ws, args)
+    document = show.planned(ws, made, search)
+    print_json(document) if args.json else _print_plan(document)
+    return 0
+
+
+def _print_plan(document: TunePlanDocument) -> None:
+    from rmtui import text
+
+    budget = document["budget"]
+    echo(f"search on {document['data']}: budget {budget['amount']:g} {budget['unit']}")
+    settings = ", ".join(f"{key} {value}" for key, value in document["settings"].items())
+    echo(f"  begins at {settings}; {document['steps_per_epoch']} steps an epoch")
+    echo("  if that rate is the right one and longer training helps:")
+    for stage in document["stages"]:
+        echo(
+            f"  {stage['trials']:>3} × {tr(stage['role'])}, {stage['epochs']} epoch{'s' * (stage['epochs'] > 1)}: "
+            f"{stage['epochs_computed']:.3g} epochs computed"
+        )
+    total = f"  in all {document['runs']} runs, {document['epochs']:.3g} epochs"
+    past = document["past_runs"]
+    if document["seconds"] is not None:
+        total += f", about {text.age(document['seconds'])}, from {past} past run{'s' if past > 1 else ''}"
+    echo(total)
+
+
+def _print(shown: SearchView) -> None:
+    from rmtui.cli import text_tables
+    from rmtui.cli.text_tables import Column
+    from rmtui.tune import report
+
+    columns = [
+        Column("trial"), Column("run", worth=1), Column("settings", worth=5), Column("epochs", right=True, worth=4),
+        Column("seed", right=True, worth=2), Column("val_loss", right=True), Column("val_acc", right=True),
+        Column("why", worth=3, ours=True),
+    ]  # fmt: skip
+    text_tables.show(columns, [list(row) for row in report.rows(shown.order, shown.course.trials)])
+    for line in (*shown.course.notes, *report.lines(shown.order, shown.course, shown.summary)):
+        echo(line)
+    echo(f"report: {shown.folder.path / 'report.md'}, report.html")
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb(
+        "tune",
+        "search for good settings within a budget: short runs first, losers dropped, the best repeated",
+        _build,
+        _tune,
+        (
+            "rmtui tune --data helpful --budget 12runs",
+            "rmtui tune --data helpful --budget 8h --space lr,epochs,r --repeats 3",
+            "rmtui tune --data helpful --budget 40epochs --dry-run",
+            "rmtui tune                               # go on with the newest search",
+            "rmtui tune --budget 20runs               # the same with more to spend",
+        ),
+        states=True,
+    ),
+)

@@ -1,0 +1,94 @@
+"""Beginning a search, going on with one, giving one more to spend."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import rmtui
+from rmtui.errors import UserError
+from rmtui.operations.declare import person
+from rmtui.operations.plan import Plan
+from rmtui.tune.model import Budget, Search
+from rmtui.tune.state import Folder, create, folders, same
+from rmtui.workspace import Workspace
+
+
+def begin(ws: Workspace, made: Plan, search: Search, *, anew: bool = False) -> tuple[Folder, bool]:
+    """The search of this base configuration and its rules: (folder, whether it is new). One that is there goes on, with
+    this budget where that is larger."""
+    known = None if anew else same(ws, made.spec, search)
+    if known is not None:
+        raise_budget(known, search.budget)
+        return known, False
+    assert made.derived is not None
+    return create(ws, made.spec, made.derived.train_pairs, search), True
+
+
+def raise_budget(folder: Folder, budget: Budget) -> None:
+    """UserError for another unit; a smaller budget changes nothing."""
+    order = folder.order()
+    if order is None:
+        raise UserError(f"{folder.path} holds no readable search", remedy="begin anew: rmtui tune --new …")
+    had = order.search.budget
+    if had.unit != budget.unit:
+        what = f"the budget of search {folder.id} is in {had.unit}, not in {budget.unit}"
+        raise UserError(what, remedy=f"give it in {had.unit}, or begin anew with --new")
+    if budget.amount > had.amount:
+        folder.write_order(replace(order, search=order.search._replace(budget=budget)))
+
+
+def newest(ws: Workspace) -> Folder:
+    """The newest search; UserError where there is none."""
+    found = next(iter(folders(ws)), None)
+    if found is None:
+        raise UserError("there is no search here", remedy="begin one: rmtui tune --data NAME --budget 12runs")
+    return found
+
+
+def ask_stop(folder: Folder) -> str:
+    """Ask the process that drives a search to stop its runs and end; what will happen, in words."""
+    if not folder.driven:
+        return f"search {folder.id} is not running"
+    folder.ask_stop(person())
+    return f"search {folder.id} stops: its runs save a checkpoint"
+
+
+def extend(ws: Workspace, folder: Folder) -> str:
+    """Half as much again to spend, and on with it in a process of its own; what was done, in words."""
+    order = folder.order()
+    if order is None:
+        raise UserError(f"{folder.path} holds no readable search")
+    had = order.search.budget
+    step = max(1.0, round(had.amount / 2)) if had.unit != "hours" else had.amount / 2
+    if folder.course().done:
+        raise_budget(folder, Budget(had.amount + step, had.unit))
+        text = f"search {folder.id} goes on, with a budget of {had.amount + step:g} {had.unit}"
+    else:
+        text = f"search {folder.id} goes on"
+    if folder.driven:
+        return f"search {folder.id} is running already"
+    drive_apart(ws, folder)
+    return text
+
+
+def drive_apart(ws: Workspace, folder: Folder) -> None:
+    """A process of its own that drives the search; what it prints goes into drive.log."""
+    here = str(Path(rmtui.__file__).resolve().parent.parent)
+    paths = [here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    log = os.open(folder.path / "drive.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        subprocess.Popen(
+            [sys.executable, "-m", "rmtui", "tune", "-C", str(ws.root), "--search", folder.id],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=ws.root,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)

@@ -1,0 +1,80 @@
+"""Which trials are out at a rung: their loss on the same pairs is higher than the leader's by more than a margin.
+
+It is tested at planned rungs only: the same pairs at later steps are no new samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from rmtui.statistics import t_quantile, t_tail
+from rmtui.tune.model import Score, Search, Trial
+
+FEWEST_GROUPS = 10
+"""Prompts below which nothing is tested: the spread of their sums is hardly known."""
+
+
+class Deficit(NamedTuple):
+    """How much higher a trial's loss is than the leader's, over the pairs that both scored."""
+
+    mean: float
+    error: float
+    """Standard error: pairs of one prompt count together."""
+    groups: int
+
+    def p_value(self, margin: float) -> float:
+        """One-sided, of a deficit of at most `margin`: Student's t with groups − 1 degrees of freedom."""
+        beyond = self.mean - margin
+        if self.error == 0:
+            return 0.0 if beyond > 0 else 1.0
+        t = beyond / self.error
+        return t_tail(t, self.groups - 1) if t >= 0 else 1 - t_tail(-t, self.groups - 1)
+
+    def low(self, level: float) -> float:
+        """Lower bound at a one-sided level."""
+        return self.mean - t_quantile(level, self.groups - 1) * self.error
+
+
+def deficit(trial: Score, leader: Score, groups: Mapping[str, str]) -> Deficit | None:
+    """The mean difference of the pairs' losses with SE = √(G/(G−1) · Σ_g(Σ_{i∈g}(d_i − d̄))²) / n (Miller 2024, arXiv
+    2411.00640). None with fewer than ten prompts. A pair without a group is one by itself."""
+    common = trial.losses.keys() & leader.losses.keys()
+    differences = {pair: trial.losses[pair] - leader.losses[pair] for pair in common}
+    count = len(differences)
+    if count == 0:
+        return None
+    mean = math.fsum(differences.values()) / count
+    sums: dict[str, float] = defaultdict(float)
+    for pair, value in differences.items():
+        sums[groups.get(pair, pair)] += value - mean
+    if len(sums) < FEWEST_GROUPS:
+        return None
+    squares = math.fsum(value * value for value in sums.values())
+    return Deficit(mean, math.sqrt(len(sums) / (len(sums) - 1) * squares) / count, len(sums))
+
+
+def losers(trials: Sequence[Trial], groups: Mapping[str, str], search: Search) -> dict[int, str]:
+    """Number of a trial that is out → why, in words. Trials of one rung only; errors over all of them are held at
+    1 − level (Holm 1979)."""
+    sound = [trial for trial in trials if trial.score is not None and not trial.score.broken]
+    leader = min(sound, key=lambda trial: trial.score.val_loss if trial.score else math.inf, default=None)
+    if leader is None or leader.score is None:
+        return {}
+    found = []
+    for trial in sound:
+        if trial is not leader and trial.score and (by := deficit(trial.score, leader.score, groups)) is not None:
+            found.append((by.p_value(search.margin), trial.n, by))
+    out: dict[int, str] = {}
+    alpha = 1 - search.level
+    for place, (p, number, by) in enumerate(sorted(found)):
+        share = alpha / (len(found) - place)
+        if p > share:
+            break
+        out[number] = (
+            f"trial {number} is out: its val_loss is higher than that of trial {leader.n} by {by.mean:.4f}, "
+            f"{by.low(1 - share):.4f} at least, on the same pairs of {by.groups} prompts"
+        )
+    return out

@@ -1,0 +1,92 @@
+"""How a trial's run came out, read from its folder: the score that decisions rest on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from rmtui.guide.divergence import broken
+from rmtui.guide.paired_test import Rewards
+from rmtui.index.index import Index
+from rmtui.operations import load_subjects
+from rmtui.runs.folder import RunFolder
+from rmtui.runs.model import Run, State
+from rmtui.statistics import pair_loss
+from rmtui.tune.decide import added_epochs
+from rmtui.tune.model import Score, Trial
+from rmtui.workspace import Workspace
+from trainer import manifest
+from trainer.pairs import Row, Unreadable, distinct_ids, is_data, plain_text, read_rows
+
+
+def score(ws: Workspace, index: Index, trial: Trial, trials: tuple[Trial, ...]) -> Score | None:
+    """Of a run that ended by itself: finished, or broken by its steps. None where it ended otherwise."""
+    index.refresh(trial.run)
+    run = index.run(trial.run)
+    seconds = max(0.0, (run.ended or 0.0) - (run.started or 0.0)) if run.ended and run.started else 0.0
+    if run.state is not State.FINISHED:
+        why = _not_finite(RunFolder(run.folder)) if run.state is State.FAILED else ""
+        epochs = added_epochs(trial, trials)
+        return Score(math.inf, 0.0, {}, epochs, seconds, broken=why) if why else None
+    last = next((row for row in reversed(run.epochs) if row.val_loss is not None), None)
+    if last is None or last.val_loss is None:
+        return None
+    apart = broken(load_subjects.subject(index, run), load_subjects.limits(ws))
+    return Score(
+        last.val_loss,
+        last.val_acc or 0.0,
+        losses(run),
+        added_epochs(trial, trials),
+        seconds,
+        branch_epochs(run),
+        "its losses ended above those of an untrained model" if apart else "",
+    )
+
+
+def losses(run: Run) -> dict[str, float]:
+    """Pair id → its loss at the run's last evaluation."""
+    path = load_subjects.evaluation(run)
+    rewards: Rewards = load_subjects.read_rewards(path) if path else {}
+    return {pair: pair_loss(chosen - rejected) for pair, (chosen, rejected) in rewards.items()}
+
+
+def _not_finite(run: RunFolder) -> str:
+    """Why a training broke on a loss or gradient that is no number; empty where it failed for another reason."""
+    last = run.last_attempt()
+    found = last.failures() if last else []
+    return str(found[0].get("text", "")).split(";")[0] if found and found[0].get("type") == "NotFinite" else ""
+
+
+def branch(run: Run) -> manifest.Checkpoint | None:
+    """The newest whole checkpoint from before the decay of a warmup-stable-decay run: a longer run goes on from it
+    exactly. None where there is none."""
+    if not run.total_steps or run.config.get("lr_scheduler") != "wsd":
+        return None
+    decay = int(float(run.config.get("lr_decay_ratio", 0.0)) * run.total_steps)
+    warm = int(float(run.config.get("warmup_ratio", 0.0)) * run.total_steps)
+    for found in reversed(manifest.checkpoints(run.folder)):
+        if warm <= found.step <= run.total_steps - decay and not manifest.verify(found.folder):
+            return found
+    return None
+
+
+def branch_epochs(run: Run) -> float:
+    found = branch(run)
+    if found is None or not run.total_steps or not run.num_epochs:
+        return 0.0
+    return found.step * run.num_epochs / run.total_steps
+
+
+def prompts(ws: Workspace, config: Mapping[str, object]) -> dict[str, str]:
+    """Pair id → its prompt, of the validation pairs: pairs that share one are no samples of their own. Empty where the
+    file is gone."""
+    data = config.get("data")
+    name, fields = (data.get("val"), data.get("fields")) if isinstance(data, Mapping) else (None, None)
+    path = ws.path(name) if isinstance(name, str) and name else None
+    if path is None or not is_data(path):
+        return {}
+    try:
+        rows = distinct_ids(row for row in read_rows(path, fields) if isinstance(row, Row))
+        return {row.id: plain_text(row.prompt) for row in rows}
+    except Unreadable:
+        return {}

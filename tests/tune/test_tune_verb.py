@@ -1,0 +1,150 @@
+"""A search through the real trainer and queue, killed on its way; what it leaves, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import REPO, make_workspace, wait_until
+
+from rmtui.operations.runs import reading
+from rmtui.runs.folder import RunFolder, run_folders
+from rmtui.tune.model import Budget, Score, Search, Trial
+from rmtui.tune.state import Course, create, folders
+from rmtui.workspace import Workspace, open_workspace
+from trainer.events import read_from
+from trainer.model import toy
+
+GOOD, BAD = ("use warm soap", "ask your doctor", "check the cable"), ("no idea", "who cares", "go away")
+
+
+def rmtui(ws: Workspace, *argv: str, **more) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(line(ws, *argv), capture_output=True, text=True, check=False, cwd=ws.root, **more)
+
+
+def line(ws: Workspace, *argv: str) -> list[str]:
+    return [sys.executable, "-m", "rmtui", "-C", str(ws.root), *argv]
+
+
+def pairs(count: int) -> str:
+    draw = random.Random(3)
+    rows = [
+        {
+            "id": f"p{number}",
+            "prompt": f"question {number}: ",
+            "chosen": " ".join(draw.choices(GOOD, k=2)),
+            "rejected": " ".join(draw.choices(BAD, k=2)),
+        }
+        for number in range(count)
+    ]
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.fixture
+def toy_ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace with a tiny model of its own."""
+    monkeypatch.setenv("PYTHONPATH", str(REPO))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    ws = make_workspace(tmp_path / "ws")
+    for side, count in (("train", 40), ("val", 24)):
+        (ws.data / side / "toy_pairs.jsonl").write_text(pairs(count))
+    toy.make_decoder(ws.root / "model", [*GOOD, *BAD, "question 0123456789: "], vocabulary=300, hidden=32, layers=2)
+    (ws.root / "workspace.toml").write_text('model = "model"\ndata = "toy"\nprocesses = 1\n')
+    return open_workspace(ws.root)
+
+
+def losses(run: Path) -> dict[int, float]:
+    found = [event for path in sorted(run.glob("attempt-*/events.jsonl")) for event in read_from(path)[0]]
+    return {event.step: event.metrics["loss"] for event in found if event.kind == "step"}
+
+
+@pytest.mark.slow
+def test_a_search_that_is_killed_goes_on_extends_exactly_and_reports(toy_ws):
+    """Three runs: one epoch, the same trained on to two, and that again with another seed. The first process is killed
+    while its run trains."""
+    asked = ("tune", "--budget", "3runs", "--space", "epochs", "--repeats", "1", "--json")
+    asked += ("--set", "learning_rate=1e-3", "--set", "max_length=64", "--set", "lora.r=4", "--preset", "A")
+    first = subprocess.Popen(line(toy_ws, *asked), cwd=toy_ws.root, stdout=subprocess.DEVNULL)
+    (run,) = wait_until(lambda: list(run_folders(toy_ws.runs)))
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    done = rmtui(toy_ws, "tune", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["state"] == "done" and found["budget"]["spent"] == 3
+    assert [(t["role"], t["epochs"], t["parent"]) for t in found["trials"]] == [
+        ("bracket", 1, None),
+        ("extension", 2, 1),
+        ("repeat", 2, 2),
+    ]
+    assert found["trials"][0]["run"] == run.id and len(list(run_folders(toy_ws.runs))) == 3
+    extension = RunFolder(toy_ws.runs / found["trials"][1]["run"])
+    assert extension.spec()["extends"] == run.id
+    own, parent = losses(extension.path), losses(run.path)
+    branch = min(own) - 1
+    assert len(own) == 10 - branch and 0 < branch < 5
+    assert {step: own[step] for step in own if step <= branch + 1} == {branch + 1: parent[branch + 1]}
+    assert found["trials"][1]["epochs_computed"] == pytest.approx(2 - branch / 5)
+    with reading(toy_ws) as index:
+        last = index.run(extension.id).epochs[-1]
+    assert found["best"]["n"] == 2 and found["best"]["val_loss"] == pytest.approx(last.val_loss)
+    report = (Path(found["folder"]) / "report.md").read_text()
+    assert "best: trial 2" in report and "seed 43" in report and run.id in report
+    assert (Path(found["folder"]) / "report.html").read_text().count("<svg") >= 3
+    again = rmtui(toy_ws, *asked)
+    assert json.loads(again.stdout)["trials"] == found["trials"]
+
+
+def test_a_dry_run_shows_the_plan_and_starts_nothing(toy_ws):
+    done = rmtui(toy_ws, "tune", "--budget", "12epochs", "--dry-run", "--json")
+    found = json.loads(done.stdout)
+    assert found["epochs"] <= 12 and found["runs"] == sum(stage["trials"] for stage in found["stages"])
+    assert found["seconds"] is None and found["steps_per_epoch"] == 5
+    assert not folders(toy_ws) and not list(run_folders(toy_ws.runs))
+    text = rmtui(toy_ws, "tune", "--budget", "12epochs", "--dry-run").stdout
+    assert "× bracket, 1 epoch" in text and "in all" in text
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("tune",), "a search needs a budget"),
+        (("tune", "--budget", "soon"), "is not a budget"),
+        (("tune", "--budget", "3runs", "--data", "nothing"), "refused"),
+        (("tune", "--budget", "3runs", "--space", "seed"), "cannot be searched"),
+        (("tune", "--show"), "there is no search here"),
+        (("tune", "--search", "2099"), "there is no search here"),
+        (("tune", "--budget", "3runs", "--repeats", "-1"), "--repeats is from 0"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(ws, argv, words):
+    done = rmtui(ws, *argv, env={**os.environ, "PYTHONPATH": str(REPO), "LANG": "C.UTF-8"})
+    assert done.returncode == 2 and words in done.stderr, done.stderr
+
+
+RULES = Search(Budget(8, "runs"), {"learning_rate": 1e-4}, 3)
+SPEC = {"name": "x", "preset": "A", "data": "toy", "config": {"num_epochs": 3}, "launch": {"processes": 1}}
+
+
+def test_what_is_written_is_what_is_read(ws):
+    folder = create(ws, SPEC, 40, RULES)
+    one = Trial(1, "bracket", {"learning_rate": 3e-4}, 1, 42, "where it begins", 0, "r1", Score(0.6, 0.7, {}, 1.0, 9.0))
+    two = Trial(2, "extension", {"learning_rate": 3e-4}, 2, 42, "on", 1)
+    folder.write_course(Course((one, two), ("a note",), "", "trouble"))
+    (found,) = folders(ws)
+    assert found.order().search == RULES and found.order().train_pairs == 40
+    assert found.course() == Course((one, two), ("a note",), "", "trouble")
+
+
+def test_a_damaged_list_of_trials_is_said_and_never_begun_anew(ws):
+    folder = create(ws, SPEC, 40, RULES)
+    (folder.path / "trials.json").write_text('{"trials": [{"n": 1}]}')
+    done = rmtui(ws, "tune", env={**os.environ, "PYTHONPATH": str(REPO), "LANG": "C.UTF-8"})
+    assert done.returncode == 1 and "trials.json cannot be read" in done.stderr
+    assert (folder.path / "trials.json").read_text() == '{"trials": [{"n": 1}]}'
