@@ -301,7 +301,11 @@ def compare(saved: Mapping[str, Any], present: Mapping[str, Any], done: int = 0)
             changed.append(f"the {name} pairs have changed")
     defaults = options.flatten(options.to_document(options.TrainConfig()))  # of options that came after the checkpoint
     then, now = defaults | options.flatten(options.recorded(saved["config"])), options.flatten(present["config"])
-    same_rates = bool(done) and _rates(then, saved, done) == _rates(now, saved, done)
+    known = [
+        options.make({key: value for key, value in flat.items() if key in options.OPTIONS}) for flat in (then, now)
+    ]
+    had, wanted = (_rates(config, int(saved["steps_per_epoch"]), done) if done else [] for config in known)
+    same_rates = bool(done) and had == wanted
     for key, value in now.items():
         if key in SCHEDULE and same_rates:
             continue
@@ -311,9 +315,9 @@ def compare(saved: Mapping[str, Any], present: Mapping[str, Any], done: int = 0)
     return Differences(tuple(changed), tuple(environment.differences(saved, present)))
 
 
-def _rates(flat: Mapping[str, Any], saved: Mapping[str, Any], done: int) -> list[float]:
-    """The learning rates that a configuration gives the first `done` steps, in the checkpoint's steps an epoch."""
-    total = int(saved["steps_per_epoch"]) * int(flat["num_epochs"])
-    warmup, decay = int(flat["warmup_ratio"] * total), float(flat["lr_decay_ratio"])
-    shape, peak, floor = flat["lr_scheduler"], float(flat["learning_rate"]), float(flat["lr_floor"])
+def _rates(config: options.TrainConfig, steps_per_epoch: int, done: int) -> list[float]:
+    """The learning rates that a configuration gives the first `done` steps."""
+    total = steps_per_epoch * config.num_epochs
+    warmup, shape, peak = int(config.warmup_ratio * total), config.lr_scheduler, config.learning_rate
+    floor, decay = config.lr_floor, config.lr_decay_ratio
     return [schedule.learning_rate(step, total, warmup, shape, peak, floor, decay) for step in range(1, done + 1)]
