@@ -7,7 +7,7 @@ A trial is written down before its run is made, and its run carries the trial's 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -68,7 +68,7 @@ class _Drive:
         self.order = order
         self.hear = hear
         self.course = replace(folder.course(), done="", trouble="")
-        self.groups = results.prompts(ws, order.spec["config"])
+        self.clusters: Mapping[str, str] = {}
 
     def run(self) -> Course:
         try:
@@ -106,7 +106,7 @@ class _Drive:
             found = decide(
                 self.order.search,
                 self.course.trials,
-                self.groups,
+                self._clusters(index),
                 width=self._width(),
                 seconds_per_epoch=self._pace(index),
             )
@@ -119,6 +119,13 @@ class _Drive:
         self._save(trials=(*self.course.trials, *new))
         for trial in new:
             self._launch(trial)
+
+    def _clusters(self, index: Index) -> Mapping[str, str]:
+        """Of the validation pairs, which all trials share: known once one has ended."""
+        ended = [trial for trial in self.course.trials if trial.sound]
+        if not self.clusters and ended and (run := orders.run_of(index, ended[0])) is not None:
+            self.clusters = results.clusters(self.ws, run)
+        return self.clusters
 
     def _note(self, found: Decision) -> None:
         notes = [note for note in found.notes if note not in self.course.notes]

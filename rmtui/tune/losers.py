@@ -6,12 +6,11 @@ It is tested at planned rungs only: the same pairs at later steps are no new sam
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from rmtui.statistics import t_quantile, t_tail
 from rmtui.tune.model import Score, Search, Trial
+from trainer.intervals import clustered_error, t_quantile, t_tail
 
 FEWEST_GROUPS = 10
 """Prompts below which nothing is tested: the spread of their sums is hardly known."""
@@ -39,21 +38,15 @@ class Deficit(NamedTuple):
 
 
 def deficit(trial: Score, leader: Score, groups: Mapping[str, str]) -> Deficit | None:
-    """The mean difference of the pairs' losses with SE = √(G/(G−1) · Σ_g(Σ_{i∈g}(d_i − d̄))²) / n (Miller 2024, arXiv
-    2411.00640). None with fewer than ten prompts. A pair without a group is one by itself."""
-    common = trial.losses.keys() & leader.losses.keys()
-    differences = {pair: trial.losses[pair] - leader.losses[pair] for pair in common}
-    count = len(differences)
-    if count == 0:
+    """The mean difference of the pairs' losses, its error clustered by prompt. None with fewer than ten prompts. A pair
+    without a group is one by itself."""
+    common = sorted(trial.losses.keys() & leader.losses.keys())
+    clusters = [groups.get(pair, pair) for pair in common]
+    count = len(set(clusters))
+    if count < FEWEST_GROUPS:
         return None
-    mean = math.fsum(differences.values()) / count
-    sums: dict[str, float] = defaultdict(float)
-    for pair, value in differences.items():
-        sums[groups.get(pair, pair)] += value - mean
-    if len(sums) < FEWEST_GROUPS:
-        return None
-    squares = math.fsum(value * value for value in sums.values())
-    return Deficit(mean, math.sqrt(len(sums) / (len(sums) - 1) * squares) / count, len(sums))
+    values = [trial.losses[pair] - leader.losses[pair] for pair in common]
+    return Deficit(math.fsum(values) / len(values), clustered_error(values, clusters), count)
 
 
 def losers(trials: Sequence[Trial], groups: Mapping[str, str], search: Search) -> dict[int, str]:

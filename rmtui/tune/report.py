@@ -10,15 +10,16 @@ from rmtui import text as formats
 from rmtui.exporters import html_report
 from rmtui.operations.exchange import document, write_file
 from rmtui.operations.runs import reading
-from rmtui.statistics import Interval, wilson
 from rmtui.tune import order as orders
 from rmtui.tune.decide import Costs, repeats_of
 from rmtui.tune.model import Trial, best
 from rmtui.tune.state import Course, Folder, Order, tree
 from rmtui.workspace import Workspace
+from trainer.intervals import Interval, accuracy_interval
 
 if TYPE_CHECKING:
     from rmtui.documents.runs import ExportDocument
+    from rmtui.index.index import Index
 
 COLUMNS = ("trial", "run", "settings", "epochs", "seed", "val_loss", "val_acc", "why")
 
@@ -38,12 +39,14 @@ class Summary:
     """In the budget's unit."""
 
 
-def summary(order: Order, course: Course, pairs: int) -> Summary:
-    """`pairs`: validation pairs, 0 where their number is not known."""
+def summary(order: Order, course: Course, index: Index) -> Summary:
+    """What the trials' runs show so far."""
     found = best(course.trials, order.search.goal)
-    interval = None
-    if found is not None and found.score is not None and pairs:
-        interval = wilson(min(pairs, found.score.val_acc * pairs), pairs, order.search.level)
+    run = orders.run_of(index, found) if found is not None else None
+    last = run.epochs[-1] if run is not None and run.epochs else None
+    pairs, interval = (last.val_pairs or 0) if last is not None else 0, None
+    if last is not None and last.val_acc is not None and pairs:
+        interval = accuracy_interval(last.val_acc, pairs, last.val_clusters, last.val_effective, order.search.level)
     again = tuple(trial for trial in (repeats_of(found, course.trials) if found else ()) if trial.sound)
     tried = sum(trial.sound and trial.role != "repeat" for trial in course.trials)
     spent = Costs(order.search.budget).spent(course.trials)
@@ -133,7 +136,6 @@ def write(ws: Workspace, folder: Folder, order: Order, course: Course) -> None:
     with reading(ws) as index:
         runs = [run for trial in course.trials if (run := orders.run_of(index, trial)) is not None]
         documents: list[ExportDocument] = [document(index, run) for run in runs]
-        pairs = next((run.val_pairs for run in reversed(runs) if run.val_pairs), 0)
-    found = summary(order, course, pairs)
+        found = summary(order, course, index)
     write_file(folder.path / "report.md", markdown(order, course, found))
     write_file(folder.path / "report.html", page(order, course, found, documents))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from rmtui.guide.divergence import broken
 from rmtui.guide.paired_test import Rewards
 from rmtui.index.index import Index
-from rmtui.operations import load_subjects
+from rmtui.operations import load_subjects, pair_clusters
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Run, State
 from rmtui.statistics import pair_loss
@@ -16,7 +16,6 @@ from rmtui.tune.decide import added_epochs
 from rmtui.tune.model import Score, Trial
 from rmtui.workspace import Workspace
 from trainer import manifest
-from trainer.pairs import Row, Unreadable, distinct_ids, is_data, plain_text, read_rows
 
 
 def score(ws: Workspace, index: Index, trial: Trial, trials: tuple[Trial, ...]) -> Score | None:
@@ -77,16 +76,7 @@ def branch_epochs(run: Run) -> float:
     return found.step * run.num_epochs / run.total_steps
 
 
-def prompts(ws: Workspace, config: Mapping[str, object]) -> dict[str, str]:
-    """Pair id → its prompt, of the validation pairs: pairs that share one are no samples of their own. Empty where the
-    file is gone."""
-    data = config.get("data")
-    name, fields = (data.get("val"), data.get("fields")) if isinstance(data, Mapping) else (None, None)
-    path = ws.path(name) if isinstance(name, str) and name else None
-    if path is None or not is_data(path):
-        return {}
-    try:
-        rows = distinct_ids(row for row in read_rows(path, fields) if isinstance(row, Row))
-        return {row.id: plain_text(row.prompt) for row in rows}
-    except Unreadable:
-        return {}
+def clusters(ws: Workspace, run: Run) -> Mapping[str, str]:
+    """Pair id → what it shares a prompt with, of the run's validation pairs; empty where that is not known."""
+    path = load_subjects.evaluation(run)
+    return pair_clusters.clusters_of(ws, run, path) if path else {}

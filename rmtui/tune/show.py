@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rmtui.operations.estimates import past_time
 from rmtui.operations.runs import reading
-from rmtui.tune import order as orders
 from rmtui.tune.decide import Costs, added_epochs, decide
 from rmtui.tune.model import Score, Search, Trial
 from rmtui.tune.report import Summary, summary
@@ -43,11 +42,10 @@ def look(ws: Workspace, folder: Folder) -> SearchView | None:
         return None
     course = folder.course()
     with reading(ws) as index:
-        runs = (orders.run_of(index, trial) for trial in reversed(course.trials))
-        pairs = next((run.val_pairs for run in runs if run is not None and run.val_pairs), 0)
+        found = summary(order, course, index)
     state: Literal["running", "waiting", "done"]
     state = "running" if folder.driven else "done" if course.done else "waiting"
-    return SearchView(folder, order, course, summary(order, course, pairs), state)
+    return SearchView(folder, order, course, found, state)
 
 
 def document(shown: SearchView) -> TuneDocument:
