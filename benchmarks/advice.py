@@ -93,7 +93,7 @@ class Trained:
     """Loss of the untrained model."""
     rows: list[tuple[float, float, float]]
     tests: list[tuple[float, float]]
-    losses: list[float]
+    margins: list[float]
     """Of each validation pair, at the end."""
 
 
@@ -140,8 +140,8 @@ class Trainer:
                 step += 1
             with torch.no_grad():
                 val, test = margins(self.task.val), margins(self.task.test) > 0
-                found.losses = (-torch.nn.functional.logsigmoid(val)).tolist()
-                loss = mean(found.losses)
+                found.margins = val.tolist()
+                loss = -torch.nn.functional.logsigmoid(val).mean().item()
                 found.rows.append((mean(losses), loss, (val > 0).float().mean().item()))
                 half = len(test) // 2
                 found.tests.append((test[:half].float().mean().item(), test[half:].float().mean().item()))
@@ -181,13 +181,16 @@ class Search:
         self.subjects.append(Subject(run, start_loss=found.start))
         return found
 
-    def count(self, found: Trained, cost: float) -> None:
-        """Take in a training of which `cost` epochs were computed now; the model is that of the lowest val_loss."""
+    def count(self, found: Trained, cost: float, loss_of_end: float | None = None) -> None:
+        """Take in a training of which `cost` epochs were computed now; the model is that of the lowest val_loss, or, by
+        a loss of its own, that of the end."""
         before = len(found.rows) - cost
         for done, ((_, loss, _), (_, test)) in enumerate(zip(found.rows, found.tests, strict=True), 1):
             for budget in BUDGETS:
                 if self.spent + done - before > budget + 1e-9:
                     self.at.setdefault(budget, self.best[1])
+            if loss_of_end is not None:
+                loss = loss_of_end if done == len(found.rows) else math.inf
             if done > before and math.isfinite(loss) and loss < self.best[0]:
                 self.best = (loss, test)
         self.spent += cost

@@ -11,6 +11,7 @@ installed.
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import sys
 import time
@@ -21,6 +22,7 @@ import advice
 import torch
 from advice import BUDGETS, Search, Trainer
 
+from rmtui.tune import calibrate
 from rmtui.tune import decide as tuning
 from rmtui.tune.model import RATE, Budget, Score, Trial
 from rmtui.tune.model import Search as Rules
@@ -38,12 +40,13 @@ def tune(search: Search, rate: float, epochs: int) -> None:
             warm, decay = max(1, steps // 10), max(1, int(tuning.DECAY * length))
             found = search.trainer.train(float(f"{each.settings[RATE]:.2e}"), each.epochs, 0.1, each.seed, warm, decay)
             cost = tuning.added_epochs(each, trials)
-            search.count(found, cost)
             train, loss, accuracy = found.rows[-1]
             broken = "" if max(train, loss) < max(found.start, 0.69) + 0.2 else "its losses are those of no model"
-            losses = {str(pair): value for pair, value in enumerate(found.losses)}
+            losses = calibrate.cross_fitted({str(pair): value for pair, value in enumerate(found.margins)}, {})
+            ranked = mean(losses.values())
+            search.count(found, cost, math.inf if broken else ranked)
             branch = each.epochs - decay / steps
-            score = Score(loss, accuracy, losses, cost, 0.0, branch, broken)
+            score = Score(loss, accuracy, losses, cost, 0.0, ranked, found.start, branch, broken)
             trials.append(Trial(len(trials) + 1, *each, score=score))
 
 

@@ -152,6 +152,8 @@ def _spelling(item: Any) -> str:
         return ", ".join(map(str, item))
     if isinstance(item, dict):
         return ", ".join(f"{name}={path}" for name, path in item.items())
+    if isinstance(item, bool):  # tomlkit unwraps it
+        return str(item).lower()
     return str(item) if isinstance(item, str) else str(item.as_string())
 
 

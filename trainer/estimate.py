@@ -79,9 +79,14 @@ def derive(config: TrainConfig, train_pairs: int, world_size: int) -> Derived:
         last_step_pairs=train_pairs - (per_epoch - 1) * effective,
         total_steps=total,
         warmup_steps=int(config.warmup_ratio * total),
-        evaluations=_times(config.eval_steps, per_epoch, config.num_epochs),
+        evaluations=_times(eval_every(config, per_epoch), per_epoch, config.num_epochs),
         checkpoints=_times(config.save_steps, per_epoch, config.num_epochs),
     )
+
+
+def eval_every(config: TrainConfig, per_epoch: int) -> int:
+    """Optimizer steps between evaluations, of an epoch of `per_epoch` steps; 0: at its end only."""
+    return max(1, per_epoch // config.eval_per_epoch) if config.eval_per_epoch else config.eval_steps
 
 
 def _times(every: int, per_epoch: int, epochs: int) -> int:

@@ -263,6 +263,19 @@ class TrainConfig:
         high=10**9,
         group="evaluation",
     )
+    eval_per_epoch: int = _option(
+        0,
+        "evaluations an epoch, in place of eval_steps; 0: as eval_steps says",
+        unit="evaluations",
+        low=0,
+        high=1000,
+        group="evaluation",
+    )
+    eval_at_start: bool = _option(
+        False,
+        "evaluate before the first step, too: what training changed is measured against it",
+        group="evaluation",
+    )
     eval_batch_size: int = _option(
         0,
         "pairs a process and evaluation pass; 0: twice batch_size",

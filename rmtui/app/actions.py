@@ -58,6 +58,7 @@ PANES: dict[str, str] = {
     "pairs": "pairs",
     "data": "data check",
     "queue": "queue",
+    "tune": "search",
     "empty": "empty workspace",
     "table": "the list",
     "chart": "curves",
@@ -81,6 +82,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("app.language", "ctrl+l", "language", "Switch between English and Chinese"),
     Action("app.queue", "Q", "queue", "Runs waiting for a device, in order"),
+    Action("app.tune", "O", "search", "The search for good settings: its trials, why each was made, the best so far"),
     Action("app.data", "D", "data check", "Look for defects in preference data, line by line"),
     Action("app.import_runs", "i", "import", "Read past runs: logs, trainer_state.json, TensorBoard, W&B, exports"),
     Action("app.redraw", "f5", "redraw", "Redraw the whole screen", palette=False),
@@ -170,7 +172,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("form.revert", "ctrl+o", "revert", "Discard the changes and re-read the file", priority=True),
     Action("presets.choose", "enter", "open", "Open the preset as a form", footer=True),
     Action("presets.duplicate", "y", "duplicate", "Copy the preset under another name", footer=True),
-    Action("presets.all", "T", "train all", "Queue A, B and C, one after the other", footer=True),
+    Action("presets.all", "T", "train all", "Queue every preset, one after the other", footer=True),
     Action("compare.fold", "v", "fold equal", "Show or hide settings that are equal in all runs", footer=True),
     Action("compare.pairs", "P", "pairs", "Read the pairs that were fixed or regressed", footer=True),
     Action("compare.advise", "a", "advice", "What to try next after the run that leads", footer=True),
@@ -210,6 +212,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("queue.remove", "x", "cancel", "Remove the run from the queue", footer=True),
     Action(
         "queue.pump", "r", "start", "Start what can start now; after a reboot queued runs wait for this", footer=True
+    ),
+    Action("tune.stop", "x", "stop", "Stop the search: its runs save a checkpoint first", footer=True),
+    Action(
+        "tune.extend",
+        "r",
+        "go on",
+        "Go on with the search; one that is done gets half as much again to spend",
+        footer=True,
     ),
     Action("empty.take", "enter", "take in", "Make a workspace here with everything that is marked", footer=True),
     Action("empty.leave_out", "space", "leave out", "Take in the part under the cursor, or leave it out", footer=True),
@@ -355,6 +365,7 @@ LETTERS: dict[str, str] = {
     "L": "log scale",
     "M": "guide",
     "N": "the hit before",
+    "O": "search",
     "P": "pairs",
     "Q": "queue",
     "R": "next log",
@@ -375,7 +386,7 @@ SENSES: dict[str, str] = {
     "line down": "down", "next field": "down", "line up": "up", "previous field": "up",
     "new": "new; in a log, as in less, the next hit", "launch": "new; in a log, as in less, the next hit",
     "next hit": "new; in a log, as in less, the next hit", "previous hit": "the hit before",
-    "quit": "leave", "back": "leave", "resume": "resume, start", "start": "resume, start",
+    "quit": "leave", "back": "leave", "resume": "resume, start", "go on": "resume, start", "start": "resume, start",
     "reverse sort": "reverse the order", "sort": "sort by",
     "all fields": "show or hide more", "fold equal": "show or hide more",
     "stop": "stop, cancel", "cancel": "stop, cancel",
@@ -400,6 +411,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "run": ("table.open",), "presets": ("home.new",), "form": ("home.new", "presets.choose"),
     "fields": ("home.new", "presets.choose"), "advice": ("home.advise",), "pairs": ("home.pairs",),
     "compare": ("home.compare",), "data": ("app.data",), "queue": ("app.queue",),
+    "tune": ("app.tune",),
 }  # fmt: skip
 """From the list to the pane of an action, by the ids of the actions that lead there."""
 

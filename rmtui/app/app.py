@@ -287,6 +287,11 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
 
         self._open_once(QueueScreen)
 
+    def action_tune(self) -> None:
+        from rmtui.app.screens.tune import TuneScreen
+
+        self._open_once(TuneScreen)
+
     def action_data(self) -> None:
         from rmtui.app.screens.data import DataScreen
 

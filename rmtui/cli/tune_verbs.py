@@ -15,9 +15,9 @@ from rmtui.translation import tr
 if TYPE_CHECKING:
     from rmtui.documents.tuning import TunePlanDocument
     from rmtui.operations.plan import Plan
+    from rmtui.tune.course import Folder
     from rmtui.tune.model import Search
     from rmtui.tune.show import SearchView
-    from rmtui.tune.state import Folder
     from rmtui.workspace import Workspace
 
 OF_A_NEW_ONE = ("preset", "data", "train", "val", "split", "model", "procs", "devices", "set", "space", "goal", "new")
@@ -82,7 +82,7 @@ def _tune(args: argparse.Namespace) -> int:
 
 
 def _known(ws: Workspace, args: argparse.Namespace) -> bool:
-    from rmtui.tune.state import folders
+    from rmtui.tune.course import folders
 
     return bool(args.search or args.show or args.stop or folders(ws))
 
@@ -91,8 +91,8 @@ def _named(ws: Workspace, args: argparse.Namespace) -> Folder:
     """The search that is meant, with a larger budget where one is given."""
     from rmtui.errors import UserError
     from rmtui.tune import begin
+    from rmtui.tune.course import folders
     from rmtui.tune.model import parse_budget
-    from rmtui.tune.state import folders
 
     folder = begin.newest(ws)
     if args.search:
@@ -194,15 +194,15 @@ def _print_plan(document: TunePlanDocument) -> None:
 def _print(shown: SearchView) -> None:
     from rmtui.cli import text_tables
     from rmtui.cli.text_tables import Column
-    from rmtui.tune import report
+    from rmtui.tune import search_report
 
     columns = [
         Column("trial"), Column("run", worth=1), Column("settings", worth=5), Column("epochs", right=True, worth=4),
         Column("seed", right=True, worth=2), Column("val_loss", right=True), Column("val_acc", right=True),
         Column("why", worth=3, ours=True),
     ]  # fmt: skip
-    text_tables.show(columns, [list(row) for row in report.rows(shown.order, shown.course.trials)])
-    for line in (*shown.course.notes, *report.lines(shown.order, shown.course, shown.summary)):
+    text_tables.show(columns, [row.cells for row in search_report.rows(shown.order, shown.course.trials)])
+    for line in (*shown.course.notes, *search_report.lines(shown.order, shown.course, shown.summary)):
         echo(line)
     echo(f"report: {shown.folder.path / 'report.md'}, report.html")
 

@@ -32,6 +32,8 @@ FAMILY = 300
 """Runs of a data set that the guide looks back on: more would cost time and say nothing new."""
 
 COLUMNS = 512
+UNTRAINED = "untrained/val_loss"
+"""By the evaluation before the first step (`eval_at_start`)."""
 EVALUATED = ("val_loss", "val_acc")
 
 _EVALUATION = re.compile(r"(epoch|step)-(\d+)\.jsonl")
@@ -85,7 +87,10 @@ def _checkpoint(run: Run) -> int | None:
 
 
 def start_loss(index: Index, run: Run) -> float | None:
-    """Mean loss of the first twentieth of the steps, during which the rate warms up; None where it is not known."""
+    """Loss of the model before it was trained: on the validation pairs, where it was evaluated there; else the mean of
+    the first twentieth of the steps, during which the rate warms up. None where neither is known."""
+    if UNTRAINED in index.metrics(run.id):
+        return index.series_full(run.id, UNTRAINED)[0][1]
     if not run.total_steps:
         return None
     first = index.series(run.id, "loss", COLUMNS, "step", None, max(1, run.total_steps // 20))

@@ -12,8 +12,8 @@ import rmtui
 from rmtui.errors import UserError
 from rmtui.operations.declare import person
 from rmtui.operations.plan import Plan
+from rmtui.tune.course import Folder, create, folders, same
 from rmtui.tune.model import Budget, Search
-from rmtui.tune.state import Folder, create, folders, same
 from rmtui.workspace import Workspace
 
 

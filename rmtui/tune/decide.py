@@ -17,6 +17,10 @@ from rmtui.tune.model import RATE, Budget, Decision, Proposal, Role, Search, Tri
 
 DECAY = 0.2
 """Share of a run's steps in which its rate decays: a longer run branches off before them."""
+NOTHING = 0.002
+"""A loss less than this below ln 2 shows no learning at all."""
+HARM = 0.03
+"""A val_loss this much above the untrained model's shows that the steps were too large."""
 HARDLY = 0.02
 """A val_loss less than this below ln 2 has hardly begun to fall: the rate is raised tenfold."""
 WIDE = 5.0
@@ -175,11 +179,14 @@ def _next_rates(tried: Sequence[Trial], search: Search) -> Iterator[tuple[float,
         lowest = min(tried, key=lambda trial: trial.rate)
         yield lowest.rate / 10, f"trial {lowest.n} broke, and no lower rate was tried: ten times lower"
         return
-    top = min(sound, key=lambda trial: trial.score.val_loss if trial.score else math.inf)
+    top = min(sound, key=lambda trial: trial.score.loss if trial.score else math.inf)
     assert top.score is not None
+    if top.score.loss > LN2 - NOTHING:
+        yield from _until_learned(tried)
+        return
     above = min((trial.rate for trial in tried if trial.rate > top.rate * 1.01), default=None)
     below = max((trial.rate for trial in tried if trial.rate < top.rate / 1.01), default=None)
-    hardly = top.score.val_loss > LN2 - HARDLY
+    hardly = top.score.loss > LN2 - HARDLY
     if above is None and hardly:
         yield top.rate * 10, f"trial {top.n} is the best and has hardly begun to learn: ten times higher"
     elif above is None:
@@ -190,6 +197,25 @@ def _next_rates(tried: Sequence[Trial], search: Search) -> Iterator[tuple[float,
         yield top.rate / 3, f"trial {top.n} is the best, and no lower rate was tried"
     elif below < top.rate / WIDE:
         yield math.sqrt(below * top.rate), f"between trial {top.n}, the best, and the next lower rate"
+
+
+def _until_learned(tried: Sequence[Trial]) -> Iterator[tuple[float, str]]:
+    """Nothing has learned: up from rates that changed nothing, down from those that did harm."""
+    hot = min((trial for trial in tried if _harmed(trial)), key=lambda trial: trial.rate, default=None)
+    cold = max((trial for trial in tried if not _harmed(trial)), key=lambda trial: trial.rate, default=None)
+    if hot is None and cold is not None:
+        yield cold.rate * 10, f"trial {cold.n} has learned nothing, and no higher rate was tried: ten times higher"
+    elif cold is None and hot is not None:
+        yield hot.rate / 10, f"trial {hot.n} is worse than no training, and no lower rate was tried: ten times lower"
+    elif hot is not None and cold is not None and hot.rate > cold.rate * WIDE:
+        why = f"between trial {cold.n}, which has learned nothing, and trial {hot.n}, which is worse than no training"
+        yield math.sqrt(hot.rate * cold.rate), why
+
+
+def _harmed(trial: Trial) -> bool:
+    """Broken, or its loss is above that of an untrained model."""
+    score = trial.score
+    return score is not None and (bool(score.broken) or score.val_loss > max(LN2, score.start or LN2) + HARM)
 
 
 def _variations(state: _State) -> Iterator[Decision]:
@@ -240,7 +266,7 @@ def _race(state: _State) -> Iterator[Decision]:
     if not here or place + 1 >= len(rungs):
         return
     notes = losers(here, state.groups, search)
-    ranked = sorted((t for t in here if t.n not in notes), key=lambda t: t.score.val_loss if t.score else math.inf)
+    ranked = sorted((t for t in here if t.n not in notes), key=lambda t: t.score.loss if t.score else math.inf)
     if place and not _longer_helps(ranked, racing, rungs[place - 1]):
         return
     kept = ranked[: KEPT[min(place, len(KEPT) - 1)]]
@@ -259,8 +285,8 @@ def _on(trial: Trial, length: int) -> str:
 
 
 def _longer_helps(here: Sequence[Trial], racing: Sequence[Trial], before: int) -> bool:
-    earlier = [trial.score.val_loss for trial in racing if trial.epochs == before and trial.score and trial.sound]
-    return not earlier or (bool(here) and here[0].score is not None and here[0].score.val_loss < min(earlier))
+    earlier = [trial.score.loss for trial in racing if trial.epochs == before and trial.score and trial.sound]
+    return not earlier or (bool(here) and here[0].score is not None and here[0].score.loss < min(earlier))
 
 
 def _beside(state: _State) -> Iterator[Decision]:

@@ -22,10 +22,10 @@ from rmtui.runs.files import locked
 from rmtui.runs.folder import RunFolder, run_folders
 from rmtui.runs.model import State, state_text
 from rmtui.tune import order as orders
-from rmtui.tune import report, results
+from rmtui.tune import results, search_report
+from rmtui.tune.course import Course, Folder, Order, with_trial
 from rmtui.tune.decide import decide
 from rmtui.tune.model import Decision, Trial
-from rmtui.tune.state import Course, Folder, Order, with_trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ class _Drive:
         except UserError as error:
             self._save(trouble=str(error))
             raise
-        report.write(self.ws, self.folder, self.order, self.course)
+        search_report.write(self.ws, self.folder, self.order, self.course)
         return self.course
 
     def _save(self, **changes: object) -> None:
@@ -96,7 +96,7 @@ class _Drive:
         with reading(self.ws) as index:
             for trial in self.course.trials:
                 if trial.score is not None and (run := orders.run_of(index, trial)) is not None:
-                    found = trial.score._replace(losses=results.losses(run))
+                    found = trial.score._replace(losses=results.losses(self.ws, run))
                     self.course = replace(
                         self.course, trials=with_trial(self.course.trials, trial._replace(score=found))
                     )
@@ -213,7 +213,7 @@ class _Drive:
         if found is None:
             return False
         self._put(trial._replace(score=found))
-        report.write(self.ws, self.folder, self.order, self.course)
+        search_report.write(self.ws, self.folder, self.order, self.course)
         self.hear(
             f"trial {trial.n} broke: {found.broken}"
             if found.broken

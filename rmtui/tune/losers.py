@@ -53,7 +53,7 @@ def losers(trials: Sequence[Trial], groups: Mapping[str, str], search: Search) -
     """Number of a trial that is out → why, in words. Trials of one rung only; errors over all of them are held at
     1 − level (Holm 1979)."""
     sound = [trial for trial in trials if trial.score is not None and not trial.score.broken]
-    leader = min(sound, key=lambda trial: trial.score.val_loss if trial.score else math.inf, default=None)
+    leader = min(sound, key=lambda trial: trial.score.loss if trial.score else math.inf, default=None)
     if leader is None or leader.score is None:
         return {}
     found = []
@@ -67,7 +67,7 @@ def losers(trials: Sequence[Trial], groups: Mapping[str, str], search: Search) -
         if p > share:
             break
         out[number] = (
-            f"trial {number} is out: its val_loss is higher than that of trial {leader.n} by {by.mean:.4f}, "
+            f"trial {number} is out: its loss is higher than that of trial {leader.n} by {by.mean:.4f}, "
             f"{by.low(1 - share):.4f} at least, on the same pairs of {by.groups} prompts"
         )
     return out

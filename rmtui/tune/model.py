@@ -73,10 +73,14 @@ class Score(NamedTuple):
     val_loss: float
     val_acc: float
     losses: Mapping[str, float]
-    """Pair id → its loss; empty where no rewards of single pairs are there."""
+    """Pair id → its loss at a cross-fitted temperature; empty where no rewards of single pairs are there."""
     epochs: float
     """Epochs that were computed for it: an extension only counts what it added."""
     seconds: float
+    loss: float = math.inf
+    """Mean loss at a cross-fitted temperature, by which trials are ranked; val_loss where margins are not known."""
+    start: float | None = None
+    """Loss of the untrained model, where it is known."""
     branch: float = 0.0
     """Epochs after which a longer run can go on from its checkpoint, before its rate decayed; 0: it starts anew."""
     broken: str = ""
@@ -146,6 +150,8 @@ class Search(NamedTuple):
     margin: float = 0.005
     """A val_loss this much higher is worth a trial's end."""
     level: float = 0.95
+    shortest: int = 1
+    """Epochs of the shortest runs: more than one where an epoch has very few steps."""
     most_epochs: int = 16
     lora: bool = True
 
@@ -154,7 +160,7 @@ class Search(NamedTuple):
         """Epochs at which candidates are compared."""
         if "epochs" not in self.space:
             return (self.base_epochs,)
-        return tuple(2**power for power in range(int(math.log2(self.most_epochs)) + 1))
+        return tuple(self.shortest * 2**power for power in range(int(math.log2(self.most_epochs / self.shortest)) + 1))
 
 
 def best(trials: Sequence[Trial], goal: Goal) -> Trial | None:
@@ -168,4 +174,4 @@ def _rank(trial: Trial, goal: Goal) -> tuple[float, float]:
     assert trial.score is not None
     if goal == "val_acc":
         return -trial.score.val_acc, trial.score.val_loss
-    return trial.score.val_loss, -trial.score.val_acc
+    return trial.score.loss, -trial.score.val_acc

@@ -15,14 +15,16 @@ from rmtui.operations.plan import Plan, plan
 from rmtui.presets import Preset
 from rmtui.runs.model import Run
 from rmtui.tune import results
+from rmtui.tune.course import Order
 from rmtui.tune.decide import DECAY
 from rmtui.tune.model import Budget, Dimension, Goal, Search, Trial
-from rmtui.tune.state import Order
 from rmtui.workspace import Workspace
 from trainer.config import flatten, format_number, nest
 
 VARIED = ("learning_rate", "lora.r", "lora.alpha", "lora.dropout", "batch_size")
 """Options that a space may vary, as a search keeps the base configuration's."""
+FEW_STEPS = 10
+"""Optimizer steps below which a run shows nothing: its epochs are doubled, to four at most."""
 WARM_UP = 0.1
 """Share of the shortest run's steps in which the rate rises; longer ones warm up in as many steps."""
 
@@ -63,6 +65,7 @@ def make_search(
         goal,
         int(flat["seed"]),
         margin,
+        shortest=min(4, math.ceil(FEW_STEPS / made.derived.steps_per_epoch)) if made.derived else 1,
         lora=lora,
     )
 
@@ -103,6 +106,8 @@ def trial_plan(ws: Workspace, order: Order, trial: Trial) -> Plan:
         "best_metric": order.search.goal,
         "early_stopping_patience": 0,
         "eval_steps": 0,
+        "eval_per_epoch": 0,
+        "eval_at_start": True,
         "start_check": trial.n == 1,
     }
     launch = order.spec["launch"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from statistics import fmean
 
 from rmtui.guide.divergence import broken
-from rmtui.guide.paired_test import Rewards
 from rmtui.index.index import Index
 from rmtui.operations import load_subjects, pair_clusters
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Run, State
-from rmtui.statistics import pair_loss
+from rmtui.tune.calibrate import cross_fitted
 from rmtui.tune.decide import added_epochs
 from rmtui.tune.model import Score, Trial
 from rmtui.workspace import Workspace
@@ -30,23 +30,26 @@ def score(ws: Workspace, index: Index, trial: Trial, trials: tuple[Trial, ...]) 
     last = next((row for row in reversed(run.epochs) if row.val_loss is not None), None)
     if last is None or last.val_loss is None:
         return None
-    apart = broken(load_subjects.subject(index, run), load_subjects.limits(ws))
+    item, found = load_subjects.subject(index, run), losses(ws, run)
     return Score(
         last.val_loss,
         last.val_acc or 0.0,
-        losses(run),
+        found,
         added_epochs(trial, trials),
         seconds,
+        fmean(found.values()) if found else last.val_loss,
+        item.start_loss,
         branch_epochs(run),
-        "its losses ended above those of an untrained model" if apart else "",
+        "its losses ended above those of an untrained model" if broken(item, load_subjects.limits(ws)) else "",
     )
 
 
-def losses(run: Run) -> dict[str, float]:
-    """Pair id → its loss at the run's last evaluation."""
+def losses(ws: Workspace, run: Run) -> dict[str, float]:
+    """Pair id → its loss at the run's last evaluation, at a cross-fitted temperature."""
     path = load_subjects.evaluation(run)
-    rewards: Rewards = load_subjects.read_rewards(path) if path else {}
-    return {pair: pair_loss(chosen - rejected) for pair, (chosen, rejected) in rewards.items()}
+    rewards = load_subjects.read_rewards(path) if path else {}
+    margins = {pair: chosen - rejected for pair, (chosen, rejected) in rewards.items()}
+    return cross_fitted(margins, clusters(ws, run))
 
 
 def _not_finite(run: RunFolder) -> str:

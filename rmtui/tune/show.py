@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rmtui.operations.estimates import past_time
 from rmtui.operations.runs import reading
+from rmtui.tune.course import Course, Folder, Order
 from rmtui.tune.decide import Costs, added_epochs, decide
 from rmtui.tune.model import Score, Search, Trial
-from rmtui.tune.report import Summary, summary
-from rmtui.tune.state import Course, Folder, Order
+from rmtui.tune.search_report import Summary, summary
 from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _played(search: Search, pace: float | None) -> Iterator[Trial]:
             loss = 0.6 + 0.02 * away * away - 0.01 * math.log2(trial.epochs)
             added = added_epochs(trial, trials)
             branch = 0.8 * trial.epochs
-            trials.append(trial._replace(score=Score(loss, 0.65, {}, added, added * (pace or 0.0), branch)))
+            trials.append(trial._replace(score=Score(loss, 0.65, {}, added, added * (pace or 0.0), loss, None, branch)))
     yield from trials
 
 

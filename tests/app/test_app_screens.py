@@ -450,7 +450,7 @@ async def test_training_all_presets_says_on_what(ready):
         await pilot.press("n")
         await sees(pilot, "conservative")
         await pilot.press("T")
-        await sees(pilot, "Train A, B, C one after the other?", "data set tiny, model models/m")
+        await sees(pilot, "Train A, B, C, M one after the other?", "data set tiny, model models/m")
 
 
 async def test_paths_of_a_past_run_stand_in_a_form_as_from_the_workspaces_folder(ready):

@@ -146,14 +146,14 @@ def test_a_wrong_run_or_workspace_is_exit_2(ws: Workspace, rmtui, tmp_path: Path
 
 def test_presets_are_listed_and_printed(ws: Workspace, rmtui) -> None:
     _, out, _ = rmtui("presets")
-    assert [line.split("\t")[0] for line in out.splitlines()] == ["name", "A", "B", "C"]
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["name", "A", "B", "C", "M"]
     assert "1.5e-5" in out
     _, out, _ = rmtui("presets", "a")
     assert out == (ws.presets / "a-conservative.toml").read_text()
     _, out, _ = rmtui("presets", "C", "--json")
     assert json.loads(out)["config"]["batch_size"] == 6
     _, out, _ = rmtui("presets", "--json")
-    assert [preset["name"] for preset in json.loads(out)] == ["A", "B", "C"]
+    assert [preset["name"] for preset in json.loads(out)] == ["A", "B", "C", "M"]
     _, out, _ = rmtui("presets", "--options")
     assert "lora.target_modules" in out
 

@@ -28,10 +28,19 @@ def test_the_shipped_presets_hold_the_guides_figures(ws: Workspace, name: str) -
 
 
 def test_only_a_has_expectations(ws: Workspace) -> None:
-    (a, b, c), wrong = presets.all_presets(ws)
+    (a, b, c, m), wrong = presets.all_presets(ws)
     assert not wrong
     assert a.expect == {"train_loss": (0.55, 0.60), "val_loss": (0.55, 0.58), "val_acc": (0.73, 0.76)}
-    assert b.expect == c.expect == {}
+    assert b.expect == c.expect == m.expect == {}
+
+
+def test_m_is_a_modern_start(ws: Workspace) -> None:
+    m = presets.find(ws, "m")
+    made = build(dict(m.config))
+    assert (made.learning_rate, made.num_epochs, made.best_metric) == (1e-4, 1, "val_loss")
+    assert made.eval_at_start and made.eval_per_epoch == 10
+    assert made.batch_size * made.gradient_accumulation_steps == 64
+    assert presets.spellings(m)["eval_at_start"] == "true"
 
 
 @pytest.mark.parametrize("text", ["A", "a", "a-conservative", "A-CONSERVATIVE", "presets/a-conservative.toml"])
@@ -154,6 +163,6 @@ def test_a_file_that_cannot_be_used_hides_no_other_preset(ws, capsys):
     (ws.presets / "E.toml").write_text("title =\n")
     assert main(["-C", str(ws.root), "presets"]) == 2
     printed = capsys.readouterr()
-    assert [line.split("\t")[0] for line in printed.out.splitlines()[1:]] == ["A", "B", "C"]
+    assert [line.split("\t")[0] for line in printed.out.splitlines()[1:]] == ["A", "B", "C", "M"]
     assert "D.toml: learning_rat: unknown key; did you mean learning_rate?" in printed.err
     assert "E.toml is not valid TOML" in printed.err

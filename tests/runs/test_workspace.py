@@ -16,6 +16,7 @@ def test_a_new_workspace_has_presets_data_and_runs(tmp_path: Path) -> None:
         "a-conservative.toml",
         "b-aggressive.toml",
         "c-balanced.toml",
+        "m-modern.toml",
     ]
     assert (ws.root / "data" / "train").is_dir()
     assert ws.runs.stat().st_mode & 0o777 == 0o700

@@ -355,3 +355,26 @@ def test_a_linked_run_starts_from_the_weights_with_a_schedule_of_its_own(bench, 
     assert "the schedule starts anew" in linked.log()
     assert linked.of("step")[0].step == 1
     assert linked.of("eval")[0].metrics["val_loss"] == pytest.approx(before, abs=1e-5)
+
+
+def test_an_evaluation_before_the_first_step_changes_nothing_and_is_no_candidate(bench, tmp_path):
+    """It holds the figures of the untrained model: those of a run whose rate is as good as zero."""
+    plain = train(tmp_path / "plain", bench.options(num_epochs=1), 1, quick_end)
+    world = train(tmp_path / "run", bench.options(num_epochs=1, eval_at_start=True, eval_per_epoch=3), 1, quick_end)
+    still = train(tmp_path / "still", bench.options(num_epochs=1, learning_rate=1e-12), 1, quick_end)
+    assert world.codes == plain.codes == still.codes == [0], world.log()
+    first, *later = world.of("eval")
+    assert (first.step, first.data["set"], first.data["file"]) == (0, "untrained", "untrained-step-000000.jsonl")
+    assert (tmp_path / "run/validation/untrained-step-000000.jsonl").is_file()
+    untrained = still.of("eval")[0].metrics
+    assert first.metrics["val_loss"] == pytest.approx(untrained["val_loss"], abs=1e-6)
+    assert first.metrics["val_acc"] == untrained["val_acc"]
+    assert world.losses == plain.losses
+    assert [event.step for event in later] == [2, 4, 6, 7]
+    assert manifest.best(world.run).step > 0
+
+
+def test_no_further_set_takes_the_name_of_the_untrained_evaluation(bench, tmp_path):
+    config = bench.options(eval_at_start=True, data__extra_val={"untrained": str(bench.val)})
+    refused = train(tmp_path / "run", config, 1, quick_end)
+    assert refused.codes == [2] and "name that set otherwise" in refused.log()

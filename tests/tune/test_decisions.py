@@ -22,7 +22,7 @@ def search(amount: float = 16, unit: str = "epochs", **more) -> Search:
 
 
 def score(loss: float, epochs: float = 1, branch: float = 0.0, broken: str = "", **losses: float) -> Score:
-    return Score(loss, 0.6, losses, epochs, 60.0 * epochs, branch, broken)
+    return Score(loss, 0.6, losses, epochs, 60.0 * epochs, loss, LN2, branch, broken)
 
 
 def play(rules: Search, world: Callable[[Proposal], float], most: int = 60) -> tuple[list[Trial], str]:
@@ -206,3 +206,23 @@ def test_a_space_is_read_in_any_order_and_refused_where_it_names_what_is_not_sea
     assert parse_space("r, lr") == ("lr", "r")
     with pytest.raises(UserError, match="seed"):
         parse_space("lr,seed")
+
+
+def test_where_an_epoch_has_few_steps_the_shortest_runs_have_more_of_them():
+    assert search(shortest=1).rungs == (1, 2, 4, 8, 16) and search(shortest=2).rungs == (2, 4, 8, 16)
+    trials, _ = play(search(40, repeats=0, shortest=4), valley(1e-4))
+    assert min(trial.epochs for trial in trials) == 4
+
+
+def test_a_rate_that_changes_nothing_is_never_the_best_for_that():
+    """Labels so noisy that every trained model has a plain val_loss above the untrained one's."""
+    trials: list[Trial] = []
+    while not (found := decide(search(30, repeats=0), trials, {})).done:
+        for each in found.proposals:
+            away = math.log10(each.settings["learning_rate"] / 1e-2)
+            learned, hot = -1.2 < away < 0.6, away >= 0.6
+            plain, loss = (0.95, LN2) if hot else (0.72, 0.685 + 0.002 * abs(away)) if learned else (0.705, LN2)
+            made_up = Score(plain, 0.55, {}, added_epochs(each, trials), 60.0, loss, 0.705, 0.8 * each.epochs)
+            trials.append(Trial(len(trials) + 1, *each, score=made_up))
+    assert 3e-3 < best(trials, "val_loss").rate < 4e-2
+    assert sum(trial.rate < 5e-4 for trial in trials) <= 2, "not down where nothing is learned"

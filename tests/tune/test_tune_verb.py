@@ -15,8 +15,8 @@ from support import REPO, make_workspace, wait_until
 
 from rmtui.operations.runs import reading
 from rmtui.runs.folder import RunFolder, run_folders
+from rmtui.tune.course import Course, create, folders
 from rmtui.tune.model import Budget, Score, Search, Trial
-from rmtui.tune.state import Course, create, folders
 from rmtui.workspace import Workspace, open_workspace
 from trainer.events import read_from
 from trainer.model import toy
@@ -52,7 +52,7 @@ def toy_ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.setenv("PYTHONPATH", str(REPO))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     ws = make_workspace(tmp_path / "ws")
-    for side, count in (("train", 40), ("val", 24)):
+    for side, count in (("train", 80), ("val", 24)):
         (ws.data / side / "toy_pairs.jsonl").write_text(pairs(count))
     toy.make_decoder(ws.root / "model", [*GOOD, *BAD, "question 0123456789: "], vocabulary=300, hidden=32, layers=2)
     (ws.root / "workspace.toml").write_text('model = "model"\ndata = "toy"\nprocesses = 1\n')
@@ -88,9 +88,9 @@ def test_a_search_that_is_killed_goes_on_extends_exactly_and_reports(toy_ws):
     assert extension.spec()["extends"] == run.id
     own, parent = losses(extension.path), losses(run.path)
     branch = min(own) - 1
-    assert len(own) == 10 - branch and 0 < branch < 5
+    assert len(own) == 20 - branch and 0 < branch < 10
     assert {step: own[step] for step in own if step <= branch + 1} == {branch + 1: parent[branch + 1]}
-    assert found["trials"][1]["epochs_computed"] == pytest.approx(2 - branch / 5)
+    assert found["trials"][1]["epochs_computed"] == pytest.approx(2 - branch / 10)
     with reading(toy_ws) as index:
         last = index.run(extension.id).epochs[-1]
     assert found["best"]["n"] == 2 and found["best"]["val_loss"] == pytest.approx(last.val_loss)
@@ -102,12 +102,12 @@ def test_a_search_that_is_killed_goes_on_extends_exactly_and_reports(toy_ws):
 
 
 def test_a_dry_run_shows_the_plan_and_starts_nothing(toy_ws):
-    done = rmtui(toy_ws, "tune", "--budget", "12epochs", "--dry-run", "--json")
+    done = rmtui(toy_ws, "tune", "--budget", "12epochs", "--preset", "A", "--dry-run", "--json")
     found = json.loads(done.stdout)
     assert found["epochs"] <= 12 and found["runs"] == sum(stage["trials"] for stage in found["stages"])
-    assert found["seconds"] is None and found["steps_per_epoch"] == 5
+    assert found["seconds"] is None and found["steps_per_epoch"] == 10
     assert not folders(toy_ws) and not list(run_folders(toy_ws.runs))
-    text = rmtui(toy_ws, "tune", "--budget", "12epochs", "--dry-run").stdout
+    text = rmtui(toy_ws, "tune", "--budget", "12epochs", "--preset", "A", "--dry-run").stdout
     assert "× bracket, 1 epoch" in text and "in all" in text
 
 

@@ -38,6 +38,7 @@ HARMLESS = frozenset(
         "token_cache",
         "save_steps",
         "save_minutes",
+        "eval_at_start",
         "eval_batch_size",
         "eval_tokens",
         "deterministic",

@@ -16,12 +16,15 @@ import torch
 
 from trainer.config import TrainConfig
 from trainer.data.pairset import PairSet
+from trainer.estimate import eval_every
 from trainer.loop import checkpoint
 from trainer.loop.evaluate import Evaluation, Interrupted, evaluate, never
 from trainer.loop.optimizer_step import every_rank
 from trainer.loop.session import Session
 
 LN2 = math.log(2)
+UNTRAINED = "untrained"
+"""What the evaluation before the first step is called."""
 AT_LN2 = 0.005
 """A mean loss this near to ln 2 is that of a model that tells nothing apart."""
 
@@ -36,6 +39,7 @@ class Milestones:
         self.reporter = session.reporter
         self.saved_step = session.progress.step if session.resumed else -1
         self.saved_at = time.monotonic()
+        self.eval_every = eval_every(session.config, session.derived.steps_per_epoch)
         self.overdue = False
         """Whether the ranks agreed, at the last step, that the last checkpoint is too old."""
         self.took_time = False
@@ -51,7 +55,7 @@ class Milestones:
         progress, config = self.progress, self.config
         ends_epoch = progress.position == self.session.derived.steps_per_epoch
         improved = False
-        self.took_time = progress.evaluation_due or ends_epoch or due(config.eval_steps, progress.step)
+        self.took_time = progress.evaluation_due or ends_epoch or due(self.eval_every, progress.step)
         if self.took_time:
             progress.evaluation_due = True
             if self.stop_agreed():
@@ -67,6 +71,17 @@ class Milestones:
             kind = "save_minutes" if self.overdue else "save_steps"
             self.took_time = True
             self.save("best" if improved else "epoch" if ends_epoch else kind, improved)
+        return True
+
+    def at_start(self) -> bool:
+        """Evaluate the model as it begins, as a set of its own name: nothing of it is trained, so it is neither the
+        best nor a point of the training. False when the ranks agree to stop."""
+        if self.stop_agreed():
+            return False
+        try:
+            self.score_set(UNTRAINED, self.session.validation[""], "step-000000")
+        except Interrupted:
+            return False
         return True
 
     def stop_agreed(self) -> bool:

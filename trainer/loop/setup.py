@@ -21,6 +21,7 @@ from trainer.data.pairset import PairSet
 from trainer.heartbeat import Heartbeat, Phase
 from trainer.loop import checkpoint, environment, memory_trial, optimizers, path_check, recorded, sharded, start_check
 from trainer.loop import startup_report as derived
+from trainer.loop.milestones import UNTRAINED
 from trainer.loop.optimizer_step import Stepper
 from trainer.loop.progress import Progress
 from trainer.loop.reporter import Reporter
@@ -160,6 +161,8 @@ def load_data(
     """Training pairs and every validation set; rank 0 tokenizes first, so that the others find its cache."""
     limit = model.position_limit(reward_model)
     named = {"": config.data.val, **config.data.extra_val}
+    if config.eval_at_start and UNTRAINED in config.data.extra_val:
+        raise Refused(f"data.extra_val: {UNTRAINED} is the name of eval_at_start's evaluation; name that set otherwise")
     wrong = ""
     with accelerator.main_process_first():  # an error raised inside would leave the other ranks at the barrier
         try:

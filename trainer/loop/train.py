@@ -39,6 +39,8 @@ class Training:
         """Train to the end, or to where the ranks agree to stop."""
         if self.progress.evaluation_due and not self.milestones.settle():
             return self.stopped()
+        if self.config.eval_at_start and not self.progress.step and not self.milestones.at_start():
+            return self.stopped()
         while not self.progress.done:
             epoch, steps = self.progress.epoch, self.session.batches(self.progress.epoch)
             while self.progress.epoch == epoch and not self.progress.done:

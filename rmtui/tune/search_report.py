@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rmtui import text as formats
 from rmtui.exporters import html_report
 from rmtui.operations.exchange import document, write_file
 from rmtui.operations.runs import reading
 from rmtui.tune import order as orders
+from rmtui.tune.course import Course, Folder, Order, tree
 from rmtui.tune.decide import Costs, repeats_of
 from rmtui.tune.model import Trial, best
-from rmtui.tune.state import Course, Folder, Order, tree
 from rmtui.workspace import Workspace
 from trainer.intervals import Interval, accuracy_interval
 
@@ -82,7 +82,7 @@ def lines(order: Order, course: Course, found: Summary) -> Iterator[str]:
 def markdown(order: Order, course: Course, found: Summary) -> str:
     """The whole report."""
     table = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
-    table += [f"| {' | '.join(map(_cell, row))} |" for row in rows(order, course.trials)]
+    table += [f"| {' | '.join(map(_cell, row.cells))} |" for row in rows(order, course.trials)]
     parts = [f"# {_title(order)}", "", *_listed(lines(order, course, found)), "", *table, ""]
     if course.notes:
         parts += ["## Decided at the rungs", "", *_listed(course.notes), ""]
@@ -91,7 +91,7 @@ def markdown(order: Order, course: Course, found: Summary) -> str:
 
 def page(order: Order, course: Course, found: Summary, documents: Sequence[ExportDocument]) -> str:
     """The same as one HTML file, with every run's curves and configuration."""
-    table = html_report.table(COLUMNS, list(rows(order, course.trials)))
+    table = html_report.table(COLUMNS, [row.cells for row in rows(order, course.trials)])
     before = [html_report.listed(list(lines(order, course, found))), "<h2>Trials</h2>", table]
     if course.notes:
         before += ["<h2>Decided at the rungs</h2>", html_report.listed(course.notes)]
@@ -117,14 +117,33 @@ def _rules(order: Order) -> Iterator[str]:
     yield "all trials see the same pairs at the same steps; losses are compared after the rate has decayed"
 
 
-def rows(order: Order, trials: Sequence[Trial]) -> Iterator[tuple[str, ...]]:
+class TrialRow(NamedTuple):
+    """A trial as it is listed."""
+
+    trial: Trial
+    depth: int
+    """How many trials it came from, one from the other."""
+    settings: str
+    val_loss: str
+    val_acc: str
+    why: str
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """As tables have it, under COLUMNS."""
+        trial, name = self.trial, f"{'› ' * self.depth}{self.trial.n}"
+        figures = (str(trial.epochs), str(trial.seed), self.val_loss, self.val_acc)
+        return (name, trial.run, self.settings, *figures, self.why)
+
+
+def rows(order: Order, trials: Sequence[Trial]) -> Iterator[TrialRow]:
     """A row a trial, extensions and repeats below the one that they came from."""
     for depth, trial in tree(trials):
         score = trial.score
         figures = ("–", "–") if score is None or score.broken else (f"{score.val_loss:.4f}", f"{score.val_acc:.2%}")
         why = f"{trial.why}; broke: {score.broken}" if score is not None and score.broken else trial.why
         text = orders.settings_text(trial, order.search.settings)
-        yield (f"{'› ' * depth}{trial.n}", trial.run, text, str(trial.epochs), str(trial.seed), *figures, why)
+        yield TrialRow(trial, depth, text, *figures, why)
 
 
 def _cell(value: str) -> str:

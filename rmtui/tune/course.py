@@ -28,7 +28,7 @@ from rmtui.workspace import Workspace
 SCHEMA = 1
 ORDER: Shape = {
     **dict.fromkeys(("id", "identity", "goal"), TEXT),
-    **dict.fromkeys(("schema", "base_epochs", "repeats", "seed", "most_epochs", "train_pairs"), WHOLE),
+    **dict.fromkeys(("schema", "base_epochs", "repeats", "seed", "shortest", "most_epochs", "train_pairs"), WHOLE),
     **dict.fromkeys(("created", "margin", "level"), NUMBER),
     **dict.fromkeys(("budget", "settings", "spec"), TABLE),
     "budget.amount": NUMBER,
