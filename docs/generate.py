@@ -27,7 +27,7 @@ def configuration() -> str:
         "# Configuration reference",
         "",
         _HEAD,
-        "Source: `trainer/config.py`. The same keys stand in presets (TOML), `--set key=value`, the form and",
+        "Source: `trainer/config.py`. The same keys are used in presets (TOML), `--set key=value`, the form and",
         "`spec.toml`; a dotted key is a table in TOML (`[lora]`, then `r = 32`). Impossible values are refused,",
         "unusual ones warned of.",
     ]
@@ -73,7 +73,7 @@ def command_line() -> str:
 _INTRODUCTION = (
     "Source: `rmtui/cli/`. `rmtui` alone opens the app; `rmtui VERB --help` prints the same. Every verb takes",
     "`-C DIR`, the workspace (default: this folder), and `-h`. RUN is an id, a name, a unique beginning of one,",
-    "`@latest` or `@best`. On a terminal lists come as tables, in a pipe as lines with tabs between the figures;",
+    "`@latest` or `@best`. On a terminal lists come as tables, in a pipe as lines with tabs between the values;",
     "`--json` prints one document, described in `docs/schema/`.",
     "",
     "Exit codes: 0 done · 1 the run or check failed · 2 wrong usage, configuration or file · 130 interrupted.",

@@ -97,7 +97,7 @@ STORIES = (
     Story("helpful-C-1", "C", 29, (), "killed", "out of memory on rank 1 at step 57", 57),
     Story("helpful-B-1", "B", 26, FINISHED_B),
     Story("helpful-C-2", "C", 8, FINISHED_C, tags=("best so far",)),
-    Story("helpful-A-2", "A", 5, STOPPED_A, "stopped", "by mira", 341),
+    Story("helpful-A-2", "A", 5, STOPPED_A, "stopped", "stopped by mira at step 341", 341),
     Story("helpful-A-3", "A", 0.13, RUNNING_A, None, "", 358),
 )
 

@@ -63,7 +63,7 @@ async def compare(pilot: Pilot[Any]) -> None:
     await home(pilot)
     await mark(pilot, "helpful-B-1", "helpful-C-2")
     await pilot.press("c")
-    await sees(pilot, "McNemar")
+    await sees(pilot, "not distinguishable")
 
 
 async def mark(pilot: Pilot[Any], *names: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -18,6 +19,10 @@ _FILES = {
 }
 """Sections with a file of their own, so that only who speaks of data reads it; all others: guide/catalog.toml."""
 _MAIN = "guide/catalog.toml"
+BETWEEN = {"en": ", ", "zh": "、"}
+"""What parts the items of a list."""
+_FULL_WIDTH = {": ": "：", ", ": "，"}
+_STOPS = re.compile("|".join(_FULL_WIDTH))
 
 
 def entries() -> dict[str, dict[str, str]]:
@@ -43,13 +48,22 @@ def translate(key: str, lang: str = "en", /, **values: Any) -> str:
     field = lang
     if name.startswith("why_"):
         name, field = name.removeprefix("why_"), f"why_{lang}"
-    text = _FORMAT.vformat(_read(_FILES.get(section, _MAIN))[f"{section}.{name}"][field], (), values)
+    text = _FORMAT.vformat(_read(_FILES.get(section, _MAIN))[f"{section}.{name}"][field], (), _listed(values, lang))
     return text.replace(" %", "%") if lang == "zh" else text
+
+
+def _listed(values: Mapping[str, object], lang: str) -> Mapping[str, object]:
+    """The values with their lists as the language sets them."""
+    return {
+        name: BETWEEN[lang].join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        for name, value in values.items()
+    }
 
 
 def title_numbers(name: str, lang: str = "en", /, **values: Any) -> str:
     """The numbers after the title of a reading; empty where it has none."""
-    return _FORMAT.vformat(_read(_FILES["title"])[f"title.{name}"]["figures"], (), values).strip()
+    text = _FORMAT.vformat(_read(_FILES["title"])[f"title.{name}"]["figures"], (), _listed(values, lang)).strip()
+    return _STOPS.sub(lambda stop: _FULL_WIDTH[stop[0]], text.replace(" %", "%")) if lang == "zh" else text
 
 
 def title(name: str, lang: str = "en") -> str:
@@ -58,9 +72,14 @@ def title(name: str, lang: str = "en") -> str:
     return entry[lang] if entry else name
 
 
-def changes_text(changes: Mapping[str, object]) -> str:
+def in_brackets(text: str, lang: str) -> str:
+    """An aside at the end of a sentence: ` (of the second epoch)`."""
+    return f"（{text}）" if lang == "zh" else f" ({text})"
+
+
+def changes_text(changes: Mapping[str, object], lang: str) -> str:
     """`num_epochs 3, learning_rate 1.5e-5`."""
-    return ", ".join(f"{key} {value_text(key, value)}" for key, value in changes.items())
+    return BETWEEN[lang].join(f"{key} {value_text(key, value)}" for key, value in changes.items())
 
 
 def value_text(key: str, value: Any) -> str:
@@ -135,7 +154,7 @@ _FORMS: dict[str, Any] = {
     "num": lambda value: f"{value:.3g}" if isinstance(value, float) else str(value),
     "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
     "count": lambda value: f"{value:,}",
-    "list": lambda value: ", ".join(map(str, value)),
+    "list": str,
 }
 FORMS = frozenset(_FORMS)
 

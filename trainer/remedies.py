@@ -49,8 +49,8 @@ REMEDIES: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (
         ("same dtype", "expected scalar type", "found dtype", "to have the same type", "bfloat16 is not supported"),
-        "two number formats met that this kernel does not take together: --set mixed_precision=no goes round it, on "
-        "GPUs --set unpadded=false may do, too; please report it with the lines above",
+        "this kernel does not take two number formats at once: try --set mixed_precision=no, or on GPUs --set "
+        "unpadded=false; please report it with the lines above",
     ),
     (
         ("libcudnn", "cudnn_status", "cudnn error", "cudnn frontend"),
@@ -68,8 +68,8 @@ REMEDIES: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (
         ("watchdog caught collective", "collective operation timeout", "timed out waiting", "wait timeout"),
-        "a rank waited for another in vain: look in the other ranks' logs for what came first (rmtui logs RUN --rank "
-        "N); without an error there, one of them was slow or hung",
+        "a rank timed out waiting for another: the first error is in another rank's log (rmtui logs RUN --rank N); "
+        "where there is none, one of them was slow or hung",
     ),
     (
         ("nccl",),
@@ -79,7 +79,7 @@ REMEDIES: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("gloo", "connection reset by peer", "connection refused"),
         "the ranks could not talk: GLOO_SOCKET_IFNAME=lo on one machine where its name resolves wrongly; if a rank "
-        "died, its log says of what",
+        "died, its log has the reason",
     ),
     (("eaddrinuse", "address already in use"), "a port is taken: launch again, which takes another"),
     (

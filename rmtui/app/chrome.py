@@ -72,7 +72,7 @@ def in_language(text: Text) -> Text:
     ends = sorted(cuts)
     moved, plain = {0: 0}, ""
     for start, end in pairwise(ends):
-        plain += tr(text.plain[start:end], words=False)
+        plain += tr(text.plain[start:end], words=False).replace(" %", "%")  # as Chinese is set
         moved[end] = len(plain)
     made = text.blank_copy(plain)
     made.spans = [Span(moved[span.start], moved[min(span.end, len(text.plain))], span.style) for span in text.spans]

@@ -212,7 +212,7 @@ class RunCommands(Base):
                 from rmtui.operations.runs import pin
 
                 pin(self.ws, run.id, not run.pinned)
-                return f"{run.name} is {'no longer pinned' if run.pinned else 'pinned'}"
+                return f"{run.name} is no longer pinned" if run.pinned else f"{run.name} is pinned"
 
             self.do("pin", job)
 

@@ -12,7 +12,7 @@ from rmtui.datacheck.kinds import KINDS
 from rmtui.datacheck.line_checks import examine
 from rmtui.datacheck.model import FileReport, Finding, Report
 from rmtui.datacheck.short_way import Pair
-from rmtui.i18n import translate
+from rmtui.i18n import BETWEEN, translate
 from rmtui.text import harmless
 from trainer.pairs import Fields, Unreadable, recognise
 from trainer.values import ErrorOrWarning
@@ -34,7 +34,12 @@ def counted(noun: str, number: int, lang: str) -> str:
     return translate(f"report.{noun}" if number == 1 else f"report.{noun}s", lang, n=number)
 
 
-def counted_lines(file: FileReport, lang: str) -> str:
+def counted_rows(file: FileReport, lang: str) -> tuple[str, str]:
+    """What it holds: `512 lines`, `496 good pairs`."""
+    return _counted_lines(file, lang), counted("good_pair", file.good, lang)
+
+
+def _counted_lines(file: FileReport, lang: str) -> str:
     """Its lines, or the records of a file that holds no lines of pairs."""
     return counted("record" if file.spool else "line", file.lines, lang)
 
@@ -48,7 +53,7 @@ def how_read(file: FileReport, lang: str) -> str:
 
 
 def _file(file: FileReport, lang: str) -> Iterator[str]:
-    yield f"{file.path}   {counted_lines(file, lang)}, {counted('good_pair', file.good, lang)}"
+    yield f"{file.path}   {BETWEEN[lang].join(counted_rows(file, lang))}"
     if how := how_read(file, lang):
         yield f"  {how}"
     if values := "   ".join(summarise_file(file, lang)):

@@ -7,14 +7,14 @@ from typing import Any
 
 from rmtui.guide.model import Advice, Reading
 from rmtui.guide.paired_test import counted_pairs, shown_text
-from rmtui.i18n import changes_text, interval_text, title, title_numbers, translate, value_text
+from rmtui.i18n import changes_text, in_brackets, interval_text, title, title_numbers, translate, value_text
 from rmtui.runs.entered import BY_HAND
 
 
 def text(item: Reading | Advice, lang: str = "en") -> str:
     """What a reading says, or what an advice tells to do."""
     if isinstance(item, Advice):
-        changes = changes_text(item.changes)
+        changes = changes_text(item.changes, lang)
         then = translate("word.then", lang, changes=changes) if changes else ""
         return translate(f"advice.{item.id}", lang, **_of_advice(item, lang), changes=changes, then=then)
     return translate(f"reading.{item.id}", lang, **_composed(item.figures, lang))
@@ -35,7 +35,7 @@ def short(item: Advice, lang: str = "en") -> str:
         word = "at_rate" if words else "rate"
         words = ["".join([*words, translate(f"phrase.{word}", lang, rate=value_text("learning_rate", rate))])]
     few = dict(list(settings.items())[:2])
-    words += [changes_text(few)] if few else []
+    words += [changes_text(few, lang)] if few else []
     words += [translate("phrase.more_settings", lang, n=len(settings) - 2)] if len(settings) > 2 else []
     return translate("phrase.comma", lang).join(words)
 
@@ -61,7 +61,7 @@ def origin_text(entered: str, lang: str = "en") -> str:
 def reason(item: Advice, lang: str = "en") -> str:
     """Why an advice is given."""
     why = translate(f"advice.why_{item.id}", lang, **item.figures)
-    return f"{why} ({translate('word.own', lang)})" if item.own else why
+    return why + in_brackets(translate("word.own", lang), lang) if item.own else why
 
 
 def _of_advice(item: Advice, lang: str) -> dict[str, object]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rmtui.guide.model import SEVERITIES
 from rmtui.guide.sentences import named
-from rmtui.i18n import title, translate, value_text
+from rmtui.i18n import BETWEEN, title, translate, value_text
 from rmtui.text import harmless, width
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def advice_line(document: AdviseDocument, row: AdviceDocument, lang: str) -> str
     ]
     line = row["text"].rstrip(".。")
     if changes:
-        line = translate("phrase.changes", lang, title=title(row["id"], lang), changes=", ".join(changes))
+        line = translate("phrase.changes", lang, title=title(row["id"], lang), changes=BETWEEN[lang].join(changes))
     if not row["own"] and document["advice"][0]["own"]:
         line = translate("heading.guides", lang, step=line if changes else line[:1].lower() + line[1:])
     return line[:1].upper() + line[1:]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rmtui.guide.pair_kinds import kind_of
 from rmtui.guide.short_form import GLYPHS
-from rmtui.i18n import bound_text, title, translate, value_text
+from rmtui.i18n import BETWEEN, bound_text, in_brackets, title, translate, value_text
 from rmtui.text import harmless, width
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def advice_text(document: AdviseDocument, lang: str) -> str:
         document["verdict"],
         _block(translate("heading.readings", lang), _readings(document, lang)),
         _block(translate("heading.advice", lang), _advice(document, lang)),
-        _block(translate("heading.path", lang), _path(document)),
-        _block(translate("heading.expectations", lang), _expectations(document)),
+        _block(translate("heading.path", lang), _path(document, lang)),
+        _block(translate("heading.expectations", lang), _expectations(document, lang)),
         _block(translate("heading.forecasts", lang), _forecasts(document)),
         _block(
             translate("heading.silenced", lang),
@@ -45,9 +45,10 @@ def silenced_text(row: Silence, lang: str) -> str:
     name = title(harmless(row["id"]), lang)
     scope = translate(f"silence.{row['scope']}", lang)
     if row["t"] is None:
-        return f"{name} ({scope})"
+        return name + in_brackets(scope, lang)
     when = time.strftime("%Y-%m-%d", time.localtime(row["t"]))
-    return f"{name} ({translate('silence.by', lang, scope=scope, when=when, by=harmless(row['by']) or '?')})"
+    by = translate("silence.by", lang, scope=scope, when=when, by=harmless(row["by"]) or "?")
+    return name + in_brackets(by, lang)
 
 
 def _block(heading: str, lines: Iterator[str] | Sequence[str]) -> str:
@@ -58,8 +59,8 @@ def _block(heading: str, lines: Iterator[str] | Sequence[str]) -> str:
 def _readings(document: AdviseDocument, lang: str) -> Iterator[str]:
     for row in document["readings"]:
         word = translate(f"word.{row['severity']}", lang)
-        own = f" ({translate('word.own', lang)})" if row["own"] else ""
-        yield f"  {GLYPHS[row['severity']]} {word}: {row['text']}{own} [{row['id']}]"
+        own = in_brackets(translate("word.own", lang), lang) if row["own"] else ""
+        yield f"  {GLYPHS[row['severity']]} {_named(word, row['text'], lang)}{own} [{row['id']}]"
 
 
 def _advice(document: AdviseDocument, lang: str) -> Iterator[str]:
@@ -70,26 +71,32 @@ def _advice(document: AdviseDocument, lang: str) -> Iterator[str]:
             before, after = (value_text(change["key"], value) for value in (change["from"], change["to"]))
             yield f"     {change['key']}: {before} → {after}"
         if row["expected"]:
-            ranges = ", ".join(
+            ranges = BETWEEN[lang].join(
                 f"{metric} {bound_text(metric, low)} … {bound_text(metric, high)}"
                 for metric, (low, high) in row["expected"].items()
             )
-            yield f"     {translate('heading.expected', lang)}: {ranges}"
+            yield f"     {_named(translate('heading.expected', lang), ranges, lang)}"
         if row["because_titles"]:
-            yield f"     {translate('heading.because', lang)}: {' · '.join(row['because_titles'])}"
+            yield f"     {_named(translate('heading.because', lang), ' · '.join(row['because_titles']), lang)}"
 
 
-def _path(document: AdviseDocument) -> Iterator[str]:
+def _named(name: str, text: str, lang: str) -> str:
+    return translate("phrase.changes", lang, title=name, changes=text)
+
+
+def _path(document: AdviseDocument, lang: str) -> Iterator[str]:
     for step in document["path"]:
-        between = " " if step["text"].endswith(("?", "？")) else ": "
-        outcome = between + step["outcome_text"] if step["outcome"] != "unknown" else ""
-        run = f" ({step['run']})" if step["run"] else ""
-        yield f"  {PATH_GLYPHS[step['state']]} {step['text']}{outcome}{run} · {step['state_text']}"
+        words = step["text"]
+        if step["outcome"] != "unknown":
+            asks = words.endswith(("?", "？"))
+            words = f"{words} {step['outcome_text']}" if asks else _named(words, step["outcome_text"], lang)
+        run = in_brackets(step["run"], lang) if step["run"] else ""
+        yield f"  {PATH_GLYPHS[step['state']]} {words}{run} · {step['state_text']}"
 
 
-def _expectations(document: AdviseDocument) -> Iterator[str]:
+def _expectations(document: AdviseDocument, lang: str) -> Iterator[str]:
     if document["expectations"]:
-        yield f"  ({document['expectations']['text']})"
+        yield f"  {in_brackets(document['expectations']['text'], lang).strip()}"
         yield from (f"  {row['text']}" for row in document["expectations"]["epochs"])
 
 

@@ -155,16 +155,15 @@ def _data_set(path: Path, base: str) -> str | None:
 
 def nothing_in(parts: Sequence[Path]) -> UserError:
     """Why a log gives no run: what it holds, and what is missing."""
-    counts = {"lines": 0, "with numbers behind names": 0, "that name an epoch": 0, "that name a step": 0}
+    lines = numbers = epochs = steps = 0
     for line in _text(parts):
-        counts["lines"] += 1
-        counts["with numbers behind names"] += re.search(r"[a-z]\s*[:=]\s*[-+]?\d*\.\d", line, re.I) is not None
-        counts["that name an epoch"] += re.search(r"(?<![a-z])epoch\W{0,4}\d", line, re.I) is not None
-        counts["that name a step"] += re.search(r"(?<![a-z])(?:step|iter(?:ation)?)\W{0,4}\d", line, re.I) is not None
-    total = counts.pop("lines")
-    seen = ", ".join(f"{number:,} {words}" for words, number in counts.items())
+        lines += 1
+        numbers += re.search(r"[a-z]\s*[:=]\s*[-+]?\d*\.\d", line, re.I) is not None
+        epochs += re.search(r"(?<![a-z])epoch\W{0,4}\d", line, re.I) is not None
+        steps += re.search(r"(?<![a-z])(?:step|iter(?:ation)?)\W{0,4}\d", line, re.I) is not None
     return UserError(
         f"nothing was read from {parts[-1]}",
-        f"{total:,} lines, {seen}; no line has a loss or an accuracy together with its step or epoch",
+        f"{lines:,} lines, {numbers:,} with numbers behind names, {epochs:,} that name an epoch, {steps:,} that name a "
+        "step; no line has a loss or an accuracy together with its step or epoch",
         "write them as: Epoch 1: train_loss=0.67, val_loss=0.61, val_acc=71%",
     )

@@ -78,7 +78,7 @@ def read_generic(origin: LogOrigin, text: Callable[[], Iterable[str]]) -> list[F
     if (order := layout.order()) is not LineOrder.AFTER:
         segments, notes = _segments(_parse_lines(text()), order)
     elif segments and layout.before:
-        notes.append(f"{_values(layout.before)} ignored: written before the first epoch line")
+        notes.append(_ignored(layout.before, "written before the first epoch line"))
     if not segments and notes:
         raise UserError(f"cannot read {origin.path}", "; ".join(notes), "put the epoch on every line that has metrics")
     return [_run(origin, segment, number, len(segments), notes) for number, segment in enumerate(segments, 1)]
@@ -160,15 +160,15 @@ def _count(figures: Iterable[Figure]) -> int:
 
 def _notes(unread: int, lost: int, order: LineOrder) -> Iterator[str]:
     if unread:
-        yield f"{_values(unread)} ignored: accuracies outside 0–1"
+        yield _ignored(unread, "accuracies outside 0–1")
     if lost and order is LineOrder.BEFORE:
-        yield f"{_values(lost)} ignored: written after the last epoch line, where this log writes them before it"
+        yield _ignored(lost, "written after the last epoch line, where this log writes them before it")
     elif lost:
-        yield f"{_values(lost)} ignored: unclear whether they belong to the epoch line before or after them"
+        yield _ignored(lost, "unclear whether they belong to the epoch line before or after them")
 
 
-def _values(number: int) -> str:
-    return "1 value was" if number == 1 else f"{number} values were"
+def _ignored(number: int, why: str) -> str:
+    return f"1 value was ignored: {why}" if number == 1 else f"{number} values were ignored: {why}"
 
 
 def _enter(segments: list[_Segment], line: LogLine, text: str) -> bool:

@@ -16,7 +16,7 @@ from rmtui.guide.model import Advice, Reading, Subject
 from rmtui.guide.sentences import reason, text, titled
 from rmtui.guide.thresholds import Thresholds
 from rmtui.guide.verdict_line import verdict
-from rmtui.i18n import bound_text, metric_text, translate
+from rmtui.i18n import bound_text, in_brackets, metric_text, translate
 from rmtui.index.index import Index
 from rmtui.operations import forecasts, load_subjects, mute, pair_clusters
 from rmtui.presets import find
@@ -144,7 +144,7 @@ def _outcome(step: path.Step, lang: str) -> str:
         word = translate(f"word.{step.outcome}", lang)
         return translate("word.doubtful", lang, outcome=word) if step.doubtful else word
     ends = {metric: [metric_text(metric, value) for value in values] for metric, values in step.figures.items()}
-    return ", ".join(f"{metric} {' → '.join(shown)}" for metric, shown in ends.items())
+    return translate("phrase.comma", lang).join(f"{metric} {' → '.join(shown)}" for metric, shown in ends.items())
 
 
 def expected(ws: Workspace, subject: Subject, limits: Thresholds, lang: str) -> ExpectationsDocument | None:
@@ -187,7 +187,7 @@ def _judgement(item: Judgement, lang: str) -> JudgementDocument:
     values["value"] = metric_text(band.metric, item.value)
     place = translate(f"word.{item.place}", lang)
     if item.better is not None:
-        place += f" ({translate('word.better' if item.better else 'word.worse', lang)})"
+        place += in_brackets(translate("word.better" if item.better else "word.worse", lang), lang)
     return {
         "epoch": band.epoch,
         "metric": band.metric,

@@ -242,7 +242,9 @@ def _countdown(requests: list[dict[str, Any]], launch: dict[str, Any]) -> str:
     if any(request.get("now") for request in requests):
         return "being killed"
     left = float(requests[0].get("t", 0)) + float(launch.get("grace", GRACE)) - time.time()
-    return f"saves a checkpoint; is killed in {left:.0f} s" if left > 0 else "did not stop in time; being killed"
+    if left <= 0:
+        return "did not stop in time; being killed"
+    return f"saving a checkpoint; will be killed in {left:.0f} s if it hangs"
 
 
 def _by_result(attempt: AttemptFolder, launch: Mapping[str, object]) -> Status:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import errno
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tomli
 from english_words import english_words
 from support import REPO
 
@@ -17,6 +20,7 @@ from rmtui.cli import all_verbs, main
 from rmtui.cli.text_tables import Cell, Column, layout
 from rmtui.text import width, wrap
 from rmtui.translation import entries, speak, tr
+from trainer.remedies import REMEDIES
 
 HAN = "\u4e00-\u9fff"
 ENTRIES = list(entries())
@@ -53,6 +57,14 @@ def chinese(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             "learning_rate：日志为 1e-5，rm_config.yaml 为 9e-5；采用日志的值",
         ),
         ("stopped by ann at step 93", "由 ann 在第 93 步停止"),
+        ("waits for the CPU  ", "等待 CPU  "),
+        ("waits for 2 GPUs  ", "等待 2 块 GPU  "),
+        ("help-1: 3 values were ignored: accuracies outside 0–1", "help-1：忽略 3 个数值：准确率不在 0–1 之间"),
+        ("2 more notes: rmtui import prints them all", "另有 2 条说明：用 rmtui import 可全部列出"),
+        (
+            "RuntimeError: CUDA error: out of range\na port is taken: launch again, which takes another",
+            "RuntimeError: CUDA error: out of range\n端口已被占用：重新启动会换一个端口",
+        ),
         (
             "  enter the val_acc of an imported run that its log does not have ",
             "  为导入的运行补录日志中没有的 val_acc ",
@@ -100,16 +112,46 @@ SHOWN = set(_SHOWN.split())
 """Calls whose texts a person reads."""
 
 
+TOLD = ("rmtui/importers", "trainer/init_from.py")
+"""Where every sentence of four words and more is for a person: notes of an import, errors of a training."""
+_SENTENCE = re.compile(
+    r"(?!.*(?:[\\^|]|SELECT|is not compatible|does not (?:have|recognize)|Max number|Train step of))"
+    r"[\w{-].*?(?:[\w{}]+[ ,:]+){3}\w"
+)
+"""No pattern, no words of another program that are looked for, no part of a sentence."""
+
+
 def sentences() -> Iterator[tuple[str, str]]:
     """(place, text with {} for what stands in it) of every sentence in such a call."""
     for path in sorted((REPO / "rmtui").rglob("*.py")):
-        if "importers" in path.parts:
-            continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in SHOWN:
                 for part in [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg != "metavar")]:
                     if text := _text(part):
                         yield f"{path.relative_to(REPO)}:{part.lineno}", text.strip()
+
+
+def told_sentences() -> Iterator[tuple[str, str]]:
+    """(place, text) of the sentences that imports and trainings leave."""
+    yield from (("trainer/remedies.py", remedy) for _, remedy in REMEDIES)
+    for place in TOLD:
+        root = REPO / place
+        for path in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
+            for node in _texts(ast.parse(path.read_text(encoding="utf-8"))):
+                text = _text(node)
+                if _SENTENCE.match(text):
+                    yield f"{path.relative_to(REPO)}:{node.lineno}", text
+
+
+def _texts(tree: ast.AST) -> Iterator[ast.expr]:
+    """Texts that are not docstrings; an f-string as one."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            continue
+        if isinstance(node, (ast.Constant, ast.JoinedStr)):
+            yield node
+        else:
+            yield from _texts(node)
 
 
 def _text(node: ast.expr) -> str:
@@ -122,8 +164,8 @@ def _text(node: ast.expr) -> str:
 
 def test_every_sentence_of_the_code_has_its_chinese():
     known = {re.sub(r"\{[nws]?\}", "{}", english) for english, _ in ENTRIES}
-    found = {text: place for place, text in sentences()}
-    assert len(found) > 700
+    found = {text: place for place, text in (*sentences(), *told_sentences())}
+    assert len(found) > 800
     missing = {
         place: text
         for text, place in found.items()
@@ -132,6 +174,25 @@ def test_every_sentence_of_the_code_has_its_chinese():
         and min(english_words(tr(filled)) for filled in _filled(text))
     }
     assert missing == {}
+
+
+def test_every_chinese_sentence_has_its_english_in_the_code():
+    """Up to three words in a row of it, at least: some are put together of parts, and some are the system's."""
+    files = [path for room in ("rmtui", "trainer") for path in (REPO / room).rglob("*.py")]
+    texts = [path.read_text(encoding="utf-8") for path in [*files, *(REPO / "presets").glob("*.toml")]]
+    code = _words(" ".join([*texts, *map(os.strerror, errno.errorcode)]))
+    unused = []
+    for name in ("app", "imports", "trainer", "options", "errors"):
+        for english in tomli.loads((REPO / "rmtui" / "chinese" / f"{name}.toml").read_text(encoding="utf-8")):
+            parts = [_words(part).split() for part in re.split(r"\{[nws]?\}", english)]
+            found = [" ".join(part[at : at + 3]) for part in parts for at in range(max(1, len(part) - 2)) if part]
+            if found and not any(f" {words} " in code for words in found):
+                unused.append(english)
+    assert unused == []
+
+
+def _words(text: str) -> str:
+    return re.sub(r"\W+", " ", f" {text} ")
 
 
 def _filled(text: str) -> Iterator[str]:

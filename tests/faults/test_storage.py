@@ -259,7 +259,7 @@ def test_a_clock_set_back_under_the_supervisor_ends_nothing_early(ws, audit):
     marker.touch()
     stop.stop(ws, run.id)
     kit.until((run.control / "saving").exists, "the save")
-    assert re.fullmatch(r"saves a checkpoint; is killed in [123]\d s", state.status(run).reason)
+    assert re.fullmatch(r"saving a checkpoint; will be killed in [123]\d s if it hangs", state.status(run).reason)
     kit.go(run)
     assert kit.until_ended(run).state == State.STOPPED
     ended = audit(run)

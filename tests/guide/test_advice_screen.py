@@ -98,7 +98,7 @@ async def test_a_reading_of_the_epochs_and_of_the_run_before_are_both_shown(ws):
         await shown(pilot, screen)
         await pilot.press("w")
         lines = await shown(pilot, screen)
-    assert sum("train_loss fell" in line and "rests on" not in line for line in lines) == 2
+    assert sum("train_loss fell" in line and "based on" not in line for line in lines) == 2
     pointed = [line for line in lines if "Try A first" in line or "Is A good enough" in line]
     assert len(pointed) == 2
 

@@ -60,7 +60,7 @@ def test_nothing_that_the_guide_does_not_give_was_invented():
         (3, "train_above_val", ["0.6728", "0.6050", "rare", "not over-fitting", "under-trained"]),
         (4, "no_overfitting", ["Not over-fitting"]),
         (5, "gap_small", ["−0.0678", "no warning"]),
-        (6, "val_acc_unknown", ["not known", "68.5 %", "confirm", "Key V", "rmtui score"]),
+        (6, "val_acc_unknown", ["not known", "68.5 %", "confirm", "key V", "rmtui score"]),
         (7, "watch_unknown", ["train_loss falls every epoch", "val_loss starts to fall", "val_acc climbs"]),
     ],
 )

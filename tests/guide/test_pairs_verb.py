@@ -130,7 +130,7 @@ def test_in_chinese_headings_and_notes_are_chinese(trained, capsys):
     page = re.sub(r"(prompt|chosen|rejected) .*", "", "\n".join(pages))
     words = set(re.findall("[A-Za-z_]{2,}", page))
     assert words <= {"val_acc", "source", "longer", "chosen", "book", "web"}, words
-    for said in ("错得最厉害：12 对样本中的 2 对", "由对变错", "疑似标错", "差值", "chosen 较长", "6 对中对了 3 对"):
+    for said in ("错判差距最大：2/12 对样本", "由对变错", "疑似标错", "差值", "chosen 较长", "6 对中对了 3 对"):
         assert said in "\n".join(pages)
     (trained.data / "val" / "helpful_pairs.jsonl").unlink()
     assert "已经不在了" in run(trained, capsys, "r0", "--lang", "zh", "--json")["note"]
@@ -158,7 +158,7 @@ def test_a_changed_validation_file_is_told(trained, capsys):
     assert "changed" in run(trained, capsys, "r0", "--json")["note"]
     file.unlink()
     document = run(trained, capsys, "r0", "--json")
-    assert document["pairs"][0]["prompt"] is None and "not there" in document["note"]
+    assert document["pairs"][0]["prompt"] is None and "is gone" in document["note"]
     out = trained.root / "out.jsonl"
     assert main(["-C", str(trained.root), "pairs", "r0", "--export", str(out)]) == 2
     assert not out.exists()

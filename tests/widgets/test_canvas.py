@@ -41,3 +41,19 @@ def test_a_column_from_foot_to_head_is_full() -> None:
 def test_dots_beyond_the_canvas_are_left_out() -> None:
     assert text(((ACROSS + 1, 0), (ACROSS + 1, UP))) == (" " * WIDTH,) * HEIGHT
     assert text(((0, -5), (0, UP + 5))) == text(((0, 0), (0, UP - 1)))
+
+
+def test_a_thick_line_is_two_dots_high_wherever_it_runs():
+    points = [(0, 5), (9, 5), (19, 11)]
+    plain, thick = Canvas(10, 4), Canvas(10, 4)
+    plain.line(points)
+    thick.line(points, thick=True)
+
+    def columns(canvas: Canvas) -> list[int]:
+        left, right = 0b01000111, 0b10111000  # the dots of a braille sign's two columns
+        return [
+            sum((row[x // 2] & (right if x % 2 else left)).bit_count() for row in canvas.rows)
+            for x in range(2 * canvas.width)
+        ]
+
+    assert all(now == before + 1 for before, now in zip(columns(plain), columns(thick), strict=True))

@@ -9,18 +9,15 @@ from rich.text import Text
 from textual.widgets.option_list import Option
 
 from rmtui import text as formats
-from rmtui.app.presentation.hanging_indent import Row, row
+from rmtui.app.presentation.hanging_indent import Hanging, Row, row
 from rmtui.app.presentation.summary import SIGNS
-from rmtui.app.widgets.choices import hanging
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.guide import short_form
 from rmtui.guide.text_report import silenced_text
-from rmtui.i18n import bound_text, translate, value_text
+from rmtui.i18n import bound_text, in_brackets, translate, value_text
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from rmtui.documents.guide import AdviceDocument, AdviseDocument, PathStep, ReadingDocument
     from rmtui.documents.scalars import Severity
 
@@ -75,7 +72,7 @@ class AdviceText:
             return [*self._reasons(next(step for step in self._document["advice"] if step["id"] == name))]
         if kind == "reading":
             return [*self._reading_in_full(next(item for item in self._document["readings"] if item["id"] == name))]
-        return [row("", line) for line in self._standing()]
+        return [*self._standing()]
 
     def _reasons(self, step: AdviceDocument) -> Iterator[Row]:
         yield row("", Text(formats.clean(step["text"]), "bold"))
@@ -88,10 +85,14 @@ class AdviceText:
                 yield row(self._sign(reading["severity"]), formats.clean(reading["text"]))
 
     def _numbers(self, step: AdviceDocument) -> Iterator[Text]:
-        for change in step["difference"]:
-            key = change["key"]
-            values = f"{value_text(key, change['from'])} {self._glyphs.arrow} {value_text(key, change['to'])}"
-            yield Text(f"{key}: {values}", self._palette.good)
+        arrow = self._glyphs.arrow
+        changes = [
+            f"{key} {value_text(key, change['from'])} {arrow} {value_text(key, change['to'])}"
+            for change in step["difference"]
+            for key in [change["key"]]
+        ]
+        if changes:
+            yield Text(" · ".join(changes), self._palette.good)
         if step["expected"]:
             ranges = [
                 f"{metric} {bound_text(metric, ends[0])}–{bound_text(metric, ends[1])}"
@@ -110,13 +111,11 @@ class AdviceText:
 
     def _reading_words(self, reading: ReadingDocument) -> Text:
         text = Text(formats.clean(reading["text"]))
-        return text.append(f" ({translate('word.own', self._lang)})") if reading["own"] else text
+        return text.append(in_brackets(translate("word.own", self._lang), self._lang)) if reading["own"] else text
 
-    def _standing(self) -> Iterator[Text]:
-        yield Text(self._sentence("path"), self._palette.accent)
-        for step in self._document["path"]:
-            lead, words = self._path_line(step)
-            yield lead + words
+    def _standing(self) -> Iterator[Row]:
+        yield row("", Text(self._sentence("path"), self._palette.accent))
+        yield from map(self._path_line, self._document["path"])
 
     # Everything
 
@@ -129,7 +128,7 @@ class AdviceText:
         yield Option("", disabled=True)
         yield self._title("readings")
         for place, reading in enumerate(document["readings"]):  # one id is said of the epochs and of the run before
-            shown = hanging((self._sign(reading["severity"]), self._reading_words(reading)))
+            shown = Hanging(row(self._sign(reading["severity"]), self._reading_words(reading)))
             yield Option(shown, id=f"reading-{reading['id']}-{place}")
         yield Option("", disabled=True)
         yield self._title("expected")
@@ -141,9 +140,9 @@ class AdviceText:
             yield self._title("silenced")
         for silence in document["silenced"]:
             line = Text(silenced_text(silence, self._lang), self._palette.quiet)
-            yield Option(hanging((Text("  "), line)), id=f"silenced-{silence['id']}-{silence['scope']}")
+            yield Option(Hanging(row("  ", line)), id=f"silenced-{silence['id']}-{silence['scope']}")
 
-    def _step(self, step: AdviceDocument) -> Table:
+    def _step(self, step: AdviceDocument) -> Hanging:
         words = Text(overflow="fold").append(f"{formats.clean(step['text'])}\n", "bold")
         words.append(formats.clean(step["why"]))
         for line in self._numbers(step):
@@ -151,7 +150,7 @@ class AdviceText:
         if step["because_titles"]:
             titles = " · ".join(map(formats.clean, step["because_titles"]))
             words.append("\n").append(self._sentence("because", readings=titles), self._palette.quiet)
-        return hanging((Text(f"{self._glyphs.arrow} ", self._palette.accent), words))
+        return Hanging(row(Text(f"{self._glyphs.arrow} ", self._palette.accent), words))
 
     def _expectations(self) -> Iterator[Option]:
         expected, record = self._document["expectations"], self._document["forecast_record"]
@@ -160,18 +159,18 @@ class AdviceText:
         lines += [item["text"] for item in self._document["forecasts"]]
         lines += [record["text"]] if record else []
         for line in lines or [self._sentence("nothing_expected")]:
-            yield Option(hanging((Text("  "), Text(formats.clean(line), self._palette.quiet))), disabled=True)
+            yield Option(Hanging(row("  ", Text(formats.clean(line), self._palette.quiet))), disabled=True)
 
     def _path(self) -> Iterator[Option]:
         yield self._title("path")
         for stage in self._document["path"]:
-            yield Option(hanging(self._path_line(stage)), disabled=True)
+            yield Option(Hanging(self._path_line(stage)), disabled=True)
 
-    def _path_line(self, step: PathStep) -> tuple[Text, Text]:
+    def _path_line(self, step: PathStep) -> Row:
         here, done = step["state"] == "here", step["state"] == "done"
         sign = self._glyphs.ok if done else self._glyphs.pointer if here else " "
         outcome = f"  {step['outcome_text']}" if done else ""
-        run = f"  ({step['run']})" if step["run"] else ""
+        run = f" {in_brackets(step['run'], self._lang)}" if step["run"] else ""
         text = Text().append(step["text"], "bold" if here else "")
         text.append(f"{outcome}{run}  {'' if done else step['state_text']}".rstrip(), self._palette.quiet)
         return Text(f"{sign} "), text

@@ -10,11 +10,12 @@ from rich.text import Text
 
 from rmtui import text as formats
 from rmtui.app.presentation.hanging_indent import Row, row
-from rmtui.app.widgets.cells import fit
+from rmtui.app.widgets.cells import cut_middle, fit
 from rmtui.app.widgets.chart.legend import shortened
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.i18n import interval_text, translate, value_text
+from rmtui.runs.model import State
 from rmtui.translation import tr
 from rmtui.workspace import Workspace
 
@@ -81,14 +82,14 @@ class Comparison:
         return translate(f"table.{key}", self._lang, **values)
 
     def rows(self) -> list[Row]:
-        """Everything, top to bottom: what the test says of two, the metrics, what else was found."""
-        verdict, rest = self._verdict_and_rest()
+        """Everything, top to bottom: warnings, settings, metrics, what the tests found."""
+        warnings = [self._sentence_row(self._glyphs.best_up, "warn", text) for text in self._document["warnings"]]
         self._heads()
         self._config()
         for metric in METRICS:
             self._metric(metric)
         table = [row("", line) for line in self.text.split("\n")]
-        return [*verdict, *([row("", "")] if verdict else []), *table, *rest]
+        return [*warnings, *([row("", "")] if warnings else []), *table, *self._tests()]
 
     def _heads(self) -> None:
         best = self._document["best"]
@@ -96,12 +97,14 @@ class Comparison:
         for slot, run in enumerate(self._runs):
             star = f" {self._glyphs.best}" if best and best["run"] == run["id"] else ""
             mark = self._glyphs.curves[slot % 6]
-            name = fit(f"{mark}{star} {run['name']}", self._cell - 1, ellipsis=self._glyphs.ellipsis)
-            self.text.append(f"{name} ", self._palette.run(slot))
+            lead, dots = f"{mark}{star} ", self._glyphs.ellipsis
+            name = lead + cut_middle(run["name"], self._cell - 1 - cell_len(lead), dots)
+            self.text.append(fit(name, self._cell), self._palette.run(slot))
         self.text.append(self._glyphs.delta if len(self._runs) == 2 else "", self._palette.quiet)
         self.text.append("\n")
-        states = [tr(run["state"]) for run in self._runs]
-        self._row("", "", states, "quiet")
+        states = [run["state"] for run in self._runs]
+        if set(states) != {State.FINISHED.value}:
+            self._row("", "", list(map(tr, states)), "quiet")
 
     def _key(self, key: str) -> str:
         """The end of a dotted key says more than its beginning."""
@@ -206,21 +209,13 @@ class Comparison:
         tone = "text" if good is None or chance else "good" if good else "warn"
         return Text(text, self._palette.tone(tone))
 
-    def _verdict_and_rest(self) -> tuple[list[Row], list[Row]]:
-        """The verdict, which comes first, and what else was found."""
+    def _tests(self) -> Iterator[Row]:
+        """What was chosen of how many, what the paired tests say, and the spread over seeds."""
         document = self._document
-        verdict = [self._sentence_row(self._glyphs.best_up, "warn", warning) for warning in document["warnings"]]
-        rest: list[Row] = []
-        if "chosen" in document:
-            rest.append(self._sentence_row(self._glyphs.pointer, "quiet", document["chosen"]["text"]))
-        for pair in document["paired"]:
-            found = [self._sentence_row(self._glyphs.pointer, "quiet", text) for text in pair["texts"]]
-            first = 1 if len(self._runs) == 2 else 0
-            verdict += found[:first]
-            rest += found[first:]
-        for seed in document["seeds"]:
-            rest.append(self._sentence_row(self._glyphs.pointer, "quiet", seed["text"]))
-        return verdict, rest
+        texts = [document["chosen"]["text"]] if "chosen" in document else []
+        texts += [text for pair in document["paired"] for text in pair["texts"]]
+        for text in [*texts, *(seed["text"] for seed in document["seeds"])]:
+            yield self._sentence_row(self._glyphs.pointer, "quiet", text)
 
     def _sentence_row(self, sign: str, tone: str, words: str) -> Row:
         return row(Text(f" {sign} ", self._palette.tone(tone)), formats.clean(words))

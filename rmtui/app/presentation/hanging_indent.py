@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.text import Text
 from textual.strip import Strip
 
@@ -15,7 +16,11 @@ from rmtui.app.chrome import Label
 Row = tuple[Text, Text]
 """The lead, and the text that hangs from it."""
 _HARD = "\ue000"
-_UNIT = re.compile(r"(?<=\d) (?=(?:%|±|\d{3}\b|(?:[kMG]B|ms|s|min|h|d|pairs?|steps?|epochs?|points?|tokens?)\b))")
+_UNIT = re.compile(
+    r"(?<=\d) (?=(?:%|±|\d{3}\b|(?:[kMG]B|ms|s|min|h|d|pairs?|steps?|epochs?|points?|tokens?)\b))"
+    r"|(?<=[→=<>±]) (?=[-+−]?\d)|(?<=[\d%]) (?=→ [-+−]?\d)|(?<=\bp) (?=[=<])"
+    r"|(?<=\bepoch) (?=\d)|(?<=\bstep) (?=\d)|(?<=\brank) (?=\d)|(?<=\bmargin) (?=[−+\d])"
+)
 """One blank for one sign, so that colours stay where they are."""
 BELOW = "  "
 """The lead of text that is set below it."""
@@ -41,13 +46,13 @@ def _lines(lead: Text, text: Text, width: int, console: Console) -> list[Text]:
     room = width - indent
     if room < LEAST and indent > len(BELOW):
         return [lead, *_lines(Text(BELOW), text, width, console)]
-    wrapped = _wrapped(text, max(1, room), console) if text.plain else [Text()]
-    return [Text.assemble(lead if number == 0 else " " * indent, line) for number, line in enumerate(wrapped)]
+    lines = wrapped(text, max(1, room), console) if text.plain else [Text()]
+    return [Text.assemble(lead if number == 0 else " " * indent, line) for number, line in enumerate(lines)]
 
 
-def _wrapped(text: Text, width: int, console: Console) -> list[Text]:
-    """A hard space holds together what stands beside it (Rich takes it for a place to break), and so does the blank
-    between a number and its unit."""
+def wrapped(text: Text, width: int, console: Console) -> list[Text]:
+    """A text in lines of at most `width` cells. A hard space holds together what stands beside it (Rich takes it for a
+    place to break), and so does the blank between a number and its unit, or the sign before it."""
     kept = text.copy()
     kept.plain = _UNIT.sub(_HARD, text.plain).replace("\xa0", _HARD)
     lines = list(kept.wrap(console, width))
@@ -58,6 +63,19 @@ def _wrapped(text: Text, width: int, console: Console) -> list[Text]:
 
 def _text(value: str | Text) -> Text:
     return value if isinstance(value, Text) else Text(value)
+
+
+class Hanging:
+    """Rows as something that Rich can draw in whatever width it gets: an option of a list."""
+
+    def __init__(self, *rows: Row) -> None:
+        self._rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield laid(self._rows, options.max_width, console)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(LEAST, options.max_width)
 
 
 class HangingRows(Label):

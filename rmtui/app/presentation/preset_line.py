@@ -22,7 +22,8 @@ def brief(preset: Preset) -> str:
     }
     from rmtui.i18n import value_text
 
-    return " · ".join(f"{tr(word)} {value_text(key, flat[key])}".strip() for key, word in shown.items() if key in flat)
+    parts = [f"{tr(word)} {value_text(key, flat[key])}".strip() for key, word in shown.items() if key in flat]
+    return " · ".join(parts).replace(" · × ", " × ")
 
 
 def expectation(preset: Preset) -> str:

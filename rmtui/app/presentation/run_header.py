@@ -59,6 +59,12 @@ def _fitting(run: Run, glyphs: Glyphs, now: float, room: int) -> list[_Part]:
     return parts
 
 
+def cut_reason(run: Run, head: Text, palette: Palette) -> Text | None:
+    """Why it is in its state, where the head has no room for all of it; None where it has."""
+    label = _state_label(run)
+    return None if label in head.plain else Text(label, palette.tone(_state_tone(run)))
+
+
 def _length(parts: Sequence[_Part]) -> int:
     return sum(cell_len(part.words) + 3 for part in parts)
 

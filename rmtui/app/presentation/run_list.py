@@ -142,7 +142,7 @@ class RunList(Vertical):
     def fit(self) -> None:
         """Beside the panel, the list takes what it needs; curves, log and reasons get the rest."""
         beside = not self.screen.has_class("-narrow") and not self._base.memory.alone
-        width = self.table.natural_width if beside else "100%"
+        width = self.table.natural_width(self.screen.size.width // 2) if beside else "100%"
         if self._fitted != width:
             self._fitted = self.styles.width = width
 

@@ -17,7 +17,7 @@ from rmtui.app.feed import Failed, Job
 from rmtui.app.jobs.curves import CurvesLoaded, Kept, Wanted, band, load_curves
 from rmtui.app.jobs.log import LogOpened, open_log
 from rmtui.app.presentation import run_header
-from rmtui.app.presentation.hanging_indent import HangingRows
+from rmtui.app.presentation.hanging_indent import HangingRows, wrapped
 from rmtui.app.presentation.summary import Summarised, summarise
 from rmtui.app.widgets.chart.chart import Chart
 from rmtui.app.widgets.chart.curve import Band, View
@@ -30,6 +30,8 @@ from rmtui.runs.model import Run
 if TYPE_CHECKING:
     from rmtui.documents.guide import BandDocument
 
+LEAST_ROWS = 2
+"""Of the lines above the curves, before they are laid out."""
 READ_SECONDS = 0.25
 """After this rest of the cursor the guide reads the run."""
 
@@ -165,12 +167,21 @@ class RunPanel(Vertical):
         if run is None:
             return
         width = self.query_one("#head").size.width or self.size.width or 80
-        self.query_one("#head", Label).show_text(run_header.head(run, glyphs_of(self), palette_of(self), width))
-        lines = [self._verdict] if self._verdict.plain else []
-        if not lines or not run.state.final:
+        head = run_header.head(run, glyphs_of(self), palette_of(self), width)
+        self.query_one("#head", Label).show_text(head)
+        pulse = self.query_one("#pulse", Label)
+        rows = pulse.size.height or LEAST_ROWS
+        lines = wrapped(self._verdict, width, self.app.console) if self._verdict.plain else []
+        if not lines or (not run.state.final and len(lines) < rows):
             going = run_header.run_on([*run_header.pulse(run), *filter(None, [run.note])], width)
             lines.insert(0, Text(going, palette_of(self).quiet))
-        self.query_one("#pulse", Label).show_text(Text("\n").join(lines))
+        if (reason := run_header.cut_reason(run, head, palette_of(self))) is not None:
+            whole = wrapped(reason, width, self.app.console)
+            lines = [*whole, *lines] if len(whole) + len(lines) <= rows else lines
+        if len(lines) > rows:
+            lines[rows - 1].truncate(width - 1)
+            lines[rows - 1].append(glyphs_of(self).ellipsis)
+        pulse.show_text(Text("\n").join(lines[:rows]))
 
     def _show_summary(self, summary: Summarised | None) -> None:
         """The verdict above the curves, readings and epochs below them; nothing of the run before."""

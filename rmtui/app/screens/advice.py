@@ -12,9 +12,9 @@ from textual.message import Message
 
 from rmtui.app import actions
 from rmtui.app.base import Done
-from rmtui.app.chrome import KeyLine, Label, TopBar
+from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.presentation.advice_text import AdviceText
-from rmtui.app.presentation.hanging_indent import HangingRows
+from rmtui.app.presentation.hanging_indent import HangingRows, row
 from rmtui.app.presentation.verdict import verdict_text
 from rmtui.app.routes import AgainForm, Data
 from rmtui.app.run_commands import RunCommands
@@ -50,7 +50,7 @@ class AdviceScreen(RunCommands):
 
     def compose(self) -> ComposeResult:
         yield TopBar()
-        yield Label(id="verdict")
+        yield HangingRows(id="verdict")
         with Container(id="body"):
             yield Choices(id="items", markup=False)
             with VerticalScroll(id="reasons", can_focus=False):
@@ -99,7 +99,7 @@ class AdviceScreen(RunCommands):
         if self.document is None:
             return
         verdict = verdict_text(self.document, glyphs_of(self).enter, palette_of(self), self.rmtui.lang)
-        self.query_one("#verdict", Label).show_text(verdict)
+        self.query_one("#verdict", HangingRows).show_rows([row("", verdict)])
         items, text = self.query_one(Choices), self._text()
         before = self._chosen()
         items.clear_options()

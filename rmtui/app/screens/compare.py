@@ -15,10 +15,10 @@ from textual.message import Message
 from rmtui import text as formats
 from rmtui.app import actions
 from rmtui.app.base import Base
-from rmtui.app.chrome import KeyLine, Label, TopBar
+from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.jobs.curves import CurvesLoaded, Shown, Wanted, load_curves
 from rmtui.app.presentation.comparison import Comparison
-from rmtui.app.presentation.hanging_indent import HangingRows
+from rmtui.app.presentation.hanging_indent import HangingRows, row
 from rmtui.app.presentation.run_panel import Charts
 from rmtui.app.routes import AdviceOf
 from rmtui.app.widgets.chart.chart import Chart
@@ -55,7 +55,7 @@ class CompareScreen(Base):
 
     def compose(self) -> ComposeResult:
         yield TopBar()
-        yield Label(id="lead")
+        yield HangingRows(id="lead")
         with Container(id="body"):
             with VerticalScroll(id="table", can_focus=True):
                 yield HangingRows(id="text")
@@ -108,7 +108,7 @@ class CompareScreen(Base):
 
     def _write(self) -> None:
         if self._document is not None:
-            self.query_one("#lead", Label).show_text(self._lead(self._document))
+            self.query_one("#lead", HangingRows).show_rows([row("", self._lead(self._document))])
             width = self.query_one("#table").size.width - 1
             look = (glyphs_of(self), palette_of(self))
             laid = Comparison(self._document, self.ws, *look, width, self._unfold, self.rmtui.lang)
@@ -116,9 +116,10 @@ class CompareScreen(Base):
 
     def _lead(self, document: CompareDocument) -> Text:
         """Who leads, and the next step with its keys."""
-        text = Text(f"{formats.clean(document['lead'])} ")
+        text = Text(formats.clean(document["lead"]))
         if document["next"]:
             palette = palette_of(self)
+            text.append(" " if text.plain.endswith(".") else "")  # a Chinese stop has its own
             text.append(formats.clean(document["next"]), palette.accent)
             text.append(f"\xa0a\xa0{glyphs_of(self).enter}", f"bold {palette.accent}")
         return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -12,19 +13,19 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.message import Message
-from textual.widgets import Static
 from textual.widgets.option_list import Option
 
 from rmtui import text as formats
 from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, Label, TopBar
+from rmtui.app.presentation.hanging_indent import HangingRows, Row, row
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.datacheck.model import Cancelled, FileReport, Finding, Report
-from rmtui.datacheck.report import counted, counted_lines, how_read, summarise_file
-from rmtui.i18n import translate
+from rmtui.datacheck.report import counted, counted_rows, how_read, summarise_file
+from rmtui.i18n import BETWEEN, translate
 from trainer import pairs
 
 LINES_A_KIND = 8
@@ -68,7 +69,7 @@ class DataScreen(Base):
             yield Choices(id="sets", classes="-lines", markup=False)
             with VerticalScroll(id="report", can_focus=True):
                 yield Label(id="progress", classes="quiet")
-                yield Static(id="findings")
+                yield HangingRows(id="findings")
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -78,8 +79,8 @@ class DataScreen(Base):
         items.add_options([Option(" + ".join(self._path_label(path) for path in paths)) for paths in self._sets])
         if self._sets:
             items.highlighted = 0
-        else:
-            self.query_one("#progress", Label).show_text(self._sentence("no_files", path=self.ws.data))
+        hint = self._sentence("begin") if self._sets else self._sentence("no_files", path=self.ws.data)
+        self.query_one("#progress", Label).show_text(hint)
 
     def _sentence(self, key: str, /, **values: Any) -> str:
         return translate(f"report.{key}", self.rmtui.lang, **values)
@@ -112,7 +113,7 @@ class DataScreen(Base):
                 return Checked(None)
 
         self._report = None
-        self.query_one("#findings", Static).update("")
+        self.query_one("#findings", HangingRows).show_rows(())
         self.query_one("#progress", Label).show_text(self._sentence("checking"))
         self.ask("check", job)
 
@@ -146,40 +147,37 @@ class DataScreen(Base):
 
     def _show(self, report: Report) -> None:
         self.query_one("#progress", Label).show_text("" if report.near_done else self._sentence("near_unfinished"))
-        text = Text()
-        for file in report.files:
-            text.append_text(self._render_file(file))
-        self.query_one("#findings", Static).update(text)
+        rows = [row for file in report.files for row in self._file_rows(file)]
+        self.query_one("#findings", HangingRows).show_rows(rows)
 
-    def _render_file(self, file: FileReport) -> Text:
-        palette, glyphs = palette_of(self), glyphs_of(self)
-        text = Text().append(self._path_label(file.path), palette.accent)
-        lang = self.rmtui.lang
-        text.append(f"   {counted_lines(file, lang)}, {counted('good_pair', file.good, lang)}, ")
-        worst = f"{counted('error', file.errors, lang)}, {counted('warning', file.warnings, lang)}\n"
+    def _file_rows(self, file: FileReport) -> Iterator[Row]:
+        palette, lang = palette_of(self), self.rmtui.lang
+        comma = BETWEEN[lang]
+        text = Text(comma.join(counted_rows(file, lang)) + comma)
+        worst = comma.join([counted("error", file.errors, lang), counted("warning", file.warnings, lang)])
         text.append(worst, palette.bad if file.errors else palette.good)
+        yield row("", Text(self._path_label(file.path), palette.accent))
+        yield row("  ", text)
         if how := how_read(file, lang):
-            text.append(f"  {how}\n", palette.quiet)
-        text.append(f"  {'   '.join(summarise_file(file, lang))}\n", palette.quiet)
+            yield row("  ", Text(how, palette.quiet))
+        yield row("  ", Text(" · ".join(summarise_file(file, lang)), palette.quiet))
         for kind in file.counts:
-            found = [finding for finding in file.findings if finding.kind == kind]
-            text.append_text(self._kind(kind, file.counts[kind], found))
+            yield from self._kind_rows(kind, file.counts[kind], [one for one in file.findings if one.kind == kind])
         if not file.counts:
-            text.append(f"  {glyphs.ok} {self._sentence('nothing')}\n", palette.good)
-        return text.append("\n")
+            yield row("  ", Text(f"{glyphs_of(self).ok} {self._sentence('nothing')}", palette.good))
+        yield row("", "")
 
-    def _kind(self, kind: str, count: int, found: list[Finding]) -> Text:
+    def _kind_rows(self, kind: str, count: int, found: list[Finding]) -> Iterator[Row]:
         from rmtui.datacheck.kinds import KINDS
 
         palette, glyphs, lang = palette_of(self), glyphs_of(self), self.rmtui.lang
         bad = KINDS[kind].severity == "error"
-        text = Text().append(f"  {glyphs.gap if bad else glyphs.best_up} ", palette.bad if bad else palette.warn)
-        text.append(f"{KINDS[kind].title(lang)} {glyphs.times}{count}", "bold")
-        text.append(f"  {KINDS[kind].meaning(lang)}\n", palette.quiet)
+        sign = Text(f"  {glyphs.gap if bad else glyphs.best_up} ", palette.bad if bad else palette.warn)
+        text = Text().append(f"{KINDS[kind].title(lang)} {glyphs.times}{count}", "bold")
+        yield row(sign, text.append(f"  {KINDS[kind].meaning(lang)}", palette.quiet))
         for finding in found[:LINES_A_KIND]:
             line = self._sentence("on_line", line=finding.line) if finding.line else self._sentence("whole_file")
-            text.append(f"      {line}{formats.clean(finding.render(lang))}\n")
+            yield row("      ", f"{line}{formats.clean(finding.render(lang))}")
         if count > LINES_A_KIND:
             more = self._sentence("more_findings", n=count - min(len(found), LINES_A_KIND))
-            text.append(f"      {more}\n", palette.quiet)
-        return text
+            yield row("      ", Text(more, palette.quiet))

@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 
 from rmtui import text as formats
 from rmtui.app import actions
+from rmtui.app.presentation.hanging_indent import HangingRows, row
 from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.palette import palette_of
 from rmtui.app.widgets.path_input import PathInput
@@ -50,13 +51,16 @@ class Letters(ModalScreen[str | None]):
         self._choices = choices
 
     def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Static(tr(self._question), markup=False, classes="question")
+            yield HangingRows(id="letters")
+
+    def on_mount(self) -> None:
         palette = palette_of(self)
         line = Text()
         for letter, word in self._choices.items():
             line.append(letter, palette.accent).append(f"\xa0{tr(word).replace(' ', chr(0xA0))}   ")
-        with Vertical(classes="dialog"):
-            yield Static(tr(self._question), markup=False, classes="question")
-            yield Static(line)
+        self.query_one(HangingRows).show_rows([row("", line)])
 
     def on_key(self, event: events.Key) -> None:
         event.stop()

@@ -12,15 +12,15 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
-from textual.widgets import Static
 from textual.widgets.option_list import Option
 
 from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, Label, TopBar, short_path
 from rmtui.app.feed import Failed, in_thread
+from rmtui.app.presentation.hanging_indent import HangingRows
 from rmtui.app.widgets.cells import fit
-from rmtui.app.widgets.choices import Choices, hanging
+from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.palette import palette_of
 from rmtui.translation import tr
 from rmtui.workspace import Workspace, create, open_workspace
@@ -82,7 +82,7 @@ class EmptyScreen(Base):
             yield Label(id="words")
             yield Choices(id="parts", classes="-lines", markup=False)
             yield Label(id="found")
-            yield Static(id="ways")
+            yield HangingRows(id="ways")
             yield Label(id="progress")
         yield KeyLine()
 
@@ -129,7 +129,7 @@ class EmptyScreen(Base):
             for key, word, explanation in WAYS
             if self.offers(word)
         ]
-        self.query_one("#ways", Static).update(hanging(*rows))
+        self.query_one("#ways", HangingRows).show_rows(rows)
         self.query_one(KeyLine).renew()
 
     def _heading(self) -> Text:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual import on
@@ -17,16 +16,14 @@ from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, TopBar, short_path
 from rmtui.app.jobs.launch_plan import Launched, launch
+from rmtui.app.presentation.hanging_indent import Hanging, row
 from rmtui.app.presentation.preset_line import brief, expectation
-from rmtui.app.widgets.choices import Choices, hanging
+from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
 from rmtui.operations.launch_request import LaunchRequest
 from rmtui.presets import Preset, all_presets, save_as
 from rmtui.translation import tr
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 @dataclass
@@ -80,18 +77,18 @@ class PresetsScreen(Base):
         choice.focus()
         self.is_filled = True
 
-    def _describe(self, preset: Preset) -> Table:
+    def _describe(self, preset: Preset) -> Hanging:
         palette = palette_of(self)
         text = Text().append(f"{tr(preset.title)}\n" if preset.title else "", "bold")
         text.append(f"{tr(preset.purpose)}\n" if preset.purpose else "").append(brief(preset), palette.quiet)
         if expected := expectation(preset):
             text.append(f"\n{tr('expected')} {expected}", palette.quiet)
-        return hanging((Text(f"{preset.name}  ", palette.accent), text))
+        return Hanging(row(Text(f"{preset.name}  ", palette.accent), text))
 
-    def _describe_error(self, error: UserError) -> Table:
+    def _describe_error(self, error: UserError) -> Hanging:
         """A file that cannot be used: its lines as they are reported, without a name to choose."""
         palette = palette_of(self)
-        return hanging((Text("!  ", palette.bad), Text(formats.harmless(str(error)), palette.quiet)))
+        return Hanging(row(Text("!  ", palette.bad), Text(formats.harmless(str(error)), palette.quiet)))
 
     def _names(self) -> list[str]:
         return [preset.name for preset in self._presets]

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -17,7 +18,7 @@ from rmtui.app import actions
 from rmtui.app.base import Done
 from rmtui.app.chrome import KeyLine, TopBar
 from rmtui.app.run_commands import RunCommands
-from rmtui.app.widgets.cells import fit
+from rmtui.app.widgets.cells import cut_middle, fit
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
@@ -27,6 +28,10 @@ from rmtui.translation import tr
 
 if TYPE_CHECKING:
     from rmtui.operations.queue import Place
+
+
+NAME = 40
+"""Cells of the longest name that is shown whole."""
 
 
 @dataclass
@@ -84,11 +89,13 @@ class QueueScreen(RunCommands):
         self._follow = ""
         palette, glyphs = palette_of(self), glyphs_of(self)
         items.clear_options()
+        names = [*(run.name for run in message.alive), *(place.name for place in message.places)]
+        width = min(NAME, max(map(cell_len, names), default=0))
         for run in message.alive:
-            name = fit(run.name, 26, ellipsis=glyphs.ellipsis)
+            name = fit(cut_middle(run.name, width, glyphs.ellipsis), width)
             text = Text(f"  {glyphs.states[run.state]}  {name}  ", palette.state(run.state))
             items.add_option(Option(text.append(_under_way(run), palette.quiet), disabled=True))
-        items.add_options([Option(self._line(place), id=place.id) for place in message.places])
+        items.add_options([Option(self._line(place, width), id=place.id) for place in message.places])
         if not message.places:
             items.add_option(
                 Option(Text(tr("the queue is empty; ctrl+q in a form queues a run"), palette.quiet), disabled=True)
@@ -98,9 +105,9 @@ class QueueScreen(RunCommands):
             items.highlighted = len(message.alive) + (ids.index(chosen) if chosen in ids else 0)
         self.query_one(TopBar).show_parts("queue", f"{len(message.alive)} running · {len(ids)} waiting")
 
-    def _line(self, place: Place) -> Text:
+    def _line(self, place: Place, width: int) -> Text:
         palette = palette_of(self)
-        text = Text(f"{place.place:>3}  {fit(place.name, 26)}  ")
+        text = Text(f"{place.place:>3}  {fit(cut_middle(place.name, width, glyphs_of(self).ellipsis), width)}  ")
         since = tr(f"since {formats.clock(place.since, time.time())}")
         head, _ = state_words(State.QUEUED, place.reason)
         text.append(f"{tr(head)}  " if head != State.QUEUED else "")

@@ -14,7 +14,7 @@ from rmtui.app.jobs.devices import Loads, look
 from rmtui.app.jobs.log import LogOpened, open_log
 from rmtui.app.jobs.run import EXTRA, ExtraLoaded, RunLoaded, load_extra, load_run, speeds
 from rmtui.app.presentation import details, run_header
-from rmtui.app.presentation.hanging_indent import HangingRows
+from rmtui.app.presentation.hanging_indent import HangingRows, row
 from rmtui.app.presentation.run_panel import Charts
 from rmtui.app.presentation.summary import Summarised, summarise
 from rmtui.app.run_commands import RunCommands
@@ -56,7 +56,7 @@ class RunScreen(RunCommands):
     def compose(self) -> ComposeResult:
         yield TopBar()
         yield Label(id="pulse", classes="quiet")
-        yield Label(id="verdict")
+        yield HangingRows(id="verdict")
         with ContentSwitcher(initial="overview"):
             with Container(id="overview"):
                 with Container(id="grid"):
@@ -159,7 +159,7 @@ class RunScreen(RunCommands):
 
     @on(Summarised)
     def _summarised(self, message: Summarised) -> None:
-        self.query_one("#verdict", Label).show_text(message.verdict)
+        self.query_one("#verdict", HangingRows).show_rows([row("", message.verdict)])
         self.query_one("#pulse").display = not (message.run.state.final and message.verdict.plain)
         self.query_one("#says", HangingRows).show_rows(message.rows)
         self.query_one(Charts).expect(message.run, message.bands)

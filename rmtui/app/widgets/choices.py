@@ -1,18 +1,12 @@
-"""Lists to choose from, on the ground of their screen; and texts with a hanging indent."""
+"""Lists to choose from, on the ground of their screen."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from rich.text import Text
 from textual.strip import Strip
 from textual.widgets import OptionList
 
 from rmtui.app import actions
 from rmtui.app.widgets.palette import on_bar, palette_of
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 class Choices(OptionList, inherit_bindings=False):
@@ -67,15 +61,3 @@ class Choices(OptionList, inherit_bindings=False):
         """Whether the cursor is on the first (0) or last (-1) of what can be chosen."""
         open_to = [number for number, option in enumerate(self.options) if not option.disabled]
         return bool(open_to) and self.highlighted == open_to[place]
-
-
-def hanging(*rows: tuple[Text, Text]) -> Table:
-    """Rows of (lead, words); words that are wrapped stay right of the widest lead."""
-    from rich.table import Table
-
-    table = Table.grid(expand=True)
-    table.add_column(no_wrap=True)
-    table.add_column(ratio=1)
-    for lead, text in rows:
-        table.add_row(lead, text)
-    return table

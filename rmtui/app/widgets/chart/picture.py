@@ -310,7 +310,7 @@ class Picture:
         name = name if cell_len(name) < self.columns // 2 else axis_name
         free = self.columns - cell_len(name) - 1
         after = 0
-        for tick in x_ticks(self.x, self.scene.view.axis, max(2, self.columns // 14)):
+        for tick in x_ticks(self.x, self.scene.view.axis, max(2, self.columns // 9)):
             column = min(self.columns - 1, self.x.dot(tick.value) // self._across)
             axis[column] = glyphs.tick_below
             start = max(0, column - len(tick.label) // 2)

@@ -17,7 +17,7 @@ from rmtui.app.widgets.line_edit import LineEdit
 from rmtui.app.widgets.palette import Palette, on_bar
 from rmtui.i18n import value_text
 from rmtui.text import clean, wrap
-from rmtui.translation import tr
+from rmtui.translation import colon, tr
 from trainer.config import Option, Problem, range_text
 
 NAME, VALUE = 32, 16
@@ -207,7 +207,7 @@ class FormLines:
         """A rule, what the field means, and (narrow screens) the derived numbers above."""
         usual = option.meta.usual
         more = [tr(f"usual {value_text(option.key, usual[0])} … {value_text(option.key, usual[1])}")] if usual else []
-        text = "  ·  ".join([f"{option.key}: {tr(option.meta.help)}", *more])
+        text = "  ·  ".join([f"{option.key}{colon()}{tr(option.meta.help)}", *more])
         rule = Strip([Segment(self.glyphs.horizontal * self.width, self.palette.quiet)])
         rows = wrap(text, self.width - 2)[:2] if self.width < NARROW else [text]
         rows += [""] * (2 - len(rows)) if self.width < NARROW else []

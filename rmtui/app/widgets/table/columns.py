@@ -7,17 +7,21 @@ from typing import NamedTuple
 
 from rmtui import text as formats
 from rmtui.app.widgets.glyphs import Glyphs
-from rmtui.runs.model import NOTHING, Landmarks, Run, State, state_words
+from rmtui.runs.model import NOTHING, Landmarks, Run, State, state_text, state_words
 from rmtui.translation import tr
 
 GAP = 2
 """Cells between columns."""
 NAME = "name"
 STATE = "state"
+REASON = "created"
+"""When, and why a run ended."""
 DEAR = 7
 """Columns of more than this worth number come in only where names and reasons have all the room that they can use."""
 LONG = 40
 """Cells beside its own that a column may ask of the screen; what is longer is read beside the list."""
+RECOGNISED = 10
+"""Cells beside its own that a reason asks for at the cost of the panel beside the list, which has it in full."""
 
 
 class Setting(NamedTuple):
@@ -81,11 +85,13 @@ def _missing(column: RunColumn, needs: Mapping[str, int]) -> int:
     return max(0, min(column.grow, needs.get(column.key, 0) - column.width))
 
 
-def natural_width(columns: Sequence[RunColumn], needs: Mapping[str, int]) -> int:
-    """Cells in which the columns that matter show all they have, but for long reasons."""
+def natural_width(columns: Sequence[RunColumn], needs: Mapping[str, int], half: int) -> int:
+    """Cells in which the columns that matter show all they have; beyond `half` of the screen only what a reason needs
+    to be recognised."""
     dear = [column for column in columns if column.worth <= DEAR]
-    wishes = (min(_missing(column, needs), LONG) for column in dear)
-    return sum(column.width + GAP for column in dear) + sum(wishes) - GAP
+    wishes = {column.key: min(_missing(column, needs), LONG) for column in dear}
+    most = sum(column.width + GAP + wishes[column.key] for column in dear) - GAP
+    return max(min(most, half), most - max(0, wishes.get(REASON, 0) - RECOGNISED))
 
 
 WEEKDAY = 9
@@ -102,7 +108,7 @@ def state_label(run: Run, now: float, spelled: bool = False) -> str:
         at = formats.clock(end, now)
         return f"{'ends' if spelled or len(at) < WEEKDAY else 'by'} {at}" if end else "running"
     if run.state in (State.FAILED, State.KILLED, State.INTERRUPTED, State.UNKNOWN, State.STOPPED) and run.reason:
-        return f"{run.state.value}: {run.reason}" if spelled else run.reason
+        return state_text(run.state, run.reason) if spelled else run.reason
     head, _ = state_words(run.state, run.reason)
     if head != run.state:
         return head if spelled else run.reason.partition("; ")[0]
@@ -258,5 +264,5 @@ COLUMNS = (
     RunColumn("data", "data", 9, 11, lambda run, s: TableCell(run.data or s.glyphs.dash, "quiet"), grow=6),
     RunColumn("tags", "tags", 8, 14, lambda run, s: TableCell(" ".join(run.tags), "quiet"), grow=12),
     RunColumn("duration", "took", 8, 15, _took, right=True),
-    RunColumn("created", "when", 12, 4, _state_now, grow=60),
+    RunColumn(REASON, "when", 12, 4, _state_now, grow=60),
 )

@@ -283,10 +283,9 @@ class RunTable(ScrollView, can_focus=True):
                 self._longest[key] = max(self._longest.get(key, 0), cells)
         return self._longest
 
-    @property
-    def natural_width(self) -> int:
-        """Cells in which the list shows all that matters."""
-        return LEAD + natural_width(shown(self._setting, self._sort[0]), self._needs()) + 1
+    def natural_width(self, half: int) -> int:
+        """Cells in which the list shows all that matters; long reasons only within `half` of the screen."""
+        return LEAD + natural_width(shown(self._setting, self._sort[0]), self._needs(), half - LEAD - 1) + 1
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """What all lines share is worked out once."""
