@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import launch_kit as kit
 import pytest
@@ -14,7 +15,7 @@ import slurm_kit
 from slurm_kit import State
 
 from rmtui.errors import UserError
-from rmtui.launch.launcher import NotSubmitted
+from rmtui.launch.launcher import NotSubmitted, Start
 from rmtui.operations import launch, queue, resume, stop
 from rmtui.runs import cluster_jobs, state
 from rmtui.runs.folder import RunFolder
@@ -135,13 +136,11 @@ def test_a_prologue_that_fails_is_told_with_its_last_line(ws, cluster):
 def test_200_pending_jobs_are_looked_at_with_one_question(ws, cluster, monkeypatch):
     asked = []
     call = slurm_kit.calls.call
-    runs = []
-    for _ in range(200):
-        document = kit.spec()
-        document["launch"] = {**slurm_kit.LAUNCH, "sbatch": ["hold"]}
-        run = RunFolder.create(ws.runs, document)
-        launch.enqueue(ws, run)
-        runs.append(run)
+    document = kit.spec()
+    document["launch"] = {**slurm_kit.LAUNCH, "sbatch": ["hold"]}
+    runs = [RunFolder.create(ws.runs, document) for _ in range(200)]
+    with ThreadPoolExecutor(4) as several:
+        list(several.map(lambda run: slurm_kit.Slurm().submit(ws, run, Start()), runs))
     monkeypatch.setattr(slurm_kit.calls, "call", lambda words, *more: asked.append(words[0]) or call(words, *more))
     slurm_kit.look(ws, runs[0])
     assert asked == ["squeue"]
