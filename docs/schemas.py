@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_ar
 from rmtui.documents.data import (
     CheckDocument,
     ConvertDocument,
+    FloorsDocument,
     GroupsDocument,
     ImportDocument,
     ImportedAgain,
@@ -32,6 +33,7 @@ Schema = dict[str, Any]
 DOCUMENTS: dict[str, tuple[str, Any]] = {
     "advise": ("rmtui advise RUN --json", AdviseDocument),
     "check": ("rmtui check FILE… --json", CheckDocument),
+    "floors": ("rmtui floors TRAIN VAL --json", FloorsDocument),
     "convert": ("rmtui convert FILE OUT --json", ConvertDocument),
     "compare": ("rmtui compare RUN RUN… --json", CompareDocument),
     "doctor": ("rmtui doctor --json", list[DiagnosisDocument]),

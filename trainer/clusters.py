@@ -79,14 +79,19 @@ def _joined(questions: Sequence[str]) -> dict[str, str]:
     return {question: find(question) for question in questions}
 
 
+def words(text: str) -> list[str]:
+    """Lower-case words; of Chinese, Japanese and Korean, characters."""
+    return _WORD.findall(text.casefold())
+
+
 def _alike(questions: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Questions with a rare word in common and at least `ALIKE` of their words' weight."""
-    words = {question: frozenset(_WORD.findall(question)) for question in questions}
-    count = Counter(word for found in words.values() for word in found)
+    found = {question: frozenset(words(question)) for question in questions}
+    count = Counter(word for one in found.values() for word in one)
     weight = {word: math.log(len(questions) / uses) for word, uses in count.items()}
     by_word: defaultdict[str, list[str]] = defaultdict(list)
     for question in questions:
-        for word in words[question]:
+        for word in found[question]:
             if 1 < count[word] <= _COMMON:
                 by_word[word].append(question)
     seen = set()
@@ -96,6 +101,6 @@ def _alike(questions: Sequence[str]) -> Iterator[tuple[str, str]]:
                 if (one, other) in seen:
                     continue
                 seen.add((one, other))
-                common = math.fsum(weight[word] for word in words[one] & words[other])
-                if common >= ALIKE * math.fsum(weight[word] for word in words[one] | words[other]):
+                common = math.fsum(weight[word] for word in found[one] & found[other])
+                if common >= ALIKE * math.fsum(weight[word] for word in found[one] | found[other]):
                     yield one, other

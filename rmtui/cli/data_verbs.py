@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmtui.cli.messages import echo, fetch_from_hub
 from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
+from rmtui.errors import UserError
 from rmtui.translation import spoken
 
 if TYPE_CHECKING:
@@ -74,6 +75,47 @@ def _build_check(parser: argparse.ArgumentParser) -> None:
 def _add_fields(parser: argparse.ArgumentParser) -> None:
     help = "fields of a layout that is not recognised: prompt=question,chosen=good,rejected=bad"
     parser.add_argument("--fields", default="", metavar="NAME=FIELD,…", help=help)
+
+
+def _build_floors(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("train", type=Path, metavar="TRAIN", help="training pairs, to which the bag of words is fitted")
+    parser.add_argument("val", type=Path, metavar="VAL", help="validation pairs")
+    _add_fields(parser)
+    add_json(parser)
+
+
+def _run_floors(args: argparse.Namespace) -> int:
+    from rmtui.cli.text_tables import Column, show
+    from rmtui.operations.convert import fields_of
+    from rmtui.operations.floors import TITLES, floors
+    from rmtui.workspace import open_workspace
+
+    try:
+        workspace = open_workspace(workspace_folder(args))
+    except UserError:  # files of anywhere are measured, too, and not remembered
+        workspace = None
+    found = floors(workspace, args.train, args.val, fields_of(args.fields))
+    if args.json:
+        print_json(found)
+        return 0
+    rows = [("", found["pairs"], one) for one in found["floors"]]
+    rows += [(part["source"], part["pairs"], one) for part in found["sources"] for one in part["floors"]]
+    columns = [Column("rival", ours=True), Column("val_acc", right=True), Column("95 %", right=True)]
+    columns += [Column("pairs", right=True), *([Column("source")] if found["sources"] else [])]
+    show(
+        columns,
+        [
+            [
+                TITLES[one["floor"]],
+                f"{one['accuracy']:.1%}",
+                f"{one['interval'][0]:.1%} … {one['interval'][1]:.1%}",
+                str(pairs),
+                *([source] if found["sources"] else []),
+            ]
+            for source, pairs, one in rows
+        ],
+    )
+    return 0
 
 
 def _build_convert(parser: argparse.ArgumentParser) -> None:
@@ -152,7 +194,6 @@ def _print_check(args: argparse.Namespace, fields: dict[str, str], lang: str, li
 
 def _model(root: Path) -> Path | None:
     """The model whose tokens are counted, if this is a workspace and its model a folder with a tokenizer."""
-    from rmtui.errors import UserError
     from rmtui.workspace import open_workspace
 
     try:
@@ -219,6 +260,13 @@ VERBS: tuple[Verb, ...] = (
             "rmtui check hf:org/name@train hf:org/name@test",
             "rmtui check pairs.jsonl --fix clean.jsonl",
         ),
+    ),
+    Verb(
+        "floors",
+        "what simple rivals of a reward model score: length rulers and a bag of words",
+        _build_floors,
+        _run_floors,
+        ("rmtui floors data/train/helpful_pairs.jsonl data/val/helpful_pairs.jsonl",),
     ),
     Verb(
         "convert",

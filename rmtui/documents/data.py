@@ -55,6 +55,37 @@ class PairsDocument(TypedDict):
     exported: NotRequired[Count]
 
 
+class FloorDocument(TypedDict):
+    """A simple rival of the reward model: `longer` and `shorter` answers win, or a bag of `words` decides."""
+
+    floor: Literal["longer", "shorter", "words"]
+    accuracy: Share
+    interval: Annotated[list[Share], Limits(items=2)]
+
+
+class SourceFloors(TypedDict):
+    """Of the pairs of one source (`source`, else `subset`)."""
+
+    source: str
+    pairs: Count
+    floors: list[FloorDocument]
+
+
+class FloorsDocument(TypedDict):
+    """What simple rivals score on validation pairs; ties are wrong."""
+
+    train: str
+    val: str
+    train_pairs: Count
+    """Pairs that the bag of words was fitted to."""
+    pairs: Count
+    clusters: Count
+    """Groups, prompts or first turns that the validation pairs are of."""
+    floors: list[FloorDocument]
+    best: Literal["longer", "shorter", "words"]
+    sources: list[SourceFloors]
+
+
 class GroupDocument(TypedDict):
     label: str
     pairs: Count

@@ -61,7 +61,7 @@ def length_bias(case: Case) -> Iterator[Reading]:
     wide = facts.pairs / at.val_effective if at.val_effective and at.val_pairs == facts.pairs else 1.0
     shares = ((found.accuracy_shorter, found.shorter), (found.accuracy_rest, found.rest))
     error = math.sqrt(wide * sum(share * (1 - share) / n for share, n in shares))
-    name, floor = found.ruler
+    name, floor = max((found.ruler, *filter(None, [case.subject.floor])), key=lambda rival: rival[1])
     values = {
         "shorter": found.shorter,
         "rest": found.rest,

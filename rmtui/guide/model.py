@@ -63,6 +63,8 @@ class Subject:
     """Mean loss of the first steps, while the model is as good as untrained; None where steps are not known."""
     lengths: LengthFacts | None = None
     """How the newest evaluation depends on length; None where its trainer did not measure that."""
+    floor: tuple[str, float] | None = None
+    """The best simple rival on its validation pairs and that one's accuracy, where they were measured."""
     has_model: bool = False
     """A checkpoint or model of it is here, so that it can be evaluated."""
     checkpoint: int | None = None

@@ -18,7 +18,7 @@ from rmtui.guide.thresholds import Thresholds
 from rmtui.guide.verdict_line import verdict
 from rmtui.i18n import bound_text, in_brackets, metric_text, translate
 from rmtui.index.index import Index
-from rmtui.operations import forecasts, load_subjects, mute, pair_clusters
+from rmtui.operations import floors, forecasts, load_subjects, mute, pair_clusters
 from rmtui.presets import find
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
@@ -57,6 +57,7 @@ def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | No
     family = load_subjects.siblings(index, run)
     other = against or load_subjects.run_before(run, family)
     subject = pair_clusters.with_clusters(ws, _with_start(index, load_subjects.subject(index, run)))
+    subject = replace(subject, floor=floors.best_floor(ws, run))
     before = pair_clusters.with_clusters(ws, load_subjects.subject(index, other)) if other else None
     others = [Subject(item) for item in family if item.id != run.id]
     recorded = {item.run.id for item in others if forecasts.any_recorded(item.run.folder)}

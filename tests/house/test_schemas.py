@@ -72,6 +72,7 @@ def printed(ws: Workspace, *argv: str) -> Any:
         ("compare", ("compare", "one", "two", "--json")),
         ("compare", ("compare", "scored", "second", "--json")),
         ("check", ("check", "pairs.jsonl", "--json")),
+        ("floors", ("floors", "data/val/helpful_pairs.jsonl", "data/val/helpful_pairs.jsonl", "--json")),
         ("convert", ("convert", "data/val/helpful_pairs.jsonl", "plain.jsonl", "--json")),
         ("presets", ("presets", "--json")),
         ("presets", ("presets", "A", "--json")),

@@ -1,0 +1,134 @@
+"""Floors: what simple rivals of a reward model score on a validation file, for its val_acc to be held against."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rmtui.errors import UserError
+from rmtui.guide.bag_of_words import fit_words, prefers_chosen
+from rmtui.index import settings
+from rmtui.runs.files import atomic_write
+from rmtui.runs.folder import RunFolder
+from rmtui.runs.model import Run
+from rmtui.workspace import Workspace
+from trainer.clusters import find_clusters
+from trainer.intervals import accuracy_interval, effective_pairs
+from trainer.pairs import Row, Unreadable, distinct_ids, fingerprint, plain_text, read_rows
+
+if TYPE_CHECKING:
+    from rmtui.documents.data import FloorDocument, FloorsDocument, SourceFloors
+
+FILE = "floors.json"
+"""In the workspace's local state: (training, validation) fingerprints → floor → accuracy."""
+MOST = 10_000
+"""Training pairs that the bag of words is fitted to; of more, that many are drawn."""
+Name = Literal["longer", "shorter", "words"]
+TITLES: dict[Name, str] = {
+    "longer": "always the longer answer",
+    "shorter": "always the shorter answer",
+    "words": "bag of words",
+}
+_SOURCES = ("source", "subset")
+
+Verdict = Callable[[Row], bool]
+
+
+def floors(ws: Workspace | None, train: Path, val: Path, fields: Mapping[str, str] | None = None) -> FloorsDocument:
+    """The document of `floors --json`: length in characters, ties wrong; UserError for a file without pairs. A
+    workspace remembers it for the readings of its runs."""
+    training, validation = _rows(train, fields), _rows(val, fields)
+    if len(training) > MOST:
+        training = random.Random(0).sample(training, MOST)
+    weights = fit_words([_answers(row) for row in training])
+    rivals: dict[Name, Verdict] = {
+        "longer": lambda row: len(_answers(row)[0]) > len(_answers(row)[1]),
+        "shorter": lambda row: len(_answers(row)[0]) < len(_answers(row)[1]),
+        "words": lambda row: prefers_chosen(weights, *_answers(row)),
+    }
+    clusters = find_clusters(validation).of
+    right = {name: [rival(row) for row in validation] for name, rival in rivals.items()}
+    found = list(_scored(right, validation, clusters, range(len(validation))))
+    best = max(found, key=lambda one: one["accuracy"])
+    if ws is not None:
+        key = _key(fingerprint(train, fields), fingerprint(val, fields))
+        _remember(ws, key, {one["floor"]: one["accuracy"] for one in found})
+    return {
+        "train": str(train),
+        "val": str(val),
+        "train_pairs": len(training),
+        "pairs": len(validation),
+        "clusters": len(set(clusters.values())),
+        "floors": found,
+        "best": best["floor"],
+        "sources": list(_by_source(right, validation, clusters)),
+    }
+
+
+def _rows(path: Path, fields: Mapping[str, str] | None) -> list[Row]:
+    try:
+        rows = distinct_ids(row for row in read_rows(path, fields) if isinstance(row, Row))
+    except (Unreadable, OSError) as error:
+        raise UserError(f"{path} cannot be read", str(error), f"rmtui check {path}") from error
+    if not rows:
+        raise UserError(f"{path} holds no pair", remedy=f"rmtui check {path}")
+    return rows
+
+
+def _answers(row: Row) -> tuple[str, str]:
+    return plain_text(row.chosen), plain_text(row.rejected)
+
+
+def _scored(
+    right: Mapping[Name, Sequence[bool]], rows: Sequence[Row], clusters: Mapping[str, str], places: Sequence[int]
+) -> Iterator[FloorDocument]:
+    for name, hits in right.items():
+        mine = [hits[place] for place in places]
+        known = effective_pairs(mine, [clusters[rows[place].id] for place in places])
+        accuracy = sum(mine) / len(mine)
+        around = accuracy_interval(accuracy, len(mine), known.clusters, known.effective)
+        yield {"floor": name, "accuracy": accuracy, "interval": [around.low, around.high]}
+
+
+def _by_source(
+    right: Mapping[Name, Sequence[bool]], rows: Sequence[Row], clusters: Mapping[str, str]
+) -> Iterator[SourceFloors]:
+    """By the first of `source`, `subset` that any row has; nothing where none has, or all have one."""
+    field = next((name for name in _SOURCES if any(isinstance(row.fields.get(name), str) for row in rows)), None)
+    places: dict[str, list[int]] = {}
+    for place, row in enumerate(rows if field else ()):
+        places.setdefault(str(row.fields.get(str(field), "–")), []).append(place)
+    for name in sorted(places) if len(places) > 1 else ():
+        found = list(_scored(right, rows, clusters, places[name]))
+        yield {"source": name, "pairs": len(places[name]), "floors": found}
+
+
+def _key(train: str, val: str) -> str:
+    return f"{train[:32]} {val[:32]}"
+
+
+def _remember(ws: Workspace, key: str, found: Mapping[str, float]) -> None:
+    with suppress(OSError):
+        atomic_write(ws.state_dir / FILE, json.dumps({**_known(ws), key: found}).encode())
+
+
+def _known(ws: Workspace) -> dict[str, Any]:
+    try:
+        found = json.loads((ws.state_folder() / FILE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def best_floor(ws: Workspace, run: Run) -> tuple[str, float] | None:
+    """(floor, accuracy) of the best rival on a run's pairs, if `floors` measured them."""
+    known = _known(ws)
+    if not known or not run.val_fingerprint:
+        return None
+    train = settings.table(RunFolder(run.folder).spec(), "fingerprints").get("train")
+    found = known.get(_key(train, run.val_fingerprint)) if isinstance(train, str) else None
+    return max(found.items(), key=lambda item: item[1]) if isinstance(found, dict) and found else None

@@ -1,0 +1,125 @@
+"""Floors: simple rivals on real shapes of files, against numpy and scipy; what a reading makes of them."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+from scipy import optimize
+from support import config, make_run_folder, training
+
+from rmtui.cli import main
+from rmtui.guide.bag_of_words import fit_words, prefers_chosen
+from trainer.clusters import words
+from trainer.pairs import fingerprint
+
+FILLER = [f"word{n}" for n in range(30)]
+
+
+def pairs(count, seed, strength=0.8):
+    """Answers of fillers in which `kind` marks the chosen one, and `rude` the rejected one, as often as `strength`."""
+    draw, found = random.Random(seed), []
+    for _ in range(count):
+        sides = [draw.choices(FILLER, k=draw.randint(4, 12)) for _ in range(2)]
+        first = draw.random() < strength
+        sides[0 if first else 1].append("kind")
+        sides[1 if draw.random() < strength else 0].append("rude")
+        found.append((" ".join(sides[0]), " ".join(sides[1])))
+    return found
+
+
+def test_the_bag_of_words_is_logistic_regression_as_scipy_fits_it():
+    train, held = pairs(600, 1), pairs(400, 2)
+    known = sorted({word for pair in train for side in pair for word in words(side)})
+
+    def row(chosen, rejected):
+        one, other = ([np.log1p(words(side).count(word)) for word in known] for side in (chosen, rejected))
+        found = np.subtract(one, other)
+        return found / (np.linalg.norm(found) or 1.0)
+
+    x = np.array([row(*pair) for pair in train])
+    loss = lambda w: np.logaddexp(0, -x @ w).mean() + 0.0005 * w @ w  # noqa: E731
+    theirs = optimize.minimize(loss, np.zeros(len(known))).x
+    right = np.array([row(*pair) @ theirs > 0 for pair in held])
+    weights = fit_words(train)
+    mine = np.array([prefers_chosen(weights, *pair) for pair in held])
+    assert np.mean(mine == right) > 0.93 and abs(mine.mean() - right.mean()) < 0.03
+    assert weights["kind"] > 0.5 and weights["rude"] < -0.5
+    assert fit_words(train) == weights
+
+
+def test_without_a_signal_it_is_a_coin_on_other_pairs():
+    weights = fit_words(pairs(400, 3, 0.5))
+    assert 0.42 < np.mean([prefers_chosen(weights, *pair) for pair in pairs(600, 4, 0.5)]) < 0.58
+
+
+def test_texts_without_a_known_word_are_a_tie_and_so_wrong():
+    weights = fit_words(pairs(50, 5))
+    assert not prefers_chosen(weights, "unseen", "unheard") and not prefers_chosen(weights, "kind", "kind")
+
+
+def write(path, made, **fields):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {"id": f"{path.parent.name}{n}", "prompt": f"Question {n}?", "chosen": chosen, "rejected": rejected}
+        | {key: values[n % len(values)] for key, values in fields.items()}
+        for n, (chosen, rejected) in enumerate(made)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def floors(ws, capsys, train, val):
+    assert main(["-C", str(ws.root), "floors", str(train), str(val), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_rulers_and_words_are_scored_by_source(ws, capsys):
+    made = pairs(200, 7)
+    train = write(ws.root / "train" / "p.jsonl", pairs(500, 6))
+    val = write(ws.root / "val" / "p.jsonl", made, source=["a", "b"])
+    found = floors(ws, capsys, train, val)
+    scores = {row["floor"]: row["accuracy"] for row in found["floors"]}
+    sizes = np.array([[len(side) for side in pair] for pair in made])
+    assert scores["longer"] == pytest.approx(np.mean(sizes[:, 0] > sizes[:, 1]))
+    assert scores["shorter"] == pytest.approx(np.mean(sizes[:, 0] < sizes[:, 1]))
+    assert found["best"] == "words" and scores["words"] > 0.7
+    a, b = found["sources"]
+    assert (a["source"], a["pairs"], b["pairs"]) == ("a", 100, 100)
+    for place, part in ((0, a), (1, b)):
+        longer = next(row for row in part["floors"] if row["floor"] == "longer")
+        assert longer["accuracy"] == pytest.approx(np.mean(sizes[place::2, 0] > sizes[place::2, 1]))
+    assert main(["-C", str(ws.root), "floors", str(train), str(val)]) == 0
+    assert "bag of words" in capsys.readouterr().out
+
+
+def test_a_runs_val_acc_is_held_against_the_best_rival_that_was_measured(ws, capsys):
+    train, val = write(ws.root / "t" / "p.jsonl", pairs(500, 6)), write(ws.root / "v" / "p.jsonl", pairs(200, 7))
+    events = training()
+    last = max(n for n, event in enumerate(events) if event.kind == "eval")
+    lengths = {"pairs_chosen_shorter": 100.0, "val_acc_chosen_shorter": 0.75, "length_correlation": 0.01}
+    events[last] = events[last]._replace(metrics={**events[last].metrics, **lengths})
+    prints = {"train": fingerprint(train), "val": fingerprint(val)}
+    make_run_folder(ws, "a", events=events, fingerprints=prints, config=config())
+
+    def reading():
+        assert main(["-C", str(ws.root), "advise", "a", "--json", "--lang", "en"]) == 0
+        rows = json.loads(capsys.readouterr().out)["readings"]
+        return next(row for row in rows if row["id"] == "above_ruler")
+
+    assert reading()["figures"]["ruler"] == "shorter" and reading()["figures"]["floor"] == 0.5
+    best = max(row["accuracy"] for row in floors(ws, capsys, train, val)["floors"])
+    found = reading()
+    assert found["figures"]["ruler"] == "words" and found["figures"]["floor"] == best
+    assert "a bag of words" in found["text"] and found["figures"]["above"] == pytest.approx(0.74 - best)
+
+
+def test_a_file_without_pairs_is_refused_in_words(ws, capsys):
+    empty = ws.root / "empty.jsonl"
+    empty.write_text("")
+    val = write(ws.root / "v" / "p.jsonl", pairs(5, 7))
+    assert main(["-C", str(ws.root), "floors", str(empty), str(val)]) == 2
+    assert "empty.jsonl" in capsys.readouterr().err
+    assert main(["-C", str(ws.root), "floors", str(ws.root / "gone.jsonl"), str(val)]) == 2
