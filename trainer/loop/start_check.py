@@ -118,9 +118,10 @@ def _first_layers(session: Session) -> tuple[round_trip.RoundTrip, int]:
 
 def _judge(session: Session, found: round_trip.RoundTrip) -> str:
     if found.tokens or not found.right_alone:
+        half = "" if session.config.mixed_precision == "no" else "set mixed_precision = no, "
         return (
             f"start check: {found.fault}. A model saved from this base would not give the rewards that it was "
-            "trained to give; choose another base, or switch this check off (start_check = false)"
+            f"trained to give; {half}choose another base, or switch this check off (start_check = false)"
         )
     if not found.right_padded(found.side):
         other = "left" if found.side == "right" else "right"
