@@ -20,7 +20,7 @@ import yaml
 from rmtui.errors import UserError
 from rmtui.importers.config_producers import batches, producer_of, silent
 from rmtui.importers.shell_flags import read_flags
-from rmtui.importers.source_rows import place
+from rmtui.importers.source_rows import number, place
 from rmtui.importers.text_files import whole
 from trainer.aliases import ALIASES
 from trainer.config import OPTIONS, check_value, flatten, nest, parse_text
@@ -208,10 +208,19 @@ def setting_of(key: str, value: object) -> tuple[str, Any] | None:
         return None if str(value).lower() == "false" else ("mixed_precision", _FORMATS[name])
     if name == "use_peft":
         return "method", "full" if str(value).lower() == "false" else "lora"
+    if key.rpartition(".")[2] in ("betas", "adam_betas"):
+        return _second_beta(value)
     if name == "adapter":
         return ("method", "lora") if str(value).lower() in ("lora", "qlora") else None
     known = _known(key) or _known(name)
     return None if known is None else (known, _typed(known, value))
+
+
+def _second_beta(value: object) -> tuple[str, Any] | None:
+    """AdamW's two decays as a list, or as text; None where the first is not 0.9, which has no option here."""
+    found = value if isinstance(value, list) else str(value).strip("[]() ").replace(",", " ").split()
+    decays = [number(one) for one in found]
+    return ("adam_beta2", decays[1]) if len(decays) == 2 and decays[0] == 0.9 and decays[1] is not None else None
 
 
 def _first_line(error: Exception) -> str:

@@ -69,6 +69,23 @@ def test_a_warm_up_in_steps_is_a_share_or_is_named_as_lost(ws: Workspace, lines:
     assert silent and "warmup_ratio" not in silent
 
 
+NEMO = """
+policy:
+  model_name: org/base
+  train_global_batch_size: 64
+  optimizer: {name: torch.optim.AdamW, kwargs: {lr: 2.0e-6, betas: [0.9, 0.98]}}
+rm: {max_num_epochs: 1}
+"""
+
+
+def test_adams_second_decay_is_taken_where_the_first_is_the_usual_one(ws: Workspace) -> None:
+    assert imported(ws, NEMO)[0]["adam_beta2"] == 0.98
+    (ws.root / "o.yaml").write_text(NEMO.replace("0.9, 0.98", "0.8, 0.98"))
+    _, unknown = import_preset(ws, ws.root / "o.yaml", "other")
+    assert "policy.optimizer.kwargs.betas" in unknown
+    assert "adam_beta2" not in flatten(presets.find(ws, "other").config)
+
+
 def test_an_alpha_that_is_given_counts(ws: Workspace) -> None:
     assert imported(ws, FACTORY + "lora_alpha: 64\n")[0]["lora.alpha"] == 64
 
