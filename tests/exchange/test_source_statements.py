@@ -393,6 +393,10 @@ def test_a_second_training_begins_where_step_and_epoch_go_back(tmp_path: Path) -
     assert (first.last_word, second.last_word) == ("another training follows", "")
 
 
+def test_steps_that_begin_again_in_each_epoch_begin_no_training(tmp_path: Path) -> None:
+    read(tmp_path, "".join(rows((10, 0.5), (20, 1.0), (10, 1.5), (20, 2.0))), "a.jsonl")  # one run
+
+
 def test_after_its_end_a_log_that_goes_back_at_all_is_another_training(tmp_path: Path) -> None:
     one = "{{'loss': {0}, 'learning_rate': 1e-5, 'epoch': {1}}}\n"
     end = "{'train_runtime': 5.0, 'train_loss': 0.6, 'epoch': 1.0}\n"
