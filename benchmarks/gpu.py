@@ -111,7 +111,7 @@ def measure(cell: Cell, args: argparse.Namespace, peak: float) -> dict[str, Any]
     stepper = Stepper(accelerator, reward_model.train(), config)
     loaded = time.perf_counter() - began
     pairs = draw_pairs(cell, (WARM + args.steps) * cell.batch)
-    batches = [micro for [micro] in epoch_batches(pairs, config, 0, 1, 0, 0)]
+    batches = [one.micro_batches[0] for one in epoch_batches(pairs, config, 0, 1, 0, reward_model.layout)]
     for micro in batches[:WARM]:
         step(stepper, reward_model, [pairs[place] for place in micro], config)
     if GPU:
@@ -179,8 +179,9 @@ def step(stepper: Stepper, reward_model: reward.RewardModel, held: list[TokenPai
     losses = pair_loss(chosen, rejected, batch.margin, config)
     stepper.backward(losses.sum(), len(held), True)
     sums.add([one.id for one in held], losses.detach(), (chosen - rejected).detach(), batch.tokens)
-    sums.settle()
-    stepper.finish()
+    norm = stepper.reduce(sums.fault(DEVICE))
+    stepper.update(norm)
+    sums.read(norm, (), len(held), DEVICE)
     return batch.tokens
 
 

@@ -55,7 +55,8 @@ def main():
         return float(total.detach()), batch.tokens
 
     reward_model.train()
-    batches = [micro for [micro] in packing.epoch_batches(train, config, 0, 1, 0, 0)]
+    steps = packing.epoch_batches(train, config, 0, 1, 0, reward_model.layout)
+    batches = [one.micro_batches[0] for one in steps]
     for micro in batches * args.rehearsals:
         step(micro)
     began = (time.perf_counter(), time.process_time())
