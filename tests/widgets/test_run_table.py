@@ -207,6 +207,9 @@ async def test_accuracy_has_its_interval_where_there_is_room():
     async with Stage(table).run_test(size=(140, 12)):
         # Wilson's half width is z / (1 + z²/n) · √(p(1 − p)/n + z²/4n²) = 0.0423 at n = 400
         assert "±4.2" in lines(table)[1] and "±" not in lines(table)[2]
+    table = RunTable(Rows([run(1, val_acc=0.95, val_pairs=40)]))
+    async with Stage(table).run_test(size=(140, 12)):
+        assert "83–99" in lines(table)[1] and "±" not in lines(table)[1]  # off its middle: low and high, not ±
     long = run(1, name="a-name-that-needs-all-the-room-there-is", val_pairs=400)
     async with Stage(other := RunTable(Rows([long]))).run_test(size=(80, 12)):
         assert "±" not in page(other)

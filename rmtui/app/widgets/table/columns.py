@@ -181,12 +181,15 @@ def _trend(run: Run, glyphs: Glyphs) -> str:
 
 
 def _spread(run: Run, setting: Setting) -> TableCell:
-    """Half of the 95 % interval, in points."""
+    """Half of the 95 % interval, in points; its ends in per cent where val_acc is off its middle."""
     if run.val_acc is None or not run.val_pairs:
         return TableCell("")
+    from rmtui.i18n import interval_text
     from trainer.intervals import accuracy_interval
 
     around = accuracy_interval(run.val_acc, run.val_pairs, run.val_clusters, run.val_effective)
+    if not interval_text(around.value, around.low, around.high).startswith("±"):
+        return TableCell(f"{100 * around.low:.0f}{setting.glyphs.dash}{100 * around.high:.0f}", "quiet")
     return TableCell(f"{setting.glyphs.plus_minus}{100 * around.half:.1f}", "quiet")
 
 
