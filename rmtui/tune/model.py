@@ -173,5 +173,5 @@ def _rank(trial: Trial, goal: Goal) -> tuple[float, float]:
     """Lower is better."""
     assert trial.score is not None
     if goal == "val_acc":
-        return -trial.score.val_acc, trial.score.val_loss
-    return trial.score.loss, -trial.score.val_acc
+        return -trial.score.val_acc, trial.score.loss
+    return trial.score.loss, trial.score.val_loss

@@ -226,3 +226,8 @@ def test_a_rate_that_changes_nothing_is_never_the_best_for_that():
             trials.append(Trial(len(trials) + 1, *each, score=made_up))
     assert 3e-3 < best(trials, "val_loss").rate < 4e-2
     assert sum(trial.rate < 5e-4 for trial in trials) <= 2, "not down where nothing is learned"
+
+
+def test_of_trials_that_are_right_on_every_pair_the_surer_one_is_best():
+    one, two = (Trial(n, "bracket", BASE, n, 42, "", score=score(0.0)._replace(val_loss=0.1 / n)) for n in (1, 2))
+    assert best([one, two], "val_loss") is two

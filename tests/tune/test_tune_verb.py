@@ -65,6 +65,7 @@ def losses(run: Path) -> dict[int, float]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_search_that_is_killed_goes_on_extends_exactly_and_reports(toy_ws):
     """Three runs: one epoch, the same trained on to two, and that again with another seed. The first process is killed
     while its run trains."""
