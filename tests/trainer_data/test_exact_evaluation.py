@@ -170,3 +170,17 @@ def test_layouts_can_be_chosen_for_each_evaluation(reward_model):
     shared = batches.collate(PAIRS, reward_model.layout)
     plain = batches.collate(PAIRS, replace(reward_model.layout, share_prefix=False))
     assert shared.tokens < plain.tokens
+
+
+def test_pairs_of_one_prompt_count_as_fewer_in_the_metrics():
+    rng = np.random.default_rng(9)
+    ranked = np.repeat(rng.random(40) < 0.7, 5) ^ (rng.random(200) < 0.1)
+    records = [Record(f"{n:03}", float(one), 0.5, 9, 9, f"prompt-{n // 5}") for n, one in enumerate(ranked)]
+    found = evaluate.summary(records)
+    share = ranked.mean()
+    sums = (ranked - share).reshape(40, 5).sum(axis=1)
+    error = np.sqrt(40 / 39 * (sums**2).sum()) / 200
+    assert found["val_clusters"] == 40 and found["val_effective"] == pytest.approx(share * (1 - share) / error**2)
+    assert found["val_effective"] < 120
+    alone = [Record(f"{n:03}", float(one), 0.5, 9, 9) for n, one in enumerate(ranked)]
+    assert "val_clusters" not in evaluate.summary(alone)
