@@ -22,7 +22,7 @@ def ready(ws):
         (ws.data / name / "tiny_pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (ws.root / "models/base").mkdir(parents=True)
     (ws.root / "models/base/config.json").write_text('{"model_type": "llama"}')
-    (ws.root / "models/base/pytorch_model.bin").write_bytes(b"PK")
+    (ws.root / "models/base/pytorch_model.bin").write_bytes(b"PK\x05\x06" + bytes(18))
     (ws.root / "workspace.toml").write_text(
         'model = "models/base"\ndata = "tiny"\nprocesses = 2\n[slurm]\ntime = "1:00:00"\n'
     )

@@ -26,7 +26,7 @@ def ws(ws, tmp_path, monkeypatch):
         rows = [{"prompt": f"{part} {n}?", "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(20)]
         (ws.data / f"{part}/tiny_pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (ws.root / "base").mkdir()
-    (ws.root / "base/pytorch_model.bin").write_bytes(b"PK")
+    (ws.root / "base/pytorch_model.bin").write_bytes(b"PK\x05\x06" + bytes(18))
     (ws.root / "base/config.json").write_text('{"model_type": "llama"}')
     for name in ("sbatch", "sinfo"):
         (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
