@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 MAX_HEADER = 100_000_000
@@ -216,9 +217,19 @@ def tensor_shapes(folder: Path) -> dict[str, list[int]]:
     return {name: shape for file in files for name, shape in file_shapes(file).items()}
 
 
+def tensor_formats(folder: Path) -> set[str]:
+    """Number formats of the tensors in a folder's safetensors files, as these name them: F32, BF16, …"""
+    return {entry["dtype"] for file in folder.glob("*.safetensors") for entry in _header(file).values()}
+
+
 def file_shapes(file: Path) -> dict[str, list[int]]:
     """Name → shape of every tensor in a safetensors file that is whole."""
+    return {name: entry["shape"] for name, entry in _header(file).items()}
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """Name → {dtype, shape, data_offsets}."""
     with file.open("rb") as opened:
         size = int.from_bytes(opened.read(8), "little")
         header = json.loads(opened.read(min(size, MAX_HEADER)))
-    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}

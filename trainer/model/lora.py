@@ -22,6 +22,7 @@ from trainer import base_files
 from trainer.config import TrainConfig
 from trainer.estimate import ENOUGH, PROJECTIONS
 from trainer.model import fused_lora, fused_norm, head
+from trainer.model.stored import posing_as_float32
 from trainer.spec import Refused
 
 PEFT_HEADS = ("classifier", "score")
@@ -56,7 +57,7 @@ def add_lora(
     settings.lora_alpha = config.lora.alpha  # type: ignore[assignment]  # peft only multiplies by it
     kept = {part for part in settings.modules_to_save or () if part not in PEFT_HEADS or not settings.task_type}
     settings.modules_to_save = sorted(kept | set(saved)) or None
-    with quiet():
+    with quiet(), posing_as_float32(classifier):
         made = get_peft_model(classifier, settings)
     assert isinstance(made, PeftModel)
     fuse(made, config, config.mixed_precision)

@@ -14,7 +14,13 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
 def keep_freed() -> bool:
     """Raise glibc's limits for returning memory; false where the C library is another."""
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    mallopt = ctypes.CDLL(None).mallopt
-    return bool(mallopt(_MMAP_THRESHOLD, 1 << 30)) and bool(mallopt(_TRIM_THRESHOLD, (1 << 31) - 1))
+    return _set(_MMAP_THRESHOLD, 1 << 30) and _set(_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def return_freed() -> bool:
+    """Let large blocks go back to the system at once: while a model is loaded and tried, they are asked for once."""
+    return _set(_MMAP_THRESHOLD, 1 << 20)
+
+
+def _set(number: int, value: int) -> bool:
+    return platform.libc_ver()[0] == "glibc" and bool(ctypes.CDLL(None).mallopt(number, value))

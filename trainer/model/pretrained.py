@@ -71,18 +71,19 @@ def pad_id(tokenizer: Any) -> int:
 
 
 def load_classifier(
-    name: str, tokenizer: Any, trusted: bool = False, rows: int = 0
+    name: str, tokenizer: Any, trusted: bool = False, rows: int = 0, dtype: torch.dtype = torch.float32
 ) -> tuple[PreTrainedModel, LoadReport]:
-    """AutoModelForSequenceClassification with one output, float32, and what became of its weights; its embedding has at
-    least so many rows.
+    """AutoModelForSequenceClassification with one output, in this format, and what became of its weights; its embedding
+    has at least so many rows. New weights are float32 in any case, and the same in every format.
 
     Which new weights are acceptable is the caller's question: `new_parts` for training, `refuse_new` for all else.
     """
+    state = torch.get_rng_state()
     with quiet():
         model, info = AutoModelForSequenceClassification.from_pretrained(
             name,
             num_labels=1,
-            dtype=torch.float32,
+            dtype=dtype,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
             trust_remote_code=trusted,
@@ -104,6 +105,9 @@ def load_classifier(
     report = LoadReport(
         tuple(sorted(info["missing_keys"])), tuple(sorted(shapes)), tuple(sorted(info["unexpected_keys"])), grown
     )
+    if dtype != torch.float32:
+        torch.set_rng_state(state)
+        draw_again(model, [model.get_submodule(key.rpartition(".")[0]) for key in report.new])
     return model, report
 
 
@@ -118,6 +122,17 @@ def _refuse_without_table(model: PreTrainedModel, name: str) -> None:
             f"model: {name} ({model.config.model_type}) has no table of token embeddings, which the checks of ids and "
             "of batches read; choose another base model"
         )
+
+
+def draw_again(model: PreTrainedModel, modules: Iterable[nn.Module]) -> None:
+    """New float32 weights for these modules, as the model's own code draws them."""
+    draw: Any = model._init_weights
+    for module in dict.fromkeys(modules):
+        module.float()
+        vars(module).pop("_is_hf_initialized", None)
+        for parameter in module.parameters(recurse=False):
+            vars(parameter).pop("_is_hf_initialized", None)
+        draw(module)
 
 
 def grow(model: PreTrainedModel, rows: int) -> range:
@@ -202,13 +217,7 @@ def redraw_head(classifier: PreTrainedModel) -> set[str]:
         for key, part in classifier.named_children()
         if part is not classifier.base_model and any(True for _ in part.parameters())
     }
-    draw: Any = classifier._init_weights
-    for part in parts.values():
-        for module in part.modules():
-            vars(module).pop("_is_hf_initialized", None)
-            for parameter in module.parameters(recurse=False):
-                vars(parameter).pop("_is_hf_initialized", None)
-            draw(module)
+    draw_again(classifier, (module for part in parts.values() for module in part.modules()))
     return set(parts)
 
 

@@ -21,9 +21,10 @@ from transformers import PreTrainedModel
 
 from trainer.config import TrainConfig
 from trainer.data.batches import Batch, Layout
-from trainer.model import attention, base_facts, fused_lora, head, independence, last_layer, malloc, varlen
+from trainer.model import attention, base_facts, fused_lora, head, independence, last_layer, malloc, stored, varlen
 from trainer.model.load_errors import refusing
 from trainer.model.lora import (
+    PEFT_HEADS,
     adapter_weights,
     add_lora,
     coverage,
@@ -31,9 +32,11 @@ from trainer.model.lora import (
     gathers_by_module,
     refuse_incomplete,
     refuse_unheld,
+    saved_settings,
     trained_rows,
 )
 from trainer.model.pretrained import (
+    LoadReport,
     init_head,
     load_classifier,
     load_tokenizer,
@@ -134,13 +137,14 @@ def rewards(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def load(config: TrainConfig, like: Path | None = None) -> tuple[RewardModel, Any]:
-    """Model and tokenizer, ready to train on the CPU in float32; new weights depend on `config.seed` only.
+    """Model and tokenizer, ready to train, on the CPU; new weights depend on `config.seed` only. Weights are float32,
+    but for frozen ones that can stay in the half precision of their files (`trainer.model.stored`).
 
     The model's own dropout is off, as usual for reward models; the adapter's is what the configuration says. `like` is
     the folder whose weights the caller puts in afterwards: of its adapter the form is taken, and where the training
     goes on from an earlier one, its tokenizer.
     """
-    malloc.keep_freed()
+    malloc.return_freed()
     trusted = config.trust_remote_code
     own = config.init_from and like is not None and (like / "tokenizer_config.json").is_file()
     with refusing(config.model, trusted):
@@ -149,25 +153,44 @@ def load(config: TrainConfig, like: Path | None = None) -> tuple[RewardModel, An
         torch.manual_seed(config.seed)
         rows = max(trained_rows(like), tokens(tokenizer) if config.resize_embeddings else 0)
         with refusing(config.model, trusted):
-            classifier, report = load_classifier(config.model, tokenizer, trusted, rows)
-        parts = new_parts(classifier, report, config.model, config.fresh_head)
-        if not config.init_from:
-            init_head(classifier, parts, config.head_init, config.model)
-        if like is not None and (like / "adapter_config.json").is_file():
-            refuse_unheld(parts, like)
-        base_facts.refuse_not_finite(classifier, config.model)
-        noise = base_facts.silence(classifier)
-        layout = layout_for(classifier, tokenizer, config)
+            classifier, report = load_kept(config, tokenizer, rows, like)
+        with stored.as_float32(classifier):
+            parts = new_parts(classifier, report, config.model, config.fresh_head)
+            if not config.init_from:
+                init_head(classifier, parts, config.head_init, config.model)
+            if like is not None and (like / "adapter_config.json").is_file():
+                refuse_unheld(parts, like)
+            base_facts.refuse_not_finite(classifier, config.model)
+            noise = base_facts.silence(classifier)
+            layout = layout_for(classifier, tokenizer, config)
         inner: nn.Module = classifier
         if config.method == "lora":
             inner = add_lora(classifier, config, parts, like, report.grown)
+        stored.settle(inner)
     if config.gradient_checkpointing:
         enable: Any = classifier.gradient_checkpointing_enable
         enable({"use_reentrant": False})
     made = finished(inner, layout, config)
     made.new_parts, made.unused, made.noise = parts, report.unexpected, noise
     made.coverage = coverage(inner) if isinstance(inner, PeftModel) else 1.0
+    malloc.keep_freed()
     return made, tokenizer
+
+
+def load_kept(config: TrainConfig, tokenizer: Any, rows: int, like: Path | None) -> tuple[PreTrainedModel, LoadReport]:
+    """The base model with weights in the format of its files where they can stay in it, else float32. `like` is the
+    folder of an adapter that goes on."""
+    state, settings, trusted = torch.get_rng_state(), saved_settings(like), config.trust_remote_code
+    # Others are made from the weights, and what peft would copy has to be what it is.
+    copied = set() if settings is None else {*(settings.modules_to_save or ())} - {*PEFT_HEADS}
+    drawn = settings is None or (settings.init_lora_weights is True and not copied)
+    kept = stored.format_to_keep(config) if drawn and not rows else None
+    if kept is not None:
+        classifier, report = load_classifier(config.model, tokenizer, trusted, dtype=kept)
+        if hasattr(classifier, "score") and stored.computes(classifier):
+            return classifier, report
+        torch.set_rng_state(state)
+    return load_classifier(config.model, tokenizer, trusted, rows)
 
 
 def finished(inner: nn.Module, layout: Layout, config: TrainConfig) -> RewardModel:
