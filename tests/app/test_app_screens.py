@@ -478,7 +478,7 @@ async def test_a_comparison_shows_differences_first_and_names_the_best(runs, siz
     async with opened(runs.root, size) as pilot:
         await pilot.press("space", "j", "j", "space", "c")
         await screen_of(pilot, CompareScreen)
-        text = await sees(pilot, "● ★ helpful", "◆ helpful-C", "differs", "lora.r")
+        text = await sees(pilot, "● ★ help", "◆ help", "differs", "lora.r")
         assert text.index("differs") < text.index("same")
         assert {cell_len(line) for line in lines(pilot)} == {size[0]}
         await pilot.press("v")
