@@ -104,3 +104,16 @@ async def test_names_in_the_queue_leave_room_for_what_is_waited_for(ws):
     async with opened(ws.root, SMALL) as pilot:
         await pilot.press("Q")
         await sees(pilot, "waiting-run  needs you: r starts it again  since ")
+
+
+async def test_an_advice_that_is_cut_takes_one_line(runs):
+    for width in (110, 124, 132, 140):
+        async with opened(runs.root, (width, 42)) as pilot:
+            await pilot.press("a")
+            await sees(pilot, "1. ", "2. ", "what the metrics mean")
+            for keys in ((), ("w", "w")):
+                await pilot.press(*keys)
+                await sees(pilot, "1. ", "2. ", "what the metrics mean")
+                rows = [line[: width // 2].rstrip() for line in lines(pilot)]
+                first = next(number for number, row in enumerate(rows) if row.startswith(" 1. "))
+                assert rows[first + 1].startswith(" 2. "), rows

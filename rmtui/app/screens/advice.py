@@ -102,11 +102,12 @@ class AdviceScreen(RunCommands):
         self.query_one("#verdict", HangingRows).show_rows([row("", verdict)])
         items, text = self.query_one(Choices), self._text()
         before = self._chosen()
+        items.set_class(not self._unfolded, "-lines")
+        items.styles.text_wrap = "wrap" if self._unfolded else "nowrap"  # at once: heights are worked out with it
         items.clear_options()
         items.add_options(
             list(text.everything() if self._unfolded else text.lines(self.size.height > 20, self.size.height > 30))
         )
-        items.set_class(not self._unfolded, "-lines")
         self.query_one("#body").set_class(self._unfolded, "-everything")
         places = [place for place, option in enumerate(items.options) if not option.disabled]
         same = [place for place in places if _kind_and_name(items.options[place].id) == before]
