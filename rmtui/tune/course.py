@@ -95,7 +95,7 @@ class Folder:
             return None
         try:
             budget = Budget(float(found["budget"]["amount"]), found["budget"]["unit"])
-            rules = {name: found[name] for name in Search._fields if name not in ("budget", "space")}
+            rules = {name: found[name] for name in Search._fields if name in found and name not in ("budget", "space")}
             search = Search(budget=budget, space=tuple(found["space"]), **rules)
             return Order(str(found["id"]), float(found["created"]), found["spec"], int(found["train_pairs"]), search)
         except (KeyError, TypeError, ValueError):
