@@ -173,6 +173,7 @@ def m009_clusters(db: Database) -> None:
     """What the prompts that validation pairs share leave of their number; events of older versions do not hold it."""
     db.execute("ALTER TABLE runs ADD COLUMN val_clusters INTEGER")
     db.execute("ALTER TABLE runs ADD COLUMN val_effective REAL")
+    _read_again(db)
 
 
 def _read_again(db: Database) -> None:
