@@ -119,7 +119,7 @@ async def test_where_the_workspace_says_so_t_submits_a_job_a_preset(ready, slurm
         screen = await dialog(pilot)
         assert screen.query_one("#on", Input).value == "slurm"
         await pilot.press("escape", "escape", "n")
-        await sees(pilot, "conservative")
+        await sees(pilot, "which preset?", "balanced")
         await pilot.press("T")
         await sees(pilot, "Submit A, B, C to Slurm?", "Each is a job of its own.")
         await pilot.press("y")
