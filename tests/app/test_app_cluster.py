@@ -121,8 +121,8 @@ async def test_where_the_workspace_says_so_t_submits_a_job_a_preset(ready, slurm
         await pilot.press("escape", "escape", "n")
         await sees(pilot, "which preset?", "balanced")
         await pilot.press("T")
-        await sees(pilot, "Submit A, B, C to Slurm?", "Each is a job of its own.")
+        await sees(pilot, "Submit A, B, C, M to Slurm?", "Each is a job of its own.")
         await pilot.press("y")
-        await until(pilot, lambda: len(list(ready.runs.glob("2*/job.json"))) == 3)
+        await until(pilot, lambda: len(list(ready.runs.glob("2*/job.json"))) == 4)
         jobs = [json.loads(path.read_text())["id"] for path in ready.runs.glob("2*/job.json")]
         assert all(job.isdigit() for job in jobs)
