@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 MAX_HEADER = 100_000_000
@@ -227,7 +227,12 @@ def file_shapes(file: Path) -> dict[str, list[int]]:
     return {name: entry["shape"] for name, entry in _header(file).items()}
 
 
-def _header(file: Path) -> dict[str, Any]:
+class _Tensor(TypedDict):
+    dtype: str
+    shape: list[int]
+
+
+def _header(file: Path) -> dict[str, _Tensor]:
     """Name → {dtype, shape, data_offsets}."""
     with file.open("rb") as opened:
         size = int.from_bytes(opened.read(8), "little")

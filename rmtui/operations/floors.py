@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from rmtui.errors import UserError
 from rmtui.guide.bag_of_words import fit_words, prefers_chosen
@@ -116,7 +116,7 @@ def _remember(ws: Workspace, key: str, found: Mapping[str, float]) -> None:
         atomic_write(ws.state_dir / FILE, json.dumps({**_known(ws), key: found}).encode())
 
 
-def _known(ws: Workspace) -> dict[str, Any]:
+def _known(ws: Workspace) -> Mapping[str, object]:
     try:
         found = json.loads((ws.state_folder() / FILE).read_bytes())
     except (OSError, ValueError):

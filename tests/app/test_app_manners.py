@@ -34,6 +34,7 @@ from rmtui.app.screens import (
     presets,
     queue,
     run,
+    tune,
 )
 from rmtui.app.screens.form import FormScreen
 from rmtui.app.screens.launch import LaunchScreen
@@ -52,7 +53,7 @@ OWNERS = {
     "pairs": pairs.PairsScreen, "data": data.DataScreen, "queue": queue.QueueScreen, "empty": empty.EmptyScreen,
     "table": RunTable, "chart": Chart, "log": LogView, "fields": Form, "choices": Choices, "filter": FilterLine,
     "launch": launch.LaunchScreen, "dialog": dialogs.Confirm, "ask": dialogs.Ask, "path": PathInput,
-    "help": help.HelpScreen,
+    "help": help.HelpScreen, "tune": tune.TuneScreen,
 }  # fmt: skip
 ROUGH = "[red]x[/] [b"
 WIDE_NAME = "奖励模型-一号"

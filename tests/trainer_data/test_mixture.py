@@ -133,9 +133,9 @@ WRONG = [
 @pytest.mark.parametrize(("line", "said"), WRONG)
 def test_a_wrong_source_is_refused_by_name(tmp_path, line, said):
     ws = make_workspace(tmp_path / "ws")
-    (ws.presets / "m.toml").write_text(f'name = "M"\n[[data.source]]\npath = "a.jsonl"\n{line}\n')
+    (ws.presets / "mix.toml").write_text(f'name = "Mix"\n[[data.source]]\npath = "a.jsonl"\n{line}\n')
     with pytest.raises(UserError) as error:
-        presets.find(ws, "M")
+        presets.find(ws, "Mix")
     assert said in str(error.value) and "data.source" in str(error.value)
 
 
@@ -148,8 +148,8 @@ def test_tables_and_lines_say_the_same():
 
 
 def planned(ws, text, **request):
-    (ws.presets / "m.toml").write_text(f'name = "M"\n{text}')
-    return plan(ws, LaunchRequest("M", **request))
+    (ws.presets / "mix.toml").write_text(f'name = "Mix"\n{text}')
+    return plan(ws, LaunchRequest("Mix", **request))
 
 
 SOURCES = '[[data.source]]\npath = "{0}/a.jsonl"\nweight = 0.5\n[[data.source]]\npath = "{0}/b.jsonl"\nlimit = 8\n'
@@ -229,14 +229,14 @@ def test_the_rows_of_every_source_are_read_in_its_own_layout(world, tmp_path):
 def test_a_preset_shows_its_sources_and_fields_in_a_form_and_keeps_tables_that_nobody_changed(tmp_path):
     ws = make_workspace(tmp_path / "ws")
     text = (
-        'name = "M"\n[data]\nfields = {chosen = "up", rejected = "down"}\n'
+        'name = "Mix"\n[data]\nfields = {chosen = "up", rejected = "down"}\n'
         '[[data.source]]\npath = "a.jsonl"  # ours\nweight = 2\n[[data.source]]\npath = "b.csv"\n'
     )
-    (ws.presets / "m.toml").write_text(text)
-    preset = presets.find(ws, "M")
+    (ws.presets / "mix.toml").write_text(text)
+    preset = presets.find(ws, "Mix")
     shown = presets.spellings(preset)
     assert shown["data.source"] == "a.jsonl;weight=2, b.csv" and shown["data.fields"] == "chosen=up, rejected=down"
-    assert text.removeprefix('name = "M"\n') in presets.edited(preset, {"num_epochs": "3"}).replace(
+    assert text.removeprefix('name = "Mix"\n') in presets.edited(preset, {"num_epochs": "3"}).replace(
         "num_epochs = 3\n", ""
     )
     changed = presets.parse(presets.edited(preset, {"data.source": "c.jsonl;limit=5, d"}), preset.path)
