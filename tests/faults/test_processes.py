@@ -116,7 +116,7 @@ def test_ranks_that_ignore_term_are_killed_after_the_grace(ws, audit):
     kit.until_step(run, 2, ranks=2)
     heard = []
     ended = stop.stop(ws, run.id, wait=True, said=heard.append)
-    assert any("is killed in" in status.reason for status in heard), "the countdown is shown"
+    assert any("will be killed in" in status.reason for status in heard), "the countdown is shown"
     assert ended.state == State.KILLED and "did not stop in time" in ended.reason
     audit(run)
 
