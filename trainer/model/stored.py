@@ -84,16 +84,24 @@ class _FloatCall:
         self._spare = spare
 
     def begin(self, _module: nn.Module, _given: Any) -> None:
-        self._kept = [weight.data for weight in self._weights]
+        kept = [weight.data for weight in self._weights]
         for weight in self._weights:
             free = self._spare[weight.shape]
-            wide = free.pop() if free else torch.empty(weight.shape, device=weight.device)
+            wide = free.pop() if free else _wide(weight)
             weight.data = wide.copy_(weight.data)
+        self._kept = kept
 
     def end(self, _module: nn.Module, _given: Any, _out: Any) -> None:
-        for weight, kept in zip(self._weights, self._kept, strict=True):
+        kept, self._kept = self._kept, []  # none where the call failed before it began
+        for weight, before in zip(self._weights, kept, strict=bool(kept)):
             self._spare[weight.shape].append(weight.data)
-            weight.data = kept
+            weight.data = before
+
+
+def _wide(weight: Tensor) -> Tensor:
+    """Float32 memory for a weight, which calls with and without inference mode may both fill."""
+    with torch.inference_mode(False):
+        return torch.empty(weight.shape, dtype=torch.float32, device=weight.device)
 
 
 def _half(weights: Iterable[nn.Parameter]) -> list[nn.Parameter]:
