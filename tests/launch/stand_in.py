@@ -12,7 +12,7 @@ deaf           ignore SIGTERM
 child          have a helper process, which only notes a SIGTERM and outlives its parent
 rate           events a second
 clock_back_at  from this step on the clock shows an hour less
-eat_memory     take a gigabyte after the wait at `hold_at`
+eat_memory     take a gigabyte after the wait at `hold_at`, then wait for the end
 """
 
 from __future__ import annotations
@@ -103,6 +103,8 @@ class Training:
             time.sleep(TICK)
         if self.how.get("eat_memory") and not self.stopping:
             bytearray(b"x") * (1 << 30)
+            while not self.stopping:  # a real rank waits in the step for the one that is killed
+                time.sleep(TICK)
 
     def crash(self) -> None:
         plan = self.how.get("crash", {})
