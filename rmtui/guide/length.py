@@ -38,7 +38,7 @@ class ByLength(NamedTuple):
     def ruler(self) -> tuple[str, float]:
         """The better of two rulers, and its accuracy: the shorter answer wins, or the one that is not shorter."""
         share = self.shorter / (self.shorter + self.rest)
-        return ("shorter", share) if share >= 0.5 else ("longer", 1 - share)
+        return ("shorter", share) if share >= 0.5 else ("not_shorter", 1 - share)
 
 
 def by_length(item: Subject) -> ByLength | None:

@@ -27,7 +27,7 @@ def test_the_two_kinds_are_those_of_the_single_pairs():
     assert found.accuracy_shorter == pytest.approx(right[shorter].mean())
     assert found.accuracy_rest == pytest.approx(right[~shorter].mean())
     assert found.controlled == pytest.approx((right[shorter].mean() + right[~shorter].mean()) / 2)
-    assert found.ruler == ("longer", pytest.approx((~shorter).mean()))
+    assert found.ruler == ("not_shorter", pytest.approx((~shorter).mean()))
 
 
 @pytest.mark.parametrize(("high", "low", "prefers"), [(0.889, 0.28, "shorter"), (0.25, 0.85, "longer")])
