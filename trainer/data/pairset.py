@@ -178,29 +178,10 @@ def load_pairs(
     torn = [_answer_cut(one, side, lost) for one, (*side, lost) in zip(encoded, cut, strict=True)]
     fitting = [place for place in range(len(rows)) if not (drop and torn[place])]
     clusters = find_clusters(rows).of if clustered else {}
-    kept = [
-        TokenPair(
-            row.id,
-            side[0],
-            side[1],
-            shared_length(side[0], side[1]),
-            lost,
-            row.margin or 0.0,
-            place,
-            clusters.get(row.id, ""),
-        )
-        for place, row, (*side, lost) in ((place, rows[place], cut[place]) for place in fitting)
-        if not np.array_equal(side[0], side[1])
-    ]
+    kept = _kept(rows, cut, fitting, clusters)
     dropped, identical = len(rows) - len(fitting), len(fitting) - len(kept)
-    if not kept and dropped:
-        longer = "raise max_length" if limit is None or longest < limit else _no_more(limit)
-        raise DataError(
-            f"{path}: no pair is left to use: {dropped} of {len(rows)} have an answer that alone is longer than "
-            f"{longest} tokens (identical sides: {identical}); {longer}, or cut them with overlong = cut"
-        )
     if not kept:
-        raise DataError(f"{path}: no pair is left to use ({len(rows)} rows, all with identical sides)")
+        raise DataError(f"{path}: no pair is left to use{_why_none(len(rows), dropped, identical, longest, limit)}")
     lengths = [max(len(one.chosen), len(one.rejected)) for one in encoded]
     found = habits(rows, tokenizer, config)
     report = DataReport(
@@ -309,6 +290,30 @@ _SUMMED = (
     "shared_tokens",
 )
 """Figures of a report that add up over files."""
+
+
+def _kept(
+    rows: Sequence[Row], cut: Sequence[tuple[Ids, Ids, int]], fitting: Sequence[int], clusters: Mapping[str, str]
+) -> list[TokenPair]:
+    """The pairs at these places whose sides differ once they are cut."""
+    made = []
+    for place in fitting:
+        row, (chosen, rejected, lost) = rows[place], cut[place]
+        if not np.array_equal(chosen, rejected):
+            shared, cluster = shared_length(chosen, rejected), clusters.get(row.id, "")
+            made.append(TokenPair(row.id, chosen, rejected, shared, lost, row.margin or 0.0, place, cluster))
+    return made
+
+
+def _why_none(rows: int, dropped: int, identical: int, longest: int, limit: int | None) -> str:
+    """What became of the rows where none is left, and what to do where they are too long."""
+    if not dropped:
+        return f" ({rows} rows, all with identical sides)"
+    longer = "raise max_length" if limit is None or longest < limit else _no_more(limit)
+    return (
+        f": {dropped} of {rows} have an answer that alone is longer than {longest} tokens (identical sides: "
+        f"{identical}); {longer}, or cut them with overlong = cut"
+    )
 
 
 def _no_more(positions: int) -> str:
