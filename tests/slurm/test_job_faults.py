@@ -169,19 +169,6 @@ def test_a_job_whose_node_is_lost_is_requeued_and_goes_on(ws, cluster):
     assert first.state == State.INTERRUPTED and first.reason.endswith("at step 2; a checkpoint of step 1 is there")
 
 
-def test_the_supervisors_node_whose_slurmd_dies_keeps_no_rank(ws, cluster):
-    """The batch shell's own node: its processes live on, and Slurm gives the job up."""
-    run = slurm_kit.start(ws, "accelerate", 2, how=HELD, sbatch=["no-requeue"])
-    kit.until_step(run, 2, ranks=2)
-    cluster.do("kill-slurmd", "n1")
-    try:
-        now = slurm_kit.until(ws, run, State.INTERRUPTED, words="node failed")
-        kit.until(lambda: kit.none_left(run), "the ranks' end")
-    finally:
-        cluster.do("start-slurmd", "n1")
-    assert now.resumable
-
-
 def test_out_of_memory_is_said_where_accounting_knows_it(ws, cluster, monkeypatch, tmp_path):
     """The answer of sacct is a stand-in's: without control groups and slurmdbd the cluster here never says so."""
     run = started(ws, nodes=2, trainer="accelerate")
@@ -215,15 +202,17 @@ def test_a_rank_that_the_kernel_kills_for_memory_is_named_with_its_node(ws, clus
     assert now.reason.startswith("out of memory (node n") and "rank 1" in now.reason, now
 
 
-def test_a_node_whose_slurmd_dies_is_told_and_keeps_no_rank(ws, cluster):
+@pytest.mark.parametrize("node", ["n1", "n2"], ids=["the supervisor's own", "another"])
+def test_a_node_whose_slurmd_dies_is_named_and_keeps_no_rank(ws, cluster, node):
+    """On the batch shell's own node its processes live on, and Slurm gives the job up."""
     run = slurm_kit.start(ws, "accelerate", 2, how=HELD, sbatch=["no-requeue"])
     kit.until_step(run, 2, ranks=2)
-    cluster.do("kill-slurmd", "n2")
+    cluster.do("kill-slurmd", node)
     try:
         now = slurm_kit.until(ws, run, State.INTERRUPTED, words="node failed")
         kit.until(lambda: kit.none_left(run), "the ranks' end")
     finally:
-        cluster.do("start-slurmd", "n2")
+        cluster.do("start-slurmd", node)
     assert now.resumable
 
 
