@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 OPTIONS = {
     "learning_rate": "2.5e-4",
     "max_length": "64",
-    "num_epochs": "1",
+    "num_epochs": "3",
     "batch_size": "4",
     "gradient_accumulation_steps": "8",
     "start_check": "false",
@@ -80,7 +80,7 @@ def test_a_preempted_training_goes_on_as_if_nothing_had_been(demo, cluster):
 
 def test_a_training_whose_node_is_lost_goes_on_from_the_last_checkpoint_of_the_clock(demo, cluster):
     ws, asked, reference = demo
-    by_clock = {**OPTIONS, "save_minutes": "0.02", "save_steps": "0"}
+    by_clock = {**OPTIONS, "save_minutes": "0.001", "save_steps": "0"}
     run = launch_one(ws, replace(asked, overrides=by_clock, cluster=ClusterRequest(nodes=2)))
     saved = run.path / "checkpoints"
     kit.until(lambda: len(list(saved.glob("step-*"))) >= 2, "checkpoints by time", seconds=240)
