@@ -15,7 +15,8 @@ from textual.keys import format_key
 from rmtui.app.actions import DIGITS, LETTERS, PANES, of_pane
 from rmtui.cli import parser
 from rmtui.cli.verb import Verb
-from trainer.config import OPTIONS, Option, format_number, range_text
+from trainer.config import OPTIONS, Option, range_text
+from trainer.values import format_number
 
 DOCS = Path(__file__).resolve().parent
 _HEAD = "<!-- Written by docs/generate.py; change the source it names, then run it. -->\n"

@@ -11,7 +11,7 @@ from typing import Any
 
 import tomli
 
-from trainer.config import format_number
+from trainer.values import format_number
 
 _FILES = {
     **dict.fromkeys(("check", "kind", "report", "reads"), "datacheck/catalog.toml"),

@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 from rmtui.translation import spoken, tr
 
-_OWN = re.compile("(\x1b\\[[0-9;]*[mK])")
+# Patterns are compiled when they are first needed: most text is printable, and that costs the start 3 ms.
+_OWN = "(\x1b\\[[0-9;]*[mK])"
 """Colours and the clearing of a line: what verbs themselves write."""
-_ESCAPE = re.compile(
+_ESCAPE = (
     "\x1b\\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
     "|\x1b[\\]PX^_][^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?"  # OSC, DCS, SOS, PM, APC up to their end
     "|\x1b[ -/]*[0-~]?"
@@ -22,7 +23,7 @@ _ESCAPE = re.compile(
 )
 _JOINING = "\u0600-\u109f\u1780-\u1aff\ua840-\ua9ff\uaa00-\uaa7f\ufb50-\ufdff\ufe70-\ufefc"
 """Letters of scripts whose spelling has joiners and non-joiners: Arabic, Indic, Burmese, Khmer, Mongolian and kin."""
-_OBEYED = re.compile(
+_OBEYED = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line end, DEL, C1
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction: marks, embeddings, overrides, isolates
     "\u00ad\u180e\u200b\u2060-\u2064\u206a-\u206f\ufeff\U000e0000-\U000e007f\u2028\u2029]"
@@ -39,7 +40,7 @@ def harmless(text: str, sign: str = "") -> str:
     Escape sequences go whole: ECMA-48 CSI, OSC, DCS and their kin. `sign` stands for each control character that
     belongs to no sequence.
     """
-    return text if text.isprintable() else _OBEYED.sub(sign, _ESCAPE.sub("", text))
+    return text if text.isprintable() else re.sub(_OBEYED, sign, re.sub(_ESCAPE, "", text))
 
 
 def harmless_output(text: str, own: bool = True) -> str:
@@ -49,7 +50,7 @@ def harmless_output(text: str, own: bool = True) -> str:
         return text
     if not own:
         return "\r\n".join(map(harmless, text.split("\r\n")))
-    parts = _OWN.split(text)
+    parts = re.split(_OWN, text)
     cleaned = ["\r".join(map(harmless, part.split("\r"))) for part in parts[::2]]
     return "".join(one for pair in zip(cleaned, [*parts[1::2], ""], strict=True) for one in pair)
 
@@ -99,14 +100,14 @@ def fit(text: str, cells: int, right: bool = False, ellipsis: str = "…", measu
     return pad + text if right else text + pad
 
 
-_PIECES = re.compile("[（「《“]*(?:[\u2e80-\uffef]|[^\\s\u2e80-\uffef]+)[，。；：、！？）」》”]*|\\s+")
+_PIECES = "[（「《“]*(?:[\u2e80-\uffef]|[^\\s\u2e80-\uffef]+)[，。；：、！？）」》”]*|\\s+"
 """What is not torn apart at a line's end: a Chinese letter or a word, with its brackets and stops; blanks."""
 
 
 def wrap(text: str, cells: int) -> list[str]:
     """Lines of at most so many cells; a word that is longer has a line of its own."""
     lines = [""]
-    for piece in _PIECES.findall(text):
+    for piece in re.findall(_PIECES, text):
         if lines[-1] and width(lines[-1] + piece.rstrip()) > cells:
             lines.append("")
         lines[-1] += piece if lines[-1] or not piece.isspace() else ""

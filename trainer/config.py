@@ -19,7 +19,7 @@ from trainer.aliases import ALIASES
 from trainer.containers import is_data
 from trainer.layouts import given
 from trainer.options import OPTIONS, SCHEMA_VERSION, DataFiles, Lora, Meta, Option, TrainConfig, options
-from trainer.values import ErrorOrWarning
+from trainer.values import ErrorOrWarning, format_number
 
 __all__ = [
     "OPTIONS",
@@ -35,7 +35,6 @@ __all__ = [
     "check_inputs",
     "check_value",
     "flatten",
-    "format_number",
     "make",
     "nest",
     "options",
@@ -190,18 +189,6 @@ def _check_range(option: Option, number: float, shown: Any, source: str) -> list
         low, high = (format_number(bound) for bound in meta.usual)
         return [Problem(option.key, f"{shown} is unusual", f"usual values are {low} … {high}", source, "warning")]
     return []
-
-
-def format_number(value: float) -> str:
-    """A bound or rate as people write it: `32`, `1048576`, `1.5e-4`, `0.1`."""
-    if not math.isfinite(value):
-        return str(value)
-    if value == int(value) and abs(value) < 1e15:
-        return str(int(value))
-    if abs(value) < 1e-3:
-        mantissa, _, exponent = f"{value:e}".partition("e")
-        return f"{float(mantissa):g}e{int(exponent)}"
-    return re.sub(r"e([+-])0+", r"e\1", f"{value:g}").replace("e+", "e")
 
 
 def range_text(option: Option) -> str:

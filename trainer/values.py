@@ -1,7 +1,9 @@
-"""What JSON and TOML can hold, and what a type cannot say of a value in a document."""
+"""What JSON and TOML can hold, what a type cannot say of a value in a document, and how people write a number."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -23,3 +25,15 @@ class Limits(NamedTuple):
     enum: tuple[str, ...] | None = None
     non_finite: bool = False
     """NaN and infinity occur: JSON has no number for them, so they are printed as strings."""
+
+
+def format_number(value: float) -> str:
+    """A bound or rate as people write it: `32`, `1048576`, `1.5e-4`, `0.1`."""
+    if not math.isfinite(value):
+        return str(value)
+    if value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    if abs(value) < 1e-3:
+        mantissa, _, exponent = f"{value:e}".partition("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return re.sub(r"e([+-])0+", r"e\1", f"{value:g}").replace("e+", "e")

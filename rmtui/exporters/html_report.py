@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from rmtui import __version__
 from rmtui.exporters.svg import COLOURS, SvgLine, chart, escape
 from rmtui.runs.model import state_text
-from trainer.config import flatten, format_number
+from trainer.config import flatten
 from trainer.events import number
+from trainer.values import format_number
 
 if TYPE_CHECKING:
     from rmtui.documents.runs import ExportDocument

@@ -27,7 +27,8 @@ from rmtui.importers import (
 from rmtui.importers.log_settings import read_settings
 from rmtui.importers.model import Foreign
 from rmtui.importers.text_files import harmless_document, one_line
-from trainer.config import flatten, format_number, nest
+from trainer.config import flatten, nest
+from trainer.values import format_number
 
 _MOST_FILES = 100_000
 _T = TypeVar("_T")

@@ -22,8 +22,9 @@ from rmtui.presets import Preset
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
-from trainer.config import flatten, format_number
+from trainer.config import flatten
 from trainer.files import replace_file
+from trainer.values import format_number
 
 if TYPE_CHECKING:
     from rmtui.documents.runs import ExportDocument

@@ -19,7 +19,8 @@ from rmtui.tune.course import Order
 from rmtui.tune.decide import DECAY
 from rmtui.tune.model import Budget, Dimension, Goal, Search, Trial
 from rmtui.workspace import Workspace
-from trainer.config import flatten, format_number, nest
+from trainer.config import flatten, nest
+from trainer.values import format_number
 
 VARIED = ("learning_rate", "lora.r", "lora.alpha", "lora.dropout", "batch_size")
 """Options that a space may vary, as a search keeps the base configuration's."""
