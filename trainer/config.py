@@ -59,9 +59,16 @@ class Problem:
     """The file or command-line option that the value came from."""
     severity: ErrorOrWarning = "error"
     """error: refused before anything starts; warning: asked about on a terminal."""
+    form_remedy: str = ""
+    """What to do where the values are fields on a screen, which has no command-line options; empty: the remedy."""
 
     def __str__(self) -> str:
         return f"{self._place}: {self.what}; {self.remedy}"
+
+    def in_form(self) -> str:
+        """What a person reads on a screen with a field for each value."""
+        place = self.key if self.source.startswith("--") else self._place
+        return f"{place}: {self.what}; {self.form_remedy or self.remedy}"
 
     @property
     def _place(self) -> str:
@@ -300,11 +307,12 @@ def check_inputs(config: TrainConfig, source: str = "", resuming: bool = False) 
     named |= {f"data.extra_val.{name}": path for name, path in config.data.extra_val.items()}
     for key, path in named.items():
         if not path:
-            problems.append(Problem(key, "no file is named", f"set {key}, or launch with --data NAME", source))
+            remedy = f"launch with --data NAME, or set {key}"
+            filled = f"fill in the data set, or {key} in the form"
+            problems.append(Problem(key, "no file is named", remedy, source, form_remedy=filled))
         elif not is_data(path):
-            problems.append(
-                Problem(key, f"{path} does not exist", "check the path, or launch with --train and --val", source)
-            )
+            remedy, filled = "check the path, or launch with --train and --val", "check the path, or fill in a data set"
+            problems.append(Problem(key, f"{path} does not exist", remedy, source, form_remedy=filled))
     return problems
 
 
@@ -328,7 +336,9 @@ def _expert_problems(lora: Lora, source: str) -> Iterator[Problem]:
 
 def _model_problems(model: str, trusted: bool, source: str) -> Iterator[Problem]:
     if not model:
-        yield Problem("model", "no model is named", "set model in workspace.toml or launch with --model DIR", source)
+        remedy = "launch with --model PATH, or set model in workspace.toml"
+        filled = "fill in the model field, or set model in workspace.toml"
+        yield Problem("model", "no model is named", remedy, form_remedy=filled)
         return
     for fault in base_files.faults(model, trusted):
         yield Problem("model", fault.what, fault.remedy, source, "warning" if fault.warning else "error")

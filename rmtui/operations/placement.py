@@ -88,8 +88,10 @@ def _machines(file: str) -> int:
     return int(found[1]) if found else 1
 
 
-def _wrong(key: str, what: str, remedy: str, source: str, severity: ErrorOrWarning = "error") -> Problem:
-    return Problem(key, what, remedy, source, severity)
+def _wrong(
+    key: str, what: str, remedy: str, source: str, severity: ErrorOrWarning = "error", form_remedy: str = ""
+) -> Problem:
+    return Problem(key, what, remedy, source, severity, form_remedy)
 
 
 def _check_processes(processes: int, usable: Sequence[Gpu], named: Sequence[Gpu]) -> Iterator[Problem]:
@@ -100,7 +102,8 @@ def _check_processes(processes: int, usable: Sequence[Gpu], named: Sequence[Gpu]
         what = (
             f"{processes} processes cannot share a training over MIG devices: CUDA shows each process one of them only"
         )
-        yield _wrong("processes", what, "use --procs 1, or name whole GPUs with --devices", "--procs")
+        remedy = "use --procs 1, or name whole GPUs with --devices"
+        yield _wrong("processes", what, remedy, "--procs", form_remedy="fill in 1")
     elif usable and processes > len(usable):
         has = f"{len(named)} named" if named else f"{len(usable)} visible"
         yield _wrong("processes", f"{processes} processes need as many GPUs; {has}", "use fewer", "--procs")

@@ -234,7 +234,9 @@ def _choose_data(draft: PlanDraft, request: LaunchRequest) -> str:
             found = dict(zip(FILES, map(str, pairs.find_data(ws.root, wanted)), strict=True))
         except FileNotFoundError as error:
             if "data.train" in empty or (empty and not request.split):
-                draft.wrong("data", str(error), "name a data set that is there, or give --train and --val", "--data")
+                remedy = "name a data set that is there, or give --train and --val"
+                filled = "fill in one of data/, or data.train and data.val in the form"
+                draft.wrong("data", str(error), remedy, "--data", form_remedy=filled)
     if data and not empty:
         draft.wrong(
             "data", f"{data} is not used: both files are named", "name the set or the files", "--data", "warning"
@@ -337,7 +339,8 @@ def _choose_model(draft: PlanDraft, model: str, of_start: str) -> None:
     `of_start`, which the weights to start from need, comes before the workspace's."""
     base = draft.cwd if model else draft.ws.root
     named = "--model" if model else draft.source if draft.flat.get("model") else ""
-    draft.sources["model"] = named or ("init_from" if of_start else "workspace.toml")
+    usual = "workspace.toml" if draft.ws.settings.model else ""
+    draft.sources["model"] = named or ("init_from" if of_start else usual)
     text = model or str(draft.flat.get("model") or of_start or draft.ws.settings.model)
     folder = base / Path(text).expanduser()
     meant = folder.exists() or (len(Path(text).parts) > 1 and (base / Path(text).parts[0]).is_dir())

@@ -25,5 +25,13 @@ class PlanDraft:
     """Key → where its value came from, where that is not the preset."""
     readings: dict[str, pairs.PairReading] = field(default_factory=dict)
 
-    def wrong(self, key: str, what: str, remedy: str, source: str = "", severity: ErrorOrWarning = "error") -> None:
-        self.problems.append(Problem(key, what, remedy, source or self.source, severity))
+    def wrong(
+        self,
+        key: str,
+        what: str,
+        remedy: str,
+        source: str = "",
+        severity: ErrorOrWarning = "error",
+        form_remedy: str = "",
+    ) -> None:
+        self.problems.append(Problem(key, what, remedy, source or self.source, severity, form_remedy))

@@ -10,6 +10,7 @@ import support
 from app_pilot import NARROW, opened, sees, table, until
 from textual.widgets import Input
 
+from rmtui.app.chrome import Label
 from rmtui.app.jobs import launch_plan
 from rmtui.app.screens import form, launch
 from rmtui.app.screens.launch import LaunchScreen
@@ -110,3 +111,21 @@ async def test_of_several_runs_the_best_has_the_thicker_curve(ws):
         assert len(thick) == 1 and best in thick[0]
         await pilot.press("escape", "escape")
         await until(pilot, lambda: not table(pilot).marked and not any(curve.thick for curve in chart.curves))
+
+
+async def test_what_is_missing_is_filled_in_here_and_no_option_of_the_command_line_is_named(ready):
+    (ready.root / "workspace.toml").write_text("")
+    async with opened(ready.root, NARROW) as pilot:
+        screen = await dialog(pilot)
+        await sees(pilot, "fill in the model field")
+        wrong = screen.query_one("#wrong", Label).plain
+        assert wrong.startswith("model: no model is named; ") and "--" not in wrong
+        screen.query_one("#model", Input).value = "models/small-a"
+        screen.query_one("#data", Input).value = "nothing"
+        await sees(pilot, "fill in one of data/")
+        wrong = screen.query_one("#wrong", Label).plain
+        assert "--" not in wrong and "model:" not in wrong
+        screen.query_one("#data", Input).value = "tiny"
+        screen.query_one("#procs", Input).value = "999"
+        await sees(pilot, "processes: 999 processes share")
+        assert "--" not in screen.query_one("#wrong", Label).plain

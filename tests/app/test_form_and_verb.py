@@ -126,6 +126,8 @@ async def test_a_run_once_more_is_what_the_verb_launches_with_its_settings(ws):
 def test_a_refused_verb_names_what_the_form_would_fill_in(ws):
     done = rmtui(ws, "launch", "A", "--dry-run", "--json")
     assert done.returncode == 2, "a launch without a model is refused, whatever the newest run had"
+    (missing,) = [problem for problem in json.loads(done.stdout)["problems"] if problem["key"] == "model"]
+    assert missing["remedy"].startswith("launch with --model PATH")
     done = rmtui(ws, "launch", "A")
     assert done.returncode == 2 and len(list(ws.runs.iterdir())) == 1
     remedy = next(line for line in done.stderr.splitlines() if "add --model" in line)

@@ -193,7 +193,7 @@ class FormScreen(Base):
         palette = palette_of(self)
         problems = self.form.problems()
         planned = self.planned.plan.problems if self.planned and not problems else ()
-        shown = [("bad" if one.severity == "error" else "warn", str(one)) for one in [*problems, *planned][:4]]
+        shown = [("bad" if one.severity == "error" else "warn", one.in_form()) for one in [*problems, *planned][:4]]
         text = Text("\n").join(Text(words, palette.tone(tone)) for tone, words in shown)
         expected, line = (self.query_one(place, Label).plain for place in ("#expected", "#line"))
         self.form.set_notes([*shown, *(("quiet", words) for words in (expected, line) if words)])

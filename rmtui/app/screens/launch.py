@@ -176,7 +176,7 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
         self.query_one("#figures", Label).show_text("\n".join(" · ".join(row) for row in (changed, derived) if row))
         wrong = Text()
         for problem in message.plan.problems:
-            wrong.append(f"{problem}\n", palette.bad if problem.severity == "error" else palette.warn)
+            wrong.append(f"{problem.in_form()}\n", palette.bad if problem.severity == "error" else palette.warn)
         for line in message.plan.how_read:
             wrong.append(f"{formats.clean(line)}\n", palette.quiet)
         wrong.rstrip()

@@ -121,7 +121,7 @@ class FormLines:
         quiet = self.palette.quiet
         for problem in problems:
             bad = problem.severity == "error"
-            text = f"{self.glyphs.gap if bad else '!'} {tr(f'{problem.what}; {problem.remedy}')}"
+            text = f"{self.glyphs.gap if bad else '!'} {tr(f'{problem.what}; {problem.form_remedy or problem.remedy}')}"
             return [
                 Segment(fit(text, room, ellipsis=self.glyphs.ellipsis), self.palette.bad if bad else self.palette.warn)
             ]
