@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -23,13 +24,27 @@ from rmtui.app.widgets.chart.plot import smoothed
 from rmtui.app.widgets.chart.scale import Scale, x_value
 from rmtui.app.widgets.glyphs import Glyphs, glyphs_of
 from rmtui.app.widgets.palette import Palette, palette_of
-from rmtui.translation import tr
+from rmtui.translation import spoken, tr
 
 SMOOTHINGS = (None, 0.0, 0.6, 0.9, 0.97)
 """None: the mean of the steps around, of noisy curves alone."""
 FEWEST_ROWS = 5
 """Lower than this, a chart shows its latest values alone."""
 MOST_LEGEND_ROWS = 3
+Made = TypeVar("Made")
+
+
+class _Latest(Generic[Made]):
+    """The last thing made, kept for as long as what it was made from stays the same."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self.value: Made | None = None
+
+    def of(self, key: object, make: Callable[[], Made]) -> Made:
+        if self.value is None or self._key != key:
+            self._key, self.value = key, make()
+        return self.value
 
 
 class Chart(Widget, can_focus=True):
@@ -67,8 +82,10 @@ class Chart(Widget, can_focus=True):
         self._extent: tuple[float, float] | None = None
         self._span: tuple[float, float] | None = None
         self._end = ""
-        self._picture: tuple[object, Picture] | None = None
-        self._drawn: tuple[object, list[Strip]] = (None, [])
+        self._smooth = _Latest[tuple[Curve, ...]]()
+        self._laid = _Latest[list[list[Segment]]]()
+        self._picture = _Latest[Picture]()
+        self._drawn = _Latest[list[Strip]]()
 
     # What the screen tells the chart
 
@@ -107,8 +124,10 @@ class Chart(Widget, can_focus=True):
 
     def values_at_cursor(self) -> list[tuple[Curve, float | None]]:
         """Each curve in the legend with its value at the cursor; without a cursor, its last value."""
-        cursor, smoothing = self._view.cursor, self._view.smoothing
-        return [(curve, value_at(smoothed(curve, smoothing), cursor)) for curve in self.curves if not curve.quiet]
+        weight = self._view.smoothing
+        shown = self._smooth.of((self.curves, weight), lambda: tuple(smoothed(curve, weight) for curve in self.curves))
+        pairs = zip(self.curves, shown, strict=True)
+        return [(curve, value_at(mean, self._view.cursor)) for curve, mean in pairs if not curve.quiet]
 
     # Keys
 
@@ -221,13 +240,12 @@ class Chart(Widget, can_focus=True):
             self._note,
             self._heading,
         )
-        if self._drawn[0] != key:
-            width, base = self.size.width, self.rich_style
-            self._drawn = (key, [strip.adjust_cell_length(width).apply_style(base) for strip in self._draw()])
+        width, base = self.size.width, self.rich_style
+        self._drawn.of(key, lambda: [strip.adjust_cell_length(width).apply_style(base) for strip in self._draw()])
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
-        lines = self._drawn[1]
+        lines = self._drawn.value or []
         return lines[y] if y < len(lines) else Strip.blank(self.size.width, self.rich_style)
 
     def _draw(self) -> list[Strip]:
@@ -249,9 +267,7 @@ class Chart(Widget, can_focus=True):
         """The picture without its cursor, drawn anew only when something else changed."""
         scene = self._scene()._replace(view=self._view._replace(cursor=None))
         key = (scene, palette, glyphs)
-        if self._picture is None or self._picture[0] != key:
-            self._picture = (key, Picture(scene, palette, glyphs))
-        return self._picture[1]
+        return self._picture.of(key, lambda: Picture(scene, palette, glyphs))
 
     def _head(self, palette: Palette, glyphs: Glyphs) -> list[Strip]:
         """Title, legend with values, and to the right what is not usual about the view."""
@@ -279,6 +295,10 @@ class Chart(Widget, can_focus=True):
 
     def _legend(self, palette: Palette, glyphs: Glyphs) -> list[list[Segment]]:
         """Every curve that has a sign, in as many lines as the chart can spare: its picture keeps its room."""
+        key = (self.curves, self._view, self.size, self.percent, self.chart_title, spoken(), palette, glyphs)
+        return [list(line) for line in self._laid.of(key, lambda: self._lay_legend(palette, glyphs))]
+
+    def _lay_legend(self, palette: Palette, glyphs: Glyphs) -> list[list[Segment]]:
         entries = [self._entry(curve, value, palette, glyphs) for curve, value in self.values_at_cursor()]
         first = self.size.width - cell_len(self._heading) - 4 - cell_len(self._state())
         most = max(1, min(MOST_LEGEND_ROWS, self.size.height - FEWEST_ROWS))
