@@ -300,6 +300,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("choices.top", "home,g", "first", "", does="first"),
     Action("choices.bottom", "end,G", "last", "", does="last"),
     Action("filter.drop", "escape", "clear", "Clear the filter", footer=True),
+    Action("filter.keep", "enter", "to the list", "Keep the filter and go to the list", footer=True, priority=True),
     Action("launch.leave", "escape", "back", "Back to the form; nothing was started", footer=True),
     Action(
         "launch.start",

@@ -110,6 +110,17 @@ def config_table(subjects: Sequence[Subject]) -> ConfigComparison:
     return {"differs": differs, "same": same}
 
 
+def split_unknown(differs: Mapping[str, list[Value]]) -> tuple[dict[str, list[Value]], dict[str, list[Value]]]:
+    """Of settings that differ: those of which two runs have different values, and those of which only some runs have a
+    value, the same one."""
+    known = {key: [value for value in values if value is not None] for key, values in differs.items()}
+    apart = {key for key, values in known.items() if any(value != values[0] for value in values)}
+    return (
+        {key: values for key, values in differs.items() if key in apart},
+        {key: values for key, values in differs.items() if key not in apart},
+    )
+
+
 def epoch_table(subjects: Sequence[Subject]) -> list[EpochRow]:
     """A row an epoch: each metric as a list, one value a run."""
     by_epoch = [{row.epoch: row for row in subject.run.epochs} for subject in subjects]
@@ -211,7 +222,10 @@ def best(subjects: Sequence[Subject], lang: str) -> BestRun | None:
 def _no_leader(subjects: Sequence[Subject], lang: str) -> str:
     if same_set(subjects) is False:
         return translate("verdict.other_pairs", lang)
-    return translate("verdict.nobody_leads" if same_stage(subjects) else "verdict.other_stage", lang)
+    if same_stage(subjects):
+        return translate("verdict.nobody_leads", lang)
+    names = ", ".join(subject.run.name for subject in subjects if subject.unfinished)
+    return translate("verdict.other_stage", lang, runs=names)
 
 
 def _lead(entries: Sequence[Entry], top: BestRun, lang: str) -> str:

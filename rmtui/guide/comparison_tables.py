@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rmtui.guide.comparison import OTHER_SET
+from rmtui.guide.comparison import OTHER_SET, split_unknown
 from rmtui.guide.published_figures import METRICS
 from rmtui.i18n import metric_text, signed_percent, signed_points, translate, value_text
 from rmtui.text import clean, width
 
 if TYPE_CHECKING:
     from rmtui.documents.guide import ChangeDocument, ComparedMetric, CompareDocument
+    from trainer.values import Value
 
 
 def sections(document: CompareDocument, lang: str = "en") -> Iterator[tuple[str, list[list[str]]]]:
     """The tables of a comparison: heading, then rows whose first is the head."""
     names = [run["name"] for run in document["runs"]]
-    differs = document["config"]["differs"]
+    differs, _ = split_unknown(document["config"]["differs"])
     if differs:
         rows = [[key, *(value_text(key, value) for value in values)] for key, values in differs.items()]
         yield "differs", [["", *names], *rows]
@@ -92,13 +93,24 @@ def _chosen(document: CompareDocument) -> list[str]:
 
 def same_text(document: CompareDocument) -> str:
     """`num_epochs 3 · lora.r 32 · …`."""
-    same = document["config"]["same"]
-    return " · ".join(f"{key} {value_text(key, value)}" for key, value in same.items() if value not in ("", [], {}))
+    return _settings_text(document["config"]["same"])
+
+
+def some_text(document: CompareDocument) -> str:
+    """The settings of which only some runs have a value, as `same_text` has those of all."""
+    _, some = split_unknown(document["config"]["differs"])
+    return _settings_text({key: next((one for one in values if one is not None), None) for key, values in some.items()})
+
+
+def _settings_text(settings: Mapping[str, Value]) -> str:
+    return " · ".join(f"{key} {value_text(key, value)}" for key, value in settings.items() if value not in ("", [], {}))
 
 
 def plain(document: CompareDocument, all_keys: bool = False, lang: str = "en") -> str:
     """For a terminal: aligned columns, wide characters counted as two."""
     blocks = [_aligned(rows) for _, rows in sections(document, lang)]
+    if some := some_text(document):
+        blocks.insert(min(1, len(blocks)), translate("table.some", lang, settings=some))
     if same := same_text(document):
         count = translate("table.same_count", lang, count=len(document["config"]["same"]))
         blocks.insert(min(1, len(blocks)), translate("table.same", lang, settings=same) if all_keys else count)
@@ -126,6 +138,8 @@ def markdown(document: CompareDocument, lang: str = "en") -> str:
     parts.append(pipes(tables["figures"], translate("table.figure", lang)))
     parts.append("\n".join(f"- {_escaped(line)}" for line in said(document)))
     parts.append(_folded(translate("table.every_epoch", lang), pipes(tables["epochs"], translate("table.epoch", lang))))
+    if some := some_text(document):
+        parts.append(_folded(translate("table.some_settings", lang), _escaped(some)))
     if same := same_text(document):
         parts.append(_folded(translate("table.equal_settings", lang), _escaped(same)))
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rmtui.errors import UserError
+from rmtui.importers.log_files import is_log
 from rmtui.launch import launchers
+from rmtui.operations.runs import origin_of
 from rmtui.runs import state
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.log_index import LogIndex
@@ -21,22 +23,31 @@ PERIOD = 0.2
 
 
 def log_files(folder: RunFolder, rank: int | None = None, attempt: int | None = None) -> list[Path]:
-    """Logs of the run's attempts, oldest first: one rank's (None: rank 0), or the launcher's where no rank spoke."""
+    """Logs of the run's attempts, oldest first: one rank's (None: rank 0), or the launcher's where no rank spoke. Of an
+    imported run the log that it was read from."""
     found = []
     for start in folder.attempts():
         if attempt is not None and start.n != attempt:
             continue
         own = [path for number, path in _ranks(start.logs) if number == (rank or 0) and path.is_file()]
         found += own or (launchers.of(folder).logs(start) if rank is None else [])
-    return found
+    return found or (_source_log(folder) if rank is None and attempt is None else [])
 
 
 def newest_logs(folder: RunFolder) -> list[Path]:
-    """Logs of the last attempt that wrote any, to be looked at one by one: rank 0, further ranks, the launcher's."""
+    """Logs of the last attempt that wrote any, to be looked at one by one: rank 0, further ranks, the launcher's; else
+    the log that the run was imported from."""
     for start in reversed(folder.attempts()):
         if found := [*(path for _, path in _ranks(start.logs)), *launchers.of(folder).logs(start)]:
             return found
-    return []
+    return _source_log(folder)
+
+
+def _source_log(folder: RunFolder) -> list[Path]:
+    """The log that an imported run was read from, where it still is."""
+    origin = origin_of(folder)
+    source = Path(origin["path"]) if origin else None
+    return [source] if source is not None and is_log(source) and source.is_file() else []
 
 
 def _ranks(logs: Path) -> list[tuple[int, Path]]:

@@ -409,7 +409,8 @@ def _check_data(draft: PlanDraft, built: TrainConfig, trains: Sequence[Path], va
         said = one.message(spoken())
         what = said if one.line is None else f"{tr(f'line {one.line}')}{colon()}{said}"
         remedy = f"see rmtui check {' '.join(map(str, (*trains, val)))}"
-        draft.problems.append(Problem(key, what, remedy, severity=one.severity))
+        filled = "D in the list of runs checks the data"
+        draft.problems.append(Problem(key, what, remedy, severity=one.severity, form_remedy=filled))
         if one.path == val or built.overlong != "drop" or one.kind != "truncated" or not one.first.figures["dropped"]:
             continue
         if one.first.figures["step"] == 1:

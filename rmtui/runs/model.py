@@ -49,9 +49,10 @@ def state_words(state: str, reason: str) -> tuple[str, str]:
 
 
 def state_text(state: str, reason: str) -> str:
-    """`killed: out of memory`, `stopped by ann at step 93`, `queued (resumes from step 53): place 1, …`."""
+    """`killed: out of memory`, `stopped by ann at step 93`, `rank 0 was killed (SIGKILL) at step 8`, `queued (resumes
+    from step 53): place 1, …`: the state once, in front where the reason does not name it."""
     head, rest = state_words(state, reason)
-    return rest if rest.startswith(f"{head} ") else f"{head}: {rest}" if rest else head
+    return rest if rest.startswith(f"{head} ") or f" was {head} (" in rest else f"{head}: {rest}" if rest else head
 
 
 class Status(NamedTuple):

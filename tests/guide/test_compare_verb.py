@@ -350,3 +350,26 @@ def test_a_verdict_on_an_earlier_epoch_of_a_run_says_which(ws, capsys):
     write(short, rewards(240), "epoch-1")
     texts = compare(ws, capsys, "long", "short", "--at", "epoch-1", "--json", "--lang", "en")["paired"][0]["texts"]
     assert texts[0].startswith("long epoch-1 → short: ")
+
+
+def test_settings_that_a_run_does_not_have_are_not_among_those_that_differ(ws, capsys):
+    make_run_folder(ws, "ours", config=config(learning_rate=1e-5))
+    make_run_folder(ws, "theirs", config={"learning_rate": 2e-5, "num_epochs": 3})
+    page = compare(ws, capsys, "ours", "theirs", "--lang", "en")
+    row = next(line for line in page.splitlines() if line.startswith("learning_rate"))
+    assert row.split() == ["learning_rate", "1e-5", "2e-5"]
+    (some,) = [line for line in page.splitlines() if line.startswith("known of some runs only: ")]
+    assert "batch_size 4" in some and "warmup_ratio 0.1" in some and "learning_rate" not in some
+    assert not [line for line in page.splitlines() if line.startswith("batch_size")]
+    document = compare(ws, capsys, "ours", "theirs", "--json")
+    assert document["config"]["differs"]["batch_size"] == [4, None], "the document has them as before"
+    shown = "\n".join(text.plain for _, text in Comparison(document, ws, UNICODE, PALETTE, 78).rows())
+    assert shown.index("1e-5") < shown.index("not in all") < shown.index("val_acc")
+    unfolded = [text.plain for _, text in Comparison(document, ws, UNICODE, PALETTE, 78, unfold=True).rows()]
+    assert next(line.split() for line in unfolded if "batch_size" in line)[-2:] == ["4", "?"]
+
+
+def test_who_keeps_a_comparison_from_a_verdict_is_named(ws, capsys):
+    make_run_folder(ws, "whole")
+    make_run_folder(ws, "halted", events=training(epochs=1), outcome="killed", reason="rank 0 was killed (SIGKILL)")
+    assert compare(ws, capsys, "whole", "halted", "--lang", "en").startswith("No run leads yet: not finished: halted.")

@@ -147,6 +147,15 @@ async def test_a_running_run_says_what_it_does_in_place_of_an_end_that_is_past(s
         assert ("ends " in lines(pilot.app.query_one(RunTable))[1]) == (words == "ends ")
 
 
+async def test_why_a_run_ended_is_said_shorter_where_all_of_it_has_no_room():
+    ended = run(1, state=State.STOPPED, step=169, reason="stopped by somebody_with_a_name at step 169")
+    killed = run(2, state=State.KILLED, step=480, reason="rank 0 was killed (SIGKILL) at step 480")
+    for width, words in ((80, ("stopped at step 169", "killed at step 480")), (200, (ended.reason, killed.reason))):
+        async with Stage(RunTable(Rows([ended, killed]))).run_test(size=(width, 12)) as pilot:
+            shown = lines(pilot.app.query_one(RunTable))
+            assert all(line.rstrip().endswith(said) for line, said in zip(shown[1:3], words, strict=True)), shown
+
+
 def _cut(line: str, cells: int) -> str:
     """The first cells of a line: wide characters take two."""
     kept = ""

@@ -26,8 +26,11 @@ def open_log(run_id: str, folder: Path, place: int = 0) -> LogOpened:
     """Log number `place` of the run, counted round."""
     from rmtui.operations.logs import newest_logs  # with all launchers: after the first frame
 
-    logs = newest_logs(RunFolder(folder))
+    run_folder = RunFolder(folder)
+    logs = newest_logs(run_folder)
+    is_imported = run_folder.spec().get("origin") is not None
     if not logs:
-        return LogOpened(run_id, None, "no log yet")
+        return LogOpened(run_id, None, "no log was imported with it" if is_imported else "no log yet")
     path = logs[place % len(logs)]
-    return LogOpened(run_id, LogIndex(path), f"{path.stem} · {path.parent.parent.name}", logs[0].stem != "launch")
+    title = str(path) if is_imported else f"{path.stem} · {path.parent.parent.name}"
+    return LogOpened(run_id, LogIndex(path), title, logs[0].stem != "launch")

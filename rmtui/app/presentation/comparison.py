@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
@@ -14,6 +14,7 @@ from rmtui.app.widgets.cells import cut_middle, fit
 from rmtui.app.widgets.chart.legend import shortened
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
+from rmtui.guide.comparison import split_unknown
 from rmtui.i18n import interval_text, translate, value_text
 from rmtui.runs.model import State
 from rmtui.translation import tr
@@ -21,7 +22,7 @@ from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
     from rmtui.documents.guide import ChangeDocument, ComparedMetric, CompareDocument
-    from rmtui.documents.scalars import Config, Metric
+    from rmtui.documents.scalars import Metric
     from trainer.values import Value
 
 FIRST = 12
@@ -121,24 +122,33 @@ class Comparison:
         self.text.append("\n")
 
     def _config(self) -> None:
-        config, differs, same_word = self._document["config"], self._sentence("differs"), self._sentence("same_word")
-        for number, (key, values) in enumerate(config["differs"].items()):
-            self._row(differs if number == 0 else "", self._key(key), [self._value(key, value) for value in values])
-        if not config["differs"]:
+        config, differs = self._document["config"], self._sentence("differs")
+        apart, some = split_unknown(config["differs"])
+        self._settings(differs, apart)
+        if not apart:
             self._row(differs, self._sentence("nothing_known"), [])
-        same = config["same"]
         if self._unfold:
-            for number, (key, value) in enumerate(same.items()):
-                self._row(same_word if number == 0 else "", self._key(key), [self._value(key, value)], "quiet")
-        elif same:
-            self.text.append(fit(f" {same_word}", FIRST) + f"{self._folded(same)}\n", self._palette.quiet)
+            self._settings(self._sentence("some_word"), some, "quiet")
+            self._settings(self._sentence("same_word"), {key: [value] for key, value in config["same"].items()}, "quiet")
+        else:
+            known = {key: next((one for one in values if one is not None), None) for key, values in some.items()}
+            for word, settings in (("some_word", known), ("same_word", config["same"])):
+                if settings:
+                    folded = f"{self._folded(settings)}\n"
+                    self.text.append(fit(f" {self._sentence(word)}", FIRST) + folded, self._palette.quiet)
         self.text.append("\n")
+
+    def _settings(self, heading: str, settings: Mapping[str, Sequence[Value]], tone: str = "text") -> None:
+        """A row a setting; the heading beside the first."""
+        for number, (key, values) in enumerate(settings.items()):
+            cells = [self._value(key, value) for value in values]
+            self._row(heading if number == 0 else "", self._key(key), cells, tone)
 
     def _value(self, key: str, value: Value) -> str:
         return self._ws.as_written(value_text(key, value))
 
-    def _folded(self, same: Config) -> str:
-        """As many equal values as a line holds, short ones; the number of the others."""
+    def _folded(self, same: Mapping[str, Value]) -> str:
+        """As many values as a line holds, short ones; the number of the others."""
         shown: list[str] = []
         room = self._width - FIRST - cell_len(self._sentence("more_settings", count=99)) - 2
         for key, value in same.items():

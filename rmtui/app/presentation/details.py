@@ -1,4 +1,4 @@
-"""A run's facts as text: attempts, epochs, configuration, files."""
+"""A run's facts as rows: attempts, epochs, configuration, files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.text import Text
 
 from rmtui import text as formats
 from rmtui.app.presentation import run_header
+from rmtui.app.presentation.hanging_indent import Row, row
 from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
@@ -31,31 +32,37 @@ def render_details(
     glyphs: Glyphs,
     palette: Palette,
     lang: str = "en",
-) -> Text:
-    """Every section that has something to say."""
-    text = Text()
-    sections = (
-        ("run", list(_run_lines(run))),
-        (
-            "source",
-            [
-                f"{fit(tr(label), 10)} {tr(value, words=False)}"
-                for label, value in origin_lines(origin_of(RunFolder(run.folder)), lang)
-            ],
-        ),
-        ("attempts", [_attempt_line(attempt) for attempt in attempts]),
-        ("epochs", [line.plain for line in run_header.epoch_table(run, glyphs, palette)]),
-        ("validation sets, last evaluation", list(_set_lines(evaluation))),
-        ("configuration", list(_config_lines(run, ws))),
+) -> list[Row]:
+    """Every section that has something to say: a fact's name, and what hangs from it."""
+    sections: tuple[tuple[str, list[tuple[str, str]]], ...] = (
+        ("run", [(_label(name), value) for name, value in _run_facts(run)]),
+        ("source", list(_source_facts(run, lang))),
+        ("attempts", [("", _attempt_line(attempt)) for attempt in attempts]),
+        ("epochs", [("", line.plain) for line in run_header.epoch_table(run, glyphs, palette)]),
+        ("validation sets, last evaluation", [("", line) for line in _set_lines(evaluation)]),
+        ("configuration", list(_config_facts(run, ws))),
     )
-    for title, lines in sections:
-        if lines:
-            text.append(f"{tr(title)}\n", palette.accent)
-            text.append("".join(f"  {formats.clean(line)}\n" for line in lines) + "\n")
-    return text
+    rows: list[Row] = []
+    for title, facts in sections:
+        if facts:
+            rows += [row("", Text(tr(title), palette.accent))]
+            rows += [row(f"  {formats.clean(name)}", formats.clean(value)) for name, value in facts]
+            rows += [row("", "")]
+    return rows
 
 
-def _run_lines(run: Run) -> Iterator[str]:
+def _label(name: str) -> str:
+    return f"{fit(tr(name), 10)} "
+
+
+def _source_facts(run: Run, lang: str) -> Iterator[tuple[str, str]]:
+    """Where an imported run was read; several notes one below the other."""
+    for label, value in origin_lines(origin_of(RunFolder(run.folder)), lang):
+        for number, part in enumerate(value.split("; ")):
+            yield _label("" if number else label), tr(part, words=False)
+
+
+def _run_facts(run: Run) -> Iterator[tuple[str, str]]:
     facts = {
         "id": run.id,
         "state": tr(state_text(run.state, run.reason)),
@@ -68,7 +75,7 @@ def _run_lines(run: Run) -> Iterator[str]:
         "note": run.note,
         "folder": run.folder,
     }
-    yield from (f"{fit(tr(name), 10)} {value}" for name, value in facts.items() if value)
+    yield from ((name, str(value)) for name, value in facts.items() if value)
 
 
 def _attempt_line(attempt: Attempt) -> str:
@@ -92,9 +99,9 @@ def _set_lines(evaluation: Mapping[str, EvaluationDocument]) -> Iterator[str]:
         yield f"{name:<{width}}  {' '.join(parts)}"
 
 
-def _config_lines(run: Run, ws: Workspace) -> Iterator[str]:
+def _config_facts(run: Run, ws: Workspace) -> Iterator[tuple[str, str]]:
     from rmtui.app.jobs.launch_plan import texts_of
 
     texts = texts_of(run.config, ws)
     width = max(map(len, texts), default=0)
-    yield from (f"{key:<{width}}  {text}" for key, text in texts.items())
+    yield from ((f"{key:<{width}}  ", text) for key, text in texts.items())

@@ -87,10 +87,8 @@ class FilterLine(Horizontal):
         message.stop()
         self.post_message(self.Changed(message.value))
 
-    @on(Input.Submitted)
-    def _entered(self, message: Input.Submitted) -> None:
-        message.stop()
-        self.set_class(bool(message.value), "-used")
+    def action_keep(self) -> None:
+        self.set_class(bool(self._input.value), "-used")
         self.post_message(self.Left(True))
 
     def action_drop(self) -> None:

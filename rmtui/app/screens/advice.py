@@ -163,7 +163,7 @@ class AdviceScreen(RunCommands):
         elif step["action"] == "resume":
             self.action_resume()
         else:
-            self.toast(step["text"])
+            self.toast(f"to be done outside rmtui: {step['text']}")
 
     def action_confirm(self) -> None:
         """val_acc by an evaluation, or typed where there is nothing to evaluate."""

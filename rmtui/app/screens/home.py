@@ -6,6 +6,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.timer import Timer
+from textual.widgets import Input
 
 from rmtui.app import actions
 from rmtui.app.base import breakpoints
@@ -67,6 +68,10 @@ class HomeScreen(RunCommands):
 
     def current(self) -> Run | None:
         return self.table.selected
+
+    def offers(self, action: str) -> bool:
+        """`/` is a letter of the filter while that is typed."""
+        return super().offers(action) and (action != "filter" or not isinstance(self.focused, Input))
 
     def chosen(self) -> list[Run]:
         marked = self._marked_runs()

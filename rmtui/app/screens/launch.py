@@ -70,7 +70,7 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
             "model": tr("a folder or a hub name"),
             "data": self._request.usual_data or sets,
             "procs": f"{processes} (workspace.toml)" if processes else tr("visible GPUs, else 1"),
-            "tags": "night baseline",
+            "tags": tr("none; for example: night baseline"),
         }
         texts = {"name": self._request.name, "data": self._request.data, "tags": " ".join(self._request.tags)}
         texts["procs"] = str(self._request.procs or "")

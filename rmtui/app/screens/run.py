@@ -71,7 +71,7 @@ class RunScreen(RunCommands):
                 yield LogView(id="log")
             with VerticalScroll(id="details", can_focus=True):
                 yield DeviceLoad()
-                yield Label(id="facts")
+                yield HangingRows(id="facts")
         yield KeyLine()
 
     def current(self) -> Run | None:
@@ -121,7 +121,7 @@ class RunScreen(RunCommands):
             *(speeds(message.latest) if run.state.alive else filter(None, [run.note])),
         ]
         self._show_heartbeat()
-        self.query_one("#facts", Label).show_text(
+        self.query_one("#facts", HangingRows).show_rows(
             details.render_details(run, self.ws, message.attempts, message.evaluation, glyphs, palette, self.rmtui.lang)
         )
         self._draw(run)

@@ -10,10 +10,13 @@ from rmtui.app.widgets.palette import on_bar, palette_of
 
 
 class Choices(OptionList, inherit_bindings=False):
-    """Moves the cursor; what enter does is its screen's affair, so that the footer can say it."""
+    """Moves the cursor; what enter does is its screen's affair, so that the footer can say it.
+
+    The gutter is stable: options are measured before the scroll bar is there, and one that fits without it by a cell
+    would lose its last line."""
 
     DEFAULT_CSS = """
-    Choices { border: none; padding: 0 1; background: $background; }
+    Choices { border: none; padding: 0 1; background: $background; scrollbar-gutter: stable; }
     Choices:focus { border: none; background-tint: $foreground 0%; }
     Choices > .option-list--option-highlighted {
         color: $block-cursor-blurred-foreground; background: $block-cursor-blurred-background; text-style: none;
@@ -22,7 +25,7 @@ class Choices(OptionList, inherit_bindings=False):
         color: $block-cursor-foreground; background: $block-cursor-background; text-style: none;
     }
     Choices > .option-list--option-disabled { color: $foreground; }
-    Choices.-lines { text-wrap: nowrap; text-overflow: ellipsis; }
+    Choices.-lines { text-wrap: nowrap; text-overflow: ellipsis; scrollbar-gutter: auto; }
     """
     BINDINGS = actions.bindings("choices")
 

@@ -367,7 +367,7 @@ class LogView(OrderedKeys, Widget, can_focus=True):
             if picture.rows:
                 strip = lines.of(picture, y, self._aside, self._pattern, self.has_focus)
             else:
-                empty = "no log yet" if page is None else "nothing was written to this log"
+                empty = self._title or "no log yet" if page is None else "nothing was written to this log"
                 empty = (
                     "no line matches; & and enter show all" if page is not None and page.matches is not None else empty
                 )

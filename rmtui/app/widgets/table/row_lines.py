@@ -89,7 +89,8 @@ class RunLines:
         ]
         for column, width in columns:
             cell = column.say(run, setting)
-            text = cell.text if column.key != NAME else cut_middle(cell.text, width, glyphs.ellipsis)
+            text = cell.short if cell.short and cell_len(cell.text) > width else cell.text
+            text = cut_middle(text, width, glyphs.ellipsis) if column.key == NAME else text
             text = fit(text, width, column.right, glyphs.ellipsis)
             segments.append(Segment(text + " " * GAP, self._tone(cell.tone)))
         return Strip(segments)

@@ -233,7 +233,12 @@ class RunTable(ScrollView, can_focus=True):
         run_id = run.id if (run := self.selected) else None
         if run_id != self._selected:
             self._selected = run_id
-            self.post_message(self.Moved(run_id))
+            self.call_later(self._post_moved)
+
+    def _post_moved(self) -> None:
+        """From the table's own turn: Textual keeps a message from the screen that is made while the list around the
+        table handles one, such as a filter that changed."""
+        self.post_message(self.Moved(self._selected))
 
     def _shown(self) -> int:
         return max(1, self.size.height - 1)
