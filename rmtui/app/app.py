@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -330,7 +331,10 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
         self.screen.refresh(layout=True, repaint=True)
 
     def get_key_display(self, binding: Binding) -> str:
-        """In ASCII mode keys have names, not signs."""
+        """Several keys side by side; in ASCII mode keys have names, not signs."""
+        if "," in binding.key:
+            alone = (replace(binding, key=key) for key in binding.key.split(","))
+            return " ".join(map(self.get_key_display, alone))
         shown = super().get_key_display(binding)
         return shown if shown.isascii() or not self.has_class(ASCII_CLASS) else binding.key
 

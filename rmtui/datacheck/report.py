@@ -128,7 +128,8 @@ class CheckSummary:
     def message(self, lang: str = "en") -> str:
         """`kind: message (and 3 more lines)`, without file and line."""
         more = translate("report.more_lines", lang, n=self.count - 1) if self.count > 1 else ""
-        return f"{KINDS[self.kind].title(lang)}: {harmless(self.first.render(lang))}{more}"
+        between = "：" if lang == "zh" else ": "
+        return f"{KINDS[self.kind].title(lang)}{between}{harmless(self.first.render(lang))}{more}"
 
 
 def summaries(file: FileReport) -> list[CheckSummary]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from app_pilot import NARROW, opened, sees, shown, told
+from app_pilot import NARROW, lines, opened, sees, shown, told
 
 from rmtui.tune.course import Course, Folder, create
 from rmtui.tune.model import Budget, Score, Search, Trial
@@ -43,4 +43,5 @@ async def test_without_a_search_it_says_how_to_begin_one(ws):
     async with opened(ws.root, NARROW) as pilot:
         await pilot.press("O")
         await sees(pilot, "no search yet; begin one in a shell: rmtui tune")
+        assert "stop" not in lines(pilot)[-1], "there is nothing to stop"
         await pilot.press("escape")

@@ -128,7 +128,12 @@ def test_distributions_that_differ_and_labels_that_lean(tmp_path):
 
 @pytest.mark.parametrize(
     ("pairs", "words"),
-    [(1, "1 pair cannot show"), (9, "9 pairs cannot show"), (20, "20 pairs cannot show"), (40, "with 40 pairs, only differences of 21.5 points")],
+    [
+        (1, "1 pair cannot show"),
+        (9, "9 pairs cannot show"),
+        (20, "20 pairs cannot show"),
+        (40, "with 40 pairs, only differences of 21.5 points"),
+    ],
 )
 def test_a_tiny_validation_set_is_told_so_in_words(tmp_path, pairs, words):
     train = write(tmp_path / "train.jsonl", distinct(60))

@@ -47,6 +47,20 @@ def test_no_label_is_nearer_to_the_next_than_a_third_of_the_band(rows, half):
     assert min(b - a for a, b in itertools.pairwise(ticks)) >= 2 * half / 3
 
 
+async def test_a_sign_in_the_legend_has_its_word_or_is_left_out():
+    chart = Chart("val_acc", percent=True)
+    async with Stage(chart).run_test(size=(60, 12)) as pilot:
+        chart.show([BAND])
+        seen = set()
+        for width in range(60, 20, -1):
+            await pilot.resize_terminal(width, 12)
+            await pilot.pause()
+            head = lines(chart)[0]
+            assert ("▮▮" in head or "░░" in head) == ("95 %" in head), head
+            seen.add("95 %" in head)
+        assert seen == {True, False}
+
+
 async def test_the_band_is_filled_and_named_and_its_ends_are_on_the_axis():
     chart = Chart("val_acc", percent=True)
     async with Stage(chart).run_test(size=(80, 20)) as pilot:

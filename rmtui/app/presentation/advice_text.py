@@ -46,8 +46,9 @@ class AdviceText:
             yield Option(line, id=f"advice-{step['id']}")
         if spaced:
             yield Option("", disabled=True)
-        yield self._title("readings")
         shown = short_form.worst_readings(document)
+        if shown:
+            yield self._title("readings")
         for place, reading in enumerate(shown):
             words = formats.clean(short_form.reading_line(reading, self._lang))
             yield Option(self._sign(reading["severity"]).append(words), id=f"reading-{reading['id']}-{place}")
@@ -125,8 +126,9 @@ class AdviceText:
         yield self._title("advice" if document["advice"] else "no_advice")
         for step in document["advice"]:
             yield Option(self._step(step), id=f"advice-{step['id']}")
-        yield Option("", disabled=True)
-        yield self._title("readings")
+        if document["readings"]:
+            yield Option("", disabled=True)
+            yield self._title("readings")
         for place, reading in enumerate(document["readings"]):  # one id is said of the epochs and of the run before
             shown = Hanging(row(self._sign(reading["severity"]), self._reading_words(reading)))
             yield Option(shown, id=f"reading-{reading['id']}-{place}")
@@ -170,7 +172,7 @@ class AdviceText:
         here, done = step["state"] == "here", step["state"] == "done"
         sign = self._glyphs.ok if done else self._glyphs.pointer if here else " "
         outcome = f"  {step['outcome_text']}" if done else ""
-        run = f" {in_brackets(step['run'], self._lang)}" if step["run"] else ""
+        run = in_brackets(step["run"], self._lang) if step["run"] else ""
         text = Text().append(step["text"], "bold" if here else "")
         text.append(f"{outcome}{run}  {'' if done else step['state_text']}".rstrip(), self._palette.quiet)
         return Text(f"{sign} "), text

@@ -129,7 +129,9 @@ class Comparison:
             self._row(differs, self._sentence("nothing_known"), [])
         if self._unfold:
             self._settings(self._sentence("some_word"), some, "quiet")
-            self._settings(self._sentence("same_word"), {key: [value] for key, value in config["same"].items()}, "quiet")
+            self._settings(
+                self._sentence("same_word"), {key: [value] for key, value in config["same"].items()}, "quiet"
+            )
         else:
             known = {key: next((one for one in values if one is not None), None) for key, values in some.items()}
             for word, settings in (("some_word", known), ("same_word", config["same"])):
@@ -157,7 +159,8 @@ class Comparison:
                 continue
             shown.append(text)
         hidden = len(same) - len(shown)
-        return " · ".join(shown) + (f"  {self._sentence('more_settings', count=hidden)}" if hidden else "")
+        more = self._sentence("more_settings", count=hidden) if hidden else ""
+        return " · ".join(shown) + ("" if more.startswith("（") else "  ") + more
 
     def _metric(self, metric: Metric) -> None:
         summary = self._document["summary"][metric]

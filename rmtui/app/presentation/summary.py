@@ -16,6 +16,7 @@ from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.index.index import Index
 from rmtui.runs.model import Run
+from rmtui.translation import colon
 from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -76,5 +77,5 @@ def readings(document: AdviseDocument, glyphs: Glyphs, palette: Palette, lang: s
         sign, tone = SIGNS[reading["severity"]]
         lead = Text(f"{getattr(glyphs, sign)} ", palette.tone(tone))
         found.append(row(lead, formats.clean(reading_line(reading, lang))))
-    folded = Text(f"{folded_line(document, len(shown), lang)}: ", palette.quiet).append(KEYS, palette.accent)
+    folded = Text(f"{folded_line(document, len(shown), lang)}{colon()}", palette.quiet).append(KEYS, palette.accent)
     return [*found, row(Text(f"{glyphs.more} ", palette.quiet), folded)]

@@ -110,6 +110,7 @@ class PairsScreen(RunCommands):
     @on(PairsLoaded)
     def _loaded(self, message: PairsLoaded) -> None:
         document = self._document = message.document
+        self.query_one(KeyLine).renew()
         names = " → ".join(run["name"] for run in document["runs"])
         self._kind = next(kind for kind in self._kinds if IN_JSON[kind] == document["kind"])
         kind = self._sentence(self._kind)
@@ -172,6 +173,10 @@ class PairsScreen(RunCommands):
         text.append("\n\nrejected\n", palette.bad)
         _mark(text, pair["words"]["rejected"], palette.bad)
         return text
+
+    def offers(self, action: str) -> bool:
+        """The next kind, where there are pairs of any."""
+        return action != "next" or self._document is not None
 
     def action_next(self) -> None:
         self._turn(1)

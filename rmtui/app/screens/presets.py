@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 from rmtui import text as formats
 from rmtui.app import actions
 from rmtui.app.base import Base
-from rmtui.app.chrome import KeyLine, TopBar, short_path
+from rmtui.app.chrome import KeyLine, TopBar, in_language, short_path
 from rmtui.app.jobs.launch_plan import Launched, launch
 from rmtui.app.presentation.hanging_indent import Hanging, row
 from rmtui.app.presentation.preset_line import brief, expectation
@@ -82,7 +82,7 @@ class PresetsScreen(Base):
         text = Text().append(f"{tr(preset.title)}\n" if preset.title else "", "bold")
         text.append(f"{tr(preset.purpose)}\n" if preset.purpose else "").append(brief(preset), palette.quiet)
         if expected := expectation(preset):
-            text.append(f"\n{tr('expected')} {expected}", palette.quiet)
+            text.append("\n").append_text(in_language(Text(f"expected: {expected}", palette.quiet)))
         return Hanging(row(Text(f"{preset.name}  ", palette.accent), text))
 
     def _describe_error(self, error: UserError) -> Hanging:

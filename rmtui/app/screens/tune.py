@@ -79,6 +79,7 @@ class TuneScreen(Base):
         from rmtui.tune import search_report
 
         self._seen = found = message.found
+        self.query_one(KeyLine).renew()
         items, quiet = self.query_one(Choices), palette_of(self).quiet
         place = items.highlighted
         items.clear_options()
@@ -104,6 +105,10 @@ class TuneScreen(Base):
 
     def on_done(self, message: Done) -> None:
         self._fetch()
+
+    def offers(self, action: str) -> bool:
+        """Stopping and going on, where there is a search."""
+        return action not in ("stop", "extend") or self._seen is not None
 
     def action_stop(self) -> None:
         self._command("stop the search", "ask_stop")

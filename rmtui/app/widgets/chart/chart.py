@@ -276,8 +276,8 @@ class Chart(Widget, can_focus=True):
         lines[0] = [Segment(" "), Segment(self._heading, palette.text + title), Segment("  "), *lines[0]]
         for entry in self._others(palette, glyphs):
             room = self.size.width - (cell_len(state) + 1 if len(lines) == 1 else 0)
-            if Strip(lines[-1]).cell_length + cell_len(entry.text) <= room:
-                lines[-1].append(entry)
+            if Strip(lines[-1]).cell_length + cell_len("".join(part.text for part in entry).rstrip()) <= room:
+                lines[-1] += entry
         room = max(0, self.size.width - cell_len(state) - 1)
         first = Strip(lines[0]).adjust_cell_length(room)
         state_strip = Strip([Segment(f" {state}", palette.quiet)])
@@ -305,23 +305,22 @@ class Chart(Widget, can_focus=True):
         reading = self._view.cursor is not None
         return laid(entries, first, self.size.width - 1, most, palette.quiet, glyphs.ellipsis, reading)
 
-    def _others(self, palette: Palette, glyphs: Glyphs) -> Iterator[Segment]:
-        """What is not a curve with a sign: quiet ones, the band, the target."""
+    def _others(self, palette: Palette, glyphs: Glyphs) -> Iterator[list[Segment]]:
+        """What is not a curve with a sign: quiet ones, the band, the target; a sign and its word together."""
         quiet = sum(curve.quiet for curve in self.curves)
         if quiet > 1:
-            yield Segment(tr(f"{quiet} others  "), palette.quiet)
+            yield [Segment(tr(f"{quiet} others  "), palette.quiet)]
         spread = next((curve for curve in self.curves if curve.spread is not None), None)
         if spread is not None and self._has_room():
             fill = palette.fills[spread.slot % len(palette.fills)]
             sign = f"{glyphs.block * 2}" if fill and not glyphs.curves.isascii() else glyphs.band * 2
-            yield Segment(sign, fill or palette.quiet)
-            yield Segment(" 95 %  ", palette.quiet)
+            yield [Segment(sign, fill or palette.quiet), Segment(f" {tr('95 %')}  ", palette.quiet)]
         if self._band is not None:
             if self._has_room() and self._has_values() and self._painted(palette, glyphs).shows_band:
-                yield Segment(f"{tr(self._band.label)} {glyphs.band}  ", palette.quiet)
+                yield [Segment(f"{tr(self._band.label)} {glyphs.band}  ", palette.quiet)]
             if self._band.target is not None:
                 target = self._format_value(self._band.target)
-                yield Segment(f"{tr('target')} {target} {glyphs.target}{glyphs.target}  ", palette.quiet)
+                yield [Segment(f"{tr('target')} {target} {glyphs.target}{glyphs.target}  ", palette.quiet)]
 
     def _entry(self, curve: Curve, value: float | None, palette: Palette, glyphs: Glyphs) -> LegendEntry:
         line = glyphs.target * 2 if curve.dashed else glyphs.horizontal * 2
