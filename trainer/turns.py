@@ -31,6 +31,7 @@ ROLES = {
 }
 """Other names of a role; one that is not here stays as it is."""
 _PLAIN = ("user", "assistant", "system", "tool")
+_WRITTEN = ("[{", "[ {", "{'role'", '{"role"')
 _LITERAL = 1 << 20
 """Characters of a list that a table may hold as text."""
 
@@ -106,7 +107,7 @@ def read_side(value: Any) -> Any:
     """Text or turns; a list of one text is that text, a dialogue that a table holds as text is read. Anything else is
     returned as it is."""
     if isinstance(value, str):
-        return _written_list(value) or value
+        return (_written_list(value) or value) if value.startswith(_WRITTEN) else value
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
         return value[0]
     return read_messages(value) or value
@@ -114,9 +115,7 @@ def read_side(value: Any) -> Any:
 
 def _written_list(text: str) -> list[Message] | None:
     """A message list in JSON or as Python writes it: what tables hold in place of lists."""
-    if not text.startswith(("[{", "[ {", "{'role'", '{"role"')) or len(text) > _LITERAL:
-        return None
-    return read_messages(read_literal(text))
+    return read_messages(read_literal(text)) if len(text) <= _LITERAL else None
 
 
 def read_literal(text: str) -> Any:

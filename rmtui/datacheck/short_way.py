@@ -65,10 +65,10 @@ def read(raw: bytes, line: int) -> Pair | None:
             return None
         keys, texts = len(row), sides
     elif type(chosen) is type(rejected) is list:
-        sides = _sides(row, prompt, chosen, rejected)
+        sides = _single_turns(prompt, chosen, rejected) or _sides(row, prompt, chosen, rejected)
         if sides is None:
             return None
-        keys, texts = len(row) + 2 * _messages(row), sides
+        keys, texts = len(row) + 2 * (len(chosen) + len(rejected) + (len(prompt) if type(prompt) is list else 0)), sides
     else:
         return None
     if raw.count(b'":') != keys:  # perhaps a key twice
@@ -102,8 +102,19 @@ def _transcripts(row: Mapping[str, object], chosen: str, rejected: str) -> tuple
     return (chosen[:start], chosen[start:], rejected[start:]) if rejected[start:].strip() else None
 
 
-def _messages(row: Mapping[str, object]) -> int:
-    return sum(len(side) for name in ("prompt", "chosen", "rejected") if isinstance(side := row.get(name), list))
+def _single_turns(prompt: object, chosen: list[Any], rejected: list[Any]) -> tuple[str, str, str] | None:
+    """A question and two answers, each a message of its own: the form in which most of other layouts come."""
+    if type(prompt) is not list or not len(prompt) == len(chosen) == len(rejected) == 1:
+        return None
+    asked, better, worse = prompt[0], chosen[0], rejected[0]
+    if not type(asked) is type(better) is type(worse) is dict or not len(asked) == len(better) == len(worse) == 2:
+        return None
+    if asked.get("role") != "user" or not better.get("role") == worse.get("role") == "assistant":
+        return None
+    question, good, bad = asked.get("content"), better.get("content"), worse.get("content")
+    if not type(question) is type(good) is type(bad) is str:
+        return None
+    return (question, good, bad) if _is_visible(question) and _is_visible(good) and _is_visible(bad) else None
 
 
 def _sides(

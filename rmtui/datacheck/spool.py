@@ -31,10 +31,10 @@ class Spool:
             self.read = records
             tick(share)
 
-        for record, line in reading.lines(heard):
-            self.records.append(record)
-            self._file.write(line + b"\n")
-            yield line
+        for records, lines in reading.blocks(heard):
+            self.records.extend(records)
+            self._file.write(b"\n".join(lines) + b"\n")
+            yield from lines
         self._file.flush()
 
     @property

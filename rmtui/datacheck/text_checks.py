@@ -14,7 +14,7 @@ INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u180e"
 _BLANK = "\u115f\u1160\u3164\uffa0\u2800"
 """Letters and symbols by their category that show nothing all the same."""
 
-_BRACKETS = re.compile(rb"INST\]|\[(?:CLS|SEP|PAD|MASK)\]")
+_BRACKETS = (b"INST]", b"[CLS]", b"[SEP]", b"[PAD]", b"[MASK]")
 _ESCAPE = re.compile(rb"\\[ubf]|\\\\[nu]")
 _CONTROL = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the direction of writing. Tab, line ends and NEL are none."""
@@ -67,17 +67,23 @@ _GARBLED_CYRILLIC = re.compile(
 def suspicious(raw: bytes) -> bool:
     """Whether a line needs `inspect`: a few searches of bytes instead of patterns. False: `inspect` finds nothing.
 
-    Single bytes first: they are looked for with memchr.
+    Single bytes first: they are looked for with memchr; most lines are ASCII.
     """
-    if b"<" in raw or b"\xc3" in raw or b"\xc2" in raw or b"\x7f" in raw:
+    if b"<" in raw or b"\x7f" in raw or (b"&" in raw and b";" in raw):
         return True
-    if b"\xd0" in raw or b"\xd1" in raw or b"?? ?" in raw or (b"\xef" in raw and _OF_EF.search(raw)):
+    if (raw.count(b"?") > 3 and b"?? ?" in raw) or (b"\\" in raw and _ESCAPE.search(raw)):
         return True
-    if (b"\xe2" in raw and _OF_E2.search(raw)) or (b"&" in raw and b";" in raw):
+    if raw.count(b"[") != raw.count(b"[{") and any(marker in raw for marker in _BRACKETS):  # "[{": lists of messages
         return True
-    if b"\xe9" in raw and _GBK.search(raw):
+    return not raw.isascii() and _suspicious_letters(raw)
+
+
+def _suspicious_letters(raw: bytes) -> bool:
+    if b"\xc3" in raw or b"\xc2" in raw or b"\xd0" in raw or b"\xd1" in raw:
         return True
-    return (b"\\" in raw and _ESCAPE.search(raw) is not None) or (b"[" in raw and _BRACKETS.search(raw) is not None)
+    if (b"\xef" in raw and _OF_EF.search(raw)) or (b"\xe2" in raw and _OF_E2.search(raw)):
+        return True
+    return b"\xe9" in raw and _GBK.search(raw) is not None
 
 
 def inspect(line: int, name: str, text: str, answer: bool) -> Iterator[Finding]:

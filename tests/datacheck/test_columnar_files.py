@@ -144,6 +144,15 @@ def test_a_cut_off_file_says_so(tmp_path, cut):
     assert "its Parquet is damaged" in report.findings[0].message
 
 
+def test_a_process_that_is_killed_while_it_hands_over_rows_is_an_unreadable_file(tmp_path, monkeypatch):
+    reading = pairs.recognise(write_parquet(tmp_path / "x.parquet", records("SHP", TEXTS)))
+    for block in (b"", b"0.5 7", b"0.500000 2 16 99\n", b"0.500000 2 16 99\n" + bytes(40)):
+        killed = f"import os; os.write(1, {block!r}); os.kill(os.getpid(), 9)"
+        monkeypatch.setattr(containers, "_COMMAND", (sys.executable, "-c", killed))
+        with pytest.raises(pairs.Unreadable, match="its Parquet is broken"):
+            list(reading.lines())
+
+
 def test_a_folder_of_parquet_shards(tmp_path):
     (tmp_path / "data").mkdir()
     for number in range(3):

@@ -95,6 +95,7 @@ def test_the_usual_forms_take_the_short_way():
             "rejected": [said("No.")],
         },
         {"chosen": [*talk, said("So.")], "rejected": [*talk, said("No.")], "margin": 1},
+        {"prompt": [asked("Why?")], "chosen": [said("So.")], "rejected": [said("No.")], "margin": 2.0},
         {"chosen": TALK + " So.", "rejected": TALK + " No."},
     ]
     for row in usual:

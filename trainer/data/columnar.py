@@ -1,24 +1,28 @@
 """`python -m trainer.data.columnar Parquet|Arrow|zstd FILE`: rows of a columnar file as JSON lines, or the content of a
 zstd file, on standard output. The file is open as standard input. `… pairs TASK`: the pairs of columnar files as lines
-of the house's layout, each behind the number of its record. `… heads TASK`: the first rows of several files.
+of the house's layout with the numbers of their records, in blocks. `… heads TASK`: the first rows of several files.
 pyarrow is imported by this process alone.
 """
 
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import sys
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from trainer import containers
 from trainer.containers import NO_LIBRARY
-from trainer.reading import PROGRESS, ColumnsTask, HeadsTask, recognise_parts
+from trainer.reading import ColumnsTask, HeadsTask, recognise_parts
 
 ROWS = 2_000
 """Rows that are turned into JSON at a time."""
+BLOCK = 128
+"""Lines that are handed over at a time."""
 
 
 def main(packing: str, path: str) -> int:
@@ -87,13 +91,41 @@ def _batches(packing: str, path: str, rows: int = 10 * ROWS) -> Iterator[Any]:
 def _write_pairs(task: ColumnsTask) -> None:
     containers.decoder = decode
     reading = recognise_parts(task["path"], [Path(part) for part in task["parts"]], task["fields"])
-    with open(1, "wb", buffering=1 << 20, closefd=False) as out:
+    gc.freeze()
+    gc.set_threshold(50_000)  # rows hold no circles, and looking for them takes a third of the time
+    with open(1, "wb", buffering=0, closefd=False) as out:
+        block = _Block(out)
+        try:
+            for number, line in reading.lines(block.tell):
+                block.add(number, line)
+        finally:
+            block.write()
 
-        def tell(share: float, records: int) -> None:
-            out.write(b"%b %f %d\n" % (PROGRESS, share, records))
 
-        for number, line in reading.lines(tell):
-            out.write(b"%d %b\n" % (number, line))
+class _Block:
+    """Lines on their way to the other process: share, records, sizes of what follows; the lines' numbers; the lines."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._share, self._records = 0.0, 0
+        self._numbers, self._lines = array("q"), list[bytes]()
+
+    def tell(self, share: float, records: int) -> None:
+        self._share, self._records = share, records
+
+    def add(self, number: int, line: bytes) -> None:
+        self._numbers.append(number)
+        self._lines.append(line)
+        if len(self._lines) >= BLOCK:
+            self.write()
+
+    def write(self) -> None:
+        numbers, lines = self._numbers.tobytes(), b"\n".join(self._lines)
+        head = b"%f %d %d %d\n" % (self._share, self._records, len(numbers), len(lines))
+        rest = memoryview(head + numbers + lines)
+        while rest:
+            rest = rest[self._out.write(rest) :]
+        del self._numbers[:], self._lines[:]
 
 
 def decode(path: Path, packing: str) -> tuple[Iterator[Mapping[str, object]], Callable[[], float]]:

@@ -51,8 +51,8 @@ class EitherOr:
         answers = [self.pick(record.get(name)) for name in self.answers]
         chosen, rejected = answers if verdict < 0 else reversed(answers)
         margin = self.margin(record)
-        prompt, used = self.prompt(record), {*self.answers, *_LONG}
-        return [build(record, prompt, chosen, rejected, used=used, margin=None if margin is None else abs(margin))]
+        magnitude = None if margin is None else abs(margin)
+        return [build(record, self.prompt(record), chosen, rejected, used=(*self.answers, *_LONG), margin=magnitude)]
 
 
 _LONG = ("history", "context", "question", "prompt", "instruction", "input")
@@ -90,7 +90,7 @@ def _difference(first: str, second: str) -> Callable[[Record], float | None]:
 def _shp(record: Record) -> float | None:
     """`labels` is 1 where A is preferred (Stanford Human Preferences)."""
     label = number(record.get("labels"))
-    return {1.0: -1.0, 0.0: 1.0}.get(label) if label is not None else None
+    return -1.0 if label == 1 else 1.0 if label == 0 else None
 
 
 def _instruction(record: Record) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,33 +92,30 @@ def build(
     `turns`: prompt and answers are turns of a dialogue, else text that is read on as it is. Fields that are not `used`
     go along where they are short.
     """
-    rest = {
-        name: value
-        for name, value in record.items()
-        if value is not None and name not in used and name not in _OURS and _is_short(value)
-    }
-    before = [*_system(system), *read_history(history)]
-    made: Made
+    made: Made = {name: record[name] for name in _further(tuple(record), tuple(used)) if _is_short(record[name])}
+    own = record.get("id")
+    if isinstance(own, (str, int)) and not isinstance(own, bool):
+        made["id"] = own
+    before = [*_system(system), *read_history(history)] if system or history else []
     if turns or before or isinstance(read_side(prompt), list):
-        made = {
-            "prompt": as_turns(prompt, "user"),
-            "chosen": as_turns(chosen, "assistant"),
-            "rejected": as_turns(rejected, "assistant"),
-        }
-        if isinstance(made["prompt"], list):
-            made["prompt"] = _joined(before, made["prompt"])
+        asked = as_turns(prompt, "user")
+        made["prompt"] = _joined(before, asked) if before and isinstance(asked, list) else asked
+        made["chosen"], made["rejected"] = as_turns(chosen, "assistant"), as_turns(rejected, "assistant")
     else:
-        made = {"prompt": read_side(prompt), "chosen": read_side(chosen), "rejected": read_side(rejected)}
+        made["prompt"], made["chosen"], made["rejected"] = map(read_side, (prompt, chosen, rejected))
     if prompt is ABSENT:
         del made["prompt"]
-    own = record.get("id")
-    return {
-        **rest,
-        **({"id": own} if isinstance(own, (str, int)) and not isinstance(own, bool) else {}),
-        **made,
-        **({"margin": margin} if margin is not None else {}),
-        **({"tools": tools} if (tools := read_tools(_tools(record, prompt))) else {}),
-    }
+    if margin is not None:
+        made["margin"] = margin
+    if (tools := _tools(record, prompt)) and (tools := read_tools(tools)):
+        made["tools"] = tools
+    return made
+
+
+@functools.lru_cache(maxsize=64)
+def _further(names: tuple[str, ...], used: tuple[str, ...]) -> tuple[str, ...]:
+    """Fields of a record that go along with the pair, where they are short."""
+    return tuple(name for name in names if name not in used and name not in _OURS)
 
 
 def _tools(record: Record, prompt: Any) -> Any:
@@ -140,6 +138,7 @@ def _opens_with_system(turns: list[Any]) -> bool:
 
 
 def _is_short(value: Any) -> bool:
-    if type(value) is str:
+    kind = type(value)
+    if kind is str:
         return 0 < len(value) <= _SHORT
-    return isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value))
+    return kind is int or kind is bool or (kind is float and math.isfinite(value))
