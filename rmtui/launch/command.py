@@ -79,6 +79,8 @@ def job_of(spec: Mapping[str, Any], devices: Sequence[str] = (), before: str = "
         accelerate_config=str(launch.get("accelerate_config", "")),
         trainer=tuple(train.get("command", TRAINER)),
         grace=float(launch.get("grace", GRACE)),
+        machines=int(launch.get("machines", 1)),
+        address=str(launch.get("address", "")),
         launcher=str(train.get("launcher", "accelerate")),
     )
 

@@ -29,7 +29,7 @@ def needs_of(spec: Mapping[str, Any]) -> Needs:
     if launch.get("device", "cpu") == "cpu":
         return Needs()
     names, allowed = tuple(launch.get("devices", ())), tuple(launch.get("allowed", ()))
-    return Needs("gpu", int(launch.get("processes", 1)), names, allowed)
+    return Needs("gpu", int(launch.get("processes", 1)) // int(launch.get("machines", 1)), names, allowed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from rmtui.errors import UserError
-from rmtui.launch import checkpoints, hooks, last_word, slots
-from rmtui.launch.attempt_watch import Watch
+from rmtui.launch import checkpoints, hooks, last_word, machines, slots
+from rmtui.launch.attempt_watch import Share, Watch
 from rmtui.launch.command import command, job_of, threads
 from rmtui.launch.ingester import Ingester
 from rmtui.launch.start_process import begin
@@ -201,7 +201,7 @@ def _supervise(
         verdict = Verdict(State.FAILED, f"could not be started: {error}")
         _end(attempt, verdict, None, lock)
     else:
-        watch = Watch(ws, run, attempt, launch, launcher, lock, waker)
+        watch = Watch(ws, run, attempt, launch, launcher, lock, waker, _share(job_of(run.spec()).machines))
         seen = watch.until_empty()
         ws, run, attempt = watch.ws, watch.run, watch.attempt
         _end(attempt, judge(attempt, seen), seen, lock)
@@ -233,6 +233,7 @@ def _start(
         "tag": f"{run.id}:{attempt.n}:{nonce}:{place}",
         "argv": list(line.argv),
         "processes": job.processes,
+        "machines": job.machines,
         "threads": threads(job.processes),
         "devices": list(taken.devices),
         "precision": job.mixed_precision,
@@ -242,6 +243,7 @@ def _start(
         "resumed_from": ticket.resume or None,
         "resumed_from_step": checkpoints.step_of(ticket.resume),
     }
+    machines.write_scripts(run, attempt, job, str(launch["tag"]), ticket.resume, ticket.force)
     write_json(attempt.path / "launch.json", launch)
     try:
         launcher = begin(
@@ -252,6 +254,11 @@ def _start(
         raise
     cgroup.enter(group, launcher)  # within microseconds of its start: it has begun nothing yet
     return launch, launcher
+
+
+def _share(machines: int) -> Share:
+    """All ranks of a training, or those of this machine where others have joined."""
+    return Share(whole=machines == 1)
 
 
 def _adopt(ws: Workspace, run: RunFolder, n: int, waker: Waker) -> None:
@@ -269,7 +276,7 @@ def _adopt(ws: Workspace, run: RunFolder, n: int, waker: Waker) -> None:
     _log(f"adopted attempt {n}{'' if held is not None else '; its devices could not be locked again'}")
     ingester = Ingester(ws, run)
     ingester.start()
-    watch = Watch(ws, run, attempt, launch, None, lock, waker)
+    watch = Watch(ws, run, attempt, launch, None, lock, waker, _share(job_of(run.spec()).machines))
     seen = watch.until_empty()
     ws, run, attempt = watch.ws, watch.run, watch.attempt
     _end(attempt, judge(attempt, seen), seen, lock)

@@ -65,7 +65,7 @@ class ThisMachine:
         return True
 
     def logs(self, attempt: AttemptFolder) -> list[Path]:
-        return [path for path in [attempt.logs / "launch.log"] if path.is_file()]
+        return sorted(path for path in attempt.logs.glob("launch*.log") if path.is_file())
 
     def remains(self, run: RunFolder, attempt: AttemptFolder) -> str:
         found = life.processes(attempt, attempt.launch())

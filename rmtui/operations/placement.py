@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rmtui.errors import UserError
 from rmtui.launch import gpus as machine
+from rmtui.launch import machines
 from rmtui.launch.gpus import Gpu
+from rmtui.launch.machines import Machines
 from rmtui.workspace import Workspace
 from trainer.config import Problem
-from trainer.plain_files import read_plain
 from trainer.values import ErrorOrWarning
-
-LARGEST_CONFIG = 1 << 20
 
 
 def choose(
@@ -31,7 +29,8 @@ def choose(
 ) -> tuple[dict[str, Any], list[Problem]]:
     """[launch] of spec.toml: processes, device, named devices; and every problem with it.
 
-    `--procs`, else the named devices, else the workspace's number, else the visible GPUs, else 1.
+    `--procs`, else the named devices, else the workspace's number, else the visible GPUs, else 1. With a configuration
+    of accelerate for several machines `--procs` is in all, and the others are taken for machines like this one.
     """
     problems = []
     visible = [] if devices == "cpu" else machine.visible(machine.gpus())
@@ -43,21 +42,21 @@ def choose(
             problems.append(_wrong("devices", f"{error.what} ({error.why})", error.remedy, "--devices"))
     usable = named or visible
     whole = [gpu for gpu in usable if not gpu.mig]
-    processes = procs if procs is not None else len(named) or ws.settings.processes or len(whole) or 1
-    if processes > 1 and whole:
-        usable = whole
-    problems += _check_processes(processes, usable, named)
-    if not visible and mixed_precision == "fp16":
-        problems.append(_wrong("mixed_precision", "fp16 needs a GPU", "use bf16 or no", source))
     file, trouble = accelerate_file(ws, cwd, source, accelerate_config)
     problems += trouble
-    if (machines := _machines(file)) > 1:
-        what = f"{file} is for {machines} machines, and this launch is on one"
-        remedy = f"use --on slurm --nodes {machines}, or set num_machines: 1 in it"
-        problems.append(_wrong("accelerate_config", what, remedy, source))
+    several = machines.read(file)
+    problems += _check_machines(several, file, source, procs)
+    here = len(named) or ws.settings.processes or len(whole) or 1 if procs is None else -(-procs // several.size)
+    if here > 1 and whole:
+        usable = whole
+    problems += _check_processes(here, usable, named)
+    if not visible and mixed_precision == "fp16":
+        problems.append(_wrong("mixed_precision", "fp16 needs a GPU", "use bf16 or no", source))
+    joined = {"machines": several.size, "address": f"{several.host}:{several.port}"} if several.size > 1 else {}
     return {
         "kind": "local",
-        "processes": processes,
+        "processes": here * several.size,
+        **joined,
         "device": "gpu" if visible else "cpu",
         "devices": [gpu.uuid for gpu in named],
         "allowed": [gpu.uuid for gpu in usable],
@@ -78,14 +77,19 @@ def accelerate_file(ws: Workspace, cwd: Path, source: str, given: str) -> tuple[
     return str(path.resolve()), missing
 
 
-def _machines(file: str) -> int:
-    """How many machines a configuration of accelerate is for, be it YAML or JSON."""
-    try:
-        text = read_plain(Path(file), LARGEST_CONFIG).decode("utf-8", "replace") if file else ""
-    except OSError:
-        return 1
-    found = re.search(r'^[\s{]*"?num_machines"?\s*:\s*(\d+)', text, re.MULTILINE)
-    return int(found[1]) if found else 1
+def _check_machines(several: Machines, file: str, source: str, procs: int | None) -> Iterator[Problem]:
+    if several.size < 2:
+        return
+    if several.number:
+        what = f"{file} is that of machine {several.number}; a run begins on machine 0"
+        remedy = "launch it there; while it waits, its row has the line for this machine"
+        yield _wrong("accelerate_config", what, remedy, source)
+    if not several.host:
+        what = f"{file} is for {several.size} machines and does not say where they meet"
+        yield _wrong("accelerate_config", what, "set main_process_ip to an address of machine 0 in it", source)
+    if procs is not None and procs % several.size:
+        what = f"{procs} processes cannot be shared evenly by {several.size} machines"
+        yield _wrong("processes", what, f"use a multiple of {several.size}", "--procs")
 
 
 def _wrong(

@@ -68,6 +68,10 @@ class AttemptFolder:
         """Held by the launcher, and by whatever inherited its descriptor, while it lives."""
         return self.path / "launcher.lock"
 
+    def machine_script(self, number: int) -> Path:
+        """What another machine of the training runs to join it; `number` counts from 1."""
+        return self.path / f"machine-{number}.sh"
+
     def read_lock(self) -> bytes:
         """The content of supervisor.lock: its holder's last beat."""
         return read_plain(self.lock, LARGEST_BEAT)

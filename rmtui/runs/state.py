@@ -225,7 +225,8 @@ def _under_supervisor(folder: RunFolder, attempt: AttemptFolder, launch: dict[st
     if ending := launch_note(attempt, "ending"):
         return Status(State.STOPPING, ending)
     if not attempt.rank_steps():
-        return Status(State.STARTING, starting(attempt) if launch else "the supervisor prepares it")
+        words = starting(attempt) or _joining(attempt, int(launch.get("machines", 1)))
+        return Status(State.STARTING, words if launch else "the supervisor prepares it")
     return Status(State.RUNNING, stall(attempt) or doing(attempt))
 
 
@@ -359,6 +360,12 @@ def starting(attempt: AttemptFolder) -> str:
     if beat.of:
         return f"{beat.doing} {count(beat.of)} pairs, {100 * beat.done // beat.of} %"
     return f"{beat.doing}, {max(0.0, time.time() - beat.since):.0f} s"
+
+
+def _joining(attempt: AttemptFolder, machines: int) -> str:
+    """What the other machines of a training have to be told, until its ranks begin."""
+    lines = [f"on machine {n}: sh {attempt.machine_script(n)}" for n in range(1, machines)]
+    return f"waits for the other machines; {'; '.join(lines)}" if lines else ""
 
 
 def doing(attempt: AttemptFolder) -> str:

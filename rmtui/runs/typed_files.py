@@ -88,6 +88,7 @@ LAUNCH: Shape = {
     "t": NUMBER,
     "grace": NUMBER,
     "processes": COUNT,
+    "machines": COUNT,
 }
 EXIT: Shape = {
     "outcome": TEXT, "reason": TEXT, "exit_code": WHOLE, "ended": NUMBER, "step": WHOLE, "rank": WHOLE, "tail": TEXTS,
@@ -116,6 +117,8 @@ SPEC: Shape = {
     "launch.host": TEXT,
     "launch.processes": COUNT,
     "launch.nodes": COUNT,
+    "launch.machines": COUNT,
+    "launch.address": TEXT,
     **dict.fromkeys(("launch.cpus", "launch.memory_mb", "launch.gpus", "launch.warn", "launch.chain"), WHOLE),
     **dict.fromkeys(("launch.partition", "launch.account", "launch.time", "launch.gpu_option", "launch.wrap"), TEXT),
     **dict.fromkeys(("launch.sbatch", "launch.srun"), TEXTS),

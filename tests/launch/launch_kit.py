@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
@@ -158,3 +159,22 @@ def _attendants(path: str) -> list[int]:
             if any(b"supervisor" in word for word in words[:3]) and any(word.startswith(here) for word in words[3:]):
                 found.append(pid)
     return found
+
+
+def spoken_losses(run: RunFolder) -> dict[int, str]:
+    """Step → loss in hex, of the last attempt that spoke of it."""
+    return {event["step"]: float(event["metrics"]["loss"]).hex() for event in events(run) if event["kind"] == "step"}
+
+
+def tiny_workspace(ws: Workspace) -> None:
+    """A few-layer model and a few pairs."""
+    from trainer.model import toy
+
+    toy.make_decoder(ws.root / "base", ["certainly, here is how", "no, go away", "please help me"] * 5)
+    for part, count in (("train", 16), ("val", 7)):
+        rows = [
+            {"prompt": f"{part} {n}: please help", "chosen": f"certainly, here is how {n}", "rejected": f"no {n}"}
+            for n in range(count)
+        ]
+        (ws.root / f"data/{part}/tiny_pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (ws.root / "workspace.toml").write_text('model = "base"\ndata = "tiny"\nprocesses = 2\n')

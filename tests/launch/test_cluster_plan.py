@@ -131,7 +131,7 @@ def test_a_configuration_of_accelerate_reaches_the_nodes_and_its_machines_are_no
     found = plan(ws, request, check_data=False)
     assert found.spec["launch"]["accelerate_config"] == str(ws.root / "fsdp.yaml") and not found.errors
     (problem,) = plan(ws, replace(request, cluster=None), check_data=False).errors
-    assert problem.key == "accelerate_config" and "is for 2 machines, and this launch is on one" in problem.what
+    assert problem.key == "accelerate_config" and "does not say where they meet" in problem.what
     (ws.root / "fsdp.yaml").write_text('{"num_machines": 1}')
     assert not plan(ws, replace(request, cluster=None), check_data=False).errors
     (missing,) = plan(ws, replace(request, accelerate_config="no.yaml"), check_data=False).errors

@@ -73,20 +73,6 @@ def test_a_dry_run_in_words_tells_parameters_and_memory(ws):
     assert f"{shown} of {shown} parameters trained (100 %)" in done.stdout and "GB a process" in done.stdout
 
 
-def tiny_workspace(ws) -> None:
-    """A few-layer model and a few pairs."""
-    from trainer.model import toy
-
-    toy.make_decoder(ws.root / "base", ["certainly, here is how", "no, go away", "please help me"] * 5)
-    for part, count in (("train", 16), ("val", 7)):
-        rows = [
-            {"prompt": f"{part} {n}: please help", "chosen": f"certainly, here is how {n}", "rejected": f"no {n}"}
-            for n in range(count)
-        ]
-        (ws.root / f"data/{part}/tiny_pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (ws.root / "workspace.toml").write_text('model = "base"\ndata = "tiny"\nprocesses = 2\n')
-
-
 ACCELERATE_YAML = """
 compute_environment: LOCAL_MACHINE
 debug: true
@@ -107,7 +93,7 @@ use_cpu: false
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_accelerates_own_configuration_is_passed_through_and_rmtuis_figures_count(ws):
-    tiny_workspace(ws)
+    kit.tiny_workspace(ws)
     (ws.root / "acc.yaml").write_text(ACCELERATE_YAML.format(kind="MULTI_GPU"))
     words = ["--accelerate-config", "acc.yaml", "--procs", "2", "--set", "num_epochs=1"]
     done = subprocess.run(
@@ -135,7 +121,7 @@ def test_a_configuration_of_accelerate_that_is_not_there_is_told(ws):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_real_ranks_train_and_seeds_queue_behind_each_other(ws):
-    tiny_workspace(ws)
+    kit.tiny_workspace(ws)
     done = rmtui(ws, "launch", "A", "--set", "num_epochs=1", "--seeds", "1,2", "--tag", "night", "--wait")
     assert done.returncode == 0, done.stderr
     runs = [kit.RunFolder(ws.runs / run_id) for run_id in done.stdout.split()]

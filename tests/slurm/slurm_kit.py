@@ -156,13 +156,6 @@ def slurm(*words: str) -> str:
     return calls.call(list(words))
 
 
-def spoken_losses(run: RunFolder) -> dict[int, str]:
-    """Step → loss in hex, of the last attempt that spoke of it."""
-    return {
-        event["step"]: float(event["metrics"]["loss"]).hex() for event in kit.events(run) if event["kind"] == "step"
-    }
-
-
 def preempt(ws: Workspace, seconds: int = 2) -> str:
     """A job of a higher partition that takes both nodes for a moment; its id."""
     words = ["sbatch", "--parsable", "-p", "urgent", "--nodes=2", "--exclusive", "-o", "/dev/null"]

@@ -43,7 +43,7 @@ def demo(tmp_path_factory, cluster):
         asked = LaunchRequest("A", OPTIONS, "demo", model="models/demo", procs=2, devices="cpu")
         run = launch_one(ws, asked)
         assert slurm_kit.until(ws, run, State.FINISHED, seconds=240)
-        yield ws, asked, slurm_kit.spoken_losses(run)
+        yield ws, asked, kit.spoken_losses(run)
     cluster.clear()
 
 
@@ -63,7 +63,7 @@ def test_two_nodes_of_one_rank_train_as_two_ranks_of_one_machine(demo, cluster):
     run = RunFolder(ws.runs / launch.start(ws, planned))
     slurm_kit.until(ws, run, State.FINISHED, seconds=240)
     assert run.last_attempt().launch()["nodes"] == ["n1", "n2"]
-    assert slurm_kit.spoken_losses(run) == reference
+    assert kit.spoken_losses(run) == reference
 
 
 def test_a_preempted_training_goes_on_as_if_nothing_had_been(demo, cluster):
@@ -73,7 +73,7 @@ def test_a_preempted_training_goes_on_as_if_nothing_had_been(demo, cluster):
     slurm_kit.preempt(ws)
     slurm_kit.until(ws, run, State.QUEUED, words="requeued")
     slurm_kit.until(ws, run, State.FINISHED, seconds=240)
-    assert len(run.attempts()) == 2 and slurm_kit.spoken_losses(run) == reference
+    assert len(run.attempts()) == 2 and kit.spoken_losses(run) == reference
     starts = [event["data"] for event in kit.events(run) if event["kind"] == "start"]
     assert starts[-1]["exact_resume"] is True and starts[-1]["resumed_from_step"] >= 2
 
@@ -90,6 +90,6 @@ def test_a_training_whose_node_is_lost_goes_on_from_the_last_checkpoint_of_the_c
     slurm_kit.until(ws, run, State.FINISHED, seconds=240)
     events = kit.events(run)
     reasons = {event["data"]["reason"] for event in events if event["kind"] == "checkpoint"}
-    assert "save_minutes" in reasons and slurm_kit.spoken_losses(run) == reference
+    assert "save_minutes" in reasons and kit.spoken_losses(run) == reference
     starts = [event["data"] for event in events if event["kind"] == "start"]
     assert starts[-1]["exact_resume"] is True and starts[-1]["resumed_from_step"] >= 1
