@@ -33,6 +33,12 @@ _JOINTS = (
 """Between sentences that are put together, in English and in Chinese, the outermost first; `_OUTER` never stands
 inside a sentence."""
 
+_OF_A_RANK = re.compile(
+    r"(?:(failed|killed|interrupted|unknown): )?(?:([A-Z]\w*): )?(.+) \(rank (\d+)\)(?: at step (\d+))?(?:; (.+))?",
+    re.DOTALL,
+)
+"""What a training failed with, as its verdict puts it: state, sort of error, its sentence, where, and a remedy."""
+
 _spoken = "en"
 
 
@@ -75,6 +81,7 @@ def _chinese(text: str, words: bool) -> str:
     found = (
         _catalogue()[0].get(core)
         or _in_parts(core, words, _OUTER)
+        or _of_a_rank(core)
         or _in_parts(core, words, _CLAUSES, every=True)
         or _filled(core)
         or _in_parts(core, words, _JOINTS)
@@ -84,6 +91,17 @@ def _chinese(text: str, words: bool) -> str:
         return text
     start = text.index(core[0])
     return text[:start] + found + text[start + len(core) :]
+
+
+def _of_a_rank(text: str) -> str | None:
+    """The error of a rank, whose own sentence may hold whatever joins sentences elsewhere."""
+    match = _OF_A_RANK.fullmatch(text)
+    if match is None:
+        return None
+    state, sort, sentence, rank, step, remedy = match.groups()
+    said = "：".join(filter(None, [state and tr(state), sort, _chinese(sentence, True)]))
+    where = f"（rank {rank}，第 {step} 步）" if step else f"（rank {rank}）"
+    return said + where + (f"；{_chinese(remedy, True)}" if remedy else "")
 
 
 def _filled(text: str) -> str | None:

@@ -22,13 +22,16 @@ from rmtui.translation import spoken, tr
 class Label(Static):
     """Text that is repainted only when it says something else."""
 
+    is_verbatim = False
+    """The text is in the language that is spoken already, and holds what people wrote."""
+
     def __init__(self, text: str | Text = "", *, id: str | None = None, classes: str | None = None) -> None:
         self._said = in_language(_as_text(text))
         super().__init__(self._said, id=id, classes=classes)
 
     def show_text(self, text: str | Text) -> None:
         """Show this text; nothing happens when it is there already."""
-        fresh = in_language(_as_text(text))
+        fresh = _as_text(text) if self.is_verbatim else in_language(_as_text(text))
         if self.app.has_class(ASCII_CLASS):
             fresh = _in_ascii(fresh)
         if fresh != self._said or fresh.spans != self._said.spans:

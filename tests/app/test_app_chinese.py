@@ -13,6 +13,8 @@ from app_pilot import NARROW, WIDE, opened, sees, shown, told, until
 from english_words import english_words
 from rich.cells import cell_len
 
+from rmtui.index.index import Index
+from rmtui.operations.runs import set_note, set_tags
 from rmtui.translation import speak
 from rmtui.workspace import Workspace
 
@@ -122,3 +124,22 @@ async def test_ctrl_l_changes_the_language_of_everything_on_screen_and_back(chin
         await until(pilot, lambda: "已完成" not in shown(pilot) and "标记" not in shown(pilot))
         await pilot.press("ctrl+l")
         await sees(pilot, "已完成", "标记", "预设")
+
+
+async def test_what_a_person_wrote_stays_as_it_was_written(chinese):
+    with Index.open(chinese) as index:
+        index.sync()
+        newest = index.runs("", limit=1)[0]
+    set_note(chinese, newest.id, "best of all, 3 runs")
+    set_tags(chinese, newest.id, ["best-so-far", "best"])
+    async with opened(chinese.root, WIDE) as pilot:
+        await pilot.press("enter", "5")
+        text = await sees(pilot, "标签", "备注")
+        assert "best, best-so-far" in text and "best of all, 3 runs" in text
+
+
+async def test_on_a_small_screen_how_long_ago_is_not_cut(chinese):
+    async with opened(chinese.root, (60, 16)) as pilot:
+        text = await sees(pilot, "helpful-C-2")
+        row = next(line for line in text.split("\n") if "helpful-C-2" in line)
+        assert "…" not in row

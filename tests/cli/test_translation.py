@@ -69,6 +69,18 @@ def chinese(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             "  enter the val_acc of an imported run that its log does not have ",
             "  为导入的运行补录日志中没有的 val_acc ",
         ),
+        (
+            "Refused: ck/step-3 is damaged: its manifest cannot be read; name another checkpoint (rank 0) at step 3",
+            "Refused：ck/step-3 已损坏：无法读取其 manifest；请指定另一个检查点（rank 0，第 3 步）",
+        ),
+        (
+            "failed: ValueError: lora.target_modules: q is not in this model, which has q_proj, k_proj (rank 1)",
+            "失败：ValueError：lora.target_modules：该模型中没有 q，只有 q_proj, k_proj（rank 1）",
+        ),
+        (
+            "RuntimeError: (boom); who knows (rank 0) at step 8; a port is taken: launch again, which takes another",
+            "RuntimeError：(boom); who knows（rank 0，第 8 步）；端口已被占用：重新启动会换一个端口",
+        ),
         ("a sentence that nobody translated", "a sentence that nobody translated"),
         ("", ""),
     ],

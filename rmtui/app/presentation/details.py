@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from rmtui import text as formats
+from rmtui.app.chrome import in_language
 from rmtui.app.presentation import run_header
 from rmtui.app.presentation.hanging_indent import Row, row
 from rmtui.app.widgets.cells import fit
@@ -33,13 +34,14 @@ def render_details(
     palette: Palette,
     lang: str = "en",
 ) -> list[Row]:
-    """Every section that has something to say: a fact's name, and what hangs from it."""
+    """Every section that has something to say: a fact's name, and what hangs from it, in the language that is spoken:
+    notes, tags and names stay as they were written."""
     sections: tuple[tuple[str, list[tuple[str, str]]], ...] = (
         ("run", [(_label(name), value) for name, value in _run_facts(run)]),
         ("source", list(_source_facts(run, lang))),
         ("attempts", [("", _attempt_line(attempt)) for attempt in attempts]),
-        ("epochs", [("", line.plain) for line in run_header.epoch_table(run, glyphs, palette)]),
-        ("validation sets, last evaluation", [("", line) for line in _set_lines(evaluation)]),
+        ("epochs", [("", in_language(line).plain) for line in run_header.epoch_table(run, glyphs, palette)]),
+        ("validation sets, last evaluation", [("", tr(line)) for line in _set_lines(evaluation)]),
         ("configuration", list(_config_facts(run, ws))),
     )
     rows: list[Row] = []

@@ -71,7 +71,9 @@ class RunScreen(RunCommands):
                 yield LogView(id="log")
             with VerticalScroll(id="details", can_focus=True):
                 yield DeviceLoad()
-                yield HangingRows(id="facts")
+                facts = HangingRows(id="facts")
+                facts.is_verbatim = True
+                yield facts
         yield KeyLine()
 
     def current(self) -> Run | None:
