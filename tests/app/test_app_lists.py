@@ -137,6 +137,7 @@ async def test_an_imported_run_has_the_log_that_it_was_read_from_and_its_notes_h
         "Epoch 1/2 - train_loss: 0.8755 - val_loss: 0.5928 - val_acc: 68.5%\n"
         "Epoch 2/2 - train_loss: 0.6728 - val_loss: 0.5710 - val_acc: 70.1%\n"
     )
+    (log.parent / "rm_config.yaml").write_text("learning_rate: 9e-5\n")
     assert main(["import", str(log), "-C", str(ws.root)]) == 0
     async with opened(ws.root, NARROW) as pilot:
         await pilot.press("enter", "3")
@@ -146,3 +147,4 @@ async def test_an_imported_run_has_the_log_that_it_was_read_from_and_its_notes_h
         place = next(n for n, line in enumerate(text.split("\n")) if "read from" in line)
         column = text.split("\n")[place].index(str(log)[:9])
         assert text.split("\n")[place + 1][:column].strip() in ("", "metrics")
+        await sees(pilot, "learning_rate: the log says 2e-5, rm_config.yaml 9e-5; the log's")

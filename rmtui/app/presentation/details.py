@@ -59,8 +59,10 @@ def _label(name: str) -> str:
 
 def _source_facts(run: Run, lang: str) -> Iterator[tuple[str, str]]:
     """Where an imported run was read; several notes one below the other."""
-    for label, value in origin_lines(origin_of(RunFolder(run.folder)), lang):
-        for number, part in enumerate(value.split("; ")):
+    origin = origin_of(RunFolder(run.folder))
+    notes = origin["notes"] if origin else []
+    for label, value in origin_lines(origin, lang):
+        for number, part in enumerate(notes if value == "; ".join(notes) else [value]):
             yield _label("" if number else label), tr(part, words=False)
 
 
