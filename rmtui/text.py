@@ -100,7 +100,10 @@ def fit(text: str, cells: int, right: bool = False, ellipsis: str = "…", measu
     return pad + text if right else text + pad
 
 
-_PIECES = "[（「《“]*(?:[\u2e80-\uffef]|[^\\s\u2e80-\uffef]+)[，。；：、！？）」》”]*|\\s+"
+KEPT = "\x01"
+"""Stands for a blank at which no line ends."""
+_WORD = f"(?:[\u2e80-\uffef]|[^\\s{KEPT}\u2e80-\uffef]+)"
+_PIECES = f"[（「《“]*{_WORD}(?:{KEPT}{_WORD})*[，。；：、！？）」》”]*|\\s+|{KEPT}"
 """What is not torn apart at a line's end: a Chinese letter or a word, with its brackets and stops; blanks."""
 
 
@@ -112,6 +115,27 @@ def wrap(text: str, cells: int) -> list[str]:
             lines.append("")
         lines[-1] += piece if lines[-1] or not piece.isspace() else ""
     return [line.rstrip() for line in lines]
+
+
+def line_ends(text: str, cells: int) -> list[int]:
+    """Offsets at which lines of at most so many cells end, as Chinese is set: anywhere between letters, never before a
+    stop or behind an opening bracket. A word that is longer is torn; blanks at a line's end may stick out."""
+    ends, used, at = [], 0, 0
+    for piece in re.findall(_PIECES, text):
+        size = width(piece)
+        if used and used + size > cells and not piece.isspace():
+            ends.append(at)
+            used = 0
+        if size > cells:
+            for place, letter in enumerate(piece, start=at):
+                if used and used + _cells(letter) > cells:
+                    ends.append(place)
+                    used = 0
+                used += _cells(letter)
+        else:
+            used += size
+        at += len(piece)
+    return ends
 
 
 def fixed(value: float | None, digits: int, none: str = "–", sign: bool = False, minus: str = "−") -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 from textual.strip import Strip
 
 from rmtui.app.chrome import Label
+from rmtui.text import KEPT, line_ends
 
 Row = tuple[Text, Text]
 """The lead, and the text that hangs from it."""
@@ -20,8 +21,10 @@ _UNIT = re.compile(
     r"(?<=\d) (?=(?:%|±|\d{3}\b|(?:[kMG]B|ms|s|min|h|d|pairs?|steps?|epochs?|points?|tokens?)\b))"
     r"|(?<=[→=<>±]) (?=[-+−]?\d)|(?<=[\d%]) (?=→ [-+−]?\d)|(?<=\bp) (?=[=<])"
     r"|(?<=\bepoch) (?=\d)|(?<=\bstep) (?=\d)|(?<=\brank) (?=\d)|(?<=\bmargin) (?=[−+\d])"
+    r"|(?<=第) (?=\d)|(?<=\d) (?=[\u4e00-\u9fff])"
 )
 """One blank for one sign, so that colours stay where they are."""
+_CHINESE = re.compile("[\u3000-\u9fff\uff00-\uffef]")
 BELOW = "  "
 """The lead of text that is set below it."""
 LEAST = 16
@@ -53,11 +56,21 @@ def _lines(lead: Text, text: Text, width: int, console: Console) -> list[Text]:
 def wrapped(text: Text, width: int, console: Console) -> list[Text]:
     """A text in lines of at most `width` cells. A hard space holds together what stands beside it (Rich takes it for a
     place to break), and so does the blank between a number and its unit, or the sign before it."""
-    kept = text.copy()
-    kept.plain = _UNIT.sub(_HARD, text.plain).replace("\xa0", _HARD)
-    lines = list(kept.wrap(console, width))
+    kept, hard = text.copy(), KEPT if _CHINESE.search(text.plain) else _HARD
+    kept.plain = _UNIT.sub(hard, text.plain).replace("\xa0", hard)
+    lines = _chinese_lines(kept, width) if hard == KEPT else list(kept.wrap(console, width))
     for line in lines:
-        line.plain = line.plain.replace(_HARD, " ")
+        line.plain = line.plain.replace(hard, " ")
+    return lines
+
+
+def _chinese_lines(text: Text, width: int) -> list[Text]:
+    """Rich breaks at blanks only, and tears what is longer, before a stop too."""
+    lines = []
+    for paragraph in text.split("\n", allow_blank=True):
+        for line in paragraph.divide(line_ends(paragraph.plain, width)):
+            line.rstrip()
+            lines.append(line)
     return lines
 
 
