@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import trainer
-from rmtui.launch import gpus
+from rmtui.launch import accelerate_config, gpus
 from rmtui.runs.proc import SLOTS, TAG
 from rmtui.runs.state import GRACE
 from trainer import precision
@@ -112,6 +112,8 @@ def _launcher(job: Job) -> list[str]:
     line = [*LAUNCHER]
     if job.accelerate_config:
         line += ["--config_file", job.accelerate_config]
+        one = accelerate_config.read(job.accelerate_config).kind in accelerate_config.SINGLE
+        line += ["--multi_gpu"] if job.processes > 1 and one else []
     elif job.kind == "cpu" and job.processes == 1:
         line += ["--cpu"]
     else:

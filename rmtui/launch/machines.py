@@ -1,5 +1,5 @@
-"""Several machines without a scheduler, as a configuration of accelerate names them: this one begins, and every other
-one joins by a script in the attempt's folder, which all of them see under the same path."""
+"""Several machines without a scheduler: this one begins, and every other one joins by a script in the attempt's folder,
+which all of them see under the same path."""
 
 from __future__ import annotations
 
@@ -7,47 +7,12 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import trainer
 from rmtui.launch.command import Command, Job, command
 from rmtui.runs.files import atomic_write
 from rmtui.runs.folder import AttemptFolder, RunFolder
 from rmtui.runs.proc import TAG
-from trainer.plain_files import read_plain
-
-LARGEST_CONFIG = 1 << 20
-PORT = "29500"
-"""Accelerate's own, where the configuration names none."""
-
-
-class Machines(NamedTuple):
-    """What a configuration of accelerate says of them."""
-
-    size: int = 1
-    number: int = 0
-    """Whose configuration it is."""
-    host: str = ""
-    port: str = PORT
-
-
-def read(file: str) -> Machines:
-    """From YAML or JSON, as `accelerate config` writes them; one machine where the file is gone, or says nothing that
-    accelerate could read."""
-    import yaml  # a plan without a configuration needs none
-
-    try:
-        found = yaml.safe_load(read_plain(Path(file), LARGEST_CONFIG).decode("utf-8", "replace")) if file else {}
-    except (OSError, yaml.YAMLError):
-        return Machines()
-    said = found if isinstance(found, dict) else {}
-    size, number = (_whole(said.get(key)) for key in ("num_machines", "machine_rank"))
-    host, port = (said.get(key) for key in ("main_process_ip", "main_process_port"))
-    return Machines(size or 1, number or 0, str(host or ""), str(_whole(port) or PORT))
-
-
-def _whole(value: object) -> int | None:
-    return int(str(value)) if str(value).isdigit() else None
 
 
 def write_scripts(run: RunFolder, attempt: AttemptFolder, job: Job, tag: str, resume: str, force: bool) -> None:

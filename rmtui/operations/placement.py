@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rmtui.errors import UserError
+from rmtui.launch import accelerate_config as own_config
 from rmtui.launch import gpus as machine
-from rmtui.launch import machines
+from rmtui.launch.accelerate_config import AccelerateConfig
 from rmtui.launch.gpus import Gpu
-from rmtui.launch.machines import Machines
 from rmtui.workspace import Workspace
 from trainer.config import Problem
 from trainer.values import ErrorOrWarning
@@ -44,18 +44,18 @@ def choose(
     whole = [gpu for gpu in usable if not gpu.mig]
     file, trouble = accelerate_file(ws, cwd, source, accelerate_config)
     problems += trouble
-    several = machines.read(file)
+    several = own_config.read(file)
     problems += _check_machines(several, file, source, procs)
-    here = len(named) or ws.settings.processes or len(whole) or 1 if procs is None else -(-procs // several.size)
+    here = len(named) or ws.settings.processes or len(whole) or 1 if procs is None else -(-procs // several.machines)
     if here > 1 and whole:
         usable = whole
     problems += _check_processes(here, usable, named)
     if not visible and mixed_precision == "fp16":
         problems.append(_wrong("mixed_precision", "fp16 needs a GPU", "use bf16 or no", source))
-    joined = {"machines": several.size, "address": f"{several.host}:{several.port}"} if several.size > 1 else {}
+    joined = {"machines": several.machines, "address": f"{several.host}:{several.port}"} if several.machines > 1 else {}
     return {
         "kind": "local",
-        "processes": here * several.size,
+        "processes": here * several.machines,
         **joined,
         "device": "gpu" if visible else "cpu",
         "devices": [gpu.uuid for gpu in named],
@@ -73,23 +73,25 @@ def accelerate_file(ws: Workspace, cwd: Path, source: str, given: str) -> tuple[
         return "", []
     path = (cwd if given else ws.root) / Path(file).expanduser()
     remedy = "name a file that `accelerate config` wrote"
-    missing = [] if path.is_file() else [_wrong("accelerate_config", f"{path} does not exist", remedy, source)]
-    return str(path.resolve()), missing
+    what = f"{path} does not exist" if not path.is_file() else ""
+    if not what and not own_config.read(str(path)).kind:
+        what = f"{path} names no distributed_type, and accelerate refuses it"
+    return str(path.resolve()), [_wrong("accelerate_config", what, remedy, source)] if what else []
 
 
-def _check_machines(several: Machines, file: str, source: str, procs: int | None) -> Iterator[Problem]:
-    if several.size < 2:
+def _check_machines(several: AccelerateConfig, file: str, source: str, procs: int | None) -> Iterator[Problem]:
+    if several.machines < 2:
         return
-    if several.number:
-        what = f"{file} is that of machine {several.number}; a run begins on machine 0"
+    if several.machine:
+        what = f"{file} is that of machine {several.machine}; a run begins on machine 0"
         remedy = "launch it there; while it waits, its row has the line for this machine"
         yield _wrong("accelerate_config", what, remedy, source)
     if not several.host:
-        what = f"{file} is for {several.size} machines and does not say where they meet"
+        what = f"{file} is for {several.machines} machines and does not say where they meet"
         yield _wrong("accelerate_config", what, "set main_process_ip to an address of machine 0 in it", source)
-    if procs is not None and procs % several.size:
-        what = f"{procs} processes cannot be shared evenly by {several.size} machines"
-        yield _wrong("processes", what, f"use a multiple of {several.size}", "--procs")
+    if procs is not None and procs % several.machines:
+        what = f"{procs} processes cannot be shared evenly by {several.machines} machines"
+        yield _wrong("processes", what, f"use a multiple of {several.machines}", "--procs")
 
 
 def _wrong(

@@ -132,8 +132,11 @@ def test_a_configuration_of_accelerate_reaches_the_nodes_and_its_machines_are_no
     assert found.spec["launch"]["accelerate_config"] == str(ws.root / "fsdp.yaml") and not found.errors
     (problem,) = plan(ws, replace(request, cluster=None), check_data=False).errors
     assert problem.key == "accelerate_config" and "does not say where they meet" in problem.what
-    (ws.root / "fsdp.yaml").write_text('{"num_machines": 1}')
+    (ws.root / "fsdp.yaml").write_text('{"num_machines": 1, "distributed_type": "FSDP"}')
     assert not plan(ws, replace(request, cluster=None), check_data=False).errors
+    (ws.root / "fsdp.yaml").write_text("num_machines: 1\n")
+    (untyped,) = plan(ws, replace(request, cluster=None), check_data=False).errors
+    assert "names no distributed_type" in untyped.what
     (missing,) = plan(ws, replace(request, accelerate_config="no.yaml"), check_data=False).errors
     assert "does not exist" in missing.what
 
