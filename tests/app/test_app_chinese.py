@@ -84,7 +84,7 @@ async def test_a_screen_speaks_chinese(chinese, name):
         said = english_words(_said("\n".join(rows)))
         words_left = {word for word in said if len(word) > 2 and not FILE.endswith(word)}  # two: a path's wrapped end
         assert words_left <= OWN
-        assert not re.findall(r".*(?: （|\d %|[一-鿿][,;:] ).*", "\n".join(rows)), "as Chinese is set"
+        assert not re.findall(r".*(?:\S （|\d %|[一-鿿][,;:] ).*", "\n".join(rows)), "as Chinese is set"
         assert {cell_len(line) for line in shown(pilot).split("\n")} == {WIDE[0]}
 
 

@@ -146,12 +146,9 @@ def _state(run: Run, setting: Setting) -> TableCell:
 def _state_now(run: Run, setting: Setting) -> TableCell:
     bad = run.state in (State.FAILED, State.KILLED)
     at_step = run.state in (State.STOPPED, State.KILLED) and run.reason.endswith(f" at step {run.step}")
-    short = f"{run.state.value} at step {run.step}" if at_step else state_label(run, setting.now)
-    return TableCell(
-        tr(state_label(run, setting.now, not setting.spells_state)),
-        "bad" if bad else "live" if run.state.alive else "quiet",
-        tr(short),
-    )
+    label = tr(state_label(run, setting.now, not setting.spells_state))
+    short = tr(f"{run.state.value} at step {run.step}") if at_step else label.removesuffix("前")
+    return TableCell(label, "bad" if bad else "live" if run.state.alive else "quiet", short)
 
 
 def _epochs(run: Run, setting: Setting) -> TableCell:
