@@ -59,6 +59,7 @@ PANES: dict[str, str] = {
     "data": "data check",
     "queue": "queue",
     "tune": "search",
+    "begin": "new search",
     "empty": "empty workspace",
     "table": "the list",
     "chart": "curves",
@@ -213,6 +214,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "queue.pump", "r", "start", "Start what can start now; after a reboot queued runs wait for this", footer=True
     ),
+    Action("tune.new", "n", "new", "Fill in a new search; its plan and cost are shown before it starts", footer=True),
     Action("tune.stop", "x", "stop", "Stop the search: its runs save a checkpoint first", footer=True),
     Action(
         "tune.extend",
@@ -221,6 +223,16 @@ ACTIONS: tuple[Action, ...] = (
         "Go on with the search; one that is done gets half as much again to spend",
         footer=True,
     ),
+    Action(
+        "begin.start",
+        "enter,ctrl+r",
+        "start",
+        "Show the plan and its cost; again: start the search, which goes on when rmtui is left",
+        footer=True,
+        priority=True,
+    ),
+    Action("begin.up", "up", "field above", "", does="app.focus_previous"),
+    Action("begin.down", "down", "field below", "", does="app.focus_next"),
     Action("empty.take", "enter", "take in", "Make a workspace here with everything that is marked", footer=True),
     Action("empty.leave_out", "space", "leave out", "Take in the part under the cursor, or leave it out", footer=True),
     Action("empty.demo", "d", "demo", "Make a small model and data here and train on them for real", footer=True),
@@ -412,7 +424,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "run": ("table.open",), "presets": ("home.new",), "form": ("home.new", "presets.choose"),
     "fields": ("home.new", "presets.choose"), "advice": ("home.advise",), "pairs": ("home.pairs",),
     "compare": ("home.compare",), "data": ("app.data",), "queue": ("app.queue",),
-    "tune": ("app.tune",),
+    "tune": ("app.tune",), "begin": ("app.tune", "tune.new"),
 }  # fmt: skip
 """From the list to the pane of an action, by the ids of the actions that lead there."""
 

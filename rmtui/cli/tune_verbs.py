@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 from rmtui.cli.messages import echo, end_line, show_fetching
 from rmtui.cli.overrides import read_overrides
 from rmtui.cli.verb import Verb, add_json, print_json, workspace_folder
-from rmtui.translation import tr
 
 if TYPE_CHECKING:
-    from rmtui.documents.tuning import TunePlanDocument
     from rmtui.operations.plan import Plan
     from rmtui.tune.course import Folder
     from rmtui.tune.model import Search
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 
 OF_A_NEW_ONE = ("preset", "data", "train", "val", "split", "model", "procs", "devices", "set", "space", "goal", "new")
 """Options that say what is searched; without any of them the newest search goes on."""
-USUAL_PRESETS = ("M", "A")
-"""What a search begins from where no preset is named: the first that is there."""
 
 
 def _build(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +46,7 @@ def _build(parser: argparse.ArgumentParser) -> None:
     add("--margin", type=float, default=0.005, metavar="X", help="a val_loss this much higher may end a trial (0.005)")
     add("--search", default="", metavar="ID", help="this search, not the newest")
     add("--new", action="store_true", help="begin anew, also where the same search is there")
+    add("--detach", action="store_true", help="drive the search in a process of its own, and return")
     add("--show", action="store_true", help="show the search as it is now, and do nothing")
     add("--stop", action="store_true", help="ask the process that drives the search to stop its runs and end")
     add("--dry-run", action="store_true", help="show the plan and its cost by past runs; start nothing")
@@ -69,7 +66,9 @@ def _tune(args: argparse.Namespace) -> int:
     if args.stop:
         echo(begin.ask_stop(folder))
         return 0
-    if not args.show:
+    if args.detach:
+        echo(begin.start_apart(ws, folder), file=sys.stderr if args.json else sys.stdout)
+    elif not args.show:
         try:
             drive(ws, folder, partial(echo, file=sys.stderr if args.json else sys.stdout, flush=True))
         except KeyboardInterrupt:
@@ -78,7 +77,7 @@ def _tune(args: argparse.Namespace) -> int:
     shown = show.look(ws, folder)
     assert shown is not None
     print_json(show.document(shown)) if args.json else _print(shown)
-    return 0 if args.show or shown.course.done else 1
+    return 0 if args.show or args.detach or shown.course.done else 1
 
 
 def _known(ws: Workspace, args: argparse.Namespace) -> bool:
@@ -123,19 +122,11 @@ def _asked(ws: Workspace, args: argparse.Namespace) -> tuple[Plan, Search]:
     """The base configuration and the rules that the options ask for."""
     from pathlib import Path
 
-    from rmtui.errors import UserError
     from rmtui.operations.launch_request import LaunchRequest
-    from rmtui.tune import order
-    from rmtui.tune.model import USUAL_SPACE, parse_budget, parse_space
+    from rmtui.tune import asked
 
-    if not args.budget:
-        raise UserError("a search needs a budget", remedy="add --budget 12runs, 8h or 40epochs")
-    if args.repeats < 0 or not 0 <= args.margin < 1:
-        raise UserError(
-            "--repeats is from 0, --margin from 0 to 1", remedy="write them like --repeats 2 --margin 0.005"
-        )
     request = LaunchRequest(
-        args.preset or _usual_preset(ws),
+        args.preset,
         read_overrides(args.set),
         data=args.data,
         train=args.train,
@@ -146,20 +137,10 @@ def _asked(ws: Workspace, args: argparse.Namespace) -> tuple[Plan, Search]:
         devices=args.devices,
         cwd=Path.cwd(),
     )
-    budget = parse_budget(args.budget)
-    space = parse_space(args.space) if args.space else USUAL_SPACE
-    made = order.base_plan(ws, request, show_fetching)
+    rules = asked.Rules(args.budget, args.space, args.repeats, args.goal, args.margin)
+    found = asked.read(ws, request, rules, show_fetching)
     end_line()
-    return made, order.make_search(
-        made, budget, space=space, repeats=args.repeats, goal=args.goal or "val_loss", margin=args.margin
-    )
-
-
-def _usual_preset(ws: Workspace) -> str:
-    from rmtui import presets
-
-    found = {preset.name for preset in presets.all_presets(ws)[0]}
-    return next((name for name in USUAL_PRESETS if name in found), USUAL_PRESETS[-1])
+    return found
 
 
 def _dry_run(ws: Workspace, args: argparse.Namespace) -> int:
@@ -167,28 +148,12 @@ def _dry_run(ws: Workspace, args: argparse.Namespace) -> int:
 
     made, search = _asked(ws, args)
     document = show.planned(ws, made, search)
-    print_json(document) if args.json else _print_plan(document)
+    if args.json:
+        print_json(document)
+    else:
+        for line in show.plan_lines(document):
+            echo(line)
     return 0
-
-
-def _print_plan(document: TunePlanDocument) -> None:
-    from rmtui import text
-
-    budget = document["budget"]
-    echo(f"search on {document['data']}: budget {budget['amount']:g} {budget['unit']}")
-    settings = ", ".join(f"{key} {value}" for key, value in document["settings"].items())
-    echo(f"  begins at {settings}; {document['steps_per_epoch']} steps an epoch")
-    echo("  if that rate is the right one and longer training helps:")
-    for stage in document["stages"]:
-        echo(
-            f"  {stage['trials']:>3} × {tr(stage['role'])}, {stage['epochs']} epoch{'s' * (stage['epochs'] > 1)}: "
-            f"{stage['epochs_computed']:.3g} epochs computed"
-        )
-    total = f"  in all {document['runs']} runs, {document['epochs']:.3g} epochs"
-    past = document["past_runs"]
-    if document["seconds"] is not None:
-        total += f", about {text.age(document['seconds'])}, from {past} past run{'s' if past > 1 else ''}"
-    echo(total)
 
 
 def _print(shown: SearchView) -> None:
@@ -217,6 +182,7 @@ VERBS: tuple[Verb, ...] = (
             "rmtui tune --data helpful --budget 12runs",
             "rmtui tune --data helpful --budget 8h --space lr,epochs,r --repeats 3",
             "rmtui tune --data helpful --budget 40epochs --dry-run",
+            "rmtui tune --data helpful --budget 12runs --detach",
             "rmtui tune                               # go on with the newest search",
             "rmtui tune --budget 20runs               # the same with more to spend",
         ),

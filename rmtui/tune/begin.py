@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from rmtui.operations.plan import Plan
 from rmtui.tune.course import Folder, create, folders, same
 from rmtui.tune.model import Budget, Search
 from rmtui.workspace import Workspace
+
+PATIENCE = 60
+"""Seconds in which a process of its own has to take up its search."""
 
 
 def begin(ws: Workspace, made: Plan, search: Search, *, anew: bool = False) -> tuple[Folder, bool]:
@@ -71,17 +75,32 @@ def extend(ws: Workspace, folder: Folder) -> str:
         text = f"search {folder.id} goes on"
     if folder.driven:
         return f"search {folder.id} is running already"
-    drive_apart(ws, folder)
+    start_apart(ws, folder)
     return text
 
 
+def start_apart(ws: Workspace, folder: Folder) -> str:
+    """Drive a search in a process of its own, which outlives this one; what was done, in words.
+
+    Returns when that process holds the search's lock, by which it is known to be alive, or has come to the end.
+    UserError, with the end of what it printed, where it ended without."""
+    if folder.driven:
+        return f"search {folder.id} is running already"
+    drive_apart(ws, folder)
+    if not folder.driven and folder.course().done:
+        return f"search {folder.id} is done"
+    return f"search {folder.id} runs in the background"
+
+
 def drive_apart(ws: Workspace, folder: Folder) -> None:
-    """A process of its own that drives the search; what it prints goes into drive.log."""
+    """A process of its own that drives the search; what it prints goes into drive.log. As `start_apart` says."""
     here = str(Path(rmtui.__file__).resolve().parent.parent)
     paths = [here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    log = os.open(folder.path / "drive.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    path = folder.path / "drive.log"
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        subprocess.Popen(
+        begun = os.fstat(log).st_size
+        process = subprocess.Popen(
             [sys.executable, "-m", "rmtui", "tune", "-C", str(ws.root), "--search", folder.id],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -92,3 +111,14 @@ def drive_apart(ws: Workspace, folder: Folder) -> None:
         )
     finally:
         os.close(log)
+    end = time.monotonic() + PATIENCE
+    while not folder.driven:
+        if process.poll() is not None:
+            if process.returncode == 0 or folder.driven:
+                return
+            printed = path.read_bytes()[begun:].decode(errors="replace").strip()
+            what = f"search {folder.id} ended as soon as it began"
+            raise UserError(what, "\n".join(printed.splitlines()[-5:]), "correct that, then: rmtui tune", exit_code=1)
+        if time.monotonic() > end:
+            raise UserError(f"search {folder.id} has not begun within {PATIENCE} s", remedy=f"see {path}", exit_code=1)
+        time.sleep(0.05)

@@ -57,6 +57,14 @@ def parse_budget(text: str) -> Budget:
     return Budget(hours, "hours")
 
 
+def parse_goal(text: str) -> Goal:
+    """`val_loss` (also where nothing is given) or `val_acc`; UserError for anything else."""
+    for goal in GOALS:
+        if goal == (text.strip() or GOALS[0]):
+            return goal
+    raise UserError(f"{text!r} is not a goal", remedy=f"choose from {', '.join(GOALS)}")
+
+
 def parse_space(text: str) -> tuple[Dimension, ...]:
     """`lr,epochs,r`; UserError for what is not known."""
     asked = [word.strip() for word in text.split(",") if word.strip()]

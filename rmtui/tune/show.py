@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from rmtui import text
 from rmtui.operations.estimates import past_time
 from rmtui.operations.runs import reading
+from rmtui.translation import tr
 from rmtui.tune.course import Course, Folder, Order
 from rmtui.tune.decide import Costs, added_epochs, decide
 from rmtui.tune.model import Score, Search, Trial
@@ -131,6 +133,27 @@ def planned(ws: Workspace, made: Plan, search: Search) -> TunePlanDocument:
         "seconds": seconds,
         "past_runs": past.runs if past is not None else 0,
     }
+
+
+def plan_lines(document: TunePlanDocument) -> list[str]:
+    """A plan and its cost for a person: each line a phrase of the catalogue."""
+    budget = document["budget"]
+    settings = ", ".join(f"{key} {value}" for key, value in document["settings"].items())
+    lines = [
+        f"search on {document['data']}: budget {budget['amount']:g} {budget['unit']}",
+        f"  begins at {settings}; {document['steps_per_epoch']} steps an epoch",
+        "  if that rate is the right one and longer training helps:",
+    ]
+    for stage in document["stages"]:
+        lines.append(
+            f"  {stage['trials']:>3} × {tr(stage['role'])}, {stage['epochs']} epoch{'s' * (stage['epochs'] > 1)}: "
+            f"{stage['epochs_computed']:.3g} epochs computed"
+        )
+    total = f"  in all {document['runs']} runs, {document['epochs']:.3g} epochs"
+    past = document["past_runs"]
+    if document["seconds"] is not None:
+        total += f", about {text.age(document['seconds'])}, from {past} past run{'s' if past > 1 else ''}"
+    return [*lines, total]
 
 
 def _played(search: Search, pace: float | None) -> Iterator[Trial]:

@@ -30,6 +30,7 @@ from rmtui.app.screens import (
     help,
     home,
     launch,
+    new_search,
     pairs,
     presets,
     queue,
@@ -53,7 +54,7 @@ OWNERS = {
     "pairs": pairs.PairsScreen, "data": data.DataScreen, "queue": queue.QueueScreen, "empty": empty.EmptyScreen,
     "table": RunTable, "chart": Chart, "log": LogView, "fields": Form, "choices": Choices, "filter": FilterLine,
     "launch": launch.LaunchScreen, "dialog": dialogs.Confirm, "ask": dialogs.Ask, "path": PathInput,
-    "help": help.HelpScreen, "tune": tune.TuneScreen,
+    "help": help.HelpScreen, "tune": tune.TuneScreen, "begin": new_search.NewSearchScreen,
 }  # fmt: skip
 ROUGH = "[red]x[/] [b"
 WIDE_NAME = "奖励模型-一号"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-from app_pilot import NARROW, lines, opened, sees, shown, told
+import json
 
-from rmtui.tune.course import Course, Folder, create
+import pytest
+from app_pilot import NARROW, lines, opened, sees, shown, told, type_text
+
+from rmtui.errors import UserError
+from rmtui.tune import begin
+from rmtui.tune.course import Course, Folder, create, folders
 from rmtui.tune.model import Budget, Score, Search, Trial
 from rmtui.workspace import Workspace
 
@@ -42,6 +46,70 @@ async def test_a_search_is_shown_as_a_tree_with_reasons_spend_and_the_best(ws, s
 async def test_without_a_search_it_says_how_to_begin_one(ws):
     async with opened(ws.root, NARROW) as pilot:
         await pilot.press("O")
-        await sees(pilot, "no search yet; begin one in a shell: rmtui tune")
+        await sees(pilot, "no search yet; n begins one")
         assert "stop" not in lines(pilot)[-1], "there is nothing to stop"
         await pilot.press("escape")
+
+
+@pytest.fixture
+def ready(ws: Workspace) -> Workspace:
+    """A workspace in which a launch is right."""
+    for name, count in (("train", 120), ("val", 20)):
+        rows = [{"prompt": f"{name} {n}?", "chosen": f"Yes {n}.", "rejected": "No."} for n in range(count)]
+        (ws.data / name / "tiny_pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    model = ws.root / "models" / "small"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 8}))
+    (model / "pytorch_model.bin").write_bytes(b"PK\x05\x06" + bytes(18))
+    (ws.root / "workspace.toml").write_text('model = "models/small"\ndata = "tiny"\nprocesses = 1\n')
+    return ws
+
+
+async def test_a_search_starts_from_its_form_after_its_plan_was_shown(ready, monkeypatch):
+    ws = ready
+    driven: list[Folder] = []
+    monkeypatch.setattr(begin, "drive_apart", lambda ws, folder: driven.append(folder))
+    async with opened(ws.root, NARROW) as pilot:
+        await pilot.press("O", "n")
+        await sees(pilot, "budget 12 runs", "in all", "enter starts it")
+        await pilot.press("down", "down", "down", *["backspace"] * 6)
+        await type_text(pilot, "5epochs")
+        await sees(pilot, "enter shows the plan")
+        assert not folders(ws)
+        await pilot.press("enter")
+        await sees(pilot, "budget 5 epochs", "enter starts it")
+        assert not folders(ws) and not driven
+        await pilot.press("enter")
+        await told(pilot, "runs in the background")
+        (folder,) = folders(ws)
+        order = folder.order()
+        assert [one.id for one in driven] == [folder.id] and order is not None
+        assert order.search.budget == Budget(5, "epochs") and order.search.repeats == 2
+        await sees(pilot, "waiting", "spent: 0 of 5 epochs")
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "words"),
+    [(3, "soon", "is not a budget"), (4, "lr,colour", "cannot be searched"), (5, "x", "is not a number of repeats"),
+     (6, "luck", "is not a goal"), (0, "nowhere", "refused")],
+)  # fmt: skip
+async def test_a_field_that_cannot_be_is_named_and_nothing_starts(ready, field, typed, words):
+    async with opened(ready.root, NARROW) as pilot:
+        await pilot.press("O", "n")
+        await sees(pilot, "enter starts it")
+        await pilot.press(*["down"] * field, *["backspace"] * 12)
+        await type_text(pilot, typed)
+        await pilot.press("enter")
+        await sees(pilot, words)
+        await pilot.press("enter")
+        await pilot.press("escape")
+        await sees(pilot, "no search yet")
+    assert not folders(ready)
+
+
+def test_a_search_whose_process_ends_at_once_is_reported_and_does_not_look_alive(ws, searched):
+    (searched.path / "trials.json").write_text("{")
+    with pytest.raises(UserError) as failed:
+        begin.start_apart(ws, searched)
+    assert "ended as soon as it began" in failed.value.what and "cannot be read" in failed.value.why
+    assert not searched.driven

@@ -102,6 +102,27 @@ def test_a_search_that_is_killed_goes_on_extends_exactly_and_reports(toy_ws):
     assert json.loads(again.stdout)["trials"] == found["trials"]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_detached_search_outlives_its_command_and_looks_dead_when_killed(toy_ws):
+    asked = ("tune", "--budget", "1runs", "--detach", "--set", "max_length=64", "--set", "lora.r=4", "--preset", "A")
+    begun = rmtui(toy_ws, *asked)
+    assert begun.returncode == 0 and "runs in the background" in begun.stdout, begun.stderr
+    (folder,) = folders(toy_ws)
+    assert "running already" in rmtui(toy_ws, *asked).stdout
+    holder = next(
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if f"--search\0{folder.id}".encode() in path.read_bytes()
+    )
+    os.kill(holder, signal.SIGKILL)
+    wait_until(lambda: not folder.driven)
+    assert json.loads(rmtui(toy_ws, "tune", "--show", "--json").stdout)["state"] == "waiting"
+    assert rmtui(toy_ws, "tune", "--detach").returncode == 0
+    wait_until(lambda: not folder.driven, 300)
+    assert json.loads(rmtui(toy_ws, "tune", "--show", "--json").stdout)["state"] == "done"
+
+
 def test_a_dry_run_shows_the_plan_and_starts_nothing(toy_ws):
     done = rmtui(toy_ws, "tune", "--budget", "12epochs", "--preset", "A", "--dry-run", "--json")
     found = json.loads(done.stdout)

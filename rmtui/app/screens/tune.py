@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rmtui.tune.search_report import TrialRow
     from rmtui.tune.show import SearchView
 
-NONE_YET = "no search yet; begin one in a shell: rmtui tune --data NAME --budget 12runs"
+NONE_YET = "no search yet; n begins one, as does rmtui tune --data NAME --budget 12runs in a shell"
 
 
 @dataclass
@@ -109,6 +109,11 @@ class TuneScreen(Base):
     def offers(self, action: str) -> bool:
         """Stopping and going on, where there is a search."""
         return action not in ("stop", "extend") or self._seen is not None
+
+    def action_new(self) -> None:
+        from rmtui.app.screens.new_search import NewSearchScreen
+
+        self.app.push_screen(NewSearchScreen())
 
     def action_stop(self) -> None:
         self._command("stop the search", "ask_stop")
