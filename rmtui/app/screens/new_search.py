@@ -38,7 +38,7 @@ Fields = dict[str, str]
 
 
 @dataclass
-class Planned(Message):
+class SearchPlanned(Message):
     """The plan of these fields, or why there is none."""
 
     fields: Fields
@@ -55,7 +55,7 @@ class NewSearchScreen(Base):
 
     def __init__(self) -> None:
         super().__init__()
-        self._planned: Planned | None = None
+        self._planned: SearchPlanned | None = None
         self._asked: Fields = {}
         self._starting = False
 
@@ -89,19 +89,19 @@ class NewSearchScreen(Base):
         self._asked = fields
         self.query_one("#plan", Static).update(tr("planning …"))
 
-        def job() -> Planned:
+        def job() -> SearchPlanned:
             from rmtui.tune import show
 
             try:
                 lines = show.plan_lines(show.planned(ws, *_read(ws, fields)))
             except UserError as error:
-                return Planned(fields, tuple(filter(None, (error.what, error.why, error.remedy))), False)
-            return Planned(fields, tuple(lines), True)
+                return SearchPlanned(fields, tuple(filter(None, (error.what, error.why, error.remedy))), False)
+            return SearchPlanned(fields, tuple(lines), True)
 
         self.ask("search plan", job, group="search plan")
 
-    @on(Planned)
-    def _show(self, message: Planned) -> None:
+    @on(SearchPlanned)
+    def _show(self, message: SearchPlanned) -> None:
         if message.fields != self._asked:
             return
         self._planned = message
