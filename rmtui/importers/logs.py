@@ -92,7 +92,7 @@ def _run(origin: LogOrigin, segment: _Segment, number: int, of: int, notes: list
     places = {int(point[0]): point[0] for points in series.values() for point in points} if numbered else _ends(segment)
     notes = [*notes, *thinned(segment.series.values())]
     if segment.every > 1:
-        notes.append(f"of the epochs every {segment.every}th is kept")
+        notes.append(f"of the epochs 1 in {segment.every} is kept")
     return Foreign(
         name=origin.name if of == 1 else f"{origin.name}-{number}",
         origin=origin.path,

@@ -71,6 +71,8 @@ _SAME = {
     **dict.fromkeys(("lr", "学习率", "學習率"), "rate"),
     "gradient": "grad",
 }
+_REWARD = re.compile(r"acc(?:urac(?:y|ies))?[_ .-]?rewards?(?![a-z])|(?<![a-z])rewards?/[^/]+/(?:mean|std)$", re.I)
+"""What a reward function gave on average (`rewards/accuracy_reward/mean` of GRPO): no accuracy, whatever its name."""
 _PLAIN = {
     frozenset({"rate"}): "learning_rate",
     frozenset({"learning", "rate"}): "learning_rate",
@@ -185,6 +187,8 @@ def metric(name: MetricName) -> str:
     of_steps = split_in(name.written) is None or re.match(r"train\w*[/.]", name.written, re.IGNORECASE)
     if words == _LOSS and split is Split.TRAIN and of_steps:
         return "loss"  # a section, or a logger's prefix, over the losses of single steps
+    if _REWARD.search(name.written):
+        words = frozenset()
     section = _SECTIONS.get(name.split, "") if name.split and split_in(name.written) is None else ""
     return _OF_SPLIT.get((words, split), section + name.written.strip())
 

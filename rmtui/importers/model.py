@@ -90,7 +90,7 @@ def thinned(curves: Iterable[RecordedCurve]) -> Iterator[str]:
     long = [curve for curve in curves if curve.every > 1]
     if long:
         seen, every = max(curve.seen for curve in long), max(curve.every for curve in long)
-        yield f"of curves of {seen:,} points every {every}th is kept"
+        yield f"of curves of {seen:,} points 1 in {every} is kept"
 
 
 def fraction(value: float, percent: bool = False) -> float | None:

@@ -131,7 +131,7 @@ def test_a_log_of_very_many_epochs_keeps_so_many(tmp_path: Path, monkeypatch: py
     (run,) = gather([path]).runs
     assert 50 <= len(run.epochs) <= 100
     assert all(epoch.val_loss == epoch.epoch / 1024 for epoch in run.epochs)
-    assert [int(re.findall(r"every (\d+)th", note)[0]) for note in run.notes if "epochs" in note] == [16]
+    assert [int(re.findall(r"1 in (\d+)", note)[0]) for note in run.notes if "epochs" in note] == [16]
 
 
 def test_the_first_epochs_show_where_a_log_writes_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

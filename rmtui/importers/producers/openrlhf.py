@@ -63,8 +63,7 @@ class _BatchReader:
 
     def _validated(self, found: Bar) -> SourceRow | None:
         figures = figures_of(found.entries, (), self._said)
-        known = "eval_loss" in figures or "acc_mean" in figures
-        return SourceRow(figures, split=Split.VALIDATION) if known else None
+        return SourceRow(figures, split=Split.VALIDATION) if figures else None
 
     def _counted(self, found: Bar) -> Iterator[SourceRow]:
         if found.of and found.done >= found.of and self._first_epoch is not None:

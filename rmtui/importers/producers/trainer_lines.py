@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rmtui.importers.dictionaries import dictionary
@@ -66,15 +67,24 @@ def _table_row(part: str, table: Mapping[str, str], given: Mapping[str, object],
             yield row
 
 
+def _read_swift(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
+    """The same; ms-swift 2 calls the share of right tokens `acc`."""
+    for row in read(lines, said):
+        yield replace(row, figures={_OF_TOKENS.get(name, name): value for name, value in row.figures.items()})
+
+
+_OF_TOKENS = {"acc": "token_acc", "eval_acc": "eval_token_acc"}
 _PLACED = r"""^[^{\n]*\{(?=[^\n]*["'](?:epoch|step|global_step)["']\s*:)"""
 """The first brace of a line with an epoch or a step behind it: anchored, so that a line is searched once."""
 
 SWIFT = Producer(
     "ms-swift",
     "ms-swift log",
-    re.compile(r"""["'](?:global_step/max_steps|iteration)["']\s*:\s*["']\d+/\d+["']"""),
-    ("global_step/max_steps", "iteration"),
-    read,
+    re.compile(
+        r"""["'](?:global_step/max_steps|iteration)["']\s*:\s*["']\d+/\d+["']|["']train_speed\(iter/s\)["']\s*:"""
+    ),
+    ("global_step/max_steps", "iteration", "train_speed(iter/s)"),
+    _read_swift,
     means=True,
 )
 LLAMA_FACTORY = Producer(
@@ -89,7 +99,8 @@ TRAINER = Producer(
     "trainer-log",
     "log of a transformers Trainer",
     re.compile(
-        rf"""{_PLACED}[^\n]*["'](?:eval_runtime|train_runtime|learning_rate|eval_loss|eval_samples_per_second)["']
+        rf"""{_PLACED}[^\n]*["'](?:eval_runtime|train_runtime|learning_rate|eval_loss|eval_samples_per_second
+        |objective/kl)["']
         |^(?>[^\n]*?\{{\s*'(?:loss|eval_loss)'\s*:)[^\n]*'epoch'\s*:|\*\*\*\*\*\ (?:train|eval)\ metrics\ \*\*\*\*\*""",
         re.VERBOSE,
     ),
