@@ -212,6 +212,12 @@ class TakenIn:
         found += [f"workspace.toml: {line}" for line in self.settings]
         return [*found, *(f"not read: {text}" for text in self.unread)]
 
+    def brief(self) -> str:
+        """The same for a screen that is low: what was taken in, and each part that was not, a line each."""
+        lines = self.lines()
+        taken = len(lines) - len(self.unread)
+        return "\n".join([" · ".join(lines[:taken]), *lines[taken:]])
+
 
 def take_in(
     root: Path, parts: Sequence[FolderPart], said: Callable[[ImportedRun], None] | None = None, guide: bool = False

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from app_pilot import NARROW, WIDE, opened, sees, shown, told, until
+from app_pilot import NARROW, WIDE, opened, sees, shown, toasts, told, until
 
 from rmtui.app.screens.empty import EmptyScreen
 from rmtui.app.screens.home import HomeScreen
@@ -39,6 +39,7 @@ async def test_enter_takes_everything_in(work, size):
         await until(pilot, lambda: isinstance(pilot.app.screen, HomeScreen))
         await sees(pilot, "first", "second")
         await told(pilot, "preset rm_config")
+        assert toasts(pilot)[-1].message.count("\n") == 0, "what went well takes one toast of one line"
     assert open_workspace(work).settings.data == "helpful"
 
 

@@ -175,7 +175,7 @@ class EmptyScreen(Base):
             self._post_progress(run.name)
 
         taken = take_in(self.rmtui.folder, parts, report, guide)
-        return Ready(taken.workspace, words="\n".join(taken.lines()) if parts else "")
+        return Ready(taken.workspace, words=taken.brief() if parts else "")
 
     def action_leave_out(self) -> None:
         """Take the part under the cursor, or leave it out."""
