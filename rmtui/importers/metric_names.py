@@ -71,7 +71,9 @@ _SAME = {
     **dict.fromkeys(("lr", "学习率", "學習率"), "rate"),
     "gradient": "grad",
 }
-_REWARD = re.compile(r"acc(?:urac(?:y|ies))?[_ .-]?rewards?(?![a-z])|(?<![a-z])rewards?/[^/]+/(?:mean|std)$", re.I)
+_REWARD = re.compile(
+    r"acc(?:urac(?:y|ies))?[_ .-]?rewards?(?![a-z])|(?<![a-z])rewards?/(?!accuracies|margins)[^/]+/(?:mean|std)$", re.I
+)
 """What a reward function gave on average (`rewards/accuracy_reward/mean` of GRPO): no accuracy, whatever its name."""
 _PLAIN = {
     frozenset({"rate"}): "learning_rate",

@@ -117,6 +117,7 @@ def test_a_log_whose_validation_is_called_something_else_validated_nothing(
         ("eval_token_acc", None, "eval_token_acc"),
         ("eval_rewards/accuracy_reward/mean", None, "eval_rewards/accuracy_reward/mean"),
         ("eval/AccReward", None, "eval/AccReward"),
+        ("eval_rewards/accuracies/mean", None, "val_acc"),
         ("mean_reward_accuracy", Split.VALIDATION, "val_acc"),
         ("interval_accuracy", None, "interval_accuracy"),
         ("devices", None, "devices"),
