@@ -214,7 +214,13 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "queue.pump", "r", "start", "Start what can start now; after a reboot queued runs wait for this", footer=True
     ),
-    Action("tune.new", "n", "new", "Fill in a new search; its plan and cost are shown before it starts", footer=True),
+    Action(
+        "tune.new_search",
+        "n",
+        "new search",
+        "Fill in a new search; its plan and cost are shown before it starts",
+        footer=True,
+    ),
     Action("tune.stop", "x", "stop", "Stop the search: its runs save a checkpoint first", footer=True),
     Action(
         "tune.extend",
@@ -397,6 +403,7 @@ SENSES: dict[str, str] = {
     "first run": "to the first", "first line": "to the first", "first field": "to the first", "first": "to the first",
     "last run": "to the last", "end": "to the last", "last field": "to the last", "last": "to the last",
     "line down": "down", "next field": "down", "line up": "up", "previous field": "up",
+    "new search": "new; in a log, as in less, the next hit",
     "new": "new; in a log, as in less, the next hit", "launch": "new; in a log, as in less, the next hit",
     "next hit": "new; in a log, as in less, the next hit", "previous hit": "the hit before",
     "quit": "leave", "back": "leave", "resume": "resume, start", "go on": "resume, start", "start": "resume, start",
@@ -424,7 +431,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "run": ("table.open",), "presets": ("home.new",), "form": ("home.new", "presets.choose"),
     "fields": ("home.new", "presets.choose"), "advice": ("home.advise",), "pairs": ("home.pairs",),
     "compare": ("home.compare",), "data": ("app.data",), "queue": ("app.queue",),
-    "tune": ("app.tune",), "begin": ("app.tune", "tune.new"),
+    "tune": ("app.tune",), "begin": ("app.tune", "tune.new_search"),
 }  # fmt: skip
 """From the list to the pane of an action, by the ids of the actions that lead there."""
 

@@ -88,6 +88,16 @@ async def test_a_search_starts_from_its_form_after_its_plan_was_shown(ready, mon
         await sees(pilot, "waiting", "spent: 0 of 5 epochs")
 
 
+async def test_a_new_search_is_found_by_name_from_the_list(ready):
+    async with opened(ready.root, NARROW) as pilot:
+        await pilot.press("colon")
+        await type_text(pilot, "new search")
+        await sees(pilot, "Fill in a new search")
+        await pilot.press("down", "enter")
+        await told(pilot, "new search: n")
+        await sees(pilot, "no search yet")
+
+
 @pytest.mark.parametrize(
     ("field", "typed", "words"),
     [(3, "soon", "is not a budget"), (4, "lr,colour", "cannot be searched"), (5, "x", "is not a number of repeats"),

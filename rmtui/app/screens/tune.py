@@ -110,7 +110,7 @@ class TuneScreen(Base):
         """Stopping and going on, where there is a search."""
         return action not in ("stop", "extend") or self._seen is not None
 
-    def action_new(self) -> None:
+    def action_new_search(self) -> None:
         from rmtui.app.screens.new_search import NewSearchScreen
 
         self.app.push_screen(NewSearchScreen())
