@@ -53,6 +53,22 @@ class Pty:
         self.seen += found
         return found
 
+    def comes_to_rest(self) -> None:
+        """Wait, without reading, until the program is done: half a second almost without computing."""
+        before = self._ticks()
+
+        def rests() -> bool:
+            nonlocal before
+            was, before = before, self._ticks()
+            return before - was <= 1
+
+        support.wait_until(rests, every=0.5)
+
+    def _ticks(self) -> int:
+        """Processor time that the program has used, in the kernel's ticks."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
     def sees(self, words: str, seconds: float = support.PATIENCE) -> None:
         """Read until these words stand on a screen that was drawn whole: only changed cells are sent otherwise."""
 

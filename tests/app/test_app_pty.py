@@ -101,8 +101,10 @@ def test_a_terminal_that_does_not_read_is_sent_few_frames_and_then_the_last_one(
     terminal.read(1.0)
     for _ in range(20):  # unread; the last key ends on the same run as above
         terminal.press("jk" * 20 + "j")
+    terminal.comes_to_rest()
     undrained = len(terminal.read(1.5))
-    assert undrained < 3 * drained, "820 moves cost no more than a few frames"
+    # What the kernel holds for a reader, and a last frame; each of the 820 moves by itself would be 41 times the 20.
+    assert undrained < 8 * drained, "820 moves cost no more than a few frames"
     terminal.press("q")
     assert terminal.ends() == 0
 
