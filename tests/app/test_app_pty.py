@@ -91,6 +91,7 @@ def test_a_crash_restores_the_terminal_and_says_what_happened(listed: Path, stat
         terminal.close()
 
 
+@pytest.mark.slow  # alone: beside other work more frames find the terminal empty
 def test_a_terminal_that_does_not_read_is_sent_few_frames_and_then_the_last_one(terminal: Pty) -> None:
     terminal.read(1.0)
     drained = 0
@@ -103,8 +104,7 @@ def test_a_terminal_that_does_not_read_is_sent_few_frames_and_then_the_last_one(
         terminal.press("jk" * 20 + "j")
     terminal.comes_to_rest()
     undrained = len(terminal.read(1.5))
-    # What the kernel holds for a reader, and a last frame; each of the 820 moves by itself would be 41 times the 20.
-    assert undrained < 8 * drained, "820 moves cost no more than a few frames"
+    assert undrained < 3 * drained, "820 moves cost no more than a few frames"
     terminal.press("q")
     assert terminal.ends() == 0
 
