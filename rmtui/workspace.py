@@ -18,7 +18,6 @@ from types import MappingProxyType
 import tomli
 
 from rmtui.errors import UserError
-from trainer import hub, joined
 from trainer.plain_files import read_plain
 
 LARGEST_SETTINGS = 1 << 20
@@ -180,6 +179,7 @@ class Workspace:
 
     def path(self, text: str) -> Path:
         """A path as written in TOML: relative to the workspace, joined files each. A name on the hub stays as it is."""
+        from trainer import hub, joined
 
         def whole(one: str) -> str:
             return one if hub.is_hub(one) else str(self.root / Path(one).expanduser())

@@ -17,14 +17,14 @@ from rmtui.text import KEPT, line_ends
 Row = tuple[Text, Text]
 """The lead, and the text that hangs from it."""
 _HARD = "\ue000"
-_UNIT = re.compile(
+_UNIT = (
     r"(?<=\d) (?=(?:%|±|\d{3}\b|(?:[kMG]B|ms|s|min|h|d|pairs?|steps?|epochs?|points?|tokens?)\b))"
     r"|(?<=[→=<>±]) (?=[-+−]?\d)|(?<=[\d%]) (?=→ [-+−]?\d)|(?<=\bp) (?=[=<])"
     r"|(?<=\bepoch) (?=\d)|(?<=\bstep) (?=\d)|(?<=\brank) (?=\d)|(?<=\bmargin) (?=[−+\d])"
     r"|(?<=第) (?=\d)|(?<=\d) (?=[\u4e00-\u9fff])"
 )
 """One blank for one sign, so that colours stay where they are."""
-_CHINESE = re.compile("[\u3000-\u9fff\uff00-\uffef]")
+_CHINESE = "[\u3000-\u9fff\uff00-\uffef]"
 BELOW = "  "
 """The lead of text that is set below it."""
 LEAST = 16
@@ -56,8 +56,8 @@ def _lines(lead: Text, text: Text, width: int, console: Console) -> list[Text]:
 def wrapped(text: Text, width: int, console: Console) -> list[Text]:
     """A text in lines of at most `width` cells. A hard space holds together what stands beside it (Rich takes it for a
     place to break), and so does the blank between a number and its unit, or the sign before it."""
-    kept, hard = text.copy(), KEPT if _CHINESE.search(text.plain) else _HARD
-    kept.plain = _UNIT.sub(hard, text.plain).replace("\xa0", hard)
+    kept, hard = text.copy(), KEPT if re.search(_CHINESE, text.plain) else _HARD
+    kept.plain = re.sub(_UNIT, hard, text.plain).replace("\xa0", hard)
     lines = _chinese_lines(kept, width) if hard == KEPT else list(kept.wrap(console, width))
     for line in lines:
         line.plain = line.plain.replace(hard, " ")

@@ -177,6 +177,8 @@ class Picture:
             return
         crowd = [curve for curve in self.curves if curve.quiet]
         for curves, style in ((crowd, self.palette.band), (self._behind(), self.palette.raw)):
+            if not curves:
+                continue
             canvas = Canvas(self.columns, self.rows)
             for curve in curves:
                 for line in dots(curve, self.x, self.y).lines:

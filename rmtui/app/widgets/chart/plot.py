@@ -48,10 +48,12 @@ def dots(curve: Curve, x: Scale, y: Scale) -> Dots:
         column = column_of(at)
         if not y.shows(last):
             _close(lines, stretch, y)
-        elif stretch and stretch[-1].at == column:
-            _widen(stretch[-1], low if y.shows(low) else last, high, last)
+            continue
+        low = low if low == last or y.shows(low) else last
+        if stretch and stretch[-1].at == column:
+            _widen(stretch[-1], low, high, last)
         else:
-            stretch.append(_Column(column, low if y.shows(low) else last, high if y.shows(high) else last, last))
+            stretch.append(_Column(column, low, high if high == last or y.shows(high) else last, last))
     _close(lines, stretch, y)
     return Dots(tuple(lines), _gaps(curve, x))
 
@@ -78,7 +80,9 @@ def _polyline(columns: Sequence[_Column], y: Scale) -> Points:
     before: int | None = None
     row_of = y.mapper()
     for column in columns:
-        low, high, last = row_of(column.low), row_of(column.high), row_of(column.last)
+        last = row_of(column.last)
+        low = last if column.low == column.last else row_of(column.low)
+        high = last if column.high == column.last else row_of(column.high)
         enter = last if before is None else max(low, min(high, before))
         for dot in (enter, low, high, last) if enter - low < high - enter else (enter, high, low, last):
             if not points or points[-1] != (column.at, dot):

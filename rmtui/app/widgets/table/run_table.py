@@ -174,9 +174,9 @@ class RunTable(ScrollView, can_focus=True):
         if not 0 <= index < self._count or self.source is None:
             return None
         if not self._offset <= index < self._offset + len(self._rows):
-            page = max(20, self.size.height)
-            self._offset = max(0, index - page)
-            self._rows = self.source.fetch(self._offset, 3 * page)
+            page = max(20, self.size.height or self.screen.size.height)
+            self._offset = max(0, index - page // 2)
+            self._rows = self.source.fetch(self._offset, 2 * page)
         return self._rows[index - self._offset] if index - self._offset < len(self._rows) else None
 
     def _place_of_selected(self) -> int:
