@@ -1,6 +1,6 @@
 """Does obeying the advice pay? Bots tune reward models on small tasks; the first advice against blind searches.
 
-    python benchmarks/advice.py [--seeds 3] [--tasks 12] [--pairs FILE …] [--epochs 16]
+    python benchmarks/advice.py [--seeds 3] [--tasks 12] [--pairs FILE …] [--bots advice …] [--held-out] [--keep FOLDER]
 
 A task is a set of pairs with a known truth: bag-of-words answers whose hidden score decides, with noise, length bias
 or clustered prompts, or a pair file of your own. Its model is a frozen random encoder with a LoRA-like adapter and a
@@ -15,12 +15,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import pickle
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from statistics import mean
 
@@ -30,6 +32,7 @@ from torch import Tensor
 from rmtui.guide import advice, path, policy, readings
 from rmtui.guide.model import Advice, Subject
 from rmtui.runs.model import Epoch, Run, State
+from rmtui.tune import calibrate
 
 WORDS, WIDTH, RANK, TEST = 256, 48, 8, 2000
 RATES = [10**exponent for exponent in (-4, -3.5, -3, -2.5, -2, -1.5, -1)]
@@ -93,20 +96,47 @@ class Trained:
     """Loss of the untrained model."""
     rows: list[tuple[float, float, float]]
     tests: list[tuple[float, float]]
-    margins: list[float]
-    """Of each validation pair, at the end."""
+    margins: list[Sequence[float]]
+    """Of each validation pair, after each epoch."""
+
+    @cached_property
+    def fitted(self) -> list[float]:
+        """val_loss at a cross-fitted temperature, of each epoch."""
+        named = [{str(pair): value for pair, value in enumerate(held)} for held in self.margins]
+        return [mean(calibrate.cross_fitted(held, {}).values()) for held in named]
 
 
 class Trainer:
-    """Trains one task; equal settings are trained once."""
+    """Trains one task; equal settings are trained once, and with a folder `kept` only the first time."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, kept: Path | None = None) -> None:
         self.task = task
+        self.file = kept / f"{task.name}.pickle" if kept else None
+        self.found: dict[tuple[float, ...], Trained] = {}
+        if self.file and self.file.is_file():
+            self.found = {asked: Trained(*held) for asked, held in pickle.loads(self.file.read_bytes()).items()}
         encode = torch.Generator().manual_seed(7)
         self.encoder = torch.randn(WORDS, WIDTH, generator=encode) / 8
-        self.train = cache(self._train)
 
-    def _train(self, rate: float, epochs: int, dropout: float, seed: int, warm: int = 0, decay: int = 0) -> Trained:
+    def train(self, rate: float, epochs: int, dropout: float, seed: int, warm: int = 0, decay: int = 0) -> Trained:
+        asked = rate, epochs, dropout, seed, warm, decay
+        if asked not in self.found:
+            self.found[asked] = self._train(*asked)
+        return self.found[asked]
+
+    def keep(self) -> None:
+        if self.file:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.write_bytes(
+                pickle.dumps(
+                    {
+                        asked: (h.start, h.rows, h.tests, [array("f", held) for held in h.margins])
+                        for asked, h in self.found.items()
+                    }
+                )
+            )
+
+    def _train(self, rate: float, epochs: int, dropout: float, seed: int, warm: int, decay: int) -> Trained:
         """`warm`, `decay`: steps of a warmup-stable-decay schedule; 0: a tenth of warm-up, then linear."""
         make = torch.Generator().manual_seed(seed)
         down = (torch.randn(WORDS, RANK, generator=make) / math.sqrt(WORDS)).requires_grad_()
@@ -140,7 +170,7 @@ class Trainer:
                 step += 1
             with torch.no_grad():
                 val, test = margins(self.task.val), margins(self.task.test) > 0
-                found.margins = val.tolist()
+                found.margins.append(val.tolist())
                 loss = -torch.nn.functional.logsigmoid(val).mean().item()
                 found.rows.append((mean(losses), loss, (val > 0).float().mean().item()))
                 half = len(test) // 2
@@ -298,32 +328,52 @@ def tasks(files: list[Path]) -> Iterator[Task]:
         yield read(file, 1000, 1)
 
 
+def unseen() -> Iterator[Task]:
+    """Tasks of other sizes, noise and seeds, kept for the last look."""
+    yield made("200 pairs, 10% noise", 200, 0.1, 101)
+    yield made("400 pairs, 25% noise", 400, 0.25, 102)
+    yield made("900 pairs, 10% noise", 900, 0.1, 103)
+    yield made("240 pairs, length bias", 240, 0.2, 104, length=0.7)
+    yield made("450 pairs, 20 prompts", 450, 0.0, 105, prompts=20)
+    yield made("1000 pairs, 30% noise", 1000, 0.3, 106)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--tasks", type=int, default=99)
+    parser.add_argument("--tasks", type=int, default=99, help="the first so many")
     parser.add_argument("--pairs", type=Path, nargs="*", default=[])
+    parser.add_argument("--bots", nargs="*", choices=BOTS, default=list(BOTS))
+    parser.add_argument("--held-out", action="store_true", help="six tasks that no policy was written on")
+    parser.add_argument("--keep", type=Path, help="keep trainings in this folder, and take them from there")
     args = parser.parse_args()
     torch.set_num_threads(1)
     began = time.monotonic()
     regrets: dict[tuple[str, str, int], list[float]] = {}
     spent: dict[str, list[float]] = {}
-    for task in list(tasks(args.pairs))[: args.tasks]:
-        trainer = Trainer(task)
+    for task in list(unseen() if args.held_out else tasks(args.pairs))[: args.tasks]:
+        trainer = Trainer(task, args.keep)
         top, rate, epochs = oracle(trainer, args.seeds)
         print(f"{task.name}: oracle {top:.1%} at {rate:.1e}, {epochs} epochs ({time.monotonic() - began:.0f} s)")
-        for start, first, length in starts(rate):
-            for seed in range(args.seeds):
-                for name, bot in BOTS.items():
+        for name in args.bots:
+            cells = []
+            for start, first, length in starts(rate):
+                here: dict[int, list[float]] = {budget: [] for budget in BUDGETS}
+                for seed in range(args.seeds):
                     search = Search(trainer, 1000 * seed)
-                    bot(search, first, length)
+                    BOTS[name](search, first, length)
                     spent.setdefault(name, []).append(search.spent)
                     for budget in BUDGETS:
-                        regrets.setdefault((name, start, budget), []).append(100 * (top - search.result(budget)))
+                        here[budget].append(100 * (top - search.result(budget)))
+                for budget in BUDGETS:
+                    regrets.setdefault((name, start, budget), []).extend(here[budget])
+                cells.append(" / ".join(f"{mean(here[budget]):.1f}" for budget in BUDGETS))
+            print(f"{name:10}" + "".join(f"{cell:>16}" for cell in cells), flush=True)
+        trainer.keep()
     names = [start for start, *_ in starts(1.0)]
     print(f"\nmean regret in points after {BUDGETS} epochs' worth of training")
     print(f"{'':10}" + "".join(f"{name:>16}" for name in [*names, "all", "epochs spent"]))
-    for name in BOTS:
+    for name in args.bots:
         cells = [" / ".join(f"{mean(regrets[name, start, budget]):.1f}" for budget in BUDGETS) for start in names]
         every = " / ".join(
             f"{mean(value for start in names for value in regrets[name, start, budget]):.1f}" for budget in BUDGETS

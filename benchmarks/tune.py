@@ -42,7 +42,7 @@ def tune(search: Search, rate: float, epochs: int) -> None:
             cost = tuning.added_epochs(each, trials)
             train, loss, accuracy = found.rows[-1]
             broken = "" if max(train, loss) < max(found.start, 0.69) + 0.2 else "its losses are those of no model"
-            losses = calibrate.cross_fitted({str(pair): value for pair, value in enumerate(found.margins)}, {})
+            losses = calibrate.cross_fitted({str(pair): value for pair, value in enumerate(found.margins[-1])}, {})
             ranked = mean(losses.values())
             search.count(found, cost, math.inf if broken else ranked)
             branch = each.epochs - decay / steps

@@ -24,7 +24,7 @@ from rmtui.documents.data import (
 )
 from rmtui.documents.guide import AdviseDocument, CompareDocument
 from rmtui.documents.launching import DiagnosisDocument, OptionDocument, PlaceDocument, PlanDocument, PresetDocument
-from rmtui.documents.runs import ExportDocument, LaunchDocument, RunDocument, ShowDocument
+from rmtui.documents.runs import ExportDocument, LaunchDocument, RunDocument, ShowDocument, TestDocument
 from rmtui.documents.tuning import TuneDocument, TunePlanDocument
 from trainer.documents import MergeDocument, ResponsesDocument, ScoreDocument, VerifyDocument
 from trainer.values import Limits, Value
@@ -51,6 +51,7 @@ DOCUMENTS: dict[str, tuple[str, Any]] = {
     ),
     "ls": ("rmtui ls --json", list[RunDocument]),
     "merge": ("rmtui merge RUN DIR --json", MergeDocument),
+    "test": ("rmtui test RUN --json", TestDocument),
     "pairs": ("rmtui pairs RUN --json, and with --by FIELD", PairsDocument | GroupsDocument),
     "plan": (
         "rmtui launch PRESET --dry-run --json: an object for one run, a list for several",

@@ -313,7 +313,14 @@ def check_inputs(config: TrainConfig, source: str = "", resuming: bool = False) 
         elif not is_data(path):
             remedy, filled = "check the path, or launch with --train and --val", "check the path, or fill in a data set"
             problems.append(Problem(key, f"{path} does not exist", remedy, source, form_remedy=filled))
-    return problems
+    return problems if resuming else [*problems, *_test_problems(config.data.test, named, source)]
+
+
+def _test_problems(test: str, named: Mapping[str, str], source: str) -> Iterator[Problem]:
+    if test and not is_data(test):
+        yield Problem("data.test", f"{test} does not exist", "check the path, or leave it out", source)
+    for key in (key for key, path in named.items() if test and path == test):
+        yield Problem("data.test", f"{key} is the same file", "a sealed test set needs pairs of its own", source)
 
 
 def _optimizer_problems(config: TrainConfig, source: str) -> Iterator[Problem]:

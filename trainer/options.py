@@ -67,6 +67,9 @@ class DataFiles:
     extra_val: dict[str, str] = _option(
         {}, "further validation sets, name → file, scored at each evaluation", group="data"
     )
+    test: str = _option(
+        "", "sealed test pairs: no training looks at them; rmtui test scores one finalist on them", group="data"
+    )
     source: list[str] = _option(
         [],
         "several training files in place of data.train, each FILE;weight=W;limit=N: W passes over it an epoch",

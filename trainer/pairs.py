@@ -43,6 +43,7 @@ __all__ = [
     "data_sets",
     "distinct_ids",
     "find_data",
+    "find_test",
     "fingerprint",
     "holds_responses",
     "is_data",
@@ -121,6 +122,12 @@ def find_data(root: Path | str, name: str) -> tuple[Path, Path]:
             return found[0], found[1]
     looked = " nor ".join(f"{train}.jsonl with {val}.jsonl" for train, val in layouts)
     raise FileNotFoundError(f"no data set {name!r}: found neither {looked}")
+
+
+def find_test(root: Path | str, name: str) -> Path | None:
+    """The sealed test set beside the files of `--data NAME`, if there is one."""
+    data = Path(root) / "data"
+    return stored(data / "test" / f"{name}_pairs") or stored(data / name / "test")
 
 
 def _layouts(data: Path, name: str) -> list[tuple[Path, Path]]:

@@ -70,6 +70,7 @@ def absolute(config: TrainConfig) -> TrainConfig:
         train=_absolute(files.train),
         val=_absolute(files.val),
         extra_val={name: _absolute(path) for name, path in files.extra_val.items()},
+        test=_absolute(files.test),
         source=[mixture.moved(one, _absolute(one.path)) for one in options.sources_of(files)],
     )
     model = _absolute(config.model) if Path(config.model).is_dir() else config.model

@@ -176,12 +176,46 @@ def _score(args: argparse.Namespace) -> int:
     from rmtui.operations import model_folders
 
     folder = model_folders.model_folder(workspace_folder(args), args.model, args.checkpoint)
+    model_folders.refuse_sealed(workspace_folder(args), args.file, args.model)
     options: list[str | Path] = ["--json"] if args.json else []
     options += ["--out", args.out] if args.out else []
     options += ["--batch-size", str(args.batch_size)] if args.batch_size else []
     options += ["--device", args.device] if args.device else []
     options += ["--precision", args.precision] if args.precision else []
     return model_folders.trainer(["score", folder, args.file, *options])
+
+
+def _build_test(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="the finalist: one run, its best checkpoint")
+    parser.add_argument("--against", default="", metavar="RUN", help="the one run that it is compared with")
+    parser.add_argument("--file", type=Path, metavar="FILE", help="sealed pairs (default: the run's data.test)")
+    parser.add_argument("--again", action="store_true", help="look once more at a set that has been looked at")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="pairs a forward pass")
+    parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda or cuda:1 (default: a GPU if there is one)")
+    add_json(parser)
+
+
+def _test(args: argparse.Namespace) -> int:
+    from rmtui.operations.sealed_test import take_look
+    from rmtui.translation import spoken
+    from rmtui.workspace import open_workspace
+
+    options = [*(["--batch-size", str(args.batch_size)] if args.batch_size else [])]
+    options += ["--device", args.device] if args.device else []
+    document = take_look(
+        open_workspace(workspace_folder(args)),
+        args.run,
+        args.against,
+        file=args.file.expanduser().resolve() if args.file else None,
+        again=args.again,
+        options=tuple(options),
+        lang=spoken(),
+    )
+    if args.json:
+        print_json(document)
+    else:
+        print(document["text"])
+    return 0
 
 
 def _build_merge(parser: argparse.ArgumentParser) -> None:
@@ -200,6 +234,8 @@ def _merge(args: argparse.Namespace) -> int:
     folder = model_folders.model_folder(place, args.run, args.checkpoint)
     selection = "" if args.checkpoint else model_folders.selection(place, args.run)
     options = [*(["--json"] if args.json else []), *(["--selection", selection] if selection else [])]
+    if sealed := model_folders.sealed(place, args.run, folder):
+        options += ["--sealed", sealed]
     return model_folders.trainer(["merge", folder, args.directory, *options])
 
 
@@ -282,6 +318,13 @@ VERBS = (
         _build_score,
         _score,
         ("rmtui score @best holdout.jsonl", "rmtui score ~/models/rm - --json < pairs.jsonl"),
+    ),
+    Verb(
+        "test",
+        "the last word on one finalist: its accuracy on sealed pairs, each look counted",
+        _build_test,
+        _test,
+        ("rmtui test @best", "rmtui test helpful-A-7 --against helpful-A-1"),
     ),
     Verb(
         "merge",

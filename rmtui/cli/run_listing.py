@@ -137,6 +137,8 @@ def run(document: ShowDocument) -> None:
 
         print()
         print(margins_line(document["margins"], spoken()))
+    for test in document["tests"]:
+        print(test["text"])
     if document["chosen"]:
         print(document["chosen"]["text"])
     print()

@@ -1,7 +1,7 @@
 """A run: `ls`, `show`, `export`; and what `launch`, `stop`, `resume` say of one."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from rmtui.documents.scalars import Config, Count, Figure, Moment, Share, StateName
 from trainer.values import Limits
@@ -23,6 +23,52 @@ class ChosenDocument(TypedDict):
     """What is expected of the chosen model on other pairs."""
     interval: Annotated[list[Share], Limits(items=2)]
     """95 %, wide enough for every candidate at once."""
+    text: str
+
+
+class TestedModel(TypedDict):
+    """A model on a sealed test set."""
+
+    run: str
+    name: str
+    checkpoint: str
+    accuracy: Share
+    interval: Annotated[list[Share], Limits(items=2)]
+    """95 % over all looks at the set so far."""
+    loss: Figure
+
+
+class TestDifference(TypedDict):
+    """The finalist against its comparator, pair by pair."""
+
+    delta: float
+    low: float
+    high: float
+    """95 % over all looks."""
+    p: Share
+    """Times the number of looks."""
+    gained: Count
+    """Pairs that only the finalist gets right."""
+    lost: Count
+    verdict: Literal["better", "worse", "same"]
+
+
+class TestDocument(TypedDict):
+    """A look at a sealed test set."""
+
+    look: Annotated[int, Limits(1)]
+    looks: Annotated[int, Limits(1)]
+    """At this set so far, in this workspace: what its intervals are adjusted for."""
+    file: str
+    fingerprint: str
+    time: Moment
+    pairs: Count
+    clusters: Count
+    shared: Count | None
+    """Pairs whose first question is in the training or validation pairs, too; null where those files are gone."""
+    finalist: TestedModel
+    comparator: TestedModel | None
+    difference: TestDifference | None
     text: str
 
 
@@ -175,6 +221,8 @@ class ShowDocument(RunDocument):
     margins: MarginsDocument | None
     chosen: ChosenDocument | None
     """What its best evaluation is worth; null where it was the only one, or rewards of single pairs are not known."""
+    tests: list[TestDocument]
+    """Looks at sealed test sets in which it was the finalist."""
 
 
 class ExportDocument(RunFacts):
@@ -188,6 +236,7 @@ class ExportDocument(RunFacts):
     evaluation: NotRequired[dict[str, EvaluationDocument]]
     margins: NotRequired[MarginsDocument | None]
     chosen: NotRequired[ChosenDocument | None]
+    tests: NotRequired[list[TestDocument]]
     metrics: Mapping[str, Sequence[tuple[float, Figure]]]
     """Name → [step, value] of every point, in full precision."""
 

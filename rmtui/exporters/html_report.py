@@ -44,6 +44,8 @@ def _section(document: ExportDocument) -> Iterator[str]:
     yield f"<h2>{escape(str(document['name']))}</h2>"
     words = [state_text(document["state"], document.get("reason") or ""), document.get("started"), document.get("note")]
     yield f'<p class="faint">{escape(" · ".join(str(word) for word in words if word))}</p>'
+    for test in document.get("tests") or ():
+        yield f"<p><strong>{escape(test['text'])}</strong></p>"
     columns = (*_EPOCH_COLUMNS, "entered") if any(row.get("entered") for row in document["epochs"]) else _EPOCH_COLUMNS
     yield table(columns, [[epoch.get(name) for name in columns] for epoch in document["epochs"]])
     chosen = document.get("chosen")

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 MOST = 6
 OTHER_SET = "other_set"
 """In place of a verdict: the metrics are of other pairs."""
-PLACES = ("data.train", "data.val", "data.extra_val")
+PLACES = ("data.train", "data.val", "data.extra_val", "data.test")
 """The place of files does not distinguish configurations; their fingerprints do."""
 
 

@@ -63,6 +63,46 @@ class AccuracyTest:
 
 
 @dataclass(frozen=True, slots=True)
+class Turns:
+    """What a comparison of two runs counted, before any level is chosen: `gained` pairs are right in the second only,
+    `lost` in the first only."""
+
+    n: int
+    gained: int
+    lost: int
+    p: float
+    clusters: int
+    effective: float
+
+    def verdict(self, limits: Thresholds = DEFAULT) -> AccuracyTest:
+        """The test at the level of `limits`."""
+        difference = paired_share_difference(
+            self.gained, self.lost, self.n, limits.level, self.effective, self.clusters
+        )
+        discordance = (self.gained + self.lost) / self.n
+        needed, shows = None, None
+        if self.gained != self.lost:
+            alone = sample_size((self.gained - self.lost) / self.n, discordance, limits.power, limits.level)
+            needed = math.ceil(alone * self.n / self.effective)
+        if discordance:
+            found = detectable(max(1, int(self.effective)), discordance, limits.power, limits.level)
+            shows = found if math.isfinite(found) else None
+        alpha = 1 - limits.level
+        return AccuracyTest(
+            self.n,
+            self.gained,
+            self.lost,
+            self.p,
+            _agreeing(difference, self.p < alpha),
+            needed,
+            alpha,
+            self.clusters,
+            self.effective,
+            shows,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class PairedTest:
     """b against a on the pairs both scored: made once a comparison, for its readings, table and text."""
 
@@ -86,12 +126,16 @@ def accuracy_test(
     a: Rewards, b: Rewards, limits: Thresholds = DEFAULT, clusters: Clusters | None = None
 ) -> AccuracyTest | None:
     """Accuracy alone, over the pairs both have; None with fewer than two clusters. A pair without one is its own."""
+    turns = count_turns(a, b, clusters)
+    return None if turns is None else turns.verdict(limits)
+
+
+def count_turns(a: Rewards, b: Rewards, clusters: Clusters | None = None) -> Turns | None:
+    """The pairs that turned from a to b, with the sign-flip test's p; None with fewer than two clusters."""
     common = sorted(a.keys() & b.keys())
-    n = len(common)
-    if n < 2:
+    if len(common) < 2:
         return None
     turns = [right(b[key]) - right(a[key]) for key in common]
-    gained, lost = turns.count(1), turns.count(-1)
     names = _names(common, clusters)
     if len(set(names)) < 2:
         return None
@@ -99,28 +143,7 @@ def accuracy_test(
     for turn, name in zip(turns, names, strict=True):
         sums[name] += turn
     p = sign_flip(list(sums.values()))
-    count, effective = effective_differences(turns, names)
-    difference = paired_share_difference(gained, lost, n, limits.level, effective, count)
-    discordance = (gained + lost) / n
-    needed, shows = None, None
-    if gained != lost:
-        alone = sample_size((gained - lost) / n, discordance, limits.power, limits.level)
-        needed = math.ceil(alone * n / effective)
-    if discordance:
-        found = detectable(max(1, int(effective)), discordance, limits.power, limits.level)
-        shows = found if math.isfinite(found) else None
-    return AccuracyTest(
-        n,
-        gained,
-        lost,
-        p,
-        _agreeing(difference, p < 1 - limits.level),
-        needed,
-        1 - limits.level,
-        count,
-        effective,
-        shows,
-    )
+    return Turns(len(common), turns.count(1), turns.count(-1), p, *effective_differences(turns, names))
 
 
 def _names(pairs: Sequence[str], clusters: Clusters | None) -> list[str]:

@@ -64,7 +64,8 @@ def _git(root: Path, *words: str) -> str:
 def fingerprints(data: Mapping[str, Any]) -> dict[str, object]:
     """SHA-256 of the pairs of every data file."""
     fields = data.get("fields")
-    found: dict[str, Any] = {name: pairs.fingerprint(data[name], fields) for name in ("train", "val") if data.get(name)}
+    named = [name for name in ("train", "val", "test") if data.get(name)]
+    found: dict[str, Any] = {name: pairs.fingerprint(data[name], fields) for name in named}
     if data.get("source"):
         sources = [mixture.parse(text) for text in data["source"]]
         found["train"] = pairs.mixture_fingerprint(sources, fields)

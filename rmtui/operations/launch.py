@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Mapping
 
 from rmtui.errors import UserError
+from rmtui.index import settings
 from rmtui.launch import launchers, provenance
 from rmtui.launch.launcher import NotSubmitted, Start
+from rmtui.operations import sealed_looks
 from rmtui.operations.plan import Plan, fresh_name, plan
 from rmtui.runs import queue_tickets, state
 from rmtui.runs.files import check_locks
@@ -49,6 +51,7 @@ def prepare(ws: Workspace, plan: Plan) -> RunFolder:
     """The run folder of a plan, complete on disk, not queued yet."""
     config = plan.spec["config"]
     spec = {**plan.spec, **provenance.facts(ws.root, config.get("data", {}))}
+    sealed_looks.refuse_spent(ws, settings.table(spec, "fingerprints"))
     try:
         if plan.stem:
             spec["name"] = fresh_name(ws, plan.stem)

@@ -11,11 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from rmtui.errors import UserError, install
+from rmtui.index import settings
+from rmtui.operations import sealed_looks
 from rmtui.operations.candidates import choice_of
 from rmtui.operations.runs import folder_of, reading
+from rmtui.operations.sealed_looks import tests_of
+from rmtui.runs.folder import RunFolder
 from rmtui.translation import spoken, tr
 from rmtui.workspace import open_workspace
-from trainer import manifest
+from trainer import manifest, pairs
 
 
 def model_folder(workspace: Path, text: str, checkpoint: str = "") -> Path:
@@ -38,6 +42,35 @@ def selection(workspace: Path, text: str) -> str:
         found = choice_of(open_workspace(workspace), index, index.run(index.resolve(text)))
         return found["text"] if found else ""
     return ""
+
+
+def sealed(workspace: Path, text: str, folder: Path) -> str:
+    """What a card says of a run's checkpoint on sealed test sets; empty for a folder, and where it was not tested."""
+    with suppress(UserError), reading(open_workspace(workspace)) as index:
+        found = tests_of(index.workspace, index.run(index.resolve(text)))
+        return " ".join(one["text"] for one in found if one["finalist"]["checkpoint"] == folder.name)
+    return ""
+
+
+def refuse_sealed(workspace: Path, file: str, text: str) -> None:
+    """UserError where a file to score is a sealed test set, of the run that `text` names or of one looked at here: a
+    look is taken by `rmtui test` alone, which counts it."""
+    try:
+        ws = open_workspace(workspace)
+    except UserError:
+        return  # a model folder is scored anywhere
+    launched = None
+    with suppress(UserError), reading(ws) as index:
+        spec = RunFolder(index.run(index.resolve(text)).folder).spec()
+        launched = settings.table(spec, "fingerprints").get("test")
+    if file == "-" or not (launched or sealed_looks.any_looks(ws)):
+        return
+    try:
+        mark = pairs.fingerprint(file)
+    except (pairs.Unreadable, OSError):
+        return  # whoever opens it says so
+    if mark == launched or sealed_looks.looks(ws, mark):
+        raise UserError(f"{file} is a sealed test set", "each look at it is counted", f"rmtui test {text}")
 
 
 def run_folder(workspace: Path, text: str) -> Path:

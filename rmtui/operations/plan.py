@@ -94,7 +94,7 @@ def plan(ws: Workspace, request: LaunchRequest, *, check_data: bool = True, tell
     if request.cluster is not None:  # a job can end at any moment
         draft.flat.setdefault("save_minutes", CLUSTER_SAVE_MINUTES)
     data_name = _choose_data(draft, request)
-    hub_revisions.choose(draft, FILES, tell if check_data else None)
+    hub_revisions.choose(draft, (*FILES, "data.test"), tell if check_data else None)
     start = _choose_start(draft)
     _choose_model(draft, request.model, start.base if start else "")
     built = _build(draft)
@@ -216,7 +216,7 @@ def _choose_data(draft: PlanDraft, request: LaunchRequest) -> str:
     """
     ws, flat, data = draft.ws, draft.flat, request.data
     named = {"--train": request.train, "--val": request.val}
-    for key in FILES:
+    for key in (*FILES, "data.test"):
         if isinstance(flat.get(key), str) and flat[key]:
             flat[key] = str(ws.path(flat[key]))
     for option, path in named.items():
@@ -241,6 +241,8 @@ def _choose_data(draft: PlanDraft, request: LaunchRequest) -> str:
         draft.wrong(
             "data", f"{data} is not used: both files are named", "name the set or the files", "--data", "warning"
         )
+    if not flat.get("data.test") and found and (test := pairs.find_test(ws.root, wanted)):
+        flat["data.test"], draft.sources["data.test"] = str(test), f"data set {wanted}"
     for key in filter(found.__contains__, empty):
         flat[key], draft.sources[key] = found[key], "--data" if data else f"data set {wanted}"
     extra = {key: str(ws.path(path)) for key, path in dict(flat.get("data.extra_val") or {}).items()}

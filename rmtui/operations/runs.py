@@ -83,6 +83,7 @@ def show(index: Index, ref: str, lang: str = "en", chosen: bool = True) -> ShowD
     """The document of `show --json`; without `chosen` it is null, which saves resampling."""
     from rmtui.operations.candidates import choice_of
     from rmtui.operations.load_subjects import margins
+    from rmtui.operations.sealed_looks import tests_of
 
     run = index.run(index.resolve(ref))
     return {
@@ -95,6 +96,7 @@ def show(index: Index, ref: str, lang: str = "en", chosen: bool = True) -> ShowD
         "evaluation": last_evaluation(index, run.id),
         "margins": margins(run),
         "chosen": choice_of(index.workspace, index, run, lang) if chosen else None,
+        "tests": tests_of(index.workspace, run, lang),
     }
 
 

@@ -7,8 +7,9 @@ import os
 import select
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rmtui import text
 from rmtui.errors import UserError
@@ -17,6 +18,9 @@ from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 from trainer import pairs
 from trainer.events import decode
+
+if TYPE_CHECKING:
+    from trainer.documents import ScoreDocument
 
 LOOK_SECONDS = 0.2
 """Between two looks whether anybody still wants to know."""
@@ -39,16 +43,27 @@ def score_run(
     UserError without a checkpoint, the file, or the training stack.
     """
     val = validation_file(ws, run)
-    folder = model_folder(ws.root, run.id)
-    code, out, errors = _finished(
-        ["score", str(folder), str(val), "--json", "--progress", "events"], progress, cancelled
-    )
-    if code:
-        last = errors[-1:] or [f"exit code {code}"]
-        raise UserError(f"{run.name} was not evaluated", text.clean(last[0].removeprefix("rmtui: ")), "rmtui doctor", 1)
-    report = json.loads(out)
+    report = finished_score(run.name, model_folder(ws.root, run.id), val, [], progress, cancelled)
     low, high = (text.percent(end) for end in report["interval"])
     return f"{run.name}: val_acc {text.percent(report['accuracy'])} ({low}–{high}) of {report['pairs']} pairs"
+
+
+def finished_score(
+    name: str,
+    folder: Path,
+    file: Path,
+    options: Sequence[str],
+    progress: Callable[[str], object],
+    cancelled: Callable[[], bool],
+) -> ScoreDocument:
+    """The document of `trainer score` of a model folder on a file; UserError with the trainer's last line."""
+    command = ["score", str(folder), str(file), "--json", "--progress", "events", *options]
+    code, out, errors = _finished(command, progress, cancelled)
+    if code:
+        last = errors[-1:] or [f"exit code {code}"]
+        raise UserError(f"{name} was not evaluated", text.clean(last[0].removeprefix("rmtui: ")), "rmtui doctor", 1)
+    found: ScoreDocument = json.loads(out)
+    return found
 
 
 def _finished(

@@ -109,8 +109,9 @@ def text_rules(tokenizer: Any, config: TrainConfig) -> str:
     return found
 
 
-def text(origin: Origin, facts: Facts, selection: str = "") -> str:
-    """The whole card in Markdown; what is not known is left out. `selection`: among what the model was chosen."""
+def text(origin: Origin, facts: Facts, selection: str = "", sealed: str = "") -> str:
+    """The whole card in Markdown; what is not known is left out. `selection`: among what the model was chosen;
+    `sealed`: what it scored on sealed test pairs, which comes first."""
     config = origin.config
     base = f"base_model: {config.model}\n" if config and not config.model.startswith("/") else ""
     name = f" {origin.name or origin.run}" if origin.name or origin.run else ""
@@ -120,7 +121,9 @@ def text(origin: Origin, facts: Facts, selection: str = "") -> str:
         if config and config.init_from
         else ""
     )
-    parts = [_HEAD.format(base=base, name=name), start, use, _validation_lines(origin, selection), _data(origin)]
+    tested = f"\n## Sealed test set\n{sealed}\n" if sealed else ""
+    parts = [_HEAD.format(base=base, name=name), tested, start, use, _validation_lines(origin, selection)]
+    parts.append(_data(origin))
     return "".join(parts) + _configuration(origin)
 
 

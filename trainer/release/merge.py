@@ -68,12 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a checkpoint, model/ or a run's folder")
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder to make; it must not exist, or be empty")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--sealed", default="", metavar="TEXT", help="for the model card: its sealed test")
     parser.add_argument("--selection", default="", metavar="TEXT", help="for the model card: among what it was chosen")
 
 
 def run(args: argparse.Namespace) -> int:
     """Merge and print; 0 when the written folder was proved right."""
-    found = merge(args.checkpoint, args.out, args.selection)
+    found = merge(args.checkpoint, args.out, args.selection, args.sealed)
     check = found.check
     padded = {side: check.right_padded(side) for side in check.padded}
     if args.json:
@@ -85,10 +86,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def merge(source: Path, out: Path, selection: str = "") -> Merged:
+def merge(source: Path, out: Path, selection: str = "", sealed: str = "") -> Merged:
     """Write a plain AutoModelForSequenceClassification folder with tokenizer and model card, and compare its rewards
-    with the trained model's; `selection` is a sentence of the card. Where they differ the folder is not kept and
-    CheckFailed is raised."""
+    with the trained model's; `selection` and `sealed` are sentences of the card. Where they differ the folder is not
+    kept and CheckFailed is raised."""
     source = scoring.model_folder(source)
     if out.exists() and any(out.iterdir()):
         raise ExportError(f"{out} is not empty; name a new folder")
@@ -118,7 +119,7 @@ def merge(source: Path, out: Path, selection: str = "") -> Merged:
     facts = card.Facts(
         place, tokenizer.pad_token_id == tokenizer.eos_token_id, check, texts, card.text_rules(tokenizer, config)
     )
-    (out / "README.md").write_text(card.text(origin, facts, selection), encoding="utf-8")
+    (out / "README.md").write_text(card.text(origin, facts, selection, sealed), encoding="utf-8")
     return found
 
 
