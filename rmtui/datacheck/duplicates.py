@@ -11,7 +11,7 @@ import string
 import tempfile
 import unicodedata
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -45,6 +45,16 @@ class Ledger:
         bucket = self._buckets[record[0] % BUCKETS]
         bucket.extend(record)
         if len(bucket) * BUCKETS > self.in_memory:
+            self._spill()
+
+    def add_keys(self, keys: Collection[int], place: int) -> None:
+        """A record (key, place) for each of the keys, none below 0."""
+        buckets = self._buckets
+        for key in keys:
+            bucket = buckets[key % BUCKETS]
+            bucket.append(key)
+            bucket.append(place)
+        if keys and len(bucket) * BUCKETS > self.in_memory:
             self._spill()
 
     def buckets(self) -> Iterator[array[int]]:

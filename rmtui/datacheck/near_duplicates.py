@@ -1,8 +1,6 @@
-"""Near-duplicates: a pass of its own over files that were checked, by min-hashes in bands and a look at the texts.
+"""Near-duplicates: what meets by its sketches, once the exact check has read the files, is compared word for word.
 
-A set of three-word shingles is hashed and sorted; its sketch is the successors of fixed points in that order, each of
-which two sets share with a probability near their Jaccard similarity (Broder 1997). Bands of a sketch are the keys of a
-ledger (Rajaraman and Ullman, Mining of Massive Datasets, 3.4); what meets there is compared word for word.
+Two texts are alike by the Jaccard similarity of their sets of three words in a row.
 """
 
 from __future__ import annotations
@@ -10,18 +8,20 @@ from __future__ import annotations
 import difflib
 import re
 from array import array
-from bisect import bisect
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
 from typing import BinaryIO
 from zlib import crc32
 
-from rmtui.datacheck.duplicates import Ledger
+from rmtui.datacheck.duplicates import BUCKETS, Ledger
 from rmtui.datacheck.kinds import found
 from rmtui.datacheck.line_checks import examine
 from rmtui.datacheck.model import Cancelled, FileReport, Finding
-from rmtui.datacheck.scan import BOM, FINE, LINE, OUT, is_validation
+from rmtui.datacheck.scan import BOM, FINE, LINE, OUT
 from rmtui.datacheck.short_way import Pair
+from rmtui.datacheck.sketches import SHARED, Sketches, where
 
 ALIKE = 0.8
 """Jaccard similarity of every text from which two pairs are nearly the same, their questions differing a little."""
@@ -33,123 +33,119 @@ REWORDED = 0.6
 """The same where the questions differ in words added, left out or misspelt only, which no other filling is."""
 MISSPELT = 0.75
 """Likeness of two words (difflib's ratio) from which one is taken for the other misspelt."""
-BANDS, ROWS = 8, 3
-"""Texts of similarity J meet with a probability of about 1 - (1 - J³)⁸: 0.86 at 0.6, 0.97 at 0.7, 0.997 at 0.8."""
+CROWD = 12
+"""Lines of one key that are all held against each other; of more, each against the first three."""
 FEWEST = 8
 """Shorter texts have too few shingles for a similarity to mean anything."""
 
-_POINTS = [((2 * place + 1) << 63) // (BANDS * ROWS) - (1 << 63) for place in range(BANDS * ROWS)]
-"""Spread evenly over the 64 bits of a hash; a band is of neighbours, which in a short text share a successor."""
 _WORD = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]|[^\\W\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]+")
 
 
 @dataclass(slots=True)
 class _File:
-    """A checked file on its second reading."""
+    """A checked file of which single lines are read again."""
 
     report: FileReport
-    offsets: array[int]
+    offsets: array[int] = field(default_factory=lambda: array("q"))
 
     def pair(self, file: BinaryIO, line: int) -> Pair | None:
+        self.offsets = self.offsets or _offsets(file)
         file.seek(self.offsets[line - 1])
         return examine(file.readline(LINE).removeprefix(BOM), line)[0]
 
 
 def near(
-    reports: Sequence[FileReport], tick: Callable[[float], None], cancelled: Callable[[], bool]
+    reports: Sequence[FileReport], sketches: Sketches, tick: Callable[[float], None], cancelled: Callable[[], bool]
 ) -> dict[int, list[Finding]]:
-    """Findings by place in `reports`. Raises Cancelled when `cancelled` says so, asked every few hundred lines."""
-    readable = [place for place, report in enumerate(reports) if report.verdicts]
-    order = sorted(readable, key=lambda place: is_validation(reports[place].path))
-    files = [_File(reports[place], array("q")) for place in order]
-    pairs, prompts = Ledger(), Ledger()
-    total = max(1, sum(len(report.verdicts) for report in reports))
-    done = 0
-    tick(0.0)
-    for number, one in enumerate(files):
-        for pair in _read(one, cancelled):
-            place = pair.line << 8 | number
-            _sketch(pairs, f"{pair.chosen} {pair.rejected}", place)
-            if len(files) > 1:
-                _sketch(prompts, pair.prompt, place)
-            done += 1
-            if not done & 0xFFF:
-                tick(done / total * 0.95)
+    """Findings by place in `reports`, which are those of the scan that made the sketches. Raises Cancelled when
+    `cancelled` says so, asked at each meeting and every 64th of the keys."""
+    files = [_File(reports[place]) for place in sketches.places]
     found_at: dict[int, list[Finding]] = {place: [] for place in range(len(reports))}
-    for number, finding in _compare(files, pairs, prompts, cancelled):
-        found_at[order[number]].append(finding)
+    blamed: set[int] = set()
+    opened = [one.report.rows.open("rb") for one in files]
+    ledgers = [(sketches.pairs, _alike_pairs)] + ([(sketches.prompts, _alike_prompts)] if sketches.prompts else [])
+    tick(0.0)
+    try:
+        for number, (ledger, judge) in enumerate(ledgers):
+
+            def share(part: float, before: int = number) -> None:
+                if cancelled():
+                    raise Cancelled
+                tick((before + part) / len(ledgers))
+
+            meetings = _meetings(ledger, files, ledger is sketches.prompts, lambda part: share(part / 2))
+            for earlier, later in _in_order(meetings, lambda part: share((1 + part) / 2)):
+                if later in blamed:
+                    continue
+                if cancelled():
+                    raise Cancelled
+                ends = where(earlier), where(later)
+                one, other = (files[file].pair(opened[file], line) for file, line in ends)
+                if one and other and (kind := judge(one, other, ends[0][0] != ends[1][0])):
+                    blamed.add(later)
+                    found_at[sketches.places[ends[1][0]]].append(_worded(kind, *ends, files))
+    finally:
+        for file in opened:
+            file.close()
     tick(1.0)
     return found_at
 
 
-def _read(one: _File, cancelled: Callable[[], bool]) -> Iterator[Pair]:
-    position = 0
-    with one.report.rows.open("rb") as file:
-        for line, verdict in enumerate(one.report.verdicts, start=1):
-            raw = file.readline(LINE)
-            one.offsets.append(position)
-            position += len(raw)
-            if not line & 0xFF and cancelled():
-                raise Cancelled
-            pair = examine(raw.removeprefix(BOM), line)[0] if verdict != OUT else None
-            if pair is not None:
-                yield pair
+def _offsets(file: BinaryIO) -> array[int]:
+    """Where each line begins."""
+    offsets, position = array("q"), 0
+    file.seek(0)
+    while raw := file.readline(LINE):
+        offsets.append(position)
+        position += len(raw)
+    return offsets
 
 
-def _sketch(ledger: Ledger, text: str, place: int) -> None:
-    shingles = sorted(_shingles(text))
-    if len(shingles) < FEWEST:
-        return
-    count = len(shingles)
-    row = [shingles[bisect(shingles, point) % count] for point in _POINTS]
-    for band in range(BANDS):
-        ledger.add((hash((band, *row[band * ROWS : (band + 1) * ROWS])), place))
+def _meetings(ledger: Ledger, files: list[_File], crossing: bool, tick: Callable[[float], None]) -> Ledger:
+    """(later, earlier) for each key that two lines share; `crossing`: of two files only."""
+    met = Ledger()
+    for number, bucket in enumerate(ledger.buckets()):
+        tick(number / BUCKETS)
+        for places in _sharing(bucket):
+            verdicts = {place: _verdict(files, place) for place in places}
+            usable = [place for place, verdict in verdicts.items() if verdict != OUT]
+            met_each = combinations(usable, 2) if len(usable) <= CROWD else _with_the_first(usable)
+            for earlier, later in met_each:
+                if verdicts[later] == FINE and not (crossing and where(earlier)[0] == where(later)[0]):
+                    met.add((later, earlier))
+    return met
 
 
-def _shingles(text: str) -> set[int]:
-    # Python salts the hash of a string in every process, that of a number never: a file is read alike each time.
-    words = [crc32(word.encode("utf-8", "surrogatepass")) for word in _WORD.findall(text.lower())]
-    return {hash(three) for three in zip(words, words[1:], words[2:], strict=False)}
+def _verdict(files: list[_File], place: int) -> int:
+    file, line = where(place)
+    return files[file].report.verdicts[line - 1]
 
 
-def _compare(
-    files: list[_File], pairs: Ledger, prompts: Ledger, cancelled: Callable[[], bool]
-) -> Iterator[tuple[int, Finding]]:
-    """What meets in a band and really is alike: (file number, finding). A line is blamed once."""
-    blamed: set[int] = set()
-    opened = [one.report.rows.open("rb") for one in files]
-    try:
-        for ledger, judge in ((pairs, _alike_pairs), (prompts, _alike_prompts)):
-            for earlier, later in _meetings(ledger, crossing=ledger is prompts):
-                if cancelled():
-                    raise Cancelled
-                if later in blamed or files[later & 0xFF].report.verdicts[(later >> 8) - 1] != FINE:
-                    continue
-                one, other = (files[place & 0xFF].pair(opened[place & 0xFF], place >> 8) for place in (earlier, later))
-                if one and other and (kind := judge(one, other, earlier & 0xFF != later & 0xFF)):
-                    blamed.add(later)
-                    yield later & 0xFF, _worded(kind, earlier, later, files)
-    finally:
-        for file in opened:
-            file.close()
+def _sharing(bucket: array[int]) -> Collection[list[int]]:
+    """The places of each key that several have, in order. Most keys are of one text: those are sorted out first."""
+    keys = bucket[::2]
+    several = {key for key, count in Counter(keys).items() if count > 1}
+    places: dict[int, list[int]] = {key: [] for key in several}
+    for key, place in zip(keys, bucket[1::2], strict=True):
+        if key in several:
+            places[key].append(place)
+    return places.values()
 
 
-def _meetings(ledger: Ledger, crossing: bool) -> Iterator[tuple[int, int]]:
-    """(earlier, later) of lines that share a band; `crossing`: of two files only."""
-    seen: set[tuple[int, int]] = set()
-    for bucket in ledger.buckets():
-        first: dict[int, list[int]] = {}
-        for at in range(0, len(bucket), 2):
-            place = bucket[at + 1]
-            met = first.setdefault(bucket[at], [])
-            for earlier in met:
-                meeting = (earlier, place)
-                if (not crossing or earlier & 0xFF != place & 0xFF) and meeting not in seen:
-                    seen.add(meeting)
-                    yield meeting
-            if len(met) < 3:
-                met.append(place)
-    ledger.close()
+def _with_the_first(places: list[int]) -> Iterator[tuple[int, int]]:
+    for number, later in enumerate(places[1:], start=1):
+        for earlier in places[: min(number, 3)]:
+            yield earlier, later
+
+
+def _in_order(meetings: Ledger, tick: Callable[[float], None]) -> Iterator[tuple[int, int]]:
+    """(earlier, later) of those that share keys enough, each once, a line's in the order of the earlier ones."""
+    for number, bucket in enumerate(meetings.buckets()):
+        tick(number / BUCKETS)
+        shared = Counter(zip(bucket[::2], bucket[1::2], strict=True))
+        for later, earlier in sorted(meeting for meeting, keys in shared.items() if keys >= SHARED):
+            yield earlier, later
+    meetings.close()
 
 
 def _alike_pairs(one: Pair, other: Pair, across: bool) -> str:
@@ -194,7 +190,13 @@ def _similarity(one: str, other: str) -> float:
     return len(here & there) / len(here | there)
 
 
-def _worded(kind: str, earlier: int, later: int, files: list[_File]) -> Finding:
-    path, line = str(files[earlier & 0xFF].report.path), earlier >> 8
-    elsewhere = path if earlier & 0xFF != later & 0xFF else ""
-    return found(later >> 8, kind, related=(path, line), other=line, path=elsewhere)
+def _shingles(text: str) -> set[int]:
+    # Python salts the hash of a string in every process, that of a number never: a file is read alike each time.
+    words = [crc32(word.encode("utf-8", "surrogatepass")) for word in _WORD.findall(text.lower())]
+    return {hash(three) for three in zip(words, words[1:], words[2:], strict=False)}
+
+
+def _worded(kind: str, earlier: tuple[int, int], later: tuple[int, int], files: list[_File]) -> Finding:
+    path = str(files[earlier[0]].report.path)
+    elsewhere = path if earlier[0] != later[0] else ""
+    return found(later[1], kind, related=(path, earlier[1]), other=earlier[1], path=elsewhere)

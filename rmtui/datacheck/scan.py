@@ -15,6 +15,7 @@ from rmtui.datacheck.kinds import KINDS, found
 from rmtui.datacheck.line_checks import examine
 from rmtui.datacheck.model import Cancelled, FileReport, Finding
 from rmtui.datacheck.short_way import Pair
+from rmtui.datacheck.sketches import Sketches
 from rmtui.datacheck.spool import Spool
 from rmtui.datacheck.token_lengths import Counted, Tokens
 from trainer import held_out, hub, pairs
@@ -85,9 +86,10 @@ def scan(
     cancelled: Callable[[], bool],
     fields: pairs.Fields | None = None,
     training: Collection[Path] = (),
+    sketches: Sketches | None = None,
 ) -> list[FileReport]:
     """Every file line by line and against the others; the reports come in the order of `paths`. Files of `training` are
-    that, whatever they are called.
+    that, whatever they are called. `sketches` are filled for a look at near-duplicates.
 
     Raises OSError, and Cancelled once `cancelled` says so, which is asked every few thousand lines.
     """
@@ -96,13 +98,15 @@ def scan(
         FileScan(paths[place], paths[place] not in training and _held_against(paths[place], number))
         for number, place in enumerate(order)
     ]
+    if sketches:
+        sketches.places = order
     relations = Relations(several=len(paths) > 1)
     sizes = [size_of(path) for path in paths]
     done = 0
     try:
         for number, one in enumerate(scans):
             share = _Share(tick, done, max(1, sum(sizes)), cancelled)
-            _one_file(one, number, relations, tokens, share, fields)
+            _one_file(one, number, relations, tokens, sketches, share, fields)
             done += sizes[order[number]]
         wrong = _relate(scans, relations, cancelled)
     finally:
@@ -167,12 +171,13 @@ def _one_file(
     number: int,
     relations: Relations,
     tokens: Tokens | None,
+    sketches: Sketches | None,
     tick: Tick,
     fields: pairs.Fields | None,
 ) -> None:
     try:
         one.reading = pairs.recognise(one.path, fields)
-        _scan(one, number, relations, tokens, _lines_of(one, one.reading, tick))
+        _scan(one, number, relations, tokens, sketches, _lines_of(one, one.reading, tick))
     except pairs.Unreadable as error:
         one.note(found(None, "unreadable_file", error.case, **error.about))
         return
@@ -200,11 +205,20 @@ def _lines_of(one: FileScan, reading: pairs.PairReading, tick: Tick) -> Iterator
         one.size = file.tell()
 
 
-def _scan(one: FileScan, number: int, relations: Relations, tokens: Tokens | None, lines: Iterator[bytes]) -> None:
+def _scan(
+    one: FileScan,
+    number: int,
+    relations: Relations,
+    tokens: Tokens | None,
+    sketches: Sketches | None,
+    lines: Iterator[bytes],
+) -> None:
     for pair in _pairs(one, lines):
         one.spread.add(pair)
         if relations.add(number, pair):
             one.note(found(pair.line, "nearly_identical_answers"))
+        if sketches:
+            sketches.add(number, pair)
         if tokens:
             for finding in tokens.add(pair):
                 one.note(finding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections import Counter
@@ -17,6 +18,7 @@ from rmtui.datacheck.model import Cancelled, FileReport, Finding, Report
 from rmtui.datacheck.near_duplicates import near
 from rmtui.datacheck.report import CheckSummary
 from rmtui.datacheck.scan import scan, size_of
+from rmtui.datacheck.sketches import Sketches
 from rmtui.datacheck.spool import in_records
 from rmtui.datacheck.token_lengths import Tokens
 from rmtui.errors import UserError
@@ -64,17 +66,21 @@ def check(
     try:
         step = 1 if every_token else max(1, -(-sum(map(size_of, files)) // TOKENS_OF))
         tokens = Tokens(model, max_length, step) if model else None
-        exact = tuple(scan(files, tokens, lambda share: tell(LINES, share), cancelled, fields, training))
-        if not look_for_near:
-            return Report(in_records(exact), near_done=False)
-        return _with_near(exact, lambda share: tell(NEAR, share), cancelled)
+        with contextlib.closing(Sketches(several=len(files) > 1)) as sketches:
+            filled = sketches if look_for_near else None
+            exact = tuple(scan(files, tokens, lambda share: tell(LINES, share), cancelled, fields, training, filled))
+            if not look_for_near:
+                return Report(in_records(exact), near_done=False)
+            return _with_near(exact, sketches, lambda share: tell(NEAR, share), cancelled)
     except OSError as error:
         raise UserError(f"{error.filename or files[0]} cannot be read", error.strerror or str(error)) from error
 
 
-def _with_near(exact: tuple[FileReport, ...], tick: Callable[[float], None], cancelled: Callable[[], bool]) -> Report:
+def _with_near(
+    exact: tuple[FileReport, ...], sketches: Sketches, tick: Callable[[float], None], cancelled: Callable[[], bool]
+) -> Report:
     try:
-        found = near(exact, tick, cancelled)
+        found = near(exact, sketches, tick, cancelled)
     except Cancelled:
         return Report(in_records(exact), near_done=False)
     return Report(in_records([_joined(file, found[place]) for place, file in enumerate(exact)]))

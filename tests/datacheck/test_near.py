@@ -1,12 +1,16 @@
 """Near-duplicates: found by what they say, cancellable, silent about rankings of several answers."""
 
 import os
+import random
+import re
 import subprocess
 import sys
+from itertools import combinations
 
 import pytest
 from check_rows import findings, row, write
 
+from rmtui.datacheck import duplicates
 from rmtui.datacheck.model import Cancelled
 from rmtui.operations.check import check
 
@@ -75,6 +79,92 @@ def test_a_question_in_a_few_more_or_fewer_words_leaks_and_one_about_something_e
     train = write(tmp_path / "train.jsonl", [*(pair(seed) for seed in range(5)), row(prompt=ASKED)])
     val = write(tmp_path / "val.jsonl", [row(prompt=asked, chosen=text(98), rejected=text(99))])
     assert [each for each in findings(train, val)[1] if each[0]] == ([(1, "near_leak")] if leaks else [])
+
+
+SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe ri so tu va we xi yo zu".split()
+CHINESE = "水光石纸河花园信窗桥数市场医生夏冬问答小心快因为没有之间下上带来建造找到失去打开近写读简单重温和明亮"
+
+
+def varied(rows, copies, seed):
+    """Pairs of 4 to 400 words of mixed length, some Chinese, and copies of some with a few words or a part changed."""
+    chance = random.Random(seed)
+    words = ["".join(chance.choices(SYLLABLES, k=chance.randint(1, 4))) for _ in range(3000)]
+
+    def said(length):
+        return [*(chance.choices(CHINESE, k=length) if chance.random() < 0.25 else chance.choices(words, k=length))]
+
+    def changed(text):
+        text, kind, size = list(text), chance.choice(("words", "more", "less")), max(1, len(text) // 12)
+        start = chance.randrange(len(text))
+        if kind == "words":
+            for _ in range(max(1, len(text) // 60)):
+                text[chance.randrange(len(text))] = chance.choice(words)
+        elif kind == "more":
+            text[start:start] = chance.choices(words, k=chance.randint(1, size))
+        else:
+            del text[start : start + chance.randint(1, size)]
+        return text
+
+    made = [[said(chance.choice((4, 12, 30, 80, 160, 400))) for _ in range(3)] for _ in range(rows)]
+    for _ in range(copies):
+        asked, one, other = chance.choice(made[:rows])
+        sides = [changed(asked), changed(one), changed(other)]
+        made.append(sides if chance.random() < 0.7 else [sides[0], sides[2], sides[1]])
+    return [dict(zip(("prompt", "chosen", "rejected"), map(" ".join, sides), strict=True)) for sides in made]
+
+
+def threes(text):
+    words = re.findall("[\u4e00-\u9fff]|[a-z]+", text)
+    return {*zip(words, words[1:], words[2:], strict=False)}
+
+
+def blamed_by_comparing_all(rows):
+    """Every two rows by the Jaccard similarity of their words in threes: (line, kind, earlier line) of the first."""
+    sets = [[threes(one[side]) for side in ("prompt", "chosen", "rejected")] for one in rows]
+    blamed = {}
+    for (earlier, one), (later, other) in combinations(enumerate(sets, start=1), 2):
+        pairs = {
+            "near_duplicate": zip(one, other, strict=True),
+            "near_contradiction": zip(one, (other[0], *other[:0:-1]), strict=True),
+        }
+        for kind, sides in pairs.items():
+            if later not in blamed and all(len(a) > 7 < len(b) and len(a & b) >= 0.8 * len(a | b) for a, b in sides):
+                blamed[later] = (later, kind, earlier)
+    return sorted(blamed.values())
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_what_is_found_is_what_comparing_every_two_lines_finds(tmp_path, seed):
+    rows = varied(160, 120, seed)
+    expected = blamed_by_comparing_all(rows)
+    assert len(expected) > 30
+    found = check([write(tmp_path / "pairs.jsonl", rows)]).files[0].findings
+    near = [each for each in found if each.kind.startswith("near_")]
+    # Rows of fewer than eight words in threes are compared by their words, which the comparison above leaves out.
+    long = {line for line, row in enumerate(rows, 1) if all(len(threes(row[side])) > 7 for side in row)}
+    assert [(one.line, one.kind, one.related[1]) for one in near if one.line in long] == expected
+
+
+def test_the_keys_of_a_text_are_counted_in_bounded_memory(tmp_path, monkeypatch):
+    """With room for a few hundred numbers they go to a file and come back."""
+    rows = varied(160, 120, 1)
+    path = write(tmp_path / "pairs.jsonl", rows)
+    whole = check([path]).files[0].findings
+    monkeypatch.setattr(duplicates.Ledger.__init__, "__defaults__", (640, *duplicates.Ledger.__init__.__defaults__[1:]))
+    assert check([path]).files[0].findings == whole
+    assert len(whole) > 30
+
+
+def test_a_crowd_of_copies_is_found_to_the_last(tmp_path):
+    first = dict(
+        zip(
+            ("prompt", "chosen", "rejected"), (" ".join(f"{word}{n}" for n in range(80)) for word in "abc"), strict=True
+        )
+    )
+    crowd = [{key: edited(value, place) for key, value in first.items()} for place in range(1, 60)]
+    assert findings(write(tmp_path / "pairs.jsonl", [first, *crowd])) == [
+        [(line, "near_duplicate") for line in range(2, 61)]
+    ]
 
 
 def test_a_file_is_judged_alike_each_time(tmp_path):
