@@ -81,7 +81,28 @@ def test_a_question_in_a_few_more_or_fewer_words_leaks_and_one_about_something_e
     assert [each for each in findings(train, val)[1] if each[0]] == ([(1, "near_leak")] if leaks else [])
 
 
-SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe ri so tu va we xi yo zu".split()
+SYLLABLES = (
+    "ba",
+    "ce",
+    "di",
+    "fo",
+    "gu",
+    "ha",
+    "je",
+    "ki",
+    "lo",
+    "mu",
+    "na",
+    "pe",
+    "ri",
+    "so",
+    "tu",
+    "va",
+    "we",
+    "xi",
+    "yo",
+    "zu",
+)
 CHINESE = "水光石纸河花园信窗桥数市场医生夏冬问答小心快因为没有之间下上带来建造找到失去打开近写读简单重温和明亮"
 
 
@@ -156,14 +177,10 @@ def test_the_keys_of_a_text_are_counted_in_bounded_memory(tmp_path, monkeypatch)
 
 
 def test_a_crowd_of_copies_is_found_to_the_last(tmp_path):
-    first = dict(
-        zip(
-            ("prompt", "chosen", "rejected"), (" ".join(f"{word}{n}" for n in range(80)) for word in "abc"), strict=True
-        )
-    )
-    crowd = [{key: edited(value, place) for key, value in first.items()} for place in range(1, 60)]
+    first = max(varied(20, 0, 4), key=lambda row: min(map(len, row.values())))
+    crowd = [{key: edited(value, place) for key, value in first.items()} for place in range(1, 30)]
     assert findings(write(tmp_path / "pairs.jsonl", [first, *crowd])) == [
-        [(line, "near_duplicate") for line in range(2, 61)]
+        [(line, "near_duplicate") for line in range(2, 31)]
     ]
 
 
