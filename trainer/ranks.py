@@ -96,9 +96,11 @@ def superseded(attempt: Path | None) -> bool:
 
 
 def write_failure(attempt: Path, rank: int, error: BaseException, facts: Mapping[str, object]) -> None:
-    """`failure-rankN.json`: type, text and traceback of the error, and what is known of the moment."""
+    """`failure-rankN.json`: type, text and traceback of the error, and what is known of the moment. The type of the
+    trainer's own errors is left empty: their text says it all, and a class of ours means nothing to a reader."""
+    kind = type(error)
     document = {
-        "type": type(error).__name__,
+        "type": "" if kind.__module__.partition(".")[0] == __package__ else kind.__name__,
         "text": str(error),
         "traceback": "".join(traceback.format_exception(error)),
         "rank": rank,

@@ -95,7 +95,7 @@ def _asked(seen: Observed, result: Mapping[str, object], step: int | None) -> Ve
 def _failed(attempt: AttemptFolder, failure: Mapping[str, Any], step: int | None) -> Verdict:
     rank = int(failure["rank"])
     step = failure.get("step") if isinstance(failure.get("step"), int) else step
-    kind, text = str(failure.get("type", "error")), str(failure.get("text", "")).strip()
+    kind, text = str(failure.get("type", "")), str(failure.get("text", "")).strip()
     details = {"step": step, "rank": rank, "tail": tail(attempt.logs / f"rank{rank}.log")}
     if suggest := failure.get("suggest"):
         details["suggest"] = suggest
@@ -104,7 +104,7 @@ def _failed(attempt: AttemptFolder, failure: Mapping[str, Any], step: int | None
         words = f"out of memory on rank {rank}{_at(step)}{format_suggestion(suggest, config)}"
         return Verdict(State.FAILED, words, details)
     first = text.splitlines()[0] if text else ""
-    words = f"{kind}: {first}" if first else kind
+    words = ": ".join(filter(None, (kind, first))) or "error"
     remedy = f"; {failure['remedy']}" if failure.get("remedy") else ""
     return Verdict(State.FAILED, f"{words} (rank {rank}){_at(step)}{remedy}", details)
 

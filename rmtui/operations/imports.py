@@ -188,7 +188,7 @@ def _origin(run: Foreign, digest: str) -> dict[str, object]:
 def _reason(run: Foreign) -> str:
     """How far the source goes, in words; empty where it does not say."""
     if run.recognised and run.last_word:
-        return f"over: {run.last_word}"
+        return f"training over ({run.last_word})"
     step = run.reached[0]
     return f"step {step} of {run.total_steps} when it was read" if step is not None and run.total_steps else ""
 

@@ -70,8 +70,8 @@ def chinese(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             "  为导入的运行补录日志中没有的 val_acc ",
         ),
         (
-            "Refused: ck/step-3 is damaged: its manifest cannot be read; name another checkpoint (rank 0) at step 3",
-            "Refused：ck/step-3 已损坏：无法读取其 manifest；请指定另一个检查点（rank 0，第 3 步）",
+            "OSError: ck/step-3 is damaged: its manifest cannot be read; name another checkpoint (rank 0) at step 3",
+            "OSError：ck/step-3 已损坏：无法读取其 manifest；请指定另一个检查点（rank 0，第 3 步）",
         ),
         (
             "failed: ValueError: lora.target_modules: q is not in this model, which has q_proj, k_proj (rank 1)",
@@ -186,6 +186,19 @@ def test_every_sentence_of_the_code_has_its_chinese():
         and min(english_words(tr(filled)) for filled in _filled(text))
     }
     assert missing == {}
+
+
+def test_what_a_start_and_a_training_are_busy_with_is_chinese_in_lists():
+    busy = set()
+    for path in (REPO / "trainer").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("phase", "beat"):
+                busy |= {(text, ast.unparse(node.func)) for part in node.args if (text := _text(part).strip())}
+    assert len(busy) > 7
+    filled = {(words.replace("{}", "12/224"), call) for words, call in busy}
+    shown = {f"{words}, 3 s" if call == "phase" else words for words, call in filled}
+    shown = shown - {"tokenizing, 3 s"} | {"tokenizing 4 096 pairs, 61 %"}  # the one that is counted
+    assert {words: tr(words) for words in shown if english_words(tr(words).replace("torch", ""))} == {}
 
 
 def test_every_chinese_sentence_has_its_english_in_the_code():

@@ -9,6 +9,8 @@ import pytest
 
 from rmtui.launch.verdict import Observed, judge, tail
 from rmtui.runs.model import State
+from trainer import ranks
+from trainer.data.chat import DataError
 
 ELASTIC = (
     "E1122 18:00:00.1 1 torch/distributed/elastic/multiprocessing/api.py:1003] "
@@ -34,6 +36,13 @@ def test_a_killed_rank_is_the_cause_and_the_others_complaint_its_echo(attempt):
     write(attempt, "ranks/rank1", "412 3 1.0\n")
     found = judge(attempt, Observed(1, out_of_memory=True))
     assert (found.outcome, found.reason) == (State.KILLED, "out of memory, rank 1 at step 412")
+
+
+def test_the_trainers_own_error_is_its_sentence_and_a_librarys_error_has_its_name(attempt):
+    ranks.write_failure(attempt.path, 0, DataError("bad.jsonl, line 4: 'chosen' is missing"), {"step": 3, "epoch": 0.1})
+    assert judge(attempt, Observed(1)).reason == "bad.jsonl, line 4: 'chosen' is missing (rank 0) at step 3"
+    ranks.write_failure(attempt.path, 0, KeyError("score"), {"step": 3, "epoch": 0.1})
+    assert judge(attempt, Observed(1)).reason == "KeyError: 'score' (rank 0) at step 3"
 
 
 def test_without_the_kernels_word_a_kill_is_not_called_out_of_memory(attempt):

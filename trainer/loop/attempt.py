@@ -121,7 +121,7 @@ def write_failed_result(attempt: Path) -> None:
     known = ("step", "epoch", "rank", "pair_ids", "grad_norm", "suggest", "remedy")
     facts = {key: first[key] for key in known if key in first}
     remedy = f"; {first['remedy']}" if "remedy" in first else ""
-    ranks.write_failure_events(attempt, first, f"{first['type']}: {text}{remedy}")
+    ranks.write_failure_events(attempt, first, ": ".join(filter(None, (str(first["type"]), text))) + remedy)
     ranks.write_result(attempt, "failed", f"{text} ({where}){remedy}", **facts)
 
 

@@ -38,7 +38,7 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment, pha
     """Load and derive everything, and tell `phase` what is being done. Raises Refused for mistakes that a person can
     fix."""
     assert request.attempt is not None
-    phase("starting the processes", 0, 0)
+    phase("starting processes", 0, 0)
     config = as_resumed(spec.config, request.resume)
     environment.set_up(config)
     accelerator = make_accelerator(config, request)
@@ -54,7 +54,7 @@ def prepare(spec: Spec, request: Request, stop: StopRequest, moment: Moment, pha
     phase("loading the model", 0, 0)
     reward_model, tokenizer = load_model(config, request.resume)
     train, validation = load_data(config, tokenizer, reward_model, accelerator, phase)
-    phase("preparing the training", 0, 0)
+    phase("preparing training", 0, 0)
     attends = model.choose_attention(reward_model, accelerator.device, config.mixed_precision)
     reporter = Reporter(request.attempt, request.rank == 0)
     reporter.line(f"layout: {attends}")

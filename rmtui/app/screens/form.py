@@ -27,11 +27,13 @@ from rmtui.app.jobs.launch_plan import (
 from rmtui.app.presentation.preset_line import expectation
 from rmtui.app.widgets.form.fields import Fallback
 from rmtui.app.widgets.form.form import Form, Reference
+from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
 from rmtui.operations.launch_request import ClusterRequest, LaunchRequest, usual_cluster
 from rmtui.presets import Preset, changed_on_disk, load, save, save_as, spellings
 from rmtui.runs.model import Run
+from rmtui.text import fit, wrap
 from rmtui.translation import tr
 from rmtui.workspace import Workspace
 
@@ -39,6 +41,7 @@ TYPING_SECONDS = 0.15
 """Pause in typing after which the derived numbers are worked out anew."""
 WATCH_SECONDS = 2.0
 """Between two looks whether the preset's file was changed outside."""
+LINES_OF_COMMAND = 2
 
 
 class FormScreen(Base):
@@ -57,6 +60,7 @@ class FormScreen(Base):
         self._data = ""
         self._timer: Timer | None = None
         self.planned: Planned | None = None
+        self._line = ""
         self._told_of_change = False
         self._launch_next = launch
         self._cluster: tuple[ClusterRequest, str] | None = None
@@ -181,7 +185,8 @@ class FormScreen(Base):
     def _worked_out(self, message: Planned) -> None:
         self.planned = message
         self.form.set_derived(message.derived)
-        self.query_one("#line", Label).show_text(short_line(message.plan))
+        self._line = short_line(message.plan)
+        self._show_line()
         self._show_problems()
         self._share_room()
         if self._launch_next:
@@ -195,8 +200,8 @@ class FormScreen(Base):
         planned = self.planned.plan.problems if self.planned and not problems else ()
         shown = [("bad" if one.severity == "error" else "warn", one.in_form()) for one in [*problems, *planned][:4]]
         text = Text("\n").join(Text(words, palette.tone(tone)) for tone, words in shown)
-        expected, line = (self.query_one(place, Label).plain for place in ("#expected", "#line"))
-        self.form.set_notes([*shown, *(("quiet", words) for words in (expected, line) if words)])
+        expected = self.query_one("#expected", Label).plain
+        self.form.set_notes([*shown, *(("quiet", words) for words in (expected, self._line) if words)])
         self.query_one("#problems", Label).show_text(text)
         self.query_one("#problems").set_class(not text.plain, "-none")
 
@@ -204,7 +209,17 @@ class FormScreen(Base):
         """Where the form has a second column, it has problems, expectation and command, too."""
         self.set_class(self.form.has_column, "-beside")
 
+    def _show_line(self) -> None:
+        """The command's first lines; an ellipsis where there is more of it, which the launch dialog shows."""
+        cells = max(1, self.size.width - 2)
+        shown = wrap(self._line, cells)
+        if len(shown) > LINES_OF_COMMAND:
+            last = " ".join(shown[LINES_OF_COMMAND - 1 : LINES_OF_COMMAND + 1])
+            shown = [*shown[: LINES_OF_COMMAND - 1], fit(last, cells, ellipsis=glyphs_of(self).ellipsis)]
+        self.query_one("#line", Label).show_text("\n".join(shown))
+
     def on_resize(self) -> None:
+        self._show_line()
         self.call_after_refresh(self._share_room)
 
     def write_again(self) -> None:
