@@ -128,5 +128,5 @@ def test_unknown_figures_are_question_marks_and_braces_of_users_are_text():
 
 def test_own_advice_says_that_the_guide_does_not():
     own = Advice("more_val_pairs", own=True)
-    assert "rmtui's own" in sentences.reason(own) and "rmtui" in sentences.reason(own, "zh")
-    assert "rmtui" not in sentences.reason(Advice("check_data"))
+    assert "not from the guide" in sentences.reason(own) and "指南未提" in sentences.reason(own, "zh")
+    assert "not from the guide" not in sentences.reason(Advice("check_data"))

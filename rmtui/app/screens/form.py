@@ -324,7 +324,7 @@ class FormScreen(Base):
     @on(Launched)
     def _launched(self, message: Launched) -> None:
         self.rmtui.memory.cursor = message.run_ids[0]
-        self.toast(f"{len(message.run_ids)} runs queued" if len(message.run_ids) > 1 else "started; it is in the list")
+        self.toast(f"{len(message.run_ids)} runs queued" if len(message.run_ids) > 1 else "launched; it is in the list")
         self.feed.sync()
         self.rmtui.go_home(message.run_ids[0])
 
