@@ -113,24 +113,53 @@ def test_commands_are_run_only_if_the_file_is_the_users_and_nobody_else_may_writ
     assert "commands" in fault_kit.rmtui(loud, "doctor", "--fast").stdout
 
 
-@pytest.mark.parametrize("evil", ["core.fsmonitor", "filter.x.clean", "filter.x.process", "core.hooksPath"])
+@pytest.mark.parametrize(
+    "evil", ["core.fsmonitor", "filter.x.clean", "filter.x.process", "core.hooksPath", "in another file"]
+)
 def test_git_runs_no_command_that_the_repository_names(ws, tmp_path, evil):
-    git = ["git", "-C", str(ws.root), "-c", "user.name=x", "-c", "user.email=x@y"]
-    (ws.root / "file").write_text("one")
-    (ws.root / ".gitattributes").write_text("file filter=x\n")
-    for line in (["init", "-q"], ["add", "file", ".gitattributes"], ["commit", "-qm", "x"]):
-        subprocess.run([*git, *line], check=True)
+    git = repository(ws)
     marker = tmp_path / "executed"
     hook = tmp_path / "post-index-change"
     hook.write_text(f"#!/bin/sh\ntouch {marker}\n")
     hook.chmod(0o755)
     value = str(tmp_path) if evil == "core.hooksPath" else f"touch {marker}; cat"
+    if evil == "in another file":
+        subprocess.run([*git, "config", "-f", ".git/more", "filter.x.clean", value], check=True)
+        evil, value = "includeIf.gitdir:**.path", "more"
     subprocess.run([*git, "config", evil, value], check=True)
     os.utime(ws.root / "file", (1, 1))
     (ws.root / "file").write_text("two")
     found = provenance.git(ws.root)
     assert len(found["commit"]) == 40 and found["dirty"] is True
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("evil", ["a filter whose name cannot be switched off", "an object that a remote has"])
+def test_where_git_could_only_tell_by_a_command_of_the_repository_nothing_is_said(ws, tmp_path, evil):
+    git = repository(ws, "filter=x=y")
+    marker = tmp_path / "executed"
+    if evil.startswith("a filter"):
+        subprocess.run([*git, "config", "filter.x=y.clean", f"touch {marker}; cat"], check=True)
+    else:
+        settings = {"remote.o.url": str(ws.root), "remote.o.uploadpack": f"touch {marker}; false"}
+        settings |= {"remote.o.promisor": "true", "extensions.partialClone": "o", "core.repositoryformatversion": "1"}
+        for name, value in settings.items():
+            subprocess.run([*git, "config", name, value], check=True)
+        tree = subprocess.run([*git, "rev-parse", "HEAD^{tree}"], check=True, capture_output=True, text=True).stdout
+        (ws.root / ".git/objects" / tree[:2] / tree[2:].strip()).unlink()
+    os.utime(ws.root / "file", (1, 1))
+    found = provenance.git(ws.root)
+    assert list(found) == ["commit"] and not marker.exists()
+
+
+def repository(ws, attributes="filter=x") -> list[str]:
+    """A workspace as a git repository with one file that has a content filter; the command line of git for it."""
+    git = ["git", "-C", str(ws.root), "-c", "user.name=x", "-c", "user.email=x@y"]
+    (ws.root / "file").write_text("one")
+    (ws.root / ".gitattributes").write_text(f"file {attributes}\n")
+    for line in (["init", "-q"], ["add", "file", ".gitattributes"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *line], check=True)
+    return git
 
 
 def test_a_launch_that_can_never_start_ends_as_failed_to_start_with_why(loud):
