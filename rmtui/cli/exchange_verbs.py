@@ -148,12 +148,13 @@ def _export(args: argparse.Namespace) -> int:
     from rmtui.workspace import open_workspace
 
     ws = open_workspace(workspace_folder(args))
-    output = None if str(args.output) == "-" else args.output
-    text = exchange.export(ws, args.runs, args.format, output, args.weights)
-    if text is None:
-        print(args.output)
-    else:
+    to_stdout = str(args.output) == "-"
+    stream = sys.stdout.buffer if to_stdout and not sys.stdout.isatty() else None
+    text = exchange.export(ws, args.runs, args.format, None if to_stdout else args.output, args.weights, stream)
+    if text is not None:
         sys.stdout.write(text)
+    elif not to_stdout:
+        print(args.output)
     return 0
 
 

@@ -44,20 +44,20 @@ def is_bundle(path: Path) -> bool:
 
 def pack(folder: Path, out: Path, weights: bool = False) -> None:
     """Write `folder` (runs/<id>) as `out`; without `weights`, checkpoints and model stay behind. Renamed into place."""
-
-    def write(file: BinaryIO) -> None:
-        with tarfile.open(out.name, "w:gz", fileobj=file) as archive:
-            for path in sorted(_files(folder, weights)):
-                archive.add(
-                    path, arcname=f"{folder.name}/{path.relative_to(folder)}", recursive=False, filter=_nameless
-                )
-
     try:
-        replace_file(out, write)
+        replace_file(out, lambda file: write(folder, file, weights))
     except OSError as error:
         raise UserError(
             f"cannot write {out}", error.strerror or str(error), "free space or choose another folder"
         ) from None
+
+
+def write(folder: Path, file: BinaryIO, weights: bool = False) -> None:
+    """The same into an open file, which may be a pipe."""
+    with tarfile.open(f"{folder.name}.tar.gz", "w:gz", fileobj=file) as archive:
+        for path in sorted(_files(folder, weights)):
+            name = f"{folder.name}/{path.relative_to(folder)}"
+            archive.add(path, arcname=name, recursive=False, filter=_nameless)
 
 
 def _files(folder: Path, weights: bool) -> Iterator[Path]:

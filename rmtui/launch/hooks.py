@@ -151,7 +151,17 @@ def not_obeyed(ws: Workspace) -> str:
             return f"{place} can be written by everybody"
         if found.st_mode & stat.S_IWGRP and _shared(found.st_gid, found.st_uid):
             return f"{place} can be written by a group of several users"
+        if found.st_mode & stat.S_IWGRP and _has_access_list(place):
+            return f"{place} can be written by whom its access control list names"
     return ""
+
+
+def _has_access_list(path: Path) -> bool:
+    """The group's bits are then what the list allows at most, to anybody. acl(5)"""
+    try:
+        return "system.posix_acl_access" in os.listxattr(path)
+    except OSError:
+        return False
 
 
 def _user(uid: int) -> str:

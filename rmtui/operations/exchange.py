@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from rmtui import presets
 from rmtui.errors import UserError
@@ -94,8 +94,16 @@ def stepwise(index: Index, run: Run, chosen: bool = True) -> ExportDocument:
     return {**found, "metrics": {**own, **found["metrics"]}}
 
 
-def export(ws: Workspace, refs: Sequence[str], form: str, out: Path | None, weights: bool = False) -> str | None:
-    """Write runs in one format; returns the text where `out` is None. Files are renamed into place when complete.
+def export(
+    ws: Workspace,
+    refs: Sequence[str],
+    form: str,
+    out: Path | None,
+    weights: bool = False,
+    stream: BinaryIO | None = None,
+) -> str | None:
+    """Write runs in one format; returns the text where `out` is None, and writes a tarball to `stream` there. Files are
+    renamed into place when complete.
 
     Two to six runs as Markdown are a comparison, as `compare --markdown` writes it.
     """
@@ -105,7 +113,7 @@ def export(ws: Workspace, refs: Sequence[str], form: str, out: Path | None, weig
     with reading(ws) as index:
         runs = [index.run(index.resolve(ref)) for ref in refs]
         if form == "tar":
-            _export_tar(runs, out, weights)
+            _export_tar(runs, out, weights, stream)
             return None
         documents = [(stepwise if form in STEPWISE else document)(index, run, len(runs) <= MOST) for run in runs]
     if form == "tensorboard":
@@ -157,10 +165,15 @@ def write_file(out: Path, text: str) -> None:
         raise UserError(f"cannot write {out}", error.strerror or str(error), "choose another folder") from None
 
 
-def _export_tar(runs: Sequence[Run], out: Path | None, weights: bool) -> None:
-    if out is None or len(runs) != 1:
-        raise UserError("a tarball holds one run", f"{len(runs)} runs, output {out}", "name one run and -o FILE.tar.gz")
-    bundle.pack(runs[0].folder, out, weights)
+def _export_tar(runs: Sequence[Run], out: Path | None, weights: bool, stream: BinaryIO | None) -> None:
+    if len(runs) != 1:
+        raise UserError("a tarball holds one run", f"{len(runs)} runs were named", "name one run and -o FILE.tar.gz")
+    if out is not None:
+        bundle.pack(runs[0].folder, out, weights)
+    elif stream is not None:
+        bundle.write(runs[0].folder, stream, weights)
+    else:
+        raise UserError("a tarball needs a file", "it is not text for a terminal", "add -o FILE.tar.gz, or -o - | …")
 
 
 def _export_events(documents: Sequence[ExportDocument], out: Path | None) -> None:

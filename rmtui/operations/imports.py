@@ -20,6 +20,7 @@ from rmtui.operations.runs import folder_of, reading, show
 from rmtui.runs import proc, queue_tickets
 from rmtui.runs.files import write_json
 from rmtui.runs.folder import RunFolder, run_folders
+from rmtui.runs.identity import refuse_copy
 from rmtui.workspace import Workspace
 from trainer.config import flatten
 from trainer.events import Event, read_all
@@ -64,10 +65,12 @@ def import_paths(
     said: Callable[[ImportedRun], None] | None = None,
     progress: Callable[[Path, float], object] | None = None,
 ) -> ImportReport:
-    """Every run below these paths; importing the same again adds nothing. UserError where a path does not exist.
+    """Every run below these paths; importing the same again adds nothing. UserError where a path does not exist, and in
+    a copy of a workspace.
 
     `progress` is called with a large file and the share of it that is read; what it raises ends the import.
     """
+    refuse_copy(ws.root)
     archives = [path for path in paths if bundle.is_bundle(path) and path.is_file()]
     with reporting_to(progress) if progress else nullcontext():
         harvest = gather([path for path in paths if path not in archives])

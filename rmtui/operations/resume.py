@@ -85,8 +85,9 @@ def check_owned(ws: Workspace, run: RunFolder, own: bool) -> None:
     if not ownership.foreign(ws.root, run):
         return
     if not own:
-        words = f"it came by copy, and would run: {command_of(run)}"
-        raise UserError(f"{run.id} was not launched here", words, f"if that is right: rmtui resume {run.id} --own")
+        words = f"it came by copy, or the records in queue/ were lost; it would run: {command_of(run)}"
+        remedy = f"if that is right: rmtui resume {run.id} --own"
+        raise UserError(f"{run.id} is not known to be launched here", words, remedy)
     ownership.own_run(ws.root, run)
 
 
@@ -104,7 +105,7 @@ def unseen_command(ws: Workspace, run_id: str) -> UnseenCommand | None:
     run = RunFolder(ws.runs / run_id)
     if run.origin.exists() or identity.copied_from(ws.root) or not ownership.foreign(ws.root, run):
         return None
-    return UnseenCommand(f"{run.name()} came by copy: run its command here?", command_of(run))
+    return UnseenCommand(f"{run.name()} is not known to be launched here: run its command?", command_of(run))
 
 
 def command_of(run: RunFolder) -> str:

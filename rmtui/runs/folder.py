@@ -146,8 +146,9 @@ class RunFolder:
         """A new folder under `runs` with its spec.toml on disk.
 
         `id`, `schema`, `created`, `workspace` and `order` are filled in, `files` go beside it. It appears under its
-        name only when it is complete, so no reader sees half a run.
+        name only when it is complete, so no reader sees half a run. UserError in a copy of a workspace.
         """
+        identity.refuse_copy(runs.parent)
         runs.mkdir(mode=0o700, parents=True, exist_ok=True)
         made = identity.ensure(runs.parent) if "origin" in spec else identity.next_launch(runs.parent)
         own = {"workspace": made.id} | ({} if "origin" in spec else {"order": made.launches})
@@ -203,8 +204,9 @@ class RunFolder:
     def set_meta(self, **changes: Any) -> None:
         """Change what a person set; None removes a key. Two at once follow each other.
 
-        UserError where meta.toml is unreadable: what it holds would be lost.
+        UserError where meta.toml is unreadable, since what it holds would be lost, and in a copy of a workspace.
         """
+        identity.refuse_copy(self.path.parent.parent)
         self.control.mkdir(mode=0o700, exist_ok=True)
         with locked(self.control / "meta.lock", META_PATIENCE, f"meta.toml of {self.id}"):
             before = self.read_meta()

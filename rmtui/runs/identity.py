@@ -29,7 +29,7 @@ class Identity:
     launches: int = 0
     """Runs made here so far: their order, whatever the clock says."""
     runs: tuple[str, ...] = ()
-    """Runs without an id of a workspace that are its own all the same: of versions before, or owned one by one."""
+    """Runs made under another id, or none, that a person has owned one by one."""
 
 
 def read(root: Path) -> Identity | None:
@@ -72,8 +72,9 @@ def refuse_copy(root: Path) -> None:
 
 
 def ensure(root: Path) -> Identity:
-    """The identity, made where there is none: then the runs that are there already are its own. OSError where the
-    folder cannot be written. A workspace that moved learns its new path."""
+    """The identity, made where there is none: the runs that are there already came from elsewhere, as far as anybody
+    can tell, and are not its own. OSError where the folder cannot be written. A workspace that moved learns its new
+    path."""
     known = read(root)
     here = str(root.resolve())
     if known is not None and (known.path == here or copied_from(root) is not None):
@@ -82,7 +83,7 @@ def ensure(root: Path) -> Identity:
     with writing(root):
         known = read(root)
         if known is None:
-            known = Identity(os.urandom(8).hex(), here, runs=_present(root))
+            known = Identity(os.urandom(8).hex(), here)
         known = replace(known, path=here)
         write(root, known)
     return known
@@ -112,10 +113,3 @@ def writing(root: Path) -> Iterator[None]:
             if error.errno not in NO_LOCKS:
                 raise
         yield
-
-
-def _present(root: Path) -> tuple[str, ...]:
-    try:
-        return tuple(sorted(name for name in os.listdir(root / "runs") if not name.startswith(".")))  # noqa: PTH208
-    except FileNotFoundError:
-        return ()

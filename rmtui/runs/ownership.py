@@ -33,9 +33,9 @@ def own_run(root: Path, run: RunFolder) -> None:
 
 
 def foreign(root: Path, run: RunFolder) -> bool:
-    """Whether a run was made elsewhere: its command is not run before a person has seen it."""
+    """Whether a run was made elsewhere, as far as is known: its command is not run before a person has seen it."""
     here = identity.read(root)
     if here is None:
-        return False  # nothing was launched here since ids came: `ensure` takes what is there as its own
+        return True  # nothing was launched here
     made_in = run.spec().get("workspace")
     return run.origin.exists() or not (made_in in (here.id, *here.formerly) or run.id in here.runs)

@@ -92,12 +92,12 @@ def attempt_status(folder: RunFolder, attempt: AttemptFolder) -> Status:
 
 def local_liveness(folder: RunFolder, attempt: AttemptFolder, launch: dict[str, Any]) -> Status:
     """An attempt of this kind of machine, without exit.json: locks and processes decide, not the host's name."""
-    supervisor = lock_held(attempt.lock)
-    if supervisor:
+    supervisor, original = lock_held(attempt.lock), life.original(attempt, launch)
+    if supervisor and original is None:  # hard links of a copy are the very files that the original's processes lock
         return _supervised(folder, attempt, launch)
     if launch and not (launch.get("host") and launch.get("boot_id")):
         return Status(State.UNKNOWN, "launch.json does not name the machine it was started on")
-    if original := life.original(attempt, launch):
+    if original is not None:
         return Status(State.UNKNOWN, f"this is a copy of {original}, which trains on; look there")
     training = life.training_held(attempt)
     if launch and life.processes(attempt, launch):

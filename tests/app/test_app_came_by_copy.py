@@ -27,7 +27,7 @@ async def test_a_resume_asks_with_the_command(ws, came, answer):
     async with opened(ws.root, WIDE) as pilot:
         await pilot.press("r")
         await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
-        await sees(pilot, "gift came by copy: run its command here?", "sh -c 'echo strange'")
+        await sees(pilot, "gift is not known to be launched here: run its command?", "sh -c 'echo strange'")
         assert queue_tickets.read(ws.queue, came.id) is None, "nothing waits before the answer"
         await pilot.press(answer)
         await until(pilot, lambda: not isinstance(pilot.app.screen, Confirm))

@@ -104,6 +104,17 @@ def test_export_to_a_dash_is_stdout(made, tmp_path, form):
     assert list(tmp_path.glob("-*")) == []
 
 
+def test_a_tarball_goes_through_a_pipe_too(made, tmp_path):
+    """`rmtui export RUN --format tar -o - | ssh there rmtui import`: what a pipe gives is imported like a file."""
+    line = fault_kit.verb_line(made, "export", "@latest", "--format", "tar", "-o", "-")
+    done = subprocess.run(line, env=fault_kit.verb_environment(), cwd=tmp_path, capture_output=True, check=True)
+    (tmp_path / "run.tar.gz").write_bytes(done.stdout)
+    other = kit.make_workspace(tmp_path / "other")
+    assert fault_kit.rmtui(other, "import", str(tmp_path / "run.tar.gz")).returncode == 0
+    assert [path.name for path in other.runs.glob("2*")] == [path.name for path in made.runs.glob("2*")]
+    assert list(tmp_path.glob("-*")) == []
+
+
 @pytest.mark.parametrize("what", ["queue", "meta"])
 def test_a_lock_that_somebody_keeps_is_named_with_its_holder(made, what):
     run = RunFolder(next(iter(made.runs.glob("2*"))))

@@ -18,7 +18,7 @@ import pytest
 from rmtui import workspace
 from rmtui.errors import UserError
 from rmtui.launch import orphans
-from rmtui.operations import adopt, resume, runs, stop
+from rmtui.operations import adopt, imports, resume, runs, stop
 from rmtui.runs import identity, life, ownership, proc, state
 from rmtui.runs.files import lock_held
 from rmtui.runs.folder import RunFolder
@@ -78,6 +78,9 @@ def test_a_copy_of_a_workspace_touches_nothing_of_the_original(ws, audit, superv
         lambda: stop.stop(copy, run.id, now=True),
         lambda: resume.resume(copy, run.id, force=True),
         lambda: runs.remove(copy, run.id),
+        lambda: runs.set_note(copy, run.id, "mine"),
+        lambda: kit.start(copy),
+        lambda: imports.import_paths(copy, [ws.root]),
     ):
         with pytest.raises(UserError, match=f"copy of {ws.root}"):
             refused()
@@ -332,11 +335,21 @@ def test_without_locks_nobody_is_called_alive_for_ever(ws):
     assert found["state"] == "unknown" and "locks" in found["reason"]
 
 
-def test_a_run_that_came_by_copy_shows_its_command_before_it_is_resumed(ws, tmp_path, audit):
-    """cp of a stranger's run folder: its spec.toml names the command that a resume would execute."""
+@pytest.mark.parametrize("other", ["a workspace", "folders of a stranger", "a spoilt identity"])
+def test_a_run_that_came_by_copy_shows_its_command_before_it_is_resumed(ws, tmp_path, audit, other):
+    """cp of a stranger's run folder: its spec.toml names the command that a resume would execute. A stranger's folder
+    with runs/ and presets/ has no identity when it is first opened, and nothing in it was launched here."""
     run = held_run(ws)
     stop.stop(ws, run.id, wait=True)
-    other = kit.make_workspace(tmp_path / "other")
+    if other == "folders of a stranger":
+        for name in ("runs", "presets", "queue"):
+            (tmp_path / "other" / name).mkdir(parents=True)
+        other = open_workspace(tmp_path / "other")
+    else:
+        spoilt = other == "a spoilt identity"
+        other = kit.make_workspace(tmp_path / "other")
+        if spoilt:
+            (other.queue / identity.FILE).write_text("{")
     subprocess.run(["cp", "-r", run.path, other.runs], check=True)
     done = fault_kit.rmtui(other, "resume", run.id)
     assert done.returncode == 2 and "came by copy" in done.stderr and "stand_in.py" in done.stderr

@@ -55,6 +55,8 @@ def test_no_way_of_copying_a_workspace_makes_its_trainings_the_copys(ws, audit, 
     subprocess.run([*COPIES[how], ws.root, there], check=True)
     copy = open_workspace(there)
     assert identity.copied_from(there) == ws.root
+    now = state.status(RunFolder(copy.runs / run.id))
+    assert now.state == State.UNKNOWN and f"copy of {run.path}" in now.reason
     assert adopt.adopt_all(copy) == [] and orphans.end(copy) == []
     for refused in (lambda: stop.stop(copy, run.id, now=True), lambda: runs.remove(copy, run.id, not_running=True)):
         with pytest.raises(UserError, match="copy of"):

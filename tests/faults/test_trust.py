@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -95,7 +96,7 @@ def test_a_reason_of_many_lines_reaches_a_command_as_one_short_one(loud):
     assert text.startswith("a red") and len(text) <= 300 and text.isprintable()
 
 
-@pytest.mark.parametrize("what", ["other user", "world", "folder"])
+@pytest.mark.parametrize("what", ["other user", "world", "folder", "list"])
 def test_commands_are_run_only_if_the_file_is_the_users_and_nobody_else_may_write_it(loud, what):
     if os.geteuid():
         pytest.skip("another user's file is made by root")
@@ -104,6 +105,8 @@ def test_commands_are_run_only_if_the_file_is_the_users_and_nobody_else_may_writ
         os.chown(file, 65534, 65534)
     elif what == "world":
         file.chmod(0o666)
+    elif what == "list":
+        give_by_list(file, 65534)
     else:
         loud.root.chmod(0o777)
     run = kit.start(loud, steps=1)
@@ -111,6 +114,16 @@ def test_commands_are_run_only_if_the_file_is_the_users_and_nobody_else_may_writ
     kit.until(lambda: not kit.attended(run))
     assert said(loud) == [] and "not run, since" in (run.control / "supervisor.log").read_text()
     assert "commands" in fault_kit.rmtui(loud, "doctor", "--fast").stdout
+
+
+def give_by_list(file: Path, user: int) -> None:
+    """What `setfacl -m u:USER:rw FILE` does: an access control list as the kernel stores it, acl(5)."""
+    entries = [(0x01, 6, -1), (0x02, 6, user), (0x04, 4, -1), (0x10, 6, -1), (0x20, 4, -1)]
+    data = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    try:
+        os.setxattr(file, "system.posix_acl_access", data)
+    except OSError as error:
+        pytest.skip(f"a file system without access control lists: {error}")
 
 
 @pytest.mark.parametrize(
