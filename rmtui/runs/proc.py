@@ -201,6 +201,15 @@ def _tagged(pid: int, block: bytes) -> Tagged | None:
     )
 
 
+def _numbers_are_ours() -> bool:
+    """Whether /proc counts processes as this one does: in a PID namespace without a /proc of its own, a pid read there
+    is another process here."""
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())  # noqa: PTH115
+    except OSError:
+        return False
+
+
 def signal(proc: Proc, number: int) -> bool:
     """Send a signal to this very process, never to a later owner of its pid; False when it is gone or not ours."""
     try:
@@ -208,7 +217,7 @@ def signal(proc: Proc, number: int) -> bool:
     except OSError:
         return False
     try:
-        if not alive(proc):
+        if not alive(proc) or not _numbers_are_ours():
             return False
         import signal as signals
 

@@ -140,6 +140,22 @@ def test_a_living_training_is_seen_from_another_container_and_never_started_twic
 
 
 @needs_root
+def test_in_a_pid_namespace_without_a_proc_of_its_own_no_stranger_gets_a_signal():
+    """There /proc/2 is a thread of the kernel, and pid 2 the second process of the namespace."""
+    code = (
+        "import subprocess; from rmtui.runs import proc\n"
+        "stranger = subprocess.Popen(['sleep', '60'])\n"
+        "found = proc.find(stranger.pid)\n"
+        "print(stranger.pid, found is not None, found and proc.signal(found, 15), stranger.poll())\n"
+        "stranger.kill()"
+    )
+    line = ["unshare", "--fork", "--pid", sys.executable, "-c", code]
+    env = os.environ | {"PYTHONPATH": fault_kit.REPO}
+    done = subprocess.run(line, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "True", "False", "None"], done.stderr
+
+
+@needs_root
 def test_two_real_ranks_are_seen_from_another_container_when_supervisor_and_launcher_are_gone(ws, audit):
     run = held_run(ws, launcher="accelerate", processes=2, deaf=True)
     without_supervisor(run)
