@@ -219,6 +219,26 @@ def brackets() -> str:
     )
 
 
+def megatron() -> str:
+    lines = []
+    for at in range(4):
+        lines.append(
+            f" [2026-01-05 10:00:{at}0] iteration {50 * (at + 1):8d}/     200 | "
+            f"consumed samples: {400 * (at + 1):12d} | elapsed time per iteration (ms): 812.1 | "
+            f"learning rate: 9.000000E-06 | "
+            f"global batch size:     8 | lm loss: {LOSSES[at]:.6E} | load_balancing_loss: 1.1E+00 | "
+            f"loss scale: 1.0 | grad norm: 1.234 | "
+            f"number of skipped iterations:   0 | number of nan iterations:   0 |"
+        )
+        if at % 2:
+            loss = f"lm loss value: {EVALS[at // 2][0]:.6E} | lm loss PPL: 1.9E+00 |"
+            lines += ["-" * 90, f" validation loss at iteration {50 * (at + 1)} | {loss} ", "-" * 90]
+    lines.append(
+        " validation loss at iteration 200 on validation set | lm loss value: 6.6E-01 | lm loss PPL: 1.9E+00 | "
+    )
+    return "\n".join(lines) + "\n"
+
+
 def bars() -> str:
     lines = []
     for epoch in (1, 2):
@@ -263,6 +283,7 @@ LOGS = (
     ProducerLog("llama-factory", "trainer_log.jsonl", llama_factory()),
     ProducerLog("ms-swift", "logging.jsonl", swift()),
     ProducerLog("epoch-and-step", "minimind.log", brackets(), (), trained=False),
+    ProducerLog("megatron", "pretrain.log", megatron(), _losses(EVALS), epochs=0, trained=False),
     ProducerLog("progress-bars", "bars.log", bars(), over=False),
     ProducerLog("json-lines", "steps.jsonl", json_lines(), epochs=0, over=False),
 )

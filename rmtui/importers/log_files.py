@@ -17,7 +17,9 @@ from rmtui.importers.model import Foreign
 from rmtui.importers.producers.bars import BARS
 from rmtui.importers.producers.deepspeed_chat import DEEPSPEED_CHAT
 from rmtui.importers.producers.epoch_and_step import EPOCH_AND_STEP
+from rmtui.importers.producers.megatron import MEGATRON
 from rmtui.importers.producers.nemo import NEMO_ALIGNER, NEMO_RL
+from rmtui.importers.producers.open_instruct import OPEN_INSTRUCT
 from rmtui.importers.producers.openrlhf import OPENRLHF
 from rmtui.importers.producers.producer import Producer
 from rmtui.importers.producers.trainer_lines import JSON_LINES, LLAMA_FACTORY, SWIFT, TRAINER
@@ -28,7 +30,8 @@ from rmtui.importers.training import LogOrigin, foreign_runs, trainings
 from trainer.plain_files import open_plain
 
 PRODUCERS: tuple[Producer, ...] = (
-    *(SWIFT, LLAMA_FACTORY, OPENRLHF, DEEPSPEED_CHAT, NEMO_RL, NEMO_ALIGNER, VERL, EPOCH_AND_STEP, TRAINER),
+    *(SWIFT, LLAMA_FACTORY, OPENRLHF, DEEPSPEED_CHAT, NEMO_RL, NEMO_ALIGNER, VERL, EPOCH_AND_STEP),
+    *(MEGATRON, OPEN_INSTRUCT, TRAINER),
 )
 """Known by lines that nobody else writes; the first of them in a log decides."""
 _ROTATED = re.compile(r"\.log(?:[.-](\d+))?(?:\.gz)?$")

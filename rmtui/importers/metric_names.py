@@ -56,7 +56,22 @@ _PIECES = re.compile(r"[^\W_]+")
 _DRESS = frozenset(
     (
         *("avg", "average", "mean", "epoch", "final", "reduced", "step", "batch", "running", "current", "the", "set"),
-        *("on", "of", "metrics", "results", "core", "rewards", "reward", "rm", "model", "is", "higher", "better"),
+        *(
+            "on",
+            "of",
+            "metrics",
+            "results",
+            "core",
+            "rewards",
+            "reward",
+            "rm",
+            "prm",
+            "model",
+            "is",
+            "higher",
+            "better",
+        ),
+        *("pair", "pairs", "pairwise", "preference", "preferences"),
         *("集", "的"),
     )
 )

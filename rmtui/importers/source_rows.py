@@ -113,7 +113,7 @@ _MACHINE = (
     "timing_",
 )
 _SAYS_SPLIT = frozenset(("phase", "split", "stage", "mode", "set", "subset", "type", "event", "kind"))
-_SECONDS = re.compile(r"\btime\b|\((?:s|ms|gib|mb)\)|throughput|tokens/s|\bmfu\b")
+_SECONDS = re.compile(r"\btime\b|\((?:s|ms|gib|mb)\)|throughput|tokens/s|\bmfu\b|\bsamples$")
 
 
 def says_split(name: str) -> bool:
@@ -129,6 +129,6 @@ def split_of(values: Mapping[str, object]) -> Split | None:
 
 @lru_cache(maxsize=4096)
 def measures_machine(name: str) -> bool:
-    """Speeds, times and memory: how the machine did, not the training."""
+    """Speeds, times, memory and how many samples there were: nothing that the training achieved."""
     lower = name.lower()
     return any(part in lower for part in _MACHINE) or _SECONDS.search(lower.replace("_", " ")) is not None

@@ -60,8 +60,59 @@ def ppo(at: int) -> dict[str, Any]:
     return {"eps": at, "objective/kl": at / 10, **value_function, "lr": 1e-6, "episode": at * 64, "epoch": at / 10}
 
 
+def panel(**rows: str) -> str:
+    """open-instruct's: a group's figures are wrapped at the width of the terminal."""
+    lines = [f"╭{'─' * 20} Metrics {'─' * 20}╮"]
+    for group, figures in rows.items():
+        first, *others = figures.split("\n")
+        lines += [f"│  {group:<5}  {first:<80}│", *(f"│  {'':<5}  {other:<80}│" for other in others)]
+    return "\n".join([*lines, f"╰{'─' * 60}╯"]) + "\n"
+
+
+def open_instruct(at: int) -> str:
+    """A panel of training metrics; after each second one an evaluation's."""
+    text = panel(
+        other=f"episode: {64 * at} | epoch: {at / 4:.2f}",
+        train=f"rm/accuracy: 0.5{at} | rm/loss: 0.6{9 - at} | rm/chosen_rewards: 0.10 |\n"
+        f"rm/rejected_rewards: 0.05 | rm/reward_margin: 0.05 | rm/lr:\n3.00e-06",
+    )
+    evaluated = panel(
+        eval=f"rm/accuracy: 0.6{at} | rm/loss: 0.5{9 - at} | rm/chosen_rewards: 0.20 |\nrm/reward_margin: 0.15"
+    )
+    return text + (evaluated if at % 2 == 0 else "")
+
+
 RAY = "(TaskRunner pid=123) "
 LOGS = (
+    StageLog(
+        "open_instruct_rm.log",
+        "".join(map(open_instruct, (1, 2, 3, 4))),
+        (0.57, 0.55),
+        (0.62, 0.64),
+        {
+            "loss": [0.68, 0.67, 0.66, 0.65],
+            "train_acc": [0.51, 0.52, 0.53, 0.54],
+            "learning_rate": [3e-06] * 4,
+            "reward_margin": [0.15, 0.15],
+        },
+    ),
+    StageLog("open_instruct_cut.log", open_instruct(1) + open_instruct(2)[:-90], (), (), {"loss": [0.68, 0.67]}),
+    StageLog(
+        "medical_gpt_counts.log",
+        printed({"loss": 0.69, "epoch": 0.5}, {"eval_loss": 0.66, "eval_samples": 100, "epoch": 0.5}),
+        (0.66,),
+        curves={"loss": [0.69], "eval_samples": []},
+    ),
+    StageLog(
+        "pairwise_names.log",
+        printed(
+            {"preference_loss": 0.69, "pairwise_acc": 0.55, "learning_rate": 1e-6, "epoch": 0.5},
+            {"eval_preference_loss": 0.66, "eval_pairwise_acc": 0.61, "epoch": 0.5},
+        ),
+        (0.66,),
+        (0.61,),
+        {"loss": [0.69], "train_acc": [0.55]},
+    ),
     StageLog(
         "trl_sft.log",
         printed(

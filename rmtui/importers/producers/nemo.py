@@ -121,7 +121,7 @@ def read_bars(lines: Iterable[str], said: Said) -> Iterator[SourceRow]:
         said.total_steps = found.of
         entries = dict(found.entries)
         entries.pop("train_epoch", None)
-        figures = figures_of(entries, ("train_consumed_samples", "train_step_time", "val_step_time"), said)
+        figures = figures_of(entries, ("train_global_step", "train_consumed_samples"), said)
         validated = {name: value for name, value in figures.items() if name.startswith("val_")}
         trained = {name.removeprefix("train_"): value for name, value in figures.items() if name not in validated}
         if step >= found.of:
