@@ -34,6 +34,11 @@ class Waker:
     def _terminate(self, number: int, frame: types.FrameType | None) -> None:
         self.terminated = True
 
+    def end_on(self, *numbers: signal.Signals) -> None:
+        """Take these signals as a SIGTERM."""
+        for number in numbers:
+            signal.signal(number, self._terminate)
+
     def wait(self, seconds: float) -> None:
         """Until a signal or `seconds` have gone by."""
         poll = select.poll()

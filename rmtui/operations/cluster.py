@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from rmtui.launch import checkpoints
 from rmtui.launch.slurm import allocation, calls
-from rmtui.launch.slurm.allocation import Allocation, warning
+from rmtui.launch.slurm.allocation import MEMORY, Allocation, warning
 from rmtui.operations import estimates
 from rmtui.operations.launch_request import ClusterRequest
 from rmtui.runs.folder import RunFolder, run_folders
@@ -32,10 +33,14 @@ RUNS_LOOKED_AT, RUNS_ALIKE = 50, 5
 ALIKE = ("model", "method")
 """Keys that must be equal for another run's checkpoints to take as long."""
 OURS = {
-    *("array", "comment", "output", "open-mode", "signal", "wrap"),
+    *("array", "comment", "output", "error", "open-mode", "signal", "wrap", "wait", "test-only", "clusters"),
     *("nodes", "ntasks", "ntasks-per-node", "cpus-per-task"),
 }
 """Options of sbatch that a job of ours has to have as it has them."""
+TAKEN = ("partition", "time", "account")
+"""Options of sbatch that have a place of their own here, and variables that a person may have set for all jobs."""
+_VARIABLES = {"partition": "SBATCH_PARTITION", "time": "SBATCH_TIMELIMIT", "account": "SBATCH_ACCOUNT"}
+_LONG = re.compile(r"[a-z][a-z-]+")
 _TIME = re.compile(r"(\d+-)?\d+(:\d+){0,2}|UNLIMITED|INFINITE", re.IGNORECASE)
 
 
@@ -45,7 +50,21 @@ def choose(
     """What the job asks for, without what follows from the model, and what is wrong with it."""
     usual = ws.settings.slurm
     nodes = request.nodes or usual.nodes or 1
-    on_gpu = devices != "cpu" and _has_gpus(request.partition or usual.partition)
+    asked, usually = _sort(request.sbatch), _sort(usual.sbatch)
+    place = {
+        key: getattr(request, key)
+        or asked[0].get(key)
+        or getattr(usual, key)
+        or usually[0].get(key)
+        # as sbatch itself takes it where nothing else is said
+        or os.environ.get(_VARIABLES[key], "")
+        for key in TAKEN
+    }
+    memory_mb, options = usual.memory_mb, usually[1]
+    if request.memory_mb or any(map(MEMORY.match, asked[1])):  # in place of the usual one, however that is said
+        memory_mb, options = request.memory_mb, [text for text in options if not MEMORY.match(text)]
+    site, trouble = _ask_site(place["partition"], devices)
+    on_gpu = devices != "cpu" and site.gpus
     processes = procs if procs is not None else ws.settings.processes or nodes
     wanted = Allocation(
         processes=processes,
@@ -55,18 +74,26 @@ def choose(
         grace=grace,
         warn=warning(grace),
         chain=usual.chain or 0 if request.chain is None else request.chain,
-        memory_mb=request.memory_mb or usual.memory_mb or 0,
+        memory_mb=memory_mb or 0,
         gpus=processes // nodes if on_gpu else 0,
         gpu_option=usual.gpu_option,
-        partition=request.partition or usual.partition,
-        time=request.time or usual.time,
-        account=request.account or usual.account,
-        sbatch=[*usual.sbatch, *request.sbatch],
+        partition=place["partition"],
+        time=place["time"],
+        account=place["account"],
+        limit="" if place["time"] else site.limit,
+        sbatch=[*options, *asked[1]],
         srun=list(usual.srun),
         wrap=usual.wrap,
         prologue=usual.prologue,
     )
-    return wanted, list(_problems(wanted, devices))
+    return wanted, [*trouble, *_problems(wanted, devices)]
+
+
+def _sort(options: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Further options of sbatch: those that have a place of their own, by name, and the others."""
+    pairs = [text.removeprefix("--").partition("=") for text in options]
+    others = ["".join(pair) for pair in pairs if pair[0] not in TAKEN]
+    return {key: value for key, _, value in pairs if key in TAKEN}, others
 
 
 def _problems(wanted: Allocation, devices: str) -> Iterator[Problem]:
@@ -77,10 +104,10 @@ def _problems(wanted: Allocation, devices: str) -> Iterator[Problem]:
         yield Problem("processes", what, f"use a multiple of {wanted.nodes}", "--procs")
     if wanted.time and not _TIME.fullmatch(wanted.time):
         yield Problem("time", f"{wanted.time!r} is not a time", "write it like 8:00:00 or 2-00:00", "--time")
-    for text in wanted.sbatch:
-        if (key := text.removeprefix("--").partition("=")[0].strip()) in OURS:
-            remedy = "leave it out; nodes, cores and processes have options of their own"
-            yield Problem("sbatch", f"--{key} is set by rmtui itself", remedy, "--sbatch")
+    yield from itertools.chain.from_iterable(map(_wrong_option, wanted.sbatch))
+    if wanted.memory and wanted.memory_mb:
+        what = f"memory is asked for twice: {wanted.memory_mb} MB a node, and {wanted.memory}"
+        yield Problem("sbatch", what, "leave one of them out", "--sbatch")
     if wanted.chain > MOST_CHAINED:
         yield Problem("chain", f"{wanted.chain} further jobs are too many", f"at most {MOST_CHAINED}", "--chain")
     if devices not in ("", "cpu"):
@@ -91,20 +118,45 @@ def _problems(wanted: Allocation, devices: str) -> Iterator[Problem]:
         yield Problem("on", what, "use gres or gpus-per-node", "workspace.toml")
 
 
-def _has_gpus(partition: str) -> bool:
-    """Whether nodes of a partition (of the default one) have GPUs, as far as Slurm can be asked now."""
-    words = ["sinfo", "-h", "-o", "%P|%G", *(["-p", partition] if partition else [])]
+def _wrong_option(text: str) -> Iterator[Problem]:
+    """A further option of sbatch that cannot be one. sbatch takes every beginning of a name for the whole."""
+    key = re.split(r"[=\s]", text, maxsplit=1)[0]
+    if not _LONG.fullmatch(key):
+        yield Problem("sbatch", f"{text!r} is not a long option of sbatch", "write it like qos=high", "--sbatch")
+    elif ours := next((own for own in sorted(OURS) if own.startswith(key)), ""):
+        remedy = "leave it out; nodes, cores and processes have options of their own"
+        yield Problem("sbatch", f"--{ours} is set by rmtui itself", remedy, "--sbatch")
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """What matters of a partition."""
+
+    gpus: bool = False
+    limit: str = ""
+    """Of a job that asks for no time; empty: none, or not known."""
+
+
+def _ask_site(partition: str, devices: str) -> tuple[_Site, list[Problem]]:
+    """A partition (empty: the default one; `a,b`: where the job begins first) as Slurm knows it."""
+    words = ["sinfo", "-h", "-o", "%P|%G|%l|%L", *(["-p", partition] if partition else [])]
     try:
-        rows = [line.partition("|") for line in calls.call(words).splitlines()]
-    except calls.SlurmError:
-        return False
-    wanted = [gres for name, _, gres in rows if partition or name.endswith("*")]
-    return any("gpu" in gres for gres in wanted)
+        rows = [line.split("|") for line in calls.call(words).splitlines()]
+    except calls.SlurmError as error:
+        if devices == "cpu" or not calls.installed():
+            return _Site(), []
+        what = f"whether the nodes have GPUs is not known: {error}"
+        here, elsewhere = "try again when Slurm answers, or say --devices cpu", "try again when Slurm answers"
+        return _Site(), [Problem("on", what, here, "--on", form_remedy=elsewhere)]
+    wanted = [row[1:] for row in rows if partition or row[0].endswith("*")]
+    limits = [most if usual == "n/a" else usual for _, most, usual in wanted]
+    known = [(seconds, text) for text in limits if (seconds := limit_seconds(text)) is not None]
+    return _Site(any("gpu" in gres for gres, _, _ in wanted), min(known, default=(0, ""))[1]), []
 
 
 def with_memory(wanted: Allocation, sizes: Sizes | None) -> Allocation:
     """The same with the memory of a node, from the model, where nobody said: on a GPU the weights pass through it."""
-    if wanted.memory_mb or sizes is None:
+    if wanted.memory_mb or wanted.memory or sizes is None:
         return wanted
     held = sizes.total_bytes if wanted.device == "cpu" else 2 * sizes.weights_bytes
     megabytes = max(1, wanted.ranks) * (PROGRAM_MB + HEADROOM * held / 1024**2)
@@ -133,9 +185,10 @@ def _is_alike(run: RunFolder, config: TrainConfig) -> bool:
 
 
 def _late(wanted: Allocation, measured: float | None) -> Iterator[Problem]:
-    limit = limit_seconds(wanted.time)
+    limit = limit_seconds(wanted.time or wanted.limit)
     if limit is not None and limit <= wanted.warn:
-        what = f"the limit is {limit} s, and the job is warned {wanted.warn} s before it: there is no time to train"
+        whose = "the limit" if wanted.time else "the partition's limit"
+        what = f"{whose} is {limit} s, and the job is warned {wanted.warn} s before it: there is no time to train"
         yield Problem("time", what, "give it more time, or lower stop_grace in workspace.toml", "--time")
     if measured is not None and measured > wanted.grace:
         what = f"a checkpoint takes {measured:.0f} s, and a stopping run is killed after {wanted.grace:.0f} s"
@@ -195,9 +248,11 @@ def describe(wanted: Allocation) -> str:
     parts = [_count(wanted.ranks, "process", "es")]
     parts += [_count(wanted.gpus, "GPU")] if wanted.gpus else []
     parts.append(_count(wanted.cores, "core"))
-    parts.append(f"{wanted.memory_mb / 1000:.1f} GB" if wanted.memory_mb else "the site's default of memory")
+    usual = wanted.memory or "the site's default of memory"
+    parts.append(f"{wanted.memory_mb / 1000:.1f} GB" if wanted.memory_mb else usual)
     where = f" in partition {wanted.partition}" if wanted.partition else " in the default partition"
-    limit = f"at most {wanted.time}" if wanted.time else "for as long as the partition allows"
+    most = wanted.time or wanted.limit
+    limit = f"at most {most}" if most else "for as long as the partition allows"
     after = f"; then {_count(wanted.chain, 'further job')} of its chain" if wanted.chain else ""
     nodes = f"{_count(wanted.nodes, 'node')}{', each' * (wanted.nodes > 1)}"
     return f"{nodes} with {', '.join(parts)}; {limit}{where}, warned {wanted.warn} s before the end{after}"

@@ -3,16 +3,21 @@ two nodes whose ranks have to meet."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shlex
+import shutil
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-import rmtui
-from rmtui.launch.slurm import calls
+from rmtui.errors import UserError
+from rmtui.launch.slurm import calls, script, words
 from rmtui.launch.slurm.calls import SlurmError
+from rmtui.operations import cluster
+from rmtui.operations.launch_request import ClusterRequest
+from rmtui.runs import cluster_jobs
 from rmtui.runs.files import locked
 from rmtui.workspace import Workspace, file_system, on_network
 
@@ -20,36 +25,20 @@ TOPIC = "Slurm"
 WAIT = 180.0
 """Seconds that the probe waits for its job."""
 LONG_AGO = 60.0
-"""Seconds that the clocks of two nodes may differ."""
+"""Seconds that a node's clock may differ from this host's."""
 Finding = tuple[str, str, str, str]
 """Topic, level, text, remedy."""
-_PROBE = """\
-#!/bin/bash
-#SBATCH --job-name=rmtui-doctor
-#SBATCH --nodes=2
-#SBATCH --ntasks-per-node=1
-#SBATCH --time=3
-#SBATCH --output="{out}"
-{more}
-{prologue}
-srun --mpi=none --nodes=2 --ntasks=2 --ntasks-per-node=1 {python} -m rmtui.launch.slurm.meet {port} {lock}
-"""
 
 
 def look(ws: Workspace | None) -> Iterator[Finding]:
     """Partitions and settings, as far as Slurm answers."""
     try:
-        listed = calls.call(["sinfo", "-h", "-o", "%P|%a|%l|%D|%c|%m|%G"])
-        settings = _settings()
+        listed = calls.call(["sinfo", "-h", "-o", "%P|%a|%l|%F|%c|%m|%G"])
+        settings = calls.settings()
     except SlurmError as error:
         yield TOPIC, "error", f"it does not answer: {error}", "ask whether the controller (slurmctld) is up"
         return
-    for line in listed.splitlines():
-        name, up, limit, nodes, cores, memory, gres = line.split("|")
-        gpus = "no GPUs" if gres == "(null)" else gres
-        size = f"{cores} cores, {int(memory.rstrip('+')) // 1000} GB, {gpus}"
-        text = f"partition {name}: {nodes} nodes of {size}; limit {limit}"
-        yield TOPIC, "ok" if up == "up" else "warning", text, "" if up == "up" else f"it is {up}"
+    yield from map(_partition, listed.splitlines())
     yield from _preemption(settings)
     if settings.get("JobRequeue", "1") == "0":
         text = "JobRequeue=0: jobs are requeued only because rmtui asks for it (--requeue), where the site lets it"
@@ -69,9 +58,18 @@ def look(ws: Workspace | None) -> Iterator[Finding]:
         )
 
 
-def _settings() -> dict[str, str]:
-    rows = [line.partition("=") for line in calls.call(["scontrol", "show", "config"]).splitlines()]
-    return {key.strip(): value.strip() for key, _, value in rows if value}
+def _partition(line: str) -> Finding:
+    """One of sinfo's lines: nodes of a partition that are alike."""
+    name, up, limit, counts, cores, memory, gres = line.split("|")
+    in_use, idle, lost, nodes = map(int, counts.split("/"))
+    away = f" ({lost} down, drained or reserved)" if lost else ""
+    size = f"{cores} cores, {int(memory.rstrip('+')) // 1000} GB, {'no GPUs' if gres == '(null)' else gres}"
+    text = f"partition {name}: {nodes} nodes{away} of {size}; limit {limit}"
+    if up != "up":
+        return TOPIC, "warning", text, f"it is {up}"
+    if not in_use + idle:
+        return TOPIC, "warning", text, "jobs wait there until a node is back: sinfo -R says why"
+    return TOPIC, "ok", text, ""
 
 
 def _preemption(settings: dict[str, str]) -> Iterator[Finding]:
@@ -98,58 +96,78 @@ def _preemption(settings: dict[str, str]) -> Iterator[Finding]:
 
 
 def probe(ws: Workspace) -> Iterator[Finding]:
-    """A job of two nodes: the workspace can be written, the program is there, clocks agree, the ranks meet."""
+    """A job of two nodes, made and started as that of a training: the workspace can be written, the program is there,
+    clocks agree, the ranks meet."""
     folder = ws.queue / f".doctor-{os.getpid()}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    script, out, lock = folder / "probe.sbatch", folder / "probe.log", folder / "lock"
-    usual = ws.settings.slurm
-    more = [
-        f"#SBATCH --{key}={value}"
-        for key, value in (("partition", usual.partition), ("account", usual.account))
-        if value
-    ]
-    more += [f"#SBATCH --{text.removeprefix('--')}" for text in usual.sbatch]
-    here = str(Path(rmtui.__file__).resolve().parent.parent)
-    prologue = f"export PYTHONPATH={here}\n{usual.prologue}"
-    port = 61_000 - os.getpid() % 20_000
-    words = {"out": out, "more": "\n".join(more), "prologue": prologue, "python": sys.executable, "port": port}
-    script.write_text(_PROBE.format(**words, lock=shlex.quote(str(lock))))
+    logs = folder / "attempt-1" / "logs"
+    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path, lock = folder / "probe.sbatch", folder / "lock"
+    wanted, _ = cluster.choose(ws, ClusterRequest(nodes=2, cpus=1), procs=2, devices="", grace=0)
+    wanted = replace(wanted, time="3", memory_mb=wanted.memory_mb or cluster.PROGRAM_MB, chain=1)  # not to be requeued
+    port = str(61_000 - os.getpid() % 20_000)
+    command = [sys.executable, "-m", "rmtui.launch.slurm.meet", port, str(lock), wanted.wrap]
     try:
+        line = [*wanted.srun_line(2), *command]
+        path.write_text(script.render(ws, wanted, "rmtui-doctor", str(folder), 1, line), "utf-8")
         with locked(lock, 1.0):
-            yield from _judge(calls.submit(script, folder), out)
+            began = time.time()
+            yield from _judge(_until_over(calls.submit(path, folder)), logs / "slurm.log", began, wanted.gpus > 0)
     except SlurmError as error:
         yield TOPIC, "error", f"a job of two nodes was not taken: {error}", "see [slurm] of workspace.toml"
+    except UserError as error:
+        yield TOPIC, "error", f"{error.what} ({error.why})", error.remedy
     finally:
-        for path in (script, out, lock):
-            path.unlink(missing_ok=True)
-        folder.rmdir()
+        shutil.rmtree(folder)
 
 
-def _judge(job: str, out: Path) -> Iterator[Finding]:
-    until, row = time.monotonic() + WAIT, calls.job(job)
-    while row is not None and row.state in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"):
-        if time.monotonic() > until:
+def _until_over(job: str) -> str:
+    """Why a job does not come to its end, in words; empty: it did. It is gone afterwards in any case."""
+    until = time.monotonic() + WAIT
+    try:
+        while (row := calls.job(job)) is not None and words.state(row) != cluster_jobs.ENDED:
+            if time.monotonic() > until:
+                why = words.reason(row) if words.state(row) == cluster_jobs.QUEUED else row.state
+                return f"job {job} of two nodes did not end in {WAIT:.0f} s: {why}"
+            time.sleep(0.5)
+        return ""
+    finally:
+        with contextlib.suppress(SlurmError):
             calls.cancel(job)
-            text = f"job {job} of two nodes is {row.state} ({row.reason}) after {WAIT:.0f} s"
-            yield TOPIC, "warning", text, "try later"
-            return
-        time.sleep(0.5)
-        row = calls.job(job)
+
+
+def _judge(late: str, out: Path, began: float, on_gpus: bool) -> Iterator[Finding]:
+    if late:
+        yield TOPIC, "warning", late, "try again when two nodes are free"
+        return
     text = out.read_text(errors="replace") if out.exists() else ""
     met = [line.split() for line in text.splitlines() if line.startswith("met ")]
     if len(met) != 2:
         last = (text.strip().splitlines() or ["its output is not in the workspace: can compute nodes write there?"])[-1]
         yield TOPIC, "error", f"two nodes did not meet: {last}", "correct [slurm] prologue, or ask about that node"
         return
-    clocks = [float(words[2]) for words in met]
-    nodes = ", ".join(words[1] for words in met)
+    nodes, ways = ", ".join(line[1] for line in met), sorted({line[4] for line in met})
     text = f"a job of two nodes ran ({nodes}): they write here, and an all-reduce over both came out right"
-    yield TOPIC, "ok", text, ""
-    if max(clocks) - min(clocks) > LONG_AGO:
-        yield TOPIC, "warning", f"the clocks of two nodes differ by {max(clocks) - min(clocks):.0f} s", "ask for NTP"
-    if blind := [words[1] for words in met if words[3] != "locked"]:
+    yield TOPIC, "ok", f"{text} ({', '.join(ways)})", ""
+    if on_gpus and ways != ["nccl"]:
+        remedy = "see the driver there, and whether this torch is one for CUDA"
+        yield TOPIC, "error", f"torch finds no GPU on {nodes}, though the job was given one a node", remedy
+    yield from _clocks([(line[1], float(line[2])) for line in met], began)
+    if blind := [line[1] for line in met if line[3] != "locked"]:
         text = f"a lock that this host holds in the workspace is not seen on {', '.join(blind)}"
         remedy = "ask for a mount with locks (Lustre: -o flock; NFS: with lockd); until then launch from one host only"
         yield TOPIC, "warning", text, remedy
     else:
         yield TOPIC, "ok", f"a lock that this host holds in the workspace is seen on {nodes}", ""
+
+
+def _clocks(read: list[tuple[str, float]], began: float) -> Iterator[Finding]:
+    """What the nodes' clocks said while the job ran, which began after `began` and is over now, by this host's."""
+    ended = time.time()
+    for node, at in read:
+        if (off := max(began - at, at - ended)) > LONG_AGO:
+            yield (
+                TOPIC,
+                "warning",
+                f"the clock of {node} differs from this host's by {off:.0f} s or more",
+                "ask for NTP",
+            )

@@ -36,6 +36,8 @@ class ClusterJob:
     t: float
     id: str = ""
     """The scheduler's name for it; empty while it is being submitted."""
+    cluster: str = ""
+    """The scheduler's own name; another one that sees the workspace knows nothing of this job."""
     host: str = ""
     resume: str = ""
     """Checkpoint folder to begin from."""
@@ -57,6 +59,7 @@ class ClusterJobState:
     state: str
     """queued, starting, running, ending or ended."""
     reason: str = ""
+    """Why it waits, or does not go on."""
     nodes: str = ""
     restarts: int = 0
     begins: float | None = None
@@ -176,5 +179,7 @@ def looking(queue: Path) -> Iterator[bool]:
 def age(run: RunFolder, job: ClusterJob, now: float | None = None) -> tuple[float, str] | None:
     """(seconds since the scheduler last answered, why it does not) where that is too long; None while it answers."""
     look = last_look(_queue(run), job.kind)
-    silence = (time.time() if now is None else now) - look.t
+    silence = (time.time() if now is None else now) - max(
+        look.t, job.t
+    )  # what was said at its submission is a word too
     return (silence, look.error) if look.error and silence > OLD_WORD else None

@@ -154,7 +154,7 @@ def _scheduled(folder: RunFolder, job: cluster_jobs.ClusterJob, last: AttemptFol
         return _final(State(ended["outcome"]), str(ended.get("reason", "")))
     begun = bool(launch) and not ended and not restarted
     if attempt is not None and begun and (said is None or said.state not in (cluster_jobs.QUEUED, cluster_jobs.ENDED)):
-        return _on_nodes(folder, job, attempt, launch)
+        return _on_nodes(folder, job, attempt, launch, said.reason if said is not None else "")
     if over:
         return _final(State.INTERRUPTED, f"its job {job.id} has ended; how, is being looked up")
     if said is None or said.state == cluster_jobs.QUEUED:
@@ -165,11 +165,11 @@ def _scheduled(folder: RunFolder, job: cluster_jobs.ClusterJob, last: AttemptFol
 
 
 def _on_nodes(
-    folder: RunFolder, job: cluster_jobs.ClusterJob, attempt: AttemptFolder, launch: dict[str, Any]
+    folder: RunFolder, job: cluster_jobs.ClusterJob, attempt: AttemptFolder, launch: dict[str, Any], said: str
 ) -> Status:
     now = _under_supervisor(folder, attempt, launch)
-    where = f"on {','.join(launch.get('nodes', []))}"
-    words = "; ".join(filter(None, [where if now.state != State.STOPPING else "", now.reason]))
+    where = f"on {','.join(launch.get('nodes', []))}" if now.state != State.STOPPING else ""
+    words = "; ".join(filter(None, [where, said or now.reason]))
     return now._replace(reason=_with_age(folder, job, words))
 
 
@@ -185,7 +185,7 @@ def _waits_for_job(
     goes_on = "goes on in the next job of its chain" if next_job else "requeued"
     parts = [f"{ended['reason']}, {goes_on}" if ended.get("reason") else goes_on] if again else []
     if restarts > 1:
-        parts[0] += f" ({restarts}. time)"
+        parts[0] += f" {restarts} times"
     parts.append(said.reason if said and said.reason else f"submitted as job {job.id}" if job.id else "being submitted")
     if said is not None and said.begins:
         parts.append(f"expected to start at {clock(said.begins, time.time())}")

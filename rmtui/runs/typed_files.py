@@ -144,8 +144,8 @@ TICKET: Shape = {
 }
 WORKSPACE: Shape = {"id": TEXT, "path": TEXT, "formerly": TEXTS, "runs": TEXTS, "launches": WHOLE}
 JOB: Shape = {
-    **dict.fromkeys(("kind", "id", "host", "resume", "needs"), TEXT), "attempt": COUNT, "t": NUMBER, "force": FLAG,
-    "warn": WHOLE, "chain": TEXTS,
+    **dict.fromkeys(("kind", "id", "cluster", "host", "resume", "needs"), TEXT),
+    "attempt": COUNT, "t": NUMBER, "force": FLAG, "warn": WHOLE, "chain": TEXTS,
 }  # fmt: skip
 JOB_STATE: Shape = {
     **dict.fromkeys(("job", "state", "reason", "nodes"), TEXT), "t": NUMBER, "begins": NUMBER, "restarts": WHOLE,

@@ -31,12 +31,13 @@ def ready(ws):
 
 @pytest.fixture
 def slurm(tmp_path, monkeypatch):
-    """The names of Slurm's commands, with nothing behind them: a controller that does not answer."""
+    """Stand-ins for Slurm's commands: one partition, and a controller that takes no job."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in ("sbatch", "sinfo", "squeue"):
         (folder / name).write_text("#!/bin/sh\necho 'error: no controller' >&2\nexit 1\n")
         (folder / name).chmod(0o755)
+    (folder / "sinfo").write_text("#!/bin/sh\necho 'main*|(null)|infinite|n/a'\n")
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 

@@ -18,19 +18,29 @@ from rmtui.operations.launch_request import ClusterRequest, LaunchRequest
 from rmtui.operations.plan import plan
 from trainer.events import Event
 
+PARTITIONS = """
+rows='main*|(null)|infinite|n/a short|(null)|2:00|n/a gpu|gpu:a100:4|7-00:00:00|1:00:00'
+for row in $rows; do case "$5|$row" in "$5|$5|"* | "|"*) echo "$row";; esac; done
+"""
+"""sinfo of a site: a line a partition, of all or of the one that is asked for with -p."""
+
+
+def stand_in(path, script):
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
 
 @pytest.fixture
 def ws(ws, tmp_path, monkeypatch):
-    """A workspace in which a launch is right, and the names of Slurm's commands with nothing behind them."""
+    """A workspace in which a launch is right, and stand-ins for Slurm's commands: two partitions without GPUs."""
     for part in ("train", "val"):
         rows = [{"prompt": f"{part} {n}?", "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(20)]
         (ws.data / f"{part}/tiny_pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (ws.root / "base").mkdir()
     (ws.root / "base/pytorch_model.bin").write_bytes(b"PK\x05\x06" + bytes(18))
     (ws.root / "base/config.json").write_text('{"model_type": "llama"}')
-    for name in ("sbatch", "sinfo"):
-        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
-        (tmp_path / name).chmod(0o755)
+    stand_in(tmp_path / "sbatch", "exit 1")
+    stand_in(tmp_path / "sinfo", PARTITIONS)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     return settings(ws, "")
 
@@ -78,6 +88,87 @@ def test_a_limit_within_the_warning_is_refused(ws):
     (problem,) = [each for each in planned(ws, time="2").errors if each.key == "time"]
     assert "the limit is 120 s, and the job is warned 150 s before it" in problem.what
     assert not planned(ws, time="3").errors
+
+
+def test_the_limit_of_the_partition_counts_where_none_is_asked_for(ws):
+    (problem,) = [each for each in planned(ws, partition="short").errors if each.key == "time"]
+    assert "the partition's limit is 120 s, and the job is warned 150 s before it" in problem.what
+    assert "at most 1:00:00 in partition gpu" in planned(ws, partition="gpu").place  # its default, not its most
+    assert "at most 2:00:00 in partition gpu" in planned(ws, partition="gpu", time="2:00:00").place
+
+
+def test_gpus_are_asked_for_where_the_partition_has_some_and_are_never_left_out_by_a_guess(ws, tmp_path):
+    assert "#SBATCH --gpus-per-node=1\n" in planned(ws, partition="gpu").script
+    assert "--gpus" not in planned(ws, partition="main").script
+    stand_in(tmp_path / "sinfo", "echo 'sinfo: error: Unable to contact slurm controller' >&2; exit 1")
+    (problem,) = planned(ws, partition="gpu").errors
+    assert problem.what == "whether the nodes have GPUs is not known: Unable to contact slurm controller"
+    assert not plan(ws, LaunchRequest("A", devices="cpu", cluster=ClusterRequest()), check_data=False).errors
+
+
+def test_what_is_asked_by_an_option_of_sbatch_or_its_variables_is_what_is_shown(ws, monkeypatch):
+    found = planned(ws, sbatch=("partition=gpu", "time=3:00:00", "--account=lab", "mem=64G", "qos=high"))
+    assert "mem=64G; at most 3:00:00 in partition gpu" in found.place
+    assert found.script.count("--mem") == found.script.count("--time") == found.script.count("--partition") == 1
+    assert "#SBATCH --account=lab\n" in found.script and "#SBATCH --qos=high\n" in found.script
+    (late,) = planned(ws, sbatch=("time=1",)).errors
+    assert late.key == "time"
+    (twice,) = planned(ws, sbatch=("mem-per-cpu=4G",), memory_mb=8000).errors
+    assert twice.what == "memory is asked for twice: 8000 MB a node, and mem-per-cpu=4G"
+    usual = settings(ws, "[slurm]\nmemory_mb = 5000\n")
+    assert "mem=64G" in planned(usual, sbatch=("mem=64G",)).place and "5.0 GB" in planned(usual).place
+    usual = settings(ws, '[slurm]\nsbatch = ["mem=9G"]\n')
+    assert "8.0 GB" in planned(usual, memory_mb=8000).place and "mem=9G" in planned(usual).place
+    ws = settings(ws, "")
+    monkeypatch.setenv("SBATCH_PARTITION", "gpu")
+    monkeypatch.setenv("SBATCH_TIMELIMIT", "30:00")
+    assert "at most 30:00 in partition gpu" in planned(ws).place
+    assert "at most 3 in partition main" in planned(ws, partition="main", time="3").place
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("wait", "--wait is set by rmtui itself"),
+        ("sig=USR2@9", "--signal is set by rmtui itself"),  # sbatch takes a beginning for the whole
+        ("signal USR2@9", "--signal is set by rmtui itself"),
+        ("error=e.log", "--error is set by rmtui itself"),
+        ("", "'' is not a long option of sbatch"),
+        ("-p long", "'-p long' is not a long option of sbatch"),
+        ("N2", "'N2' is not a long option of sbatch"),
+    ],
+)
+def test_an_option_that_would_break_the_job_is_refused(ws, text, what):
+    assert [each.what for each in planned(ws, sbatch=(text,)).errors] == [what]
+
+
+TEMPLATE = "#!/bin/bash\n{{directives}}\n{{environment}}\n{{prologue}}\nexec {{command}}\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("{{prologue}}\n", "", "{{prologue}} missing"),
+        ("{{directives}}", "module load cuda\n{{directives}}", "{{directives}} comes after a command"),
+        ("exec", "#SBATCH --mail-type=END\nexec", "#SBATCH --mail-type=END comes after a command"),
+        ("exec ", "", "{{command}} is not started by exec"),
+        ("exec", "# exec", "{{command}} is not started by exec"),
+        ("{{directives}}", "# {{directives}}", "{{directives}} is not once, on a line of its own"),
+        ("{{prologue}}", "{{prologue}}\n{{prologue}}", "{{prologue}} is not once, on a line of its own"),
+    ],
+)
+def test_a_template_that_would_make_another_job_is_refused(ws, before, after, why):
+    (ws.root / "job.sbatch").write_text(TEMPLATE.replace(before, after))
+    (problem,) = planned(ws).errors
+    assert why in problem.what
+
+
+def test_a_template_edited_by_hand_is_followed(ws):
+    more = "#SBATCH --mail-type=END\n{{directives}}\n#SBATCH --nice=5\n\nulimit -c 0"
+    (ws.root / "job.sbatch").write_text(TEMPLATE.replace("{{directives}}", more).replace("exec", "exec nice"))
+    found = planned(ws)
+    assert not found.errors and "#SBATCH --nice=5\n\nulimit -c 0\nexport " in found.script
+    assert "\nexec nice " in found.script
 
 
 def test_a_checkpoint_that_takes_longer_than_the_grace_is_warned_of(ws):

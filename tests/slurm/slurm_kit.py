@@ -69,8 +69,10 @@ class Cluster:
             raise NoCluster("its nodes did not come up")
 
     def lose_controller(self) -> None:
-        """SIGKILL, once it has written down what it was told so far; it does so every five seconds."""
+        """SIGKILL, once it has written down what it was told so far; it does so every five seconds, where there is
+        something new: a job that waits."""
         told = time.time()
+        calls.call(["sbatch", "--hold", "--output=/dev/null", "--wrap=true"])
         kit.until(lambda: (self.folder / "state" / "job_state").stat().st_mtime > told, "the controller's own record")
         self.do("kill-ctld")
 
@@ -101,10 +103,13 @@ class Cluster:
     def _idle(self) -> bool:
         words = ["sinfo", "-h", "-N", "-p", "main", "-o", "%t"]
         said = subprocess.run(words, capture_output=True, text=True, check=False).stdout.split()
-        for name in ("n1", "n2"):
-            if any(word.startswith(("down", "drain")) for word in said):
-                subprocess.run(["scontrol", "update", f"NodeName={name}", "State=RESUME"], check=False)
+        if any(word.startswith(("down", "drain")) for word in said):
+            self.resume_nodes()
         return said == ["idle", "idle"]
+
+    def resume_nodes(self) -> None:
+        for name in ("n1", "n2"):
+            subprocess.run(["scontrol", "update", f"NodeName={name}", "State=RESUME"], check=False)
 
 
 def start(ws: Workspace, trainer: str = "direct", nodes: int = 1, how: Any = None, **asked: Any) -> RunFolder:

@@ -12,6 +12,7 @@ import pytest
 import slurm_kit
 from slurm_kit import State
 
+from rmtui.errors import UserError
 from rmtui.operations import cluster_doctor, stop
 from rmtui.runs import cluster_jobs, proc, state
 from rmtui.runs.cluster_jobs import LastLook
@@ -98,9 +99,58 @@ def test_a_job_that_comes_no_further_within_its_limit_is_not_requeued_for_ever(w
 def test_a_requeue_by_hand_is_a_new_attempt(ws, cluster):
     run = started(ws)
     slurm_kit.slurm("scontrol", "requeue", slurm_kit.job(run))
-    slurm_kit.until(ws, run, State.QUEUED)
+    now = slurm_kit.until(ws, run, State.QUEUED)
+    assert now.reason.startswith("sent back into the queue by somebody (scontrol requeue) at step 2; a checkpoint"), now
     goes_on(ws, run)
     assert len(run.attempts()) == 2
+
+
+def test_a_job_that_is_requeued_and_held_says_how_it_is_let_go(ws, cluster):
+    run = started(ws)
+    slurm_kit.slurm("scontrol", "requeuehold", slurm_kit.job(run))
+    now = slurm_kit.until(ws, run, State.QUEUED, words="held")
+    assert "it was requeued and is held: scontrol release (job_requeued_in_held_state)" in now.reason
+    assert "expected to start" not in now.reason
+    slurm_kit.slurm("scontrol", "release", slurm_kit.job(run))
+    goes_on(ws, run)
+
+
+def test_a_job_that_is_suspended_is_not_said_to_work(ws, cluster):
+    run = started(ws)
+    slurm_kit.slurm("scontrol", "suspend", slurm_kit.job(run))
+    words = "suspended: its processes stand still until scontrol resume"
+    now = slurm_kit.until(ws, run, State.RUNNING, words=words)
+    assert now.reason == f"on n1; {words}"
+    stop.stop(ws, run.id)
+    assert state.status(run) == (State.STOPPING, words, *state.status(run)[2:])  # it cannot save meanwhile
+    slurm_kit.slurm("scontrol", "resume", slurm_kit.job(run))
+    assert slurm_kit.until(ws, run, State.STOPPED).reason.endswith("at step 2")
+
+
+def test_a_signal_by_hand_saves_and_requeues_and_is_not_taken_for_the_limit(ws, cluster):
+    run = started(ws, time="60")
+    slurm_kit.warn(run)
+    now = slurm_kit.until(ws, run, State.QUEUED, words="requeued")
+    assert now.reason.startswith("asked to save by a signal (USR1) at step 2; a checkpoint of step 2 is there"), now
+    goes_on(ws, run)
+
+
+@pytest.mark.parametrize(("number", "saved"), [("USR1", True), ("TERM", True), ("INT", False)])
+def test_a_signal_to_the_ranks_alone_is_no_crash(ws, cluster, number, saved):
+    """The stand-in's ranks themselves end at once on INT."""
+    run = started(ws, trainer="accelerate", nodes=2)
+    slurm_kit.slurm("scancel", f"--signal={number}", slurm_kit.job(run))
+    now = slurm_kit.until(ws, run, State.STOPPED, State.FAILED, State.KILLED)
+    where = " at step 2; a checkpoint of step 2 is there" if saved else ""
+    assert now.reason == f"stopped by somebody else (scancel){where}"
+    kit.until(lambda: kit.none_left(run), "the ranks' end")
+
+
+def test_a_step_that_srun_refuses_is_said_in_its_words(ws, cluster):
+    run = slurm_kit.start(ws, srun=["--nodelist=n9"])
+    now = slurm_kit.until(ws, run, State.FAILED)
+    words = "Requested node configuration is not available"
+    assert now.reason.startswith("its ranks were not started: srun: error: ") and now.reason.endswith(words), now
 
 
 def test_a_requeued_job_that_is_then_cancelled_is_stopped_by_somebody_else(ws, cluster):
@@ -131,6 +181,9 @@ def test_while_the_controller_is_away_the_last_word_stays_with_its_age(ws, clust
         last = cluster_jobs.last_look(ws.queue, "slurm")
         assert last.error and last.t < last.tried
         cluster_jobs.write_look(ws.queue, "slurm", LastLook(last.t - 200, last.tried, last.error))  # three minutes ago
+        for each in (run, waits):
+            job = cluster_jobs.read(each)
+            cluster_jobs.write(each, replace(job, t=job.t - 500))
         now = state.status(waits)
         assert now.state == State.QUEUED and now.reason.startswith("held by you") and "as it was " in now.reason
         assert state.status(run).state == State.RUNNING and "on n1" in state.status(run).reason
@@ -253,6 +306,36 @@ def test_a_job_that_slurm_has_forgotten_is_judged_by_the_file_of_ended_jobs(ws, 
     monkeypatch.setattr(slurm_kit.calls, "job", lambda number: None)
     now = slurm_kit.until(ws, run, State.STOPPED)
     assert now.reason == "stopped by somebody else (scancel) before it began"
+
+
+def test_an_earlier_requeue_is_not_the_end_of_a_job_that_slurm_has_forgotten(ws, cluster, monkeypatch):
+    run = slurm_kit.start(ws, sbatch=["hold"])
+    slurm_kit.look(ws, run)
+    slurm_kit.slurm("scancel", slurm_kit.job(run))
+    monkeypatch.setattr(slurm_kit.calls, "queue", dict)
+    monkeypatch.setattr(slurm_kit.calls, "job", lambda number: None)
+    monkeypatch.setattr(slurm_kit.calls, "recorded", lambda number: "PENDING")  # the record of its requeue alone
+    now = slurm_kit.until(ws, run, State.INTERRUPTED)
+    assert now.reason == "its job is over, and Slurm has forgotten how it ended before rmtui's part of it began"
+
+
+def test_a_job_of_another_cluster_is_not_given_up_by_one_that_sees_the_workspace(ws, cluster, monkeypatch):
+    run = slurm_kit.start(ws, sbatch=["hold"])
+    before = slurm_kit.look(ws, run)
+    job = cluster_jobs.read(run)
+    assert job.cluster == "onemachine"
+    slurm_kit.slurm("scontrol", "update", f"JobId={job.id}", "Comment=another")
+    slurm_kit.slurm("scancel", job.id)
+    kit.until(lambda: slurm_kit.calls.queue()[job.id].state == "CANCELLED", "its end")
+    cluster_jobs.write(run, replace(job, id="999999", cluster="elsewhere"))
+    assert slurm_kit.look(ws, run) == before._replace(reason="submitted as job 999999")
+    other = slurm_kit.start(ws, sbatch=["hold"])
+    cluster_jobs.write(run, replace(job, id=slurm_kit.job(other), cluster="elsewhere"))  # numbers are a cluster's own
+    with pytest.raises(UserError, match="it is of cluster elsewhere, and here is onemachine"):
+        stop.stop(ws, run.id)
+    assert slurm_kit.look(ws, other).state == State.QUEUED
+    cluster_jobs.write(run, replace(job, id="999999"))
+    assert slurm_kit.look(ws, run).state == State.STOPPED  # on its own cluster it is over, and a stop was asked for
 
 
 def test_a_submission_whose_answer_was_lost_is_found_by_its_comment(ws, cluster):

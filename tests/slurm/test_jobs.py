@@ -133,6 +133,45 @@ def test_a_prologue_that_fails_is_told_with_its_last_line(ws, cluster):
     assert "before rmtui's part of it began: no such module" in now.reason
 
 
+def test_ranks_have_the_environment_of_the_prologue_also_where_a_job_is_given_none(ws, cluster):
+    wrap = """sh -c 'test "$MARK" = prologue || exit 9; exec "$@"' --"""
+    run = slurm_kit.start(ws, sbatch=["export=NONE"], prologue="export MARK=prologue", wrap=wrap)
+    slurm_kit.until(ws, run, State.FINISHED)
+
+
+def test_variables_of_the_submitting_shell_change_nothing_of_what_the_script_says(ws, cluster, monkeypatch):
+    others = {"PARTITION": "urgent", "TIMELIMIT": "9", "SIGNAL": "KILL@9", "NO_REQUEUE": "1", "MEM_PER_CPU": "1"}
+    for name, value in others.items():
+        monkeypatch.setenv(f"SBATCH_{name}", value)
+    monkeypatch.setenv("SBATCH_WAIT", "1")
+    run = slurm_kit.start(ws, sbatch=["hold", "nice=5"], partition="short", time="2")
+    found = slurm_kit.calls.show(["job", slurm_kit.job(run)])
+    asked = {key: found[key] for key in ("Partition", "TimeLimit", "Requeue", "MinMemoryNode")}
+    assert asked == {"Partition": "short", "TimeLimit": "00:02:00", "Requeue": "1", "MinMemoryNode": "500M"}
+    monkeypatch.setenv("SQUEUE_PARTITION", "main")
+    monkeypatch.setenv("SCANCEL_STATE", "RUNNING")
+    assert slurm_kit.calls.queue().keys() >= {slurm_kit.job(run)}
+    assert stop.stop(ws, run.id).state == State.STOPPED
+
+
+def test_a_launch_from_within_another_job_is_a_job_of_its_own(ws, cluster, monkeypatch):
+    for name, value in {"JOB_ID": "1", "MEM_PER_CPU": "100", "NTASKS": "7", "NNODES": "1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)  # as salloc leaves them
+    run = slurm_kit.start(ws, nodes=2, trainer="accelerate", how={"steps": 2})
+    slurm_kit.until(ws, run, State.FINISHED)
+
+
+def test_a_command_that_hangs_is_ended_with_what_it_started(tmp_path, monkeypatch):
+    """A site's wrapper around squeue, which waits for another program."""
+    (tmp_path / "squeue").write_text("#!/bin/sh\nsleep 987654\n")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(slurm_kit.calls, "PATIENCE", 0.5)
+    with pytest.raises(slurm_kit.calls.NoAnswer, match="squeue got no answer from Slurm"):
+        slurm_kit.calls.queue()
+    kit.until(lambda: subprocess.run(["pgrep", "-f", "^sleep 987654"], check=False).returncode, "its end")
+
+
 def test_200_pending_jobs_are_looked_at_with_one_question(ws, cluster, monkeypatch):
     asked = []
     call = slurm_kit.calls.call

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 MARGIN = 60
 """Seconds that Slurm's warning may come early (man sbatch, --signal)."""
+
+MEMORY = re.compile(r"mem(-per-[cg]pu)?=")
+"""An option of sbatch that asks for memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Allocation:
     gpu_option: str = ""
     partition: str = ""
     time: str = ""
+    limit: str = ""
+    """The partition's own, where no time is asked for, as Slurm writes it."""
     account: str = ""
     sbatch: list[str] = field(default_factory=list)
     srun: list[str] = field(default_factory=list)
@@ -54,11 +60,23 @@ class Allocation:
         """Of a node."""
         return self.cpus * self.ranks
 
+    @property
+    def memory(self) -> str:
+        """An option of sbatch that a person asks for memory by, in place of `memory_mb`; empty: none."""
+        return next((text for text in self.sbatch if MEMORY.match(text)), "")
+
     def gpu_options(self) -> list[str]:
         """How GPUs are asked for, of sbatch and again of srun, which inherits neither cores nor GPUs."""
         if not self.gpus:
             return []
         return [f"--gres=gpu:{self.gpus}" if self.gpu_option == "gres" else f"--gpus-per-node={self.gpus}"]
+
+    def srun_line(self, nodes: int) -> list[str]:
+        """The head of the command that starts one process a node. srun inherits neither the cores nor the GPUs of the
+        job's head, and of its environment nothing where the job was submitted with --export=NONE."""
+        line = ["srun", "--mpi=none", "--export=ALL", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
+        line += [f"--cpus-per-task={self.cores}", *self.gpu_options(), "--kill-on-bad-exit=0", "--wait=0"]
+        return [*line, *self.srun]
 
     def needs(self) -> str:
         """`2 nodes × 4 GPUs in partition long`."""

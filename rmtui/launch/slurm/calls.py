@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,19 @@ FIELDS = (
 )
 """Columns of squeue, with the width that each is given."""
 
+_GPUS = ("GPUS", "GPUS_PER_NODE", "GPUS_PER_TASK", "GRES")
+_REQUEUE = ("REQUEUE", "NO_REQUEUE")
+_VARIABLES = {
+    "array": ("ARRAY_INX",),
+    "gpus-per-node": _GPUS,
+    "gres": _GPUS,
+    "mem": ("MEM_PER_CPU", "MEM_PER_GPU", "MEM_PER_NODE"),
+    "no-requeue": _REQUEUE,
+    "requeue": _REQUEUE,
+    "time": ("TIMELIMIT",),
+}
+"""Option of sbatch → variables, less SBATCH_, that mean it; others are named after it."""
+
 
 class SlurmError(Exception):
     """A command failed or did not answer; the text is Slurm's own first line."""
@@ -32,6 +47,10 @@ class SlurmError(Exception):
 
 class NoAnswer(SlurmError):
     """It did not answer in time: whether it did what was asked is not known."""
+
+
+class EndedBySignal(SlurmError):
+    """The command was killed, from outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +72,58 @@ def installed() -> bool:
     return shutil.which("sbatch") is not None
 
 
-def call(words: Sequence[str], patience: float = PATIENCE, cwd: Path | None = None) -> str:
+def call(
+    words: Sequence[str], patience: float | None = None, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> str:
     """A command's output; SlurmError where it fails."""
+    patience = PATIENCE if patience is None else patience
     try:
-        done = subprocess.run(
-            words, capture_output=True, text=True, errors="replace", timeout=patience, stdin=subprocess.DEVNULL, cwd=cwd
+        child = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            cwd=cwd,
+            env=_for_questions() if env is None else env,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        raise NoAnswer(f"{words[0]} got no answer from Slurm in {patience:.0f} s") from None
     except OSError as error:
         raise SlurmError(f"{words[0]}: {error.strerror}") from error
-    if done.returncode:
-        raise SlurmError(first_words(done.stderr) or f"{words[0]} ended with code {done.returncode}")
-    return done.stdout
+    with child:
+        try:
+            answer, said = child.communicate(timeout=patience)
+        except BaseException as error:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)  # and what a site's wrapper of the command started
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise NoAnswer(f"{words[0]} got no answer from Slurm in {patience:.0f} s") from None
+            raise
+    if child.returncode < 0:
+        raise EndedBySignal(f"{words[0]} was ended by signal {-child.returncode}")
+    if child.returncode:
+        raise SlurmError(first_words(said) or f"{words[0]} ended with code {child.returncode}")
+    return answer
+
+
+def _for_questions() -> dict[str, str]:
+    """The environment without a person's usual filters and formats, which would hide jobs, or change what is read."""
+    usual = ("SQUEUE_", "SINFO_", "SACCT_", "SCANCEL_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(usual)}
+    return kept | {"SLURM_TIME_FORMAT": "standard"}
+
+
+def _for_submission(script: str) -> dict[str, str]:
+    """The environment that goes with a script: without the SBATCH_ variables that would count before what the script
+    itself says (man sbatch, INPUT ENVIRONMENT VARIABLES), and without what describes a job that this process is in."""
+    said = {"array", "error", "test-only", "wait", *re.findall(r"^#SBATCH\s+--([a-z-]+)", script, re.MULTILINE)}
+    names = {f"SBATCH_{other}" for key in said for other in _VARIABLES.get(key, (key.upper().replace("-", "_"),))}
+    kept = {key: value for key, value in os.environ.items() if key not in names}
+    if "SLURM_JOB_ID" in kept:
+        outer = ("SLURM_", "SLURMD_", "SRUN_", "PMI_", "PMIX_")
+        kept = {key: value for key, value in kept.items() if not key.startswith(outer) or key == "SLURM_CONF"}
+    return kept
 
 
 def first_words(text: str) -> str:
@@ -79,7 +137,8 @@ def first_words(text: str) -> str:
 
 def submit(script: Path, cwd: Path, *options: str) -> str:
     """The new job's id. SlurmError where it was refused. `options` come before those of the script."""
-    answer = call(["sbatch", "--parsable", *options, str(script)], SUBMIT_PATIENCE, cwd).strip()
+    env = _for_submission(script.read_text("utf-8"))
+    answer = call(["sbatch", "--parsable", *options, str(script)], SUBMIT_PATIENCE, cwd, env).strip()
     job = answer.splitlines()[-1].partition(";")[0] if answer else ""
     if not job.isdigit():
         raise SlurmError(f"sbatch answered {answer!r}, which is no job")
@@ -128,6 +187,20 @@ def job(number: str) -> SlurmJob | None:
     )
 
 
+def settings() -> dict[str, str]:
+    """The site's configuration (`scontrol show config`), by name."""
+    rows = [line.partition("=") for line in call(["scontrol", "show", "config"]).splitlines()]
+    return {key.strip(): value.strip() for key, _, value in rows if value}
+
+
+def cluster() -> str:
+    """The name of the cluster that answers here; empty where it does not."""
+    try:
+        return settings().get("ClusterName", "")
+    except SlurmError:
+        return ""
+
+
 def show(what: Sequence[str]) -> dict[str, str]:
     """`scontrol show`, its fields by name."""
     words = call(["scontrol", "show", "-o", *what]).split()
@@ -147,12 +220,11 @@ def recorded(number: str) -> str:
 def _in_file(number: str) -> str:
     """By jobcomp/filetxt, where that is what the site keeps and it may be read."""
     try:
-        settings = call(["scontrol", "show", "config"])
-        path = next(line.split("=", 1)[1].strip() for line in settings.splitlines() if line.startswith("JobCompLoc"))
-        lines = Path(path).read_text(errors="replace").splitlines()
-    except (SlurmError, StopIteration, OSError):
+        path = Path(settings().get("JobCompLoc", ""))
+        with path.open(errors="replace") as lines:  # of all users, and years: not all of it at once
+            mine = [line for line in lines if line.startswith(f"JobId={number} ")]
+    except (SlurmError, OSError):
         return ""
-    mine = [line for line in lines if line.startswith(f"JobId={number} ")]
     words = dict(word.split("=", 1) for word in mine[-1].split() if "=" in word) if mine else {}
     return words.get("JobState", "")
 
@@ -171,7 +243,9 @@ def cancel_waiting(numbers: Sequence[str]) -> None:
 
 
 def requeue(number: str) -> None:
-    call(["scontrol", "requeue", number])
+    """Send the job that this process is in back into the queue. Slurm ends its processes then, this command too."""
+    with contextlib.suppress(EndedBySignal):
+        call(["scontrol", "requeue", number])
 
 
 def host_names(listed: str) -> list[str]:

@@ -114,7 +114,8 @@ class Supervisor:
         names = calls.host_names(os.environ.get("SLURM_JOB_NODELIST", "")) or [socket.gethostname()]
         me, nonce = proc.this_process(), os.urandom(6).hex()
         self.nodes = tuple(names)
-        command = self._srun(allocation.of(spec["launch"]))
+        command = allocation.of(spec["launch"]).srun_line(len(names))
+        command += [sys.executable, "-m", "rmtui.launch.slurm.node", str(self.run.path), str(self.attempt.n)]
         document = {
             "kind": "slurm",
             "job": os.environ.get("SLURM_JOB_ID", ""),
@@ -145,14 +146,6 @@ class Supervisor:
         child = subprocess.Popen(command, cwd=self.attempt.path, stdin=subprocess.DEVNULL, start_new_session=True)
         child.returncode = 0  # reaped below
         self.step = child.pid
-
-    def _srun(self, wanted: allocation.Allocation) -> list[str]:
-        """One `node` a node. srun inherits neither the cores nor the GPUs of the job's head."""
-        count = len(self.nodes)
-        line = ["srun", "--mpi=none", f"--nodes={count}", f"--ntasks={count}", "--ntasks-per-node=1"]
-        line += [f"--cpus-per-task={wanted.cores}", *wanted.gpu_options(), "--kill-on-bad-exit=0", "--wait=0"]
-        line += [*wanted.srun, sys.executable, "-m", "rmtui.launch.slurm.node"]
-        return [*line, str(self.run.path), str(self.attempt.n)]
 
     def watch(self) -> None:
         """Until srun has ended; then the last word."""
@@ -219,25 +212,38 @@ class Supervisor:
         if result.get("outcome") == State.FINISHED or own:
             return judge(self.attempt, replace(seen, stop=own[0] if own else seen.stop))
         if not self.warned and not seen.terminated:
-            return self._with_node(judge(self.attempt, seen))
+            never = self._not_started() if self.code and not node.endings(self.attempt) else None
+            return never or self._with_node(judge(self.attempt, seen))
         step = result.get("step") if isinstance(result.get("step"), int) else None
         outcome, reason = self._slurms_reason()
         return Verdict(outcome, reason + settle.format_saved(self.run, step), {"step": step})
 
+    def _not_started(self) -> Verdict | None:
+        """Where srun itself refused, so that no node has a word of it."""
+        said = [line for line in settle.output(self.attempt, self.log_from).splitlines() if line.startswith("srun: ")]
+        if self.attempt.rank_steps() or not said:
+            return None
+        return Verdict(State.FAILED, f"its ranks were not started: {said[-1]}")
+
     def _slurms_reason(self) -> tuple[State, str]:
         """Why Slurm ends the job: the limit if that is what was warned of, else what its step daemon wrote."""
         cause = words.cause(settle.output(self.attempt, self.log_from))
-        if not cause and self.waker.warned:
-            cause = "TIMEOUT" if self._near_limit() else "PREEMPTED"
-        self.cause = cause or ("PREEMPTED" if _is_preempted() else "CANCELLED")
+        self.cause = cause or self._cause_of_signal()
         return words.outcome(self.cause)
 
-    def _near_limit(self) -> bool:
-        """Whether the job's own limit is what the warning was of; a preemption sends the same signal."""
-        end, job = float(os.environ.get("SLURM_JOB_END_TIME", "0") or 0), cluster_jobs.read(self.run)
-        if end and job is not None:
-            return end - self.warned < job.warn + 2 * allocation.MARGIN
-        return not _is_preempted()
+    def _cause_of_signal(self) -> str:
+        """What the signal was of, where Slurm's step daemon wrote nothing: a preemption and a person can send the same
+        one as comes before the limit."""
+        facts: dict[str, str] = {}
+        with contextlib.suppress(SlurmError):
+            facts = calls.show(["job", os.environ.get("SLURM_JOB_ID", "")])
+        if facts.get("PreemptTime", "None") != "None":
+            return "PREEMPTED"
+        if not self.waker.warned:
+            return "CANCELLED"
+        end, job = calls.moment(facts.get("EndTime", "")), cluster_jobs.read(self.run)
+        near = end is not None and job is not None and end - self.warned < job.warn + 2 * allocation.MARGIN
+        return "TIMEOUT" if near else "SIGNALED"
 
     def _with_node(self, verdict: Verdict) -> Verdict:
         """The node of the rank that failed, where there are several."""
@@ -288,22 +294,16 @@ class Supervisor:
     def _goes_on(self, verdict: Verdict) -> bool:
         """After a warning: the limit and a preemption end a job for good unless it is requeued before. After the limit
         only where a later checkpoint than the one it began from is there: else it would be requeued for ever."""
-        if verdict.outcome != State.INTERRUPTED or self.cause not in ("TIMEOUT", "PREEMPTED"):
+        if verdict.outcome != State.INTERRUPTED or self.cause not in ("TIMEOUT", "PREEMPTED", "SIGNALED"):
             return False
         newest = checkpoints.newest_whole(self.run.path)[0]
         came_further = newest is not None and newest.step > self.came_from
-        return came_further or self.cause == "PREEMPTED"
+        return came_further or self.cause != "TIMEOUT"
 
 
 def _marked(verdict: Verdict) -> Verdict:
     """The same as an end after which a job goes on with the run."""
     return replace(verdict, details={**verdict.details, "requeued": True})
-
-
-def _is_preempted() -> bool:
-    with contextlib.suppress(SlurmError):
-        return calls.show(["job", os.environ.get("SLURM_JOB_ID", "")]).get("PreemptTime", "None") != "None"
-    return False
 
 
 def _address(name: str) -> str:

@@ -1,9 +1,10 @@
 """The doctor's job: one rank a node sums up over all of them through a process of the training stack, and says so, and
-whether the lock that the doctor holds is seen on its node."""
+whether the lock that the doctor holds is seen on its node. Arguments: port, lock, and [slurm] wrap."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from rmtui.runs.files import lock_held
 _PROGRAM = """
 import os, torch, torch.distributed as dist
 gpu = torch.cuda.is_available()
+print("nccl" if gpu else "gloo", flush=True)
 dist.init_process_group("nccl" if gpu else "gloo")
 value = torch.ones(1, device="cuda" if gpu else "cpu")
 dist.all_reduce(value)
@@ -31,11 +33,13 @@ def main(arguments: list[str]) -> int:
         "MASTER_ADDR": os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "localhost"),
         "MASTER_PORT": arguments[0],
     }
-    done = subprocess.run([sys.executable, "-c", _PROGRAM], env=env, capture_output=True, text=True, timeout=150)
+    line = [*shlex.split(arguments[2]), sys.executable, "-c", _PROGRAM]
+    done = subprocess.run(line, env=env, capture_output=True, text=True, timeout=150)
     name = os.environ.get("SLURMD_NODENAME", "?")
     last = (done.stderr.strip().splitlines() or [""])[-1]
     lock = "locked" if lock_held(Path(arguments[1])) else "free"
-    print(f"met {name} {time.time():.1f} {lock}" if done.returncode == 0 else f"{name}: {last}", flush=True)
+    way = (done.stdout.split() or ["?"])[-1]
+    print(f"met {name} {time.time():.1f} {lock} {way}" if done.returncode == 0 else f"{name}: {last}", flush=True)
     return done.returncode
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shlex
+import signal
 import socket
 import sys
 import time
@@ -41,6 +42,7 @@ def main(arguments: list[str]) -> int:
     run, number = RunFolder(Path(arguments[0])), int(os.environ.get("SLURM_PROCID", "0"))
     attempt = AttemptFolder(run.path / f"attempt-{arguments[1]}")
     waker = Waker()
+    waker.end_on(signal.SIGINT, signal.SIGUSR1)  # scancel --signal sends them to every process of the step
     given = GivenStart.of(attempt)
     log = LAUNCHER_LOG if number == 0 else f"launch-{number}.log"
     ended = Elsewhere(run, attempt, given, number)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import rmtui
@@ -18,6 +19,8 @@ from rmtui.workspace import Workspace
 TEMPLATE = "job.sbatch"
 """Of the workspace; a person may edit it."""
 PARTS = ("directives", "environment", "prologue", "command")
+DIRECTIVES = "{{directives}}"
+_EXEC = re.compile(r"exec\s.*\{\{command\}\}")
 DEFAULT = """\
 #!/bin/bash
 # Written by rmtui. A job.sbatch in the workspace is the template of later jobs (docs/cluster.md).
@@ -43,21 +46,39 @@ def template(ws: Workspace) -> str:
         return DEFAULT
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read", str(error), "correct it, or take it away") from error
-    missing = [part for part in PARTS if f"{{{{{part}}}}}" not in text]
-    if missing:
-        words = ", ".join(f"{{{{{part}}}}}" for part in missing)
-        raise UserError(f"{path} is not a template", f"{words} missing", "put it back, or take the file away")
+    _check(path, text)
     return text
 
 
-def render(ws: Workspace, wanted: Allocation, name: str, run: str, attempt: int) -> str:
-    """The script for a run folder; for a preview `run` may be a mere name."""
+def _check(path: Path, text: str) -> None:
+    """UserError where a job of this template would not be what was asked for, or would not hear that it has to end."""
+    what, missing = f"{path} is not a template", [part for part in PARTS if f"{{{{{part}}}}}" not in text]
+    if missing:
+        words = ", ".join(f"{{{{{part}}}}}" for part in missing)
+        raise UserError(what, f"{words} missing", "put it back, or take the file away")
+    lines = text.splitlines()
+    for part in PARTS[:-1]:
+        if lines.count(f"{{{{{part}}}}}") != 1 or text.count(f"{{{{{part}}}}}") != 1:
+            why = f"{{{{{part}}}}} is not once, on a line of its own"
+            raise UserError(what, why, "write it so; its text has several lines")
+    read = list(itertools.takewhile(lambda line: line == DIRECTIVES or not line.strip() or line[0] == "#", lines))
+    late = [line for line in lines[len(read) :] if line == DIRECTIVES or line.startswith("#SBATCH")]
+    if late:
+        why = f"{late[0]} comes after a command, and sbatch ignores it there"
+        raise UserError(what, why, "move it above the commands")
+    if [bool(_EXEC.match(line)) for line in lines if "{{command}}" in line] != [True]:
+        why = "{{command}} is not started by exec, and the warning before the time limit would not reach it"
+        raise UserError(what, why, "write: exec {{command}}")
+
+
+def render(ws: Workspace, wanted: Allocation, name: str, run: str, attempt: int, command: Sequence[str] = ()) -> str:
+    """The script for a run folder; for a preview `run` may be a mere name. `command`: in place of its supervisor."""
     folder = f"{run}/attempt-{attempt}"
     parts = {
         "directives": "\n".join(f"#SBATCH {line}" for line in _directives(wanted, name, run, attempt, folder)),
         "environment": "\n".join(f"export {key}={shlex.quote(value)}" for key, value in _environment().items()),
         "prologue": wanted.prologue.strip(),
-        "command": shlex.join([sys.executable, "-m", "rmtui.launch.slurm.job", run, str(attempt)]),
+        "command": shlex.join(command or [sys.executable, "-m", "rmtui.launch.slurm.job", run, str(attempt)]),
     }
     text = template(ws)
     for part, value in parts.items():

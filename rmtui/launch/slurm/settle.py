@@ -28,7 +28,7 @@ def settle(run: RunFolder, job: ClusterJob, row: SlurmJob | None) -> None:
         return
     ended = (attempt.exit() if attempt else None) or {}
     if attempt is not None and (not ended or ended.get("requeued")):
-        word = row.state if row is not None else (calls.recorded(job.id) or _remembered(run, job))
+        word = row.state if row is not None else (_recorded(job) or _remembered(run, job))
         if job.chain and _goes_on(run, job, attempt, word):
             if not ended and attempt.launch():
                 _write(run, attempt, word, row, goes_on=True)
@@ -41,6 +41,12 @@ def settle(run: RunFolder, job: ClusterJob, row: SlurmJob | None) -> None:
         ClusterJobState(job.id, time.time(), cluster_jobs.ENDED, row.state if row else "", row.nodes if row else ""),
     )
     cluster_jobs.close(run)
+
+
+def _recorded(job: ClusterJob) -> str:
+    """Its end, by what the site keeps of past jobs; that it was requeued once is none."""
+    word = calls.recorded(job.id)
+    return "" if word in words.STATES else word
 
 
 def _remembered(run: RunFolder, job: ClusterJob) -> str:

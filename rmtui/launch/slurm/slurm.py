@@ -44,6 +44,7 @@ class Slurm:
             kind=self.kind,
             attempt=start.attempt,
             t=time.time(),
+            cluster=calls.cluster(),
             host=proc.host(),
             resume=start.checkpoint,
             force=start.inexact,
@@ -63,7 +64,9 @@ class Slurm:
             shutil.rmtree(attempt.path)
             if not isinstance(error, SlurmError):
                 raise
-            raise NotSubmitted("Slurm did not take the job", str(error), "change what it asks for", 1) from error
+            away = "Unable to contact" in str(error)
+            remedy = "try again when Slurm answers" if away else "change what it asks for"
+            raise NotSubmitted("Slurm did not take the job", str(error), remedy, 1) from error
         cluster_jobs.write(run, replace(job, id=number, chain=further))
 
     def look(self, ws: Workspace, *, at_once: bool = False) -> None:
@@ -132,7 +135,10 @@ def _learn(run: RunFolder, rows: dict[str, SlurmJob], by_comment: dict[str, Slur
     if job is None:
         cluster_jobs.close(run)
         return
-    row = rows.get(job.id) or by_comment.get(script.comment(run, job.attempt))
+    mine = script.comment(run, job.attempt)
+    row = rows.get(job.id) or by_comment.get(mine)
+    if (row is None or not row.comment.startswith(mine)) and job.cluster not in ("", calls.cluster()):
+        return  # its own cluster is asked on that one's login nodes
     if not job.id:
         if row is not None:
             job = replace(job, id=row.id, chain=chain.found(run, job.attempt, by_comment))
@@ -148,8 +154,8 @@ def _learn(run: RunFolder, rows: dict[str, SlurmJob], by_comment: dict[str, Slur
         return
     _end_leftover(run, row)
     now = words.state(row)
-    why = words.reason(row) if now == cluster_jobs.QUEUED else ""
-    begins = row.start if now == cluster_jobs.QUEUED else None
+    why = words.reason(row) if now == cluster_jobs.QUEUED else words.suspension(row)
+    begins = row.start if now == cluster_jobs.QUEUED and not words.is_held(row) else None
     nodes = "" if now == cluster_jobs.QUEUED else ",".join(calls.host_names(row.nodes))
     cluster_jobs.note(run, ClusterJobState(job.id, time.time(), now, why, nodes, row.restarts, begins))
 
@@ -172,6 +178,9 @@ def _never_submitted(run: RunFolder, job: ClusterJob) -> None:
 
 
 def _cancel(run: RunFolder, job: ClusterJob, *options: str) -> None:
+    if job.cluster and (here := calls.cluster()) and here != job.cluster:  # where the number is another job's
+        why = f"it is of cluster {job.cluster}, and here is {here}"
+        raise UserError(f"job {job.id} of {run.id} was not cancelled", why, "do it on one of its login nodes", 1)
     calls.cancel_waiting(job.chain)
     try:
         calls.cancel(job.id, *options)

@@ -33,6 +33,7 @@ REASONS = {
     "JobHeldUser": "held by you: scontrol release",
     "JobHeldAdmin": "held by an administrator",
     "ReqNodeNotAvail": "a node it needs is down, drained or reserved",
+    "Nodes_required_for_job_are": "the nodes it needs are down, drained or kept for jobs of higher priority",
     "PartitionDown": "its partition is down",
     "PartitionInactive": "its partition takes no jobs now",
     "PartitionNodeLimit": "it asks for more nodes than its partition allows",
@@ -70,6 +71,8 @@ OUTCOMES = {
     "NODE_FAIL": (State.INTERRUPTED, "node failed"),
     "BOOT_FAIL": (State.INTERRUPTED, "a node did not boot"),
     "OUT_OF_MEMORY": (State.KILLED, "out of memory"),
+    "REQUEUED": (State.INTERRUPTED, "sent back into the queue by somebody (scontrol requeue)"),
+    "SIGNALED": (State.INTERRUPTED, "asked to save by a signal (USR1)"),
     "REVOKED": (State.INTERRUPTED, "its job was given to another cluster"),
 }
 
@@ -87,19 +90,33 @@ CAUSES = (
 That a step was cancelled says nothing: a preemption with a grace time ends the steps first."""
 
 
+LONGEST = 60
+"""Characters of Slurm's own word that are shown beside ours."""
+
+
 def state(row: SlurmJob) -> str:
     return STATES.get(row.state.split()[0].rstrip("+") if row.state else "", cluster_jobs.ENDED)
 
 
 def reason(row: SlurmJob) -> str:
-    """Why a job waits, in words; Slurm's own word beside what has none here."""
-    own = row.reason.strip("()")
+    """Why a job waits, in words, with Slurm's own word; squeue writes some of them with blanks, scontrol with `_`."""
+    own = row.reason.strip("()").replace(" ", "_")
     if not own or own == "None":
         return "waiting for the scheduler"
     known = REASONS.get(own) or next((text for word, text in REASONS.items() if own.startswith(word)), "")
     if known:
-        return f"{known} ({own})"
+        return f"{known} ({own if len(own) <= LONGEST else own.partition(',')[0]})"
     return f"Slurm's reason: {own}"
+
+
+def is_held(row: SlurmJob) -> bool:
+    """Whether it waits for a person, and not for its turn."""
+    return "held" in row.reason.lower()
+
+
+def suspension(row: SlurmJob) -> str:
+    """That a job's processes do not run, in words; empty: they do."""
+    return "suspended: its processes stand still until scontrol resume" if row.state.startswith("SUSPENDED") else ""
 
 
 def outcome(word: str) -> tuple[State, str]:
