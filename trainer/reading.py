@@ -338,6 +338,9 @@ def _layout_of(
 ) -> PairLayout | None:
     if chosen := given.recognise(objects, fields):
         return chosen
+    if seen := _seen_or_heard(objects):
+        what = f"its rows have pictures, sound or film (the field '{seen}')"
+        raise Unreadable(path, "not_text", what, field=seen)
     cells = [_cells(record, container) for record in sample]
     own = sum(map(_is_house, cells))
     if own and 2 * own >= len(objects):
@@ -346,6 +349,8 @@ def _layout_of(
     if found or own or not objects or any(_is_near(record) for record in objects):
         return found
     names = list(dict.fromkeys(name for record in objects for name in record))
+    if "ranking" in names and isinstance(objects[0].get("ranking"), list):
+        raise Unreadable(path, "ranking", "'ranking' may be the answers' ranks or their numbers in order")
     shown = ", ".join(map(repr, names[:_SHOWN])) + (" …" if len(names) > _SHOWN else "")
     raise Unreadable(
         path,
@@ -354,6 +359,19 @@ def _layout_of(
         container=str(container),
         fields=shown,
     )
+
+
+_NOT_TEXT = ("image", "images", "image_path", "image_url", "video", "videos", "audio", "audios")
+
+
+def _seen_or_heard(objects: Sequence[Mapping[str, object]]) -> str:
+    """The field of most records that holds what a model of texts neither sees nor hears; empty where there is none.
+
+    Pictures as parts of a message are found there, with the row."""
+    for name in _NOT_TEXT:
+        if 2 * sum(bool(record.get(name)) for record in objects) > len(objects):
+            return name
+    return ""
 
 
 def _is_house(record: Any) -> bool:

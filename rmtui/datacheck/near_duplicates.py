@@ -15,7 +15,7 @@ from itertools import combinations
 from typing import BinaryIO
 from zlib import crc32
 
-from rmtui.datacheck.duplicates import BUCKETS, Ledger
+from rmtui.datacheck.duplicates import BUCKETS, Ledger, normal
 from rmtui.datacheck.kinds import found
 from rmtui.datacheck.line_checks import examine
 from rmtui.datacheck.model import Cancelled, FileReport, Finding
@@ -43,15 +43,22 @@ _WORD = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]|[^\\W\u3040-\u30ff
 
 @dataclass(slots=True)
 class _File:
-    """A checked file of which single lines are read again."""
+    """A checked file of which single lines are read again; it is opened at the first of them."""
 
     report: FileReport
-    offsets: array[int] = field(default_factory=lambda: array("q"))
+    _offsets: array[int] = field(default_factory=lambda: array("q"))
+    _file: BinaryIO | None = None
 
-    def pair(self, file: BinaryIO, line: int) -> Pair | None:
-        self.offsets = self.offsets or _offsets(file)
-        file.seek(self.offsets[line - 1])
-        return examine(file.readline(LINE).removeprefix(BOM), line)[0]
+    def pair(self, line: int) -> Pair | None:
+        if self._file is None:
+            self._file = self.report.rows.open("rb")
+            self._offsets = _offsets(self._file)
+        self._file.seek(self._offsets[line - 1])
+        return examine(self._file.readline(LINE).removeprefix(BOM), line)[0]
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 def near(
@@ -62,7 +69,6 @@ def near(
     files = [_File(reports[place]) for place in sketches.places]
     found_at: dict[int, list[Finding]] = {place: [] for place in range(len(reports))}
     blamed: set[int] = set()
-    opened = [one.report.rows.open("rb") for one in files]
     ledgers = [(sketches.pairs, _alike_pairs)] + ([(sketches.prompts, _alike_prompts)] if sketches.prompts else [])
     tick(0.0)
     try:
@@ -80,13 +86,13 @@ def near(
                 if cancelled():
                     raise Cancelled
                 ends = where(earlier), where(later)
-                one, other = (files[file].pair(opened[file], line) for file, line in ends)
+                one, other = (files[file].pair(line) for file, line in ends)
                 if one and other and (kind := judge(one, other, ends[0][0] != ends[1][0])):
                     blamed.add(later)
                     found_at[sketches.places[ends[1][0]]].append(_worded(kind, *ends, files))
     finally:
-        for file in opened:
-            file.close()
+        for opened in files:
+            opened.close()
     tick(1.0)
     return found_at
 
@@ -162,7 +168,9 @@ def _alike_pairs(one: Pair, other: Pair, across: bool) -> str:
 
 
 def _alike_prompts(one: Pair, other: Pair, across: bool) -> str:
-    similarity = _similarity(one.prompt, other.prompt) if across else 0.0
+    if not across or normal(one.prompt) == normal(other.prompt):  # the exact check has decided about these
+        return ""
+    similarity = _similarity(one.prompt, other.prompt)
     same = similarity >= ALIKE_PROMPTS or (similarity >= REWORDED and _reworded(one.prompt, other.prompt))
     return "near_leak" if same else ""
 

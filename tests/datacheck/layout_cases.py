@@ -192,6 +192,7 @@ LAYOUTS = {
         "preference": 2,
     },
     "response_j/k": lambda q, good, bad: {"qid": 1, "question": q, "response_j": good, "response_k": bad, "date": "x"},
+    "reject": lambda q, good, bad: {"prompt": q, "chosen": good, "reject": bad},
     "selected": lambda q, good, bad: {"prompt": q, "selected": good, "rejected": bad},
     "distilabel orca": lambda q, good, bad: {
         "system": "",

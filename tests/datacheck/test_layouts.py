@@ -155,6 +155,48 @@ def test_rows_without_a_preference_are_left_out_by_name_and_are_no_error(tmp_pat
     assert pairs.fingerprint(path) == pairs.fingerprint(tmp_path / "out.jsonl")
 
 
+SEEN = {
+    "RLAIF-V": lambda q, good, bad: {"image": {"path": "a.jpg"}, "question": q, "chosen": good, "rejected": bad},
+    "pairs with pictures": lambda q, good, bad: {
+        "images": [{"bytes": "iVBO"}],
+        "prompt": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": q}]}],
+        "chosen": [assistant(good)],
+        "rejected": [assistant(bad)],
+    },
+    "spoken": lambda q, good, bad: {"audio": "a.wav", "prompt": q, "chosen": good, "rejected": bad},
+}
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_what_is_said_of_a_picture_is_refused_until_its_texts_are_named(tmp_path, name):
+    rows = [SEEN[name](*text) for text in TEXTS]
+    path = write_lines(tmp_path / "x.jsonl", rows)
+    (report,) = check([path], look_for_near=False).files
+    assert (report.good, report.counts) == (0, {"unreadable_file": 1})
+    assert next(iter(rows[0])) in report.findings[0].message and "--fields" in report.findings[0].message
+    with pytest.raises(pairs.Unreadable, match="pictures"):
+        pairs.recognise(path)
+    if name != "pairs with pictures":
+        fields = {
+            "prompt": "question" if "question" in rows[0] else "prompt",
+            "chosen": "chosen",
+            "rejected": "rejected",
+        }
+        assert check([path], fields=fields, look_for_near=False).files[0].good == 3
+    empty = write_lines(tmp_path / "y.jsonl", [row | {next(iter(row)): None, "prompt": TEXTS[0][0]} for row in rows])
+    assert check([empty], look_for_near=False).files[0].errors == 0
+
+
+def test_a_ranking_that_may_be_ranks_or_an_order_is_refused_and_ranks_are_read(tmp_path):
+    answers = {"prompt": "Which letter?", "responses": ["b", "c", "a"]}
+    path = write_lines(tmp_path / "x.jsonl", [answers | {"ranking": [2, 3, 1]}])  # as an order: c, a, b
+    (report,) = check([path], look_for_near=False).files
+    assert (report.good, report.counts) == (0, {"unreadable_file": 1})
+    assert "call it 'ranks'" in report.findings[0].message
+    renamed = write_lines(tmp_path / "y.jsonl", [answers | {"ranks": [2, 3, 1]}])
+    assert [said(one)[1:3] for one in read(renamed)] == [("a", "b"), ("a", "c"), ("b", "c")]
+
+
 def test_of_a_ranking_each_pair_of_unequal_answers_is_one(tmp_path):
     answers = [{"answer": text, "rank": rank} for text, rank in (("c", 3), ("a", 1), ("b", 2), ("bb", 2))]
     prompt = "\n\nHuman: Which letter?\n\nAssistant: "

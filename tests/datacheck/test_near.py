@@ -206,6 +206,13 @@ def test_answers_of_which_one_alone_is_crossed_contradict_nothing(tmp_path):
     assert findings(path) == [[]]
 
 
+def test_long_questions_of_a_validation_on_the_training_data_are_no_near_leaks(tmp_path):
+    """The exact check says so once, of the whole file."""
+    train, val = (write(tmp_path / f"{name}.jsonl", [pair(seed) for seed in range(20)]) for name in ("train", "val"))
+    assert "validation_is_training" in check([train, val]).files[1].counts
+    assert [each for each in findings(train, val)[1] if each[0]] == []
+
+
 def test_a_line_is_blamed_once_for_what_it_repeats(tmp_path):
     first = pair(1)
     path = write(tmp_path / "pairs.jsonl", [first, {key: value.upper() for key, value in first.items()}])

@@ -28,6 +28,7 @@ ANSWERS = (
     ("pos_resp", "neg_resp"),
     ("accepted", "rejected"),
     ("accept", "reject"),
+    ("chosen", "reject"),
     ("better", "worse"),
     ("better_response", "worse_response"),
     ("winner", "loser"),

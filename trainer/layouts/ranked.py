@@ -128,7 +128,8 @@ def _texts(record: Record, name: str) -> bool:
 _LISTS = ("responses", "completions", "answers", "outputs", "generations", "candidates", "candidates_completions")
 _SAID = ("text", "answer", "response", "completion", "output", "content")
 _OWN_WORTHS = (("rank", -1), ("score", 1), ("pm_score", 1), ("rating", 1), ("reward", 1))
-_WORTHS = (("scores", 1), ("rewards", 1), ("ratings", 1), ("ranks", -1), ("rank", -1), ("ranking", -1))
+_WORTHS = (("scores", 1), ("rewards", 1), ("ratings", 1), ("ranks", -1), ("rank", -1))
+"""`ranking` is none of them: it may hold the answers' ranks or their numbers in order."""
 _ASKED = ("prompt", "question", "instruction", "query", "context", "messages", "conversations")
 
 
