@@ -34,7 +34,8 @@ _HEADER = 1 << 20
 """Bytes that are read at once: no name in an archive of ours is longer."""
 _WEIGHTS = ("checkpoints", "model")
 _TOP = {"spec.toml", "meta.toml", "events.jsonl", "forecasts.jsonl", "validation", *_WEIGHTS}
-_CONTROL = "control"
+_STAY_BEHIND = {"control", "job.json", "job-state.json"}
+"""What was asked of a run, and the job of a cluster that it was: neither means anything elsewhere."""
 _STAGING = ".import-"
 
 
@@ -71,6 +72,8 @@ def _files(folder: Path, weights: bool) -> Iterator[Path]:
 def _has_place(parts: tuple[str, ...]) -> bool:
     """Whether a file belongs to the run itself; mirrors of other programs (trackers/, wandb/) stay behind."""
     top = parts[0]
+    if top in _STAY_BEHIND:
+        return False
     n = typed_files.number_of(top, "attempt-")
     attempt = bool(n) and top == f"attempt-{n}"
     return (top in _TOP or attempt or top.endswith(".json")) and "wandb" not in parts
@@ -194,7 +197,7 @@ def _extract(archive: Path, staging: Path) -> str:
                     continue
                 parts = _checked(archive, member)
                 names.add(parts[0])
-                if parts[1] != _CONTROL:
+                if parts[1] not in _STAY_BEHIND:
                     _write(source, member, staging.joinpath(*parts))
     if len(names) != 1 or not (staging / (name := names.pop()) / "spec.toml").is_file():
         raise UserError(
@@ -212,7 +215,7 @@ def _checked(archive: Path, member: tarfile.TarInfo) -> tuple[str, ...]:
         or len(parts) < 2
         or member.name.startswith("/")
         or any(part in ("..", ".") or "\\" in part or "\0" in part for part in parts)
-        or not (_has_place(parts[1:]) or parts[1] == _CONTROL)
+        or not (_has_place(parts[1:]) or parts[1] in _STAY_BEHIND)
         or not may_be_run(parts[0])
     )
     if strange:

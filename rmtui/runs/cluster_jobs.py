@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from rmtui.runs import typed_files
+from rmtui.runs import proc, typed_files
 from rmtui.runs.files import write_json
 from rmtui.runs.folder import RunFolder
 
@@ -48,6 +48,8 @@ class ClusterJob:
     """Seconds before its time limit at which it is warned."""
     chain: list[str] = field(default_factory=list)
     """Jobs that wait for the end of this one, in their order: each goes on with the run."""
+    inode: str = ""
+    """Of the run's folder, which a copy does not share and every node sees alike; devices have other numbers there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,19 @@ def _queue(run: RunFolder) -> Path:
 
 
 def read(run: RunFolder) -> ClusterJob | None:
-    """A run's job; None for runs of this machine."""
+    """A run's job; None for runs of this machine, and where the file came by copy or import: the job that it names is
+    another run's, and must neither be believed nor cancelled."""
     document = typed_files.read(run.path / "job.json", typed_files.JOB).document
     try:
-        return ClusterJob(**document) if document is not None else None
+        job = ClusterJob(**document) if document is not None else None
     except TypeError:
         return None
+    ours = job is not None and job.inode == _inode(run) != "" and not run.origin.exists()
+    return job if ours else None
+
+
+def _inode(run: RunFolder) -> str:
+    return proc.place(run.path).partition(".")[2]
 
 
 def said(run: RunFolder, job: ClusterJob) -> ClusterJobState | None:
@@ -106,10 +115,10 @@ def said(run: RunFolder, job: ClusterJob) -> ClusterJobState | None:
 
 
 def write(run: RunFolder, job: ClusterJob) -> None:
-    """Note a job, and that it may change."""
+    """Note a job of a run, and that it may change."""
     folder(_queue(run)).mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder(_queue(run)) / run.id).touch(mode=0o600)
-    write_json(run.path / "job.json", asdict(job))
+    write_json(run.path / "job.json", asdict(replace(job, inode=_inode(run))))
 
 
 def advance(run: RunFolder, job: ClusterJob) -> ClusterJob:

@@ -52,15 +52,22 @@ def original(attempt: AttemptFolder, launch: Mapping[str, Any]) -> Path | None:
     It is a copy only where the folder of the launch is still there and another one than this, or a process with the
     attempt's tag lives in another one: a workspace that moved, or was mounted elsewhere, has other inodes, too.
     """
-    there = launch.get("place", "")
+    first = AttemptFolder(Path(launch.get("folder", "")))
+    there = launch.get("place") or _place_by_nonce(first, launch)
     if not there or there == proc.place(attempt.path):
         return None
-    first = AttemptFolder(Path(launch.get("folder", "")))
     if proc.place(first.path) == there and (lock_held(first.lock) or training_held(first)):
         return first.path.parent
     nonce = launch.get("nonce") or "none"
     found = [each for each in proc.tagged(None, attempt.n, nonce) if each.place == there]
     return _folder_of(found[0]) if found else None
+
+
+def _place_by_nonce(first: AttemptFolder, launch: Mapping[str, Any]) -> str:
+    """The place of the folder that a launch names, if that launch is in it. A job of a cluster notes no place: its
+    nodes see the device under other numbers."""
+    nonce = launch.get("nonce")
+    return proc.place(first.path) if nonce and first.launch().get("nonce") == nonce else ""
 
 
 def _folder_of(process: proc.Tagged) -> Path:

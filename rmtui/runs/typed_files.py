@@ -144,7 +144,7 @@ TICKET: Shape = {
 }
 WORKSPACE: Shape = {"id": TEXT, "path": TEXT, "formerly": TEXTS, "runs": TEXTS, "launches": WHOLE}
 JOB: Shape = {
-    **dict.fromkeys(("kind", "id", "cluster", "host", "resume", "needs"), TEXT),
+    **dict.fromkeys(("kind", "id", "cluster", "host", "resume", "needs", "inode"), TEXT),
     "attempt": COUNT, "t": NUMBER, "force": FLAG, "warn": WHOLE, "chain": TEXTS,
 }  # fmt: skip
 JOB_STATE: Shape = {
