@@ -15,6 +15,7 @@ from rmtui.importers.sources import gather
 from rmtui.index import ingest
 from rmtui.index.add_imported import began_as, first_event
 from rmtui.index.sqlite import DatabaseError
+from rmtui.operations.announce import announce_ends
 from rmtui.operations.imports import imported_before, keep_up, number_of, place, source_of
 from rmtui.runs.files import locked
 from rmtui.runs.folder import RunFolder
@@ -23,6 +24,8 @@ from trainer.events import Event
 
 _EVERY = 1.0
 """Seconds between two looks at the source."""
+_ANNOUNCE_EVERY = 10.0
+"""Seconds between two looks for ends of this workspace's own trainings."""
 _PAUSE = 4
 """A source whose reading takes long is left alone for so many times as long."""
 
@@ -48,13 +51,16 @@ def follow(ws: Workspace, path: Path, until: Until = UNTIL_OVER) -> Iterator[str
     A run stays the same one when the watching is started again. UserError where `path` does not exist.
     """
     path = path.expanduser().resolve()
-    seen, changed = "", time.monotonic()
+    seen, changed, announced = "", time.monotonic(), -math.inf
     runs: Sequence[Foreign] = ()
     ids: dict[tuple[str, int], str] = {}
     live = _Live(ws)
     try:
         while True:
             began = time.monotonic()
+            if began - announced >= _ANNOUNCE_EVERY:
+                announce_ends(ws)
+                announced = began
             now = _signature(path)
             if now != seen:
                 seen, changed = now, time.monotonic()

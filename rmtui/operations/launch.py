@@ -13,6 +13,7 @@ from rmtui.index import settings
 from rmtui.launch import launchers, provenance
 from rmtui.launch.launcher import NotSubmitted, Start
 from rmtui.operations import sealed_looks
+from rmtui.operations.announce import announce_ends
 from rmtui.operations.plan import Plan, fresh_name, plan
 from rmtui.runs import queue_tickets, state
 from rmtui.runs.files import check_locks
@@ -99,6 +100,7 @@ def wait(ws: Workspace, run_id: str, said: Callable[[Status], None] | None = Non
             said(now)
         last = now
         if now.state.final or now.state == State.UNKNOWN or (now.state == State.QUEUED and not now.supervised):
+            announce_ends(ws)
             return now
         if now.state.alive and not now.supervised:
             launcher.attend(ws, run)

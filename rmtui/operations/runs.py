@@ -19,6 +19,7 @@ from rmtui.index.index import Index
 from rmtui.index.sqlite import Damaged, DatabaseError, set_aside
 from rmtui.index.sync import Progress
 from rmtui.operations import declare
+from rmtui.operations.announce import announce_ends
 from rmtui.runs import identity, state
 from rmtui.runs.folder import RunFolder, checked_name, run_folders
 from rmtui.runs.model import NOTHING, Attempt, Best, Epoch, EvaluatedStep, Run, State
@@ -61,22 +62,10 @@ def reading(ws: Workspace, progress: Progress | None = None) -> Iterator[Index]:
     """An index that is up to date, or a temporary one in place of a faulty one (`index.trouble` says why)."""
     with suppress(OSError):  # a workspace that cannot be written
         identity.ensure(ws.root)
-    _announce_ends(ws)
+    announce_ends(ws)
     with Index.open_reading(ws) as index:
         index.sync(progress)
         yield index
-
-
-def _announce_ends(ws: Workspace) -> None:
-    """Ends that nobody saw: their supervisors died, or the machine did."""
-    try:
-        waiting = any((ws.queue / "unannounced").iterdir())
-    except OSError:
-        return
-    if waiting:
-        from rmtui.launch import hooks
-
-        hooks.found_ended(ws)
 
 
 def show(index: Index, ref: str, lang: str = "en", chosen: bool = True) -> ShowDocument:

@@ -56,6 +56,19 @@ def test_whoever_finds_an_end_that_nobody_announced_says_so_once(loud, audit):
     audit(run)
 
 
+@pytest.mark.parametrize("finder", ["watch", "somebody who waits for it"])
+def test_who_only_follows_or_waits_announces_it_as_well(loud, finder):
+    run = killed_with_its_supervisor(loud)
+    if finder == "watch":
+        log = loud.root / "elsewhere.jsonl"
+        log.write_text('{"step": 1, "loss": 0.5}\n')
+        assert fault_kit.rmtui(loud, "watch", str(log), "--once").returncode == 0
+    else:
+        assert kit.launch.wait(loud, run.id).state == State.INTERRUPTED
+    kit.until(lambda: said(loud), "the command")
+    assert said(loud) == [run.id]
+
+
 def test_the_next_supervisor_announces_it_as_well(loud):
     run = killed_with_its_supervisor(loud)
     other = kit.start(loud, steps=1)
