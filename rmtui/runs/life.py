@@ -63,7 +63,7 @@ def original(attempt: AttemptFolder, launch: Mapping[str, Any]) -> Path | None:
     return _folder_of(found[0]) if found else None
 
 
-def _place_by_nonce(first: AttemptFolder, launch: Mapping[str, Any]) -> str:
+def _place_by_nonce(first: AttemptFolder, launch: Mapping[str, object]) -> str:
     """The place of the folder that a launch names, if that launch is in it. A job of a cluster notes no place: its
     nodes see the device under other numbers."""
     nonce = launch.get("nonce")
