@@ -261,6 +261,12 @@ def test_a_taken_port_is_said(made):
     assert done.returncode == 1 and "another program is listening there" in done.stderr and "--port" in done.stderr
 
 
+@pytest.mark.parametrize("port", ["99999", "0", "-1"])
+def test_a_port_that_is_none_is_said(made, port):
+    done = fault_kit.rmtui(made, "serve", f"--port={port}")
+    assert done.returncode == 2 and f"{port} is not a port" in done.stderr and done.stdout == ""
+
+
 def test_an_address_of_ipv6_is_written_so_that_it_can_be_opened(made):
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as probe:
         probe.bind(("::1", 0))
