@@ -2,13 +2,16 @@
 
 Defaults are those of the programs' sources: LLaMA-Factory `hparams/`, `trl/trainer/reward_config.py` and
 `model_config.py`, transformers' TrainingArguments, axolotl `utils/schemas/`, ms-swift `arguments/`, OpenRLHF
-`cli/train_rm.py`, NeMo-RL `examples/configs/rm.yaml`.
+`cli/train_rm.py`, NeMo-RL `examples/configs/rm.yaml`, Megatron-SWIFT `megatron/arguments/megatron_args.py`,
+DeepSpeed-Chat `training/step2_reward_model_finetuning/main.py` and `dschat/utils/`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+
+from rmtui.importers.source_rows import number
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +124,38 @@ PRODUCERS: tuple[ConfigProducer, ...] = (
     ConfigProducer(
         "Megatron-SWIFT",
         _marks("rlhf_type global_batch_size", "swift global_batch_size"),
-        {},
-        {"train_type": "method", "tuner_type": "method", "target_modules": "lora.target_modules"},
-        {"lora.r": 8, "lora.alpha": 32.0, "lora.dropout": 0.05},
+        {
+            "lr_scheduler": "cosine",
+            "warmup_ratio": 0.0,
+            "weight_decay": 0.1,
+            "max_grad_norm": 1.0,
+            "adam_beta2": 0.95,
+            "seed": 42,
+        },
+        {
+            "train_type": "method",
+            "tuner_type": "method",
+            "target_modules": "lora.target_modules",
+            "lr_warmup_fraction": "warmup_ratio",
+            "lr_decay_style": "lr_scheduler",
+            "clip_grad": "max_grad_norm",
+            "max_epochs": "num_epochs",
+            "save_interval": "save_steps",
+            "eval_interval": "eval_steps",
+        },
+        {"lora.r": 8, "lora.alpha": 32.0, "lora.dropout": 0.05, "learning_rate": 1e-4},
+        {"learning_rate": 1e-5},
         lora_by=frozenset({"train_type", "tuner_type"}),
+    ),
+    ConfigProducer(
+        "DeepSpeed-Chat",
+        _marks("num_padding_at_beginning", "data_path data_split", "zero_stage max_seq_len"),
+        _TRAINER
+        | {"num_epochs": 1, "batch_size": 16, "lr_scheduler": "cosine", "seed": 1234, "max_length": 512}
+        | {"adam_beta2": 0.95, "mixed_precision": "fp16"},
+        {"max_seq_len": "max_length", "lora_dim": "lora.r", "dtype": "mixed_precision"},
+        {"lora.alpha": 1.0, "lora.dropout": 0.0, "lora.target_modules": ["all-linear"]},
+        lora_by=frozenset({"lora_dim"}),
     ),
     ConfigProducer(
         "ms-swift",
@@ -215,3 +246,17 @@ def batches(producer: ConfigProducer, given: Mapping[str, object]) -> Iterator[t
             max(1, total // each),
             f"{total} pairs a step in all: with several processes divide gradient_accumulation_steps by their number",
         )
+
+
+def reckoned(
+    producer: ConfigProducer, given: Mapping[str, object], flat: Mapping[str, object]
+) -> Iterator[tuple[str, float, str, str]]:
+    """(option, value, the key it comes from, note) of what follows from several lines of a program's file."""
+    rate = flat.get("learning_rate", producer.full.get("learning_rate"))
+    if producer.title == "Megatron-SWIFT" and (lowest := number(given.get("min_lr"))) and isinstance(rate, float):
+        yield "lr_floor", lowest / rate, "min_lr", ""
+    if producer.title == "DeepSpeed-Chat" and trains_adapter(producer, given):
+        own = number(given.get("lora_learning_rate", 5e-4))
+        if own:
+            note = f"its adapters learn at lora_learning_rate {own:g}; the rest that it trains is frozen here"
+            yield "learning_rate", own, "lora_learning_rate", note

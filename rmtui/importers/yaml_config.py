@@ -18,7 +18,7 @@ import tomli
 import yaml
 
 from rmtui.errors import UserError
-from rmtui.importers.config_producers import batches, producer_of, silent
+from rmtui.importers.config_producers import batches, producer_of, reckoned, silent
 from rmtui.importers.shell_flags import read_flags
 from rmtui.importers.source_rows import number, place
 from rmtui.importers.text_files import whole
@@ -111,6 +111,10 @@ def read_yaml(path: Path) -> YamlConfig:
             flat.setdefault(*found)
     for option, size, note in grouped:
         flat[option] = size
+        notes += [note] if note else []
+    for option, value, key, note in reckoned(producer, given, flat) if producer else ():
+        flat[option] = value
+        unknown = [one for one in unknown if one != key]
         notes += [note] if note else []
     if (steps := _warm_up_steps(given)) is not None:
         key, count = steps

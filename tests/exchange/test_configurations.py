@@ -192,6 +192,15 @@ MEDICAL = """python reward_modeling.py --model_name_or_path some/model --train_f
 MEGATRON = (
     "megatron rlhf --rlhf_type rm --model some/model --global_batch_size 16 --micro_batch_size 2 --tuner_type lora\n"
 )
+MEGATRON_RATES = (
+    "megatron rlhf --rlhf_type rm --model some/model --global_batch_size 16 --tuner_type full --lr 1e-5 --min_lr 1e-6 "
+    "--lr_warmup_fraction 0.05 --clip_grad 0.5\n"
+)
+DEEPSPEED_CHAT = (
+    "deepspeed main.py --data_path some/pairs --data_split 2,4,4 --model_name_or_path some/model --max_seq_len 1024 "
+    "--per_device_train_batch_size 8 --learning_rate 9.65e-6 --num_padding_at_beginning 0 --num_warmup_steps 0 "
+    "--lora_dim {} --lora_module_name layers.\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -217,6 +226,13 @@ MEGATRON = (
          "num_epochs": 3, "method": "lora"}),
         ("j.sh", MEGATRON, "Megatron-SWIFT", {"batch_size": 2, "gradient_accumulation_steps": 8, "lora.r": 8,
          "method": "lora"}),
+        ("k.sh", MEGATRON_RATES, "Megatron-SWIFT", {"learning_rate": 1e-5, "lr_floor": pytest.approx(0.1),
+         "lr_scheduler": "cosine", "warmup_ratio": 0.05, "max_grad_norm": 0.5, "weight_decay": 0.1,
+         "adam_beta2": 0.95, "method": "full"}),
+        ("l.sh", DEEPSPEED_CHAT.format(0), "DeepSpeed-Chat", {"learning_rate": 9.65e-6, "max_length": 1024,
+         "batch_size": 8, "lr_scheduler": "cosine", "seed": 1234, "adam_beta2": 0.95, "method": "full"}),
+        ("m.sh", DEEPSPEED_CHAT.format(128), "DeepSpeed-Chat", {"learning_rate": 5e-4, "lora.r": 128, "lora.alpha": 1,
+         "lora.dropout": 0, "max_length": 1024, "mixed_precision": "fp16", "method": "lora"}),
         ("h.toml", "num_train_epochs = 2\nlearning_rate = 1e-5\n", "transformers", {"num_epochs": 2, "batch_size": 8,
          "learning_rate": 1e-5, "gradient_accumulation_steps": 1, "warmup_ratio": 0}),
     ],
