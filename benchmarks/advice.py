@@ -22,17 +22,17 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from statistics import mean
 
 import torch
 from torch import Tensor
 
-from rmtui.guide import advice, path, policy, readings
+from rmtui.guide import advice, evidence, path, policy, readings
 from rmtui.guide.model import Advice, Subject
 from rmtui.runs.model import Epoch, Run, State
-from rmtui.tune import calibrate
+from trainer import calibrate
 
 WORDS, WIDTH, RANK, TEST = 256, 48, 8, 2000
 RATES = [10**exponent for exponent in (-4, -3.5, -3, -2.5, -2, -1.5, -1)]
@@ -104,6 +104,10 @@ class Trained:
         """val_loss at a cross-fitted temperature, of each epoch."""
         named = [{str(pair): value for pair, value in enumerate(held)} for held in self.margins]
         return [mean(calibrate.cross_fitted(held, {}).values()) for held in named]
+
+    def place(self, epoch: int, pairs: int) -> tuple[float, float]:
+        """What the policy orders epochs by, from 0."""
+        return evidence.rank(self.fitted[epoch], self.rows[epoch][0], self.rows[epoch][2], pairs)
 
 
 class Trainer:
@@ -185,8 +189,10 @@ class Search:
     trainer: Trainer
     seed: int
     spent: float = 0
-    best: tuple[float, float] = (math.inf, 0.5)
-    """(val_loss, test accuracy) of the chosen epoch."""
+    fitted: bool = False
+    """Whether models are ordered as the policy orders them, or by val_loss."""
+    best: tuple[tuple[float, float], float] = ((math.inf, math.inf), 0.5)
+    """(its place in that order, test accuracy) of the chosen epoch."""
     at: dict[int, float] = field(default_factory=dict)
     """Budget → test accuracy of the chosen model when it was spent."""
     subjects: list[Subject] = field(default_factory=list)
@@ -208,21 +214,23 @@ class Search:
         }
         name = f"run-{len(self.subjects) + 1}"
         run = Run(name, name, Path(name), State.FINISHED, epochs=rows, config=config, data="task", num_epochs=epochs)
-        self.subjects.append(Subject(run, start_loss=found.start))
+        self.subjects.append(Subject(run, start_loss=found.start, fitted=tuple(enumerate(found.fitted, 1))))
         return found
 
     def count(self, found: Trained, cost: float, loss_of_end: float | None = None) -> None:
         """Take in a training of which `cost` epochs were computed now; the model is that of the lowest val_loss, or, by
         a loss of its own, that of the end."""
         before = len(found.rows) - cost
+        pairs = len(self.trainer.task.val)
         for done, ((_, loss, _), (_, test)) in enumerate(zip(found.rows, found.tests, strict=True), 1):
             for budget in BUDGETS:
                 if self.spent + done - before > budget + 1e-9:
                     self.at.setdefault(budget, self.best[1])
             if loss_of_end is not None:
                 loss = loss_of_end if done == len(found.rows) else math.inf
-            if done > before and math.isfinite(loss) and loss < self.best[0]:
-                self.best = (loss, test)
+            place = found.place(done - 1, pairs) if self.fitted else (loss, 0.0)
+            if done > before and place < self.best[0]:
+                self.best = (place, test)
         self.spent += cost
 
     def result(self, budget: int) -> float:
@@ -296,12 +304,20 @@ BOTS: dict[str, Callable[[Search, float, int], None]] = {
 
 
 def oracle(trainer: Trainer, seeds: int) -> tuple[float, float, int]:
-    """(its test accuracy on the second half, its rate, its epochs): the best mean over seeds on the first half."""
+    """(its test accuracy on the second half, its rate, its epochs): the best mean over seeds on the first half, of the
+    epoch with the lowest val_loss, of the policy's choice, or of the last."""
     best = (0.0, 0.0, 0.0, 0)
     for rate in RATES:
         for epochs in LENGTHS:
             runs = [trainer.train(float(f"{rate:.2e}"), epochs, 0.1, 100 + seed) for seed in range(seeds)]
-            picked = [run.tests[min(range(epochs), key=lambda at, run=run: run.rows[at][1])] for run in runs]
+            pairs = len(trainer.task.val)
+            rules = (
+                lambda run, at: run.rows[at][1],
+                lambda run, at: run.place(at, pairs),  # noqa: B023 - used at once
+                lambda run, at: -at,
+            )
+            chosen = [[run.tests[min(range(epochs), key=partial(rule, run))] for run in runs] for rule in rules]
+            picked = max(chosen, key=lambda found: mean(first for first, _ in found))
             here = (mean(first for first, _ in picked), mean(second for _, second in picked), rate, epochs)
             best = max(best, here)
     return best[1], best[2], best[3]
@@ -360,7 +376,7 @@ def main() -> int:
             for start, first, length in starts(rate):
                 here: dict[int, list[float]] = {budget: [] for budget in BUDGETS}
                 for seed in range(args.seeds):
-                    search = Search(trainer, 1000 * seed)
+                    search = Search(trainer, 1000 * seed, fitted=True)
                     BOTS[name](search, first, length)
                     spent.setdefault(name, []).append(search.spent)
                     for budget in BUDGETS:

@@ -22,10 +22,10 @@ import advice
 import torch
 from advice import BUDGETS, Search, Trainer
 
-from rmtui.tune import calibrate
 from rmtui.tune import decide as tuning
 from rmtui.tune.model import RATE, Budget, Score, Trial
 from rmtui.tune.model import Search as Rules
+from trainer import calibrate
 
 
 def tune(search: Search, rate: float, epochs: int) -> None:

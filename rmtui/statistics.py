@@ -231,11 +231,6 @@ def detectable(n: int, discordant: float, power: float = 0.8, level: float = 0.9
     return high
 
 
-def pair_loss(margin: float) -> float:
-    """−log σ(margin), stable at both ends: the Bradley–Terry loss of one pair."""
-    return math.log1p(math.exp(-margin)) if margin > 0 else math.log1p(math.exp(margin)) - margin
-
-
 @dataclass(frozen=True, slots=True)
 class Regression:
     """A least-squares line through its centre (mean_x, mean_y), with what a prediction interval needs."""

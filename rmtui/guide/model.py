@@ -59,6 +59,9 @@ class Subject:
     peak_step: int | None = None
     """Step at which the learning rate was highest: the end of its warm-up."""
     evaluations: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    fitted: tuple[tuple[float, float], ...] = ()
+    """(epoch, val_loss at a cross-fitted temperature) at the ends of epochs; empty where rewards of its single pairs
+    are not known."""
     start_loss: float | None = None
     """Mean loss of the first steps, while the model is as good as untrained; None where steps are not known."""
     lengths: LengthFacts | None = None

@@ -15,12 +15,12 @@ from rmtui.statistics import (
     detectable,
     effective_differences,
     mean_t,
-    pair_loss,
     paired_bootstrap,
     paired_share_difference,
     sample_size,
     sign_flip,
 )
+from trainer.calibrate import pair_loss
 from trainer.intervals import Interval
 
 if TYPE_CHECKING:

@@ -1,23 +1,25 @@
 """What to try next over all runs of a data set, anchored on the best one: it is recommended before the guide's advice.
 
 The order: a training that broke → is the model learning at all → is the learning rate bracketed → how many epochs →
-is anything left to gain. Each step asks for the shortest run that can answer it. Measured in `benchmarks/advice.py`
-against a ladder of rates, random search and successive halving at equal epochs.
+is anything left to gain. Each step asks for the shortest run that can answer it. Runs are ordered by their loss at a
+cross-fitted temperature where rewards of single pairs are known (`rmtui.guide.evidence`), else by val_loss. Measured in
+`benchmarks/advice.py` against a ladder of rates, random search and successive halving at equal epochs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
-from rmtui.guide import rates
+from rmtui.guide import evidence, rates
 from rmtui.guide.divergence import broken, pairs_of, usual_rate
 from rmtui.guide.model import Advice, AdviceAction, Subject, newest_evaluation
 from rmtui.guide.rules_losses import turn_of
 from rmtui.guide.thresholds import DEFAULT, Thresholds
-from rmtui.runs.model import State
+from rmtui.runs.model import Epoch, State
 from rmtui.statistics import LN2
 from trainer.intervals import accuracy_interval
 
@@ -38,6 +40,10 @@ TOO_LARGE = ("rate_down", "rate_lower", "rate_slower", "stop_earlier")
 """Steps that lower the rate: nothing that raises it, and no longer training at it, is advised beside them."""
 
 
+HARDLY = 0.03
+"""A loss that is not this far below ln 2 has hardly learned."""
+
+
 class PastTrial(NamedTuple):
     """A run as the policy sees it. Losses and val_acc are those of its best epoch."""
 
@@ -49,21 +55,41 @@ class PastTrial(NamedTuple):
     above: bool
     """Its train_loss ended above that of an untrained model: the steps are too large."""
     learned: bool
-    """Its val_acc is above chance by more than its interval, or its train_loss clearly fell."""
+    """It beats a constant reward on validation pairs, or its train_loss clearly fell where none were scored."""
     epoch: int
-    """Its best epoch: the lowest val_loss, where that is known."""
+    """Its best epoch: of the lowest loss, where one is known."""
     val_loss: float | None
+    """At a cross-fitted temperature where `fitted`."""
     val_acc: float | None
     val_pairs: int
     still: bool
     """Its last epoch is its best."""
+    losses: Mapping[int, float]
+    """By epoch."""
+    fitted: bool
+    """Its losses are those at a cross-fitted temperature."""
+    rank: tuple[float, float]
+    """Lower is better."""
+
+    @property
+    def hardly(self) -> bool:
+        """It has learned little, if anything."""
+        return self.val_loss is not None and self.val_loss > LN2 - HARDLY
+
+    @property
+    def too_large(self) -> bool:
+        """Its steps were too large."""
+        return self.broken or self.above
 
 
 def next_step(subject: Subject, runs: Iterable[Subject], limits: Thresholds = DEFAULT) -> Advice | None:
     """The one step that is recommended; None where the runs do not say enough (no rate, no metrics, still running)."""
     if subject.unfinished and subject.run.state.alive:
         return None
-    trials = [trial for item in _family(subject, runs) if (trial := _kept_trial(item, limits)) is not None]
+    family = _family(subject, runs)
+    if fitted := bool(subject.fitted):  # losses of two kinds have no order: the others count only where they broke
+        family = [item for item in family if item.fitted or broken(item, limits)]
+    trials = [trial for item in family if (trial := _kept_trial(item, limits, fitted)) is not None]
     own = next((trial for trial in trials if trial.subject.run.id == subject.run.id), None)
     if own is None:
         return None
@@ -91,31 +117,42 @@ def _may_be(mine: object, its: object) -> bool:
     return not mine or not its or mine == its
 
 
-_KEPT: dict[str, tuple[Subject, Thresholds, PastTrial | None]] = {}
+_KEPT: dict[str, tuple[tuple[Subject, Thresholds, bool], PastTrial | None]] = {}
 """Trials by run: with each key in the app the policy asks for hundreds, of which hardly one has changed."""
 
 
-def _kept_trial(item: Subject, limits: Thresholds) -> PastTrial | None:
+def _kept_trial(item: Subject, limits: Thresholds, fitted: bool) -> PastTrial | None:
     kept = _KEPT.get(item.run.id)
-    if kept is not None and kept[0] == item and kept[1] == limits:
-        return kept[2]
+    if kept is not None and kept[0] == (item, limits, fitted):
+        return kept[1]
     if len(_KEPT) > 1000:
         _KEPT.clear()
-    made = _trial(item, limits)
-    _KEPT[item.run.id] = (item, limits, made)
+    made = _trial(item, limits, fitted)
+    _KEPT[item.run.id] = ((item, limits, fitted), made)
     return made
 
 
-def _trial(item: Subject, limits: Thresholds) -> PastTrial | None:
+def _trial(item: Subject, limits: Thresholds, fitted: bool) -> PastTrial | None:
     rate = rates.current(item)
     rows = [row for row in item.run.epochs if row.train_loss is not None or row.val_loss is not None]
     if rate is None or not rows or (item.cut_off and not broken(item, limits)):
         return None
-    losses = [(row.val_loss, row.epoch) for row in rows if row.val_loss is not None and math.isfinite(row.val_loss)]
-    shares = [(-row.val_acc, row.epoch) for row in rows if row.val_acc is not None]
-    epoch = min(losses or shares or [(0.0, rows[-1].epoch)])[1]
-    at = next(row for row in rows if row.epoch == epoch)
     pairs = pairs_of(item)
+    effective = _shared(item, pairs)[1] or float(pairs)
+    losses = {int(epoch): loss for epoch, loss in (item.fitted if fitted else item.known("val_loss"))}
+
+    def order(row: Epoch) -> tuple[float, float]:
+        loss = losses.get(row.epoch)
+        if fitted and loss is not None:
+            return evidence.rank(loss, row.train_loss, row.val_acc, effective)
+        return (1.0 if loss is None else loss), -(row.val_acc or 0.0)
+
+    at = _best_row(rows, losses, order)
+    loss = losses.get(at.epoch)
+    if fitted and loss is not None:
+        learned = evidence.beats_constant(loss, effective)
+    else:
+        learned = _learned(item, at.val_loss, at.val_acc, pairs, limits)
     planned = rows[-1].epoch if item.run.state is State.STOPPED else item.value("num_epochs")
     return PastTrial(
         item,
@@ -123,13 +160,26 @@ def _trial(item: Subject, limits: Thresholds) -> PastTrial | None:
         planned if isinstance(planned, int) and planned > 0 else rows[-1].epoch,
         broken(item, limits),
         _above(item),
-        _learned(item, at.val_loss, at.val_acc, pairs, limits),
-        epoch,
-        at.val_loss,
+        learned,
+        at.epoch,
+        loss,
         at.val_acc,
         pairs,
-        epoch == rows[-1].epoch,
+        at.epoch == rows[-1].epoch,
+        losses,
+        fitted,
+        order(at),
     )
+
+
+def _best_row(
+    rows: Sequence[Epoch], losses: Mapping[int, float], order: Callable[[Epoch], tuple[float, float]]
+) -> Epoch:
+    """The epoch that a run is judged by: of the lowest loss, else of the highest val_acc, else the last."""
+    if known := [row for row in rows if row.epoch in losses]:
+        return min(known, key=order)
+    shares = [row for row in rows if row.val_acc is not None]
+    return max(shares, key=lambda row: row.val_acc or 0.0) if shares else rows[-1]
 
 
 def _above(item: Subject) -> bool:
@@ -173,6 +223,9 @@ def _steps(own: PastTrial, trials: Sequence[PastTrial], limits: Thresholds) -> I
         yield from _finish(best, limits)
 
 
+RANK = attrgetter("rank")
+
+
 class _Step(NamedTuple):
     id: str
     base: PastTrial
@@ -181,14 +234,9 @@ class _Step(NamedTuple):
     action: AdviceAction = "form"
 
 
-def _rank(trial: PastTrial) -> tuple[float, float]:
-    """Lower is better: val_loss, which few pairs measure more finely than val_acc."""
-    return (trial.val_loss if trial.val_loss is not None else 1.0, -(trial.val_acc or 0.0))
-
-
 def _leader(trials: Sequence[PastTrial]) -> PastTrial:
     """The best run, or one at a higher rate that was ahead of it after as many epochs and was still improving."""
-    best = min(trials, key=_rank)
+    best = min(trials, key=RANK)
     faster = [
         trial
         for trial in trials
@@ -198,17 +246,20 @@ def _leader(trials: Sequence[PastTrial]) -> PastTrial:
         and trial.val_loss is not None
         and trial.val_loss < _loss_within(best, trial.epochs)
     ]
-    return min(faster, key=_rank, default=best)
+    return min(faster, key=RANK, default=best)
 
 
 def _loss_within(trial: PastTrial, epochs: int) -> float:
     """The lowest val_loss of its first epochs."""
-    known = [value for epoch, value in trial.subject.known("val_loss") if epoch <= epochs]
-    return min(known, default=math.inf)
+    return min((loss for epoch, loss in trial.losses.items() if epoch <= epochs), default=math.inf)
 
 
 def _overfits(trial: PastTrial, limits: Thresholds) -> bool:
-    """val_loss has clearly turned while train_loss fell on, in its first half."""
+    """The loss has clearly turned in its first half; the plain val_loss, while train_loss fell on: it also turns where
+    the model only grows too sure of itself."""
+    if trial.fitted and trial.losses and trial.val_loss is not None:
+        last = trial.losses[max(trial.losses)]
+        return 2 * trial.epoch <= trial.epochs and last > trial.val_loss * (1 + limits.small_rise)
     turn = turn_of(trial.subject, limits)
     return turn is not None and turn.train_fell and turn.share > limits.small_rise and 2 * trial.epoch <= trial.epochs
 
@@ -236,9 +287,10 @@ def _suspicious(own: PastTrial, limits: Thresholds) -> Iterator[_Step]:
 
 
 def _learn(sound: Sequence[PastTrial], trials: Sequence[PastTrial], limits: Thresholds) -> Iterator[_Step]:
-    """Nothing has learned yet: ten times up until something does or the steps are too large, then longer."""
+    """Nothing has learned yet: ten times up until something does or the steps are too large, once below that, then
+    longer, at the highest rate that is not too large: it gets furthest in as many steps."""
     low = max((trial for trial in sound if not trial.above), key=lambda trial: trial.rate, default=None)
-    high = min((trial for trial in trials if trial.broken or trial.above), key=lambda trial: trial.rate, default=None)
+    high = min((trial for trial in trials if trial.too_large), key=lambda trial: trial.rate, default=None)
     if low is None and high is not None:
         yield _rate_step("rate_down", high, high.rate / 10, 1)
     elif low is not None and (high is None or high.rate > low.rate * 15):
@@ -246,24 +298,30 @@ def _learn(sound: Sequence[PastTrial], trials: Sequence[PastTrial], limits: Thre
         if high is not None and wanted > high.rate / 3:
             wanted = low.rate * 10
         yield _rate_step("rate_not_learned", low, wanted, 1)
+    elif low is not None and low.fitted and not any(trial.rate < low.rate / 3 for trial in trials):
+        yield _rate_step("rate_down", low, low.rate / 10, 1)
     else:
-        base = min((trial for trial in sound if not trial.above), key=_rank)
+        base = low if low is not None and low.fitted else min((one for one in sound if not one.above), key=RANK)
         longer = max(4, 2 * max(trial.epochs for trial in trials if _near(trial.rate, base.rate)))
         if longer <= limits.most_epochs:
             yield _Step("longer_to_learn", base, {"num_epochs": longer}, {"n": longer, "run": base.subject.run.name})
 
 
 def _bracket(best: PastTrial, trials: Sequence[PastTrial], limits: Thresholds) -> Iterator[_Step]:
-    """A higher and a lower rate than the best run's have to have been tried before anything else is turned."""
-    above = [trial.rate for trial in trials if trial.rate > best.rate * 1.5]
+    """A higher and a lower rate than the best run's have to have been tried before anything else is turned. Where the
+    best has hardly learned, chance decides which rate looks best, and only steps that are too large are a bound."""
+    unsure = best.hardly and best.fitted
+    higher = [trial for trial in trials if trial.rate > best.rate * 1.5]
+    above = [trial.rate for trial in higher if trial.too_large or not unsure]
     below = [trial.rate for trial in trials if trial.rate < best.rate / 1.5]
     fits_fast = any(_near(trial.rate, best.rate) and _overfits(trial, limits) for trial in trials)
     broke = any(trial.broken and trial.rate <= best.rate * 1.5 for trial in trials)
     if not above and not fits_fast and not broke:
-        hardly = best.val_loss is not None and best.val_loss > LN2 - 0.03
-        yield _rate_step("rate_up", best, best.rate * (10 if hardly else 3), 1)
-    elif above and min(above) > best.rate * 8 and best.still:
-        yield _rate_step("rate_between", best, math.sqrt(best.rate * min(above)), 1)
+        highest = max((trial for trial in trials if trial.rate >= best.rate), key=lambda trial: trial.rate)
+        base = highest if unsure else best
+        yield _rate_step("rate_up", base, base.rate * (10 if best.hardly else 3), 1)
+    elif higher and (nearest := min(trial.rate for trial in higher)) > best.rate * 8 and best.still:
+        yield _rate_step("rate_between", best, math.sqrt(best.rate * nearest), 1)
     if not below:
         yield _rate_step("rate_lower", best, best.rate / 3, 1)
 

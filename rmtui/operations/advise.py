@@ -101,11 +101,15 @@ def _past(
 
 
 def _with_starts(index: Index, past: Sequence[Subject]) -> list[Subject]:
-    """The newest runs with the loss that they started from: it tells steps that are too large from a bad first head."""
-    return [*past[:-COMPARABLE], *(_with_start(index, item) for item in past[-COMPARABLE:])]
+    """The newest runs, and those of the highest val_acc, with the loss that they started from, which tells steps that
+    are too large from a bad first head, and with their losses at a cross-fitted temperature."""
+    best = sorted(past, key=lambda item: -(item.run.val_acc or 0.0))[:COMPARABLE]
+    deep = {item.run.id for item in [*best, *past[-COMPARABLE:]]}
+    return [_with_start(index, item) if item.run.id in deep else item for item in past]
 
 
 def _with_start(index: Index, item: Subject) -> Subject:
+    item = replace(item, fitted=load_subjects.fitted_losses(item.run))
     asked = divergence.asks_for_start(item)
     return replace(item, start_loss=load_subjects.start_loss(index, item.run)) if asked else item
 

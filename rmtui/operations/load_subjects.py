@@ -8,7 +8,9 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError
@@ -23,6 +25,7 @@ from rmtui.index.read_curves import Series
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 from trainer import manifest
+from trainer.calibrate import cross_fitted
 from trainer.plain_files import open_plain
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ UNTRAINED = "untrained/val_loss"
 """By the evaluation before the first step (`eval_at_start`)."""
 EVALUATED = ("val_loss", "val_acc")
 
+MOST_FITTED = 5000
+"""Validation pairs of which the loss at a cross-fitted temperature is computed."""
 _EVALUATION = re.compile(r"(epoch|step)-(\d+)\.jsonl")
 
 
@@ -235,6 +240,32 @@ def read_rewards(path: Path) -> dict[str, tuple[float, float]]:
             if all(map(math.isfinite, sides)):
                 found[pair] = sides
     return found
+
+
+def fitted_losses(run: Run) -> tuple[tuple[float, float], ...]:
+    """(epoch, loss at a cross-fitted temperature) of each evaluation at an epoch's end; empty unless all have the
+    rewards of their single pairs, of at most `MOST_FITTED` pairs: more measure the plain loss as finely."""
+    if not run.val_pairs or run.val_pairs > MOST_FITTED:
+        return ()
+    epochs = [row.epoch for row in run.epochs if row.val_loss is not None]
+    files = {path.stem: path for path in evaluations(run)}
+    found = []
+    for epoch in epochs:
+        path = files.get(f"epoch-{epoch}")
+        seen = path.stat() if path else None
+        loss = _fitted_loss(path, seen.st_mtime_ns, seen.st_size) if path and seen else None
+        if loss is None:
+            return ()
+        found.append((float(epoch), loss))
+    return tuple(found)
+
+
+@lru_cache(maxsize=2000)
+def _fitted_loss(path: Path, _changed: int, _size: int) -> float | None:
+    """Of one evaluation; read again once its file has changed."""
+    margins = {pair: chosen - rejected for pair, (chosen, rejected) in read_rewards(path).items()}
+    found = cross_fitted(margins, read_clusters(path)[0])
+    return fmean(found.values()) if found else None
 
 
 def read_clusters(path: Path) -> tuple[dict[str, str], frozenset[str]]:

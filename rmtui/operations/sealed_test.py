@@ -18,9 +18,9 @@ from rmtui.operations.score import finished_score
 from rmtui.operations.sealed_looks import SealedLook, Tested
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Run
-from rmtui.statistics import pair_loss
 from rmtui.workspace import Workspace
 from trainer import manifest, mixture, pairs
+from trainer.calibrate import pair_loss
 from trainer.clusters import find_clusters
 from trainer.held_out import family
 from trainer.intervals import effective_pairs

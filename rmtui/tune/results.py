@@ -11,11 +11,11 @@ from rmtui.index.index import Index
 from rmtui.operations import load_subjects, pair_clusters
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Run, State
-from rmtui.tune.calibrate import cross_fitted
 from rmtui.tune.decide import added_epochs
 from rmtui.tune.model import Score, Trial
 from rmtui.workspace import Workspace
 from trainer import manifest
+from trainer.calibrate import cross_fitted
 
 
 def score(ws: Workspace, index: Index, trial: Trial, trials: tuple[Trial, ...]) -> Score | None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from rmtui.guide import advice, path, policy
+from rmtui.guide import advice, evidence, path, policy
 from rmtui.guide.model import BadValue
 from rmtui.guide.readings import read
 
@@ -144,6 +144,66 @@ def test_what_pairs_can_show_is_mcnemars_power():
     assert 1 - norm.cdf(norm.ppf(0.975) - shown / spread) == pytest.approx(0.8, abs=1e-3)
 
 
+def fitted(name, rate, losses, *rows, **more):
+    """The same with its losses at a cross-fitted temperature, one an epoch."""
+    return run(name, rate, *rows, more={"fitted": tuple(enumerate(losses, 1)), **more.pop("more", {})}, **more)
+
+
+NOISY = fitted("noisy", 1e-3, [0.68], (0.71, 0.76, 0.6))
+"""It ranks pairs well and is too sure of itself: its val_loss is above that of a constant."""
+
+
+def test_an_untrained_model_with_the_lower_val_loss_is_not_the_best():
+    lucky = fitted("lucky", 1e-5, [LN2], (0.72, 0.694, 0.5))
+    over = fitted("large", 1e-2, [LN2], BROKE)
+    assert step(lucky, over, NOISY).figures["run"] == "noisy"
+    plain = [run("lucky", 1e-5, (0.72, 0.694, 0.5)), run("noisy", 1e-3, (0.71, 0.76, 0.6))]
+    assert step(*plain).id == "rate_not_learned"  # by val_loss alone nothing is seen to have learned
+
+
+def test_the_loss_has_to_beat_a_constant_by_more_than_luck():
+    """2 · 400 · (ln 2 − loss) against 6.63: ln 2 − 0.0083."""
+    assert wanted(fitted("a", 1e-4, [LN2 - 0.008], (0.7, 0.7, 0.56)))[0] == "rate_not_learned"
+    assert wanted(fitted("a", 1e-4, [LN2 - 0.0086], (0.7, 0.7, 0.56)))[0] == "rate_up"
+
+
+def test_what_has_hardly_learned_is_bounded_by_steps_that_are_too_large_alone():
+    hardly = fitted("hardly", 1e-4, [0.68], (0.71, 0.7, 0.58))
+    worse = fitted("worse", 1e-3, [0.69], (0.71, 0.7, 0.52))
+    assert wanted(worse, hardly) == ("rate_up", {"learning_rate": 1e-2})
+    large = fitted("large", 1e-3, [LN2], (1.0, 0.9, 0.5))
+    assert wanted(large, hardly)[0] != "rate_up"
+    clearly = fitted("clearly", 1e-4, [0.6], (0.65, 0.6, 0.68))
+    assert wanted(worse, clearly)[0] != "rate_up"
+
+
+def test_what_never_learned_is_tried_below_its_rate_and_then_trained_longer_at_the_highest_that_works():
+    first, large = fitted("first", 1e-2, [LN2], FLAT), fitted("large", 1e-1, [LN2], BROKE)
+    assert wanted(large, first) == ("rate_down", {"learning_rate": 1e-3})
+    lower = fitted("lower", 1e-3, [LN2], (0.7, 0.7, 0.5))
+    assert wanted(large, lower, first) == ("longer_to_learn", {"num_epochs": 4})
+
+
+def test_growing_too_sure_is_not_overfitting_while_pairs_are_ranked_better():
+    rows = (0.6, 0.56, 0.66), (0.4, 0.62, 0.68), (0.2, 0.8, 0.7), (0.1, 1.05, 0.71)
+    assert wanted(run("sure", 3e-4, *rows))[0] == "stop_earlier"
+    assert wanted(fitted("sure", 3e-4, [0.56, 0.55, 0.545, 0.54], *rows))[0] == "rate_up"
+    assert wanted(fitted("over", 3e-4, [0.56, 0.6, 0.62, 0.64], *rows))[0] == "stop_earlier"
+
+
+def test_runs_whose_pairs_are_not_known_are_not_ranked_with_those_that_are():
+    """A val_loss of 0.5 and a fitted loss of 0.6 have no order; a run that broke bounds the rate all the same."""
+    other, broke = run("imported", 1e-3, (0.5, 0.5, 0.75)), run("broke", 3e-4, BROKE)
+    mine = fitted("mine", 1e-4, [0.6], (0.6, 0.7, 0.66))
+    assert step(other, mine).figures["run"] == "mine"
+    assert wanted(broke, mine) == ("rate_lower", {"learning_rate": 3.3e-5})
+
+
+def test_a_model_below_chance_comes_last():
+    wrong, right = evidence.rank(LN2, 0.3, 0.3, 400), evidence.rank(LN2, 0.7, 0.49, 400)
+    assert right < wrong and evidence.rank(0.6, 0.7, 0.6, 400) < right
+
+
 def test_runs_of_another_base_or_other_validation_pairs_do_not_count():
     base = {"model": "small"}
     other = run("other", 3e-4, BROKE)
@@ -167,10 +227,14 @@ HISTORIES = st.lists(
 )
 
 
-@given(HISTORIES)
-@settings(max_examples=150, deadline=None)
-def test_no_history_gets_a_rate_that_broke_or_settings_that_were_tried(history):
-    runs = [run(f"run-{number}", rate, *rows) for number, (rate, rows) in enumerate(history)]
+@given(HISTORIES, st.booleans())
+@settings(max_examples=250, deadline=None)
+def test_no_history_gets_a_rate_that_broke_or_settings_that_were_tried(history, known):
+    """`known`: rewards of single pairs, which bring the loss down to that of a constant at most."""
+    runs = []
+    for number, (rate, rows) in enumerate(history):
+        losses = [min(loss, LN2) for _, loss, _ in rows]
+        runs.append(fitted(f"run-{number}", rate, losses, *rows) if known else run(f"run-{number}", rate, *rows))
     last = runs[-1]
     at = path.locate(last, runs, None)
     found = advice.recommend(at, read(last), runs)

@@ -16,6 +16,7 @@ from rmtui import statistics as ours
 from rmtui.guide.forecast import around_next
 from rmtui.guide.paired_test import seed_spread
 from trainer import intervals
+from trainer.calibrate import pair_loss
 
 settings.register_profile("guide", deadline=None, max_examples=150)
 settings.load_profile("guide")
@@ -292,11 +293,11 @@ def test_forecast_from_past_runs_covers_the_truth():
 
 @given(st.floats(-800, 800))
 def test_pair_loss_is_stable_and_equal_to_scipys(margin):
-    assert close(ours.pair_loss(margin), -special.log_expit(margin))
+    assert close(pair_loss(margin), -special.log_expit(margin))
 
 
 def test_pair_loss_of_equal_rewards_is_ln2():
-    assert ours.pair_loss(0.0) == ours.LN2
+    assert pair_loss(0.0) == ours.LN2
 
 
 @pytest.mark.parametrize(

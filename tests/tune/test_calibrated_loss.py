@@ -8,8 +8,8 @@ import random
 import pytest
 from scipy.optimize import minimize_scalar
 
-from rmtui.statistics import LN2, pair_loss
-from rmtui.tune.calibrate import cross_fitted, scale
+from rmtui.statistics import LN2
+from trainer.calibrate import cross_fitted, pair_loss, scale
 
 
 def margins(seed: int, pairs: int = 200, shift: float = 0.5, wide: float = 1.0) -> dict[str, float]:

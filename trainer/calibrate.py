@@ -10,11 +10,14 @@ import math
 import zlib
 from collections.abc import Mapping, Sequence
 
-from rmtui.statistics import pair_loss
-
 STEPS = 40
 LARGEST = 1e4
 """Scale beyond which nothing is looked for: all margins have the right sign."""
+
+
+def pair_loss(margin: float) -> float:
+    """−log σ(margin), stable at both ends: the Bradley–Terry loss of one pair."""
+    return math.log1p(math.exp(-margin)) if margin > 0 else math.log1p(math.exp(margin)) - margin
 
 
 def scale(margins: Sequence[float]) -> float:
