@@ -223,10 +223,13 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("tune.stop", "x", "stop", "Stop the search: its runs save a checkpoint first", footer=True),
     Action(
+        "tune.pause", "space", "pause", "Let the runs that train end; begin no further one for now", footer=True
+    ),
+    Action(
         "tune.extend",
         "r",
         "go on",
-        "Go on with the search; one that is done gets half as much again to spend",
+        "Go on with the search; one that runs or is done gets half as much again to spend",
         footer=True,
     ),
     Action(

@@ -49,6 +49,7 @@ def _build(parser: argparse.ArgumentParser) -> None:
     add("--detach", action="store_true", help="drive the search in a process of its own, and return")
     add("--show", action="store_true", help="show the search as it is now, and do nothing")
     add("--stop", action="store_true", help="ask the process that drives the search to stop its runs and end")
+    add("--pause", action="store_true", help="let the runs that train end, and begin no further one for now")
     add("--dry-run", action="store_true", help="show the plan and its cost by past runs; start nothing")
     add_json(parser)
 
@@ -63,11 +64,14 @@ def _tune(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _dry_run(ws, args)
     folder = _begun(ws, args) if asked or not _known(ws, args) else _named(ws, args)
-    if args.stop:
-        echo(begin.ask_stop(folder))
+    if args.stop or args.pause:
+        echo(begin.ask_stop(folder) if args.stop else begin.ask_pause(folder))
         return 0
     if args.detach:
         echo(begin.start_apart(ws, folder), file=sys.stderr if args.json else sys.stdout)
+    elif args.budget and folder.driven:
+        echo(f"search {folder.id} is running already, and takes a larger budget up", file=sys.stderr)
+        args.show = True
     elif not args.show:
         try:
             drive(ws, folder, partial(echo, file=sys.stderr if args.json else sys.stdout, flush=True))
@@ -83,7 +87,7 @@ def _tune(args: argparse.Namespace) -> int:
 def _known(ws: Workspace, args: argparse.Namespace) -> bool:
     from rmtui.tune.course import folders
 
-    return bool(args.search or args.show or args.stop or folders(ws))
+    return bool(args.search or args.show or args.stop or args.pause or folders(ws))
 
 
 def _named(ws: Workspace, args: argparse.Namespace) -> Folder:

@@ -33,7 +33,8 @@ def begin(ws: Workspace, made: Plan, search: Search, *, anew: bool = False) -> t
 
 
 def raise_budget(folder: Folder, budget: Budget) -> None:
-    """UserError for another unit; a smaller budget changes nothing."""
+    """UserError for another unit; a smaller budget changes nothing. A search that is under way takes a larger one up
+    when it next decides, one that is done is not done any more."""
     order = folder.order()
     if order is None:
         raise UserError(f"{folder.path} holds no readable search", remedy="begin anew: rmtui tune --new …")
@@ -43,6 +44,9 @@ def raise_budget(folder: Folder, budget: Budget) -> None:
         raise UserError(what, remedy=f"give it in {had.unit}, or begin anew with --new")
     if budget.amount > had.amount:
         folder.write_order(replace(order, search=order.search._replace(budget=budget)))
+        course = folder.course()
+        if course.done and not folder.driven:
+            folder.write_course(replace(course, done=""))
 
 
 def newest(ws: Workspace) -> Folder:
@@ -61,22 +65,28 @@ def ask_stop(folder: Folder) -> str:
     return f"search {folder.id} stops: its runs save a checkpoint"
 
 
+def ask_pause(folder: Folder) -> str:
+    """Ask the process that drives a search to begin no further run; what will happen, in words."""
+    if not folder.driven:
+        return f"search {folder.id} is not running"
+    folder.ask_pause(person())
+    return f"search {folder.id} pauses once its runs have ended"
+
+
 def extend(ws: Workspace, folder: Folder) -> str:
-    """Half as much again to spend, and on with it in a process of its own; what was done, in words."""
+    """Half as much again to spend where it is done or under way, and on with it; what was done, in words."""
     order = folder.order()
     if order is None:
         raise UserError(f"{folder.path} holds no readable search")
-    had = order.search.budget
+    had, driven = order.search.budget, folder.driven
+    if not driven and not folder.course().done:
+        start_apart(ws, folder)
+        return f"search {folder.id} goes on"
     step = max(1.0, round(had.amount / 2)) if had.unit != "hours" else had.amount / 2
-    if folder.course().done:
-        raise_budget(folder, Budget(had.amount + step, had.unit))
-        text = f"search {folder.id} goes on, with a budget of {had.amount + step:g} {had.unit}"
-    else:
-        text = f"search {folder.id} goes on"
-    if folder.driven:
-        return f"search {folder.id} is running already"
-    start_apart(ws, folder)
-    return text
+    raise_budget(folder, Budget(had.amount + step, had.unit))
+    if not driven:
+        start_apart(ws, folder)
+    return f"search {folder.id} goes on, with a budget of {had.amount + step:g} {had.unit}"
 
 
 def start_apart(ws: Workspace, folder: Folder) -> str:
@@ -86,6 +96,8 @@ def start_apart(ws: Workspace, folder: Folder) -> str:
     UserError, with the end of what it printed, where it ended without."""
     if folder.driven:
         return f"search {folder.id} is running already"
+    if folder.course().done:
+        return f"search {folder.id} is done; it goes on with a larger budget: rmtui tune --budget"
     drive_apart(ws, folder)
     if not folder.driven and folder.course().done:
         return f"search {folder.id} is done"

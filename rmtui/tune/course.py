@@ -147,8 +147,15 @@ class Folder:
     def stop_asked(self) -> bool:
         return typed_files.read(self.path / "stop.json", STOP).document is not None
 
-    def forget_stop(self) -> None:
-        (self.path / "stop.json").unlink(missing_ok=True)
+    def ask_pause(self, by: str) -> None:
+        write_json(self.path / "pause.json", {"t": time.time(), "by": by})
+
+    def pause_asked(self) -> bool:
+        return typed_files.read(self.path / "pause.json", STOP).document is not None
+
+    def forget_requests(self) -> None:
+        for name in ("stop.json", "pause.json"):
+            (self.path / name).unlink(missing_ok=True)
 
 
 def folders(ws: Workspace) -> list[Folder]:

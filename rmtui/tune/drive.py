@@ -46,7 +46,7 @@ def drive(ws: Workspace, folder: Folder, hear: Hear) -> Course:
     if order is None:
         raise UserError(f"{folder.path} holds no readable search", remedy="begin anew: rmtui tune --new …")
     with _alone(folder):
-        folder.forget_stop()
+        folder.forget_requests()
         return _Drive(ws, folder, order, hear).run()
 
 
@@ -75,7 +75,7 @@ class _Drive:
             self._load_losses()
             self._revive()
             while not self.course.done:
-                if not self._wait():
+                if not self._wait() or self._paused():
                     return self.course
                 self._decide()
         except UserError as error:
@@ -101,7 +101,16 @@ class _Drive:
                         self.course, trials=with_trial(self.course.trials, trial._replace(score=found))
                     )
 
+    def _paused(self) -> bool:
+        """Whether a person wants no further run for now: those that trained have ended."""
+        if not self.folder.pause_asked():
+            return False
+        self.folder.forget_requests()
+        self.hear("paused; it goes on with: rmtui tune")
+        return True
+
     def _decide(self) -> None:
+        self.order = self.folder.order() or self.order  # its budget may have been raised
         with reading(self.ws) as index:
             found = decide(
                 self.order.search,
@@ -224,7 +233,7 @@ class _Drive:
     def _stop(self, open_trials: list[Trial]) -> None:
         for trial in open_trials:
             stop.stop(self.ws, trial.run)
-        self.folder.forget_stop()
+        self.folder.forget_requests()
         self.hear("stopped; it goes on with: rmtui tune")
 
 

@@ -118,8 +118,8 @@ async def test_a_field_that_cannot_be_is_named_and_nothing_starts(ready, field, 
 
 
 def test_a_search_whose_process_ends_at_once_is_reported_and_does_not_look_alive(ws, searched):
-    (searched.path / "trials.json").write_text("{")
+    (searched.path / "order.json").write_text("{")
     with pytest.raises(UserError) as failed:
         begin.start_apart(ws, searched)
-    assert "ended as soon as it began" in failed.value.what and "cannot be read" in failed.value.why
+    assert "ended as soon as it began" in failed.value.what and "no readable search" in failed.value.why
     assert not searched.driven

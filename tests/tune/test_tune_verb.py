@@ -14,7 +14,9 @@ import pytest
 from support import REPO, make_workspace, wait_until
 
 from rmtui.operations.runs import reading
+from rmtui.runs.files import locked
 from rmtui.runs.folder import RunFolder, run_folders
+from rmtui.tune import begin
 from rmtui.tune.course import Course, create, folders
 from rmtui.tune.model import Budget, Score, Search, Trial
 from rmtui.workspace import Workspace, open_workspace
@@ -170,3 +172,53 @@ def test_a_damaged_list_of_trials_is_said_and_never_begun_anew(ws):
     done = rmtui(ws, "tune", env={**os.environ, "PYTHONPATH": str(REPO), "LANG": "C.UTF-8"})
     assert done.returncode == 1 and "trials.json cannot be read" in done.stderr
     assert (folder.path / "trials.json").read_text() == '{"trials": [{"n": 1}]}'
+
+
+def done_search(ws):
+    folder = create(ws, SPEC, 40, RULES)
+    score = Score(0.6, 0.7, {}, 1.0, 9.0)
+    one = Trial(1, "bracket", {"learning_rate": 3e-4}, 1, 42, "where it begins", 0, "r1", score)
+    folder.write_course(Course((one,), (), "the budget is spent"))
+    return folder
+
+
+def test_a_search_that_is_done_is_not_said_to_run_in_the_background(ws, monkeypatch):
+    folder, driven = done_search(ws), []
+    monkeypatch.setattr(begin, "drive_apart", lambda ws, folder: driven.append(folder))
+    assert "is done" in begin.start_apart(ws, folder) and not driven
+    begin.raise_budget(folder, Budget(9, "runs"))
+    assert "in the background" in begin.start_apart(ws, folder) and driven == [folder]
+
+
+def test_r_gives_a_search_that_is_done_or_runs_more_to_spend(ws, monkeypatch):
+    folder, driven = done_search(ws), []
+    monkeypatch.setattr(begin, "drive_apart", lambda ws, folder: driven.append(folder))
+    assert begin.extend(ws, folder).endswith("with a budget of 12 runs") and driven == [folder]
+    assert folder.course().done == "" and folder.order().search.budget == Budget(12, "runs")
+    with locked(folder.lock, 1.0, "x"):
+        assert begin.extend(ws, folder).endswith("with a budget of 18 runs") and driven == [folder]
+    assert folder.order().search.budget == Budget(18, "runs")
+
+
+def test_a_pause_is_asked_of_a_search_that_runs_alone(ws):
+    folder = done_search(ws)
+    assert "is not running" in begin.ask_pause(folder) and not folder.pause_asked()
+    with locked(folder.lock, 1.0, "x"):
+        assert "pauses" in begin.ask_pause(folder) and folder.pause_asked() and not folder.stop_asked()
+    folder.forget_requests()
+    assert not folder.pause_asked()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_paused_search_ends_its_run_and_takes_up_a_larger_budget(toy_ws):
+    """The pause is asked for while the first run trains: that run finishes, no second one is made."""
+    asked = ("tune", "--budget", "2runs", "--detach", "--set", "max_length=64", "--set", "lora.r=4", "--preset", "A")
+    assert rmtui(toy_ws, *asked).returncode == 0
+    (folder,) = folders(toy_ws)
+    assert "pauses" in rmtui(toy_ws, "tune", "--pause").stdout
+    wait_until(lambda: not folder.driven, 300)
+    (only,) = folder.course().trials
+    assert only.score is not None and not folder.course().done
+    done = rmtui(toy_ws, "tune", "--budget", "3runs")
+    assert done.returncode == 0 and len(folder.course().trials) == 3, done.stderr

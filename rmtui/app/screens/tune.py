@@ -108,7 +108,7 @@ class TuneScreen(Base):
 
     def offers(self, action: str) -> bool:
         """Stopping and going on, where there is a search."""
-        return action not in ("stop", "extend") or self._seen is not None
+        return action not in ("stop", "pause", "extend") or self._seen is not None
 
     def action_new_search(self) -> None:
         from rmtui.app.screens.new_search import NewSearchScreen
@@ -117,6 +117,9 @@ class TuneScreen(Base):
 
     def action_stop(self) -> None:
         self._command("stop the search", "ask_stop")
+
+    def action_pause(self) -> None:
+        self._command("pause the search", "ask_pause")
 
     def action_extend(self) -> None:
         self._command("go on with the search", "extend")
@@ -130,6 +133,7 @@ class TuneScreen(Base):
         def job() -> str:
             from rmtui.tune import begin
 
-            return begin.ask_stop(found.folder) if what == "ask_stop" else begin.extend(ws, found.folder)
+            asked = {"ask_stop": begin.ask_stop, "ask_pause": begin.ask_pause}
+            return asked[what](found.folder) if what in asked else begin.extend(ws, found.folder)
 
         self.do(name, job)
