@@ -84,7 +84,9 @@ def instructions(url: str, host: str, port: int, token: str) -> Iterator[str]:
 def _check_free(host: str, port: int) -> None:
     """UserError where the address cannot be listened on."""
     if not 0 < port < 1 << 16:
-        raise UserError(f"{port} is not a port", "ports are whole numbers from 1 to 65535", "choose another one: --port N")
+        raise UserError(
+            f"{port} is not a port", "ports are whole numbers from 1 to 65535", "choose another one: --port N"
+        )
     try:
         for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             with socket.socket(family, kind) as probe:
