@@ -52,7 +52,10 @@ def note(ws: Workspace, runs: Iterable[Run], fingerprint: str) -> list[Candidate
     lines: list[str] = []
     for run in runs:
         for file in load_subjects.evaluations(run):
-            seen = file.stat()
+            try:
+                seen = file.stat()
+            except OSError:  # deleted a moment ago
+                continue
             stamp = (seen.st_mtime_ns, seen.st_size)
             held = known.get((run.id, file.stem))
             rewards = load_subjects.read_rewards(file) if held is None or held.stamp != stamp else {}

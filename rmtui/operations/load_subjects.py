@@ -199,8 +199,12 @@ def has_metrics(run: Run) -> bool:
 def evaluations(run: Run) -> list[Path]:
     """Files with the rewards of single pairs on the run's own validation set, oldest evaluation first."""
     folder = run.folder / "validation"
-    found = [path for path in folder.glob("*.jsonl") if _EVALUATION.fullmatch(path.name)] if folder.is_dir() else []
-    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
+    found = []
+    for path in folder.glob("*.jsonl") if folder.is_dir() else ():
+        with suppress(OSError):  # a link to nothing
+            if _EVALUATION.fullmatch(path.name):
+                found.append((path.stat().st_mtime_ns, path.name, path))
+    return [path for _, _, path in sorted(found)]
 
 
 def evaluation(run: Run, which: str = "last") -> Path | None:

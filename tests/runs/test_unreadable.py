@@ -140,6 +140,22 @@ def test_any_file_of_one_run_spoils_nothing_else(ws: Workspace, name: str, conte
     assert rows(ws) == before
 
 
+@pytest.mark.parametrize("kind", ["loop", "fifo", "folder", "device", b"\xff"])
+def test_rewards_that_cannot_be_read_spoil_no_other_runs_choice(ws: Workspace, kind: bytes | str) -> None:
+    """The best of several runs on one validation set looks into the rewards of each of them."""
+    good = next(ws.runs.iterdir())
+    bad = make_run_folder(ws, "bad")
+    for run in (good, bad.path):
+        for epoch in (1, 2, 3):
+            lines = [json.dumps({"id": str(n), "chosen": n % (epoch + 1), "rejected": 0.5}) for n in range(12)]
+            (run / "validation").mkdir(exist_ok=True)
+            (run / "validation" / f"epoch-{epoch}.jsonl").write_text("\n".join(lines))
+    place(bad.path / "validation" / "epoch-2.jsonl", kind)
+    code, text = said(ws, "show", good.name, "--json")
+    assert code == 0 and json.loads(text)["chosen"]["candidates"] == 5, "all but the one that cannot be read"
+    assert said(ws, "rm", bad.id, "--yes")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
