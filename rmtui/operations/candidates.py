@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from rmtui.documents.runs import ChosenDocument
 
 FOLDER = "candidates"
+LEDGER_PATIENCE = 1.0
+"""Seconds that the ledger is waited for: what it lacks is written by the next look."""
 MOST = 500
 """Evaluations, the best, that a correction resamples: the others are counted and never win."""
 
@@ -72,7 +74,7 @@ def note(ws: Workspace, runs: Iterable[Run], fingerprint: str) -> list[Candidate
     if lines:
         with suppress(OSError):
             path.parent.mkdir(exist_ok=True)
-            with locked(path.with_suffix(".lock")), path.open("a", encoding="utf-8", errors="replace") as file_:
+            with locked(path.with_suffix(".lock"), LEDGER_PATIENCE), path.open("a", encoding="utf-8", errors="replace") as file_:
                 file_.write("".join(f"{line}\n" for line in lines))
     return list(known.values())
 

@@ -29,6 +29,8 @@ from trainer.plain_files import open_plain
 if TYPE_CHECKING:
     from rmtui.documents.runs import TestDifference, TestDocument, TestedModel
 
+PATIENCE = 10.0
+"""Seconds that the ledger is waited for."""
 FOLDER = "tests"
 
 
@@ -69,7 +71,7 @@ def note(ws: Workspace, mark: str, look: SealedLook) -> int:
     path = _ledger(ws, mark)
     path.parent.mkdir(exist_ok=True)
     line = json.dumps(asdict(look), ensure_ascii=False)
-    with locked(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock"), PATIENCE, f"the ledger {path}"):
         with path.open("a", encoding="utf-8", errors="replace") as file:
             file.write(f"{line}\n")
             file.flush()

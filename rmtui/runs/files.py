@@ -51,7 +51,7 @@ def _without_none(value: Any) -> Any:
 
 
 @contextmanager
-def locked(path: Path, patience: float | None = None, what: str = "") -> Iterator[None]:
+def locked(path: Path, patience: float, what: str = "") -> Iterator[None]:
     """Hold an exclusive kernel lock on a file; it vanishes with its holder. TimeoutError after `patience` seconds, of
     which the first says what is waited for; it names who holds the lock."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -63,10 +63,7 @@ def locked(path: Path, patience: float | None = None, what: str = "") -> Iterato
         os.close(fd)
 
 
-def _lock(fd: int, patience: float | None, what: str) -> bool:
-    if patience is None:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        return True
+def _lock(fd: int, patience: float, what: str) -> bool:
     began = time.monotonic()
     while not _lock_now(fd):
         if time.monotonic() > began + patience:

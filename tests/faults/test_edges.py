@@ -22,7 +22,7 @@ from support import START, make_run_folder, training
 from rmtui.index.index import Index
 from rmtui.launch.verdict import first_exit
 from rmtui.runs import life, state
-from rmtui.runs.files import lock_held
+from rmtui.runs.files import lock_held, locked
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import State
 from rmtui.workspace import Workspace
@@ -113,6 +113,23 @@ def test_a_tarball_goes_through_a_pipe_too(made, tmp_path):
     assert fault_kit.rmtui(other, "import", str(tmp_path / "run.tar.gz")).returncode == 0
     assert [path.name for path in other.runs.glob("2*")] == [path.name for path in made.runs.glob("2*")]
     assert list(tmp_path.glob("-*")) == []
+
+
+def test_a_ledger_that_somebody_keeps_delays_only_its_own_lines(made):
+    """The candidates of a validation set are written down by whoever shows a run, and by the next one where not now."""
+    other = make_run_folder(made, "other", created=START + 60)
+    for folder in made.runs.glob("2*"):
+        (folder / "validation").mkdir()
+        lines = [json.dumps({"id": str(n), "chosen": n % 3, "rejected": 0.5}) for n in range(12)]
+        (folder / "validation" / "epoch-1.jsonl").write_text("\n".join(lines))
+        (folder / "validation" / "epoch-2.jsonl").write_text("\n".join(lines))
+        (folder / "validation" / "epoch-3.jsonl").write_text("\n".join(lines))
+    (made.root / "candidates").mkdir()
+    kept = made.root / "candidates" / f"{'bb' * 16}.lock"
+    with locked(kept, 1.0):
+        done = verb(made, ["show", other.id, "--json"], "")
+        assert done.returncode == 0 and json.loads(done.stdout)["chosen"]["candidates"] == 6, done.stderr
+    assert not kept.with_suffix(".jsonl").exists()
 
 
 @pytest.mark.parametrize("what", ["queue", "meta"])

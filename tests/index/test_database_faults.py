@@ -179,7 +179,7 @@ def test_an_rmtui_that_hangs_while_it_makes_the_index_hangs_no_other(
     monkeypatch.setattr(sqlite, "_MAKING", 0.1)
     for path in filled.database.parent.glob("runs.sqlite*"):
         path.unlink()
-    with locked(sqlite.lock_file(filled.database)), Index.open_reading(filled) as index:
+    with locked(sqlite.lock_file(filled.database), 10.0), Index.open_reading(filled) as index:
         assert index.count() == 30
         assert "made or replaced by another rmtui" in str(index.trouble)
 

@@ -89,7 +89,7 @@ def test_on_a_node_the_copy_of_a_run_that_trains_there_is_not_called_dead(run, t
     here = {"host": kit.proc.host(), "boot_id": kit.proc.boot_id()}
     kit.write_json(attempt.path / "launch.json", attempt.launch() | here)
     mine = copied(run, kit.make_workspace(tmp_path / "there"))
-    with locked(attempt.lock):
+    with locked(attempt.lock, 10.0):
         now = kit.state.status(mine)
     assert now.state == State.UNKNOWN and f"copy of {run.path}" in now.reason
 
