@@ -87,6 +87,7 @@ ALIASES = (
     *("eval_rewards/margins", "eval/rewards/margins", "reward_margin", "reward margin", "margin"),
     *("loss", "train/loss", "step_loss", "batch_loss", "损失", "learning_rate", "lr", "train/learning_rate", "学习率"),
     *("grad_norm", "gradient_norm", "train/grad_norm"),
+    *("rewards/accuracies", "rewards/margins", "train_epoch_loss", "eval_epoch_loss"),
 )
 """Names that are looked for in free text; what they mean, `metric_names` says."""
 
@@ -105,13 +106,13 @@ _FIRST = "".join(sorted({alias[0] for alias in _ALIASES} | {"b", "t"}))
 _NUMBER = r"[-+]?(?:(?:\d+(?:[.,]\d+)?|\.\d+)(?:e[-+]?\d+)?|nan|inf)"
 _FIGURE = re.compile(
     rf"""(?<![\w/])(?=["'{_FIRST}])(?P<other>best[\s_:-]{{1,3}})?["']?(?P<name>{_NAMES})["']?
-    \s*(?:[:=]|is|→|->|为|是)?\s*["']?(?P<number>{_NUMBER})["']?(?:\s*/\s*(?P<of>\d+))?
+    \s*(?:[:=]|is|→|->|为|是)?\s*["']?(?:tensor\()?(?P<number>{_NUMBER})["']?(?:\s*/\s*(?P<of>\d+))?
     \s*(?P<percent>%|percent|pct)?(?!\w|\.\w)""",
     re.IGNORECASE | re.VERBOSE,
 )
 _EPOCH = re.compile(
     r"""(?<![\w/])(?P<quote>["']?)ep(?:och)?(?:(?P<joined>[_-])|["']?\s*[:=#]?)\s*["'\[(]*\s*
-    (?P<number>\d+(?:\.\d+)?)(?:\s*(?:/|of)\s*(?P<total>\d+))?""",
+    (?P<number>\d+(?:\.\d+)?)(?![\d.]*\s*%)(?:\s*(?:/|of)\s*(?P<total>\d+))?""",
     re.IGNORECASE | re.VERBOSE,
 )
 _CHINESE_EPOCH = re.compile(
@@ -120,7 +121,7 @@ _CHINESE_EPOCH = re.compile(
 _CHINESE_TOTAL = re.compile(r"共\s*(\d+)\s*个?\s*(?:轮|epoch|回合|周期)", re.IGNORECASE)
 _ENDS = re.compile(r"(?<![a-z])(?:done|finished|completed?|ended|ends?)(?![a-z])|结束|完成|完毕", re.IGNORECASE)
 _BEGINS = re.compile(r"(?<![a-z])(?:start(?:s|ed|ing)?|beg[iau]n(?:s|ning)?)(?![a-z])|开始", re.IGNORECASE)
-_STEP = re.compile(r"""(?<![\w])["']?(?:global_)?step["']?\s*[:=]?\s*["'\[]*(\d+)""", re.IGNORECASE)
+_STEP = re.compile(r"""(?<![\w])["']?(?:(?:global_)?step|iter(?:ation)?)["']?\s*[:=]?\s*["'\[]*(\d+)""", re.IGNORECASE)
 _RANK = re.compile(r"\[(?:rank|default)[ _:]?(\d+)\]|^(?:rank|default)[ _:]?(\d+)\s*[:|]", re.IGNORECASE)
 _BEST = re.compile(r"(?<![a-z])best(?![a-z])|最[佳好优]", re.IGNORECASE)
 _OVER = re.compile(

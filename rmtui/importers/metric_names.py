@@ -49,8 +49,21 @@ _SPLITS = {split: re.compile(pattern) for split, pattern in _WORDS.items()}
 _STEMS = ("val", "dev", "test", "train", "prueba", "entren", "treino", "addestr")
 """One of these is in each of these words that is ASCII: text without is searched no further."""
 _SET = r"(?:\s+(?:set|results?|metrics|scores|stage|phase)|集)?"
-_HEADINGS = {split: re.compile(rf"""(?:{words}){_SET}["'\s)*\]]*[:({{\[|]""") for split, words in _WORDS.items()}
-_LABELS = {split: re.compile(rf"""(?:{words})[\w /"']{{0,24}}?[:=({{\[|]""") for split, words in _WORDS.items()}
+_PLACE = (
+    r"""["'\s)*\]:,@-]*(?:(?:at|after|for|on|in|of|the|end)\s+){0,4}"""
+    r"(?:(?:global[_ ])?(?:step|epoch|iter(?:ation)?|round)s?\s*[:=#]?\s*\d+(?:/\d+)?|\d+/\d+)(?![\w.])"
+)
+"""Where the training was: `Evaluation at step 200`, `[Eval] 200/400`."""
+_NOW = r"(?<!next )(?<!until )(?<!before )(?<!last )(?<!since )"
+"""Not so `next eval at step 400`, of which the figures behind it are none."""
+_HEADINGS = {
+    split: re.compile(rf"""{_NOW}(?:{words}){_SET}(?:["'\s)*\]]*[:({{\[|]|{_PLACE})""")
+    for split, words in _WORDS.items()
+}
+_LABELS = {
+    split: re.compile(rf"""{_NOW}(?:{words})(?:[\w /"']{{0,24}}?[:=({{\[|]|{_SET}{_PLACE})""")
+    for split, words in _WORDS.items()
+}
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PIECES = re.compile(r"[^\W_]+")
 _DRESS = frozenset(
