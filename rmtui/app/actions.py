@@ -222,9 +222,7 @@ ACTIONS: tuple[Action, ...] = (
         footer=True,
     ),
     Action("tune.stop", "x", "stop", "Stop the search: its runs save a checkpoint first", footer=True),
-    Action(
-        "tune.pause", "space", "pause", "Let the runs that train end; begin no further one for now", footer=True
-    ),
+    Action("tune.pause", "space", "pause", "Let the runs that train end; begin no further one for now", footer=True),
     Action(
         "tune.extend",
         "r",

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal, TypedDict
 
+from rmtui.documents.runs import ChosenDocument
 from rmtui.documents.scalars import Config, Count, Figure, Moment, Share
 from trainer.values import Limits
 
@@ -33,7 +34,8 @@ class TrialDocument(TypedDict):
 
 
 class BestTrialDocument(TypedDict):
-    """The best so far. `interval` is of its val_acc as if it were the only trial; it was chosen among `tried`."""
+    """The best so far. `interval` is of its val_acc as if it were the only trial; it was chosen among `tried`.
+    `chosen`: what that leaves of it, once the search is done and where rewards of single pairs are known."""
 
     n: Annotated[int, Limits(1)]
     val_loss: Figure
@@ -41,6 +43,7 @@ class BestTrialDocument(TypedDict):
     interval: Annotated[list[Share], Limits(items=2)] | None
     pairs: Count
     tried: Count
+    chosen: ChosenDocument | None
     repeats: list[int]
 
 

@@ -120,7 +120,7 @@ def _contradicts(item: Advice, first: Advice, at: Standing, runs: Sequence[Subje
         return True
     if item.id == "keep":
         return bool(first.changes)
-    if first.id in ("tuning_done", "cannot_tell", "labels_turned") and (item.changes or item.id == "check_data"):
+    if first.id in (*policy.ENDS, "labels_turned") and (item.changes or item.id == "check_data"):
         return True
     if item.id == "lower_rate" and first.id in policy.TOO_LARGE:
         return True

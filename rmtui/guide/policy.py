@@ -36,6 +36,8 @@ KEPT = (
 """Settings that a step takes over from the best run."""
 
 
+ENDS = ("tuning_done", "cannot_tell")
+"""Steps that end the tuning and keep a run."""
 TOO_LARGE = ("rate_down", "rate_lower", "rate_slower", "stop_earlier")
 """Steps that lower the rate: nothing that raises it, and no longer training at it, is advised beside them."""
 
@@ -340,7 +342,8 @@ def _epochs(best: PastTrial, trials: Sequence[PastTrial], limits: Thresholds) ->
 def _finish(best: PastTrial, limits: Thresholds) -> Iterator[_Step]:
     """Rate and length are bracketed. What is left to gain is less than the pairs can show, or than is worth a run."""
     shown = detectable(best.val_pairs, limits) if best.val_pairs else None
-    values = {"run": best.subject.run.name, "n": best.val_pairs, "shown": shown, "val_acc": best.val_acc}
+    run = best.subject.run
+    values = {"run": run.name, "id": run.id, "n": best.val_pairs, "shown": shown, "val_acc": best.val_acc}
     few = shown is not None and shown > limits.worth
     yield _Step("cannot_tell" if few else "tuning_done", best, {}, values, "none")
 

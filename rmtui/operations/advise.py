@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError
-from rmtui.guide import advice, divergence, expectations, forecast, path, readings
+from rmtui.guide import advice, divergence, expectations, forecast, path, policy, readings
 from rmtui.guide.comparison import reading_document
 from rmtui.guide.expectations import ExpectedBand, Judgement
 from rmtui.guide.forecast import Forecast, ForecastRecord
@@ -19,6 +19,7 @@ from rmtui.guide.verdict_line import verdict
 from rmtui.i18n import bound_text, in_brackets, metric_text, translate
 from rmtui.index.index import Index
 from rmtui.operations import floors, forecasts, load_subjects, mute, pair_clusters
+from rmtui.operations.candidates import choice_of
 from rmtui.presets import find
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
@@ -74,7 +75,7 @@ def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | No
         "verdict": verdict(subject, before, found, steps, lang),
         "before": {"id": other.id, "name": other.name} if other else None,
         "readings": [reading_document(item, lang) for item in found],
-        "advice": [_advice(item, subject, found, lang) for item in steps],
+        "advice": [_advice(item, subject, found, lang, _worth(ws, index, item, family, lang)) for item in steps],
         "path": [_step(step, lang) for step in path.steps(at)],
         "expectations": expected(ws, subject, limits, lang),
         "forecasts": [_forecast(item, limits, lang) for item in made],
@@ -114,11 +115,20 @@ def _with_start(index: Index, item: Subject) -> Subject:
     return replace(item, start_loss=load_subjects.start_loss(index, item.run)) if asked else item
 
 
-def _advice(item: Advice, subject: Subject, said: Sequence[Reading], lang: str) -> AdviceDocument:
+def _worth(ws: Workspace, index: Index, item: Advice, family: Sequence[Run], lang: str) -> str:
+    """Of the run that an end of tuning keeps: what it is worth as the best of all that were looked at."""
+    if item.id not in policy.ENDS:
+        return ""
+    kept = next((run for run in family if run.id == item.figures.get("id")), None)
+    found = choice_of(ws, index, kept, lang) if kept is not None else None
+    return found["text"] if found else ""
+
+
+def _advice(item: Advice, subject: Subject, said: Sequence[Reading], lang: str, worth: str) -> AdviceDocument:
     return {
         "id": item.id,
         "text": text(item, lang),
-        "why": reason(item, lang),
+        "why": ("" if lang == "zh" else " ").join(filter(None, (reason(item, lang), worth))),
         "changes": dict(item.changes),
         "difference": advice.difference(item, subject),
         "expected": dict(item.expected),

@@ -107,10 +107,10 @@ def _bits(rewards: Rewards, ids: Sequence[str]) -> int:
     return int("".join("1" if right(rewards[key]) else "0" for key in reversed(ids)), 2)
 
 
-def choice_of(ws: Workspace, index: Index, run: Run, lang: str = "en") -> ChosenDocument | None:
-    """The run's best evaluation as the best of all on the same pairs; None where it was the only one, where rewards of
-    single pairs are not known, and where the pairs are of fewer than five prompts."""
-    path = load_subjects.evaluation(run, "best") if run.val_fingerprint else None
+def choice_of(ws: Workspace, index: Index, run: Run, lang: str = "en", which: str = "best") -> ChosenDocument | None:
+    """The run's best evaluation, or its last (`which`), as one chosen among all on the same pairs. None where it was the
+    only one, where rewards of single pairs are not known, and where the pairs are of fewer than five prompts."""
+    path = load_subjects.evaluation(run, which) if run.val_fingerprint else None
     if path is None or run.val_fingerprint is None:
         return None
     family = [other for other in load_subjects.siblings(index, run) if other.val_fingerprint == run.val_fingerprint]
@@ -141,14 +141,15 @@ def _document(found: Chosen, mine: Candidate, rivals: Sequence[Candidate], lang:
         "low": found.interval.low,
         "high": found.interval.high,
     }
+    best = all(one.right.bit_count() <= mine.right.bit_count() for one in rivals)
     return {
         "run": mine.run,
         "evaluation": mine.evaluation,
         "candidates": len(rivals),
         "runs": runs,
-        "best": all(one.right.bit_count() <= mine.right.bit_count() for one in rivals),
+        "best": best,
         "value": found.value,
         "corrected": found.corrected,
         "interval": [found.interval.low, found.interval.high],
-        "text": translate("verdict.chosen", lang, **values),
+        "text": translate("verdict.chosen" if best else "verdict.chosen_among", lang, **values),
     }

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rmtui import text as formats
 from rmtui.exporters import html_report
+from rmtui.operations.candidates import choice_of
 from rmtui.operations.exchange import document, write_file
 from rmtui.operations.runs import reading
+from rmtui.runs.model import Run
 from rmtui.tune import order as orders
 from rmtui.tune.course import Course, Folder, Order, tree
 from rmtui.tune.decide import Costs, repeats_of
@@ -18,7 +20,7 @@ from rmtui.workspace import Workspace
 from trainer.intervals import Interval, accuracy_interval
 
 if TYPE_CHECKING:
-    from rmtui.documents.runs import ExportDocument
+    from rmtui.documents.runs import ChosenDocument, ExportDocument
     from rmtui.index.index import Index
 
 COLUMNS = ("trial", "run", "settings", "epochs", "seed", "val_loss", "val_acc", "why")
@@ -37,9 +39,11 @@ class Summary:
     tried: int
     spent: float
     """In the budget's unit."""
+    chosen: ChosenDocument | None = None
+    """What the best's last evaluation is worth as one chosen among all on these pairs; of a search that is done."""
 
 
-def summary(order: Order, course: Course, index: Index) -> Summary:
+def summary(order: Order, course: Course, index: Index, lang: str = "en") -> Summary:
     """What the trials' runs show so far."""
     found = best(course.trials, order.search.goal)
     run = orders.run_of(index, found) if found is not None else None
@@ -50,7 +54,19 @@ def summary(order: Order, course: Course, index: Index) -> Summary:
     again = tuple(trial for trial in (repeats_of(found, course.trials) if found else ()) if trial.sound)
     tried = sum(trial.sound and trial.role != "repeat" for trial in course.trials)
     spent = Costs(order.search.budget).spent(course.trials)
-    return Summary(found, interval, pairs, again, tried, spent)
+    chosen = _chosen(order, course, index, run, lang) if course.done and run is not None else None
+    return Summary(found, interval, pairs, again, tried, spent, chosen)
+
+
+_CHOSEN: dict[tuple[str, str, int, str], ChosenDocument | None] = {}
+"""What a done search's best is worth: the app looks at it again and again, and nothing of it changes."""
+
+
+def _chosen(order: Order, course: Course, index: Index, run: Run, lang: str) -> ChosenDocument | None:
+    key = order.id, run.id, len(course.trials), lang
+    if key not in _CHOSEN:
+        _CHOSEN[key] = choice_of(index.workspace, index, run, lang, "last")
+    return _CHOSEN[key]
 
 
 def lines(order: Order, course: Course, found: Summary) -> Iterator[str]:
@@ -67,7 +83,9 @@ def lines(order: Order, course: Course, found: Summary) -> Iterator[str]:
                 f"val_loss {top.score.val_loss:.4f}, val_acc {top.score.val_acc:.1%} "
                 f"({order.search.level:.0%} interval {around.low:.1%} to {around.high:.1%} on {found.pairs} pairs)"
             )
-        if found.tried > 1:
+        if found.chosen is not None:
+            yield found.chosen["text"]
+        elif found.tried > 1:
             yield f"chosen among {found.tried} trials on these pairs: a new set will show somewhat less"
         for trial in found.repeats:
             assert trial.score is not None

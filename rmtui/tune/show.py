@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rmtui import text
 from rmtui.operations.estimates import past_time
 from rmtui.operations.runs import reading
-from rmtui.translation import tr
+from rmtui.translation import spoken, tr
 from rmtui.tune.course import Course, Folder, Order
 from rmtui.tune.decide import Costs, added_epochs, decide
 from rmtui.tune.model import Score, Search, Trial
@@ -44,7 +44,7 @@ def look(ws: Workspace, folder: Folder) -> SearchView | None:
         return None
     course = folder.course()
     with reading(ws) as index:
-        found = summary(order, course, index)
+        found = summary(order, course, index, spoken())
     state: Literal["running", "waiting", "done"]
     state = "running" if folder.driven else "done" if course.done else "waiting"
     return SearchView(folder, order, course, found, state)
@@ -82,6 +82,7 @@ def _best(found: Summary) -> BestTrialDocument | None:
         "interval": [around.low, around.high] if around is not None else None,
         "pairs": found.pairs,
         "tried": found.tried,
+        "chosen": found.chosen,
         "repeats": [trial.n for trial in found.repeats],
     }
 

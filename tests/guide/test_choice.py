@@ -129,3 +129,36 @@ def test_a_broken_ledger_is_read_as_far_as_it_goes(ws, capsys):
     (ledger,) = (ws.root / "candidates").glob("*.jsonl")
     ledger.write_bytes(ledger.read_bytes()[:-9] + b'\n{"run": 3}\n\xff\n[]\n')
     assert chosen(ws, capsys)["candidates"] == 3
+
+
+def rows(events, losses):
+    """The same training with these val_losses, an epoch each."""
+    by_epoch = dict(enumerate(losses, 1))
+    for event in events:
+        if "val_loss" in event.metrics:
+            event.metrics["val_loss"] = by_epoch[int(event.epoch)]
+    return events
+
+
+def test_the_run_that_tuning_ends_with_is_said_to_be_worth_less_than_it_looks(ws, capsys):
+    """The rate is bracketed and longer training was tried; by val_loss the run of 1e-4 leads, at its third epoch."""
+    rng = np.random.default_rng(35)
+    trials = ((3e-5, [0.64]), (3e-4, [0.64]), (3.3e-5, [0.63] * 4), (1e-4, [0.6, 0.59, 0.57, 0.575]))
+    for n, (rate, losses) in enumerate(trials):
+        many = len(losses)
+        events = rows(training(epochs=many, accuracy=(0.7,) * many, val_pairs=PAIRS), losses)
+        folder = make_run_folder(
+            ws, f"r{n}", events, created=START + n, config=config(learning_rate=rate, num_epochs=many)
+        )
+        write(folder, rng.random(PAIRS) < 0.7, (min(3, many),))
+    assert main(["-C", str(ws.root), "advise", "r3", "--json", "--lang", "en"]) == 0
+    first = json.loads(capsys.readouterr().out)["advice"][0]
+    assert first["id"] == "cannot_tell" and "on others about" in first["why"]
+
+
+def test_a_choice_that_is_not_of_the_highest_accuracy_is_not_called_the_best(ws, capsys):
+    runs(ws, 4)
+    assert main(["-C", str(ws.root), "ls", "--json"]) == 0
+    worst = min(json.loads(capsys.readouterr().out), key=lambda run: run["best"]["val_acc"])["name"]
+    assert main(["-C", str(ws.root), "show", worst, "--lang", "en"]) == 0
+    assert "was chosen among 4 evaluations of 4 runs" in capsys.readouterr().out
