@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -58,10 +59,24 @@ def add_lora(
     kept = {part for part in settings.modules_to_save or () if part not in PEFT_HEADS or not settings.task_type}
     settings.modules_to_save = sorted(kept | set(saved)) or None
     with quiet(), posing_as_float32(classifier):
-        made = get_peft_model(classifier, settings)
+        made = _adapted(classifier, settings)
     assert isinstance(made, PeftModel)
     fuse(made, config, config.mixed_precision)
     return made
+
+
+def _adapted(classifier: PreTrainedModel, settings: LoraConfig) -> Any:
+    try:
+        return get_peft_model(classifier, settings)
+    except ValueError as error:
+        kind = re.search(r"Target module \(?(\w+)", str(error))
+        if kind is None:
+            raise
+        raise Refused(_not_adapted(kind[1])) from error
+
+
+def _not_adapted(kinds: str) -> str:
+    return f"LoRA cannot adapt {kinds} modules; set method = full, or name others in lora.target_modules"
 
 
 def _refuse_ambiguous(classifier: PreTrainedModel, saved: list[str]) -> None:
@@ -174,6 +189,9 @@ def target_modules(classifier: nn.Module, named: list[str]) -> list[str] | str:
         return _auto(classifier, present) or "all-linear"
     absent = [name for name in named if not any(name == other or name.endswith(f".{other}") for other in present)]
     if absent:
+        others = {type(one).__name__ for name, one in classifier.named_modules() if name.rpartition(".")[2] in absent}
+        if others:
+            raise Refused(_not_adapted(", ".join(sorted(others))))
         known = ", ".join(sorted(present))
         raise ValueError(f"lora.target_modules: {', '.join(absent)} is not in this model, which has {known}")
     _refuse_experts(classifier, named, ", ".join(named))

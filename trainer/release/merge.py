@@ -212,7 +212,7 @@ def reads_at(whole: Any, ids: Sequence[int]) -> str:
         with torch.enable_grad():
             reward = whole(input_ids=torch.tensor([list(ids)])).logits[0, 0]
             (grad,) = torch.autograd.grad(reward, held[-1])
-    except (RuntimeError, ValueError, TypeError, IndexError):
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError):  # an embedding that gives a tuple, say
         return ""
     finally:
         hook.remove()
