@@ -77,22 +77,44 @@ def _preemption(settings: dict[str, str]) -> Iterator[Finding]:
     if settings.get("PreemptType", "preempt/none") == "preempt/none":
         yield TOPIC, "ok", "jobs are not preempted", ""
         return
-    wait = settings.get("KillWait", "30 sec")
+    mode = settings.get("PreemptMode", "")
+    if "SUSPEND" in mode:
+        yield TOPIC, "ok", "preempted jobs are suspended, and go on afterwards", ""
+        return
+    if "CANCEL" in mode:
+        remedy = "rmtui launch --chain N: the next job goes on from the checkpoint"
+        yield TOPIC, "warning", "preempted jobs are cancelled, and not requeued", remedy
     if "preempt_send_user_signal" in settings.get("SlurmctldParameters", ""):
         yield TOPIC, "ok", "preempted jobs are warned by their own signal, and save", ""
         return
-    rows = [line.split() for line in calls.call(["scontrol", "show", "partition", "-o"]).splitlines()]
-    graces = {
-        w["PartitionName"]: w.get("GraceTime", "0")
-        for row in rows
-        if (w := dict(x.split("=", 1) for x in row if "=" in x))
-    }
-    without = [name for name, grace in graces.items() if grace == "0"]
-    if without:
+    try:
+        graces = dict(_graces(settings["PreemptType"]))
+    except SlurmError as error:
+        yield (
+            TOPIC,
+            "note",
+            f"how long a preempted job has for its checkpoint is not known: {error}",
+            "ask for GraceTime",
+        )
+        return
+    if without := [name for name, grace in graces.items() if not grace]:
+        wait = settings.get("KillWait", "30 sec")
         text = f"a preempted job of {', '.join(without)} has KillWait ({wait}) for its checkpoint; more work is lost"
         yield TOPIC, "warning", text, "ask for GraceTime or preempt_send_user_signal; save_minutes bounds the loss"
     else:
         yield TOPIC, "ok", "preempted jobs get a grace time, and save", ""
+
+
+def _graces(kind: str) -> Iterator[tuple[str, bool]]:
+    """Partitions, or QOSs where they decide, and whether a job of theirs that is preempted has a grace time."""
+    if kind == "preempt/qos":
+        for line in calls.call(["sacctmgr", "-n", "-P", "show", "qos", "format=Name,GraceTime"]).splitlines():
+            name, _, grace = line.partition("|")
+            yield f"QOS {name}", any(digit in grace for digit in "123456789")
+        return
+    for line in calls.call(["scontrol", "show", "partition", "-o"]).splitlines():
+        fields = dict(word.split("=", 1) for word in line.split() if "=" in word)
+        yield fields["PartitionName"], fields.get("GraceTime", "0") != "0"
 
 
 def probe(ws: Workspace) -> Iterator[Finding]:

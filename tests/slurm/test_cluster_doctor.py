@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 
 import pytest
@@ -18,6 +19,29 @@ def test_partitions_and_what_a_preempted_job_loses(ws, cluster):
     assert any(text.startswith("partition main*: 2 nodes of 2 cores, 8 GB, gpu:1") for text in said)
     (lost,) = [text for text in said if "preempted" in text]
     assert "main, urgent, short has KillWait (5 sec)" in lost
+
+
+def preemption(ws):
+    return [finding[2] for finding in cluster_doctor.look(ws) if "preempted" in finding[2]]
+
+
+def test_sites_that_suspend_or_cancel_a_preempted_job(ws, cluster):
+    with cluster.setting("PreemptMode=SUSPEND,GANG"):
+        assert preemption(ws) == ["preempted jobs are suspended, and go on afterwards"]
+    with cluster.setting("PreemptMode=CANCEL"):
+        cancelled, lost = preemption(ws)
+        assert cancelled == "preempted jobs are cancelled, and not requeued" and "KillWait" in lost
+
+
+def test_where_qos_decide_theirs_are_the_grace_times(ws, cluster, monkeypatch, tmp_path):
+    """sacctmgr is a stand-in, in the form of the real one; without accounting it does not answer."""
+    real = slurm_kit.calls.settings()
+    monkeypatch.setattr(slurm_kit.calls, "settings", lambda: real | {"PreemptType": "preempt/qos"})
+    assert preemption(ws)[0].startswith("how long a preempted job has for its checkpoint is not known")
+    (tmp_path / "sacctmgr").write_text("#!/bin/sh\necho 'normal|00:00:00\nlow|00:02:00'\n")
+    (tmp_path / "sacctmgr").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert preemption(ws)[0].startswith("a preempted job of QOS normal has KillWait (5 sec)")
 
 
 def test_nodes_that_are_away_are_counted_and_a_probe_waits_for_them_with_slurms_reason(ws, cluster, monkeypatch):

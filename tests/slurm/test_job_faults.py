@@ -118,7 +118,7 @@ def test_a_job_that_is_requeued_and_held_says_how_it_is_let_go(ws, cluster):
 def test_a_job_that_is_suspended_is_not_said_to_work(ws, cluster):
     run = started(ws)
     slurm_kit.slurm("scontrol", "suspend", slurm_kit.job(run))
-    words = "suspended: its processes stand still until scontrol resume"
+    words = "suspended: its processes stand still until Slurm resumes them"
     now = slurm_kit.until(ws, run, State.RUNNING, words=words)
     assert now.reason == f"on n1; {words}"
     stop.stop(ws, run.id)

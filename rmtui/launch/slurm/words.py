@@ -116,7 +116,7 @@ def is_held(row: SlurmJob) -> bool:
 
 def suspension(row: SlurmJob) -> str:
     """That a job's processes do not run, in words; empty: they do."""
-    return "suspended: its processes stand still until scontrol resume" if row.state.startswith("SUSPENDED") else ""
+    return "suspended: its processes stand still until Slurm resumes them" if row.state.startswith("SUSPENDED") else ""
 
 
 def outcome(word: str) -> tuple[State, str]:
