@@ -127,6 +127,14 @@ def test_a_job_that_is_suspended_is_not_said_to_work(ws, cluster):
     assert slurm_kit.until(ws, run, State.STOPPED).reason.endswith("at step 2")
 
 
+def test_a_job_that_is_suspended_can_be_killed(ws, cluster):
+    run = started(ws)
+    slurm_kit.slurm("scontrol", "suspend", slurm_kit.job(run))
+    slurm_kit.until(ws, run, State.RUNNING, words="suspended")
+    assert stop.stop(ws, run.id, now=True, wait=True).state == State.KILLED
+    kit.until(lambda: kit.none_left(run), "the ranks' end")
+
+
 def test_a_signal_by_hand_saves_and_requeues_and_is_not_taken_for_the_limit(ws, cluster):
     run = started(ws, time="60")
     slurm_kit.warn(run)
