@@ -74,7 +74,10 @@ def note(ws: Workspace, runs: Iterable[Run], fingerprint: str) -> list[Candidate
     if lines:
         with suppress(OSError):
             path.parent.mkdir(exist_ok=True)
-            with locked(path.with_suffix(".lock"), LEDGER_PATIENCE), path.open("a", encoding="utf-8", errors="replace") as file_:
+            with (
+                locked(path.with_suffix(".lock"), LEDGER_PATIENCE),
+                path.open("a", encoding="utf-8", errors="replace") as file_,
+            ):
                 file_.write("".join(f"{line}\n" for line in lines))
     return list(known.values())
 
@@ -108,8 +111,8 @@ def _bits(rewards: Rewards, ids: Sequence[str]) -> int:
 
 
 def choice_of(ws: Workspace, index: Index, run: Run, lang: str = "en", which: str = "best") -> ChosenDocument | None:
-    """The run's best evaluation, or its last (`which`), as one chosen among all on the same pairs. None where it was the
-    only one, where rewards of single pairs are not known, and where the pairs are of fewer than five prompts."""
+    """The run's best evaluation, or its last (`which`), as one chosen among all on the same pairs. None where it was
+    the only one, where rewards of single pairs are not known, and where the pairs are of fewer than five prompts."""
     path = load_subjects.evaluation(run, which) if run.val_fingerprint else None
     if path is None or run.val_fingerprint is None:
         return None

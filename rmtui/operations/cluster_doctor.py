@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rmtui.errors import UserError
 from rmtui.launch.slurm import calls, script, words
+from rmtui.launch.slurm.allocation import FIRST_PORT, PORTS
 from rmtui.launch.slurm.calls import SlurmError
 from rmtui.operations import cluster
 from rmtui.operations.launch_request import ClusterRequest
@@ -126,7 +127,7 @@ def probe(ws: Workspace) -> Iterator[Finding]:
     path, lock = folder / "probe.sbatch", folder / "lock"
     wanted, _ = cluster.choose(ws, ClusterRequest(nodes=2, cpus=1), procs=2, devices="", grace=0)
     wanted = replace(wanted, time="3", memory_mb=wanted.memory_mb or cluster.PROGRAM_MB, chain=1)  # not to be requeued
-    port = str(61_000 - os.getpid() % 20_000)
+    port = str(FIRST_PORT + os.getpid() % PORTS)
     command = [sys.executable, "-m", "rmtui.launch.slurm.meet", port, str(lock), wanted.wrap]
     try:
         line = [*wanted.srun_line(2), *command]

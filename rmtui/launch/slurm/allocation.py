@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields
 
 MARGIN = 60
 """Seconds that Slurm's warning may come early (man sbatch, --signal)."""
+FIRST_PORT, PORTS = 20_000, 20_000
+"""Where the ranks of several nodes meet; the site has to let them."""
 
 MEMORY = re.compile(r"mem(-per-[cg]pu)?=")
 """An option of sbatch that asks for memory."""

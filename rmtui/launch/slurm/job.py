@@ -20,6 +20,7 @@ from pathlib import Path
 from rmtui.launch import checkpoints, hooks, last_word
 from rmtui.launch.command import job_of, threads
 from rmtui.launch.slurm import allocation, calls, chain, node, settle, words
+from rmtui.launch.slurm.allocation import FIRST_PORT, PORTS
 from rmtui.launch.slurm.calls import SlurmError
 from rmtui.launch.verdict import Observed, Verdict, judge
 from rmtui.launch.waker import Waker
@@ -31,7 +32,6 @@ from rmtui.runs.model import State
 from rmtui.workspace import Workspace, open_workspace
 
 TICK = 0.5
-FIRST_PORT, PORTS = 20_000, 20_000
 OVERDUE = 60.0
 """Seconds beyond a stop's grace after which the step is ended as a whole."""
 BY_SLURM = ("PREEMPTED", "NODE_FAIL", "REQUEUED")
