@@ -241,11 +241,11 @@ class RunCommands(Base):
             return
 
         def job() -> ToDelete:
-            from rmtui.operations.runs import started_from
+            from rmtui.operations.runs import deletion_notes
 
-            linked = started_from(self.ws, {run.id for run in runs})
+            notes = deletion_notes(self.ws, {run.id for run in runs})
             text = f"{_listed(runs)}\nThe folder with checkpoints, logs and metrics is deleted. This cannot be undone."
-            return ToDelete(runs, f"{text}\n{linked}" if linked else text)
+            return ToDelete(runs, f"{text}\n{notes}" if notes else text)
 
         self.ask("delete", job)
 

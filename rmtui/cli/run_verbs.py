@@ -293,18 +293,18 @@ def _build_rm(parser: argparse.ArgumentParser) -> None:
 
 def _rm(args: argparse.Namespace) -> int:
     from rmtui.errors import UserError
-    from rmtui.operations.runs import folder_of, remove, started_from
+    from rmtui.operations.runs import deletion_notes, folder_of, remove
 
     ws = _open(args)
     folders = [folder_of(ws, ref) for ref in args.runs]
     if not args.yes:
         names = ", ".join(folder.name() for folder in folders)
-        linked = started_from(ws, {folder.id for folder in folders})
+        notes = deletion_notes(ws, {folder.id for folder in folders})
         if not sys.stdin.isatty():
-            why = f"there is no terminal to ask on{f', and {linked}' if linked else ''}"
+            why = f"there is no terminal to ask on{f', and {notes}' if notes else ''}"
             raise UserError(f"{names} was not deleted", why, "add --yes")
-        if linked:
-            echo(linked, file=sys.stderr)
+        for note in notes.splitlines():
+            echo(note, file=sys.stderr)
         question = f"Delete {names} with checkpoints, logs and metrics? This cannot be undone. [y/N] "
         answer = input(tr(question))
         if answer.strip().casefold() not in ("y", "yes"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -316,6 +317,13 @@ def folder_of(ws: Workspace, ref: str) -> RunFolder:
         return RunFolder(ws.runs / index.resolve(ref))
 
 
+def deletion_notes(ws: Workspace, ids: Collection[str]) -> str:
+    """What a person should know before these runs are deleted, a line each; empty where there is nothing."""
+    folders = [ws.runs / one for one in sorted(ids)]
+    links = [f"{path.name} is a link: {path.resolve()} is deleted" for path in folders if path.is_symlink()]
+    return "\n".join(filter(None, [*links, started_from(ws, ids)]))
+
+
 def started_from(ws: Workspace, ids: Collection[str]) -> str:
     """A sentence about the other runs that began with weights of these ones (`init_from`); empty where none did. The
     adapter or model that a run starts from is in its own checkpoints; a base is not."""
@@ -367,6 +375,7 @@ def remove(ws: Workspace, ref: str, not_running: bool = False) -> str:
             if elsewhere
             else f"stop it first with: rmtui stop {folder.id}",
         )
+    _refuse_strange_link(folder)
     _note(ws, folder, now.state)
     _delete(folder)
     with suppress(DatabaseError), Index.open(ws) as index:
@@ -381,6 +390,22 @@ def _note(ws: Workspace, folder: RunFolder, now: State) -> None:
     fingerprint = settings.table(folder.spec(), "fingerprints").get("val")
     if isinstance(fingerprint, str) and fingerprint:
         note(ws, [Run(folder.id, folder.name(), folder.path, now)], fingerprint)
+
+
+def _refuse_strange_link(folder: RunFolder) -> None:
+    """A link may lead to a run that was moved to another disk, which goes with it, or to anything else, which stays."""
+    if not folder.path.is_symlink():
+        return
+    there, why = folder.path.resolve(), ""
+    if not folder.spec():
+        why = "which is not a run"
+    elif there.parent.name == "runs" and identity.read(there.parent.parent) is not None:
+        why = "a run of that workspace"
+    if why:
+        what = f"it is a link to {there}, {why}"
+        raise UserError(
+            f"{folder.id} was not deleted", what, f"to remove the link alone: rm {shlex.quote(str(folder.path))}"
+        )
 
 
 def _delete(folder: RunFolder) -> None:

@@ -390,6 +390,25 @@ def test_rm_of_a_run_folder_that_is_a_link_removes_what_it_leads_to(ws, tmp_path
     assert list(disk.iterdir()) == [] and not run.path.is_symlink()
 
 
+@pytest.mark.parametrize("target", ["a folder of photos", "a run of another workspace", "its own workspace's run"])
+def test_rm_of_a_link_that_leads_elsewhere_deletes_nothing(ws, tmp_path, target):
+    """A link in runs/ may have come with a stranger's folder."""
+    if target == "a folder of photos":
+        there = tmp_path / "photos"
+        there.mkdir()
+        (there / "spec.toml").touch()
+    else:
+        other = kit.make_workspace(tmp_path / "other") if "another" in target else ws
+        there = RunFolder.create(other.runs, kit.spec()).path
+    link = ws.runs / "20260101-000000-abcd"
+    link.symlink_to(there)
+    done = fault_kit.rmtui(ws, "rm", link.name, "--yes")
+    assert done.returncode == 2 and f"it is a link to {there}" in done.stderr
+    assert (there / "spec.toml").exists() and link.is_symlink()
+    question = fault_kit.rmtui(ws, "rm", link.name)
+    assert f"{there} is deleted" in question.stderr, "what a yes would delete is said before"
+
+
 def test_a_dead_run_is_final_at_once_when_its_last_word_cannot_be_written(ws, monkeypatch):
     run = held_run(ws)
     (run.path / "attempt-1" / "exit.json").mkdir()  # the rename onto it fails, as on a disk that is read-only
