@@ -6,7 +6,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from rmtui.importers.metric_names import ACCURACIES, MetricName, Split, SplitLabels, metric, split_in, without_splits
+from rmtui.importers.metric_names import (
+    ACCURACIES,
+    MetricName,
+    Split,
+    SplitLabels,
+    metric,
+    names_another,
+    split_in,
+    without_splits,
+)
 
 ALIASES = (
     *(
@@ -134,6 +143,8 @@ _HEADING = re.compile(
     re.IGNORECASE,
 )
 """What may stand beside the words of a split in a line that is a heading: `=== Validation results ===`."""
+_WORD_BEFORE = re.compile(r"(?<![\w./-])([A-Za-z][A-Za-z0-9_-]*) $")
+_LONGEST_WORD = 40
 _WIDE = str.maketrans("：＝％，（）［］｜；", ":=%,()[]|;")
 _VALIDATION = ("val_loss", "val_acc")
 EPOCH_FIGURES = ("train_loss", "val_loss", "val_acc", "reward_margin")
@@ -243,7 +254,7 @@ def _epoch(text: str, figures: bool) -> tuple[str | None, int | None, bool]:
 
 def _figures(text: str, of_step: bool) -> Iterator[Figure]:
     """Every figure of a line under the name that its own words, or words before it, give it."""
-    matches = [match for match in _FIGURE.finditer(text) if not match["other"]]
+    matches = [match for match in _FIGURE.finditer(text) if not match["other"] and not _is_another(text, match)]
     written = [_WRITTEN[key(match["name"])] for match in matches]
     strict = {metric(MetricName(name)) for name in written if split_in(name) is not None}
     beside = not of_step and not strict.isdisjoint(_VALIDATION) and "train_loss" not in strict
@@ -269,6 +280,13 @@ def _figures(text: str, of_step: bool) -> Iterator[Figure]:
             value /= int(match["of"])
         spelled = " ".join(match["name"].split())
         yield Figure(known, value, bool(match["percent"]), name, spelled, split)
+
+
+def _is_another(text: str, match: re.Match[str]) -> bool:
+    """Whether the word before a bare name makes it another figure's, `KL loss 0.01`."""
+    start = match.start("name")
+    before = _WORD_BEFORE.search(text, max(0, start - _LONGEST_WORD), start)
+    return before is not None and split_in(match["name"]) is None and names_another(before[1])
 
 
 def _plain(name: str) -> str:

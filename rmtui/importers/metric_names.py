@@ -89,6 +89,30 @@ _DRESS = frozenset(
     )
 )
 """Words beside a metric's own that change nothing of what it is."""
+_BESIDE = _DRESS | frozenset(
+    (
+        *(
+            "with",
+            "and",
+            "a",
+            "an",
+            "has",
+            "had",
+            "got",
+            "at",
+            "to",
+            "by",
+            "now",
+            "overall",
+            "total",
+            "new",
+            "its",
+            "our",
+        ),
+        *("reached", "mini", "micro", "global", "iter", "iteration", "info", "debug", "warning", "critical", "ranking"),
+    )
+)
+"""Words that may stand before a metric's name in free text and leave it what it is: `with accuracy 0.61`."""
 _LOSS, _ACCURACY, _MARGIN = frozenset({"loss"}), frozenset({"accuracy"}), frozenset({"margin"})
 _SAME = {
     **dict.fromkeys(("losses", "损失", "損失", "verlust", "perte", "pérdida", "perda"), "loss"),
@@ -226,6 +250,11 @@ def metric(name: MetricName) -> str:
 def _parted(piece: str) -> list[str]:
     """Chinese writes its words together: what dresses a name is taken off its ends."""
     return [piece.strip("集的")] if not piece.isascii() and piece.strip("集的") else [piece]
+
+
+def names_another(word: str) -> bool:
+    """Whether a word before `loss` or `accuracy` makes it something else: `aux loss`, `RewardBench accuracy`."""
+    return word.lower() not in _BESIDE and split_in(word) is None
 
 
 def is_validation(name: MetricName) -> bool:

@@ -26,6 +26,9 @@ LINES = {
     "step 200 | next eval at step 400 | loss 0.64 | acc 0.61": {"loss": 0.64, "train_acc": 0.61},
     "step 200 | loss:0.64 lr:2e-05 rewards/accuracies:0.61": {"loss": 0.64, "learning_rate": 2e-5, "train_acc": 0.61},
     "iter 200: train loss 0.66, val loss 0.64, val acc 61.0%": {"train_loss": 0.66, "val_loss": 0.64, "val_acc": 0.61},
+    "step 200: loss 0.64, aux loss 0.01, KL loss: 0.02": {"loss": 0.64},
+    "step 200: loss 0.64, RewardBench accuracy: 0.83, token accuracy 0.7": {"loss": 0.64},
+    "step 200: total loss 0.64 with accuracy 0.61": {"loss": 0.64, "train_acc": 0.61},
     "step 200 loss: tensor(0.64, device='cuda:0'), lr 1e-05": {"loss": 0.64, "learning_rate": 1e-5},
 }
 BEFORE = "step 100: loss 0.69\n"
