@@ -279,6 +279,15 @@ class TrainConfig:
         "evaluate before the first step, too: what training changed is measured against it",
         group="evaluation",
     )
+    eval_train: int = _option(
+        0,
+        "training pairs, always the same, that are scored at each epoch's end as the validation pairs are; 0: none",
+        unit="pairs",
+        low=0,
+        high=10**6,
+        group="evaluation",
+        advanced=True,
+    )
     eval_batch_size: int = _option(
         0,
         "pairs a process and evaluation pass; 0: twice batch_size",

@@ -31,6 +31,7 @@ def _build_launch(parser: argparse.ArgumentParser) -> None:
     add("--procs", type=int, metavar="N", help="processes (default: the workspace's, else the visible GPUs, else 1)")
     add("--devices", default="", metavar="0,3|cpu", help="these GPUs and no others, or the CPU")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one option, dotted: lora.r=16")
+    add("--eval-train", type=int, metavar="N", help="score N training pairs, too: --set eval_train=N")
     add("--init-from", default="", metavar="RUN|DIR", help="weights to start from: --set init_from=RUN")
     add("--fresh-head", action="store_true", help="a new head in place of the model's own: --set fresh_head=true")
     add("--resize-embeddings", action="store_true", help="rows for unknown tokens: --set resize_embeddings=true")
@@ -99,6 +100,8 @@ def _requests(args: argparse.Namespace, ws: Workspace) -> list[LaunchRequest]:
     from rmtui.operations.launch_request import LaunchRequest
 
     overrides = read_overrides(args.set)
+    if args.eval_train is not None:
+        overrides["eval_train"] = args.eval_train
     if args.init_from:
         overrides["init_from"] = args.init_from
     overrides |= {key: "true" for key in ("fresh_head", "resize_embeddings") if vars(args)[key]}

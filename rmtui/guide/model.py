@@ -49,6 +49,15 @@ class LengthFacts(NamedTuple):
     """Of reward and length over all answers."""
 
 
+class TrainFacts(NamedTuple):
+    """Training pairs scored as the validation pairs are (`eval_train`), at the newest epoch's end."""
+
+    epoch: float
+    loss: float
+    accuracy: float
+    pairs: int
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """A run as the rules see it. `evaluations` holds (epoch, value) of val_loss and val_acc between epochs too."""
@@ -66,6 +75,8 @@ class Subject:
     """Mean loss of the first steps, while the model is as good as untrained; None where steps are not known."""
     lengths: LengthFacts | None = None
     """How the newest evaluation depends on length; None where its trainer did not measure that."""
+    trained: TrainFacts | None = None
+    """Its training pairs, measured as its validation pairs; None where that was not asked for."""
     floor: tuple[str, float] | None = None
     """The best simple rival on its validation pairs and that one's accuracy, where they were measured."""
     has_model: bool = False

@@ -8,7 +8,16 @@ from itertools import pairwise
 from typing import Any
 
 from rmtui.guide.divergence import broken
-from rmtui.guide.model import Change, Reading, Subject, changes, common_epoch, interval_of, newest_evaluation
+from rmtui.guide.model import (
+    Change,
+    Reading,
+    Subject,
+    TrainFacts,
+    changes,
+    common_epoch,
+    interval_of,
+    newest_evaluation,
+)
 from rmtui.guide.paired_test import AccuracyTest
 from rmtui.guide.thresholds import Thresholds
 from rmtui.statistics import ENOUGH, simulated_coverage
@@ -84,11 +93,34 @@ def train_above_val(case: Case) -> Iterator[Reading]:
     gap = case.gap
     values = _losses(case)
     train, val = case.subject.newest("train_loss"), case.subject.newest("val_loss")
-    if broken(case.subject, case.limits):
-        return
+    if broken(case.subject, case.limits) or _measured(case.subject) is not None:
+        return  # train_loss is an epoch's running mean, with dropout: where both are measured alike, it says nothing
     if gap is not None and train is not None and val is not None and _fell(train, val, case.limits):
         values |= {"gap": gap, "verdict": "under-trained"}
         yield Reading("train_above_val", "info", values, 3)
+
+
+def _measured(subject: Subject) -> TrainFacts | None:
+    """Training pairs scored like the validation pairs, at the last epoch."""
+    found = subject.trained
+    return found if found is not None and found.epoch == subject.last_epoch else None
+
+
+def train_measured(case: Case) -> Iterator[Reading]:
+    """Training and validation pairs, measured alike (`eval_train`): what was memorised."""
+    found = _measured(case.subject)
+    loss, share = case.subject.newest("val_loss"), case.subject.newest("val_acc")
+    if found is None or loss is None or share is None:
+        return
+    values = {
+        "train_acc": found.accuracy,
+        "train": found.loss,
+        "n": found.pairs,
+        "val_acc": share,
+        "val_loss": loss,
+        "gap": found.accuracy - share,
+    }
+    yield Reading("train_measured", "info", values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,4 +339,4 @@ def _losses(case: Case) -> dict[str, object]:
     return {"train_loss": case.subject.newest("train_loss"), "val_loss": case.subject.newest("val_loss")}
 
 
-RULES = (train_loss, val_loss, train_above_val, turned, overfitting, gap_size, val_acc, watch)
+RULES = (train_loss, val_loss, train_above_val, train_measured, turned, overfitting, gap_size, val_acc, watch)

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from rmtui.errors import UserError
 from rmtui.guide import thresholds
 from rmtui.guide.comparison import seedless
-from rmtui.guide.model import BadValue, LengthFacts, RewardSummary, Subject, common_epoch
+from rmtui.guide.model import BadValue, LengthFacts, RewardSummary, Subject, TrainFacts, common_epoch
 from rmtui.guide.pair_changes import MarginSpread, spreads
 from rmtui.guide.paired_test import AccuracyTest, Clusters, accuracy_test
 from rmtui.guide.thresholds import Thresholds
+from rmtui.index import settings
 from rmtui.index.index import Index
 from rmtui.index.read_curves import Series
 from rmtui.runs.model import Run
@@ -64,6 +65,7 @@ def subject(index: Index, run: Run) -> Subject:
         evaluations=evaluations,
         start_loss=start_loss(index, run),
         lengths=_lengths(index, run, known),
+        trained=_trained(index, run, known),
         has_model=has_model(run),
         checkpoint=_checkpoint(run),
     )
@@ -112,6 +114,18 @@ def _rewards(index: Index, run: Run) -> tuple[RewardSummary, ...]:
     spreads = dict(_points(index.series(run.id, "reward_std", COLUMNS, "epoch")))
     means = _points(index.series(run.id, "reward_mean", COLUMNS, "epoch"))
     return tuple(RewardSummary(epoch, mean, spreads[epoch]) for epoch, mean in means if epoch in spreads)
+
+
+def _trained(index: Index, run: Run, known: Collection[str]) -> TrainFacts | None:
+    """Of the newest evaluation of training pairs."""
+    names = ("train/val_loss", "train/val_acc", "train/val_pairs")
+    if not known.issuperset(names) or "train" in settings.table(settings.table(run.config, "data"), "extra_val"):
+        return None  # a validation set of this name is no training pairs
+    found = [_points(index.series(run.id, name, COLUMNS, "epoch")) for name in names]
+    if not all(found):
+        return None
+    (epoch, loss), (_, accuracy), (_, pairs) = (points[-1] for points in found)
+    return TrainFacts(epoch, loss, accuracy, round(pairs))
 
 
 def _lengths(index: Index, run: Run, known: Collection[str]) -> LengthFacts | None:

@@ -9,7 +9,7 @@ from guide_cases import said, subject
 from scipy import stats
 
 from rmtui.guide import sentences
-from rmtui.guide.model import BadValue, RewardSummary
+from rmtui.guide.model import BadValue, RewardSummary, TrainFacts
 from rmtui.guide.paired_test import accuracy_test
 from rmtui.guide.readings import read
 from rmtui.guide.thresholds import Thresholds
@@ -444,3 +444,11 @@ def test_nothing_is_said_against_a_run_that_lacks_the_epoch():
 def test_finished_runs_of_different_lengths_are_held_against_each_other_at_their_ends():
     found = said(subject(THREE), subject(THREE[:1]))
     assert (found["val_acc_rose"].figures["first"], found["val_acc_rose"].figures["last"]) == (0.66, 0.75)
+
+
+def test_training_pairs_that_were_measured_alike_are_reported_in_place_of_train_loss():
+    facts = TrainFacts(1.0, 0.41, 0.83, 500)
+    measured = said(subject([(0.67, 0.6, 0.7)], more={"trained": facts}))
+    assert "train_measured" in measured and "train_above_val" not in measured
+    old = said(subject([(0.69, 0.62, 0.7), (0.67, 0.6, 0.7)], more={"trained": facts}))
+    assert "train_measured" not in old and "train_above_val" in old

@@ -378,3 +378,17 @@ def test_no_further_set_takes_the_name_of_the_untrained_evaluation(bench, tmp_pa
     config = bench.options(eval_at_start=True, data__extra_val={"untrained": str(bench.val)})
     refused = train(tmp_path / "run", config, 1, quick_end)
     assert refused.codes == [2] and "name that set otherwise" in refused.log()
+
+
+def test_training_pairs_are_measured_as_validation_pairs_are_and_nothing_is_trained_otherwise(bench, tmp_path):
+    """The whole training file as a further validation set is the reference."""
+    asked = bench.options(num_epochs=1, eval_train=10**6, data__extra_val={"again": str(bench.train)})
+    world = train(tmp_path / "run", asked, 1, quick_end)
+    plain = train(tmp_path / "plain", bench.options(num_epochs=1), 1, quick_end)
+    assert world.codes == plain.codes == [0], world.log()
+    own, again = ({e.data.get("set"): e for e in world.of("eval")}[name] for name in ("train", "again"))
+    for name in ("val_loss", "val_acc", "val_pairs"):
+        assert own.metrics[name] == pytest.approx(again.metrics[name], abs=1e-6)
+    assert world.losses == plain.losses
+    few = train(tmp_path / "few", bench.options(num_epochs=1, eval_train=5), 1, quick_end)
+    assert {e.data.get("set"): e for e in few.of("eval")}["train"].metrics["val_pairs"] == 5

@@ -39,6 +39,7 @@ HARMLESS = frozenset(
         "save_steps",
         "save_minutes",
         "eval_at_start",
+        "eval_train",
         "eval_batch_size",
         "eval_tokens",
         "deterministic",

@@ -6,11 +6,13 @@ checkpoint of a step at which an evaluation was due therefore contains that eval
 
 from __future__ import annotations
 
+import hashlib
 import math
 import resource
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import cached_property
 
 import torch
 
@@ -25,6 +27,8 @@ from trainer.loop.session import Session
 LN2 = math.log(2)
 UNTRAINED = "untrained"
 """What the evaluation before the first step is called."""
+TRAINED = "train"
+"""What the evaluation of training pairs (`eval_train`) is called."""
 AT_LN2 = 0.005
 """A mean loss this near to ln 2 is that of a model that tells nothing apart."""
 
@@ -114,7 +118,16 @@ class Milestones:
         progress = self.progress
         place = f"epoch-{progress.epoch + 1}" if ends_epoch else f"step-{progress.step:06d}"
         metrics = {name: self.score_set(name, pairs, place) for name, pairs in self.session.validation.items()}
+        if ends_epoch and self.config.eval_train:
+            self.score_set(TRAINED, self.training_pairs, place)
         return metrics[""]
+
+    @cached_property
+    def training_pairs(self) -> PairSet:
+        """The pairs of `eval_train`: those of the lowest hashes, the same in every run of these pairs."""
+        pairs = self.session.train
+        order = sorted(pairs.pairs, key=lambda pair: hashlib.sha256(pair.id.encode("utf-8", "surrogatepass")).digest())
+        return replace(pairs, pairs=order[: self.config.eval_train], shares=(), by_file={})
 
     def score_set(self, name: str, pairs: PairSet, place: str) -> dict[str, float]:
         """One set's records into validation/, its event and line."""

@@ -21,7 +21,7 @@ from trainer.data.pairset import PairSet
 from trainer.heartbeat import Heartbeat, Phase
 from trainer.loop import checkpoint, environment, memory_trial, optimizers, path_check, recorded, sharded, start_check
 from trainer.loop import startup_report as derived
-from trainer.loop.milestones import UNTRAINED
+from trainer.loop.milestones import TRAINED, UNTRAINED
 from trainer.loop.optimizer_step import Stepper
 from trainer.loop.progress import Progress
 from trainer.loop.reporter import Reporter
@@ -163,6 +163,8 @@ def load_data(
     named = {"": config.data.val, **config.data.extra_val}
     if config.eval_at_start and UNTRAINED in config.data.extra_val:
         raise Refused(f"data.extra_val: {UNTRAINED} is the name of eval_at_start's evaluation; name that set otherwise")
+    if config.eval_train and TRAINED in config.data.extra_val:
+        raise Refused(f"data.extra_val: {TRAINED} is the name of eval_train's evaluation; name that set otherwise")
     wrong = ""
     with accelerator.main_process_first():  # an error raised inside would leave the other ranks at the barrier
         try:
