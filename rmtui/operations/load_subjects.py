@@ -119,7 +119,7 @@ def _rewards(index: Index, run: Run) -> tuple[RewardSummary, ...]:
 def _trained(index: Index, run: Run, known: Collection[str]) -> TrainFacts | None:
     """Of the newest evaluation of training pairs."""
     names = ("train/val_loss", "train/val_acc", "train/val_pairs")
-    if not known.issuperset(names) or "train" in settings.table(settings.table(run.config, "data"), "extra_val"):
+    if not set(names) <= set(known) or "train" in settings.table(settings.table(run.config, "data"), "extra_val"):
         return None  # a validation set of this name is no training pairs
     found = [_points(index.series(run.id, name, COLUMNS, "epoch")) for name in names]
     if not all(found):
