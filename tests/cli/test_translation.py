@@ -127,7 +127,7 @@ SHOWN = set(_SHOWN.split())
 TOLD = ("rmtui/importers", "trainer/init_from.py")
 """Where every sentence of four words and more is for a person: notes of an import, errors of a training."""
 _SENTENCE = re.compile(
-    r"(?!.*(?:[\\^|]|SELECT|is not compatible|does not (?:have|recognize)|Max number|Train step of|number of \w+ iterations))"
+    r"(?!.*(?:[\\^|]|SELECT|is not compatible|does not (?:have|recognize)|Max number|Train step of|number of \w+))"
     r"[\w{-].*?(?:[\w{}]+[ ,:]+){3}\w"
 )
 """No pattern, no words of another program that are looked for, no part of a sentence."""

@@ -62,7 +62,7 @@ def load_plainly(session: Session) -> str:
         if error.of_machine:
             line(f"start check: not done: {error}; the saved model is checked at the end")
             return ""
-        return f"start check: {error}. Training it would end in a model that cannot be used"
+        return f"start check: {str(error).rstrip('.')}. Training it would end in a model that cannot be used"
     line(f"start check: saved, and loaded by plain transformers: {found.summary} ({time.monotonic() - began:.1f} s)")
     session.reporter.report("round_trip", 0, when="start", text=found.fault, **found.facts())
     return _judge(session, found)

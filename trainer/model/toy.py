@@ -139,7 +139,7 @@ MOST_USED: dict[str, dict[str, Any]] = {
 
 def make_family(kind: str, folder: Path, encoder: bool = False, as_class: Any = None, **more: Any) -> Path:
     """A base model of one of transformers' types, without a reward head, as AutoModel (encoders) or
-    AutoModelForCausalLM saves it; `more` goes into its configuration."""
+    AutoModelForCausalLM saves it; `more` goes into its configuration, dicts into those inside it."""
     (make_encoder if encoder else make_decoder)(folder, PROMPTS, vocabulary=400, hidden=32)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     sizes = _sizes(AutoConfig.for_model(kind), tokenizer, more)
@@ -159,12 +159,14 @@ def _sizes(known: Any, tokenizer: Any, more: Mapping[str, object]) -> dict[str, 
     sizes |= {name: getattr(tokenizer, name, None) for name in SPECIAL if name in names}
     ends = {name: one for name, one in more.items() if name in SPECIAL}
     parts = {name: getattr(known, name, None) for name in known.sub_configs}
+    inside = {name: one for name, one in more.items() if name in parts and isinstance(one, dict)}
     sizes |= {
-        name: {"model_type": part.model_type, **_sizes(part, tokenizer, ends)}
+        name: {"model_type": part.model_type, **_sizes(part, tokenizer, {**ends, **inside.get(name, {})})}
         for name, part in parts.items()
-        if part is not None and name not in more
+        if part is not None
     }
-    return {**sizes, "vocab_size": len(tokenizer), "initializer_range": 0.1, **more}
+    own = {name: one for name, one in more.items() if name not in inside}
+    return {**sizes, "vocab_size": len(tokenizer), "initializer_range": 0.1, **own}
 
 
 def _byte_pair_tokenizer(texts: Iterable[str], vocabulary: int, special: list[str]) -> Tokenizer:
