@@ -103,7 +103,7 @@ NEEDS: dict[str, dict[str, Any]] = {
         "rope_parameters": {"sliding_attention": ROTARY, "full_attention": ROTARY},
     },
     "esmc": {"num_key_value_heads": 4},
-    "modernbert-decoder": {"bos_token_id": 1},
+    "modernbert-decoder": {"bos_token_id": 1, "cls_token_id": 1, "sep_token_id": 2},
     "qwen3_5": {"text_config": BOTH_ATTENTIONS},
     "gptj": {"rotary_dim": 4},
     "minicpm3": {**MULTI_HEAD_LATENT, "num_key_value_heads": 4},
