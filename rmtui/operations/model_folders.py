@@ -16,10 +16,13 @@ from rmtui.operations import sealed_looks
 from rmtui.operations.candidates import choice_of
 from rmtui.operations.runs import folder_of, reading
 from rmtui.operations.sealed_looks import tests_of
+from rmtui.runs import ownership
 from rmtui.runs.folder import RunFolder
 from rmtui.translation import spoken, tr
 from rmtui.workspace import open_workspace
-from trainer import manifest, pairs
+from trainer import base_files, manifest, pairs
+from trainer.config import flatten
+from trainer.init_from import TRAINING
 
 
 def model_folder(workspace: Path, text: str, checkpoint: str = "") -> Path:
@@ -87,9 +90,29 @@ def _named(run: Path, checkpoint: str) -> Path:
     return folder
 
 
+TRUST = "RMTUI_TRUST_REMOTE_CODE"
+"""Set in the environment: a model that was not trained here may execute the code in its folder."""
+
+
+def refuse_foreign_code(folder: Path) -> None:
+    """UserError where a model's own record says that code in its folder is to be trusted, and nothing here launched
+    its training: the record came with the code."""
+    around = folder if (folder / "spec.toml").is_file() else manifest.run_around(folder)
+    run = RunFolder(around) if around is not None and not (folder / TRAINING).is_file() else None
+    held = run.spec().get("config") if run else base_files.read_object(folder / TRAINING).get("config")
+    asks = isinstance(held, dict) and bool(flatten(held).get("trust_remote_code"))
+    ours = run is not None and not ownership.foreign(run.path.parent.parent, run)
+    if asks and not ours and not os.environ.get(TRUST):
+        why = "it asks for trust_remote_code, and was not trained here"
+        raise UserError(
+            f"the code of {folder} is not run", why, f"read its .py files; if they are right, set {TRUST}=1"
+        )
+
+
 def trainer(arguments: Sequence[str | Path]) -> int:
-    """Run `python -m trainer …` on this terminal, its lines in the language that is spoken; returns its exit code.
-    UserError without the training stack."""
+    """Run `python -m trainer VERB MODEL …` on this terminal, its lines in the language that is spoken; returns its exit
+    code. UserError without the training stack, and for a model whose code is not to be trusted."""
+    refuse_foreign_code(Path(arguments[1]))
     command, environment = trainer_command(arguments), trainer_environment()
     if spoken() == "en" or "--json" in arguments:
         return subprocess.run(command, env=environment, check=False).returncode
