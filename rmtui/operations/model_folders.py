@@ -112,7 +112,6 @@ def refuse_foreign_code(folder: Path) -> None:
 def trainer(arguments: Sequence[str | Path]) -> int:
     """Run `python -m trainer VERB MODEL …` on this terminal, its lines in the language that is spoken; returns its exit
     code. UserError without the training stack, and for a model whose code is not to be trusted."""
-    refuse_foreign_code(Path(arguments[1]))
     command, environment = trainer_command(arguments), trainer_environment()
     if spoken() == "en" or "--json" in arguments:
         return subprocess.run(command, env=environment, check=False).returncode
@@ -123,7 +122,9 @@ def trainer(arguments: Sequence[str | Path]) -> int:
 
 
 def trainer_command(arguments: Sequence[str | Path]) -> list[str]:
-    """`python -m trainer …`; UserError without the training stack."""
+    """`python -m trainer VERB MODEL …`; UserError without the training stack, and for a model whose code is not to be
+    trusted."""
+    refuse_foreign_code(Path(arguments[1]))
     if importlib.util.find_spec("torch") is None:
         raise UserError("this needs the training stack", "torch is not installed", install("train"))
     # -P: a folder named trainer/ in the user's current folder must not be taken for ours.
