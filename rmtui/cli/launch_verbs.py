@@ -101,7 +101,7 @@ def _requests(args: argparse.Namespace, ws: Workspace) -> list[LaunchRequest]:
 
     overrides = read_overrides(args.set)
     if args.eval_train is not None:
-        overrides["eval_train"] = args.eval_train
+        overrides["eval_train"] = str(args.eval_train)
     if args.init_from:
         overrides["init_from"] = args.init_from
     overrides |= {key: "true" for key in ("fresh_head", "resize_embeddings") if vars(args)[key]}

@@ -64,7 +64,7 @@ def take_look(
             return sealed_looks.document(ws, look, number, len(known), mark, lang)
     if known and not again:
         raise UserError(
-            f"{path} has been looked at {len(known)} times",
+            f"{path} has been looked at already",
             f"a further look is number {len(known) + 1}: it widens every interval, and choosing by it unseals the set",
             "to look all the same: --again",
         )

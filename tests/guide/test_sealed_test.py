@@ -174,7 +174,9 @@ def test_no_launch_trains_on_or_chooses_by_a_sealed_set(ws, capsys, finalists, t
     sealed_looks.refuse_spent(ws, {"train": "aa" * 32, "val": "bb" * 32, "test": fingerprint(test_file)})
 
 
-def test_a_plan_finds_the_sealed_set_beside_its_data_and_refuses_one_that_is_not_there(ws, capsys, test_file):
+def test_a_plan_takes_eval_train_and_the_sealed_set_beside_its_data_and_refuses_one_that_is_not_there(
+    ws, capsys, test_file
+):
     for part in ("train", "val", "test"):
         place = ws.root / "data" / "topics" / f"{part}.jsonl"
         place.parent.mkdir(exist_ok=True)
@@ -186,6 +188,7 @@ def test_a_plan_finds_the_sealed_set_beside_its_data_and_refuses_one_that_is_not
         return json.loads(capsys.readouterr().out)
 
     assert planned()["config"]["data"]["test"].endswith("topics/test.jsonl")
+    assert planned("--eval-train", "50")["config"]["eval_train"] == 50
     gone = planned("--set", "data.test=data/gone.jsonl")
     assert any("gone.jsonl does not exist" in str(problem) for problem in gone["problems"])
     same = planned("--set", "data.test=data/topics/val.jsonl")
