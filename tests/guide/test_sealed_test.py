@@ -174,9 +174,7 @@ def test_no_launch_trains_on_or_chooses_by_a_sealed_set(ws, capsys, finalists, t
     sealed_looks.refuse_spent(ws, {"train": "aa" * 32, "val": "bb" * 32, "test": fingerprint(test_file)})
 
 
-def test_a_plan_takes_eval_train_and_the_sealed_set_beside_its_data_and_refuses_one_that_is_not_there(
-    ws, capsys, test_file
-):
+def test_a_plan_takes_eval_train_and_the_sealed_set_beside_its_data_unless_it_is_missing(ws, capsys, test_file):
     for part in ("train", "val", "test"):
         place = ws.root / "data" / "topics" / f"{part}.jsonl"
         place.parent.mkdir(exist_ok=True)
