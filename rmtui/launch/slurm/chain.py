@@ -34,6 +34,15 @@ def found(run: RunFolder, attempt: int, by_comment: dict[str, SlurmJob]) -> list
     return [rows[name] for name in sorted(rows, key=lambda name: int(name.removeprefix(f"{first}:")))]
 
 
+def was_stopped(run: RunFolder, submitted: int) -> bool:
+    """Whether a person stopped the attempt that this start of its job would follow: a controller that was killed right
+    after a cancel has forgotten it, and gives the job back."""
+    last = run.last_attempt()
+    if last is None or last.n < submitted or last.exit() is None:
+        return False
+    return any(request.get("by") != settle.SLURM for request in run.requests("stop", last.n))
+
+
 def my_turn(run: RunFolder) -> bool:
     """Whether the job that asks is to train: not where the run is over, or is another job's. Where the job before it
     left no last word, Slurm's decides."""

@@ -42,6 +42,9 @@ def main(arguments: list[str]) -> int:
     os.umask(0o077)
     waker, run = Waker(), RunFolder(Path(arguments[0]).resolve())
     ws = open_workspace(run.path.parent.parent)
+    if chain.was_stopped(run, int(arguments[1])):
+        _log(f"job {os.environ.get('SLURM_JOB_ID')} was started again, though the run was stopped: resume it instead")
+        return 0
     if not chain.my_turn(run):
         _log(f"job {os.environ.get('SLURM_JOB_ID')} has nothing to do: the run is over, or another job's")
         return 0
