@@ -18,7 +18,6 @@ from textual.worker import Worker, get_current_worker
 
 from rmtui.errors import UserError
 from rmtui.index.index import Index
-from rmtui.runs import cluster_jobs
 from rmtui.runs.model import Landmarks
 from rmtui.workspace import Workspace
 
@@ -182,6 +181,8 @@ class Feed:
 
     def _ask_schedulers(self) -> None:
         """In a thread of its own: one that does not answer must hold up neither the files' turn nor a key."""
+        from rmtui.runs import cluster_jobs
+
         if cluster_jobs.open_runs(self._workspace.queue, self._workspace.runs) and not self._asking.is_alive():
             from rmtui.launch.launchers import look_at_jobs
 
