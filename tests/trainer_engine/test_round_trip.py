@@ -1,6 +1,7 @@
 """The last check of a training: what it must find, and what must not disturb it."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -213,3 +214,9 @@ def test_time_or_memory_that_runs_out_does_not_refuse_a_training(bench, tmp_path
     world = train(tmp_path, bench.options(num_epochs=1, start_check=True), 1, patch)
     assert world.codes == [0], world.log()
     assert "start check: not done" in world.log()
+
+
+def test_a_difference_that_is_too_large_is_shown_larger_than_what_is_allowed():
+    found = round_trip.RoundTrip(0.00284, {"left": 0.0}, "left", tolerance=0.00278, spread=0.0246)
+    gap, allowed = re.findall(r"differ by ([\d.]+), more than ([\d.]+),", found.fault)[0]
+    assert float(gap) > float(allowed)

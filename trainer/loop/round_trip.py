@@ -126,7 +126,7 @@ class RoundTrip:
             gap = "NaN" if self.alone is None else f"{self.alone:.3g}"
             return (
                 f"plain transformers find other rewards than were trained: they differ by {gap}, more than "
-                f"{self.tolerance:.1g}, at a spread of {self.spread:.3g}"
+                f"{self.tolerance:.3g}, at a spread of {self.spread:.3g}"
             )
         if not self.right_padded(self.side):
             found = self.padded.get(self.side)
