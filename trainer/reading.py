@@ -339,7 +339,7 @@ def _layout_of(
     if chosen := given.recognise(objects, fields):
         return chosen
     if seen := _seen_or_heard(objects):
-        what = f"its rows have pictures, sound or film (the field '{seen}')"
+        what = f"its rows have images, audio or video (the field '{seen}')"
         raise Unreadable(path, "not_text", what, field=seen)
     cells = [_cells(record, container) for record in sample]
     own = sum(map(_is_house, cells))
