@@ -28,6 +28,7 @@ def test_losses_are_those_of_float32_weights_and_a_resume_repeats_them(bench, tm
     assert kept.codes == [0], kept.log()
     assert kept.of("fast_paths")[0].data["given_up"] == {}
     wide = train(tmp_path / "wide", config, 1, read_wide)
+    assert wide.codes == [0], wide.log()
     assert kept.losses == wide.losses and len(wide.losses) == 7
     first = manifest.checkpoints(kept.run)[0]
     again = train(kept.run, config, 1, only_paths, ("--resume", first.folder))

@@ -112,6 +112,8 @@ class AdviceScreen(RunCommands):
         places = [place for place, option in enumerate(items.options) if not option.disabled]
         same = [place for place in places if _kind_and_name(items.options[place].id) == before]
         items.highlighted = [*same, *places, None][0]
+        if items.highlighted in places[:1]:  # with the heading above it, however high the list was until now
+            self.call_after_refresh(items.scroll_home, animate=False)
 
     # Actions
 
