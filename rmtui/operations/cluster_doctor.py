@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import sys
 import time
@@ -127,7 +128,7 @@ def probe(ws: Workspace) -> Iterator[Finding]:
     path, lock = folder / "probe.sbatch", folder / "lock"
     wanted, _ = cluster.choose(ws, ClusterRequest(nodes=2, cpus=1), procs=2, devices="", grace=0)
     wanted = replace(wanted, time="3", memory_mb=wanted.memory_mb or cluster.PROGRAM_MB, chain=1)  # not to be requeued
-    port = str(FIRST_PORT + os.getpid() % PORTS)
+    port = str(FIRST_PORT + secrets.randbelow(PORTS))
     command = [sys.executable, "-m", "rmtui.launch.slurm.meet", port, str(lock), wanted.wrap]
     try:
         line = [*wanted.srun_line(2), *command]
