@@ -61,6 +61,17 @@ def start(ws: Workspace, launcher: str = "direct", processes: int = 1, grace: fl
     return run
 
 
+def cluster_run(ws: Workspace, **launch: Any) -> RunFolder:
+    """A run whose first attempt, job 4242 of a Slurm, has begun; `launch` is what else its launch.json says."""
+    document = spec()
+    made = RunFolder.create(ws.runs, document | {"launch": document["launch"] | {"kind": "slurm"}})
+    attempt, lock = made.new_attempt(1)
+    os.close(lock)
+    facts = {"kind": "slurm", "job": "4242", "restart": 0, "nonce": "n", "folder": str(attempt.path)}
+    write_json(attempt.path / "launch.json", facts | launch)
+    return made
+
+
 def until(condition: Callable[[], Any], what: str = "", seconds: float = support.PATIENCE) -> Any:
     """Wait for a condition to hold; fails with words when it does not in time."""
     deadline = time.monotonic() + seconds

@@ -38,13 +38,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def run(ws: Workspace) -> RunFolder:
     """A run that is job 4242, with another one behind it, on a node that is not this machine."""
-    spec = kit.spec()
-    made = RunFolder.create(ws.runs, spec | {"launch": spec["launch"] | {"kind": "slurm"}})
-    attempt, lock = made.new_attempt(1)
-    os.close(lock)
-    launch = {"kind": "slurm", "job": "4242", "restart": 0, "host": "node1", "boot_id": "b", "nonce": "n"}
-    launch["folder"] = str(attempt.path)
-    kit.write_json(attempt.path / "launch.json", launch)
+    made = kit.cluster_run(ws, host="node1", boot_id="b")
     cluster_jobs.write(made, cluster_jobs.ClusterJob("slurm", 1, time.time(), "4242", chain=["4243"]))
     cluster_jobs.note(made, cluster_jobs.ClusterJobState("4242", time.time(), cluster_jobs.RUNNING, nodes="node1"))
     return made

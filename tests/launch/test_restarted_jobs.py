@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import launch_kit as kit
 import pytest
 
@@ -15,11 +13,8 @@ from rmtui.workspace import Workspace
 @pytest.fixture
 def run(ws: Workspace) -> RunFolder:
     """A run whose first attempt, job 4242, has ended."""
-    spec = kit.spec()
-    made = RunFolder.create(ws.runs, spec | {"launch": spec["launch"] | {"kind": "slurm"}})
-    attempt, lock = made.new_attempt(1)
-    os.close(lock)
-    kit.write_json(attempt.path / "launch.json", {"kind": "slurm", "job": "4242", "nonce": "n"})
+    made = kit.cluster_run(ws)
+    attempt = made.attempts()[0]
     kit.write_json(attempt.path / "exit.json", {"outcome": "stopped", "reason": "stopped by ann", "ended": 1.0})
     return made
 
@@ -30,6 +25,14 @@ def test_a_job_that_a_forgetful_controller_starts_again_does_not_train_what_a_pe
     assert job.main([str(run.path), "1"]) == 0
     assert [attempt.n for attempt in run.attempts()] == [1], "no second attempt began"
     assert "the run was stopped" in "".join(capfd.readouterr())
+
+
+def test_neither_does_one_that_was_taken_out_of_the_queue_before_it_began(run, monkeypatch):
+    (run.attempts()[0].path / "launch.json").unlink()
+    run.request_stop(False, "ann")
+    monkeypatch.setenv("SLURM_JOB_ID", "4242")
+    assert job.main([str(run.path), "1"]) == 0
+    assert not run.attempts()[0].launch(), "nothing began"
 
 
 def test_what_slurm_stopped_goes_on_and_so_does_a_later_attempt(run):

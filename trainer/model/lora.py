@@ -76,7 +76,7 @@ def _adapted(classifier: PreTrainedModel, settings: LoraConfig) -> Any:
 
 
 def _not_adapted(kinds: str) -> str:
-    return f"LoRA cannot adapt {kinds} modules; set method = full, or name others in lora.target_modules"
+    return f"LoRA adapts linear projections here, not {kinds}; set method = full, or name others in lora.target_modules"
 
 
 def _refuse_ambiguous(classifier: PreTrainedModel, saved: list[str]) -> None:
