@@ -174,7 +174,7 @@ def test_what_is_said_of_a_picture_is_refused_until_its_texts_are_named(tmp_path
     (report,) = check([path], look_for_near=False).files
     assert (report.good, report.counts) == (0, {"unreadable_file": 1})
     assert next(iter(rows[0])) in report.findings[0].message and "--fields" in report.findings[0].message
-    with pytest.raises(pairs.Unreadable, match="pictures"):
+    with pytest.raises(pairs.Unreadable, match="images, audio or video"):
         pairs.recognise(path)
     if name != "pairs with pictures":
         fields = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from rmtui.runs import state
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import State, Status
 from rmtui.workspace import Workspace
+from trainer.files import replace_file
 
 SCRIPT = Path(__file__).with_name("one_machine.sh")
 LAUNCH = {
@@ -85,24 +87,40 @@ class Cluster:
     @contextmanager
     def setting(self, line: str) -> Iterator[None]:
         """A line of slurm.conf more, for a while."""
-        path = self.folder / "slurm.conf"
-        before = path.read_text()
+        before = (self.folder / "slurm.conf").read_text()
         try:
-            path.write_text(f"{before}{line}\n")
-            calls.call(["scontrol", "reconfigure"])
+            self._reconfigure(f"{before}{line}\n")
             yield
         finally:
-            path.write_text(before)
-            calls.call(["scontrol", "reconfigure"])
+            self._reconfigure(before)
+
+    def _reconfigure(self, text: str) -> None:
+        """The nodes read the file after scontrol has answered: it is replaced whole, as half a file ends a slurmd."""
+        replace_file(self.folder / "slurm.conf", text.encode())
+        calls.call(["scontrol", "reconfigure"])
 
     def clear(self) -> None:
-        """No job is left, both nodes are idle: what one test did is over before the next one begins."""
+        """No job is left, both nodes are idle: what one test did is over before the next one begins. A cluster that
+        does not come to rest is started anew, so that the trouble of one test is not that of all after it."""
         subprocess.run(["scancel", "--me"], check=False, capture_output=True)
-        kit.until(self._idle, "idle nodes")
+        try:
+            kit.until(self._idle, "idle nodes")
+        except AssertionError:
+            jobs, nodes = self._said("squeue", "-h"), self._said("sinfo", "-N", "-l")
+            logs = [
+                f"{log.name}: {log.read_text(errors='replace')[-1500:]}" for log in sorted(self.folder.glob("*.log"))
+            ]
+            self.do("stop")
+            self.start()
+            assert not jobs, f"jobs that nothing cancelled: {jobs}"
+            warnings.warn("\n".join(["the cluster itself did not come to rest", nodes, *logs]), stacklevel=2)
+
+    @staticmethod
+    def _said(*words: str) -> str:
+        return subprocess.run(words, capture_output=True, text=True, check=False).stdout
 
     def _idle(self) -> bool:
-        words = ["sinfo", "-h", "-N", "-p", "main", "-o", "%t"]
-        said = subprocess.run(words, capture_output=True, text=True, check=False).stdout.split()
+        said = self._said("sinfo", "-h", "-N", "-p", "main", "-o", "%t").split()
         if any(word.startswith(("down", "drain")) for word in said):
             self.resume_nodes()
         return said == ["idle", "idle"]
