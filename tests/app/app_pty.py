@@ -22,9 +22,12 @@ LEAVE_SCREEN, SHOW_CURSOR = b"\x1b[?1049l", b"\x1b[?25h"
 
 
 class Pty:
-    """A program with a pseudo-terminal of its own; nothing is read from it unless a test asks."""
+    """A program with a pseudo-terminal of its own, which is its session's too unless asked otherwise; nothing is read
+    from it unless a test asks."""
 
-    def __init__(self, folder: Path, code: str = "", size: tuple[int, int] = (100, 30), **environ: str) -> None:
+    def __init__(
+        self, folder: Path, code: str = "", size: tuple[int, int] = (100, 30), session: bool = True, **environ: str
+    ) -> None:
         self.master, self._slave = pty.openpty()
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
         self.before = termios.tcgetattr(self._slave)
@@ -35,7 +38,7 @@ class Pty:
             stdout=self._slave,
             stderr=self._slave,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=(lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if session else None,
             cwd=support.REPO,
             env={**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", **environ},
         )
@@ -103,7 +106,7 @@ class Pty:
         return termios.tcgetattr(self._slave)
 
     def hang_up(self) -> None:
-        """The connection is gone: whoever writes now gets an error, and the kernel sends SIGHUP."""
+        """The connection is gone: whoever writes now gets an error, and the kernel sends a session SIGHUP."""
         os.close(self._slave)
         os.close(self.master)
         self._open = False

@@ -6,6 +6,7 @@ import json
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,14 @@ def test_a_cut_connection_ends_the_app_and_it_remembers(terminal: Pty, state: st
     terminal.process.wait(20)
     (memory,) = Path(state).rglob("app.json")
     assert json.loads(memory.read_text())["cursor"].endswith("-0024")
+
+
+def test_a_terminal_that_goes_without_a_signal_ends_the_app_too(listed: Path, state: str) -> None:
+    """As when the client of `docker exec` dies: the kernel has no session to tell."""
+    with closing(Pty(listed, session=False, XDG_STATE_HOME=state)) as terminal:
+        terminal.sees("helpful-A-39")
+        terminal.hang_up()
+        assert terminal.process.wait(20) != 0
 
 
 def test_a_crash_restores_the_terminal_and_says_what_happened(listed: Path, state: str) -> None:

@@ -30,6 +30,8 @@ from rmtui.app.terminal.screen_diff import Abilities, DoubtError, Shadow
 SWITCH = "RMTUI_SCREEN"
 RETRY = 0.03
 """Seconds until a skipped frame is tried again."""
+GONE = 2.0
+"""Seconds between two looks whether the terminal is still there."""
 ATOMIC = 256
 """Bytes that a terminal takes in at once: no need to mark begin and end of the frame."""
 _KNOWN = ("xterm", "tmux", "screen", "alacritty", "kitty", "foot", "rxvt", "wezterm", "ghostty", "konsole", "vte")
@@ -63,10 +65,18 @@ class ShadowScreen(App[None]):
         if isinstance(self._driver, LinuxDriver):
             for number in (signal.SIGHUP, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
+            self.set_interval(GONE, self._leave_with_terminal)
         self.app_resume_signal.subscribe(self, lambda _: self.forget_screen(), immediate=True)
 
     def on_resize(self) -> None:
         self.forget_screen()
+
+    def _leave_with_terminal(self) -> None:
+        """Not every terminal that goes sends SIGHUP (`docker exec`, a pty without a session, a signal that came while
+        Python started), and Textual would ask one that is gone for keys for ever, on a whole core."""
+        assert isinstance(self._driver, LinuxDriver)
+        if _gone(self._driver.fileno):
+            self.exit(None, 128 + signal.SIGHUP)
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         _make_harmless(renderable)
@@ -166,6 +176,12 @@ def _drained(driver: LinuxDriver) -> bool:
         return False
     _, ready, _ = select.select([], [writer.fileno()], [], 0)
     return bool(ready)
+
+
+def _gone(terminal: int) -> bool:
+    look = select.poll()
+    look.register(terminal, 0)
+    return any(seen & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, seen in look.poll(0))
 
 
 def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Strip, int]]:
