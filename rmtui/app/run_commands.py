@@ -3,7 +3,7 @@ name, note, tags, group, pin, archive, delete."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,44 +17,81 @@ from rmtui.workspace import Workspace
 
 
 @dataclass
-class Suggested(Message):
-    """What a run that was out of memory could be launched with."""
+class ToConfirm(Message):
+    """What a person is asked before it is done, and what does it."""
 
-    run: Run
-    changes: Mapping[str, int]
-
-
-@dataclass
-class Unseen(Message):
-    """A run came by copy: its command is shown before it is run."""
-
-    run: Run
     question: str
-    command: str
-
-
-@dataclass
-class ToDelete(Message):
-    """Runs that are to be deleted after a question, and what the question says."""
-
-    runs: list[Run]
     text: str
+    confirmed: Callable[[RunCommands], None]
 
 
 def resumed(ws: Workspace, run: Run, own: bool = False) -> Message:
-    """Resume, unless the run was out of memory, or came by copy and its command was not seen (`own`: it was); runs in
-    a worker."""
-    from rmtui.operations.resume import check_owned, memory_suggestion, resume, unseen_command
+    """Resume, unless the run was out of memory, where the same again would be, too, or came by copy and its command
+    was not seen (`own`: it was); runs in a worker."""
+    from rmtui.operations.resume import check_owned, memory_suggestion, relaunch_smaller, resume, unseen_command
     from rmtui.runs.folder import RunFolder
 
     if own:
         check_owned(ws, RunFolder(run.folder), own)
     elif unseen := unseen_command(ws, run.id):
-        return Unseen(run, unseen.question, unseen.command)
+
+        def seen(screen: RunCommands) -> None:
+            screen.ask("resume", lambda: resumed(ws, run, own=True))
+
+        return ToConfirm(unseen.question, unseen.command, seen)
     if suggestion := memory_suggestion(ws, run.id):
-        return Suggested(run, suggestion)
+
+        def smaller(screen: RunCommands) -> None:
+            screen.do("relaunch", lambda: f"launched: {relaunch_smaller(ws, run.id)}")
+
+        changes = ", ".join(f"{key} {value}" for key, value in suggestion.items())
+        return ToConfirm(f"{run.name} ran out of memory. Launch it again with {changes}?", "", smaller)
     done = resume(ws, run.id)
     return Done("\n".join((f"{run.name} resumes from step {done.step}", *done.warnings)))
+
+
+def foreseen(ws: Workspace, run: Run, against: str, lang: str) -> Message:
+    """What the sealed pairs said of these models, or what a look would cost; runs in a worker."""
+    from rmtui.operations.sealed_test import sealed_set, take_look
+
+    at = sealed_set(ws, run.id, against)
+    if at.seen:
+        return Done(take_look(ws, at, lang=lang)["text"])
+    names = [one.name for one, _ in at.models]
+    question = f"Test {names[0]} beside {names[1]} on sealed pairs?" if against else f"Test {names[0]} on sealed pairs?"
+    cost = (
+        f"A further look is number {len(at.known) + 1}: it widens every interval, and choosing by it unseals the set."
+        if at.known
+        else "It is the first look. Choose before it, not by it: each further look widens every interval."
+    )
+    return ToConfirm(question, f"{at.path}\n{cost}", lambda screen: look_taken(screen, run, against, lang))
+
+
+def look_taken(screen: RunCommands, run: Run, against: str, lang: str) -> None:
+    """Take a look at the sealed pairs, as a long job of the screen."""
+
+    def job(tell: Callable[[str], object], cancelled: Callable[[], bool]) -> str:
+        from rmtui.operations.sealed_test import sealed_set, take_look
+
+        at = sealed_set(screen.ws, run.id, against)
+        return take_look(screen.ws, at, again=True, lang=lang, progress=tell, cancelled=cancelled)["text"]
+
+    screen.run_scoring(f"testing {run.name}", job)
+
+
+def deleted(screen: RunCommands, runs: list[Run]) -> None:
+    """Delete runs, as a long job of the screen."""
+
+    def job() -> Done:
+        from rmtui.operations.runs import remove
+
+        for run in runs:
+            still_wanted()
+            remove(screen.ws, run.id)
+        return Done(f"{_name(runs)} deleted", name)
+
+    name = f"deleting {_name(runs)}"
+    screen.run_job(name, job)
 
 
 class RunCommands(Base):
@@ -115,33 +152,13 @@ class RunCommands(Base):
 
         self.ask("resume", lambda: resumed(self.ws, run))
 
-    def on_unseen(self, message: Unseen) -> None:
-        """The run came by copy: a person decides whether its command is run."""
+    def on_to_confirm(self, message: ToConfirm) -> None:
         message.stop()
         from rmtui.app.screens.dialogs import Confirm
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self.ask("resume", lambda: resumed(self.ws, message.run, own=True))
-
-        self.app.push_screen(Confirm(message.question, message.command), answered)
-
-    def on_suggested(self, message: Suggested) -> None:
-        """The run was out of memory: the same again would be, too."""
-        message.stop()
-        from rmtui.app.screens.dialogs import Confirm
-
-        smaller = ", ".join(f"{key} {value}" for key, value in message.changes.items())
-        question = f"{message.run.name} ran out of memory. Launch it again with {smaller}?"
-        self.app.push_screen(Confirm(question), lambda yes: self._smaller(message.run) if yes else None)
-
-    def _smaller(self, run: Run) -> None:
-        def job() -> str:
-            from rmtui.operations.resume import relaunch_smaller
-
-            return f"launched: {relaunch_smaller(self.ws, run.id)}"
-
-        self.do("relaunch", job)
+        self.app.push_screen(
+            Confirm(message.question, message.text), lambda yes: message.confirmed(self) if yes else None
+        )
 
     def action_again(self) -> None:
         run = self.current()
@@ -164,22 +181,37 @@ class RunCommands(Base):
         run = self.current()
         if run is not None:
 
-            def job() -> Done:
-                from textual.worker import get_current_worker
-
+            def job(tell: Callable[[str], object], cancelled: Callable[[], bool]) -> str:
                 from rmtui.operations.score import score_run
 
-                worker = get_current_worker()
-                return Done(score_run(self.ws, run, tell, lambda: worker.is_cancelled), name)
+                return score_run(self.ws, run, tell, cancelled)
 
-            name = f"scoring {run.name}"
+            self.run_scoring(f"scoring {run.name}", job)
 
-            app = self.app
+    def run_scoring(self, name: str, job: Callable[[Callable[[str], object], Callable[[], bool]], str]) -> None:
+        """A long job of the trainer's: it is given where to tell its progress, and whether it was cancelled."""
+        app = self.app
 
-            def tell(text: str) -> None:
-                app.post_message(JobProgress(name, text))
+        def whole() -> Done:
+            from textual.worker import get_current_worker
 
-            self.run_job(name, job)
+            worker = get_current_worker()
+            told = job(lambda text: app.post_message(JobProgress(name, text)), lambda: worker.is_cancelled)
+            return Done(told, name)
+
+        self.run_job(name, whole)
+
+    def action_take_look(self) -> None:
+        """The current run is the finalist, one marked run beside it the comparator."""
+        run = self.current()
+        if run is None:
+            return
+        others = [other for other in self.chosen() if other.id != run.id]
+        if len(others) > 1:
+            self.toast("one finalist is tested beside one other run: mark no more than that one")
+            return
+        against, lang = others[0].id if others else "", self.rmtui.lang
+        self.ask("test", lambda: foreseen(self.ws, run, against, lang))
 
     def action_copy(self) -> None:
         run = self.current()
@@ -240,35 +272,15 @@ class RunCommands(Base):
         if not runs:
             return
 
-        def job() -> ToDelete:
+        def job() -> ToConfirm:
             from rmtui.operations.runs import deletion_notes
 
             notes = deletion_notes(self.ws, {run.id for run in runs})
             text = f"{_listed(runs)}\nThe folder with checkpoints, logs and metrics is deleted. This cannot be undone."
-            return ToDelete(runs, f"{text}\n{notes}" if notes else text)
+            question = f"Delete {_name(runs)}?"
+            return ToConfirm(question, f"{text}\n{notes}" if notes else text, lambda screen: deleted(screen, runs))
 
         self.ask("delete", job)
-
-    def on_to_delete(self, message: ToDelete) -> None:
-        from rmtui.app.screens.dialogs import Confirm
-
-        message.stop()
-        self.app.push_screen(
-            Confirm(f"Delete {_name(message.runs)}?", message.text),
-            lambda yes: self._delete(message.runs) if yes else None,
-        )
-
-    def _delete(self, runs: list[Run]) -> None:
-        def job() -> Done:
-            from rmtui.operations.runs import remove
-
-            for run in runs:
-                still_wanted()
-                remove(self.ws, run.id)
-            return Done(f"{_name(runs)} deleted", name)
-
-        name = f"deleting {_name(runs)}"
-        self.run_job(name, job)
 
 
 def _stop_message(run: Run) -> str:

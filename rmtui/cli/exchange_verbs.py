@@ -197,21 +197,15 @@ def _build_test(parser: argparse.ArgumentParser) -> None:
 
 
 def _test(args: argparse.Namespace) -> int:
-    from rmtui.operations.sealed_test import take_look
+    from rmtui.operations.sealed_test import sealed_set, take_look
     from rmtui.translation import spoken
     from rmtui.workspace import open_workspace
 
     options = [*(["--batch-size", str(args.batch_size)] if args.batch_size else [])]
     options += ["--device", args.device] if args.device else []
-    document = take_look(
-        open_workspace(workspace_folder(args)),
-        args.run,
-        args.against,
-        file=args.file.expanduser().resolve() if args.file else None,
-        again=args.again,
-        options=tuple(options),
-        lang=spoken(),
-    )
+    ws = open_workspace(workspace_folder(args))
+    at = sealed_set(ws, args.run, args.against, args.file.expanduser().resolve() if args.file else None)
+    document = take_look(ws, at, again=args.again, options=tuple(options), lang=spoken())
     if args.json:
         print_json(document)
     else:

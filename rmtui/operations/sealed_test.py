@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,48 +30,72 @@ if TYPE_CHECKING:
     from rmtui.documents.runs import TestDocument
 
 
+@dataclass(frozen=True, slots=True)
+class SealedSet:
+    """A sealed test set and the models that are to be tested on it."""
+
+    path: Path
+    fields: Mapping[str, str] | None
+    mark: str
+    models: tuple[tuple[Run, Path], ...]
+    """A run and its best checkpoint: the finalist, then perhaps the comparator."""
+    known: tuple[SealedLook, ...]
+    """Looks so far, oldest first."""
+
+    @property
+    def seen(self) -> int:
+        """The number of the look that had these models, counted from 1; 0: none had."""
+        wanted = [(run.id, place.name) for run, place in self.models]
+        for number, look in enumerate(self.known, 1):
+            if [(one.run, one.checkpoint) for one in (look.finalist, look.comparator) if one] == wanted:
+                return number
+        return 0
+
+
+def sealed_set(ws: Workspace, finalist: str, against: str = "", file: Path | None = None) -> SealedSet:
+    """What a look would look at: the finalist's `data.test`, or `file`.
+
+    UserError where the set chose or trained one of the models, and where there is no set or checkpoint.
+    """
+    with reading(ws) as index:
+        runs = [index.run(index.resolve(name)) for name in (finalist, against) if name]
+    if len({run.id for run in runs}) < len(runs):
+        raise UserError("the finalist and its comparator are the same run", remedy="name two runs")
+    models = tuple((run, _checkpoint(run)) for run in runs)
+    path = file or _sealed_file(ws, runs[0])
+    fields = _fields(runs[0])
+    mark = _fingerprint(path, fields)
+    _refuse_used(path, mark, runs, named=file is not None)
+    return SealedSet(path, fields, mark, models, tuple(sealed_looks.looks(ws, mark)))
+
+
 def take_look(
     ws: Workspace,
-    finalist: str,
-    against: str = "",
+    at: SealedSet,
     *,
-    file: Path | None = None,
     again: bool = False,
     options: tuple[str, ...] = (),
     lang: str = "en",
     progress: Callable[[str], object] = lambda share: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> TestDocument:
-    """Score the finalist's best checkpoint, and that of one comparator, on the finalist's `data.test`, or on `file`.
+    """Score the models on the set.
 
     A look that was taken already is shown again and costs nothing. UserError where the set has been looked at and not
-    `again`, where it chose or trained one of the two, and where there is no set, checkpoint or training stack.
+    `again`, and where there is no training stack.
     """
-    with reading(ws) as index:
-        runs = [index.run(index.resolve(name)) for name in (finalist, against) if name]
-    if len({run.id for run in runs}) < len(runs):
-        raise UserError("the finalist and its comparator are the same run", remedy="name two runs")
-    models = [(run, _checkpoint(run)) for run in runs]
-    path = file or _sealed_file(ws, runs[0])
-    fields = _fields(runs[0])
-    mark = _fingerprint(path, fields)
-    _refuse_used(path, mark, runs, named=file is not None)
-    known = sealed_looks.looks(ws, mark)
-    for number, look in enumerate(known, 1):
-        both = [one for one in (look.finalist, look.comparator) if one]
-        if len(both) == len(models) and all(
-            (one.run, one.checkpoint) == (run.id, place.name) for one, (run, place) in zip(both, models, strict=True)
-        ):
-            return sealed_looks.document(ws, look, number, len(known), mark, lang)
-    if known and not again:
+    if at.seen:
+        return sealed_looks.document(ws, at.known[at.seen - 1], at.seen, len(at.known), at.mark, lang)
+    if at.known and not again:
         raise UserError(
-            f"{path} has been looked at already",
-            f"a further look is number {len(known) + 1}: it widens every interval, and choosing by it unseals the set",
+            f"{at.path} has been looked at already",
+            f"a further look is number {len(at.known) + 1}: it widens every interval, and choosing by it unseals the"
+            " set",
             "to look all the same: --again",
         )
-    found = _scored(ws, path, fields, models, options, progress, cancelled)
-    count = sealed_looks.note(ws, mark, found)
-    return sealed_looks.document(ws, found, count, count, mark, lang)
+    found = _scored(ws, at, options, progress, cancelled)
+    count = sealed_looks.note(ws, at.mark, found)
+    return sealed_looks.document(ws, found, count, count, at.mark, lang)
 
 
 def _checkpoint(run: Run) -> Path:
@@ -117,23 +142,21 @@ def _refuse_used(path: Path, mark: str, runs: list[Run], named: bool) -> None:
 
 def _scored(
     ws: Workspace,
-    path: Path,
-    fields: Mapping[str, str] | None,
-    models: list[tuple[Run, Path]],
+    at: SealedSet,
     options: tuple[str, ...],
     progress: Callable[[str], object],
     cancelled: Callable[[], bool],
 ) -> SealedLook:
-    rows = pairs.distinct_ids(row for row in pairs.read_rows(path, fields) if isinstance(row, pairs.Row))
+    rows = pairs.distinct_ids(row for row in pairs.read_rows(at.path, at.fields) if isinstance(row, pairs.Row))
     clusters = find_clusters(rows).of
-    rewards = [_rewards(run, place, path, options, progress, cancelled) for run, place in models]
-    tested = [_tested(run, place, found, clusters) for (run, place), found in zip(models, rewards, strict=True)]
+    rewards = [_rewards(run, place, at.path, options, progress, cancelled) for run, place in at.models]
+    tested = [_tested(run, place, found, clusters) for (run, place), found in zip(at.models, rewards, strict=True)]
     return SealedLook(
-        str(path),
+        str(at.path),
         datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         len(rewards[0]),
         len({clusters.get(key, f"={key}") for key in rewards[0]}),
-        _shared(ws, rows, [run for run, _ in models]),
+        _shared(ws, rows, [run for run, _ in at.models]),
         tested[0],
         tested[1] if len(tested) > 1 else None,
         count_turns(rewards[1], rewards[0], clusters) if len(rewards) > 1 else None,

@@ -32,6 +32,8 @@ class RunLoaded(Message):
     latest: tuple[tuple[str, float], ...]
     evaluation: Mapping[str, EvaluationDocument]
     """The newest metrics of each validation set."""
+    sealed: tuple[str, ...]
+    """What looks at sealed test sets found of it."""
 
 
 @dataclass
@@ -41,7 +43,9 @@ class ExtraLoaded(Message):
     curves: tuple[tuple[Curve, ...], ...]
 
 
-def load_run(index: Index, run_id: str) -> RunLoaded:
+def load_run(index: Index, run_id: str, lang: str) -> RunLoaded:
+    from rmtui.operations.sealed_looks import tests_of
+
     run = index.run(run_id)
     known = index.metrics(run_id)
     latest = []
@@ -50,7 +54,8 @@ def load_run(index: Index, run_id: str) -> RunLoaded:
             series = index.series(run_id, metric, 2)
             if len(series) and math.isfinite(series.last[-1]):
                 latest.append((metric, series.last[-1]))
-    return RunLoaded(run, tuple(index.attempts(run_id)), tuple(latest), last_evaluation(index, run_id))
+    sealed = tuple(look["text"] for look in tests_of(index.workspace, run, lang))
+    return RunLoaded(run, tuple(index.attempts(run_id)), tuple(latest), last_evaluation(index, run_id), sealed)
 
 
 def load_extra(index: Index, run_id: str, view: View, columns: int) -> ExtraLoaded:

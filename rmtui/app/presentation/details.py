@@ -30,6 +30,7 @@ def render_details(
     ws: Workspace,
     attempts: Sequence[Attempt],
     evaluation: Mapping[str, EvaluationDocument],
+    sealed: Sequence[str],
     glyphs: Glyphs,
     palette: Palette,
     lang: str = "en",
@@ -39,6 +40,7 @@ def render_details(
     sections: tuple[tuple[str, list[tuple[str, str]]], ...] = (
         ("run", [(_label(name), value) for name, value in _run_facts(run)]),
         ("source", list(_source_facts(run, lang))),
+        ("sealed test", [("", found) for found in sealed]),
         ("attempts", [("", _attempt_line(attempt)) for attempt in attempts]),
         ("epochs", [("", in_language(line).plain) for line in run_header.epoch_table(run, glyphs, palette)]),
         ("validation sets, last evaluation", [("", tr(line)) for line in _set_lines(evaluation)]),

@@ -103,8 +103,8 @@ class RunScreen(RunCommands):
         self._fetch()
 
     def _fetch(self) -> None:
-        feed = self.feed
-        self.ask("run", lambda: load_run(feed.index, self._run_id), group="run")
+        feed, lang = self.feed, self.rmtui.lang
+        self.ask("run", lambda: load_run(feed.index, self._run_id, lang), group="run")
         if not self._log_open:
             self._open_log()
 
@@ -114,7 +114,7 @@ class RunScreen(RunCommands):
         self._run, self.is_filled = run, True
         if before is None or before.state.alive != run.state.alive:
             self._look()
-        glyphs, palette = glyphs_of(self), palette_of(self)
+        glyphs, palette, lang = glyphs_of(self), palette_of(self), self.rmtui.lang
         line = run_header.head(run, glyphs, palette, self.size.width - 2)
         self.query_one(TopBar).show_line(line)
         self.query_one(KeyLine).renew()
@@ -124,10 +124,12 @@ class RunScreen(RunCommands):
         ]
         self._show_heartbeat()
         self.query_one("#facts", HangingRows).show_rows(
-            details.render_details(run, self.ws, message.attempts, message.evaluation, glyphs, palette, self.rmtui.lang)
+            details.render_details(
+                run, self.ws, message.attempts, message.evaluation, message.sealed, glyphs, palette, lang
+            )
         )
         self._draw(run)
-        feed, ws, lang = self.feed, self.ws, self.rmtui.lang
+        feed, ws = self.feed, self.ws
         self.ask("summary", lambda: summarise(ws, feed.index, run, glyphs, palette, lang), group="run-summary")
 
     def _draw(self, run: Run) -> None:
