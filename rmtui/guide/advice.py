@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,7 @@ def advise(
     if not at.losses and not readings and not situation.can_go_on:
         return []  # queued, or nothing was measured
     found: list[Advice] = []
-    for rule in CUT_OFF_RULES if at.subject.cut_off else RULES:
+    for rule in _rules(at.subject):
         for item in rule(situation):
             taken = any(
                 item.id == earlier.id or (item.changes and item.changes == earlier.changes) for earlier in found
@@ -86,6 +86,12 @@ def advise(
             if item.id not in silenced and not taken:
                 found.append(item)
     return found
+
+
+def _rules(subject: Subject) -> Sequence[Callable[[Situation], Iterator[Advice]]]:
+    if subject.cut_off:
+        return CUT_OFF_RULES
+    return TRAINING_RULES if subject.trains else RULES
 
 
 def _without_contrary(found: list[Advice]) -> list[Advice]:
@@ -359,6 +365,8 @@ def _learning(case: Situation) -> tuple[str, ...]:
 
 CUT_OFF_RULES = (fix_numbers, go_on)
 """For a run that was killed, failed or was interrupted: what it was launched for is open."""
+TRAINING_RULES = (fix_numbers, follow_alpha)
+"""For a run that trains: that it broke, and what follows from settings alone. What to try next is open till its end."""
 RULES = (
     fix_numbers,
     go_on,

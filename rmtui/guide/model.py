@@ -135,6 +135,11 @@ class Subject:
         return self.run.state in (State.KILLED, State.FAILED, State.INTERRUPTED)
 
     @property
+    def trains(self) -> bool:
+        """It trains, or is about to: what its metrics will come to is open."""
+        return self.run.state.alive or self.run.state is State.QUEUED
+
+    @property
     def last_epoch(self) -> int:
         return self.run.epochs[-1].epoch if self.run.epochs else max(1, round(self.run.epochs_done or 0))
 

@@ -85,8 +85,9 @@ class PastTrial(NamedTuple):
 
 
 def next_step(subject: Subject, runs: Iterable[Subject], limits: Thresholds = DEFAULT) -> Advice | None:
-    """The one step that is recommended; None where the runs do not say enough (no rate, no metrics, still running)."""
-    if subject.unfinished and subject.run.state.alive:
+    """The one step that is recommended; None where the runs do not say enough (no rate, no metrics, still training: of
+    such a run only that it broke is certain)."""
+    if subject.trains and not broken(subject, limits):
         return None
     family = _family(subject, runs)
     if fitted := bool(subject.fitted):  # losses of two kinds have no order: the others count only where they broke

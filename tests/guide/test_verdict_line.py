@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from guide_cases import of_guide, subject
 
 from rmtui.cli import main
@@ -9,6 +12,7 @@ from rmtui.guide import advice, path, published_figures
 from rmtui.guide.readings import read
 from rmtui.guide.verdict_line import verdict
 from rmtui.operations.runs import init
+from rmtui.runs.model import State
 
 
 def line(item, before=None, lang="en"):
@@ -46,6 +50,45 @@ def test_advise_and_compare_begin_with_it(tmp_path, capsys):
         "after leads on val_acc by 2.7 points: 71.2 % (epoch 2) against 68.5 % of before:"
         " not tested pair by pair at these epochs."
     )
+
+
+A = {"num_epochs": 3, "learning_rate": 1.5e-5, "method": "lora", "lora": {"r": 32, "alpha": 64, "dropout": 0.1}}
+GOOD = [(0.87, 0.59, 0.68), (0.65, 0.58, 0.72), (0.56, 0.57, 0.75)]
+
+
+def next_of(item, *others, lang="en"):
+    runs = [*others, item]
+    found = read(item, None)
+    steps = advice.recommend(path.locate(item, runs, None), found, runs)
+    return verdict(item, None, found, steps, lang), steps
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.STARTING, State.STOPPING, State.QUEUED])
+@pytest.mark.parametrize("rows", [GOOD[:1], GOOD[:2], [(0.70, 0.693, 0.5)], [(0.6, 0.6, 0.7), (0.3, 0.7, 0.7)]])
+def test_of_a_run_that_trains_nothing_is_said_of_the_time_after_it(state, rows):
+    """Its next epochs decide that; and the advice to keep an earlier run is no advice about this one."""
+    demo = subject(GOOD, name="demo", config=A, preset="A", created=1.0)
+    running = subject(rows, name="demo-A-1", config=A, preset="A", created=2.0, state=state)
+    line, steps = next_of(running, demo)
+    assert not steps and "Next" not in line and "demo" not in line
+    assert line  # how it stands is said all the same
+    _, ended = next_of(replace(running, run=running.run._replace(state=State.FINISHED)), demo)
+    assert ended
+
+
+def test_of_a_run_that_broke_the_next_step_is_the_same_while_it_trains_and_after():
+    rows = [(1.2, 2.1, 0.5), (4.0, 9.0, 0.5)]
+    running = subject(rows, name="hot", config={**A, "learning_rate": 1e-2}, state=State.RUNNING)
+    ended = replace(running, run=running.run._replace(state=State.FINISHED))
+    first, last = (next_of(item)[1][0] for item in (running, ended))
+    assert first.changes == last.changes and first.changes["learning_rate"] < 1e-2
+
+
+def test_the_run_that_is_kept_is_named():
+    item = subject(GOOD, name="A-1", config=A, preset="A")
+    found = advice.advise(path.locate(item, [item], None), read(item, None))
+    line = verdict(item, None, read(item, None), [step for step in found if step.id == "keep"])
+    assert line.endswith("Next: keep the run of preset A (A-1).") and "this run" not in line
 
 
 def test_who_is_told_to_keep_a_run_is_not_told_to_change_it():
