@@ -8,14 +8,18 @@ from dataclasses import dataclass, replace
 
 from rmtui.importers.metric_names import (
     ACCURACIES,
+    KNOWN,
     MetricName,
     Split,
     SplitLabels,
     metric,
+    names_a_set,
     names_another,
+    of_set,
     split_in,
     without_splits,
 )
+from rmtui.importers.model import PerCent
 
 ALIASES = (
     *(
@@ -145,6 +149,11 @@ _HEADING = re.compile(
 """What may stand beside the words of a split in a line that is a heading: `=== Validation results ===`."""
 _WORD_BEFORE = re.compile(r"(?<![\w./-])([A-Za-z][A-Za-z0-9_-]*) $")
 _LONGEST_WORD = 40
+_SET_LABEL = re.compile(
+    r"""(?:^|[|;,:\])}>\d]\s?|[-–]\s|(?<![a-z])(?:val|eval|dev|test|train)\w*\s)["']?([A-Za-z][\w.-]{0,39})["']?\s?:\s?[\[{(]?["']?$""",
+    re.IGNORECASE,
+)
+"""`helpful: ` right before a figure's name."""
 _WIDE = str.maketrans("：＝％，（）［］｜；", ":=%,()[]|;")
 _VALIDATION = ("val_loss", "val_acc")
 EPOCH_FIGURES = ("train_loss", "val_loss", "val_acc", "reward_margin")
@@ -157,14 +166,15 @@ class Figure:
     name: str
     """rmtui's name of the metric."""
     value: float
-    percent: bool
-    """Its sign follows."""
+    """As it is written; with a sign of per cent a PerCent."""
     written: str
     """The name in the log, in the spelling of ALIASES."""
     spelled: str = ""
     """The name as it stands in the log."""
     split: Split | None = None
     """Whose pairs the figure is of, where the name alone does not say so: the line does, or a heading."""
+    of: str = ""
+    """The label of its pairs, where there may be several sets: `helpful: acc=0.71`."""
 
     @property
     def bare(self) -> bool:
@@ -260,9 +270,16 @@ def _figures(text: str, of_step: bool) -> Iterator[Figure]:
     beside = not of_step and not strict.isdisjoint(_VALIDATION) and "train_loss" not in strict
     lone = "loss" not in map(_plain, written) and not of_step
     labels: dict[bool, SplitLabels] = {}
+    of = beside_figures = ""
+    end = 0
     for match, name in zip(matches, written, strict=True):
+        between = text[end : match.start("name")]
+        beside_figures = between.rpartition("|")[2] if "|" in between else beside_figures + between
+        of, end = _set_label(text, between, match.start("name"), of), match.end()
         split = None
-        if split_in(name) is None:
+        if of and split_in(name) is None:
+            split = SplitLabels(beside_figures, heading=False).last(len(beside_figures))
+        elif split_in(name) is None:
             heading = _plain(name) == "loss"
             if heading not in labels:
                 labels[heading] = SplitLabels(text, heading)
@@ -271,15 +288,32 @@ def _figures(text: str, of_step: bool) -> Iterator[Figure]:
         known = metric(MetricName(name, split))
         if known in strict:
             split, known = None, _plain(name)  # said under its own name on this line
+        of = of if split_in(name) is None and known in KNOWN else ""
+        if of and split is None:
+            known = of_set(of, name, None)
         if known == "train_loss" and "train_runtime" in text:
             continue  # a Trainer's last line: the mean over all epochs
         if known == "loss" and beside:
             known = "train_loss"
         value = float(match["number"].replace(",", "."))
-        if known in ACCURACIES and match["of"] and int(match["of"]):
-            value /= int(match["of"])
+        if match["percent"]:
+            value = PerCent(value)
+        elif known in ACCURACIES and match["of"] and int(match["of"]):
+            value = PerCent(100 * value / int(match["of"]))
         spelled = " ".join(match["name"].split())
-        yield Figure(known, value, bool(match["percent"]), name, spelled, split)
+        yield Figure(known, value, name, f"{of} {spelled}" if of else spelled, split, of)
+
+
+def _set_label(text: str, between: str, start: int, before: str) -> str:
+    """The label that names the pairs of a figure at `start`; empty where none does.
+
+    `between` is the text since the figure before it, which had the label `before`. A label holds for figures behind it
+    (`helpful: loss=0.6, acc=0.71`) until another one, or the next column.
+    """
+    found = _SET_LABEL.search(text, max(0, start - 2 * _LONGEST_WORD), start)
+    if found is not None:
+        return found[1] if names_a_set(found[1]) else ""
+    return "" if re.search(r"[|}]", between) else before
 
 
 def _is_another(text: str, match: re.Match[str]) -> bool:

@@ -13,11 +13,20 @@ from itertools import pairwise
 from typing import Any
 
 from rmtui.errors import UserError
+from rmtui.importers.accuracy_scales import AccuraciesOfLines
 from rmtui.importers.log_lines import EPOCH_FIGURES, Figure, LogLine, parse
 from rmtui.importers.log_order import LineOrder, LogLayout
 from rmtui.importers.log_tables import untabled
-from rmtui.importers.metric_names import ACCURACIES, FROM_TEST, VALIDATION_METRICS, MetricName, Split
-from rmtui.importers.model import MOST_EVALUATIONS, Foreign, RecordedCurve, fraction, thinned
+from rmtui.importers.metric_names import (
+    FROM_TEST,
+    VALIDATION_METRICS,
+    MetricName,
+    Split,
+    is_bare,
+    of_set,
+    speaks_of_training,
+)
+from rmtui.importers.model import MOST_EVALUATIONS, Foreign, RecordedCurve, thinned
 from rmtui.importers.training import LogOrigin
 from rmtui.runs.model import Epoch
 
@@ -73,11 +82,12 @@ class _Segment:
 
 def read_generic(origin: LogOrigin, text: Callable[[], Iterable[str]]) -> list[Foreign]:
     """Every run in one log; `text` gives its lines, twice if need be. UserError where its figures cannot be placed."""
-    layout = LogLayout()
-    segments, notes = _segments(layout.watch(_parse_lines(text())), LineOrder.AFTER)
-    if (order := layout.order()) is not LineOrder.AFTER:
-        segments, notes = _segments(_parse_lines(text()), order)
-    elif segments and layout.before:
+    layout, accuracies = LogLayout(), AccuraciesOfLines()
+    segments, notes = _segments(accuracies.read(layout.watch(_parse_lines(text()))), LineOrder.AFTER)
+    if (order := layout.order()) is not LineOrder.AFTER or accuracies.mixed:
+        segments, notes = _segments(accuracies.read(_parse_lines(text()), known=True), order)
+    notes = [*accuracies.left_out.notes(), *notes]
+    if order is LineOrder.AFTER and segments and layout.before:
         notes.append(_ignored(layout.before, "written before the first epoch line"))
     if not segments and notes:
         raise UserError(f"cannot read {origin.path}", "; ".join(notes), "put the epoch on every line that has metrics")
@@ -134,7 +144,7 @@ def _finished_because(segment: _Segment) -> str:
 def _segments(lines: Iterable[LogLine], order: LineOrder) -> tuple[list[_Segment], list[str]]:
     """A first epoch after later ones begins a new run; any other repeat is a resume, and its figures count."""
     segments = [_Segment()]
-    unread = lost = 0
+    lost = 0
     waiting: dict[str, Figure] = {}
     for line in lines:
         if order is not LineOrder.AFTER and line.epoch is None and line.step is None:
@@ -146,21 +156,19 @@ def _segments(lines: Iterable[LogLine], order: LineOrder) -> tuple[list[_Segment
             lost, waiting = lost + (0 if sure else _count(waiting.values())), {}
         if line.epoch is not None and not _enter(segments, line, line.epoch):
             continue
-        unread += _note(segments[-1], line, order)
+        _note(segments[-1], line, order)
         segments[-1].said_over |= line.over
     for segment in segments:
         _settle(segment)
     kept = [segment for segment in segments if segment.begun]
-    return kept, list(_notes(unread, lost + _count(waiting.values()), order))
+    return kept, list(_notes(lost + _count(waiting.values()), order))
 
 
 def _count(figures: Iterable[Figure]) -> int:
     return sum(figure.name in EPOCH_FIGURES for figure in figures)
 
 
-def _notes(unread: int, lost: int, order: LineOrder) -> Iterator[str]:
-    if unread:
-        yield _ignored(unread, "accuracies outside 0–1")
+def _notes(lost: int, order: LineOrder) -> Iterator[str]:
     if lost and order is LineOrder.BEFORE:
         yield _ignored(lost, "written after the last epoch line, where this log writes them before it")
     elif lost:
@@ -201,24 +209,15 @@ def _epoch_number(epoch: float, from_zero: bool, quoted: bool) -> int:
 
 def _repeats(known: dict[str, float], figures: Iterable[Figure]) -> bool:
     """The line says again, with another value, what this epoch already has."""
-    return any(one.name in known and known[one.name] != _value(one) for one in figures if not one.bare)
+    return any(one.name in known and known[one.name] != one.value for one in figures if not one.bare)
 
 
-def _value(figure: Figure) -> float | None:
-    """A figure's value, an accuracy as 0–1; None for an accuracy that is none."""
-    return fraction(figure.value, figure.percent) if figure.name in ACCURACIES else figure.value
-
-
-def _note(segment: _Segment, line: LogLine, order: LineOrder) -> int:
-    """Put a line's figures where they belong; returns how many accuracies made no sense."""
+def _note(segment: _Segment, line: LogLine, order: LineOrder) -> None:
+    """Put a line's figures where they belong."""
     within = order is not LineOrder.AFTER and line.epoch is None  # the epoch that a step lies in has no line yet
     step = None if line.step is None else _count_step(segment, line.step)
-    bad = 0
     for figure in line.figures:
-        value = _value(figure)
-        if value is None:
-            bad += 1
-            continue
+        value = figure.value
         of_step = step is not None and (within or (figure.bare and figure.split is None))
         if segment.current is not None and segment.current >= 1 and not of_step:
             _set(segment, segment.current, figure, value, of_epoch=step is None)
@@ -227,7 +226,6 @@ def _note(segment: _Segment, line: LogLine, order: LineOrder) -> int:
         elif segment.step is not None and figure.name in VALIDATION_METRICS:
             _add(segment, figure.name, segment.step, value)  # an evaluation lies at the last step before it
         segment.names.setdefault(figure.name, MetricName(figure.spelled, figure.split).shown)
-    return bad
 
 
 def _count_step(segment: _Segment, written: int) -> int:
@@ -274,6 +272,7 @@ def _settle(segment: _Segment) -> None:
     for epoch, losses in segment.bare.items():
         if len(losses) == 1:
             segment.epochs.setdefault(epoch, {}).setdefault("train_loss", *losses)
+    _call_bare(segment)
     validated = any(name in held for held in segment.epochs.values() for name in VALIDATION_METRICS)
     for epoch, held in segment.tests.items():
         for name, value in held.items():
@@ -282,12 +281,33 @@ def _settle(segment: _Segment) -> None:
                 segment.names[name] = name.replace("val_", "test_")
 
 
+def _call_bare(segment: _Segment) -> None:
+    """In a log without a word of training an accuracy of nobody's pairs keeps its own name."""
+    if speaks_of_training((*segment.series, *(name for held in segment.epochs.values() for name in held))):
+        return
+    for name in list(segment.series):
+        written = segment.names.get(name, name)
+        if is_bare(MetricName(written), name) and written not in segment.series:
+            segment.series[written] = segment.series.pop(name)
+            del segment.names[name]
+
+
 def _parse_lines(text: Iterable[str]) -> Iterator[LogLine]:
     """What the log says, line by line; figures below a heading (`Validation:`) are of the pairs that it names."""
     heading: Split | None = None
+    sets: dict[str, str] = {}
     for line in map(parse, untabled(text)):
         if line.heading or line.epoch is not None or line.step is not None:
             heading = line.heading
         if heading and line.figures:
             line = replace(line, figures=tuple(figure.under(heading) for figure in line.figures))
+        if any(figure.of for figure in line.figures):
+            line = replace(line, figures=tuple(_of_first_set(figure, sets) for figure in line.figures))
         yield line
+
+
+def _of_first_set(figure: Figure, sets: dict[str, str]) -> Figure:
+    """Of several validation sets the first one is the validation; `sets`: metric → the one that holds it."""
+    if figure.of and figure.split is not None and sets.setdefault(figure.name, figure.of) != figure.of:
+        return replace(figure, name=of_set(figure.of, figure.written, figure.split))
+    return figure

@@ -113,6 +113,14 @@ _BESIDE = _DRESS | frozenset(
     )
 )
 """Words that may stand before a metric's name in free text and leave it what it is: `with accuracy 0.61`."""
+_SPEAKERS = frozenset(
+    (
+        *("error", "root", "main", "result", "results", "summary", "stats", "statistics", "log", "logs", "logger"),
+        *("output", "report", "performance", "progress", "status", "wandb", "stdout", "stderr", "python", "rank"),
+        *("default", "worker", "node", "gpu", "cuda", "device", "process", "round", "time", "note", "score", "scores"),
+    )
+)
+"""Who or what may speak before a colon without being a set of pairs."""
 _LOSS, _ACCURACY, _MARGIN = frozenset({"loss"}), frozenset({"accuracy"}), frozenset({"margin"})
 _SAME = {
     **dict.fromkeys(("losses", "损失", "損失", "verlust", "perte", "pérdida", "perda"), "loss"),
@@ -127,6 +135,10 @@ _REWARD = re.compile(
     r"acc(?:urac(?:y|ies))?[_ .-]?rewards?(?![a-z])|(?<![a-z])rewards?/(?!accuracies|margins)[^/]+/(?:mean|std)$", re.I
 )
 """What a reward function gave on average (`rewards/accuracy_reward/mean` of GRPO): no accuracy, whatever its name."""
+_ONE = frozenset({"step", "batch", "running", "current"})
+"""Of one batch of an evaluation, `val_loss_step` of Lightning, or of steps of reasoning: not the evaluation's."""
+_PROCESS = "prm"
+"""A source with a metric of this name trains a process reward model: its accuracy is of steps, not of pairs."""
 _PLAIN = {
     frozenset({"rate"}): "learning_rate",
     frozenset({"learning", "rate"}): "learning_rate",
@@ -153,6 +165,9 @@ _SECTIONS = {Split.VALIDATION: "val_", Split.TEST: "test_"}
 KNOWN = frozenset((*_PLAIN.values(), *_OF_SPLIT.values()))
 VALIDATION_METRICS = ("val_loss", "val_acc", "reward_margin")
 ACCURACIES = ("val_acc", "test_acc", "train_acc")
+_OF_TRAINING = frozenset({"loss", "train_loss", "learning_rate", "grad_norm"})
+STEPS_RIGHT = {name: name.replace("acc", "step_acc") for name in ACCURACIES}
+"""Accuracy of pairs → of steps of reasoning."""
 FROM_TEST = {"test_loss": "val_loss", "test_acc": "val_acc", "test_margin": "reward_margin"}
 _OURS = frozenset({"val_ties", "pairs_per_s", "tokens_per_s"})
 """Names that no other trainer writes: a source with one of them uses rmtui's own names."""
@@ -243,6 +258,8 @@ def metric(name: MetricName) -> str:
         return "loss"  # a section, or a logger's prefix, over the losses of single steps
     if _REWARD.search(name.written):
         words = frozenset()
+    if split in (Split.VALIDATION, Split.TEST) and not _ONE.isdisjoint(pieces):
+        words = frozenset()
     section = _SECTIONS.get(name.split, "") if name.split and split_in(name.written) is None else ""
     return _OF_SPLIT.get((words, split), section + name.written.strip())
 
@@ -257,9 +274,35 @@ def names_another(word: str) -> bool:
     return word.lower() not in _BESIDE and split_in(word) is None
 
 
+def names_a_set(label: str) -> bool:
+    """Whether a label before figures, `helpful: acc=0.71`, is a name of pairs, and of no program, level or rank."""
+    plain = _HUMP.sub("_", label).lower()
+    words = re.findall(r"[^\W\d_]+", plain)
+    speaks = not words or "." in label or "train" in plain or all(word in _SPEAKERS for word in words)
+    return not speaks and any(names_another(word) for word in words) and metric(MetricName(label)) not in KNOWN
+
+
+def of_set(label: str, written: str, split: Split | None) -> str:
+    """The name of a figure that is of pairs with a label: `val_helpful acc`."""
+    return f"{_SECTIONS.get(split, '') if split else ''}{label} {written}"
+
+
 def is_validation(name: MetricName) -> bool:
     """Whether words say that a figure is of the validation, whatever figure it is."""
     return (split_in(name.written) or name.split) is Split.VALIDATION
+
+
+def is_bare(name: MetricName, known: str) -> bool:
+    """Whether a metric counts as the training's only because nothing says whose it is."""
+    return known in ("train_acc", "train_margin") and name.split is None and split_in(name.written) is None
+
+
+def speaks_of_training(known: Iterable[str]) -> bool:
+    """Whether there is a metric that only a training has, so that what nobody says whose it is can be the training's.
+
+    `known` are rmtui's names.
+    """
+    return not _OF_TRAINING.isdisjoint(known)
 
 
 def names_of(names: Iterable[MetricName], ours: bool = False) -> dict[MetricName, str]:
@@ -272,6 +315,10 @@ def names_of(names: Iterable[MetricName], ours: bool = False) -> dict[MetricName
     if ours or not _OURS.isdisjoint(name.written for name in names):
         return {name: name.written for name in names}
     known = {name: metric(name) for name in names}
+    if any(_PROCESS in _PIECES.findall(name.written.lower().replace("_", " ")) for name in names):
+        known = {name: STEPS_RIGHT.get(found, found) for name, found in known.items()}
+    if not speaks_of_training(known.values()):
+        known = {name: name.written.strip() if is_bare(name, found) else found for name, found in known.items()}
     if not any(found in VALIDATION_METRICS for found in known.values()):
         known = {name: FROM_TEST.get(found, found) for name, found in known.items()}
     if not any(found in VALIDATION_METRICS for found in known.values()):

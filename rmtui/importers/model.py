@@ -93,8 +93,5 @@ def thinned(curves: Iterable[RecordedCurve]) -> Iterator[str]:
         yield f"of curves of {seen:,} points 1 in {every} is kept"
 
 
-def fraction(value: float, percent: bool = False) -> float | None:
-    """An accuracy as people write it → 0–1: `71 %`, `71.0` and `0.71` are the same; None where it is none."""
-    if percent or value > 1:
-        value /= 100
-    return value if 0 <= value <= 1 else None
+class PerCent(float):
+    """A figure written with its sign, `71 %`; it is 71."""

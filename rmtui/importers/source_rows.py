@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from rmtui.importers.metric_names import Split, split_in
+from rmtui.importers.model import PerCent
 
 _LARGEST = 1e15
 """Steps and epochs beyond this are garbage."""
@@ -68,7 +69,7 @@ def _number_in(text: str) -> float | None:
     except ValueError:
         pass
     try:
-        return float(text.strip().rstrip("%"))
+        return PerCent(text.strip().rstrip("%"))
     except ValueError:
         return None
 

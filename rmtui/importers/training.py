@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from rmtui.importers.accuracy_scales import LeftOut, shares
 from rmtui.importers.dictionary_rows import EPOCHS, STEPS
 from rmtui.importers.epoch_ends import FIGURES, EpochEnds, mean_losses, rows_to_epochs
 from rmtui.importers.epoch_labels import passes
@@ -18,7 +19,6 @@ from rmtui.importers.metric_names import (
     VALIDATION_METRICS,
     MetricName,
     Split,
-    metric,
     names_of,
     sources_of,
     split_in,
@@ -30,7 +30,6 @@ from rmtui.importers.model import (
     Foreign,
     Point,
     RecordedCurve,
-    fraction,
     thinned,
 )
 from rmtui.importers.source_rows import Said, SourceRow
@@ -42,7 +41,6 @@ class _Kind(NamedTuple):
     """What a name, in a section, means for how its values are kept."""
 
     name: MetricName
-    accuracy: bool
     evaluated: bool
     """Of a validation or test set."""
 
@@ -63,8 +61,6 @@ class OneTraining:
     """The first row that lies beyond the start."""
     step: float | None = None
     epoch: float | None = None
-    left_out: int = 0
-    """Accuracies outside 0–1."""
     ours: bool = False
     """The source is rmtui's own: its names are kept."""
     whole: bool = False
@@ -144,15 +140,8 @@ class OneTraining:
         self.places = {at: epoch for at, epoch in self.places.items() if at < step}
 
     def note(self, written: str, split: Split | None, point: Point) -> None:
-        """Add a metric's value; an accuracy outside 0–1 is counted as left out."""
+        """Add a metric's value as the source writes it."""
         kind = self._kind(written, split)
-        if kind.accuracy:
-            step, value, time = point
-            share = fraction(value)
-            if share is None:
-                self.left_out += 1
-                return
-            point = step, share, time
         curve = self.curves.get(kind.name)
         if curve is None:
             curve = self.curves[kind.name] = RecordedCurve()
@@ -165,7 +154,7 @@ class OneTraining:
         found = self._kinds.get((written, split))
         if found is None:
             name = MetricName(written, None if split_in(written) else split)
-            found = self._kinds[written, split] = _Kind(name, metric(name) in ACCURACIES, _is_evaluated(name))
+            found = self._kinds[written, split] = _Kind(name, _is_evaluated(name))
         return found
 
     def _thin(self) -> None:
@@ -270,7 +259,7 @@ def foreign(origin: LogOrigin, training: OneTraining, number: int, notes: Sequen
     names = names_of([name for name, curve in training.curves.items() if curve.points], training.ours)
     _place_steps(training)
     _count_passes(training)
-    series = {found: training.curves[name].points for name, found in names.items()}
+    series, left_out = _series(training, names)
     places = _filled(training, series)
     evaluated = sorted({epoch for step in _evaluated(series) if (epoch := places.get(int(step))) is not None})
     said = training.said
@@ -290,7 +279,7 @@ def foreign(origin: LogOrigin, training: OneTraining, number: int, notes: Sequen
         series=series,
         created=origin.changed,
         ended=origin.changed if over else None,
-        notes=(*notes, *_notes(training, epochs)),
+        notes=(*notes, *left_out.notes(), *_notes(training, epochs)),
         last_word=over,
         number=number or 1,
         places={step: ends.epoch(epoch) for step, epoch in places.items()},
@@ -301,6 +290,17 @@ def foreign(origin: LogOrigin, training: OneTraining, number: int, notes: Sequen
         sources=sources_of(names),
         unused=tuple(said.unused),
     )
+
+
+def _series(training: OneTraining, names: Mapping[MetricName, str]) -> tuple[dict[str, Sequence[Point]], LeftOut]:
+    """Each curve under its name, accuracies as 0–1, and what of those was none."""
+    left_out = LeftOut()
+    series: dict[str, Sequence[Point]] = {}
+    for name, found in names.items():
+        points = training.curves[name].points
+        if points := shares(points, left_out) if found in ACCURACIES else points:
+            series[found] = points
+    return series, left_out
 
 
 def _place_steps(training: OneTraining) -> None:
@@ -397,8 +397,6 @@ def _whole_loss(training: OneTraining, rows: dict[int, dict[str, float]]) -> Non
 
 def _notes(training: OneTraining, epochs: Sequence[Epoch]) -> Iterator[str]:
     said = training.said
-    if training.left_out:
-        yield f"{training.left_out} accuracies were ignored: outside 0–1"
     if said.whole_loss is not None and len(epochs) != 1:
         yield f"train_loss {said.whole_loss:.4f} is the mean over the whole training, not of one epoch"
     if training.numbered and training.curves:

@@ -96,7 +96,7 @@ def test_an_accuracy_that_makes_no_sense_is_left_out_and_said(tmp_path: Path) ->
     path.write_text("Epoch 1: train_loss=0.9, val_acc=710%\n")
     (run,) = read_logs([path])
     assert run.epochs == (Epoch(1, train_loss=0.9),)
-    assert "accuracies" in run.notes[0]
+    assert "ignored: outside 0–1" in run.notes[0]
 
 
 def test_a_steps_accuracy_never_stands_in_for_the_validations(tmp_path: Path) -> None:

@@ -410,7 +410,7 @@ def test_after_its_end_a_log_that_goes_back_at_all_is_another_training(tmp_path:
 
 def test_accuracies_that_are_none_are_counted(tmp_path: Path) -> None:
     run = read(tmp_path, json.dumps({"step": 1, "loss": 0.6, "eval_accuracy": 230.0}) + "\n", "a.jsonl")
-    assert "val_acc" not in run.series and any("1 accuracies were ignored" in note for note in run.notes)
+    assert "val_acc" not in run.series and any("1 accuracy was ignored" in note for note in run.notes)
 
 
 def test_the_mean_over_a_training_of_several_epochs_is_no_epochs(tmp_path: Path) -> None:
