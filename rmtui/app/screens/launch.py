@@ -17,10 +17,11 @@ from textual.widgets import Input, Static
 
 from rmtui import text as formats
 from rmtui.app import actions
-from rmtui.app.chrome import Label
+from rmtui.app.chrome import Label, in_language
 from rmtui.app.feed import Failed
 from rmtui.app.host import WorkspaceApp
 from rmtui.app.jobs.launch_plan import Planned, plan_launch
+from rmtui.app.presentation.hanging_indent import HangingRows, Row, row
 from rmtui.app.widgets.palette import palette_of
 from rmtui.app.widgets.path_input import PathInput
 from rmtui.operations.launch_request import ClusterRequest, LaunchRequest
@@ -89,9 +90,9 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
                     else:
                         yield Input(text, placeholder=hint, id=key, compact=True, select_on_focus=False)
             with VerticalScroll(id="plan", can_focus=False):
-                yield Label(id="wrong")
+                yield HangingRows(id="wrong")
                 yield Label("working out the plan …", id="command")
-                yield Label(id="figures", classes="quiet")
+                yield HangingRows(id="figures", classes="quiet")
             yield Static(tr("enter start   tab next field   pgdn more   esc back"), markup=False, classes="answers")
 
     def on_mount(self) -> None:
@@ -141,8 +142,7 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
     def _work_out(self) -> None:
         if wrong := self._wrong_place():
             self.planned = None
-            self.query_one("#wrong", Label).show_text(Text(wrong, palette_of(self).bad))
-            self.query_one("#wrong").display = True
+            self._show_wrong(row("", Text(wrong, palette_of(self).bad)))
             return
         request, rmtui = self.request(), self._rmtui
         rmtui.feed.ask(
@@ -173,15 +173,16 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
             self.query_one("#model", Input).placeholder = self._rmtui.ws.as_written(model)
         changed = [f"{key} {text}" for key, text in message.request.overrides.items()]
         derived = [f"{tr(name)} {tr(text)}" for name, text in message.derived.items()]
-        self.query_one("#figures", Label).show_text("\n".join(" · ".join(row) for row in (changed, derived) if row))
-        wrong = Text()
-        for problem in message.plan.problems:
-            wrong.append(f"{problem.in_form()}\n", palette.bad if problem.severity == "error" else palette.warn)
-        for line in message.plan.how_read:
-            wrong.append(f"{formats.clean(line)}\n", palette.quiet)
-        wrong.rstrip()
-        self.query_one("#wrong", Label).show_text(wrong)
-        self.query_one("#wrong").display = bool(wrong.plain)
+        self.query_one("#figures", HangingRows).show_rows(
+            [row("", in_language(Text(" · ".join(part)))) for part in (changed, derived) if part]
+        )
+        problems = [
+            row("", Text(problem.in_form(), palette.bad if problem.severity == "error" else palette.warn))
+            for problem in message.plan.problems
+        ]
+        self._show_wrong(
+            *problems, *(row("", Text(formats.clean(line), palette.quiet)) for line in message.plan.how_read)
+        )
         plan = message.plan
         shown = f"{plan.place}\n\n{plan.script}" if plan.script else plan.line
         self.query_one("#command", Label).show_text(shown)
@@ -192,8 +193,12 @@ class LaunchScreen(ModalScreen[LaunchRequest | None]):
     def _failed(self, message: Failed) -> None:
         message.stop()
         self.planned, self._starts = None, False
-        self.query_one("#wrong", Label).show_text(Text(str(message.error), palette_of(self).bad))
-        self.query_one("#wrong").display = True
+        self._show_wrong(*(row("", Text(line, palette_of(self).bad)) for line in str(message.error).splitlines()))
+
+    def _show_wrong(self, *rows: Row) -> None:
+        wrong = self.query_one("#wrong", HangingRows)
+        wrong.display = bool(rows)
+        wrong.show_rows([(lead, in_language(words)) for lead, words in rows])
 
     @on(Input.Submitted)
     def action_start(self) -> None:
