@@ -59,7 +59,7 @@ def chinese(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("stopped by ann at step 93", "由 ann 在第 93 步停止"),
         ("waits for the CPU  ", "等待 CPU  "),
         ("waits for 2 GPUs  ", "等待 2 块 GPU  "),
-        ("help-1: 3 values were ignored: accuracies outside 0–1", "help-1：忽略 3 个数值：准确率不在 0–1 之间"),
+        ("help-1: 3 accuracies were ignored: outside 0–1", "help-1：忽略 3 个准确率：不在 0–1 之间"),
         ("2 more notes: rmtui import prints them all", "另有 2 条说明：用 rmtui import 可全部列出"),
         (
             "RuntimeError: CUDA error: out of range\na port is taken: launch again, which takes another",
