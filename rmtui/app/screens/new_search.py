@@ -95,7 +95,8 @@ class NewSearchScreen(Base):
             try:
                 lines = show.plan_lines(show.planned(ws, *_read(ws, fields)))
             except UserError as error:
-                return SearchPlanned(fields, tuple(filter(None, (error.what, error.why, error.remedy))), False)
+                words = "\n".join((error.what, error.why, error.remedy))
+                return SearchPlanned(fields, tuple(line for line in words.splitlines() if line.strip()), False)
             return SearchPlanned(fields, tuple(lines), True)
 
         self.ask("search plan", job, group="search plan")

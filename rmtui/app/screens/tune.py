@@ -80,12 +80,11 @@ class TuneScreen(Base):
 
         self._seen = found = message.found
         self.query_one(KeyLine).renew()
-        items, quiet = self.query_one(Choices), palette_of(self).quiet
+        items = self.query_one(Choices)
         place = items.highlighted
         items.clear_options()
         if found is None:
-            self.query_one("#summary", Static).update("")
-            items.add_option(Option(Text(tr(NONE_YET), quiet), disabled=True))
+            self.query_one("#summary", Static).update(Text(tr(NONE_YET), palette_of(self).quiet))
             return
         head = [*search_report.lines(found.order, found.course, found.summary), *reversed(found.course.notes)]
         self.query_one("#summary", Static).update(Text("\n".join(clean(tr(line)) for line in head)))
