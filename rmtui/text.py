@@ -205,7 +205,7 @@ def age(seconds: float) -> str:
 
 
 def ago(then: float | None, now: float, none: str = "–") -> str:
-    """How long ago: now, 5 min ago, 7 h ago, 3 d ago."""
+    """How long ago: now, 100 s ago, 5 min ago, 7 h ago, 3 d ago."""
     if then is None:
         return none
     return tr(f"{age(now - then)} ago" if now - then >= MINUTE else "now")

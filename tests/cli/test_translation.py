@@ -18,7 +18,7 @@ from support import REPO
 from rmtui import translation
 from rmtui.cli import all_verbs, main
 from rmtui.cli.text_tables import Cell, Column, layout
-from rmtui.text import width, wrap
+from rmtui.text import ago, width, wrap
 from rmtui.translation import entries, speak, tr
 from trainer.remedies import REMEDIES
 
@@ -35,6 +35,14 @@ def chinese(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     speak("zh")
     yield
     speak("en")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(5, "刚刚"), (61, "61 秒前"), (119, "119 秒前"), (120, "2 分钟前"), (7300, "2 小时前"), (172_800, "2 天前")],
+)
+def test_every_unit_of_an_age_is_chinese(seconds, shown):
+    assert ago(1e6 - seconds, 1e6) == shown
 
 
 @pytest.mark.parametrize(
