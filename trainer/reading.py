@@ -19,7 +19,7 @@ from typing import Any, TypedDict
 from trainer import containers, held_out, house, hub, joined
 from trainer.containers import COLUMNS, Container
 from trainer.held_out import Part
-from trainer.layouts import given, table
+from trainer.layouts import beside, given, table
 from trainer.layouts.model import Made, Numbered, PairLayout, number
 from trainer.layouts.named_pairs import SCORES
 from trainer.rows import BadLine, Row
@@ -342,10 +342,17 @@ def _layout_of(
         what = f"its rows have images, audio or video (the field '{seen}')"
         raise Unreadable(path, "not_text", what, field=seen)
     cells = [_cells(record, container) for record in sample]
+    if begun := beside.recognise(objects):
+        return begun
     own = sum(map(_is_house, cells))
-    if own and 2 * own >= len(objects):
+    mostly = bool(own) and 2 * own >= len(objects)
+    more = beside.left_over(objects, None) if mostly else ""
+    if mostly and not more:
         return None
-    found = table.recognise(objects)
+    found = table.recognise(objects) if not mostly or more in beside.READ_ELSEWHERE else None
+    more = beside.left_over(objects, found) if found or mostly else ""
+    if more:
+        raise Unreadable(path, "beside", f"nothing says how its field '{more}' belongs to the prompt", field=more)
     if found or own or not objects or any(_is_near(record) for record in objects):
         return found
     names = list(dict.fromkeys(name for record in objects for name in record))

@@ -80,7 +80,7 @@ def is_yaml(path: Path) -> bool:
 
 def read_yaml(path: Path) -> YamlConfig:
     """What a configuration says; raises UserError where the file is none. Nothing in it is run or unpickled."""
-    document = _document(path)
+    document, assumed = _document(path)
     _refuse_others(path, document)
     given = {
         str(key): value
@@ -102,13 +102,15 @@ def read_yaml(path: Path) -> YamlConfig:
             nested = (producer is not None and any("." in name for name in names)) or _OF_OTHERS.match(key)
             if "." in key and not nested and setting_of(key.rpartition(".")[2], value):
                 unread.append(f"{key}: {value}")
-        elif isinstance(found[1], str) and "$" in found[1]:
+        elif isinstance(found[1], str) and ("$" in found[1] or "`" in found[1]):
             unread.append(f"{key}: {value}")
         elif producer is not None and _wrong(*found):  # a word that only this program knows
             unknown.append(f"{key}: {value}")
             wrong.add(found[0])
         else:
             flat.setdefault(*found)
+            if key in assumed:
+                notes.append(f"{key} is {value} where {assumed[key]} is not set outside the script")
     for option, size, note in grouped:
         flat[option] = size
         notes += [note] if note else []
@@ -138,26 +140,27 @@ def read_yaml(path: Path) -> YamlConfig:
     )
 
 
-def _document(path: Path) -> Mapping[str, object]:
+def _document(path: Path) -> tuple[Mapping[str, object], Mapping[str, str]]:
+    """What a file holds, and for a shell script which arguments are defaults of variables."""
     if path.suffix in (".bin", ".pt", ".pth", ".pkl"):
         raise UserError(f"cannot read {path}", "it is a pickle, which is never opened", "name the YAML, JSON or script")
     if path.suffix in (".sh", ".bash", ".slurm", ".sbatch"):
-        flags = read_flags(path)
-        if not flags:
+        read = read_flags(path)
+        if not read.flags:
             raise UserError(
                 f"cannot read {path}", "no arguments (--name value) are in it", "name the YAML or JSON that it passes"
             )
-        return flags
+        return read.flags, read.assumed
     try:
         if path.suffix == ".toml":
-            return tomli.loads(whole(path, _LIMIT).decode("utf-8"))
+            return tomli.loads(whole(path, _LIMIT).decode("utf-8")), {}
         document = yaml.load(whole(path, _LIMIT), Loader=_Loader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         what = "TOML" if path.suffix == ".toml" else "YAML"
         raise UserError(f"cannot read {path}", _first_line(error), f"fix the {what}") from None
     if not isinstance(document, Mapping):
         raise UserError(f"cannot read {path}", "it holds no keys", "name a file of key: value lines")
-    return document
+    return document, {}
 
 
 _WARM_UP_STEPS = ("warmup_steps", "lr_warmup_steps", "num_warmup_steps")

@@ -31,12 +31,19 @@ def parts(text):
     return [{"type": "text", "value": text}]
 
 
+def begun(q, good, bad):
+    steps = good[:2] if good[:2] == bad[:2] else ""
+    sides = {"chosen": good[len(steps) :], "rejected": bad[len(steps) :]}
+    return {"dataset": "x", "prompt": q, "initial_reason_steps": steps, **sides, "full_chosen": good, "answer": "7"}
+
+
 LAYOUTS = {
     "pairs": lambda q, good, bad: {"prompt": q, "chosen": good, "rejected": bad},
     "HH": lambda q, good, bad: {
         "chosen": f"\n\nHuman: {q}\n\nAssistant: {good}",
         "rejected": f"\n\nHuman: {q}\n\nAssistant: {bad}",
     },
+    "Step-DPO": begun,
     "UltraFeedback binarized": lambda q, good, bad: {
         "prompt": q,
         "prompt_id": "5f",

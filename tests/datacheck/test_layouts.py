@@ -155,6 +155,45 @@ def test_rows_without_a_preference_are_left_out_by_name_and_are_no_error(tmp_pat
     assert pairs.fingerprint(path) == pairs.fingerprint(tmp_path / "out.jsonl")
 
 
+READ = "The station on the glacier was built in 1931 and moved twice since."
+BESIDE = {
+    "a context": lambda q, good, bad: {"prompt": q, "context": READ, "chosen": good, "rejected": bad},
+    "documents": lambda q, good, bad: {"question": q, "documents": [READ], "chosen": good, "rejected": bad},
+    "two answers": lambda q, good, bad: {
+        "prompt": q,
+        "passage": READ,
+        "response_0": good,
+        "response_1": bad,
+        "better_response_id": 0,
+    },
+    "dialogues": lambda q, good, bad: {
+        "context": READ,
+        "chosen": [user(q), assistant(good)],
+        "rejected": [user(q), assistant(bad)],
+    },
+    "steps before": lambda q, good, bad: {"prompt": q, "previous_steps": [READ, READ], "chosen": good, "rejected": bad},
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_a_text_that_may_belong_to_the_prompt_is_not_dropped_in_silence(tmp_path, name):
+    rows = [BESIDE[name](*text) for text in TEXTS]
+    path = write_lines(tmp_path / "x.jsonl", rows)
+    (report,) = check([path], look_for_near=False).files
+    assert (report.good, report.counts) == (0, {"unreadable_file": 1})
+    field = next(key for key, value in rows[0].items() if READ in value)
+    assert f"'{field}'" in report.findings[0].message and "--fields" in report.findings[0].message
+
+
+def test_a_label_or_a_text_that_the_prompt_holds_already_stays_a_field_of_its_own(tmp_path):
+    rows = [
+        {"prompt": f"{READ}\n{q}", "context": READ, "article": "news", "chosen": good, "rejected": bad}
+        for q, good, bad in TEXTS
+    ]
+    (report,) = check([write_lines(tmp_path / "x.jsonl", rows)], look_for_near=False).files
+    assert (report.good, report.errors) == (3, 0)
+
+
 SEEN = {
     "RLAIF-V": lambda q, good, bad: {"image": {"path": "a.jpg"}, "question": q, "chosen": good, "rejected": bad},
     "pairs with pictures": lambda q, good, bad: {

@@ -8,6 +8,7 @@ import pytest
 
 from rmtui import presets
 from rmtui.errors import UserError
+from rmtui.importers.yaml_config import read_yaml
 from rmtui.operations.exchange import import_preset
 from rmtui.workspace import Workspace
 from trainer.config import flatten
@@ -283,3 +284,56 @@ def test_a_scripts_variables_count_and_nothing_is_run(ws: Workspace, tmp_path: P
     found, _ = imported(ws, text, "a.sh")
     assert (found["learning_rate"], found["num_epochs"]) == (3e-6, 2)
     assert not (tmp_path / "ran").exists()
+
+
+SCRIPT = "python train.py --learning_rate {} --per_device_train_batch_size 4 --num_train_epochs 2 --bf16 True\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "value", "wanted"),
+    [
+        ("LR=${LR:-2e-6}\n", "$LR", 2e-6),
+        ("", "${LR:-${OTHER:-2e-6}}", 2e-6),
+        ("LR=3e-6  # was LR=5e-6\n", "$LR", 3e-6),
+        ("LR=3e-6\n", "${LR:-2e-6}", 3e-6),
+        ("echo --learning_rate 1e-3\n", "4e-6", 4e-6),
+        ("N=$(python n.py --learning_rate 1e-3 $(pwd))\n", "4e-6", 4e-6),
+        ("", "4e-6 # --learning_rate 1e-3", 4e-6),
+    ],
+)
+def test_a_scripts_value_is_what_its_text_says(tmp_path: Path, before: str, value: str, wanted: float) -> None:
+    path = tmp_path / "a.sh"
+    path.write_text(before + SCRIPT.format(value))
+    read = read_yaml(path)
+    assert read.config["learning_rate"] == wanted
+    assert any("is not set outside the script" in note for note in read.notes) is (wanted == 2e-6)
+
+
+@pytest.mark.parametrize(
+    ("before", "value"),
+    [
+        ("", "$(python lr.py --num_train_epochs 7)"),
+        ("", "`cat lr`"),
+        ("LR=$(cat lr)\n", "$LR"),
+        ("LR=1e-5\nif [ $BIG ]; then\n  LR=2e-5\nfi\n", "$LR"),
+        ("if [ $BIG ]; then\nLR=2e-5\nfi\n", "$LR"),
+        ("LR=1e-5\nexport LR=2e-5 MORE=1\n", "$LR"),
+        ("for LR in 1e-5 2e-5; do\n", "$LR"),
+        ("read LR\n", "$LR"),
+        ("", "'$LR'"),
+        ("LR=1e-5\n", "'$LR'"),
+    ],
+)
+def test_a_value_that_only_a_shell_would_know_is_unknown(tmp_path: Path, before: str, value: str) -> None:
+    path = tmp_path / "a.sh"
+    path.write_text(before + SCRIPT.format(value))
+    read = read_yaml(path)
+    assert "learning_rate" not in read.config and read.config["num_epochs"] == 2
+    assert [line.split(":")[0] for line in read.unread] == ["learning_rate"]
+
+
+def test_nothing_in_a_script_is_run(tmp_path: Path) -> None:
+    path, made = tmp_path / "a.sh", tmp_path / "made"
+    path.write_text(f"X=$(touch {made})\n" + SCRIPT.format(f"`touch {made}`"))
+    read_yaml(path)
+    assert not made.exists()
