@@ -25,6 +25,8 @@ ELSEWHERE = {
     "accumulation_steps": "gradient_accumulation_steps",
     "grad_accum": "gradient_accumulation_steps",
     "lr_scheduler_type": "lr_scheduler",
+    "lr_scheduler_kwargs.min_lr_rate": "lr_floor",
+    "optim": "optimizer",
     "model_name": "model",
     "model_name_or_path": "model",
     "base_model": "model",

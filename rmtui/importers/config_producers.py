@@ -193,10 +193,19 @@ PRODUCERS: tuple[ConfigProducer, ...] = (
 """The first that fits: TRL's and LLaMA-Factory's files have transformers' keys, too."""
 
 
-def producer_of(given: Mapping[str, object]) -> ConfigProducer | None:
-    """Whose file it is that has these dotted keys; None for rmtui's own, and for nobody's that is known."""
-    keys = given.keys()
-    return next((one for one in PRODUCERS if any(mark <= keys for mark in one.marks)), None)
+def producer_of(given: Mapping[str, object], script: bool = False) -> ConfigProducer | None:
+    """Whose file it is that has these dotted keys; None for rmtui's own, and for nobody's that is known.
+
+    They may stand in a section, as `train_args`. The arguments of a `script` may be its own, with defaults of its own,
+    whatever they are called: transformers' are known by `output_dir`, which they ask for.
+    """
+    sections = {"", *(key.rpartition(".")[0] for key in given if key.endswith(".per_device_train_batch_size"))}
+    for section in sorted(sections):
+        keys = {key.removeprefix(f"{section}.") for key in given if not section or key.startswith(f"{section}.")}
+        found = next((one for one in PRODUCERS if any(mark <= keys for mark in one.marks)), None)
+        if found is not None:
+            return None if script and found.title == "transformers" and "output_dir" not in keys else found
+    return None
 
 
 def trains_adapter(producer: ConfigProducer, given: Mapping[str, object]) -> bool:

@@ -26,6 +26,7 @@ from trainer.aliases import ALIASES
 from trainer.config import OPTIONS, check_value, flatten, nest, parse_text
 
 _LIMIT = 1 << 20
+_SCRIPTS = (".sh", ".bash", ".slurm", ".sbatch")
 _SECTION = re.compile(
     r"(?:train|training|trainer|model|optim|optimizer|optimization|data|rm|reward|reward_model|lora|peft|hyper|hparams)"
     r"(?:_?(?:args?|arguments|cfgs?|config|configuration|params|parameters|settings|hparams))?"
@@ -47,6 +48,7 @@ _SAME: dict[str, dict[object, str]] = {
     "mixed_precision": {"bfloat16": "bf16", "float16": "fp16", "float32": "no", "fp32": "no"},
 }
 """Option → its values in other programs' words."""
+_ADAPTER_OR_NOT = ("use_peft", "use_lora", "lora_enable", "enable_lora")
 _EVERY_LINEAR = ("all", "all-linear")
 
 
@@ -87,7 +89,7 @@ def read_yaml(path: Path) -> YamlConfig:
         for key, value in flatten({str(key): value for key, value in document.items()}).items()
         if value is not None and value != ""  # empty: not set
     }
-    producer = producer_of(given)
+    producer = producer_of(given, script=path.suffix in _SCRIPTS)
     names = producer.names if producer else {}
     flat: dict[str, Any] = {}
     unknown: list[str] = []
@@ -129,6 +131,11 @@ def read_yaml(path: Path) -> YamlConfig:
             unknown.remove(key)
         if count or "warmup_ratio" not in flat:
             flat["warmup_ratio"] = share
+    notes += [
+        f"the file is of {key} {value}, which is no reward model"
+        for key, value in given.items()
+        if _is_other(key, value)
+    ]
     if "mixed_precision" not in flat and str(given.get("bf16")).lower() == "false":
         flat["mixed_precision"] = "no"
     defaults = silent(producer, given, flat) if producer and flat else {}
@@ -144,7 +151,7 @@ def _document(path: Path) -> tuple[Mapping[str, object], Mapping[str, str]]:
     """What a file holds, and for a shell script which arguments are defaults of variables."""
     if path.suffix in (".bin", ".pt", ".pth", ".pkl"):
         raise UserError(f"cannot read {path}", "it is a pickle, which is never opened", "name the YAML, JSON or script")
-    if path.suffix in (".sh", ".bash", ".slurm", ".sbatch"):
+    if path.suffix in _SCRIPTS:
         read = read_flags(path)
         if not read.flags:
             raise UserError(
@@ -185,6 +192,11 @@ def _warm_up_share(steps: float, given: Mapping[str, object]) -> float | None:
     return steps / total if total and total >= steps else None
 
 
+def _is_other(key: str, value: object) -> bool:
+    """Whether a line says that no reward model is trained: LLaMA-Factory's stage, ms-swift's type."""
+    return key in ("stage", "rlhf_type") and isinstance(value, str) and value.lower() not in ("rm", "reward", "bt")
+
+
 def _own(option: str, value: object) -> tuple[str, Any]:
     """A value under a program's own name for an option."""
     return option, _typed(option, value)
@@ -213,8 +225,8 @@ def setting_of(key: str, value: object) -> tuple[str, Any] | None:
     name = name if not section or all(map(_SECTION.fullmatch, section.lower().split("."))) else key
     if name in _FORMATS and str(value).lower() in ("true", "false", "auto"):
         return None if str(value).lower() == "false" else ("mixed_precision", _FORMATS[name])
-    if name == "use_peft":
-        return "method", "full" if str(value).lower() == "false" else "lora"
+    if name in _ADAPTER_OR_NOT:
+        return "method", "full" if str(value).lower() in ("false", "0", "no") else "lora"
     if key.rpartition(".")[2] in ("betas", "adam_betas"):
         return _second_beta(value)
     if name == "adapter":

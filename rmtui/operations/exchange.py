@@ -34,6 +34,10 @@ STEPWISE = ("csv", "tensorboard")
 _BY_ENDING = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".gz": "tar", ".tgz": "tar"}
 
 
+_OF_ANY_USE = frozenset({"max_length", "batch_size", "eval_batch_size", "method", "mixed_precision", "seed"})
+"""Settings that a file for scoring, merging or generating has, too."""
+
+
 def import_preset(ws: Workspace, path: Path, name: str) -> tuple[Preset, tuple[str, ...]]:
     """`rm_config.yaml` as a new preset on the ground of A; returns it with the keys that have no place here.
 
@@ -47,7 +51,8 @@ def import_preset(ws: Workspace, path: Path, name: str) -> tuple[Preset, tuple[s
             f"these lines set something that rmtui knows, in a place or by a variable that it cannot read:{lines}",
             "move them to the top level or into `training:` with plain values, or take them out",
         )
-    if not read.config.keys() - {"model", "trust_remote_code"}:
+    said = flatten(read.config).keys() - {"model", "trust_remote_code"}
+    if not said or (read.unknown and not read.producer and not said - _OF_ANY_USE):
         raise UserError(f"no preset was saved from {path}", "no setting of a training is in it", "name another file")
     changes = {key: _as_typed(value) for key, value in {**read.defaults, **flatten(read.config)}.items()}
     base = presets.find(ws, "A")

@@ -337,3 +337,38 @@ def test_nothing_in_a_script_is_run(tmp_path: Path) -> None:
     path.write_text(f"X=$(touch {made})\n" + SCRIPT.format(f"`touch {made}`"))
     read_yaml(path)
     assert not made.exists()
+
+
+def test_a_script_says_whether_it_trains_an_adapter(tmp_path: Path) -> None:
+    for flag, wanted in (("--use_lora False", "full"), ("--use_lora True", "lora"), ("--lora_enable True", "lora")):
+        (tmp_path / "a.sh").write_text(f"python rm.py --num_train_epochs 2 --learning_rate 1e-5 {flag}\n")
+        read = read_yaml(tmp_path / "a.sh")
+        assert read.config["method"] == wanted
+        assert (read.producer, read.defaults) == ("", {})  # its own defaults are nobody's else
+
+
+def test_transformers_arguments_in_a_section_have_its_defaults(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("train_args:\n  output_dir: o\n  per_device_train_batch_size: 2\ndata: x\n")
+    assert read_yaml(tmp_path / "a.yaml").defaults["lr_scheduler"] == "linear"
+
+
+def test_a_file_for_generating_or_scoring_is_no_preset(ws: Workspace) -> None:
+    for text in ("model_name_or_path: a/b\nbatch_size: 8\ntask: mmlu\n", "model: a/b\nmax_length: 512\ntop_p: 0.9\n"):
+        with pytest.raises(UserError, match="no setting of a training"):
+            imported(ws, text)
+
+
+def test_a_file_of_another_stage_says_so(tmp_path: Path) -> None:
+    text = "stage: {}\nfinetuning_type: lora\nlearning_rate: 1e-5\n"
+    for stage, said in (("sft", True), ("rm", False)):
+        (tmp_path / "a.yaml").write_text(text.format(stage))
+        assert any("no reward model" in note for note in read_yaml(tmp_path / "a.yaml").notes) is said
+
+
+def test_the_optimizer_and_the_floor_of_the_rate_are_read_under_transformers_names(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(
+        "output_dir: o\nnum_train_epochs: 1\noptim: paged_adamw_8bit\nlr_scheduler_type: cosine_with_min_lr\n"
+        "lr_scheduler_kwargs:\n  min_lr_rate: 0.1\n"
+    )
+    config = flatten(read_yaml(tmp_path / "a.yaml").config)
+    assert (config["optimizer"], config["lr_scheduler"], config["lr_floor"]) == ("adamw8bit", "cosine", 0.1)
