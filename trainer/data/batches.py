@@ -35,6 +35,9 @@ class Layout:
     share_prefix: bool
     pool_first: bool = False
     """The reward is read at a sequence's first token ([CLS]) rather than at its last."""
+    as_a_whole: bool = False
+    """The model is called with its head, which finds by itself where to read: its head does not read what the body
+    gives for a sequence's last token (a decoder of its own is fed with the tokens, say)."""
     pad_left: bool = False
     one_call: bool = False
     """Batches carry what one attention call over all blocks needs."""

@@ -4,12 +4,13 @@ seconds where the whole one takes minutes and a second time its memory."""
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from trainer.config import TrainConfig
@@ -49,7 +50,7 @@ def load(model: RewardModel, tokenizer: Any, config: TrainConfig, folder: Path) 
 def _write(model: RewardModel, folder: Path) -> int:
     """A folder as the base's own, without what that lacked; returns its layers, 0 where it cannot be written."""
     classifier = model.classifier
-    settings, layers = _shorter(classifier.config)
+    settings, layers = _shorter(classifier)
     if not layers:
         return 0
     family: Any = type(classifier)
@@ -70,19 +71,61 @@ def _write(model: RewardModel, folder: Path) -> int:
     return layers
 
 
-def _shorter(settings: Any) -> tuple[Any, int]:
-    """The configuration with the first layers only, and their number; 0 where that is not known."""
-    shorter = copy.deepcopy(settings)
-    text = shorter.get_text_config()
-    whole, kinds = getattr(text, "num_hidden_layers", None), getattr(text, "layer_types", None) or []
-    if not isinstance(whole, int) or text is not shorter:
-        return shorter, 0
-    layers = max(FEWEST, 1 + max((kinds.index(kind) for kind in set(kinds)), default=0))
-    for name, value in list(vars(text).items()):
-        if isinstance(value, list) and len(value) == whole:
-            setattr(text, name, value[:layers])
-    text.num_hidden_layers = layers
-    return shorter, layers if layers < whole else 0
+def _shorter(classifier: PreTrainedModel) -> tuple[Any, int]:
+    """The configuration with the first layers only, and their number; 0 where that is not known. In a composite
+    configuration the parts that read tokens are shortened, encoder and decoder alike, and those of images stay."""
+    shorter = copy.deepcopy(classifier.config)
+    return shorter, max((_cut(part, classifier) for part in _text_parts(shorter)), default=0)
+
+
+def _text_parts(settings: Any) -> Iterator[Any]:
+    """The configuration, or those inside it, that have layers and a vocabulary."""
+    layers, words = (getattr(settings, name, None) for name in ("num_hidden_layers", "vocab_size"))
+    if isinstance(layers, int) and words:
+        yield settings
+    for name in settings.sub_configs:
+        inside = getattr(settings, name, None)
+        if inside is not None:
+            yield from _text_parts(inside)
+
+
+def _cut(part: Any, classifier: PreTrainedModel) -> int:
+    """Shorten this configuration; the layers of its longest stack that was, 0 where none was."""
+    found = 0
+    for name in ("num_hidden_layers", *(one for one in vars(part) if one.endswith("decoder_layers"))):
+        whole = getattr(part, name)
+        layers = _needed(part, whole, classifier)
+        if layers >= whole:
+            continue
+        for other, value in list(vars(part).items()):
+            if isinstance(value, list) and len(value) == whole:
+                setattr(part, other, value[:layers])
+        setattr(part, name, layers)
+        found = max(found, layers)
+    return found
+
+
+def _needed(part: Any, whole: int, classifier: PreTrainedModel) -> int:
+    """How many of the first layers hold every kind: those that the configuration lists, and those whose weights have
+    other names or shapes (experts after a dense layer, say)."""
+    listed = [one for one in vars(part).values() if isinstance(one, list) and len(one) == whole]
+    kinds: list[list[Any]] = [one for one in listed if all(isinstance(kind, str) or kind in (0, 1) for kind in one)]
+    stacks = (stack for stack in _stacks(classifier) if len(stack) == whole)
+    kinds += [[frozenset(_shapes(layer)) for layer in stack] for stack in stacks]
+    return max([FEWEST, *(1 + one.index(kind) for one in kinds for kind in set(one))])
+
+
+def _stacks(module: nn.Module) -> Iterator[nn.ModuleList]:
+    """Lists of modules that lie in no other list (a layer of T5 is one)."""
+    for child in module.children():
+        if isinstance(child, nn.ModuleList):
+            yield child
+        else:
+            yield from _stacks(child)
+
+
+def _shapes(layer: nn.Module) -> Iterator[tuple[str, torch.Size]]:
+    return ((name, one.shape) for name, one in layer.state_dict().items())
 
 
 def _plain_name(name: str) -> str:

@@ -210,6 +210,23 @@ def _evaluated(classifier: PreTrainedModel) -> Tensor | None:
     return found
 
 
+def reads_last(classifier: PreTrainedModel) -> bool:
+    """Whether the model's `score` makes its reward from what the body, given the tokens alone, gives for the last of
+    them. T5Gemma's reads a decoder that is fed with the tokens shifted by one."""
+    whole = _evaluated(classifier)
+    if whole is None:
+        return True
+    ids = torch.tensor([_ids(classifier)], device=next(classifier.parameters()).device)
+    parts: Any = classifier
+    try:
+        with _evaluating(classifier), head.visible(classifier):
+            hidden = parts.base_model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+            found: Tensor = parts.score(hidden[:, -1])
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError):
+        return False
+    return _same(whole, found)
+
+
 def _same(one: Tensor | None, other: Tensor | None) -> bool:
     if one is None or other is None:
         return one is other

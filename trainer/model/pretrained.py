@@ -248,7 +248,8 @@ def _new_inside(classifier: PreTrainedModel, report: LoadReport, prefix: str, na
     parts = {key.partition(".")[0] for key in inside}
     modules = dict(classifier.base_model.named_children())
     poolers = {part for part in parts if part in modules and _may_pool(modules[part])}
-    last = poolers - _read_before_the_end(classifier, {f"{prefix}{part}" for part in parts}, prefix)
+    new = {f"{prefix}{part}" for part in parts}
+    last = poolers - _read_before_the_end(classifier, new, prefix) if poolers else set()
     wrong = [key for key in inside if key.partition(".")[0] not in last]
     if wrong:
         body = sum(1 for key in classifier.base_model.state_dict())

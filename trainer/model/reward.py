@@ -96,7 +96,7 @@ class RewardModel(nn.Module):
         if batch.groups:
             return self._group_by_group(batch)
         model: Any = self.classifier
-        if hasattr(model, "score"):
+        if hasattr(model, "score") and not self.layout.as_a_whole:
             hidden = self._hidden(model.base_model, batch).flatten(0, 1)[batch.scored]
             return self._float(model.score(hidden))
         if batch.blocks:  # the BERT family: see `layout_for`
@@ -209,14 +209,16 @@ def finished(inner: nn.Module, layout: Layout, config: TrainConfig) -> RewardMod
 
 def layout_for(classifier: PreTrainedModel, tokenizer: Any, config: TrainConfig) -> Layout:
     """The fastest layout that is exact for this model."""
-    causal = hasattr(classifier, "score")
+    scores = hasattr(classifier, "score")
+    causal = scores and base_facts.reads_last(classifier)
     bert = hasattr(classifier, "classifier") and classifier.config.model_type == "bert"
     padded = Layout(
         pad_id(tokenizer),
         unpadded=False,
         share_prefix=False,
         pool_first=bert,
-        pad_left=causal and tokenizer.padding_side == "left",
+        as_a_whole=not (causal or bert),
+        pad_left=scores and tokenizer.padding_side == "left",
     )
     if (causal or bert) and config.unpadded and not looks_at_parts(classifier, config.max_length):
         attention.register()
