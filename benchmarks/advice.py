@@ -27,9 +27,10 @@ from pathlib import Path
 from statistics import mean
 
 import torch
+from regrets import Regrets
 from torch import Tensor
 
-from rmtui.guide import advice, evidence, path, policy, readings
+from rmtui.guide import advice, divergence, evidence, path, policy, readings, thresholds
 from rmtui.guide.model import Advice, Subject
 from rmtui.runs.model import Epoch, Run, State
 from trainer import calibrate
@@ -193,9 +194,21 @@ class Search:
     """Whether models are ordered as the policy orders them, or by val_loss."""
     best: tuple[tuple[float, float], float] = ((math.inf, math.inf), 0.5)
     """(its place in that order, test accuracy) of the chosen epoch."""
+    trainings: int = 0
+    best_of: int = 0
+    """Number of the training that the chosen epoch is of, from 1."""
+    ended: bool = False
+    """It was told to stop before the budget was spent."""
+    raised: int = 0
+    """Advices that raised the rate of a training that broke."""
     at: dict[int, float] = field(default_factory=dict)
     """Budget → test accuracy of the chosen model when it was spent."""
     subjects: list[Subject] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What a blind search draws by: another task is another draw."""
+        return f"{self.trainer.task.name}, seed {self.seed}"
 
     def run(self, rate: float, epochs: int, dropout: float = 0.1) -> Trained:
         rate = float(f"{rate:.2e}")
@@ -217,24 +230,46 @@ class Search:
         self.subjects.append(Subject(run, start_loss=found.start, fitted=tuple(enumerate(found.fitted, 1))))
         return found
 
-    def count(self, found: Trained, cost: float, loss_of_end: float | None = None) -> None:
+    def count(self, found: Trained, cost: float, place_of_end: tuple[float, float] | None = None) -> None:
         """Take in a training of which `cost` epochs were computed now; the model is that of the lowest val_loss, or, by
-        a loss of its own, that of the end."""
+        a place of its own, that of the end."""
+        self.trainings += 1
         before = len(found.rows) - cost
         pairs = len(self.trainer.task.val)
         for done, ((_, loss, _), (_, test)) in enumerate(zip(found.rows, found.tests, strict=True), 1):
             for budget in BUDGETS:
                 if self.spent + done - before > budget + 1e-9:
                     self.at.setdefault(budget, self.best[1])
-            if loss_of_end is not None:
-                loss = loss_of_end if done == len(found.rows) else math.inf
             place = found.place(done - 1, pairs) if self.fitted else (loss, 0.0)
+            if place_of_end is not None:
+                place = place_of_end if done == len(found.rows) else (math.inf, math.inf)
             if done > before and place < self.best[0]:
-                self.best = (place, test)
+                self.best, self.best_of = (place, test), self.trainings
         self.spent += cost
 
     def result(self, budget: int) -> float:
         return self.at.get(budget, self.best[1])
+
+
+@dataclass
+class Wasted:
+    """Trainings after the one whose model is handed over, of searches that were told to stop, and of the others."""
+
+    told: list[int] = field(default_factory=list)
+    spent: list[int] = field(default_factory=list)
+    raised: int = 0
+
+    def count(self, search: Search) -> None:
+        (self.told if search.ended else self.spent).append(search.trainings - search.best_of)
+        self.raised += search.raised
+
+    def __str__(self) -> str:
+        lines = ["\ntrainings after the best one, by advice (mean; share with at most one)"]
+        for name, held in (("told to stop", self.told), ("budget spent", self.spent)):
+            if held:
+                share = sum(number <= 1 for number in held) / len(held)
+                lines.append(f"{name}: {len(held)} searches, {mean(held):.1f}, {share:.0%}")
+        return "\n".join([*lines, f"advices that raised the rate of a training that broke: {self.raised}"])
 
 
 def follow(search: Search, step: Advice) -> None:
@@ -251,7 +286,11 @@ def obey(search: Search, rate: float, epochs: int) -> None:
     while search.spent < max(BUDGETS):
         step = policy.next_step(search.subjects[-1], search.subjects)
         if step is None or not step.changes:
+            search.ended = True
             return
+        last = search.subjects[-1]
+        higher = step.changes.get("learning_rate", 0.0) > last.run.config["learning_rate"]
+        search.raised += higher and divergence.broken(last, thresholds.DEFAULT)
         follow(search, step)
 
 
@@ -277,7 +316,7 @@ def ladder(search: Search, rate: float, epochs: int) -> None:
 
 def blind(search: Search, rate: float, epochs: int) -> None:
     """Random search: log-uniform rates, 1, 2 or 4 epochs."""
-    draw = random.Random(search.seed)
+    draw = random.Random(search.name)
     search.run(rate, epochs)
     while search.spent < max(BUDGETS):
         search.run(10 ** draw.uniform(-5, -0.5), draw.choice((1, 2, 4)))
@@ -285,7 +324,7 @@ def blind(search: Search, rate: float, epochs: int) -> None:
 
 def halving(search: Search, rate: float, epochs: int) -> None:
     """Successive halving: eight random rates for one epoch, the better half for two, and so on."""
-    draw = random.Random(search.seed)
+    draw = random.Random(search.name)
     search.run(rate, epochs)
     rates, length = [10 ** draw.uniform(-5, -0.5) for _ in range(4)], 1
     while rates and search.spent < max(BUDGETS):
@@ -365,36 +404,28 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(1)
     began = time.monotonic()
-    regrets: dict[tuple[str, str, int], list[float]] = {}
-    spent: dict[str, list[float]] = {}
+    found = Regrets(BUDGETS)
+    wasted = Wasted()
     for task in list(unseen() if args.held_out else tasks(args.pairs))[: args.tasks]:
         trainer = Trainer(task, args.keep)
         top, rate, epochs = oracle(trainer, args.seeds)
         print(f"{task.name}: oracle {top:.1%} at {rate:.1e}, {epochs} epochs ({time.monotonic() - began:.0f} s)")
         for name in args.bots:
-            cells = []
             for start, first, length in starts(rate):
-                here: dict[int, list[float]] = {budget: [] for budget in BUDGETS}
                 for seed in range(args.seeds):
                     search = Search(trainer, 1000 * seed, fitted=True)
                     BOTS[name](search, first, length)
-                    spent.setdefault(name, []).append(search.spent)
-                    for budget in BUDGETS:
-                        here[budget].append(100 * (top - search.result(budget)))
-                for budget in BUDGETS:
-                    regrets.setdefault((name, start, budget), []).extend(here[budget])
-                cells.append(" / ".join(f"{mean(here[budget]):.1f}" for budget in BUDGETS))
+                    regrets = [100 * (top - search.result(budget)) for budget in BUDGETS]
+                    found.add(name, start, task.name, seed, regrets, search.spent)
+                    if name == "advice":
+                        wasted.count(search)
+            cells = [found.cell(name, start, task.name) for start, *_ in starts(rate)]
             print(f"{name:10}" + "".join(f"{cell:>16}" for cell in cells), flush=True)
         trainer.keep()
-    names = [start for start, *_ in starts(1.0)]
-    print(f"\nmean regret in points after {BUDGETS} epochs' worth of training")
-    print(f"{'':10}" + "".join(f"{name:>16}" for name in [*names, "all", "epochs spent"]))
-    for name in args.bots:
-        cells = [" / ".join(f"{mean(regrets[name, start, budget]):.1f}" for budget in BUDGETS) for start in names]
-        every = " / ".join(
-            f"{mean(value for start in names for value in regrets[name, start, budget]):.1f}" for budget in BUDGETS
-        )
-        print(f"{name:10}" + "".join(f"{cell:>16}" for cell in [*cells, every, f"{mean(spent[name]):.1f}"]))
+    print(found.table(args.bots, [start for start, *_ in starts(1.0)]))
+    if "advice" in args.bots:
+        print(found.paired("advice", [name for name in args.bots if name != "advice"]))
+        print(wasted)
     return 0
 
 

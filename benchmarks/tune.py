@@ -1,28 +1,35 @@
-"""Does a search by `rmtui tune` find better models than blind searches do, at equal epochs?
+"""Does a search by `rmtui tune` find better models than blind searches do, at equal epochs? Does it stop by mistake?
 
-    python benchmarks/tune.py [--seeds 3] [--tasks 12]
+    python benchmarks/tune.py [--seeds 3] [--tasks 12] [--held-out] [--keep FOLDER] [--bots tune …]
+    python benchmarks/tune.py --false-stops 1000       # simulated races between trials that are equally good
 
 Tasks, oracle, starts and regret are those of `advice.py`. `tune` decides by `rmtui.tune.decide`; a survivor is trained
 on from before its decay, as the trainer does it, so that only what is added counts. The other searches begin with the
-start as it is and then know the range of rates (1e-5 to 0.3); optuna (TPE with Hyperband) takes part where it is
-installed.
+start as it is and then know the range of rates (1e-5 to 0.3); every one hands over the epoch that the policy ranks
+first. Optuna (TPE with Hyperband) is told of each epoch's loss at a cross-fitted temperature, by which tune ranks; it
+takes part where it is installed.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import random
 import sys
 import time
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from statistics import mean
 
 import advice
+import numpy as np
 import torch
 from advice import BUDGETS, Search, Trainer
+from regrets import Regrets
+from scipy.stats import binomtest
 
 from rmtui.tune import decide as tuning
+from rmtui.tune.losers import losers
 from rmtui.tune.model import RATE, Budget, Score, Trial
 from rmtui.tune.model import Search as Rules
 from trainer import calibrate
@@ -44,33 +51,36 @@ def tune(search: Search, rate: float, epochs: int) -> None:
             broken = "" if max(train, loss) < max(found.start, 0.69) + 0.2 else "its losses are those of no model"
             losses = calibrate.cross_fitted({str(pair): value for pair, value in enumerate(found.margins[-1])}, {})
             ranked = mean(losses.values())
-            search.count(found, cost, math.inf if broken else ranked)
             branch = each.epochs - decay / steps
-            score = Score(loss, accuracy, losses, cost, 0.0, ranked, found.start, branch, broken)
+            score = Score(
+                loss, accuracy, losses, cost, 0.0, ranked, found.start, branch, broken, train, float(len(losses))
+            )
+            search.count(found, cost, (math.inf, math.inf) if broken else score.rank)
             trials.append(Trial(len(trials) + 1, *each, score=score))
 
 
 def optuna_tpe(search: Search, rate: float, epochs: int) -> None:
-    """Optuna's TPE sampler with its Hyperband pruner over rates and eight epochs, told of each epoch's val_loss."""
+    """Optuna's TPE sampler with its Hyperband pruner over rates and eight epochs."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=8, reduction_factor=3)
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=search.seed, n_startup_trials=4), pruner=pruner)
+    sampler = optuna.samplers.TPESampler(seed=zlib.crc32(search.name.encode()), n_startup_trials=4)
+    # the pruner deals trials to brackets by a hash of the study's name
+    study = optuna.create_study(study_name=search.name, sampler=sampler, pruner=pruner)
     search.run(rate, epochs)
     while search.spent < max(BUDGETS):
         trial = study.ask()
         found = search.trainer.train(
             float(f"{trial.suggest_float('rate', 1e-5, 0.3, log=True):.2e}"), 8, 0.1, search.seed + trial.number + 1
         )
-        done, loss = 0, 0.0
-        for done, (_, loss, _) in enumerate(found.rows, 1):
+        done = 0
+        for done, loss in enumerate(found.fitted, 1):
             trial.report(loss, done)
             if trial.should_prune():
                 break
-        rows = advice.Trained(found.start, found.rows[:done], found.tests[:done], [])
-        search.count(rows, done)
-        study.tell(trial, min(loss for _, loss, _ in rows.rows))
+        search.count(advice.Trained(found.start, found.rows[:done], found.tests[:done], found.margins[:done]), done)
+        study.tell(trial, min(found.fitted[:done]))
 
 
 BOTS: dict[str, Callable[[Search, float, int], None]] = {
@@ -78,57 +88,110 @@ BOTS: dict[str, Callable[[Search, float, int], None]] = {
     "ladder": advice.ladder,
     "random": advice.blind,
     "halving": advice.halving,
+    "optuna": optuna_tpe,
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--tasks", type=int, default=99)
+    parser.add_argument("--tasks", type=int, default=99, help="the first so many")
+    parser.add_argument("--bots", nargs="*", choices=BOTS, default=list(BOTS))
+    parser.add_argument("--held-out", action="store_true", help="six tasks that no policy was written on")
+    parser.add_argument("--keep", type=Path, help="keep trainings in this folder, and take them from there")
+    parser.add_argument("--false-stops", type=int, default=0, metavar="RACES", help="simulate so many races instead")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    if args.false_stops:
+        false_stops(args.false_stops)
+        return 0
     try:
         import optuna  # noqa: F401
-
-        BOTS["optuna"] = optuna_tpe
     except ImportError:
-        print("optuna is not installed: it takes no part", flush=True)
-    report(list(advice.tasks([]))[: args.tasks], args.seeds, BOTS)
+        print("optuna is not installed: it takes no part (pip install optuna)", flush=True)
+        args.bots = [name for name in args.bots if name != "optuna"]
+    tasks = list(advice.unseen() if args.held_out else advice.tasks([]))[: args.tasks]
+    report(tasks, args.seeds, args.bots, args.keep)
     return 0
 
 
-def report(tasks: list[advice.Task], seeds: int, bots: dict[str, Callable[[Search, float, int], None]]) -> None:
-    """Run every bot from every start on every task, and print mean regrets, with how often tune is ahead of each."""
+def report(tasks: list[advice.Task], seeds: int, bots: list[str], keep: Path | None) -> None:
+    """Run every bot from every start on every task, and print mean regrets, and how far tune is ahead of each."""
     began = time.monotonic()
-    regrets: dict[tuple[str, str, int], list[float]] = {}
+    regrets = Regrets(BUDGETS)
     for task in tasks:
-        trainer = Trainer(task)
+        trainer = Trainer(task, keep)
         top, rate, epochs = advice.oracle(trainer, seeds)
-        here = []
         for start, first, length in advice.starts(rate):
             for seed in range(seeds):
-                for name, bot in bots.items():
-                    random.seed(seed)
-                    search = Search(trainer, 1000 * seed)
-                    bot(search, first, length)
-                    for budget in BUDGETS:
-                        regrets.setdefault((name, start, budget), []).append(100 * (top - search.result(budget)))
-                        here.append((name, budget, 100 * (top - search.result(budget))))
-        means = {
-            name: " / ".join(f"{mean(r for n, b, r in here if (n, b) == (name, budget)):.1f}" for budget in BUDGETS)
-            for name in bots
-        }
+                for name in bots:
+                    search = Search(trainer, 1000 * seed, fitted=True)
+                    BOTS[name](search, first, length)
+                    behind = [100 * (top - search.result(budget)) for budget in BUDGETS]
+                    regrets.add(name, start, task.name, seed, behind, search.spent)
+        means = ", ".join(f"{name} {regrets.cell(name, task=task.name)}" for name in bots)
         took = time.monotonic() - began
         print(f"{task.name}: oracle {top:.1%} at {rate:.1e}, {epochs} epochs; {means} ({took:.0f} s)", flush=True)
-    names = [start for start, *_ in advice.starts(1.0)]
-    print(f"\nmean regret in points after {BUDGETS} epochs' worth of training")
-    print(f"{'':10}" + "".join(f"{name:>16}" for name in [*names, "all"]))
-    for name in bots:
-        cells = [" / ".join(f"{mean(regrets[name, start, budget]):.1f}" for budget in BUDGETS) for start in names]
-        every = " / ".join(
-            f"{mean(value for start in names for value in regrets[name, start, budget]):.1f}" for budget in BUDGETS
-        )
-        print(f"{name:10}" + "".join(f"{cell:>16}" for cell in [*cells, every]))
+        trainer.keep()
+    print(regrets.table(bots, [start for start, *_ in advice.starts(1.0)]))
+    if "tune" in bots:
+        print(regrets.paired("tune", [name for name in bots if name != "tune"]))
+
+
+def false_stops(races: int) -> None:
+    """How often any trial is out that is no worse than the best by more than the margin, over all rungs of a search."""
+    rules = Rules(Budget(1e9, "epochs"), {RATE: 1e-4}, 1)
+    print(f"{races} races each; margin {rules.margin}; a false stop: any trial is out at any rung")
+    print("trials  pairs  a prompt  behind  false stops (95 % interval, Clopper-Pearson)")
+    for trials, pairs, each, behind in [
+        (2, 340, 1, 0.0),
+        (5, 340, 1, 0.0),
+        (8, 340, 1, 0.0),
+        (5, 120, 1, 0.0),
+        (5, 1500, 1, 0.0),
+        (5, 340, 4, 0.0),
+        (5, 60, 4, 0.0),
+        (5, 340, 1, rules.margin),
+        (5, 1500, 1, rules.margin),
+        (5, 340, 4, rules.margin),
+    ]:
+        rng = np.random.default_rng(9)
+        names = {str(n): str(n // each) for n in range(pairs)}
+        found = sum(_race(rng, rules, trials, pairs, names, each, behind) for _ in range(races))
+        low, high = binomtest(found, races).proportion_ci(0.95, "exact")
+        print(f"{trials:6} {pairs:6} {each:9}  {behind:6}  {found / races:.3f} ({low:.3f} … {high:.3f})", flush=True)
+
+
+def _race(
+    rng: np.random.Generator, rules: Rules, trials: int, pairs: int, names: dict[str, str], each: int, behind: float
+) -> bool:
+    """One search's race: at each rung margins of its trials on the same pairs, part of it the pair's, part its
+    prompt's, part the trial's, that drift on from rung to rung. All but the first are `behind` in loss. True if any
+    of them is out."""
+
+    def shared(spread: float) -> np.ndarray:
+        return np.repeat(rng.normal(0, spread, -(-pairs // each)), each)[:pairs]
+
+    ease = 0.4 + rng.normal(0, 0.7, pairs) + shared(0.7 if each > 1 else 0.0)
+    racing = {number: rng.normal(0, 0.5, pairs) + shared(0.5 if each > 1 else 0.0) for number in range(1, trials + 1)}
+    for rung in range(len(rules.rungs)):
+        scored = []
+        for number, own in racing.items():
+            margins = ease + own
+            losses = np.log1p(np.exp(-margins)) + (behind if number > 1 else 0.0)
+            score = Score(
+                float(losses.mean()), 0.0, dict(zip(names, losses.tolist(), strict=True)), 1, 0, float(losses.mean())
+            )
+            scored.append(Trial(number, "bracket", {RATE: 1e-4}, rules.rungs[rung], 0, "", score=score))
+        if losers(scored, names, rules):
+            return True
+        ranked = sorted(scored, key=lambda trial: trial.score.loss if trial.score else math.inf)
+        kept = ranked[: tuning.KEPT[min(rung, len(tuning.KEPT) - 1)]]
+        racing = {
+            trial.n: 0.8 * racing[trial.n] + 0.6 * (rng.normal(0, 0.5, pairs) + shared(0.5 if each > 1 else 0.0))
+            for trial in kept
+        }
+    return False
 
 
 if __name__ == "__main__":

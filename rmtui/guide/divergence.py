@@ -6,7 +6,7 @@ import math
 
 from rmtui.guide import rates
 from rmtui.guide.model import Subject
-from rmtui.guide.thresholds import Thresholds
+from rmtui.guide.thresholds import DEFAULT, Thresholds
 from rmtui.statistics import LN2
 
 SPREAD = 0.35
@@ -54,8 +54,13 @@ def asks_for_start(item: Subject) -> bool:
 
 
 def usual_rate(item: Subject, limits: Thresholds) -> float:
-    """Where a search for the learning rate begins: ten times higher for LoRA than for full fine-tuning."""
-    return limits.full_rate * (1.0 if item.value("method") == "full" else limits.lora_rate_factor)
+    """Where a search for the learning rate begins."""
+    return rate_of_method(item.value("method") != "full", limits)
+
+
+def rate_of_method(lora: bool, limits: Thresholds = DEFAULT) -> float:
+    """What is usual: ten times higher for LoRA than for full fine-tuning."""
+    return limits.full_rate * (limits.lora_rate_factor if lora else 1.0)
 
 
 def pairs_of(item: Subject) -> int:

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from rmtui.guide.divergence import rate_of_method
+from rmtui.guide.policy import HARDLY
 from rmtui.guide.rates import tidy
 from rmtui.statistics import LN2
 from rmtui.tune.losers import losers
@@ -17,12 +19,8 @@ from rmtui.tune.model import RATE, Budget, Decision, Proposal, Role, Search, Tri
 
 DECAY = 0.2
 """Share of a run's steps in which its rate decays: a longer run branches off before them."""
-NOTHING = 0.002
-"""A loss less than this below ln 2 shows no learning at all."""
 HARM = 0.03
-"""A val_loss this much above the untrained model's shows that the steps were too large."""
-HARDLY = 0.02
-"""A val_loss less than this below ln 2 has hardly begun to fall: the rate is raised tenfold."""
+"""A loss this much above the untrained model's shows that the steps were too large."""
 WIDE = 5.0
 """Neighbouring rates further apart than this factor leave room for one between them."""
 KEPT = (3, 2, 2, 1)
@@ -179,31 +177,35 @@ def _next_rates(tried: Sequence[Trial], search: Search) -> Iterator[tuple[float,
         lowest = min(tried, key=lambda trial: trial.rate)
         yield lowest.rate / 10, f"trial {lowest.n} broke, and no lower rate was tried: ten times lower"
         return
-    top = min(sound, key=lambda trial: trial.score.loss if trial.score else math.inf)
-    assert top.score is not None
-    if top.score.loss > LN2 - NOTHING:
-        yield from _until_learned(tried)
+    top = min((trial for trial in sound if trial.score and trial.score.learned), key=_place, default=None)
+    if top is None or top.score is None:
+        yield from _until_learned(tried, search)
         return
-    above = min((trial.rate for trial in tried if trial.rate > top.rate * 1.01), default=None)
-    below = max((trial.rate for trial in tried if trial.rate < top.rate / 1.01), default=None)
     hardly = top.score.loss > LN2 - HARDLY
-    if above is None and hardly:
-        yield top.rate * 10, f"trial {top.n} is the best and has hardly begun to learn: ten times higher"
+    higher = [trial for trial in tried if trial.rate > top.rate * 1.01]
+    above = min((trial.rate for trial in higher if _harmed(trial) or not hardly), default=None)
+    below = max((trial.rate for trial in tried if trial.rate < top.rate / 1.01), default=None)
+    if above is None and hardly:  # chance decides which of them looks best: only steps that are too large are a bound
+        highest = max((trial.rate for trial in higher), default=top.rate)
+        yield highest * 10, f"trial {top.n} is the best and has hardly begun to learn: ten times higher"
     elif above is None:
         yield top.rate * 3, f"trial {top.n} is the best, and no higher rate was tried"
-    elif above > top.rate * WIDE:
-        yield math.sqrt(above * top.rate), f"between trial {top.n}, the best, and the next higher rate"
+    elif (nearest := min(trial.rate for trial in higher)) > top.rate * WIDE:
+        yield math.sqrt(nearest * top.rate), f"between trial {top.n}, the best, and the next higher rate"
     if below is None:
         yield top.rate / 3, f"trial {top.n} is the best, and no lower rate was tried"
     elif below < top.rate / WIDE:
         yield math.sqrt(below * top.rate), f"between trial {top.n}, the best, and the next lower rate"
 
 
-def _until_learned(tried: Sequence[Trial]) -> Iterator[tuple[float, str]]:
+def _until_learned(tried: Sequence[Trial], search: Search) -> Iterator[tuple[float, str]]:
     """Nothing has learned: up from rates that changed nothing, down from those that did harm."""
     hot = min((trial for trial in tried if _harmed(trial)), key=lambda trial: trial.rate, default=None)
     cold = max((trial for trial in tried if not _harmed(trial)), key=lambda trial: trial.rate, default=None)
-    if hot is None and cold is not None:
+    usual = rate_of_method(search.lora)
+    if hot is None and cold is not None and usual > cold.rate * 10:
+        yield usual, f"trial {cold.n} has learned nothing, and no higher rate was tried: the method's usual rate"
+    elif hot is None and cold is not None:
         yield cold.rate * 10, f"trial {cold.n} has learned nothing, and no higher rate was tried: ten times higher"
     elif cold is None and hot is not None:
         yield hot.rate / 10, f"trial {hot.n} is worse than no training, and no lower rate was tried: ten times lower"
@@ -213,9 +215,17 @@ def _until_learned(tried: Sequence[Trial]) -> Iterator[tuple[float, str]]:
 
 
 def _harmed(trial: Trial) -> bool:
-    """Broken, or its loss is above that of an untrained model."""
+    """Broken, or its train_loss is above that of an untrained model; its val_loss, where no train_loss is known: noisy
+    labels leave that above it, too."""
     score = trial.score
-    return score is not None and (bool(score.broken) or score.val_loss > max(LN2, score.start or LN2) + HARM)
+    if score is None or score.broken:
+        return score is not None
+    loss = score.val_loss if score.train_loss is None else score.train_loss
+    return loss > max(LN2, score.start or LN2) + HARM
+
+
+def _place(trial: Trial) -> tuple[float, float]:
+    return trial.score.rank if trial.score else (math.inf, math.inf)
 
 
 def _variations(state: _State) -> Iterator[Decision]:
@@ -266,7 +276,7 @@ def _race(state: _State) -> Iterator[Decision]:
     if not here or place + 1 >= len(rungs):
         return
     notes = losers(here, state.groups, search)
-    ranked = sorted((t for t in here if t.n not in notes), key=lambda t: t.score.loss if t.score else math.inf)
+    ranked = sorted((trial for trial in here if trial.n not in notes), key=_place)
     if place and not _longer_helps(ranked, racing, rungs[place - 1]):
         return
     kept = ranked[: KEPT[min(place, len(KEPT) - 1)]]
@@ -285,8 +295,8 @@ def _on(trial: Trial, length: int) -> str:
 
 
 def _longer_helps(here: Sequence[Trial], racing: Sequence[Trial], before: int) -> bool:
-    earlier = [trial.score.loss for trial in racing if trial.epochs == before and trial.score and trial.sound]
-    return not earlier or (bool(here) and here[0].score is not None and here[0].score.loss < min(earlier))
+    earlier = [_place(trial) for trial in racing if trial.epochs == before and trial.sound]
+    return not earlier or (bool(here) and _place(here[0]) < min(earlier))
 
 
 def _beside(state: _State) -> Iterator[Decision]:

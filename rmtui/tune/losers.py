@@ -50,10 +50,14 @@ def deficit(trial: Score, leader: Score, groups: Mapping[str, str]) -> Deficit |
 
 
 def losers(trials: Sequence[Trial], groups: Mapping[str, str], search: Search) -> dict[int, str]:
-    """Number of a trial that is out → why, in words. Trials of one rung only; errors over all of them are held at
-    1 − level (Holm 1979)."""
+    """Number of a trial that is out → why, in words. Trials of one rung only.
+
+    The chance that a search has any trial out that is behind the best by no more than the margin is at most 1 − level
+    (Bonferroni over its rungs and over which trial leads, since the leader is chosen by the same losses; then Holm
+    1979 over the others).
+    """
     sound = [trial for trial in trials if trial.score is not None and not trial.score.broken]
-    leader = min(sound, key=lambda trial: trial.score.loss if trial.score else math.inf, default=None)
+    leader = min(sound, key=lambda trial: trial.score.rank if trial.score else (math.inf, math.inf), default=None)
     if leader is None or leader.score is None:
         return {}
     found = []
@@ -61,7 +65,8 @@ def losers(trials: Sequence[Trial], groups: Mapping[str, str], search: Search) -
         if trial is not leader and trial.score and (by := deficit(trial.score, leader.score, groups)) is not None:
             found.append((by.p_value(search.margin), trial.n, by))
     out: dict[int, str] = {}
-    alpha = 1 - search.level
+    races = max(1, len(search.rungs) - 1)  # at the last rung nobody is trained on
+    alpha = (1 - search.level) / races / len(sound)
     for place, (p, number, by) in enumerate(sorted(found)):
         share = alpha / (len(found) - place)
         if p > share:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
 from rmtui.errors import UserError
+from rmtui.guide import evidence
+from rmtui.statistics import LN2
 
 Unit = Literal["runs", "hours", "epochs"]
 Goal = Literal["val_loss", "val_acc"]
@@ -27,6 +29,9 @@ SPACE: Mapping[Dimension, str] = {
 """What may be searched, and the option that it is."""
 GOALS: tuple[Goal, ...] = get_args(Goal)
 USUAL_SPACE: tuple[Dimension, ...] = ("lr", "epochs")
+
+NOTHING = 0.002
+"""A loss less than this below ln 2 shows no learning at all, where the number of pairs is not known."""
 
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*(runs?|h|hours?|m|min|epochs?)")
 
@@ -93,6 +98,24 @@ class Score(NamedTuple):
     """Epochs after which a longer run can go on from its checkpoint, before its rate decayed; 0: it starts anew."""
     broken: str = ""
     """Why it does not count, in words: its losses came apart, say; empty for a sound one."""
+    train_loss: float | None = None
+    """Of the last epoch."""
+    pairs: float = 0.0
+    """Effective number of validation pairs behind `loss`; 0 where margins are not known."""
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What trials are ordered by, lower is better: by evidence, as the advice orders runs."""
+        if not self.pairs:
+            return self.loss, self.val_loss
+        return evidence.rank(self.loss, self.train_loss, self.val_acc, self.pairs)
+
+    @property
+    def learned(self) -> bool:
+        """It beats a constant reward on the validation pairs."""
+        if not self.pairs:
+            return self.loss < LN2 - NOTHING
+        return evidence.beats_constant(self.loss, self.pairs)
 
 
 class Trial(NamedTuple):
@@ -182,4 +205,4 @@ def _rank(trial: Trial, goal: Goal) -> tuple[float, float]:
     assert trial.score is not None
     if goal == "val_acc":
         return -trial.score.val_acc, trial.score.loss
-    return trial.score.loss, trial.score.val_loss
+    return trial.score.rank

@@ -41,6 +41,8 @@ def score(ws: Workspace, index: Index, trial: Trial, trials: tuple[Trial, ...]) 
         item.start_loss,
         branch_epochs(run),
         "its losses ended above those of an untrained model" if broken(item, load_subjects.limits(ws)) else "",
+        last.train_loss,
+        (last.val_effective or float(len(found))) if found else 0.0,
     )
 
 
