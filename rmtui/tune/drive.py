@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rmtui.errors import UserError
 from rmtui.launch import gpus, launchers
-from rmtui.operations import launch, resume, stop
+from rmtui.operations import launch, queue, resume, stop
 from rmtui.operations.estimates import past_time
 from rmtui.operations.runs import reading
 from rmtui.runs import state
@@ -182,9 +182,12 @@ class _Drive:
                 self._go_on(trial)
 
     def _go_on(self, trial: Trial) -> None:
-        """Resume a run that is not over and that nobody attends."""
+        """Resume a run that is not over and that nobody attends; one that waits gets a process that waits for it."""
         now = state.status(RunFolder(self.ws.runs / trial.run))
-        if not now.state.alive and not (now.state is State.QUEUED and now.supervised):
+        if now.state is State.QUEUED:
+            if not now.supervised and queue.start_again(self.ws, trial.run):
+                self.hear(f"trial {trial.n} waits again: run {trial.run}")
+        elif not now.state.alive:
             resumed = resume.resume(self.ws, trial.run)
             self.hear(f"trial {trial.n} goes on: run {trial.run} from step {resumed.step}")
 

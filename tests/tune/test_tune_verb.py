@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support import REPO, make_workspace, wait_until
+from support import REPO, make_run_folder, make_workspace, wait_until
 
+from rmtui.errors import UserError
+from rmtui.launch import spawn
 from rmtui.operations.runs import reading
+from rmtui.runs import ownership, queue_tickets
 from rmtui.runs.files import locked
 from rmtui.runs.folder import RunFolder, run_folders
 from rmtui.tune import begin
 from rmtui.tune.course import Course, create, folders
+from rmtui.tune.drive import drive
 from rmtui.tune.model import Budget, Score, Search, Trial
 from rmtui.workspace import Workspace, open_workspace
 from trainer.events import read_from
@@ -207,6 +212,20 @@ def test_a_pause_is_asked_of_a_search_that_runs_alone(ws):
         assert "pauses" in begin.ask_pause(folder) and folder.pause_asked() and not folder.stop_asked()
     folder.forget_requests()
     assert not folder.pause_asked()
+
+
+def test_a_run_that_nobody_waits_for_any_more_waits_again(ws, monkeypatch):
+    """The search was killed between the run's ticket and the process that waits for its turn."""
+    run = make_run_folder(ws, name="one", outcome=None)
+    shutil.rmtree(run.path / "attempt-1")
+    queue_tickets.add(ws.queue, run.id, 1, queue_tickets.Needs())
+    ownership.own_run(ws.root, run)
+    folder, waits, said = create(ws, SPEC, 40, RULES), [], []
+    folder.write_course(Course((Trial(1, "bracket", {"learning_rate": 3e-4}, 1, 42, "begins", 0, run.id),)))
+    monkeypatch.setattr(spawn, "wait_in_line", lambda ws, run, attempt: waits.append(run.id) or True)
+    with pytest.raises(UserError, match="did not end by itself"):  # no process was begun here, and the search says so
+        drive(ws, folder, said.append)
+    assert waits == [run.id] and f"trial 1 waits again: run {run.id}" in said
 
 
 @pytest.mark.slow
