@@ -124,10 +124,13 @@ class Chart(Widget, can_focus=True):
 
     def values_at_cursor(self) -> list[tuple[Curve, float | None]]:
         """Each curve in the legend with its value at the cursor; without a cursor, its last value."""
-        weight = self._view.smoothing
-        shown = self._smooth.of((self.curves, weight), lambda: tuple(smoothed(curve, weight) for curve in self.curves))
-        pairs = zip(self.curves, shown, strict=True)
+        pairs = zip(self.curves, self._means(), strict=True)
         return [(curve, value_at(mean, self._view.cursor)) for curve, mean in pairs if not curve.quiet]
+
+    def _means(self) -> tuple[Curve, ...]:
+        """The curves, smoothed as the view asks for."""
+        weight = self._view.smoothing
+        return self._smooth.of((self.curves, weight), lambda: tuple(smoothed(curve, weight) for curve in self.curves))
 
     # Keys
 
@@ -231,16 +234,17 @@ class Chart(Widget, can_focus=True):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """The picture is drawn once for all lines, and anew only when something it depends on changed."""
+        base = self.rich_style
         key = (
             self._scene(),
             palette_of(self),
             glyphs_of(self),
-            self.rich_style,
+            base,
             self.has_focus,
             self._note,
             self._heading,
         )
-        width, base = self.size.width, self.rich_style
+        width = self.size.width
         self._drawn.of(key, lambda: [strip.adjust_cell_length(width).apply_style(base) for strip in self._draw()])
         return super().render_lines(crop)
 
@@ -267,7 +271,7 @@ class Chart(Widget, can_focus=True):
         """The picture without its cursor, drawn anew only when something else changed."""
         scene = self._scene()._replace(view=self._view._replace(cursor=None))
         key = (scene, palette, glyphs)
-        return self._picture.of(key, lambda: Picture(scene, palette, glyphs))
+        return self._picture.of(key, lambda: Picture(scene, self._means(), palette, glyphs))
 
     def _head(self, palette: Palette, glyphs: Glyphs) -> list[Strip]:
         """Title, legend with values, and to the right what is not usual about the view."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from textual.strip import Strip
 
 from rmtui.app.widgets.chart.canvas import BRAILLE, Canvas
 from rmtui.app.widgets.chart.curve import Band, Curve, View, finite
-from rmtui.app.widgets.chart.plot import Dots, dots, draw, is_smoothed, smoothed
+from rmtui.app.widgets.chart.plot import Dots, dots, draw, is_smoothed
 from rmtui.app.widgets.chart.scale import Scale, x_ticks, y_scale, y_ticks
 from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
@@ -49,6 +49,8 @@ EIGHTHS = " ▁▂▃▄▅▆▇"
 
 @dataclass(slots=True)
 class ChartCell:
+    """One sign of a picture. Never changed, only replaced: many places share one."""
+
     sign: str = " "
     style: Style | None = None
     bits: int = 0
@@ -56,10 +58,14 @@ class ChartCell:
     """Of a filled band."""
 
 
+_FREE = ChartCell()
+
+
 class Picture:
     """Draws a scene once; `strips` are its lines with a cursor at any place, which costs little."""
 
-    def __init__(self, scene: Scene, palette: Palette, glyphs: Glyphs) -> None:
+    def __init__(self, scene: Scene, means: Sequence[Curve], palette: Palette, glyphs: Glyphs) -> None:
+        """`means`: the scene's curves, smoothed as its view asks for."""
         self.scene, self.palette, self.glyphs = scene, palette, glyphs
         self.plain = glyphs.curves.isascii()
         self.columns = max(1, scene.width - GUTTER - 1)
@@ -67,13 +73,14 @@ class Picture:
         self.rows = max(1, scene.height - self._feet_rows)
         across, up = (1, 1) if self.plain else (2, 4)
         self.x = Scale(*_x_range(scene), across * self.columns)
-        self.curves = tuple(smoothed(curve, scene.view.smoothing) for curve in scene.curves)
+        self.curves = means
         self._least = _least_step(self.curves)
         parts = max(2, min(7, self.rows // 2))
         self.y = y_scale(self._values(), up * self.rows, parts, scene.view.log, self._least)
+        self._column_of, self._dot_of = self.x.mapper(), self.y.mapper()
         self._across, self._up = across, up
         self._found: dict[int, Dots] = {}
-        self._cells = [[ChartCell() for _ in range(self.columns)] for _ in range(self.rows)]
+        self._cells = [[_FREE] * self.columns for _ in range(self.rows)]
         self._lay()
 
     @property
@@ -124,48 +131,42 @@ class Picture:
         band = self.scene.band
         if band is None or not band.x:
             return
-        for column in range(self.columns):
-            at = self.x.value(self._across * column)
-            low, high = _at(band.x, band.low, at), _at(band.x, band.high, at)
-            if low is None or high is None:
-                continue
-            bottom, top = self._row(self.y.dot(low)), self._row(self.y.dot(high))
-            for row in range(top, bottom + 1):
-                self._cells[row][column] = ChartCell(self.glyphs.band, self.palette.band)
+        cell = ChartCell(self.glyphs.band, self.palette.band)
+        places = [self.x.value(self._across * column) for column in range(self.columns)]
+        for column, ends in enumerate(_between(band.x, band.low, band.high, places)):
+            if ends is not None:
+                self._shade(column, *ends, cell)
 
     def _lay_spread(self, curve: Curve, spread: tuple[Sequence[float], Sequence[float]]) -> None:
         """A 95 % band: filled to an eighth of a cell where the terminal has a colour for it, else shaded."""
         ink = self.palette.fills[curve.slot % len(self.palette.fills)]
-        across = self._across
-        alone = {self.x.dot(at) // across: n for n, at in enumerate(curve.x) if self._in(at)}
-        for column in range(self.columns):
-            at = self.x.value(across * column + across / 2)
-            low, high = _at(curve.x, spread[0], at), _at(curve.x, spread[1], at)
-            if low is None or high is None:
+        across, dot = self._across, self._dot_of
+        alone = {self._column_of(at) // across: n for n, at in enumerate(curve.x) if self._in(at)}
+        shade = ChartCell(self.glyphs.band, self.palette.band)
+        fills = None if ink is None or self.plain else _fills(ink, self.palette.ground)
+        places = [self.x.value(across * column + across / 2) for column in range(self.columns)]
+        for column, ends in enumerate(_between(curve.x, *spread, places)):
+            if ends is None:
                 near = next((alone[place] for place in (column, column - 1, column + 1) if place in alone), None)
                 if near is None:
                     continue
-                low, high = spread[0][near], spread[1][near]
-            if ink is None or self.plain:
-                for row in range(self._row(self.y.dot(high)), self._row(self.y.dot(low)) + 1):
-                    self._cells[row][column] = ChartCell(self.glyphs.band, self.palette.band)
+                ends = spread[0][near], spread[1][near]
+            if fills is None:
+                self._shade(column, *ends, shade)
             else:
-                self._fill(column, 2 * self.y.dot(low), 2 * self.y.dot(high) + 2, ink)
+                self._fill(column, 2 * dot(ends[0]), 2 * dot(ends[1]) + 2, fills)
 
-    def _fill(self, column: int, low: int, high: int, ink: Style) -> None:
-        """One column from eighth `low` up to eighth `high`, counted from the bottom of the picture."""
-        ground = Style(bgcolor=ink.color)
-        for row in range(self.rows):
-            foot = 8 * (self.rows - 1 - row)
-            first, last = max(0, low - foot), min(8, high - foot)
-            if first >= last:
-                continue
-            cell = ChartCell(" ", ground, ground=ground)
-            if last < 8:
-                cell = ChartCell(EIGHTHS[last], ink, ground=ground)
-            elif first > 0:
-                cell = ChartCell(EIGHTHS[first], self.palette.ground + ground, ground=ground)
+    def _shade(self, column: int, low: float, high: float, cell: ChartCell) -> None:
+        for row in range(self._row(self._dot_of(high)), self._row(self._dot_of(low)) + 1):
             self._cells[row][column] = cell
+
+    def _fill(self, column: int, low: int, high: int, fills: Mapping[int, ChartCell]) -> None:
+        """One column from eighth `low` up to eighth `high`, counted from the bottom of the picture."""
+        last = self.rows - 1
+        for row in range(max(0, last - (high - 1) // 8), min(last, last - low // 8) + 1):
+            foot = 8 * (last - row)
+            top = high - foot
+            self._cells[row][column] = fills[top if top < 8 else -max(0, low - foot)]
 
     def _behind(self) -> list[Curve]:
         """What is shown as a mean, as it was."""
@@ -205,12 +206,14 @@ class Picture:
 
     def _merge(self, rows: Sequence[bytearray], style: Style, behind: bool = False) -> None:
         for cells, bits in zip(self._cells, rows, strict=False):
+            if not any(bits):
+                continue
             for column, found in enumerate(bits):
                 if found:
-                    cell = cells[column]
-                    cell.sign = chr(BRAILLE + (cell.bits | found))
-                    cell.style = style if cell.ground is None else _joined(style, cell.ground)
-                    cell.bits |= 0 if behind else found
+                    before, ground = cells[column].bits, cells[column].ground
+                    ink = style if ground is None else _joined(style, ground)
+                    both = before | found
+                    cells[column] = ChartCell(chr(BRAILLE + both), ink, before if behind else both, ground)
 
     def _overwrite(self, lines: Sequence[str], style: Style) -> None:
         for cells, line in zip(self._cells, lines, strict=False):
@@ -222,7 +225,7 @@ class Picture:
         band = self.scene.band
         if band is None or band.target is None or not self.y.low <= band.target <= self.y.high:
             return
-        row = self._row(self.y.dot(band.target))
+        row = self._row(self._dot_of(band.target))
         for column, cell in enumerate(self._cells[row]):
             if not cell.bits and column % 2 == 0:
                 style = self.palette.quiet if cell.ground is None else _joined(self.palette.quiet, cell.ground)
@@ -241,12 +244,12 @@ class Picture:
                 self._put(*point, self.glyphs.curves[curve.slot % 6], style)
         if curve.best and self._in(curve.best[0]) and self.y.shows(curve.best[1]):
             at, value = curve.best
-            self._put(self.x.dot(at), self.y.dot(value), self.glyphs.best, style)
+            self._put(self._column_of(at), self._dot_of(value), self.glyphs.best, style)
 
     def _places(self, curve: Curve) -> list[tuple[int, int]]:
         """Where a curve of few points was measured; between them it is only drawn."""
         inside = zip(curve.x, curve.last, strict=True)
-        return [(self.x.dot(at), self.y.dot(y)) for at, y in inside if self._in(at) and self.y.shows(y)]
+        return [(self._column_of(at), self._dot_of(y)) for at, y in inside if self._in(at) and self.y.shows(y)]
 
     def _several(self) -> bool:
         return len({curve.key.partition("/")[0] for curve in self.curves if not curve.quiet}) > 1
@@ -283,12 +286,12 @@ class Picture:
     # Lines
 
     def _body(self, cursor: float | None) -> list[Strip]:
-        ticks = {self._row(self.y.dot(tick.value)): tick.label for tick in self._y_ticks()}
+        ticks = {self._row(self._dot_of(tick.value)): tick.label for tick in self._y_ticks()}
         quiet, glyphs = self.palette.quiet, self.glyphs
         lines: list[Strip] = []
         column = None
         if cursor is not None and self._in(cursor):
-            column = min(self.columns - 1, self.x.dot(cursor) // self._across)
+            column = min(self.columns - 1, self._column_of(cursor) // self._across)
         for row, cells in enumerate(self._cells):
             label = ticks.get(row, "")
             axis = glyphs.tick_left if label else glyphs.vertical
@@ -313,7 +316,7 @@ class Picture:
         free = self.columns - cell_len(name) - 1
         after = 0
         for tick in x_ticks(self.x, self.scene.view.axis, max(2, self.columns // 9)):
-            column = min(self.columns - 1, self.x.dot(tick.value) // self._across)
+            column = min(self.columns - 1, self._column_of(tick.value) // self._across)
             axis[column] = glyphs.tick_below
             start = max(0, column - len(tick.label) // 2)
             if start >= after and start + len(tick.label) <= free:
@@ -372,13 +375,34 @@ def _x_range(scene: Scene) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def _at(xs: Sequence[float], ys: Sequence[float], at: float) -> float | None:
-    """The value between two points; None outside."""
-    if not xs or at < xs[0] or at > xs[-1]:
-        return None
-    for n in range(1, len(xs)):
-        if at <= xs[n]:
-            share = (at - xs[n - 1]) / (xs[n] - xs[n - 1]) if xs[n] > xs[n - 1] else 1.0
-            value = ys[n - 1] + share * (ys[n] - ys[n - 1])
-            return value if finite(value) else None
-    return ys[-1]
+@lru_cache(maxsize=64)
+def _fills(ink: Style, paper: Style) -> Mapping[int, ChartCell]:
+    """Cells of a filled band: up to the eighth 1 … 7, from the eighth 1 … 7 on (as −1 … −7), the whole cell (0)."""
+    ground = Style(bgcolor=ink.color)
+    above = paper + ground
+    found = {0: ChartCell(" ", ground, ground=ground)}
+    found |= {n: ChartCell(EIGHTHS[n], ink, ground=ground) for n in range(1, 8)}
+    return found | {-n: ChartCell(EIGHTHS[n], above, ground=ground) for n in range(1, 8)}
+
+
+def _between(
+    xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], places: Iterable[float]
+) -> Iterator[tuple[float, float] | None]:
+    """Two lines at places that ascend, interpolated; None outside of them, and where one has no value."""
+    n = 1
+    for at in places:
+        if not xs or at < xs[0] or at > xs[-1]:
+            yield None
+            continue
+        while n < len(xs) and not at <= xs[n]:
+            n += 1
+        ends = _on(xs, lows, n, at), _on(xs, highs, n, at)
+        yield ends if finite(ends[0]) and finite(ends[1]) else None
+
+
+def _on(xs: Sequence[float], ys: Sequence[float], n: int, at: float) -> float:
+    """At a place on the stretch that ends at point `n`."""
+    if n >= len(xs):
+        return ys[-1]
+    share = (at - xs[n - 1]) / (xs[n] - xs[n - 1]) if xs[n] > xs[n - 1] else 1.0
+    return ys[n - 1] + share * (ys[n] - ys[n - 1])

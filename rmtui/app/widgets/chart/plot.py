@@ -43,17 +43,17 @@ def dots(curve: Curve, x: Scale, y: Scale) -> Dots:
     """Down-sampled to the dots on screen by minimum and maximum: a spike of one step stays as high as it was."""
     lines: list[Points] = []
     stretch: list[_Column] = []
-    column_of = x.mapper()
+    column_of, shows = x.mapper(), y.shows
     for at, low, high, last in _inside(curve, x):
         column = column_of(at)
-        if not y.shows(last):
+        if not shows(last):
             _close(lines, stretch, y)
             continue
-        low = low if low == last or y.shows(low) else last
+        low = low if low == last or shows(low) else last
         if stretch and stretch[-1].at == column:
             _widen(stretch[-1], low, high, last)
         else:
-            stretch.append(_Column(column, low, high if high == last or y.shows(high) else last, last))
+            stretch.append(_Column(column, low, high if high == last or shows(high) else last, last))
     _close(lines, stretch, y)
     return Dots(tuple(lines), _gaps(curve, x))
 
@@ -81,6 +81,11 @@ def _polyline(columns: Sequence[_Column], y: Scale) -> Points:
     row_of = y.mapper()
     for column in columns:
         last = row_of(column.last)
+        if column.low == column.high == column.last:
+            if not points or points[-1] != (column.at, last):
+                points.append((column.at, last))
+            before = last
+            continue
         low = last if column.low == column.last else row_of(column.low)
         high = last if column.high == column.last else row_of(column.high)
         enter = last if before is None else max(low, min(high, before))
@@ -95,6 +100,8 @@ def _inside(curve: Curve, x: Scale) -> list[tuple[float, float, float, float]]:
     """The columns inside the scale, and where the curve crosses its edges."""
     rows = list(zip(curve.x, curve.low, curve.high, curve.last, strict=False))
     inside = [row for row in rows if x.low <= row[0] <= x.high]
+    if len(inside) == len(rows):
+        return inside
     first = next((n for n, row in enumerate(rows) if row[0] >= x.low), len(rows))
     after = next((n for n, row in enumerate(rows) if row[0] > x.high), len(rows))
     if 0 < first < len(rows) and rows[first][0] > x.low:

@@ -33,9 +33,15 @@ class Scale(NamedTuple):
         bend, last = self._bend, self.dots - 1
         low = bend(self.low)
         factor = last / (bend(self.high) - low)
-        if self.log:
-            return lambda value: max(0, min(last, round((bend(value) - low) * factor)))
-        return lambda value: max(0, min(last, round((value - low) * factor)))
+
+        def plain(value: float) -> int:
+            at = round((value - low) * factor)
+            return at if 0 <= at <= last else 0 if at < 0 else last
+
+        def bent(value: float) -> int:
+            return max(0, min(last, round((bend(value) - low) * factor)))
+
+        return bent if self.log else plain
 
     def value(self, dot: float) -> float:
         """The value at a position: the inverse of `dot`."""
