@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rmtui.errors import UserError
 from rmtui.guide import advice, divergence, expectations, forecast, path, policy, readings
 from rmtui.guide.comparison import reading_document
-from rmtui.guide.expectations import ExpectedBand, Judgement
+from rmtui.guide.expectations import Expectation, ExpectedBand, Judgement
 from rmtui.guide.forecast import Forecast, ForecastRecord
 from rmtui.guide.model import Advice, Reading, Subject
 from rmtui.guide.sentences import reason, text, titled
@@ -164,7 +164,7 @@ def _outcome(step: path.Step, lang: str) -> str:
 
 def expected(ws: Workspace, subject: Subject, limits: Thresholds, lang: str) -> ExpectationsDocument | None:
     """The run's bands and the place of its metrics; None where nothing is expected of it."""
-    wanted = expectations.expectation(subject.run.preset, _ranges(ws, subject.run), subject.run.config)
+    wanted = _expectation(ws, subject.run)
     if wanted is None:
         return None
     found = expectations.bands(wanted, subject, limits)
@@ -175,6 +175,19 @@ def expected(ws: Workspace, subject: Subject, limits: Thresholds, lang: str) -> 
         "bands": [_band(band) for band in found],
         "epochs": [_judgement(item, lang) for item in expectations.judge(wanted, subject, limits)],
     }
+
+
+def bands_alone(ws: Workspace, index: Index, run: Run) -> list[BandDocument]:
+    """The bands of `expected`, for a chart that does not wait for the rest."""
+    wanted = _expectation(ws, run)
+    if wanted is None:
+        return []
+    found = expectations.bands(wanted, load_subjects.bare(index, run), load_subjects.limits(ws))
+    return [_band(band) for band in found]
+
+
+def _expectation(ws: Workspace, run: Run) -> Expectation | None:
+    return expectations.expectation(run.preset, _ranges(ws, run), run.config)
 
 
 def _band(band: ExpectedBand) -> BandDocument:

@@ -56,7 +56,7 @@ def subject(index: Index, run: Run) -> Subject:
     Step by step metrics come as roll-ups, so a long run costs no more than a short one.
     """
     known = set(index.metrics(run.id))
-    evaluations = {metric: _points(index.series(run.id, metric, COLUMNS, "epoch")) for metric in EVALUATED}
+    evaluations = _evaluations(index, run)
     return Subject(
         _with_evaluations(run, evaluations),
         rewards=_rewards(index, run) if {"reward_mean", "reward_std"} <= known else (),
@@ -71,10 +71,25 @@ def subject(index: Index, run: Run) -> Subject:
     )
 
 
+def bare(index: Index, run: Run) -> Subject:
+    """The subject with the metrics of its epochs alone, for one question about hardly more than a row of the list."""
+    if not _lacks_evaluations(run):
+        return Subject(run)
+    return Subject(_with_evaluations(run, _evaluations(index, run)))
+
+
+def _evaluations(index: Index, run: Run) -> dict[str, tuple[tuple[float, float], ...]]:
+    return {metric: _points(index.series(run.id, metric, COLUMNS, "epoch")) for metric in EVALUATED}
+
+
+def _lacks_evaluations(run: Run) -> bool:
+    return bool(run.epochs) and all(row.val_loss is None and row.val_acc is None for row in run.epochs)
+
+
 def _with_evaluations(run: Run, evaluations: Mapping[str, Sequence[tuple[float, float]]]) -> Run:
     """The run with the last evaluation inside an epoch as that epoch's, where there was none at any epoch's end: a log
     that counts in steps, say."""
-    if not run.epochs or any(row.val_loss is not None or row.val_acc is not None for row in run.epochs):
+    if not _lacks_evaluations(run):
         return run
     last = {metric: {max(1, math.ceil(at)): value for at, value in points} for metric, points in evaluations.items()}
     losses, shares = (last.get(metric, {}) for metric in EVALUATED)

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from rmtui.app.app import RmtuiApp
 from rmtui.app.chrome import KeyLine
+from rmtui.app.presentation import run_panel
 from rmtui.app.presentation.run_list import FilterLine
 from rmtui.app.presentation.run_panel import Charts
 from rmtui.app.screens.dialogs import Ask, Confirm
@@ -61,6 +62,22 @@ async def test_moving_shows_the_figures_of_the_run_under_the_cursor_and_then_its
         charts = pilot.app.screen.query_one(Charts)
         await until(pilot, lambda: pilot.app.screen.panel.wanted.runs[0].run_id == chosen)
         await until(pilot, lambda: any(chosen in curve.key for curve in charts.query_one("#loss").curves))
+
+
+async def test_the_curves_come_with_their_band_and_the_words_do_not_change_it(runs, monkeypatch):
+    monkeypatch.setattr(run_panel, "READ_SECONDS", 3600)  # the guide has not read the run yet
+    async with opened(runs.root, WIDE) as pilot:
+        await pilot.press("j", "j")
+        await sees(pilot, "✓ helpful-A-3", "guide's range")
+        panel = pilot.app.screen.panel
+        loss = panel.charts.query_one("#loss")
+        at_once = loss._band
+        panel._read_metrics()
+        await sees(pilot, "✓ helpful-A-3", "Next:", "guide's range")
+        assert loss._band == at_once
+        await pilot.press("k")
+        await sees(pilot, "✓ helpful-B-4")
+        await until(pilot, lambda: "guide's range" not in shown(pilot))
 
 
 async def test_the_log_panel_follows_what_a_run_writes(ws):

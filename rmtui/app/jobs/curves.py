@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +17,7 @@ from rmtui.errors import UserError
 from rmtui.index.index import Index
 from rmtui.index.read_curves import Series
 from rmtui.runs.model import Run
+from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
     from rmtui.documents.guide import BandDocument
@@ -56,6 +58,8 @@ class CurvesLoaded(Message):
     """x of the last step of the run that is still at work."""
     end: str = ""
     """When it ends: `ends 14:32`."""
+    bands: tuple[BandDocument, ...] | None = None
+    """What is expected of the run under the cursor; None where that was not asked for."""
 
 
 Kept = dict[object, Curve | None]
@@ -87,6 +91,16 @@ def load_curves(index: Index, wanted: Wanted, every_train: bool = True, kept: Ke
     ]
     planned, end = _planned(index.run(wanted.runs[0].run_id), wanted.view.axis, [*losses, *accuracies])
     return CurvesLoaded(wanted, (*_there(behind[0]), *losses), (*_there(behind[1]), *accuracies), planned, end)
+
+
+def load_with_bands(ws: Workspace, index: Index, run: Run, wanted: Wanted, kept: Kept) -> CurvesLoaded:
+    """The curves with the guide's bands of the first run, so that its charts are not drawn again for them."""
+    from rmtui.operations.advise import bands_alone  # the guide comes after the first frame
+
+    loaded = load_curves(index, wanted, kept=kept)
+    with suppress(UserError):  # whoever reads the run for its words says what is wrong
+        loaded.bands = tuple(bands_alone(ws, index, run))
+    return loaded
 
 
 def _thickest(index: Index, curves: Sequence[Curve]) -> list[Curve]:

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.text import Text
+from textual.geometry import Region
 from textual.strip import Strip
 
 from rmtui.app.chrome import Label
@@ -101,6 +102,7 @@ class HangingRows(Label):
         self._rows: tuple[Row, ...] = ()
         self._laid_width = 0
         self._is_blank = False
+        self._blank_line = Strip([])
 
     def show_rows(self, rows: Sequence[Row]) -> None:
         """Show these rows."""
@@ -118,8 +120,13 @@ class HangingRows(Label):
     def plain(self) -> str:
         return "" if self._is_blank else super().plain
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        if self._is_blank:
+            self._blank_line = Strip.blank(self.size.width, self.rich_style)
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
-        return Strip.blank(self.size.width, self.rich_style) if self._is_blank else super().render_line(y)
+        return self._blank_line if self._is_blank else super().render_line(y)
 
     def on_resize(self) -> None:
         if self.size.width != self._laid_width:

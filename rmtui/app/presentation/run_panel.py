@@ -14,7 +14,7 @@ from textual.timer import Timer
 from rmtui.app.base import Base
 from rmtui.app.chrome import Label
 from rmtui.app.feed import Failed, Job
-from rmtui.app.jobs.curves import CurvesLoaded, Kept, Wanted, band, load_curves
+from rmtui.app.jobs.curves import CurvesLoaded, Kept, Wanted, band, load_curves, load_with_bands
 from rmtui.app.jobs.log import LogOpened, open_log
 from rmtui.app.presentation import run_header
 from rmtui.app.presentation.hanging_indent import HangingRows, wrapped
@@ -67,9 +67,10 @@ class Charts(Container):
             if chart is not message.chart:
                 chart.look(message.view)
 
-    def show(self, loaded: CurvesLoaded) -> None:
-        """Draw these curves, over the band of the run they begin with."""
+    def show(self, loaded: CurvesLoaded, expected: tuple[Run, Sequence[BandDocument]] | None = None) -> None:
+        """Draw these curves, over the band of the run they begin with, which may be told along with them."""
         self._loaded = loaded
+        self._expected = expected or self._expected
         self._draw()
 
     def expect(self, run: Run, bands: Sequence[BandDocument]) -> None:
@@ -224,14 +225,16 @@ class RunPanel(Vertical):
     def follow(self, run: Run, wanted: Wanted, at_once: bool) -> None:
         """Fetch curves, readings and log of a run in threads; with `at_once` its curves are here on return."""
         self._run, self.wanted = run, wanted
-        feed, kept = self._base.feed, self._kept
+        ws, feed, kept = self._base.ws, self._base.feed, self._kept
         if at_once:
             try:
                 self._curves_loaded(load_curves(feed.index, wanted, kept=kept))
             except UserError as error:
                 self._base.complain(error)
-        else:
+        elif run.id in self._summaries:
             self._ask("curves", lambda: load_curves(feed.index, wanted, kept=kept))
+        else:
+            self._ask("curves", lambda: load_with_bands(ws, feed.index, run, wanted, kept))
         if self._log_of != run.id:
             self._log_of = run.id
             self._has_log = False
@@ -259,8 +262,10 @@ class RunPanel(Vertical):
 
     @on(CurvesLoaded)
     def _curves_loaded(self, message: CurvesLoaded) -> None:
-        if message.wanted == self.wanted:
-            self.charts.show(message)
+        if message.wanted == self.wanted and (run := self._run) is not None:
+            summary = self._summaries.get(run.id)
+            bands = message.bands if summary is None else summary.bands
+            self.charts.show(message, None if bands is None else (run, bands))
 
     @on(Summarised)
     def _summarised(self, message: Summarised) -> None:

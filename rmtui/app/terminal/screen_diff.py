@@ -50,6 +50,8 @@ class Shadow:
         self._wanted: list[Row] = [[None] * width for _ in range(height)]
         self._shown: list[Row] = [[None] * width for _ in range(height)]
         self._codes: dict[Style | None, str] = {None: ""}
+        self._has_joined = False
+        """Whether there ever was a cell of several characters: most screens have none, and rows need no look for it."""
         self._dirty: set[int] = set()
 
     def put(self, x: int, y: int, segments: Iterable[Segment], end: int) -> None:
@@ -67,7 +69,7 @@ class Shadow:
             if text.isascii() or cell_len(text) == len(text):
                 cells += [(character, code) for character in text]
             else:
-                _append_wide(cells, text, code)
+                self._has_joined |= _append_wide(cells, text, code)
         row = self._wanted[y]
         end = min(end, self.width, x + len(cells))
         if end < x + len(cells) and cells[end - x] is not None and cells[end - x][0] == "":  # type: ignore[index]
@@ -97,7 +99,7 @@ class Shadow:
         if self._can.scroll and len(changed) > FEWEST_SCROLLED:
             changed = self._scroll(changed, pen)
         for y in changed:
-            pen.row(y, self._shown[y], self._wanted[y])
+            pen.row(y, self._shown[y], self._wanted[y], self._has_joined)
             self._shown[y] = list(self._wanted[y])
         return pen.text()
 
@@ -115,7 +117,9 @@ class Shadow:
         return [y for y in sorted(rows) if self._shown[y] != self._wanted[y]]
 
 
-def _append_wide(cells: list[Cell | None], text: str, code: str) -> None:
+def _append_wide(cells: list[Cell | None], text: str, code: str) -> bool:
+    """Whether a character was joined to the one before it."""
+    joined = False
     for character in text:
         width = cell_len(character)
         if width == 0 and cells and cells[-1] is not None:
@@ -123,9 +127,11 @@ def _append_wide(cells: list[Cell | None], text: str, code: str) -> None:
             base = cells[at]
             assert base is not None
             cells[at] = (base[0] + character, base[1])
+            joined = True
         elif width:
             cells.append((character, code))
             cells += [("", code)] * (width - 1)
+    return joined
 
 
 def _moved(changed: list[int], shown: list[Row], wanted: list[Row]) -> tuple[int, int, int] | None:
@@ -177,9 +183,9 @@ class _Pen:
         self._out.append(f"\x1b[{top + 1};{bottom + 1}r\x1b[{abs(by)}{'S' if by > 0 else 'T'}\x1b[r")
         self._at = None
 
-    def row(self, y: int, old: Row, new: Row) -> None:
+    def row(self, y: int, old: Row, new: Row, may_join: bool) -> None:
         """The cells of a row that differ. A row with joined characters goes whole: their width is disputed."""
-        if any(cell is not None and len(cell[0]) > 1 for line in (old, new) for cell in line):
+        if may_join and any(cell is not None and len(cell[0]) > 1 for line in (old, new) for cell in line):
             self._run(y, 0, len(new), new)
             return
         for start, end in _runs(old, new):

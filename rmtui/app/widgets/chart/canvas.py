@@ -59,6 +59,12 @@ class Canvas:
         long = max(abs(x1 - x0), abs(y1 - y0))
         across, up = (x1 - x0) / long, (y1 - y0) / long
         rows, wide, high, last = self.rows, 2 * self.width, 4 * self.height, self.height - 1
+        if min(x0, x1) >= 0 and max(x0, x1) < wide and min(y0, y1) >= 0 and max(y0, y1) < high:
+            for n in range(long):  # most of a key's time on a picture: no call and no question a dot
+                x, y = int(x0 + n * across), int(y0 + n * up)
+                rows[last - (y >> 2)][x >> 1] |= _BITS[x & 1][y & 3]
+            rows[last - (y1 >> 2)][x1 >> 1] |= _BITS[x1 & 1][y1 & 3]
+            return
         for n in range(long):  # most of a key's time on a picture: no call a dot
             x, y = int(x0 + n * across), int(y0 + n * up)
             if 0 <= x < wide and 0 <= y < high:
