@@ -35,8 +35,13 @@ class Label(Static):
         if self.app.has_class(ASCII_CLASS):
             fresh = _in_ascii(fresh)
         if fresh != self._said or fresh.spans != self._said.spans:
+            moves = self.changes_size(fresh)
             self._said = fresh
-            self.update(fresh, layout=self.styles.auto_dimensions)
+            self.update(fresh, layout=moves)
+
+    def changes_size(self, fresh: Text) -> bool:
+        """Whether the screen has to be laid out anew for this text."""
+        return self.styles.auto_dimensions
 
     @property
     def plain(self) -> str:

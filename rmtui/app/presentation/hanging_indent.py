@@ -128,6 +128,16 @@ class HangingRows(Label):
     def render_line(self, y: int) -> Strip:
         return self._blank_line if self._is_blank else super().render_line(y)
 
+    def changes_size(self, fresh: Text) -> bool:
+        """Not where there are as many lines as before: a text of another run under the cursor moves nothing."""
+        before, after = self._lines_of(self._said), self._lines_of(fresh)
+        is_wide = self.styles.has_rule("width") and self.styles.width is not None and self.styles.width.is_auto
+        return super().changes_size(fresh) and (before != after or is_wide)
+
+    @staticmethod
+    def _lines_of(text: Text) -> int:
+        return len(text.plain.split("\n")) if text.plain else 0
+
     def on_resize(self) -> None:
         if self.size.width != self._laid_width:
             self._lay()
