@@ -61,7 +61,7 @@ def document(ws: Workspace, index: Index, run: Run, lang: str, against: Run | No
     subject = replace(subject, floor=floors.best_floor(ws, run))
     before = pair_clusters.with_clusters(ws, load_subjects.subject(index, other)) if other else None
     others = [Subject(item) for item in family if item.id != run.id]
-    recorded = {item.run.id for item in others if forecasts.any_recorded(item.run.folder)}
+    recorded = {item.run.id for item in others if forecasts.any_recorded(item.run)}
     past = _past(index, subject, others, recorded, limits)
     quiet = mute.silenced(ws, run.id)
     tested = load_subjects.paired(run, other, limits, partial(pair_clusters.clusters_of, ws))

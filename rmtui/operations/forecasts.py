@@ -4,21 +4,39 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 
 from rmtui.guide.forecast import Forecast, ForecastRecord, outcomes, record
 from rmtui.guide.model import Subject
+from rmtui.runs.model import Run
 from trainer.plain_files import read_tail
 
 FILE = "forecasts.jsonl"
 MOST = 1 << 20
 """Bytes of it that are read."""
+SETTLED = 60.0
+"""Seconds after a run's end within which somebody may still write what they foretold of it while it worked."""
 
 
-def any_recorded(folder: Path) -> bool:
-    """Whether forecasts were made for a run. Asked of hundreds of folders at a time."""
+def any_recorded(run: Run) -> bool:
+    """Whether forecasts were made for a run. Asked of hundreds with each key in the app; of those that ended a while
+    ago, of which nothing more is foretold, the answer is kept."""
+    ended = run.ended
+    if ended is None or not run.state.final or time.time() - ended < SETTLED:
+        return _is_there(run.folder)
+    return _was_there(run.folder, ended)
+
+
+@lru_cache(maxsize=2000)
+def _was_there(folder: Path, _ended: float) -> bool:
+    return _is_there(folder)
+
+
+def _is_there(folder: Path) -> bool:
     return os.path.exists(f"{folder}/{FILE}")  # noqa: PTH110  (three times faster)
 
 

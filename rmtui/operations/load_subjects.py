@@ -200,7 +200,7 @@ def _second_after(moment: float) -> str:
 
 
 def _alike(index: Index, run: Run, query: str) -> dict[str, Run]:
-    return {other.id: other for other in index.runs(query, limit=FAMILY) if other.data == run.data}
+    return {other.id: other for other in index.newest_runs(query, FAMILY) if other.data == run.data}
 
 
 def run_before(run: Run, runs: Sequence[Run]) -> Run | None:

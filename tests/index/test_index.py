@@ -341,3 +341,20 @@ def test_another_writer_gets_its_turn_while_many_folders_are_read(ws: Workspace)
     with Index.open(ws) as index:
         index.sync(write_beside)
     assert turns >= 2
+
+
+def test_the_newest_runs_follow_whoever_writes(ws: Workspace) -> None:
+    make_run_folder(ws, "one")
+    with Index.open(ws) as index, Index.open(ws) as other:
+        index.sync()
+        assert [run.name for run in index.newest_runs("", 10)] == ["one"]
+        make_run_folder(ws, "two", created=START + 100)
+        index.sync()
+        assert [run.name for run in index.newest_runs("", 10)] == ["two", "one"]
+        three = make_run_folder(ws, "three", created=START + 200)
+        other.sync()
+        assert [run.name for run in index.newest_runs("", 10)] == ["three", "two", "one"]
+        three.set_meta(name="drei")
+        other.sync()
+        assert [run.name for run in index.newest_runs("", 2)] == ["drei", "two"]
+        assert [run.name for run in index.newest_runs("name:one", 2)] == ["one"]
