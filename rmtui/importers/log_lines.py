@@ -12,6 +12,7 @@ from rmtui.importers.metric_names import (
     MetricName,
     Split,
     SplitLabels,
+    is_of_elsewhen,
     metric,
     names_a_set,
     names_another,
@@ -101,6 +102,13 @@ ALIASES = (
     *("loss", "train/loss", "step_loss", "batch_loss", "损失", "learning_rate", "lr", "train/learning_rate", "学习率"),
     *("grad_norm", "gradient_norm", "train/grad_norm"),
     *("rewards/accuracies", "rewards/margins", "train_epoch_loss", "eval_epoch_loss"),
+    *("evaluation_loss", "evaluation_accuracy", "evaluation_acc", "eval/acc", "eval/margins", "testing_accuracy"),
+    *(
+        f"{split}{kind}_{what}"
+        for split in ("", "val_", "eval_", "validation_", "train_", "test_")
+        for kind in ("pairwise", "preference", "ranking")
+        for what in ("acc", "accuracy")
+    ),
 )
 """Names that are looked for in free text; what they mean, `metric_names` says."""
 
@@ -150,10 +158,14 @@ _HEADING = re.compile(
 _WORD_BEFORE = re.compile(r"(?<![\w./-])([A-Za-z][A-Za-z0-9_-]*) $")
 _LONGEST_WORD = 40
 _SET_LABEL = re.compile(
-    r"""(?:^|[|;,:\])}>\d]\s?|[-–]\s|(?<![a-z])(?:val|eval|dev|test|train)\w*\s)["']?([A-Za-z][\w.-]{0,39})["']?\s?:\s?[\[{(]?["']?$""",
+    r"""(?:^|[|;,:\])}>\d]\s?|[-–]\s|(?<![a-z])(?:val|eval|dev|test|train)\w*\s|\b(?:on|of|for)\s)["']?([A-Za-z][\w.-]{0,39})["']?\s?:\s?[\[{(]?["']?$""",
     re.IGNORECASE,
 )
 """`helpful: ` right before a figure's name."""
+_IN_BRACKETS = re.compile(r"\[(?:val|eval|dev|test|train)[a-z]*[/:_. -]{1,3}([A-Za-z][\w.-]{0,39})\]", re.IGNORECASE)
+"""`[val/helpful]`: a split and a set of its pairs."""
+_NAMED = re.compile(r"([A-Za-z\u4e00-\u9fff][A-Za-z\u4e00-\u9fff _-]{1,24})$")
+"""Words right before a bare name: `Validation set loss`."""
 _WIDE = str.maketrans("：＝％，（）［］｜；", ":=%,()[]|;")
 _VALIDATION = ("val_loss", "val_acc")
 EPOCH_FIGURES = ("train_loss", "val_loss", "val_acc", "reward_margin")
@@ -284,12 +296,15 @@ def _figures(text: str, of_step: bool) -> Iterator[Figure]:
             if heading not in labels:
                 labels[heading] = SplitLabels(text, heading)
             split = labels[heading].last(match.start("name"))
-            split = split or (split_in(text) if lone else None)
+            named = _NAMED.search(text, max(0, match.start("name") - _LONGEST_WORD), match.start("name"))
+            split = (split_in(named[1]) if named else None) or split or (split_in(text) if lone else None)
         known = metric(MetricName(name, split))
         if known in strict:
             split, known = None, _plain(name)  # said under its own name on this line
-        of = of if split_in(name) is None and known in KNOWN else ""
-        if of and split is None:
+        if split_in(name) is not None:
+            of = _set_before(text, match.start("name"))
+        of = of if known in KNOWN else ""
+        if of and split is None and split_in(name) is None:
             known = of_set(of, name, None)
         if known == "train_loss" and "train_runtime" in text:
             continue  # a Trainer's last line: the mean over all epochs
@@ -311,16 +326,27 @@ def _set_label(text: str, between: str, start: int, before: str) -> str:
     (`helpful: loss=0.6, acc=0.71`) until another one, or the next column.
     """
     found = _SET_LABEL.search(text, max(0, start - 2 * _LONGEST_WORD), start)
+    bracket = _IN_BRACKETS.search(between)
+    if found is None and bracket is not None:
+        return bracket[1]
     if found is not None:
         return found[1] if names_a_set(found[1]) else ""
     return "" if re.search(r"[|}]", between) else before
 
 
 def _is_another(text: str, match: re.Match[str]) -> bool:
-    """Whether the word before a bare name makes it another figure's, `KL loss 0.01`."""
+    """Whether the word before a bare name makes it another figure's, `KL loss 0.01`, or no figure of now."""
     start = match.start("name")
     before = _WORD_BEFORE.search(text, max(0, start - _LONGEST_WORD), start)
-    return before is not None and split_in(match["name"]) is None and names_another(before[1])
+    if before is None:
+        return False
+    return is_of_elsewhen(before[1]) or (split_in(match["name"]) is None and names_another(before[1]))
+
+
+def _set_before(text: str, start: int) -> str:
+    """The word before a name that says its split, where it names a set of pairs: `helpful val_acc=0.71`."""
+    before = _WORD_BEFORE.search(text, max(0, start - _LONGEST_WORD), start)
+    return before[1] if before is not None and names_a_set(before[1]) else ""
 
 
 def _plain(name: str) -> str:

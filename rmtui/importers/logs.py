@@ -301,13 +301,18 @@ def _parse_lines(text: Iterable[str]) -> Iterator[LogLine]:
             heading = line.heading
         if heading and line.figures:
             line = replace(line, figures=tuple(figure.under(heading) for figure in line.figures))
-        if any(figure.of for figure in line.figures):
+        if any(figure.of or figure.name in VALIDATION_METRICS for figure in line.figures):
             line = replace(line, figures=tuple(_of_first_set(figure, sets) for figure in line.figures))
         yield line
 
 
+_SPLIT_METRICS = frozenset((*VALIDATION_METRICS, *FROM_TEST, "train_acc", "train_margin"))
+
+
 def _of_first_set(figure: Figure, sets: dict[str, str]) -> Figure:
     """Of several validation sets the first one is the validation; `sets`: metric → the one that holds it."""
-    if figure.of and figure.split is not None and sets.setdefault(figure.name, figure.of) != figure.of:
-        return replace(figure, name=of_set(figure.of, figure.written, figure.split))
+    if not figure.of:
+        sets[figure.name] = ""  # all pairs together
+    elif figure.name in _SPLIT_METRICS and sets.setdefault(figure.name, figure.of) != figure.of:
+        return replace(figure, name=of_set(figure.of, figure.written, figure.split if figure.bare else None))
     return figure

@@ -35,7 +35,7 @@ class MetricName(NamedTuple):
 
 _WORDS = {
     Split.VALIDATION: (
-        r"(?<![a-z])(?:eval(?:s|uat\w*|uier\w*|uación\w*)?|val(?:s|id[^\W\d_]*|utazione)?|dev(?:el|elopment)?)(?![a-z])"
+        r"(?<![a-z])(?:eval(?:s|uat[^\W\d_]*|uier[^\W\d_]*|uación)?|val(?:s|id[^\W\d_]*|utazione)?|dev(?:el|elopment)?)(?![a-z])"
         r"|(?<![a-z])(?:évaluation|evaluaci[óo]n|avalia[^\W\d_]+)|валид|оценк|验证|驗證|评估|評估|评测|评价|校验|开发集"
         r"|検証|評価|バリデーション|검증|평가"
     ),
@@ -48,7 +48,7 @@ _WORDS = {
 _SPLITS = {split: re.compile(pattern) for split, pattern in _WORDS.items()}
 _STEMS = ("val", "dev", "test", "train", "prueba", "entren", "treino", "addestr")
 """One of these is in each of these words that is ASCII: text without is searched no further."""
-_SET = r"(?:\s+(?:set|results?|metrics|scores|stage|phase)|集)?"
+_SET = r"(?:\s+(?:set|results?|metrics|scores|stage|phase)|集|结果|指标|阶段)?"
 _PLACE = (
     r"""["'\s)*\]:,@-]*(?:(?:at|after|for|on|in|of|the|end)\s+){0,4}"""
     r"(?:(?:global[_ ])?(?:step|epoch|iter(?:ation)?|round)s?\s*[:=#]?\s*\d+(?:/\d+)?|\d+/\d+)(?![\w.])"
@@ -57,11 +57,11 @@ _PLACE = (
 _NOW = r"(?<!next )(?<!until )(?<!before )(?<!last )(?<!since )"
 """Not so `next eval at step 400`, of which the figures behind it are none."""
 _HEADINGS = {
-    split: re.compile(rf"""{_NOW}(?:{words}){_SET}(?:["'\s)*\]]*[:({{\[|]|{_PLACE})""")
+    split: re.compile(rf"""{_NOW}(?:{words}){_SET}(?:["'\s)*\]]*[:({{\[|]|{_PLACE}|[\w /.-]{{0,24}}\])""")
     for split, words in _WORDS.items()
 }
 _LABELS = {
-    split: re.compile(rf"""{_NOW}(?:{words})(?:[\w /"']{{0,24}}?[:=({{\[|]|{_SET}{_PLACE})""")
+    split: re.compile(rf"""{_NOW}(?:{words})(?:[\w /"'.-]{{0,24}}?[:=({{\[|\]]|{_SET}{_PLACE})""")
     for split, words in _WORDS.items()
 }
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -272,6 +272,45 @@ def _parted(piece: str) -> list[str]:
 def names_another(word: str) -> bool:
     """Whether a word before `loss` or `accuracy` makes it something else: `aux loss`, `RewardBench accuracy`."""
     return word.lower() not in _BESIDE and split_in(word) is None
+
+
+_NOT_NOW = frozenset(
+    (
+        *(
+            "target",
+            "goal",
+            "threshold",
+            "minimum",
+            "min",
+            "maximum",
+            "max",
+            "required",
+            "expected",
+            "desired",
+            "previous",
+        ),
+        *(
+            "prev",
+            "old",
+            "last",
+            "initial",
+            "baseline",
+            "reference",
+            "random",
+            "chance",
+            "from",
+            "than",
+            "below",
+            "above",
+        ),
+        *("until", "was", "far", "exceeds", "reaches"),
+    )
+)
+
+
+def is_of_elsewhen(word: str) -> bool:
+    """Whether a word before a metric says that it was not measured here and now: `target val_acc`, `from val_acc`."""
+    return word.lower() in _NOT_NOW
 
 
 def names_a_set(label: str) -> bool:

@@ -117,3 +117,32 @@ def test_a_process_reward_models_accuracy_is_of_steps(tmp_path: Path) -> None:
     found = named(read(tmp_path, bar + end))
     assert (found["val_loss"], found["val_step_acc"], found["train_step_acc"]) == ([0.5], [0.8], [0.7])
     assert found.keys().isdisjoint({"val_acc", "train_acc"})
+
+
+def of_epochs(run: Foreign) -> list[tuple[float | None, float | None, float | None]]:
+    return [(row.train_loss, row.val_loss, row.val_acc) for row in run.epochs]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Epoch 1: train_loss=0.6\nEvaluation Loss: 0.61, Accuracy: 0.66\n",
+        "Epoch 1: train_loss=0.6\n[val] loss=0.61 acc=0.66\n",
+        "Epoch 1: train_loss=0.6\nvalidation set loss 0.61, validation set accuracy 66%\n",
+        "Epoch 1: train_loss=0.6 val_loss=0.61 val_acc=0.66\nEarly stopping at target val_acc=0.9\n",
+        "Epoch 1: train_loss=0.6 val_loss=0.61 val_acc=0.66 (improved from val_acc=0.5)\n",
+        "Epoch 1: train_loss=0.6 val_loss=0.61 pairwise eval: acc=0.66 random acc=0.5\n",
+        "Epoch 1: train_loss=0.6\nval_loss=0.61\nval_acc=0.66\nhelpful val_acc=0.7\nharmless val_acc=0.6\n",
+        "Epoch 1: train_loss=0.6\n[val/helpful] loss=0.61 acc=0.66\n[val/harmless] loss=0.65 acc=0.6\n",
+        "Epoch 1: train_loss=0.6\nEval on helpful: loss=0.61 acc=0.66\nEval on harmless: loss=0.65 acc=0.6\n",
+        "Epoch 1: train_loss=0.6\nval_loss=0.61\nval_pairwise_accuracy=0.66\n",
+    ],
+)
+def test_an_evaluations_figures_are_its_own_and_those_of_now(tmp_path: Path, text: str) -> None:
+    assert of_epochs(read(tmp_path, text)) == [(0.6, 0.61, 0.66)]
+
+
+def test_an_evaluation_at_a_step_in_chinese_gives_no_loss_of_the_training(tmp_path: Path) -> None:
+    run = read(tmp_path, "Epoch 1/2\nStep 100 训练损失=0.65\nStep 100 评估结果: 损失=0.61, 准确率=0.66\n")
+    assert (named(run)["val_loss"], named(run)["val_acc"]) == ([0.61], [0.66])
+    assert "loss" not in named(run)
