@@ -6,12 +6,16 @@ python benchmarks/coverage.py            about two minutes; seeded, so that it p
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 
 from rmtui.guide.chosen import correct_choice
+from rmtui.guide.forecast import forecast
+from rmtui.guide.model import Subject
 from rmtui.guide.paired_test import accuracy_test
 from rmtui.guide.settings_test import settings_test
+from rmtui.runs.model import Epoch, Run, State
 from rmtui.statistics import paired_bootstrap
 from trainer.intervals import accuracy_interval, effective_pairs
 
@@ -108,7 +112,33 @@ def choosing(draws=300):
         print(f"{many:2}  {hits / draws:.3f}    {alone / draws:.3f}        {off / draws:+.4f}  {raw / draws:+.4f}")
 
 
+SHAPES = {
+    "falls": lambda x, turn: 0.75 - 0.06 * np.log(x),
+    "flattens": lambda x, turn: 0.58 + 0.15 * np.exp(-x / 2),
+    "turns": lambda x, turn: 0.58 + 0.12 * np.exp(-x / 1.5) + 0.015 * np.maximum(0, x - turn) ** 1.5,
+    "turns and explodes": lambda x, turn: 0.6 + 0.1 * np.exp(-x / 1.5) + 0.002 * np.exp(np.maximum(0, x - turn) / 1.2),
+    "bends at once": lambda x, turn: 0.6 + 0.03 * np.abs(x - turn),
+}
+
+
+def forecasts(draws=300):
+    print("\nforecasts of val_loss on 12 evaluations, from the fifth on, one and two ahead (nominal 0.95)")
+    print("curve                 noise  made   covered")
+    for name, shape in SHAPES.items():
+        for noise in (0.002, 0.01):
+            rng, hits, asked = np.random.default_rng(12), [], 0
+            for _ in range(draws):
+                x = np.arange(1, 13)
+                values = shape(x, rng.uniform(2, 8)) + rng.normal(0, noise, 12)
+                for at in range(5, 12):
+                    rows = tuple(Epoch(n, None, float(value), None) for n, value in enumerate(values[:at], 1))
+                    said = forecast(Subject(Run("r", "r", Path("r"), State.RUNNING, epochs=rows, num_epochs=12)))
+                    hits += [item.low <= values[int(item.epoch) - 1] <= item.high for item in said]
+                    asked += min(2, 12 - at)
+            print(f"{name:20}  {noise:.3f}  {len(hits) / asked:.2f}   {np.mean(hits):.3f}")
+
+
 if __name__ == "__main__":
-    for part in (one_run, two_runs, losses, settings, choosing):
+    for part in (one_run, two_runs, losses, settings, choosing, forecasts):
         if len(sys.argv) < 2 or part.__name__ in sys.argv[1:]:
             part()

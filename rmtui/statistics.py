@@ -9,7 +9,6 @@ import math
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean, stdev
 
@@ -229,41 +228,3 @@ def detectable(n: int, discordant: float, power: float = 0.8, level: float = 0.9
         else:
             high = middle
     return high
-
-
-@dataclass(frozen=True, slots=True)
-class Regression:
-    """A least-squares line through its centre (mean_x, mean_y), with what a prediction interval needs."""
-
-    slope: float
-    mean_x: float
-    mean_y: float
-    residual: float
-    """Standard error of the residuals, n − 2 degrees of freedom."""
-    n: int
-    spread_x: float
-    """Sum of squares of x about its mean."""
-
-    def predict(self, x: float, level: float = 0.95) -> Interval:
-        """The next observation at x with its prediction interval (Draper and Smith 1998, ch. 3)."""
-        away = x - self.mean_x
-        value = self.mean_y + self.slope * away
-        wide = self.residual * math.sqrt(1 + 1 / self.n + away * away / self.spread_x)
-        half = t_quantile(0.5 + level / 2, self.n - 2) * wide
-        return Interval(value, value - half, value + half, level)
-
-
-def fit_line(points: Sequence[tuple[float, float]]) -> Regression:
-    """Ordinary least squares through three points at least; ValueError where all x are equal.
-
-    Centred first, and every sum by math.fsum, which rounds once: no digits are lost to the size of x or y.
-    """
-    n = len(points)
-    mean_x, mean_y = fmean(x for x, _ in points), fmean(y for _, y in points)
-    centred = [(x - mean_x, y - mean_y) for x, y in points]
-    spread = math.fsum(dx * dx for dx, _ in centred)
-    if n < 3 or spread == 0:
-        raise ValueError("a line with an error needs three points at different places")
-    slope = math.fsum(dx * dy for dx, dy in centred) / spread
-    squares = math.fsum((dy - slope * dx) ** 2 for dx, dy in centred)
-    return Regression(slope, mean_x, mean_y, math.sqrt(squares / (n - 2)), n, spread)

@@ -1,7 +1,8 @@
 """A forecast of the next evaluations, marked as one, and how well earlier forecasts did.
 
 From three comparable past runs: the run's last value plus their mean change from this epoch on. Else, from five
-evaluations: a line in the logarithm of the epoch, which flattens as learning curves do. Both with prediction intervals.
+evaluations: its recent slope, which follows curves that flatten or turn. Both with prediction intervals; while a curve
+turns for the worse, or was just far from what it promised, none is made.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Literal
 
 from rmtui.guide.model import Subject
 from rmtui.guide.thresholds import DEFAULT, Thresholds
-from rmtui.statistics import fit_line
 from trainer.intervals import Interval, t_quantile
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 Method = Literal["runs", "curve"]
 METRICS: tuple[Metric, ...] = ("val_loss", "val_acc")
+RECENT = 3
+"""Gaps between evaluations whose mean slope goes on."""
+BENT = 1.6
+"""Two errors for the worse that are together more than this many times their usual size are no chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +130,38 @@ def around_next(last: float, moves: Sequence[float], level: float) -> Interval:
 def _from_curve(
     metric: Metric, points: Sequence[tuple[float, float]], epoch: float, limits: Thresholds
 ) -> Forecast | None:
-    if len(points) < max(3, limits.forecast_evaluations):
+    """The recent slope goes on; the interval is that of its own one-step errors on this curve so far, Student's t. Two
+    steps ahead the error of the slope counts twice, and so on: √(1² + 2² + …)."""
+    if len(points) < max(4, limits.forecast_evaluations):
         return None
-    line = fit_line([(math.log(x), y) for x, y in points])
-    return _made(metric, points[-1][0], epoch, line.predict(math.log(epoch), limits.level), "curve", len(points))
+    errors = [value - _onward(points[:place], x) for place, (x, value) in enumerate(points) if place > 1]
+    if _turns(metric, points, errors):
+        return None
+    at = points[-1][0]
+    ahead = (epoch - at) / (at - points[-2][0])
+    reach = math.sqrt(ahead * (ahead + 1) * (2 * ahead + 1) / 6 * (1 + 1 / len(errors)))
+    value, half = _onward(points, epoch), t_quantile(0.5 + limits.level / 2, len(errors)) * _spread(errors) * reach
+    return _made(metric, at, epoch, Interval(value, value - half, value + half, limits.level), "curve", len(points))
+
+
+def _onward(points: Sequence[tuple[float, float]], x: float) -> float:
+    """The value at `x` if the slope of the last evaluations goes on."""
+    (begin, first), (end, last) = points[-RECENT - 1 :][0], points[-1]
+    return last + (last - first) / (end - begin) * (x - end)
+
+
+def _turns(metric: Metric, points: Sequence[tuple[float, float]], errors: Sequence[float]) -> bool:
+    """The newest evaluation is further from its forecast than any before; or it is worse than the one before, and so
+    were the newest two than their forecasts, by more than chance: where such a curve goes, its past does not say."""
+    if abs(errors[-1]) > max(map(abs, errors[:-1])):
+        return True
+    bad = 1 if metric == "val_loss" else -1
+    worse = bad * (points[-1][1] - points[-2][1]) > 0
+    return worse and bad * (errors[-1] + errors[-2]) > BENT * _spread(errors)
+
+
+def _spread(errors: Sequence[float]) -> float:
+    return math.sqrt(fmean(error * error for error in errors))
 
 
 def _made(metric: Metric, at: float, epoch: float, around: Interval, method: Method, n: int) -> Forecast:
