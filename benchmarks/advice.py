@@ -214,6 +214,11 @@ class Search:
         rate = float(f"{rate:.2e}")
         found = self.trainer.train(rate, epochs, dropout, self.seed + len(self.subjects))
         self.count(found, epochs)
+        self.subjects.append(self.subject(found, f"run-{len(self.subjects) + 1}", rate, epochs, dropout))
+        return found
+
+    def subject(self, found: Trained, name: str, rate: float, epochs: int, dropout: float) -> Subject:
+        """The training as the guide sees a run."""
         rows = tuple(
             Epoch(number, *row, val_pairs=len(self.trainer.task.val)) for number, row in enumerate(found.rows, 1)
         )
@@ -225,10 +230,8 @@ class Search:
             "lr_scheduler": "linear",
             "warmup_ratio": 0.1,
         }
-        name = f"run-{len(self.subjects) + 1}"
         run = Run(name, name, Path(name), State.FINISHED, epochs=rows, config=config, data="task", num_epochs=epochs)
-        self.subjects.append(Subject(run, start_loss=found.start, fitted=tuple(enumerate(found.fitted, 1))))
-        return found
+        return Subject(run, start_loss=found.start, fitted=tuple(enumerate(found.fitted, 1)))
 
     def count(self, found: Trained, cost: float, place_of_end: tuple[float, float] | None = None) -> None:
         """Take in a training of which `cost` epochs were computed now; the model is that of the lowest val_loss, or, by

@@ -28,6 +28,7 @@ from advice import BUDGETS, Search, Trainer
 from regrets import Regrets
 from scipy.stats import binomtest
 
+from rmtui.guide import divergence, thresholds
 from rmtui.tune import decide as tuning
 from rmtui.tune.losers import losers
 from rmtui.tune.model import RATE, Budget, Score, Trial
@@ -48,7 +49,8 @@ def tune(search: Search, rate: float, epochs: int) -> None:
             found = search.trainer.train(float(f"{each.settings[RATE]:.2e}"), each.epochs, 0.1, each.seed, warm, decay)
             cost = tuning.added_epochs(each, trials)
             train, loss, accuracy = found.rows[-1]
-            broken = "" if max(train, loss) < max(found.start, 0.69) + 0.2 else "its losses are those of no model"
+            run = search.subject(found, f"trial-{len(trials) + 1}", each.settings[RATE], each.epochs, 0.1)
+            broken = "its steps were too large" if divergence.broken(run, thresholds.DEFAULT) else ""
             losses = calibrate.cross_fitted({str(pair): value for pair, value in enumerate(found.margins[-1])}, {})
             ranked = mean(losses.values())
             branch = each.epochs - decay / steps
