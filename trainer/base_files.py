@@ -6,7 +6,8 @@ No torch here: a dry run and a form ask, too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +31,9 @@ TOKENIZERS = (
     "tekken.json",
 )
 """Files that tokenizers are read from."""
+SHARD = re.compile(r"-(\d+)-of-(\d+)\.(safetensors|bin)$")
+DEQUANTIZED = {"fp8": "FineGrainedFP8Config", "mxfp4": "Mxfp4Config"}
+"""Formats that transformers turn into plain weights as they load them, with the configuration that asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,9 @@ class Fault:
         return f"{self.what}; {self.remedy}"
 
 
-def faults(name: str, trust_remote_code: bool = False) -> Iterator[Fault]:
-    """Faults of a base model that is named by a folder or a hub name, the worst first; nothing is downloaded."""
+def faults(name: str, trust_remote_code: bool = False, trains: bool = True) -> Iterator[Fault]:
+    """Faults of a base model that is named by a folder or a hub name, the worst first; nothing is downloaded. `trains`:
+    a training is to begin from it."""
     folder = Path(name).expanduser()
     if not folder.is_dir():
         yield from _not_a_folder(name, folder)
@@ -59,6 +64,8 @@ def faults(name: str, trust_remote_code: bool = False) -> Iterator[Fault]:
         yield Fault(f"{name} has no config.json", "name the folder that save_pretrained wrote")
         return
     yield from _config(folder, trust_remote_code)
+    if trains and (found := quantized(name, read_object(folder / "config.json"))):
+        yield found
     yield from weight_faults(folder)
     for pattern in TOKENIZERS:
         for file in sorted(folder.glob(pattern)):
@@ -122,6 +129,29 @@ def _config(folder: Path, trusted: bool) -> Iterator[Fault]:
         )
 
 
+def quantized(name: str, settings: Mapping[str, object]) -> Fault | None:
+    """That the weights of a base model are quantized, by its configuration: each format is computed in a way of its
+    own, which depends on the machine, and what is trained over it is not what the merged model computes."""
+    held = settings.get("quantization_config")
+    if not isinstance(held, dict) or not held:
+        return None
+    method = str(held.get("quant_method") or "quantization_config")
+    what = f"{name} holds quantized weights ({method}), and a training starts from plain ones"
+    if method not in (*DEQUANTIZED, "bitsandbytes"):
+        return Fault(what, "name the model that it was quantized from")
+    more, given, after = "", "", ".dequantize()"
+    if method in DEQUANTIZED:
+        more, given, after = f", {DEQUANTIZED[method]} as Q", ", quantization_config=Q(dequantize=True)", ""
+    code = (
+        f"from transformers import AutoModelForCausalLM as M, AutoTokenizer as T{more}; "
+        f"M.from_pretrained('{name}', dtype='bfloat16'{given}){after}.save_pretrained('DIR'); "
+        f"T.from_pretrained('{name}').save_pretrained('DIR')"
+    )
+    return Fault(
+        what, f'name the model that it was quantized from, or write plain weights and name DIR: python -c "{code}"'
+    )
+
+
 def own_code(folder: Path) -> list[str]:
     """Files with the model's own code that config.json or tokenizer_config.json name."""
     named: set[str] = set()
@@ -144,12 +174,29 @@ def weight_faults(folder: Path) -> Iterator[Fault]:
         for name in sorted(set(map(str, held.values()))) if isinstance(held, dict) else ():
             if not (folder / name).is_file():
                 yield Fault(f"{folder / name} is missing, and {index.name} names it", "download or copy it")
+    yield from _without_an_index(folder, files)
     if not files:
         yield Fault(f"{folder} has no weights (*.safetensors or pytorch_model.bin)", "download or copy them")
     for file in files:
         wrong = file_fault(file)
         if wrong:
             yield Fault(f"{file} {wrong}", remedy_of(wrong))
+
+
+def _without_an_index(folder: Path, files: list[Path]) -> Iterator[Fault]:
+    """Shards are found through an index alone."""
+    parts = [found for file in files if (found := SHARD.search(file.name))]
+    if len(parts) < max(1, len(files)):
+        return
+    first, count = parts[0], int(parts[0][2])
+    lost = sorted({*range(1, count + 1)} - {int(one[1]) for one in parts})
+    if lost:
+        numbers = ", ".join(map(str, lost[:5]))
+        yield Fault(f"{folder} lacks part {numbers} of {count} of its weights", "download or copy what is missing")
+    index = f"{files[0].name[: first.start()]}.{first[3]}.index.json"
+    if not (folder / index).is_file():
+        what = f"{folder} has its weights in {len(files)} parts and no {index}, which says what is in which"
+        yield Fault(what, "download or copy that file")
 
 
 def remedy_of(wrong: str) -> str:

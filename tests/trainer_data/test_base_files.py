@@ -99,6 +99,59 @@ def test_a_missing_shard_is_named(broken):
     assert lost.name in said(broken)
 
 
+@pytest.mark.parametrize("kind", ["model", "pytorch_model"])
+def test_parts_without_their_index_are_told_before_the_start(broken, kind):
+    (broken / "model.safetensors").unlink()
+    ending = "bin" if kind == "pytorch_model" else "safetensors"
+    for part in (1, 3):
+        one = {f"weight{part}": torch.zeros(2)}
+        save = torch.save if ending == "bin" else save_file
+        save(one, broken / f"{kind}-0000{part}-of-00003.{ending}")
+    assert f"no {kind}.{ending}.index.json" in said(broken) and "lacks part 2 of 3" in said(broken)
+    with pytest.raises(Refused, match="download or copy"):
+        worlds.load(broken)
+
+
+def quantize(folder):
+    """As an FP8 base is published: projections in FP8 with a scale; returns the weights that it stands for."""
+    held, meant = load_file(folder / "model.safetensors"), {}
+    for name, one in list(held.items()):
+        meant[name] = one
+        if "proj" in name:
+            scale = one.abs().max() / 448
+            held[name] = (one / scale).to(torch.float8_e4m3fn)
+            held[f"{name}_scale_inv"] = scale.reshape(1, 1)
+            meant[name] = held[name].float() * scale
+    save_file(held, folder / "model.safetensors", {"format": "pt"})
+    settings = json.loads((folder / "config.json").read_text())
+    settings["quantization_config"] = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    (folder / "config.json").write_text(json.dumps(settings))
+    return meant
+
+
+def test_quantized_weights_are_refused_with_a_command_that_writes_plain_ones(broken, tmp_path):
+    meant = quantize(broken)
+    assert "holds quantized weights (fp8)" in said(broken)
+    with pytest.raises(Refused, match="write plain weights") as refused:
+        worlds.load(broken)
+    code = str(refused.value).partition('python -c "')[2].rstrip('"').replace("DIR", str(tmp_path / "plain"))
+    exec(code.replace("dtype='bfloat16'", "dtype='float32'"), {})
+    assert said(tmp_path / "plain") == ""
+    written = load_file(tmp_path / "plain" / "model.safetensors")
+    assert written.keys() == meant.keys()
+    assert all(torch.allclose(written[name], one, rtol=0.005) for name, one in meant.items())
+    made, _ = worlds.load(tmp_path / "plain")
+    assert made.layout.unpadded
+
+
+@pytest.mark.parametrize(("method", "words"), [("gptq", "quantized from"), ("bitsandbytes", "dequantize()")])
+def test_weights_of_other_quantized_formats_are_refused_too(broken, method, words):
+    settings = json.loads((broken / "config.json").read_text())
+    settings["quantization_config"] = {"quant_method": method, "bits": 4}
+    (broken / "config.json").write_text(json.dumps(settings))
+    assert f"({method})" in said(broken) and words in said(broken)
+
+
 def test_a_torch_file_that_is_a_pointer_is_named(broken):
     (broken / "model.safetensors").unlink()
     pointer(broken / "pytorch_model.bin")
@@ -220,6 +273,10 @@ def test_an_architecture_without_a_classifier_says_so(tmp_path):
         (
             ValueError("`tiktoken` is required to read a `tiktoken` file. Install it with `pip install tiktoken`."),
             "tiktoken",
+        ),
+        (
+            ImportError("Loading an optimum-quanto quantized model requires optimum-quanto (`pip install it`)"),
+            "pip install optimum-quanto",
         ),
         (ImportError("LlamaConverter requires the SentencePiece library but it was not found"), "sentencepiece"),
         (ImportError("This modeling file requires the following packages: einops. Run `pip install einops`"), "einops"),

@@ -6,11 +6,11 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import AutoModelForCausalLM, AutoModelForPreTraining, AutoModelForSequenceClassification
 
 from trainer.data.batches import collate
 from trainer.loop import checkpoint
-from trainer.model import reward
+from trainer.model import pretrained, reward
 from trainer.release import export
 from trainer.spec import Refused
 
@@ -111,6 +111,34 @@ def test_a_fresh_head_replaces_a_reward_models_head_and_nothing_else(tmp_path):
         if not torch.equal(one, other)
     }
     assert changed == {"classifier"}
+
+
+def left_out(folder):
+    made, _ = worlds.load(folder)
+    return " ".join(pretrained.left_out(made.classifier, made.unused, made.new_parts, str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"v_head.summary.weight": torch.ones(1, 32), "v_head.summary.bias": torch.ones(1)}, "a reward head under a"),
+        ({"model.layers.2.mlp.up_proj.weight": torch.ones(64, 32)}, "layers that its config.json does not count"),
+        ({"dense.weight": torch.ones(32, 32), "dense.out.weight": torch.ones(1, 32)}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_is_left_out_of_a_base_is_said_where_nobody_would_expect_it(more, words, tmp_path):
+    folder = bases.make("llama", tmp_path / "base")
+    save_file({**load_file(folder / "model.safetensors"), **more}, folder / "model.safetensors", {"format": "pt"})
+    found = left_out(folder)
+    assert words in found if words else not found
+
+
+@pytest.mark.parametrize("kind", ["electra", "bert", "t5"])
+def test_heads_of_pretraining_are_left_out_without_a_word(kind, tmp_path):
+    ended = {"eos_token_id": 2, "decoder_start_token_id": 1} if kind == "t5" else {}
+    folder = bases.make(kind, tmp_path / "base", encoder=True, as_class=AutoModelForPreTraining, **ended)
+    assert not left_out(folder)
 
 
 def test_a_language_model_is_not_scored_with_a_random_head(tmp_path, capsys):

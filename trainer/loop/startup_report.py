@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from trainer.data import chat, pairset
 from trainer.estimate import ENOUGH
 from trainer.loop import environment
-from trainer.model.pretrained import first_names
+from trainer.model.pretrained import first_names, left_out
 from trainer.precision import format_precision
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ def report(session: Session, counts: tuple[int, int]) -> None:
     warn_of_coverage(session)
     if session.model.noise:
         session.reporter.warn("own_noise", session.model.noise)
+    if not session.config.init_from:
+        made = session.model
+        for warning in left_out(made.classifier, made.unused, made.new_parts, session.config.model):
+            session.reporter.warn("left_out", warning)
     for problem in session.spec.warnings:
         session.reporter.warn("unusual", str(problem))
     show_samples(session)

@@ -18,6 +18,7 @@ PACKAGES = frozenset(
     (
         *("sentencepiece", "tiktoken", "protobuf", "einops", "bitsandbytes", "flash_attn", "blobfile", "sacremoses"),
         *("auto_gptq", "autoawq", "optimum", "gptqmodel", "compressed_tensors", "mamba_ssm", "causal_conv1d"),
+        *("torchao", "optimum_quanto", "hqq"),
     )
 )
 """What models and tokenizers need beside transformers."""
@@ -27,10 +28,10 @@ NO_MEMORY = (MemoryError,)
 
 
 @contextmanager
-def refusing(name: str, trusted: bool) -> Iterator[None]:
+def refusing(name: str, trusted: bool, trains: bool = True) -> Iterator[None]:
     """Loading inside: what a person can fix becomes Refused, with the model's name and the remedy. `trusted` is
-    whether the model's own code may run."""
-    for fault in base_files.faults(name, trusted):
+    whether the model's own code may run, `trains` whether a training is to begin from it."""
+    for fault in base_files.faults(name, trusted, trains):
         if not fault.warning:
             raise Refused(f"model: {fault}")
     try:
@@ -103,4 +104,5 @@ def missing_packages(error: Exception) -> list[str]:
     if not (isinstance(error, ImportError) or re.search(r"pip install|not installed|requires? .*installed", text)):
         return []
     lower = text.lower()
-    return sorted(one.replace("_", "-") for one in PACKAGES if one in lower or one.replace("_", "-") in lower)
+    found = [one.replace("_", "-") for one in PACKAGES if one in lower or one.replace("_", "-") in lower]
+    return sorted(one for one in found if not any(other.startswith(f"{one}-") for other in found))

@@ -3,15 +3,16 @@ read, so that no weight is made anew unseen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
+from trainer import base_files
 from trainer.data.chat import fixed_date
 from trainer.model.lora import quiet
 from trainer.spec import Refused
@@ -68,6 +69,16 @@ def pad_id(tokenizer: Any) -> int:
     """What fills padded rows; masks decide, so any token does."""
     candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, 0)
     return int(next(one for one in candidates if one is not None))
+
+
+def refuse_quantized(name: str, trusted: bool) -> None:
+    """Raises Refused where the weights of a hub's model are quantized; those of a folder were looked at before."""
+    if Path(name).expanduser().is_dir():
+        return
+    settings: Any = AutoConfig.from_pretrained(name, trust_remote_code=trusted)
+    found = base_files.quantized(name, settings.to_dict())
+    if found is not None:
+        raise Refused(f"model: {found}")
 
 
 def load_classifier(
@@ -191,6 +202,36 @@ def new_parts(classifier: PreTrainedModel, report: LoadReport, name: str, fresh_
     if prefix:
         found |= _new_inside(classifier, report, prefix, name)
     return tuple(sorted(found))
+
+
+def left_out(classifier: PreTrainedModel, unused: Sequence[str], parts: Sequence[str], name: str) -> Iterator[str]:
+    """What a person would not expect among the weights of a folder that are not used: layers beyond those that its
+    configuration names, and a reward head that is called otherwise than the one that is drawn for it."""
+    lists = {key: len(one) for key, one in classifier.named_modules() if isinstance(one, nn.ModuleList)}
+    lists |= {key.removeprefix(f"{classifier.base_model_prefix}."): size for key, size in lists.items()}
+    more = [key for key in unused if any(_beyond(key, stack, size) for stack, size in lists.items())]
+    if more:
+        yield (
+            f"{name} holds layers that its config.json does not count, and they are left out: {first_names(more)}; "
+            "where that is not meant, take the config.json that belongs to the weights"
+        )
+    shapes = base_files.tensor_shapes(Path(name)) if parts and Path(name).is_dir() else {}
+    matrices = [key for key in unused if len(shapes.get(key, ())) > 1]
+    heads = [key for key in matrices if shapes[key][0] == 1]
+    wide = {key.partition(".")[0] for key in matrices if shapes[key][0] > 1}
+    named = [key for key in heads if key.partition(".")[0] not in wide]
+    if named:
+        yield (
+            f"{name} holds what may be a reward head under a name that transformers do not read: {first_names(named)}. "
+            f"It is left out, and {', '.join(parts)} is drawn at random; to go on from it, rename it in a copy of the "
+            "weights"
+        )
+
+
+def _beyond(key: str, stack: str, size: int) -> bool:
+    """Whether this is the name of a weight of a layer that the stack does not have."""
+    number = key.removeprefix(f"{stack}.").partition(".")[0]
+    return key.startswith(f"{stack}.") and number.isdigit() and int(number) >= size
 
 
 def init_head(classifier: PreTrainedModel, parts: Iterable[str], how: str, name: str) -> None:

@@ -43,6 +43,7 @@ from trainer.model.pretrained import (
     new_parts,
     pad_id,
     refuse_new,
+    refuse_quantized,
     tokens,
 )
 
@@ -148,6 +149,7 @@ def load(config: TrainConfig, like: Path | None = None) -> tuple[RewardModel, An
     trusted = config.trust_remote_code
     own = config.init_from and like is not None and (like / "tokenizer_config.json").is_file()
     with refusing(config.model, trusted):
+        refuse_quantized(config.model, trusted)
         tokenizer = load_tokenizer(str(like) if own else config.model, trusted)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -287,7 +289,7 @@ def load_trained(folder: Path, config: TrainConfig) -> tuple[RewardModel, Any]:
     """What a training saved: an adapter with its head over the base model, or a whole model. Not for training on."""
     settings, trusted = folder / "adapter_config.json", config.trust_remote_code
     base = str(json.loads(settings.read_bytes())["base_model_name_or_path"]) if settings.exists() else str(folder)
-    with refusing(base, trusted):
+    with refusing(base, trusted, trains=False):
         tokenizer = load_tokenizer(str(folder), trusted)
         classifier, report = load_classifier(base, tokenizer, trusted, trained_rows(folder))
     refuse_new(report, str(folder), adapter_weights(folder) if settings.exists() else ())
