@@ -250,6 +250,14 @@ def test_code_of_the_models_own_runs_only_when_trusted_and_is_named(broken):
     assert [one.severity for one in problems if one.key == "model"] == ["warning"]
 
 
+def test_an_attention_that_is_not_installed_is_told_with_both_ways_out(broken):
+    settings = json.loads((broken / "config.json").read_text())
+    settings["_attn_implementation"] = "flash_attention_2"
+    (broken / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(Refused, match=r"asks for FlashAttention.* take _attn_implementation out .* pip install flash"):
+        worlds.load(broken)
+
+
 def test_a_model_without_a_table_of_tokens_says_so(tmp_path):
     base = bases.make("canine", tmp_path / "canine", encoder=True)
     with pytest.raises(Refused, match=r"\(canine\) has no table of token embeddings.*choose another"):

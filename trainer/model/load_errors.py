@@ -50,6 +50,11 @@ def explain(name: str, error: Exception) -> str:
     missing = missing_packages(error)
     if "instantiate the backend tokenizer" in text or not set(missing).isdisjoint(READERS):
         return _no_tokenizer(Path(name), name, missing)
+    if "FlashAttention" in text:
+        return (
+            f"the config.json of {name} asks for FlashAttention, which is not installed; take _attn_implementation out "
+            "of it, or run pip install flash-attn"
+        )
     if missing:
         return f"{name} needs {', '.join(missing)}, which is not installed; run pip install {' '.join(missing)}"
     if "trust_remote_code" in text:
