@@ -21,6 +21,8 @@ from rmtui.documents.data import (
     ImportedAgain,
     ImportedPreset,
     PairsDocument,
+    RelabelDocument,
+    SuspectsDocument,
 )
 from rmtui.documents.guide import AdviseDocument, CompareDocument
 from rmtui.documents.launching import DiagnosisDocument, OptionDocument, PlaceDocument, PlanDocument, PresetDocument
@@ -34,6 +36,8 @@ DOCUMENTS: dict[str, tuple[str, Any]] = {
     "advise": ("rmtui advise RUN --json", AdviseDocument),
     "check": ("rmtui check FILE… --json", CheckDocument),
     "floors": ("rmtui floors TRAIN VAL --json", FloorsDocument),
+    "suspects": ("rmtui suspects TRAIN --json", SuspectsDocument),
+    "relabel": ("rmtui relabel FILE --json", RelabelDocument),
     "convert": ("rmtui convert FILE OUT --json", ConvertDocument),
     "compare": ("rmtui compare RUN RUN… --json", CompareDocument),
     "doctor": ("rmtui doctor --json", list[DiagnosisDocument]),

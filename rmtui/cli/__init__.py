@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rmtui.cli.verb import Verb
 
 LANG_HELP = "language: en or zh (default: the workspace's, else the locale's)"
-FAMILIES = ("launch_verbs", "tune_verbs", "run_verbs", "guide_verbs", "data_verbs", "exchange_verbs")
+FAMILIES = ("launch_verbs", "tune_verbs", "run_verbs", "guide_verbs", "data_verbs", "label_verbs", "exchange_verbs")
 
 
 def main(argv: Sequence[str] | None = None, *, interruptible: bool = False) -> int:

@@ -67,12 +67,13 @@ def _build_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokens", action="store_true", help="with a model: count every pair's tokens, in large files too"
     )
-    _add_fields(parser)
+    add_fields(parser)
     parser.add_argument("--no-near", action="store_true", help="leave out the pass for near-duplicates")
     add_json(parser)
 
 
-def _add_fields(parser: argparse.ArgumentParser) -> None:
+def add_fields(parser: argparse.ArgumentParser) -> None:
+    """`--fields`, of verbs that read pair files."""
     help = "fields of a layout that is not recognised: prompt=question,chosen=good,rejected=bad"
     parser.add_argument("--fields", default="", metavar="NAME=FIELD,…", help=help)
 
@@ -80,7 +81,7 @@ def _add_fields(parser: argparse.ArgumentParser) -> None:
 def _build_floors(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("train", type=Path, metavar="TRAIN", help="training pairs, to which the bag of words is fitted")
     parser.add_argument("val", type=Path, metavar="VAL", help="validation pairs")
-    _add_fields(parser)
+    add_fields(parser)
     add_json(parser)
 
 
@@ -123,7 +124,7 @@ def _build_convert(parser: argparse.ArgumentParser) -> None:
         "file", type=Path, metavar="FILE", help="a file, folder of shards or hf:org/name:config@split, in any layout"
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="a new file: JSON lines of prompt, chosen, rejected")
-    _add_fields(parser)
+    add_fields(parser)
     add_json(parser)
 
 

@@ -86,6 +86,50 @@ class FloorsDocument(TypedDict):
     sources: list[SourceFloors]
 
 
+class SuspectDocument(TypedDict):
+    id: str
+    line: Annotated[int, Limits(1)]
+    margins: list[float]
+    """Of each repeat, log-odds of the chosen answer by words of pairs in other folds: below 0, all of them."""
+    prompt: str
+    chosen: str
+    rejected: str
+
+
+class SuspectsDocument(TypedDict):
+    """Training pairs whose label is likely wrong, the likeliest first; `accuracy` is that of the cross-fitted words."""
+
+    train: str
+    pairs: Count
+    groups: Count
+    """Groups, prompts or first turns: a fold holds whole ones."""
+    folds: Count
+    repeats: Count
+    accuracy: Share
+    interval: Annotated[list[Share], Limits(items=2)]
+    note: str
+    """Why nobody is suspected; empty when all is well."""
+    count: Count
+    """`suspects` may hold fewer."""
+    suspects: list[SuspectDocument]
+    exported: NotRequired[Count]
+
+
+class RelabelDocument(TypedDict):
+    """A new version of a file of pairs."""
+
+    source: str
+    path: str
+    log: str
+    fingerprint: str
+    pairs: Count
+    flipped: Count
+    tied: Count
+    dropped: Count
+    unrated: Count
+    """Flipped pairs that lost a margin or scores which spoke for the other answer."""
+
+
 class GroupDocument(TypedDict):
     label: str
     pairs: Count

@@ -39,7 +39,12 @@ def fit_words(pairs: Sequence[Texts], seed: int = 0) -> dict[str, float]:
 
 def prefers_chosen(weights: Mapping[str, float], chosen: str, rejected: str) -> bool:
     """Whether the chosen answer scores higher; a tie is wrong, as in val_acc."""
-    return sum(weights[word] * value for word, value in _difference(chosen, rejected, weights.keys())) > 0
+    return words_margin(weights, chosen, rejected) > 0
+
+
+def words_margin(weights: Mapping[str, float], chosen: str, rejected: str) -> float:
+    """Log-odds of the chosen answer under the fitted weights; 0 where neither has a word that is known."""
+    return sum(weights[word] * value for word, value in _difference(chosen, rejected, weights.keys()))
 
 
 def _difference(chosen: str, rejected: str, known: Collection[str]) -> list[tuple[str, float]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rmtui.errors import UserError
 from rmtui.guide.bag_of_words import fit_words, prefers_chosen
+from rmtui.guide.cross_fit import MOST
 from rmtui.index import settings
 from rmtui.runs.files import atomic_write
 from rmtui.runs.folder import RunFolder
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 FILE = "floors.json"
 """In the workspace's local state: (training, validation) fingerprints → floor → accuracy."""
-MOST = 10_000
-"""Training pairs that the bag of words is fitted to; of more, that many are drawn."""
 Name = Literal["longer", "shorter", "words"]
 TITLES: dict[Name, str] = {
     "longer": "always the longer answer",
@@ -41,14 +40,14 @@ Verdict = Callable[[Row], bool]
 def floors(ws: Workspace | None, train: Path, val: Path, fields: Mapping[str, str] | None = None) -> FloorsDocument:
     """The document of `floors --json`: length in characters, ties wrong; UserError for a file without pairs. A
     workspace remembers it for the readings of its runs."""
-    training, validation = _rows(train, fields), _rows(val, fields)
+    training, validation = rows_of(train, fields), rows_of(val, fields)
     if len(training) > MOST:
         training = random.Random(0).sample(training, MOST)
-    weights = fit_words([_answers(row) for row in training])
+    weights = fit_words([answers_of(row) for row in training])
     rivals: dict[Name, Verdict] = {
-        "longer": lambda row: len(_answers(row)[0]) > len(_answers(row)[1]),
-        "shorter": lambda row: len(_answers(row)[0]) < len(_answers(row)[1]),
-        "words": lambda row: prefers_chosen(weights, *_answers(row)),
+        "longer": lambda row: len(answers_of(row)[0]) > len(answers_of(row)[1]),
+        "shorter": lambda row: len(answers_of(row)[0]) < len(answers_of(row)[1]),
+        "words": lambda row: prefers_chosen(weights, *answers_of(row)),
     }
     clusters = find_clusters(validation).of
     right = {name: [rival(row) for row in validation] for name, rival in rivals.items()}
@@ -69,7 +68,8 @@ def floors(ws: Workspace | None, train: Path, val: Path, fields: Mapping[str, st
     }
 
 
-def _rows(path: Path, fields: Mapping[str, str] | None) -> list[Row]:
+def rows_of(path: Path, fields: Mapping[str, str] | None) -> list[Row]:
+    """The pairs of a file, with distinct ids; UserError where it cannot be read, or holds none."""
     try:
         rows = distinct_ids(row for row in read_rows(path, fields) if isinstance(row, Row))
     except (Unreadable, OSError) as error:
@@ -79,7 +79,8 @@ def _rows(path: Path, fields: Mapping[str, str] | None) -> list[Row]:
     return rows
 
 
-def _answers(row: Row) -> tuple[str, str]:
+def answers_of(row: Row) -> tuple[str, str]:
+    """Chosen and rejected as text."""
     return plain_text(row.chosen), plain_text(row.rejected)
 
 

@@ -21,10 +21,12 @@ from rmtui.guide.pair_kinds import IN_JSON, KINDS, JsonKind, Kind
 from rmtui.runs import queue_tickets
 from rmtui.runs.model import State
 from rmtui.workspace import Workspace
-from trainer.pairs import Row, fingerprint, read_rows
+from trainer.house import read_made
+from trainer.pairs import Row, content_hash, fingerprint, read_rows
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schema"
 PAIRS = [{"prompt": f"Question {n}?", "chosen": f"A true answer, {n}.", "rejected": f"No idea {n}"} for n in range(30)]
+FIRST = content_hash(read_made(dict(PAIRS[0]), 1))
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,8 @@ def printed(ws: Workspace, *argv: str) -> Any:
         ("compare", ("compare", "scored", "second", "--json")),
         ("check", ("check", "pairs.jsonl", "--json")),
         ("floors", ("floors", "data/val/helpful_pairs.jsonl", "data/val/helpful_pairs.jsonl", "--json")),
+        ("suspects", ("suspects", "data/val/helpful_pairs.jsonl", "--json")),
+        ("relabel", ("relabel", "data/val/helpful_pairs.jsonl", "--flip", FIRST, "--out", "new.jsonl", "--json")),
         ("convert", ("convert", "data/val/helpful_pairs.jsonl", "plain.jsonl", "--json")),
         ("presets", ("presets", "--json")),
         ("presets", ("presets", "A", "--json")),
