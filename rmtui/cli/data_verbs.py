@@ -176,8 +176,8 @@ def _run_check(args: argparse.Namespace) -> int:
     else:
         _print_check(args, fields, lang, words.lines(report, lang))
     if args.fix:
-        for copy, (kept, dropped) in check.fix(report, args.fix, lang).items():
-            text = words.copied(copy, kept, dropped, lang)
+        for copy, cleaned in check.fix(report, args.fix, lang).items():
+            text = words.copied(copy, cleaned, lang)
             print(text, file=sys.stderr if args.json else sys.stdout)
     return 1 if report.failed else 0
 

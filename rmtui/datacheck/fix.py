@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rmtui.datacheck.kinds import KINDS
 from rmtui.datacheck.model import FileReport, Finding
@@ -14,16 +14,27 @@ from rmtui.datacheck.scan import BOM, OUT
 from rmtui.errors import UserError
 
 
+class Cleaned(NamedTuple):
+    """What became of a file in its clean copy."""
+
+    kept: int
+    dropped: int
+    ends: int
+    """Of the rows that are kept, those that lost a byte order mark or had another line end than \\n."""
+    stays: tuple[str, ...]
+    """Kinds of findings whose rows are kept as they are."""
+
+
 def dropped_list(out: Path) -> Path:
     """Where the list of dropped lines goes."""
     return out.with_name(f"{out.name}.dropped.jsonl")
 
 
-def write_clean(jobs: Sequence[tuple[FileReport, Path]], lang: str) -> dict[Path, tuple[int, int]]:
+def write_clean(jobs: Sequence[tuple[FileReport, Path]], lang: str) -> dict[Path, Cleaned]:
     """Each file's rows without the dropped ones, byte by byte, with \\n at every end and no byte order marks.
 
-    Returns (rows kept, lines dropped) of each copy. The copies and lists get their names when all are complete; if that
-    fails midway, none keeps it. Raises OSError, and UserError where a file is not as it was when it was checked.
+    The copies and lists get their names when all are complete; if that fails midway, none keeps it. Raises OSError, and
+    UserError where a file is not as it was when it was checked.
     """
     parts: dict[Path, Path] = {}
     named: list[Path] = []
@@ -44,22 +55,31 @@ def write_clean(jobs: Sequence[tuple[FileReport, Path]], lang: str) -> dict[Path
     return counts
 
 
-def _write(report: FileReport, clean_path: Path, dropped_path: Path, lang: str) -> tuple[int, int]:
-    reasons = _reasons(report)
-    kept = dropped = 0
+def _write(report: FileReport, clean_path: Path, dropped_path: Path, lang: str) -> Cleaned:
+    reasons, asked = _reasons(report), {finding.line for finding in report.findings}
+    there: set[int | None] = {None}
+    kept = dropped = ends = 0
     with report.rows.open("rb") as source, clean_path.open("wb") as clean, dropped_path.open("wb") as left_out:
         for line, (raw, verdict) in enumerate(zip(source, report.verdicts, strict=False), start=1):
             row = raw.removeprefix(BOM).rstrip(b"\r\n")
+            record = report.records[line - 1] if report.records is not None else line
             if verdict == OUT:
                 dropped += 1
-                record = report.records[line - 1] if report.records is not None else line
                 left_out.write(_dropped(record, row, reasons.get(record, ()), lang))
             else:
                 kept += 1
+                if record in asked:
+                    there.add(record)
+                ends += raw.rstrip(b"\n") != row
                 clean.write(row + b"\n")
         if kept + dropped != len(report.verdicts) or os.fstat(source.fileno()).st_size != report.size:
             raise UserError(f"{report.path} has changed since it was checked", remedy="check it again")
-    return kept, dropped
+    stays = dict.fromkeys(finding.kind for finding in report.findings if finding.line in there)
+    return Cleaned(kept, dropped, ends, tuple(kind for kind in stays if kind not in _MENDED))
+
+
+_MENDED = ("bom", "bom_inside")
+"""Kinds that a copy has no more, though their rows are kept."""
 
 
 def _reasons(report: FileReport) -> dict[int, list[Finding]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rmtui.datacheck.fix import Cleaned
 from rmtui.datacheck.how_read import describe
 from rmtui.datacheck.kinds import KINDS
 from rmtui.datacheck.line_checks import examine
@@ -100,9 +101,15 @@ def progress(bar: str, near: bool, lang: str) -> str:
     return f"{passing:<15} {bar}  {translate('report.skips' if near else 'report.cancels', lang)}"
 
 
-def copied(path: Path, kept: int, dropped: int, lang: str) -> str:
-    """What became of a file that was cleaned."""
-    return translate("report.copied", lang, path=path, kept=kept, dropped=dropped)
+def copied(path: Path, cleaned: Cleaned, lang: str) -> str:
+    """What became of a file that was cleaned: rows kept and dropped, what was changed, what was found and stays."""
+    parts = [translate("report.copied", lang, path=path, kept=cleaned.kept, dropped=cleaned.dropped)]
+    if cleaned.ends:
+        parts.append(translate("report.copied_ends", lang, n=cleaned.ends))
+    if cleaned.stays:
+        kinds = BETWEEN[lang].join(KINDS[kind].title(lang) for kind in cleaned.stays)
+        parts.append(translate("report.copied_stays", lang, kinds=kinds))
+    return BETWEEN[lang].join(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,8 +134,8 @@ def _finding_document(finding: Finding, lang: str) -> FindingDocument:
     return document
 
 
-def fix(report: Report, out: Path, lang: str = "en") -> dict[Path, tuple[int, int]]:
-    """Cleaned copies: of one file as `out`, of several below the folder `out`. Returns rows kept and dropped by copy.
+def fix(report: Report, out: Path, lang: str = "en") -> dict[Path, fixing.Cleaned]:
+    """Cleaned copies: of one file as `out`, of several below the folder `out`. Returns what became of each.
 
     What was dropped goes to COPY.dropped.jsonl with its line and reason. All copies appear, or none: an interruption
     leaves nothing half-written. Raises UserError where something exists already, and where a file changed since it was

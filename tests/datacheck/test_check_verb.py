@@ -154,7 +154,21 @@ def test_many_findings_are_cut_in_the_list_and_never_in_counts_or_copies(tmp_pat
     (file,) = check.document(report)["files"]
     assert (len(file["findings"]), file["findings_left_out"], file["errors"], file["good"]) == (10, 20, 30, 5)
     copies = check.fix(report, tmp_path / "clean.jsonl")
-    assert list(copies.values()) == [(5, 30)]
+    assert [(copy.kept, copy.dropped) for copy in copies.values()] == [(5, 30)]
+
+
+def test_a_copy_says_what_was_changed_in_it_and_what_stays(tmp_path):
+    rows = [{**one, "id": name} for one, name in zip(distinct(5), "abacd", strict=True)]
+    rows[3]["chosen"] = ""
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(json.dumps(one).encode() for one in rows))
+    said = run(path, "--fix", tmp_path / "clean.jsonl").stdout.splitlines()[-1]
+    assert "4 rows kept, 1 dropped" in said
+    assert "byte order marks changed in 3" in said
+    assert said.endswith("found, and kept as it is: duplicate id")
+    again = run(tmp_path / "clean.jsonl", "--fix", tmp_path / "twice.jsonl").stdout
+    assert "4 rows kept, 0 dropped" in again and "changed" not in again
+    assert (tmp_path / "twice.jsonl").read_bytes() == (tmp_path / "clean.jsonl").read_bytes()
 
 
 def test_before_a_launch_one_finding_a_kind_names_file_and_line(tmp_path):
