@@ -94,6 +94,10 @@ def deleted(screen: RunCommands, runs: list[Run]) -> None:
     screen.run_job(name, job)
 
 
+BY_STATE = ("stop", "resume", "again")
+"""Keys of which the footer names what the run's state allows."""
+
+
 class RunCommands(Base):
     """A screen with a current run, and perhaps marked ones; it says which by `current` and `chosen`."""
 
@@ -108,7 +112,7 @@ class RunCommands(Base):
 
     def offers(self, action: str) -> bool:
         """Stop while there is something to stop; then what goes on: resume where that is possible, else again."""
-        if action not in ("stop", "resume", "again"):
+        if action not in BY_STATE:
             return True
         run = self.current()
         goes_on = run is not None and (run.state.alive or run.state is State.QUEUED)

@@ -196,7 +196,7 @@ class RunPanel(Vertical):
 
     def open_log(self, opened: LogOpened) -> None:
         self._has_log = opened.ranks
-        self.log_view.open(opened.index, opened.title)
+        self.log_view.open(opened.index, opened.title, at_rest=self._run is not None and self._run.state.final)
 
     # Following a run
 

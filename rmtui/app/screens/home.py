@@ -14,7 +14,7 @@ from rmtui.app.chrome import KeyLine, TopBar, short_path
 from rmtui.app.jobs.curves import MOST_RUNS, Wanted, overlay
 from rmtui.app.presentation.run_list import RunList
 from rmtui.app.presentation.run_panel import RunPanel
-from rmtui.app.run_commands import RunCommands
+from rmtui.app.run_commands import BY_STATE, RunCommands
 from rmtui.app.widgets.chart.chart import Chart
 from rmtui.app.widgets.table.run_table import RunTable
 from rmtui.errors import UserError
@@ -43,6 +43,8 @@ class HomeScreen(RunCommands):
         self._settle: Timer | None = None
         self._awaited = ""
         self._followed: list[Run | None] = []
+        self._offered: list[str] = []
+        """Of the keys that depend on the run's state, those that the footer names."""
 
     def compose(self) -> ComposeResult:
         self._show_panel(self.memory.panel if self.memory.panel in PANELS else "curves")
@@ -160,7 +162,10 @@ class HomeScreen(RunCommands):
 
     def _show_current(self) -> None:
         self.panel.show_run(self.current())
-        self.query_one(KeyLine).renew()
+        offered = [action for action in BY_STATE if self.offers(action)]
+        if offered != self._offered:
+            self._offered = offered
+            self.query_one(KeyLine).renew()
 
     @on(RunTable.Opened)
     def _opened(self, message: RunTable.Opened) -> None:

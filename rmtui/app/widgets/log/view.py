@@ -90,10 +90,11 @@ class LogView(OrderedKeys, Widget, can_focus=True):
 
     # What the screen tells and asks
 
-    def open(self, index: LineSource | None, title: str = "") -> None:
-        """Show a log from its end, following; None empties the view."""
+    def open(self, index: LineSource | None, title: str = "", at_rest: bool = False) -> None:
+        """Show a log from its end, following; None empties the view. `at_rest`: nobody writes to it any more, as far as
+        is known."""
         before, self._page = self._page, LogPage(index) if index is not None else None
-        self._title, self._notice, self._aside, self._idle = title, "", 0, 0
+        self._title, self._notice, self._aside, self._idle = title, "", 0, RESTING if at_rest else 0
         if self._page is not None:
             if before is not None:
                 self._page.wrap, self._page.times = before.wrap, before.times
