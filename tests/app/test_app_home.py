@@ -78,8 +78,10 @@ async def test_the_curves_come_with_their_band_before_the_guide_has_read_the_run
         await until(pilot, lambda: "guide's range" not in shown(pilot))
 
 
-async def test_the_log_panel_follows_what_a_run_writes(ws):
-    folder = support.make_run_folder(ws, name="live", outcome=None, log="first line\n")
+@pytest.mark.parametrize("outcome", [None, "finished"])
+async def test_the_log_panel_follows_what_a_run_writes(ws, outcome):
+    """Also what is added to the log of one that ended."""
+    folder = support.make_run_folder(ws, name="live", outcome=outcome, log="first line\n")
     async with opened(ws.root, WIDE) as pilot:
         await sees(pilot, "first line")
         with (folder.path / "attempt-1" / "logs" / "rank0.log").open("a") as log:
