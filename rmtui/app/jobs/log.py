@@ -7,7 +7,6 @@ from pathlib import Path
 
 from textual.message import Message
 
-from rmtui.runs.folder import RunFolder
 from rmtui.runs.log_index import LogIndex
 
 
@@ -25,6 +24,7 @@ class LogOpened(Message):
 def open_log(run_id: str, folder: Path, place: int = 0) -> LogOpened:
     """Log number `place` of the run, counted round."""
     from rmtui.operations.logs import newest_logs  # with all launchers: after the first frame
+    from rmtui.runs.folder import RunFolder
 
     run_folder = RunFolder(folder)
     logs = newest_logs(run_folder)
