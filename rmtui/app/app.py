@@ -19,7 +19,6 @@ from rmtui.app.host import READY_SECONDS, WorkspaceApp, WorkspaceScreen
 from rmtui.app.jobs.jobs import JobProgress
 from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.errors import UserError
-from rmtui.runs import identity
 from rmtui.runs.model import Run
 from rmtui.translation import colon, speak, tr
 from rmtui.workspace import Workspace
@@ -137,13 +136,19 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
         self.set_keymap(mine.keymap)
         for trouble in mine.troubles:
             self.notify(tr(trouble), severity="warning", timeout=10, markup=False)
-        if self._workspace is not None and (copy := identity.format_copy(self._workspace.root)):
-            self.notify(tr(copy), severity="warning", timeout=15, markup=False)
+        self.set_timer(FIRST_SYNC_SECONDS, self._tell_of_copy)
         if self._feed is not None:
             if self._feed.index.count(""):
                 self._feed.rest(FIRST_SYNC_SECONDS)
             else:
                 self.call_after_refresh(self._feed.sync)
+
+    def _tell_of_copy(self) -> None:
+        """Whether this workspace is a copy, which a look at its files tells: after the first frame."""
+        from rmtui.runs import identity
+
+        if self._workspace is not None and (copy := identity.format_copy(self._workspace.root)):
+            self.notify(tr(copy), severity="warning", timeout=15, markup=False)
 
     def remember(self) -> None:
         """Write down selection, filter, sort and theme."""
