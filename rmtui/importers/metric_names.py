@@ -56,12 +56,18 @@ _PLACE = (
 """Where the training was: `Evaluation at step 200`, `[Eval] 200/400`."""
 _NOW = r"(?<!next )(?<!until )(?<!before )(?<!last )(?<!since )"
 """Not so `next eval at step 400`, of which the figures behind it are none."""
+_KEYED = r"""(?:split|phase|mode|stage|subset|set)["']?\s*[:=]\s*["']?(?:{})(?![\w.-])"""
+"""`"split": "val"` in the line."""
 _HEADINGS = {
-    split: re.compile(rf"""{_NOW}(?:{words}){_SET}(?:["'\s)*\]]*[:({{\[|]|{_PLACE}|[\w /.-]{{0,24}}\])""")
+    split: re.compile(
+        rf"""{_NOW}(?:{words}){_SET}(?:["'\s)*\]]*[:({{\[|]|{_PLACE}|[\w /.-]{{0,24}}\])|{_KEYED.format(words)}"""
+    )
     for split, words in _WORDS.items()
 }
 _LABELS = {
-    split: re.compile(rf"""{_NOW}(?:{words})(?:[\w /"'.-]{{0,24}}?[:=({{\[|\]]|{_SET}{_PLACE})""")
+    split: re.compile(
+        rf"""{_NOW}(?:{words})(?:[\w /"'.-]{{0,24}}?[:=({{\[|\]]|{_SET}{_PLACE})|{_KEYED.format(words)}"""
+    )
     for split, words in _WORDS.items()
 }
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -384,10 +390,12 @@ def _of_first_set(names: Sequence[MetricName]) -> dict[MetricName, str]:
     return next((found for found in sets.values() if {"val_loss"} < set(found.values())), {})
 
 
-def _dress(name: MetricName) -> tuple[bool, int]:
-    """How far a name is from the plain one: a section's word counts more than words of its own."""
+def _dress(name: MetricName) -> tuple[bool, bool, int]:
+    """How far a name is from the plain one: a section's word counts more than words of its own, a batch's more yet
+    than an epoch's."""
     pieces = _PIECES.findall(_HUMP.sub("_", name.written).lower())
-    return split_in(name.written) is None and name.split is not None, len(set(pieces) & _DRESS)
+    said = split_in(name.written) is None and name.split is not None
+    return said, not _ONE.isdisjoint(pieces), len(set(pieces) & _DRESS)
 
 
 def _own(name: MetricName, taken: Mapping[str, MetricName]) -> str:

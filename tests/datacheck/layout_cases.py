@@ -44,6 +44,14 @@ LAYOUTS = {
         "rejected": f"\n\nHuman: {q}\n\nAssistant: {bad}",
     },
     "Step-DPO": begun,
+    "Unified-Feedback": lambda q, good, bad: {
+        "id": "7",
+        "source": "x",
+        "conv_A": [user(q), assistant(bad)],
+        "conv_B": [user(q), assistant(good)],
+        "conv_A_rating": 1.0,
+        "conv_B_rating": 3.5,
+    },
     "UltraFeedback binarized": lambda q, good, bad: {
         "prompt": q,
         "prompt_id": "5f",
@@ -295,6 +303,7 @@ MARGINS = {
     "NeMo DPO": 4.0,
     "argilla ultrafeedback": 1.25,
     "WebGPT": 1.0,
+    "Unified-Feedback": 2.5,
     "responses with scores": 0.8,
     "StackExchange preferences": 4.0,
     "distilabel": 3.0,

@@ -78,8 +78,8 @@ def test_a_broken_record_in_the_middle_is_named_and_nothing_is_converted(tmp_pat
         convert(path, tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
     report = check([path], look_for_near=False)
-    ((kept, _dropped),) = fix(report, tmp_path / "clean.jsonl").values()
-    assert kept == sum(isinstance(one, pairs.Row) for one in read(tmp_path / "clean.jsonl")) > 0
+    (cleaned,) = fix(report, tmp_path / "clean.jsonl").values()
+    assert cleaned.kept == sum(isinstance(one, pairs.Row) for one in read(tmp_path / "clean.jsonl")) > 0
 
 
 def test_a_broken_object_of_an_array_ends_the_reading_with_its_number(tmp_path):

@@ -128,6 +128,8 @@ def of_epochs(run: Foreign) -> list[tuple[float | None, float | None, float | No
     [
         "Epoch 1: train_loss=0.6\nEvaluation Loss: 0.61, Accuracy: 0.66\n",
         "Epoch 1: train_loss=0.6\n[val] loss=0.61 acc=0.66\n",
+        '{"epoch": 1, "split": "train", "loss": 0.6}\n{"epoch": 1, "split": "val", "loss": 0.61, "acc": 66.0}\n',
+        "epoch=1 phase=train loss=0.6\nepoch=1 phase=eval loss=0.61 acc=0.66\n",
         "Epoch 1: train_loss=0.6\nvalidation set loss 0.61, validation set accuracy 66%\n",
         "Epoch 1: train_loss=0.6 val_loss=0.61 val_acc=0.66\nEarly stopping at target val_acc=0.9\n",
         "Epoch 1: train_loss=0.6 val_loss=0.61 val_acc=0.66 (improved from val_acc=0.5)\n",
@@ -146,3 +148,8 @@ def test_an_evaluation_at_a_step_in_chinese_gives_no_loss_of_the_training(tmp_pa
     run = read(tmp_path, "Epoch 1/2\nStep 100 训练损失=0.65\nStep 100 评估结果: 损失=0.61, 准确率=0.66\n")
     assert (named(run)["val_loss"], named(run)["val_acc"]) == ([0.61], [0.66])
     assert "loss" not in named(run)
+
+
+def test_lightnings_epoch_has_the_loss_of_the_epoch_and_not_of_its_last_batch(tmp_path: Path) -> None:
+    bar = "Epoch 0: 100%|##| 10/10 [00:01<00:00, 9.0it/s, train_loss_step=0.3, val_loss=0.61, train_loss_epoch=0.6]\n"
+    assert of_epochs(read(tmp_path, bar)) == [(0.6, 0.61, None)]

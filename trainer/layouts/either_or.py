@@ -130,11 +130,10 @@ def _listed_turns(record: Record) -> bool:
     return isinstance(found, list) and len(found) > 1
 
 
-def _dialogues(record: Record) -> bool:
+def _dialogues(*names: str) -> Callable[[Record], bool]:
     """Whether the questions go on after the first answer: from there on the two dialogues have no common prompt."""
-    return any(
-        sum(1 for turn in read_messages(record.get(name)) or () if turn["role"] == "user") > 1
-        for name in ("conversation_a", "conversation_b")
+    return lambda record: any(
+        sum(1 for turn in read_messages(record.get(name)) or () if turn["role"] == "user") > 1 for name in names
     )
 
 
@@ -218,7 +217,19 @@ TABLE = (
         _winner,
         "winner",
         needs=("winner",),
-        many_turns=_dialogues,
+        many_turns=_dialogues("conversation_a", "conversation_b"),
+    ),
+    EitherOr(
+        "Unified-Feedback",
+        lambda record: ABSENT,
+        "what both dialogues begin with",
+        ("conv_A", "conv_B"),
+        _difference("conv_A_rating", "conv_B_rating"),
+        "conv_A_rating, conv_B_rating",
+        _difference("conv_A_rating", "conv_B_rating"),
+        "difference of conv_A_rating and conv_B_rating",
+        ("conv_A_rating", "conv_B_rating"),
+        many_turns=_dialogues("conv_A", "conv_B"),
     ),
     EitherOr(
         "chatbot arena table",
