@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -129,9 +130,15 @@ def choice_of(ws: Workspace, index: Index, run: Run, lang: str = "en", which: st
     clusters = [of.get(key, f"={key}") for key in ids]
     level = load_subjects.limits(ws).level
     strongest = sorted(rivals, key=lambda one: -one.right.bit_count())[:MOST]
-    drawn = [mine.right, *(one.right for one in strongest if one is not mine)]
-    found = correct_choice(drawn, 0, clusters, level)
+    drawn = (mine.right, *(one.right for one in strongest if one is not mine))
+    found = _correct(drawn, tuple(clusters), level)
     return None if found is None else _document(found, mine, rivals, lang)
+
+
+@lru_cache(maxsize=16)
+def _correct(drawn: tuple[int, ...], clusters: tuple[str, ...], level: float) -> Chosen | None:
+    """Of the first; kept, since the app looks at the best run again and again."""
+    return correct_choice(drawn, 0, clusters, level)
 
 
 def _document(found: Chosen, mine: Candidate, rivals: Sequence[Candidate], lang: str) -> ChosenDocument:

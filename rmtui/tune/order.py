@@ -104,7 +104,7 @@ def trial_plan(ws: Workspace, order: Order, trial: Trial) -> Plan:
         **schedule(order, trial),
         "num_epochs": trial.epochs,
         "seed": trial.seed,
-        "best_metric": order.search.goal,
+        "best_metric": "val_acc",  # plain val_loss prefers epochs that learned less; ties go to the lower val_loss
         "early_stopping_patience": 0,
         "eval_steps": 0,
         "eval_per_epoch": 0,

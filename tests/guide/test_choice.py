@@ -9,10 +9,15 @@ from itertools import chain
 
 import numpy as np
 import pytest
+from rich.style import Style
 from support import START, config, make_run_folder, training
 
+from rmtui.app.presentation.summary import summarise
+from rmtui.app.widgets.glyphs import UNICODE
+from rmtui.app.widgets.palette import Palette
 from rmtui.cli import main
 from rmtui.guide.chosen import correct_choice
+from rmtui.operations.runs import reading
 
 PAIRS = 120
 ALONE = [str(n) for n in range(PAIRS)]
@@ -101,6 +106,18 @@ def test_show_and_compare_say_what_the_best_of_all_runs_is_worth(ws, capsys):
     assert "best of 8 evaluations of 8 runs" in capsys.readouterr().out
     assert main(["-C", str(ws.root), "show", "@best", "--lang", "en"]) == 0
     assert "best of 8 evaluations of 8 runs" in capsys.readouterr().out
+
+
+def test_beside_the_starred_run_of_the_list_its_correction_is_shown(ws):
+    folders = runs(ws, 8)
+    palette = Palette(*[Style()] * 13, runs=(Style(),), fills=(None,))
+    with reading(ws) as index:
+        starred = index.landmarks().best
+        shown = {
+            folder.id: " ".join(map(str, summarise(ws, index, index.run(folder.id), UNICODE, palette, "en").rows))
+            for folder in folders
+        }
+    assert starred and {run for run, text in shown.items() if "best of 8 evaluations of 8 runs" in text} == set(starred)
 
 
 @pytest.mark.parametrize("by_hand", [False, True])

@@ -63,8 +63,16 @@ def summarise(ws: Workspace, index: Index, run: Run, glyphs: Glyphs, palette: Pa
     if spread := margins(run):
         table.append(row("", margins_line(spread, lang, glyphs.curves.isascii())))
     verdict = verdict_text(says, f"{KEYS}\xa0{glyphs.enter}", palette, lang)
-    rows = (*noted, *readings(says, glyphs, palette, lang), *table)
+    rows = (*noted, *readings(says, glyphs, palette, lang), *_starred(ws, index, run, glyphs, palette, lang), *table)
     return Summarised(run, verdict, rows, tuple(says["expectations"]["bands"] if says["expectations"] else ()))
+
+
+def _starred(ws: Workspace, index: Index, run: Run, glyphs: Glyphs, palette: Palette, lang: str) -> list[Row]:
+    """Of the run that lists mark as the best: what its val_acc, the highest of many, is worth on other pairs."""
+    from rmtui.operations.candidates import choice_of
+
+    found = choice_of(ws, index, run, lang) if run.id in index.landmarks().best else None
+    return [row(Text(f"{glyphs.best} ", palette.accent), formats.clean(found["text"]))] if found else []
 
 
 def readings(document: AdviseDocument, glyphs: Glyphs, palette: Palette, lang: str) -> list[Row]:
