@@ -38,12 +38,14 @@ KEPT = (
 
 ENDS = ("tuning_done", "cannot_tell")
 """Steps that end the tuning and keep a run."""
-TOO_LARGE = ("rate_down", "rate_lower", "rate_slower", "stop_earlier")
+TOO_LARGE = ("rate_down", "rate_lower", "rate_slower", "slower_to_learn", "stop_earlier")
 """Steps that lower the rate: nothing that raises it, and no longer training at it, is advised beside them."""
 
 
 HARDLY = 0.03
 """A loss that is not this far below ln 2 has hardly learned."""
+CLEARLY = 0.1
+"""A train_loss this far below ln 2 has left a constant reward's behind."""
 
 
 class PastTrial(NamedTuple):
@@ -77,6 +79,12 @@ class PastTrial(NamedTuple):
     def hardly(self) -> bool:
         """It has learned little, if anything."""
         return self.val_loss is not None and self.val_loss > LN2 - HARDLY
+
+    @property
+    def by_heart(self) -> bool:
+        """Its training pairs were clearly learned, whatever the validation pairs show."""
+        train = self.subject.last("train_loss")
+        return train is not None and train < LN2 - CLEARLY
 
     @property
     def too_large(self) -> bool:
@@ -282,8 +290,7 @@ def _suspicious(own: PastTrial, limits: Thresholds) -> Iterator[_Step]:
         return
     around = accuracy_interval(own.val_acc, own.val_pairs, *_shared(own.subject, own.val_pairs), limits.level)
     values = {"val_acc": own.val_acc, "n": own.val_pairs}
-    train = own.subject.last("train_loss")
-    if around.high < 0.5 and train is not None and train < LN2 - 0.1:
+    if around.high < 0.5 and own.by_heart:
         yield _Step("labels_turned", own, {}, values, "check")
     elif around.low > limits.leak_accuracy:
         yield _Step("leakage", own, {}, values, "check")
@@ -291,7 +298,8 @@ def _suspicious(own: PastTrial, limits: Thresholds) -> Iterator[_Step]:
 
 def _learn(sound: Sequence[PastTrial], trials: Sequence[PastTrial], limits: Thresholds) -> Iterator[_Step]:
     """Nothing has learned yet: ten times up until something does or the steps are too large, once below that, then
-    longer, at the highest rate that is not too large: it gets furthest in as many steps."""
+    longer, at the highest rate that is not too large: it gets furthest in as many steps. Where that one has learned the
+    training pairs already, a lower rate for as long comes before."""
     low = max((trial for trial in sound if not trial.above), key=lambda trial: trial.rate, default=None)
     high = min((trial for trial in trials if trial.too_large), key=lambda trial: trial.rate, default=None)
     if low is None and high is not None:
@@ -305,7 +313,11 @@ def _learn(sound: Sequence[PastTrial], trials: Sequence[PastTrial], limits: Thre
         yield _rate_step("rate_down", low, low.rate / 10, 1)
     else:
         base = low if low is not None and low.fitted else min((one for one in sound if not one.above), key=RANK)
-        longer = max(4, 2 * max(trial.epochs for trial in trials if _near(trial.rate, base.rate)))
+        longest = max((one for one in trials if _near(one.rate, base.rate)), key=lambda one: one.epochs)
+        slower = any(one.rate < base.rate / 1.5 and one.epochs >= longest.epochs for one in trials)
+        if longest.by_heart and longest.epochs > 1 and not slower:
+            yield _rate_step("slower_to_learn", longest, base.rate / 3, longest.epochs)
+        longer = max(4, 2 * longest.epochs)
         if longer <= limits.most_epochs:
             yield _Step("longer_to_learn", base, {"num_epochs": longer}, {"n": longer, "run": base.subject.run.name})
 

@@ -184,6 +184,17 @@ def test_what_never_learned_is_tried_below_its_rate_and_then_trained_longer_at_t
     assert wanted(large, lower, first) == ("longer_to_learn", {"num_epochs": 4})
 
 
+def test_what_learned_its_training_pairs_by_heart_goes_slower_before_longer():
+    rows = (0.62, 0.75, 0.5), (0.5, 0.85, 0.51)
+    heart, large = fitted("heart", 1e-2, [0.70, 0.70], *rows), fitted("large", 1e-1, [LN2], BROKE)
+    lower = fitted("lower", 1e-3, [LN2], (0.7, 0.7, 0.5))
+    assert wanted(large, lower, heart) == ("slower_to_learn", {"learning_rate": 3.3e-3})
+    hardly = fitted("hardly", 1e-2, [0.70, 0.70], (0.68, 0.75, 0.5), (0.65, 0.85, 0.51))
+    assert wanted(large, lower, hardly)[0] == "longer_to_learn"
+    tried = fitted("tried", 3.3e-3, [0.70, 0.70], *rows)
+    assert wanted(large, lower, tried, heart)[0] == "longer_to_learn"
+
+
 def test_growing_too_sure_is_not_overfitting_while_pairs_are_ranked_better():
     rows = (0.6, 0.56, 0.66), (0.4, 0.62, 0.68), (0.2, 0.8, 0.7), (0.1, 1.05, 0.71)
     assert wanted(run("sure", 3e-4, *rows))[0] == "stop_earlier"
