@@ -4,6 +4,7 @@ proof that they do: in a fresh process, on texts of the validation file, one by 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import shutil
 import sys
@@ -21,12 +22,12 @@ from trainer.data.pairset import TokenPair
 from trainer.data.texts import encode
 from trainer.data.truncate import edges, shared_length, truncate
 from trainer.loop import checkpoint, environment, evaluate, recorded, round_trip
-from trainer.model import attention, fast_paths, plain
+from trainer.model import attention, fast_paths, malloc, plain
 from trainer.model import reward as model
 from trainer.model.reward import RewardModel
 from trainer.pairs import Row
 from trainer.release import card, scoring
-from trainer.release.origin import find_origin
+from trainer.release.origin import Origin, find_origin
 
 PAIRS = 8
 READ_ROWS = 2000
@@ -95,6 +96,40 @@ def merge(source: Path, out: Path, selection: str = "", sealed: str = "") -> Mer
         raise ExportError(f"{out} is not empty; name a new folder")
     origin = find_origin(source)
     config = origin.config or TrainConfig()
+    malloc.return_freed()
+    written = _write(source, out, origin)
+    gc.collect()  # the fresh process loads the whole model: this one's makes room
+    tokenizer = written.tokenizer
+    try:
+        check = proved(out, written.probe, config)
+        if not check.right_padded(check.side) and any(map(check.right_padded, plain.SIDES)):
+            tokenizer.padding_side = next(side for side in plain.SIDES if check.right_padded(side))
+            tokenizer.save_pretrained(out)
+            check = replace(check, side=tokenizer.padding_side)
+    except CheckFailed:
+        shutil.rmtree(out)
+        raise
+    ends = tokenizer.pad_token_id == tokenizer.eos_token_id
+    facts = card.Facts(written.place, ends, check, written.texts, card.text_rules(tokenizer, config))
+    (out / "README.md").write_text(card.text(origin, facts, selection, sealed), encoding="utf-8")
+    return Merged(out, check, written.texts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What is known of a merged model once it is written, and itself gone."""
+
+    tokenizer: Any
+    probe: round_trip.Probe
+    """Pairs and the rewards that the trained model gives them."""
+    texts: str
+    place: str
+    """The tokens that the reward is read at (`reads_at`)."""
+
+
+def _write(source: Path, out: Path, origin: Origin) -> _Written:
+    """Load what was trained, score some pairs with it, and write it as one model."""
+    config = origin.config or TrainConfig()
     trained, tokenizer = model.load_trained(source, config)
     fast_paths.use_again(trained, origin.paths)
     if wrong := recorded.other_rewards(trained, source):
@@ -106,21 +141,7 @@ def merge(source: Path, out: Path, selection: str = "", sealed: str = "") -> Mer
     whole.save_pretrained(out)
     tokenizer.save_pretrained(out)
     origin.write(out)
-    try:
-        check = proved(out, probe, config)
-        if not check.right_padded(check.side) and any(map(check.right_padded, plain.SIDES)):
-            tokenizer.padding_side = next(side for side in plain.SIDES if check.right_padded(side))
-            tokenizer.save_pretrained(out)
-            check = replace(check, side=tokenizer.padding_side)
-    except CheckFailed:
-        shutil.rmtree(out)
-        raise
-    found = Merged(out, check, texts)
-    facts = card.Facts(
-        place, tokenizer.pad_token_id == tokenizer.eos_token_id, check, texts, card.text_rules(tokenizer, config)
-    )
-    (out / "README.md").write_text(card.text(origin, facts, selection, sealed), encoding="utf-8")
-    return found
+    return _Written(tokenizer, probe, texts, place)
 
 
 def proved(out: Path, probe: round_trip.Probe, config: TrainConfig) -> round_trip.RoundTrip:
