@@ -4,7 +4,7 @@
 Makes a Llama-like checkpoint of random weights (410 MiB by default), loads it in each rank as a training does, and
 prints the highest sum of the ranks' proportional set sizes (PSS: a page that n processes share counts 1/n in each)
 above what they took after their imports; of it, what is not a file's (and so cannot be given back when memory is
-short). Processes that they start count, from their imports on.
+short). Processes that they start count, their imports too.
 """
 
 from __future__ import annotations
