@@ -133,4 +133,4 @@ class AccuraciesOfLines:
             if share is None:
                 self.left_out.add(figure.value)
             else:
-                yield replace(figure, value=share)
+                yield figure if share == figure.value else replace(figure, value=share)

@@ -296,7 +296,7 @@ def _figures(text: str, of_step: bool) -> Iterator[Figure]:
             if heading not in labels:
                 labels[heading] = SplitLabels(text, heading)
             split = labels[heading].last(match.start("name"))
-            named = _NAMED.search(text, max(0, match.start("name") - _LONGEST_WORD), match.start("name"))
+            named = _words_before(text, match.start("name"))
             split = (split_in(named[1]) if named else None) or split or (split_in(text) if lone else None)
         known = metric(MetricName(name, split))
         if known in strict:
@@ -325,13 +325,14 @@ def _set_label(text: str, between: str, start: int, before: str) -> str:
     `between` is the text since the figure before it, which had the label `before`. A label holds for figures behind it
     (`helpful: loss=0.6, acc=0.71`) until another one, or the next column.
     """
-    found = _SET_LABEL.search(text, max(0, start - 2 * _LONGEST_WORD), start)
-    bracket = _IN_BRACKETS.search(between)
+    colon = ":" in text[max(0, start - 5) : start]
+    found = _SET_LABEL.search(text, max(0, start - 2 * _LONGEST_WORD), start) if colon else None
+    bracket = _IN_BRACKETS.search(between) if "]" in between else None
     if found is None and bracket is not None:
         return bracket[1]
     if found is not None:
         return found[1] if names_a_set(found[1]) else ""
-    return "" if re.search(r"[|}]", between) else before
+    return "" if "|" in between or "}" in between else before
 
 
 def _is_another(text: str, match: re.Match[str]) -> bool:
@@ -341,6 +342,13 @@ def _is_another(text: str, match: re.Match[str]) -> bool:
     if before is None:
         return False
     return is_of_elsewhen(before[1]) or (split_in(match["name"]) is None and names_another(before[1]))
+
+
+def _words_before(text: str, start: int) -> re.Match[str] | None:
+    """Words that end right before a place."""
+    if start < 2 or text[start - 1] not in " _-" or not text[start - 2].isalpha():
+        return None
+    return _NAMED.search(text, max(0, start - _LONGEST_WORD), start)
 
 
 def _set_before(text: str, start: int) -> str:
