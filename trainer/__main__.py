@@ -15,7 +15,7 @@ from pathlib import Path
 from trainer import spec as specs
 from trainer.signals import die_with_parent
 
-COMMANDS = ("score", "merge", "verify", "check-round-trip")
+COMMANDS = ("score", "base-floors", "merge", "verify", "check-round-trip")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -38,6 +38,21 @@ class ResponsesDocument(TypedDict):
     scores: list[ScoredResponse]
 
 
+class BaseFloorsDocument(TypedDict):
+    """Margins of validation pairs by what a frozen base knows, in the order of `ids`."""
+
+    model: str
+    max_length: int
+    train_pairs: int
+    penalty: float
+    """L2 of the probe, chosen by cross-validation over groups of training pairs."""
+    ids: list[str]
+    probe: list[float]
+    log_probability: list[float] | None
+    """Mean log-probability of the chosen answer's tokens minus the rejected's; null: see `why_none`."""
+    why_none: str
+
+
 class MergeDocument(TypedDict):
     folder: str
     max_difference: Annotated[float, Limits(0)]

@@ -81,6 +81,16 @@ def add_fields(parser: argparse.ArgumentParser) -> None:
 def _build_floors(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("train", type=Path, metavar="TRAIN", help="training pairs, to which the bag of words is fitted")
     parser.add_argument("val", type=Path, metavar="VAL", help="validation pairs")
+    parser.add_argument(
+        "--base",
+        nargs="?",
+        const="",
+        metavar="MODEL",
+        help="ask a frozen model, too (default: the workspace's): it reads every pair, minutes on a CPU; kept",
+    )
+    parser.add_argument(
+        "--max-length", type=int, metavar="N", default=512, help="tokens a side, with --base (default 512)"
+    )
     add_fields(parser)
     add_json(parser)
 
@@ -89,13 +99,17 @@ def _run_floors(args: argparse.Namespace) -> int:
     from rmtui.cli.text_tables import Column, show
     from rmtui.operations.convert import fields_of
     from rmtui.operations.floors import TITLES, floors
+    from rmtui.operations.frozen_base import BaseAsked, base_of
     from rmtui.workspace import open_workspace
 
     try:
         workspace = open_workspace(workspace_folder(args))
     except UserError:  # files of anywhere are measured, too, and not remembered
         workspace = None
-    found = floors(workspace, args.train, args.val, fields_of(args.fields))
+    asked = None
+    if args.base is not None:
+        asked = BaseAsked(base_of(workspace, args.base), args.max_length, _tell_share)
+    found = floors(workspace, args.train, args.val, fields_of(args.fields), asked)
     if args.json:
         print_json(found)
         return 0
@@ -116,7 +130,16 @@ def _run_floors(args: argparse.Namespace) -> int:
             for source, pairs, one in rows
         ],
     )
+    if "base" in found and found["base"]["why_none"]:
+        echo(f"no log-probability: {found['base']['why_none']}")
     return 0
+
+
+def _tell_share(share: str) -> None:
+    """On a terminal, how much of the pairs the base has read."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{share}\r")
+        sys.stderr.flush()
 
 
 def _build_convert(parser: argparse.ArgumentParser) -> None:
@@ -264,10 +287,13 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "floors",
-        "what simple rivals of a reward model score: length rulers and a bag of words",
+        "what simple rivals of a reward model score: length rulers, a bag of words, a frozen base",
         _build_floors,
         _run_floors,
-        ("rmtui floors data/train/helpful_pairs.jsonl data/val/helpful_pairs.jsonl",),
+        (
+            "rmtui floors data/train/helpful_pairs.jsonl data/val/helpful_pairs.jsonl",
+            "rmtui floors data/train/helpful_pairs.jsonl data/val/helpful_pairs.jsonl --base models/base",
+        ),
     ),
     Verb(
         "convert",

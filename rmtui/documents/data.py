@@ -56,11 +56,25 @@ class PairsDocument(TypedDict):
 
 
 class FloorDocument(TypedDict):
-    """A simple rival of the reward model: `longer` and `shorter` answers win, or a bag of `words` decides."""
+    """A simple rival of the reward model: `longer` and `shorter` answers win, a bag of `words` decides, or
+    a frozen base does: a linear `probe` on its last hidden states, or its mean `log_probability` of the answers."""
 
-    floor: Literal["longer", "shorter", "words"]
+    floor: Literal["longer", "shorter", "words", "probe", "log_probability"]
     accuracy: Share
     interval: Annotated[list[Share], Limits(items=2)]
+
+
+class BaseFloors(TypedDict):
+    """The frozen base that was asked."""
+
+    model: str
+    max_length: Count
+    penalty: float
+    """L2 of the probe, chosen by cross-validation on the training pairs."""
+    why_none: str
+    """Why there is no log-probability; empty where there is."""
+    kept: bool
+    """It was measured before: no model was loaded."""
 
 
 class SourceFloors(TypedDict):
@@ -82,8 +96,9 @@ class FloorsDocument(TypedDict):
     clusters: Count
     """Groups, prompts or first turns that the validation pairs are of."""
     floors: list[FloorDocument]
-    best: Literal["longer", "shorter", "words"]
+    best: Literal["longer", "shorter", "words", "probe", "log_probability"]
     sources: list[SourceFloors]
+    base: NotRequired[BaseFloors]
 
 
 class SuspectDocument(TypedDict):

@@ -13,6 +13,7 @@ from rmtui.errors import UserError
 from rmtui.guide.bag_of_words import fit_words, prefers_chosen
 from rmtui.guide.cross_fit import MOST
 from rmtui.index import settings
+from rmtui.operations.frozen_base import BaseAsked, base_knows
 from rmtui.runs.files import atomic_write
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Run
@@ -26,20 +27,28 @@ if TYPE_CHECKING:
 
 FILE = "floors.json"
 """In the workspace's local state: (training, validation) fingerprints → floor → accuracy."""
-Name = Literal["longer", "shorter", "words"]
+Name = Literal["longer", "shorter", "words", "probe", "log_probability"]
 TITLES: dict[Name, str] = {
     "longer": "always the longer answer",
     "shorter": "always the shorter answer",
     "words": "bag of words",
+    "probe": "linear probe on the frozen base",
+    "log_probability": "the base's log-probability",
 }
 _SOURCES = ("source", "subset")
 
 Verdict = Callable[[Row], bool]
 
 
-def floors(ws: Workspace | None, train: Path, val: Path, fields: Mapping[str, str] | None = None) -> FloorsDocument:
+def floors(
+    ws: Workspace | None,
+    train: Path,
+    val: Path,
+    fields: Mapping[str, str] | None = None,
+    base: BaseAsked | None = None,
+) -> FloorsDocument:
     """The document of `floors --json`: length in characters, ties wrong; UserError for a file without pairs. A
-    workspace remembers it for the readings of its runs."""
+    workspace remembers it for the readings of its runs. `base`: ask a frozen model, too."""
     training, validation = rows_of(train, fields), rows_of(val, fields)
     if len(training) > MOST:
         training = random.Random(0).sample(training, MOST)
@@ -50,13 +59,23 @@ def floors(ws: Workspace | None, train: Path, val: Path, fields: Mapping[str, st
         "words": lambda row: prefers_chosen(weights, *answers_of(row)),
     }
     clusters = find_clusters(validation).of
-    right = {name: [rival(row) for row in validation] for name, rival in rivals.items()}
+    right: dict[Name, list[bool]] = {name: [rival(row) for row in validation] for name, rival in rivals.items()}
+    prints = fingerprint(train, fields), fingerprint(val, fields)
+    knows = None
+    if base is not None:
+        if fields:
+            raise UserError(
+                "--base reads no mapping of fields", remedy="write plain pairs first: rmtui convert FILE OUT"
+            )
+        knows = base_knows(ws, train, val, prints, [row.id for row in validation], base)
+        right["probe"] = [margin > 0 for margin in knows.found["probe"]]
+        if (logs := knows.found["log_probability"]) is not None:
+            right["log_probability"] = [margin > 0 for margin in logs]
     found = list(_scored(right, validation, clusters, range(len(validation))))
     best = max(found, key=lambda one: one["accuracy"])
     if ws is not None:
-        key = _key(fingerprint(train, fields), fingerprint(val, fields))
-        _remember(ws, key, {one["floor"]: one["accuracy"] for one in found})
-    return {
+        _remember(ws, _key(*prints), {one["floor"]: one["accuracy"] for one in found})
+    document: FloorsDocument = {
         "train": str(train),
         "val": str(val),
         "train_pairs": len(training),
@@ -66,6 +85,15 @@ def floors(ws: Workspace | None, train: Path, val: Path, fields: Mapping[str, st
         "best": best["floor"],
         "sources": list(_by_source(right, validation, clusters)),
     }
+    if knows is not None:
+        document["base"] = {
+            "model": knows.found["model"],
+            "max_length": knows.found["max_length"],
+            "penalty": knows.found["penalty"],
+            "why_none": knows.found["why_none"],
+            "kept": knows.kept,
+        }
+    return document
 
 
 def rows_of(path: Path, fields: Mapping[str, str] | None) -> list[Row]:
@@ -113,8 +141,10 @@ def _key(train: str, val: str) -> str:
 
 
 def _remember(ws: Workspace, key: str, found: Mapping[str, float]) -> None:
+    known = _known(ws)
+    before = old if isinstance(old := known.get(key), dict) else {}
     with suppress(OSError):
-        atomic_write(ws.state_dir / FILE, json.dumps({**_known(ws), key: found}).encode())
+        atomic_write(ws.state_dir / FILE, json.dumps({**known, key: {**before, **found}}).encode())
 
 
 def _known(ws: Workspace) -> Mapping[str, object]:

@@ -58,7 +58,7 @@ def finished_score(
 ) -> ScoreDocument:
     """The document of `trainer score` of a model folder on a file; UserError with the trainer's last line."""
     command = ["score", str(folder), str(file), "--json", "--progress", "events", *options]
-    code, out, errors = _finished(command, progress, cancelled)
+    code, out, errors = run_trainer(command, progress, cancelled)
     if code:
         last = errors[-1:] or [f"exit code {code}"]
         raise UserError(f"{name} was not evaluated", text.clean(last[0].removeprefix("rmtui: ")), "rmtui doctor", 1)
@@ -66,10 +66,11 @@ def finished_score(
     return found
 
 
-def _finished(
+def run_trainer(
     arguments: list[str], progress: Callable[[str], object], cancelled: Callable[[], bool]
 ) -> tuple[int, str, list[str]]:
-    """Exit code, output and lines of errors; the process ends when cancelled, so that leaving waits for nobody."""
+    """Exit code, output and lines of errors of `python -m trainer …`, which ends when cancelled: leaving waits for
+    nobody."""
     errors: list[str] = []
     with tempfile.TemporaryFile("w+", encoding="utf-8") as out:
         null, pipe = subprocess.DEVNULL, subprocess.PIPE

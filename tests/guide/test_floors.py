@@ -12,7 +12,9 @@ from support import config, make_run_folder, training
 
 from rmtui.cli import main
 from rmtui.guide.bag_of_words import fit_words, prefers_chosen
+from trainer.__main__ import main as trainer_main
 from trainer.clusters import words
+from trainer.model import toy
 from trainer.pairs import fingerprint
 
 FILLER = [f"word{n}" for n in range(30)]
@@ -123,3 +125,33 @@ def test_a_file_without_pairs_is_refused_in_words(ws, capsys):
     assert main(["-C", str(ws.root), "floors", str(empty), str(val)]) == 2
     assert "empty.jsonl" in capsys.readouterr().err
     assert main(["-C", str(ws.root), "floors", str(ws.root / "gone.jsonl"), str(val)]) == 2
+
+
+def test_a_frozen_base_is_a_rival_too_and_asked_once(ws, capsys, tmp_path, monkeypatch):
+    toy.make_decoder(tmp_path / "base", [" ".join(FILLER)] * 20, vocabulary=300, hidden=32, heads=4, key_value_heads=2)
+    train, val = (
+        write(ws.root / "t" / "p.jsonl", pairs(60, 6)),
+        write(ws.root / "v" / "p.jsonl", pairs(30, 7), source=["a", "b"]),
+    )
+    assert main(["-C", str(ws.root), "floors", str(train), str(val), "--base", str(tmp_path / "base"), "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert {row["floor"] for row in first["floors"]} == {"longer", "shorter", "words", "probe", "log_probability"}
+    assert not first["base"]["kept"] and all(len(part["floors"]) == 5 for part in first["sources"])
+    assert trainer_main(["base-floors", str(tmp_path / "base"), str(train), str(val)]) == 0
+    theirs = json.loads(capsys.readouterr().out)
+    for name in ("probe", "log_probability"):
+        row = next(row for row in first["floors"] if row["floor"] == name)
+        assert row["accuracy"] == np.mean(np.array(theirs[name]) > 0)
+    monkeypatch.setattr("rmtui.operations.frozen_base.run_trainer", None)
+    assert main(["-C", str(ws.root), "floors", str(train), str(val), "--base", str(tmp_path / "base"), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["base"].pop("kept") and first["base"].pop("kept") is False and again == first
+
+
+def test_a_base_that_is_not_there_or_not_named_is_refused(ws, capsys, tmp_path):
+    train, val = write(ws.root / "t" / "p.jsonl", pairs(20, 6)), write(ws.root / "v" / "p.jsonl", pairs(9, 7))
+    assert main(["-C", str(tmp_path), "floors", str(train), str(val), "--base"]) == 2
+    assert "no base model is named" in capsys.readouterr().err
+    assert main(["-C", str(ws.root), "floors", str(train), str(val), "--base", str(tmp_path / "gone")]) == 1
+    said = capsys.readouterr().err
+    assert "gone" in said and "None" not in said

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from trainer.data.texts import DataError
-from trainer.release import merge, scoring, verify
+from trainer.release import base_floors, merge, scoring, verify
 from trainer.remedies import remedy_for
 from trainer.spec import Refused
 
@@ -19,9 +19,11 @@ def main(argv: Sequence[str]) -> int:
     merge.add_arguments(commands.add_parser("merge", help="adapter and base model → one plain folder for transformers"))
     verify.add_arguments(commands.add_parser("verify", help="does plain transformers find the training's rewards?"))
     scoring.add_arguments(commands.add_parser("score", help="rewards of pairs, or of prompt/response lines"))
+    base_floors.add_arguments(commands.add_parser("base-floors", help="what a frozen base knows of pairs"))
     args = parser.parse_args(argv)
+    runs = {"merge": merge.run, "verify": verify.run, "score": scoring.run, "base-floors": base_floors.run}
     try:
-        return {"merge": merge.run, "verify": verify.run, "score": scoring.run}[args.command](args)
+        return runs[args.command](args)
     except OSError as error:
         print(f"rmtui: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
