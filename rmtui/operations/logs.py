@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rmtui.errors import UserError
-from rmtui.importers.log_files import is_log
 from rmtui.launch import launchers
 from rmtui.operations.runs import origin_of
 from rmtui.runs import state
@@ -46,8 +45,12 @@ def newest_logs(folder: RunFolder) -> list[Path]:
 def _source_log(folder: RunFolder) -> list[Path]:
     """The log that an imported run was read from, where it still is."""
     origin = origin_of(folder)
-    source = Path(origin["path"]) if origin else None
-    return [source] if source is not None and is_log(source) and source.is_file() else []
+    if origin is None:
+        return []
+    from rmtui.importers.log_files import is_log  # every reader of logs: not for runs that were made here
+
+    source = Path(origin["path"])
+    return [source] if is_log(source) and source.is_file() else []
 
 
 def _ranks(logs: Path) -> list[tuple[int, Path]]:
