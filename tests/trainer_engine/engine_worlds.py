@@ -184,6 +184,9 @@ def become_rank(rank: int, ranks: int, port: int, command: list[str], patch: Pat
     """In the forked child: the launcher's environment, then the program; never returns."""
     code = 70
     try:
+        # torch makes its thread pool anew at the first call after a fork, without a lock: two threads of a loader, both
+        # the first, end in "Invalid thread pool!" (caffe2/utils/threadpool/pthreadpool-cpp.cc).
+        torch.set_num_threads(1)
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
         os.environ["ACCELERATE_USE_CPU"] = "true"
