@@ -1,4 +1,4 @@
-"""Verbs about labels: training pairs that are likely mislabelled, and versions of the data that change them."""
+"""Verbs about labels: training pairs that may be mislabelled, and versions of the data that change them."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _marks(args: argparse.Namespace) -> dict[str, Action]:
 VERBS: tuple[Verb, ...] = (
     Verb(
         "suspects",
-        "training pairs that are likely mislabelled, judged by words of other prompts",
+        "training pairs to read: words of other prompts speak against their labels",
         _build_suspects,
         _run_suspects,
         (

@@ -107,6 +107,6 @@ def suspect_lines(document: SuspectsDocument) -> list[str]:
     low, high = document["interval"]
     head = (
         f"words of other pairs get {document['accuracy']:.1%} ({low:.1%} … {high:.1%}) of {document['pairs']:,} labels "
-        f"right; {document['count']:,} pairs are likely mislabelled"
+        f"right, and speak against {document['count']:,} pairs with confidence: read those, many may be labelled right"
     )
     return [tr(head), *([tr(document["note"])] if document["note"] else [])]

@@ -1,4 +1,4 @@
-"""Training pairs that are likely mislabelled, and versions of the data in which they are changed."""
+"""Training pairs that may be mislabelled, and versions of the data in which they are changed."""
 
 from __future__ import annotations
 
