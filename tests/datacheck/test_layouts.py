@@ -175,14 +175,19 @@ BESIDE = {
 }
 
 
+def refusal(path):
+    """What is said of a file of which no pair is read."""
+    (report,) = check([path], look_for_near=False).files
+    assert (report.good, report.counts) == (0, {"unreadable_file": 1})
+    return report.findings[0].message
+
+
 @pytest.mark.parametrize("name", BESIDE)
 def test_a_text_that_may_belong_to_the_prompt_is_not_dropped_in_silence(tmp_path, name):
     rows = [BESIDE[name](*text) for text in TEXTS]
-    path = write_lines(tmp_path / "x.jsonl", rows)
-    (report,) = check([path], look_for_near=False).files
-    assert (report.good, report.counts) == (0, {"unreadable_file": 1})
+    said = refusal(write_lines(tmp_path / "x.jsonl", rows))
     field = next(key for key, value in rows[0].items() if READ in value)
-    assert f"'{field}'" in report.findings[0].message and "--fields" in report.findings[0].message
+    assert f"'{field}'" in said and "--fields" in said
 
 
 def test_a_label_or_a_text_that_the_prompt_holds_already_stays_a_field_of_its_own(tmp_path):
@@ -210,9 +215,8 @@ SEEN = {
 def test_what_is_said_of_a_picture_is_refused_until_its_texts_are_named(tmp_path, name):
     rows = [SEEN[name](*text) for text in TEXTS]
     path = write_lines(tmp_path / "x.jsonl", rows)
-    (report,) = check([path], look_for_near=False).files
-    assert (report.good, report.counts) == (0, {"unreadable_file": 1})
-    assert next(iter(rows[0])) in report.findings[0].message and "--fields" in report.findings[0].message
+    said = refusal(path)
+    assert next(iter(rows[0])) in said and "--fields" in said
     with pytest.raises(pairs.Unreadable, match="images, audio or video"):
         pairs.recognise(path)
     if name != "pairs with pictures":
