@@ -36,6 +36,8 @@ Bare().run()
 
 MODELLED = 200
 """Runs that are made one by one; of more, the rest are copies under other ids."""
+HOUR = 3600
+"""Seconds between two of them (`support.make_runs`)."""
 TABLES = ("documents", "attempts", "progress", "points", "rollups", "summaries", "steps", "tags", "settings")
 
 
@@ -55,14 +57,19 @@ def many(folder: Path, runs: int) -> Workspace:
 
 
 def _multiply(ws: Workspace, times: int) -> None:
-    """Folders and rows like those of the MODELLED runs, as reading each of them would have made them."""
+    """Folders and rows like those of the MODELLED runs, as reading each of them would have made them.
+
+    Each block is older than the one before, so that neighbours in the list differ: a cursor that goes from a run to its
+    own copy has nothing to draw.
+    """
     connection = open_database(ws.database)
     models = connection.execute("SELECT n, id FROM runs").fetchall()
     for block in range(1, times):
         with write(connection):
             for table in TABLES:
                 _copy(connection, table, "run", block)
-            _copy(connection, "runs", "n", block, id=f"id || '{block:03d}'")
+            older = block * MODELLED * HOUR
+            _copy(connection, "runs", "n", block, id=f"id || '{block:03d}'", created=f"created - {older}")
             for n, run_id in models:
                 fresh = ws.runs / f"{run_id}{block:03d}"
                 shutil.copytree(ws.runs / run_id, fresh, copy_function=os.link)

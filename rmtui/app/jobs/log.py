@@ -28,9 +28,9 @@ def open_log(run_id: str, folder: Path, place: int = 0) -> LogOpened:
 
     run_folder = RunFolder(folder)
     logs = newest_logs(run_folder)
-    is_imported = run_folder.spec().get("origin") is not None
     if not logs:
+        is_imported = run_folder.spec().get("origin") is not None
         return LogOpened(run_id, None, "no log was imported with it" if is_imported else "no log yet")
     path = logs[place % len(logs)]
-    title = str(path) if is_imported else f"{path.stem} · {path.parent.parent.name}"
+    title = f"{path.stem} · {path.parent.parent.name}" if path.is_relative_to(folder) else str(path)
     return LogOpened(run_id, LogIndex(path), title, logs[0].stem != "launch")
