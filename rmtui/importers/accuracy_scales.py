@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from rmtui.importers.log_lines import Figure, LogLine, key
+from rmtui.importers.line_names import key
+from rmtui.importers.log_lines import Figure, LogLine
 from rmtui.importers.metric_names import ACCURACIES
 from rmtui.importers.model import PerCent, Point
 

@@ -19,6 +19,7 @@ from rmtui.importers.log_order import LineOrder, LogLayout
 from rmtui.importers.log_tables import untabled
 from rmtui.importers.metric_names import (
     FROM_TEST,
+    KNOWN,
     VALIDATION_METRICS,
     MetricName,
     Split,
@@ -223,9 +224,14 @@ def _note(segment: _Segment, line: LogLine, order: LineOrder) -> None:
             _set(segment, segment.current, figure, value, of_epoch=step is None)
         if step is not None:
             _add(segment, figure.written if of_step and figure.name in EPOCH_FIGURES else figure.name, step, value)
-        elif segment.step is not None and figure.name in VALIDATION_METRICS:
+        elif segment.step is not None and (figure.name in VALIDATION_METRICS or _only_there(segment, figure)):
             _add(segment, figure.name, segment.step, value)  # an evaluation lies at the last step before it
         segment.names.setdefault(figure.name, MetricName(figure.spelled, figure.split).shown)
+
+
+def _only_there(segment: _Segment, figure: Figure) -> bool:
+    """A figure of pairs with a name of their own, in a log that has named no epoch."""
+    return segment.current is None and figure.name not in KNOWN
 
 
 def _count_step(segment: _Segment, written: int) -> int:
