@@ -1,11 +1,11 @@
 """What runs mean: `compare` and `advise`."""
 
 from collections.abc import Mapping
-from typing import Literal, NotRequired, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from rmtui.documents.runs import ChosenDocument
 from rmtui.documents.scalars import Config, Count, Figure, Metric, Severity, Share, StateName
-from trainer.values import Value
+from trainer.values import Limits, Value
 
 
 class ReadingDocument(TypedDict):
@@ -125,6 +125,37 @@ class SettingsDocument(TypedDict):
     text: str
 
 
+class RelabelledPairs(TypedDict):
+    """Training or validation pairs of two runs; lists are of ids, null where no log of `relabel` connects the two."""
+
+    same: bool | None
+    """By the hashes that both runs recorded; null: not recorded of both."""
+    flipped: list[str] | None
+    a_only: list[str] | None
+    """Tied or dropped in the second run's version alone."""
+    b_only: list[str] | None
+
+
+class UntouchedDocument(TypedDict):
+    """Pairs that are the same in both validation files and that both runs scored."""
+
+    n: Count
+    accuracy: Annotated[list[Share], Limits(items=2)]
+    """Of the first run, of the second."""
+    interval: list[list[float]]
+    verdict: PairedVerdict | None
+    """Null: of fewer than two prompts."""
+
+
+class RelabelledDocument(TypedDict):
+    train: RelabelledPairs
+    val: RelabelledPairs
+    untouched: UntouchedDocument | None
+    """Null: none, and where validation pairs are the same or are not connected."""
+    damaged_logs: list[str]
+    """Logs that cannot be read, with the reason."""
+
+
 class PairedDocument(TypedDict):
     a: str
     b: str
@@ -132,6 +163,8 @@ class PairedDocument(TypedDict):
     texts: list[str]
     settings: NotRequired[SettingsDocument]
     """Only where the two differ in more than their seed."""
+    relabelled: NotRequired[RelabelledDocument]
+    """Only where a log of `relabel` connects their pairs."""
 
 
 class SeedsDocument(TypedDict):

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
-from rmtui.guide import paired_test, settings_test
+from rmtui.guide import paired_test, relabelled, settings_test
 from rmtui.guide.model import Change, Reading, Subject, common_epoch, interval_of, metric_of
 from rmtui.guide.paired_test import PairedTest, Spread
 from rmtui.guide.published_figures import METRICS, better
 from rmtui.guide.readings import read
+from rmtui.guide.relabelled import Relabelled
 from rmtui.guide.sentences import origin_text, text
 from rmtui.guide.settings_test import SettingsTest
 from rmtui.guide.thresholds import DEFAULT, Thresholds
@@ -57,6 +58,8 @@ class Entry:
     """Against the first run; None for that run itself, on other pairs, and where single pairs are not known of both."""
     settings: SettingsTest | None = None
     """All seeds of its setting against the first run's; None where `test` is, and between seeds of one setting."""
+    relabelled: Relabelled | None = None
+    """Its pairs against the first run's; None where no log of `relabel` has to do with them."""
 
 
 def compare(entries: Sequence[Entry], limits: Thresholds = DEFAULT, lang: str = "en") -> CompareDocument:
@@ -260,7 +263,21 @@ def _at_best(entry: Entry) -> bool:
 
 
 def _paired(first: Entry, other: Entry, limits: Thresholds, lang: str) -> PairedDocument:
-    """The verdict on `other` against the first run, or why there is none."""
+    """The verdict on `other` against the first run, or why there is none; then what relabelling has to do with it."""
+    found = _tested(first, other, limits, lang)
+    if other.relabelled is not None:
+        scored = first.scored, other.scored
+        found["relabelled"] = relabelled.document(other.relabelled)
+        found["texts"] += relabelled.texts(other.relabelled, _at(first), _at(other), scored, lang, limits)
+        keys = [
+            key for key in split_unknown(config_table([first.subject, other.subject])["differs"])[0] if key != "seed"
+        ]
+        if other.relabelled.train.difference is not None and keys:
+            found["texts"].append(translate("relabelled.not_alone", lang, keys=", ".join(keys)))
+    return found
+
+
+def _tested(first: Entry, other: Entry, limits: Thresholds, lang: str) -> PairedDocument:
     a, b, test = first.subject.run.name, other.subject.run.name, other.test
     if same_set([first.subject, other.subject]) is False:
         return {"a": a, "b": b, "verdict": None, "texts": [translate("verdict.other_set", lang, a=a, b=b)]}

@@ -11,12 +11,16 @@ from rmtui.guide import comparison
 from rmtui.guide.comparison import MOST, Entry, same_set, seedless
 from rmtui.guide.model import Subject, common_epoch
 from rmtui.guide.paired_test import Clusters, Rewards, paired_test
+from rmtui.guide.relabelled import Half, Relabelled, untouched
 from rmtui.guide.settings_test import settings_test
 from rmtui.guide.short_form import split_verdict
 from rmtui.guide.thresholds import Thresholds
 from rmtui.i18n import translate
+from rmtui.index import settings
 from rmtui.index.index import Index
-from rmtui.operations import advise, candidates, load_subjects, pair_clusters
+from rmtui.operations import advise, candidates, load_subjects, pair_clusters, relabel_logs
+from rmtui.operations.relabel_logs import Logs
+from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Run
 from rmtui.workspace import Workspace
 
@@ -68,6 +72,7 @@ def _entries(ws: Workspace, index: Index, subjects: Sequence[Subject], at: str, 
         paired_test(rewards[0], scored, limits, clusters) if place and same_set([subjects[0], item]) else None
         for place, (item, scored) in enumerate(zip(subjects, rewards, strict=True))
     ]
+    versions = _versions(ws, [item.run for item in subjects], rewards, clusters, limits)
     seeds = [_seeds(index, item.run, at, epoch) if any(tests) else [] for item in subjects]
     return [
         Entry(
@@ -78,9 +83,42 @@ def _entries(ws: Workspace, index: Index, subjects: Sequence[Subject], at: str, 
             settings_test(seeds[0], own, clusters, limits)
             if test and own and seeds[0] and _differ(subjects[0], item)
             else None,
+            relabelled,
         )
-        for item, path, scored, test, own in zip(subjects, paths, rewards, tests, seeds, strict=True)
+        for item, path, scored, test, own, relabelled in zip(
+            subjects, paths, rewards, tests, seeds, versions, strict=True
+        )
     ]
+
+
+def _versions(
+    ws: Workspace, runs: Sequence[Run], rewards: Sequence[Rewards], clusters: Clusters, limits: Thresholds
+) -> list[Relabelled | None]:
+    """What logs of `relabel` say of each run's pairs against the first one's, by the hashes that both recorded."""
+    prints = [(_train_print(run), run.val_fingerprint) for run in runs]
+    if all(one == prints[0] for one in prints):
+        return [None] * len(runs)
+    logs = relabel_logs.find(ws, runs)
+    found: list[Relabelled | None] = []
+    for (train, val), scored in zip(prints, rewards, strict=True):
+        halves = _half(logs, prints[0][0], train), _half(logs, prints[0][1], val)
+        gap = halves[1].difference
+        rest = untouched(rewards[0], scored, gap, limits, clusters) if gap is not None else None
+        lost = any(half.same is False and half.difference is None for half in halves)
+        one = Relabelled(*halves, rest, logs.damaged if lost else ())
+        found.append(one if one.connected or one.damaged else None)
+    return found
+
+
+def _train_print(run: Run) -> str | None:
+    found = settings.table(RunFolder(run.folder).spec(), "fingerprints").get("train")
+    return found if isinstance(found, str) and found else None
+
+
+def _half(logs: Logs, first: str | None, other: str | None) -> Half:
+    if not first or not other:
+        return Half(None)
+    return Half(True) if first == other else Half(False, logs.between(first, other))
 
 
 def _differ(one: Subject, other: Subject) -> bool:

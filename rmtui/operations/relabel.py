@@ -28,6 +28,7 @@ KEEP = "keep"
 _OURS = re.compile(r"-[0-9a-f]{8}$")
 """The end of a version's name."""
 _NAMED = 5
+LOG_SUFFIX = ".changes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class _Changed:
 
 def log_of(version: Path) -> Path:
     """Where the log of a version is: JSON lines, the first says what of what, each further one is a pair as it was."""
-    return version.with_name(f"{version.name.removesuffix('.jsonl')}.changes")
+    return version.with_name(f"{version.name.removesuffix('.jsonl')}{LOG_SUFFIX}")
 
 
 def read_marks(path: Path) -> dict[str, Action]:
