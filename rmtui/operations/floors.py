@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from rmtui.documents.data import FloorDocument, FloorsDocument, SourceFloors
 
 FILE = "floors.json"
-"""In the workspace's local state: (training, validation) fingerprints → floor → accuracy."""
+"""In the workspace's local state: (training, validation) fingerprints → floor → accuracy; what a base knows lies below
+`bases` and the base."""
+BASES = "bases"
 Name = Literal["longer", "shorter", "words", "probe", "log_probability"]
 TITLES: dict[Name, str] = {
     "longer": "always the longer answer",
@@ -35,6 +37,7 @@ TITLES: dict[Name, str] = {
     "probe": "linear probe on the frozen base",
     "log_probability": "the base's log-probability",
 }
+OF_BASE: tuple[Name, ...] = ("probe", "log_probability")
 _SOURCES = ("source", "subset")
 
 Verdict = Callable[[Row], bool]
@@ -74,7 +77,8 @@ def floors(
     found = list(_scored(right, validation, clusters, range(len(validation))))
     best = max(found, key=lambda one: one["accuracy"])
     if ws is not None:
-        _remember(ws, _key(*prints), {one["floor"]: one["accuracy"] for one in found})
+        measured = {one["floor"]: one["accuracy"] for one in found}
+        _remember(ws, _key(*prints), measured, _identity(base.model, Path(base.model).expanduser()) if base else None)
     document: FloorsDocument = {
         "train": str(train),
         "val": str(val),
@@ -140,11 +144,20 @@ def _key(train: str, val: str) -> str:
     return f"{train[:32]} {val[:32]}"
 
 
-def _remember(ws: Workspace, key: str, found: Mapping[str, float]) -> None:
+def _remember(ws: Workspace, key: str, found: Mapping[Name, float], base: str | None) -> None:
     known = _known(ws)
-    before = old if isinstance(old := known.get(key), dict) else {}
+    before = settings.table(known, key)
+    fresh: dict[str, object] = {**before}
+    fresh.update((name, value) for name, value in found.items() if name not in OF_BASE)
+    if base is not None:
+        fresh[BASES] = {**settings.table(before, BASES), base: {name: found[name] for name in OF_BASE if name in found}}
     with suppress(OSError):
-        atomic_write(ws.state_dir / FILE, json.dumps({**known, key: {**before, **found}}).encode())
+        atomic_write(ws.state_dir / FILE, json.dumps({**known, key: fresh}).encode())
+
+
+def _identity(named: str, folder: Path) -> str:
+    """A base by its folder, whatever the way to it; one of the hub by its name."""
+    return str(folder.resolve()) if folder.exists() else named
 
 
 def _known(ws: Workspace) -> Mapping[str, object]:
@@ -156,10 +169,15 @@ def _known(ws: Workspace) -> Mapping[str, object]:
 
 
 def best_floor(ws: Workspace, run: Run) -> tuple[str, float] | None:
-    """(floor, accuracy) of the best rival on a run's pairs, if `floors` measured them."""
+    """(floor, accuracy) of the best rival on a run's pairs, if `floors` measured them: of bases, its own alone."""
     known = _known(ws)
     if not known or not run.val_fingerprint:
         return None
     train = settings.table(RunFolder(run.folder).spec(), "fingerprints").get("train")
-    found = known.get(_key(train, run.val_fingerprint)) if isinstance(train, str) else None
-    return max(found.items(), key=lambda item: item[1]) if isinstance(found, dict) and found else None
+    found = settings.table(known, _key(train, run.val_fingerprint)) if isinstance(train, str) else {}
+    model = run.config.get("model")
+    base = _identity(model, ws.path(model)) if isinstance(model, str) and model else ""
+    rivals = {name: found.get(name) for name in TITLES if name not in OF_BASE}
+    rivals |= {name: settings.table(settings.table(found, BASES), base).get(name) for name in OF_BASE}
+    measured = [(str(name), value) for name, value in rivals.items() if isinstance(value, float)]
+    return max(measured, key=lambda rival: rival[1], default=None)

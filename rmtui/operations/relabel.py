@@ -83,8 +83,8 @@ def relabel(
     """Write a version of `path` in which the marked pairs are changed: `NAME-<hash of its pairs>.jsonl` beside it, or
     `out`, and the log of what they were. A tied pair stays in the file and is left out by whoever reads it.
 
-    UserError where nothing is marked, an id is no pair's, no pair would be left, or the version is there already; then
-    nothing is written.
+    UserError where nothing is marked, a line holds no readable pair, an id is no pair's, no pair would be left, or the
+    version is there already; then nothing is written.
     """
     if not marks:
         raise UserError("no pair is marked", remedy="name some: --flip ID, --tie ID, --drop ID, or --marks FILE")
@@ -133,8 +133,21 @@ def _read(path: Path, fields: pairs.Fields | None) -> tuple[str, list[_Line]]:
         raise UserError(f"{path} cannot be read", why, f"rmtui check {path}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read", str(error), f"rmtui check {path}") from error
+    _refuse_broken(path, [row for _, row in found if isinstance(row, pairs.BadLine) and not row.harmless])
     named = iter(pairs.distinct_ids(row for _, row in found if isinstance(row, pairs.Row)))
     return before, [_Line(raw, next(named) if isinstance(row, pairs.Row) else None) for raw, row in found]
+
+
+def _refuse_broken(path: Path, broken: Sequence[pairs.BadLine]) -> None:
+    """No training takes a version with such a line, and one mended by hand is not what its log names."""
+    if not broken:
+        return
+    more = f" (the first of {len(broken)} such lines)" if len(broken) > 1 else ""
+    raise UserError(
+        f"{path} cannot be relabelled",
+        f"line {broken[0].line} holds no pair: {broken[0].message}{more}",
+        f"mend what this lists first: rmtui check {path}",
+    )
 
 
 def _change(line: _Line, action: Action | None) -> _Changed:

@@ -161,6 +161,24 @@ def test_what_cannot_be_done_is_refused_and_nothing_is_written(tmp_path, capsys,
     assert [path.name for path in tmp_path.iterdir()] == ["t.jsonl"]
 
 
+@pytest.mark.parametrize(
+    ("broken", "what"),
+    [
+        ('{"id": "p12", "prompt": "q"', "JSON"),
+        ('{"id": "p12", "prompt": "q", "chosen": "a"}', "rejected"),
+        ('["p12"]', "object"),
+    ],
+)
+@pytest.mark.parametrize("key", ["p1", "p12", "p13"])
+def test_a_broken_line_is_named_with_what_is_wrong(tmp_path, capsys, broken, what, key):
+    train = write(tmp_path / "t.jsonl", rows(12))
+    train.write_text(train.read_text() + "\n" + broken + "\n" + json.dumps(rows(14)[13]) + "\n" + "{\n")
+    said = run(capsys, "relabel", train, "--flip", key, code=2)
+    assert f"{train} cannot be relabelled" in said and "line 14 holds no pair" in said and what in said
+    assert "the first of 2 such lines" in said and "rmtui check" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["t.jsonl"]
+
+
 def test_the_same_changes_again_do_not_write_over_the_version(tmp_path, capsys):
     train = write(tmp_path / "t.jsonl", rows(12))
     done = run(capsys, "relabel", train, "--drop", "p3", "--json")

@@ -12,6 +12,8 @@ from support import config, make_run_folder, training
 
 from rmtui.cli import main
 from rmtui.guide.bag_of_words import fit_words, prefers_chosen
+from rmtui.index.index import Index
+from rmtui.operations import floors as floors_operation
 from trainer.__main__ import main as trainer_main
 from trainer.clusters import words
 from trainer.model import toy
@@ -116,6 +118,41 @@ def test_a_runs_val_acc_is_held_against_the_best_rival_that_was_measured(ws, cap
     found = reading()
     assert found["figures"]["ruler"] == "words" and found["figures"]["floor"] == best
     assert "a bag of words" in found["text"] and found["figures"]["above"] == pytest.approx(0.74 - best)
+
+
+def test_only_a_runs_own_base_is_a_floor_under_it(ws, capsys, tmp_path, monkeypatch):
+    train, val = write(ws.root / "t" / "p.jsonl", pairs(60, 6)), write(ws.root / "v" / "p.jsonl", pairs(30, 7))
+    prints = {"train": fingerprint(train), "val": fingerprint(val)}
+    for name in ("mine", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    answers = {"other": [1.0] * 30, "mine": [-1.0] * 30, "org/hub": [1.0] * 29 + [-1.0]}
+
+    def asked(command, *_):
+        margins = answers[command[1].removeprefix(f"{tmp_path}/")]
+        found = {"model": command[1], "ids": list(of_pairs), "max_length": 512, "penalty": 1.0, "why_none": ""}
+        return 0, json.dumps({**found, "probe": margins, "log_probability": None}), []
+
+    of_pairs = [row.id for row in floors_operation.rows_of(val, None)]
+    monkeypatch.setattr("rmtui.operations.frozen_base.run_trainer", asked)
+
+    def floor_of(model):
+        run = make_run_folder(ws, fingerprints=prints, config=config(model=model)).id
+        index = Index.open(ws)
+        index.sync()
+        found = floors_operation.best_floor(ws, index.run(run))
+        index.close()
+        return found
+
+    words = max(row["accuracy"] for row in floors(ws, capsys, train, val)["floors"])
+    assert floor_of("org/hub")[1] == words
+    for name in ("mine", "other", "org/hub"):
+        base = name if "/" in name else str(tmp_path / name)
+        assert main(["-C", str(ws.root), "floors", str(train), str(val), "--base", base]) == 0
+    capsys.readouterr()
+    assert floor_of(str(tmp_path / "mine"))[1] == floor_of(str(tmp_path / "link"))[1] == words < 1
+    assert floor_of(str(tmp_path / "other")) == ("probe", 1.0) and floor_of("org/hub") == ("probe", 29 / 30)
+    assert floor_of("org/another")[1] == words
 
 
 def test_a_file_without_pairs_is_refused_in_words(ws, capsys):
