@@ -114,6 +114,11 @@ def bound_text(metric: str, value: float) -> str:
     return f"{100 * value:.1f}".removesuffix(".0") + " %" if metric == "val_acc" else f"{value:.3f}".removesuffix("0")
 
 
+def range_text(metric: str, low: float, high: float) -> str:
+    """An expected range with its metric: `val_acc 73–76 %`, `val_loss 0.55–0.58`."""
+    return f"{metric} {bound_text(metric, low).removesuffix(' %')}–{bound_text(metric, high)}"
+
+
 def _accuracy(value: float) -> str:
     return f"{100 * value:.1f} %"
 
@@ -131,9 +136,9 @@ def signed_percent(value: float) -> str:
 
 
 def interval_text(value: float, low: float, high: float) -> str:
-    """`±4.8`, in points; `79.1…95.0` where the value is off the middle by more than an eighth of the width."""
+    """`±4.8`, in points; `79.1–95.0` where the value is off the middle by more than an eighth of the width."""
     if abs(high + low - 2 * value) > (high - low) / 4:
-        return f"{100 * low:.1f}…{100 * high:.1f}"
+        return f"{100 * low:.1f}–{100 * high:.1f}"
     return f"±{50 * (high - low):.1f}"
 
 

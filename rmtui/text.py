@@ -167,8 +167,8 @@ def percent(share: float | None, none: str = "–") -> str:
 
 
 def count(number: float | None, none: str = "–") -> str:
-    """A whole number in groups of three: 1 200."""
-    return none if number is None else f"{number:,.0f}".replace(",", " ")
+    """A whole number in groups of three: 1,200."""
+    return none if number is None else f"{number:,.0f}"
 
 
 def short(number: float) -> str:

@@ -213,8 +213,8 @@ def range_text(option: Option) -> str:
 
 
 def _bound(value: float) -> str:
-    """From five digits on in groups of three: `1 048 576`."""
-    return f"{value:,.0f}".replace(",", " ") if value == int(value) and abs(value) >= 10_000 else format_number(value)
+    """From five digits on in groups of three: `1,048,576`."""
+    return f"{value:,.0f}" if value == int(value) and abs(value) >= 10_000 else format_number(value)
 
 
 def parse_text(option: Option, text: str) -> Any:

@@ -24,6 +24,8 @@ from rmtui.translation import colon, speak, tr
 from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
+    from textual.command import Provider
+
     from rmtui.app.jobs.importing import Imported
     from rmtui.app.notifications import Devices
 
@@ -71,6 +73,12 @@ def _pairs(app: WorkspaceApp, route: routes.PairsOf) -> Screen[None]:
     return PairsScreen(list(route.runs))
 
 
+def _palette() -> type[Provider]:
+    from rmtui.app.palette_search import ActionSearch
+
+    return ActionSearch
+
+
 class RmtuiApp(WorkspaceApp, inherit_bindings=False):
     """One app on one folder; `workspace` is None while the folder is not a workspace."""
 
@@ -85,6 +93,7 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
     TITLE = "rmtui"
     depth = themes.Depth.TRUE
     BINDINGS = actions.bindings("app")
+    COMMANDS = {_palette}
     COMMAND_PALETTE_BINDING = "colon"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (180, "-vast")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall"), (38, "-high")]
@@ -230,7 +239,11 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
             self.push_screen(CommandPalette(placeholder=tr("Search for commands…"), id="--command-palette"))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The palette: what the focused pane can do now, what can be done elsewhere, then themes by name."""
+        return (command for command, _ in self.palette_commands(screen))
+
+    def palette_commands(self, screen: Screen[object]) -> Iterable[tuple[SystemCommand, str]]:
+        """The palette: what the focused pane can do now, what can be done elsewhere, then themes by name; each with its
+        id, empty for themes."""
         seen = set()
         for active in screen.active_bindings.values():
             binding = active.binding
@@ -238,14 +251,15 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
                 continue
             seen.add(binding.action)
             text = f"{tr(binding.description)}  ({self.get_key_display(binding)})"
-            yield SystemCommand(text, tr(binding.tooltip), partial(self.run_action, binding.action, active.node))
+            command = SystemCommand(text, tr(binding.tooltip), partial(self.run_action, binding.action, active.node))
+            yield command, binding.id or ""
         if self._workspace is not None:
             for action in actions.elsewhere(seen):
                 text = f"{tr(action.word)}  ({self.get_key_display(action.binding())})"
                 place = f"{tr(action.help)} · {tr(actions.PANES[action.pane])}"
-                yield SystemCommand(text, place, partial(self.reach, action))
+                yield SystemCommand(text, place, partial(self.reach, action)), action.id
         for name in themes.NAMES:
-            yield SystemCommand(tr(f"theme: {name}"), tr("Change the colours"), partial(self.use_theme, name))
+            yield SystemCommand(tr(f"theme: {name}"), tr("Change the colours"), partial(self.use_theme, name)), ""
 
     def reach(self, action: actions.Action) -> None:
         """Go where an action is, and say its key: what it does there is seen before it is done."""

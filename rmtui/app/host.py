@@ -6,12 +6,13 @@ No screen is imported here: `screens` is filled in by `rmtui.app.app`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import events
+from textual.app import SystemCommand
 from textual.message import Message
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
@@ -96,6 +97,10 @@ class WorkspaceApp(ShadowScreen, inherit_bindings=False):
         self._waits_since = 0.0
         self._last_key = ""
         speak(self.lang)
+
+    def palette_commands(self, screen: Screen[object]) -> Iterable[tuple[SystemCommand, str]]:
+        """What the palette offers, each with the id of its action."""
+        return ()
 
     # Keys that are typed while the screen changes reach the new one
 

@@ -115,15 +115,15 @@ def _run_floors(args: argparse.Namespace) -> int:
         return 0
     rows = [("", found["pairs"], one) for one in found["floors"]]
     rows += [(part["source"], part["pairs"], one) for part in found["sources"] for one in part["floors"]]
-    columns = [Column("rival", ours=True), Column("val_acc", right=True), Column("95 %", right=True)]
+    columns = [Column("baseline", ours=True), Column("val_acc", right=True), Column("95 %", right=True)]
     columns += [Column("pairs", right=True), *([Column("source")] if found["sources"] else [])]
     show(
         columns,
         [
             [
                 TITLES[one["floor"]],
-                f"{one['accuracy']:.1%}",
-                f"{one['interval'][0]:.1%} … {one['interval'][1]:.1%}",
+                f"{100 * one['accuracy']:.1f} %",
+                f"{100 * one['interval'][0]:.1f}–{100 * one['interval'][1]:.1f} %",
                 str(pairs),
                 *([source] if found["sources"] else []),
             ]
@@ -287,7 +287,7 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "floors",
-        "what simple rivals of a reward model score: length rulers, a bag of words, a frozen base",
+        "what simple baselines score: length rulers, a bag of words, a frozen base",
         _build_floors,
         _run_floors,
         (

@@ -112,7 +112,7 @@ def _estimates(plan: Plan, time: PastTime | None) -> Iterator[str]:
 
     if (sizes := plan.sizes) is not None:
         share = f"{100 * sizes.trainable / sizes.parameters:.3g} %"
-        yield f"{sizes.trainable:,} of {sizes.parameters:,} parameters trained ({share})".replace(",", " ")
-        yield f"about {sizes.total_bytes / 1024**3:.2g} GB a process"
+        yield f"{sizes.trainable:,} of {sizes.parameters:,} parameters trained ({share})"
+        yield f"about {text.size(sizes.total_bytes)} a process"
     if time is not None:
-        yield f"about {text.age(time.seconds)}, from {time.runs} past run{'s' if time.runs > 1 else ''}"
+        yield f"about {text.age(time.whole)}, from {time.runs} past run{'s' if time.runs > 1 else ''}"

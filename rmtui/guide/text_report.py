@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rmtui.guide.pair_kinds import kind_of
 from rmtui.guide.short_form import GLYPHS
-from rmtui.i18n import BETWEEN, bound_text, in_brackets, title, translate, value_text
+from rmtui.i18n import BETWEEN, in_brackets, range_text, title, translate, value_text
 from rmtui.text import harmless, width
 
 if TYPE_CHECKING:
@@ -71,10 +71,7 @@ def _advice(document: AdviseDocument, lang: str) -> Iterator[str]:
             before, after = (value_text(change["key"], value) for value in (change["from"], change["to"]))
             yield f"     {change['key']}: {before} → {after}"
         if row["expected"]:
-            ranges = BETWEEN[lang].join(
-                f"{metric} {bound_text(metric, low)} … {bound_text(metric, high)}"
-                for metric, (low, high) in row["expected"].items()
-            )
+            ranges = BETWEEN[lang].join(range_text(metric, *ends) for metric, ends in row["expected"].items())
             yield f"     {_named(translate('heading.expected', lang), ranges, lang)}"
         if row["because_titles"]:
             yield f"     {_named(translate('heading.because', lang), ' · '.join(row['because_titles']), lang)}"
@@ -117,7 +114,7 @@ def groups_text(document: GroupsDocument, lang: str) -> str:
             label = harmless(group["label"]) + " " * (widest - width(group["label"]))
             share = f"{100 * group['accuracy']:.1f} %"
             hits = translate("pairs.of", lang, right=group["right"], pairs=group["pairs"])
-            lines.append(f"  {label}  {share:>7}  ({low:>5} … {high:>5} %), {hits}")
+            lines.append(f"  {label}  {share:>7}  ({low:>5}–{high} %), {hits}")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + (f"\n\n! {document['note']}" if document["note"] else "")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rmtui.guide.model import Advice, Reading, Subject, changes
+from rmtui.guide.model import Advice, Reading, Subject, changes, common_epoch
 from rmtui.guide.sentences import origin_text, short, text
 from rmtui.i18n import interval_text, signed_percent, translate
 
@@ -32,12 +32,14 @@ def verdict(
 ) -> str:
     """`Under-trained and improving: val_acc 68.3 → 71.1 % (±1.8), val_loss +2 %. Next: 3 epochs.`
 
-    A run that was cut off begins with how to go on. Empty before the first metric.
+    A run that was cut off begins with how to go on. Empty before the first metric. Where a single epoch is known, the
+    run before is what it is held against, and named: `worse than demo at epoch 1: val_acc 87.5 → 64.7 %`.
     """
     scope = "epochs" if len(subject.known("val_acc")) > 1 else "runs"
     found = {item.id: item for item in readings if item.figures.get("scope", scope) == scope}
-    said = _standing(found, lang)
-    metrics = translate("verdict_word.comma", lang).join(_metrics(subject, before, found, lang))
+    rival = _rival(before, subject, lang) if before is not None and scope == "runs" else ""
+    said, named = _standing(found, rival, lang)
+    metrics = translate("verdict_word.comma", lang).join(_metrics(subject, before, found, "" if named else rival, lang))
     head = said or translate("verdict_word.no_verdict", lang)
     line = translate(
         "verdict_word.line" if metrics else "verdict_word.bare", lang, head=_capital(head), metrics=metrics
@@ -55,22 +57,37 @@ def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _standing(found: Mapping[str, Reading], lang: str) -> str:
-    """`under-trained and improving`: how the training stands, and where its val_acc goes."""
+def _rival(before: Subject, subject: Subject, lang: str) -> str:
+    """`demo`, or `demo at epoch 1` where the two share no later epoch."""
+    epoch = common_epoch(before, subject)
+    name = before.run.name
+    return (
+        name if epoch in (None, before.last_epoch) else translate("verdict_word.at_epoch", lang, run=name, epoch=epoch)
+    )
+
+
+def _standing(found: Mapping[str, Reading], rival: str, lang: str) -> tuple[str, bool]:
+    """`under-trained and improving`: how the training stands, and where its val_acc goes; with a rival, how it compares
+    with that. Whether the rival was named."""
     standing = next((word for word, ids in STANDINGS if found.keys() & set(ids)), "")
     if standing == "diverged":
-        return translate("verdict_word.diverged", lang)
+        return translate("verdict_word.diverged", lang), False
     course = next((word for word, ids in COURSES if found.keys() & set(ids)), "")
     moved = next((found[name] for word, ids in COURSES if word == course for name in ids if name in found), None)
     if moved is not None and moved.figures.get("within") is not None:
         course = "perhaps_improving" if course == "improving" else "no_clear_change"
-    words = [translate(f"verdict_word.{word}", lang) for word in (standing, course) if word]
+    named = bool(rival and course)
+    words = [translate(f"verdict_word.{standing}", lang)] if standing else []
+    words += [translate(f"verdict_word.{'than_' if named else ''}{course}", lang, run=rival)] if course else []
     between = "comma" if course == "no_clear_change" else "and"
-    return translate(f"verdict_word.{between}", lang).join(words)
+    return translate(f"verdict_word.{between}", lang).join(words), named
 
 
-def _metrics(subject: Subject, before: Subject | None, found: Mapping[str, Reading], lang: str) -> list[str]:
-    """val_acc over the run's epochs, else against the run before, with its interval; the change of val_loss."""
+def _metrics(
+    subject: Subject, before: Subject | None, found: Mapping[str, Reading], rival: str, lang: str
+) -> list[str]:
+    """val_acc over the run's epochs, else against the run before, with its interval; the change of val_loss. `rival`:
+    what else has to be said of whom a change is measured from."""
     shown = []
     now = subject.newest("val_acc")
     known = [value for _, value in subject.known("val_acc")]
@@ -85,10 +102,12 @@ def _metrics(subject: Subject, before: Subject | None, found: Mapping[str, Readi
     if "beyond_untrained" in found:
         return [*shown, f"val_loss {losses[-1]:.3g}"]
     change = losses[-1] / losses[0] - 1 if len(losses) > 1 and losses[0] else None
-    if change is None and "val_loss" in against:
-        change = against["val_loss"].share
+    of_runs = change is None and "val_loss" in against
+    change = against["val_loss"].share if of_runs else change
     if change is not None:
         shown.append(f"val_loss {signed_percent(change)}")
+    if rival and shown and (of_runs or (now is not None and len(known) == 1 and "val_acc" in against)):
+        shown[-1] += translate("verdict_word.against", lang, run=rival)
     return shown
 
 

@@ -104,9 +104,9 @@ def export_marks(document: SuspectsDocument, path: Path) -> int:
 
 def suspect_lines(document: SuspectsDocument) -> list[str]:
     """For a person: what the words know, then the suspects."""
-    low, high = document["interval"]
+    share, low, high = (100 * value for value in (document["accuracy"], *document["interval"]))
     head = (
-        f"words of other pairs get {document['accuracy']:.1%} ({low:.1%} … {high:.1%}) of {document['pairs']:,} labels "
+        f"words of other pairs get {share:.1f} % ({low:.1f}–{high:.1f} %) of {document['pairs']:,} labels "
         f"right, and speak against {document['count']:,} pairs with confidence: read those, many may be labelled right"
     )
     return [tr(head), *([tr(document["note"])] if document["note"] else [])]

@@ -353,7 +353,7 @@ def _start_took(attempt: AttemptFolder) -> float:
 
 
 def starting(attempt: AttemptFolder) -> str:
-    """What a start is busy with: `importing torch, 6 s`, `tokenizing 43 835 pairs, 61 %`."""
+    """What a start is busy with: `importing torch, 6 s`, `tokenizing 43,835 pairs, 61 %`."""
     beat = attempt.starting()
     if beat is None:
         return ""

@@ -117,7 +117,7 @@ def planned(ws: Workspace, made: Plan, search: Search) -> TunePlanDocument:
     pace = past.seconds / search.base_epochs if past is not None else None
     trials = list(_played(search, pace))
     epochs = sum(added_epochs(trial, trials) for trial in trials)
-    seconds = pace * epochs if pace is not None else None
+    seconds = pace * epochs + past.beside * len(trials) if pace is not None and past is not None else None
     return {
         "data": str(made.spec["data"]),
         "settings": dict(search.settings),

@@ -26,7 +26,7 @@ SCREENS: dict[str, tuple[tuple[str, ...], str]] = {
     "help": (("?",), "主界面"),
     "run": (("enter",), "学习率"),
     "log": (("enter", "3"), "跟随中"),
-    "details": (("enter", "5"), "启动次数"),
+    "details": (("enter", "5"), "启动记录"),
     "advice": (("a",), "建议"),
     "presets": (("n",), "保守"),
     "form": (("n", "enter"), "与文件相同"),

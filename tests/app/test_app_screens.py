@@ -87,6 +87,15 @@ async def test_the_palette_finds_an_action_by_its_name_and_does_it(runs):
         await until(pilot, lambda: pilot.app.theme == "high-contrast")
 
 
+@pytest.mark.parametrize(("typed", "found"), [("tune", "search"), ("best checkpoint", "evaluate"), ("queue", "queue")])
+async def test_the_palette_finds_an_action_by_what_is_said_of_it_and_by_its_id(runs, typed, found):
+    async with opened(runs.root, NARROW) as pilot:
+        await pilot.press("colon")
+        await until(pilot, lambda: type(pilot.app.screen).__name__ == "CommandPalette")
+        await type_text(pilot, typed)
+        await sees(pilot, f"{found}  (")
+
+
 async def test_keys_toml_moves_a_key_and_tells_what_it_cannot_use(runs):
     (runs.root / "keys.toml").write_text('[home]\nnew = "w"\nfly = "f"\n')
     async with opened(runs.root, NARROW) as pilot:
@@ -254,6 +263,17 @@ async def test_presets_say_what_they_are_for_and_what_is_expected(runs):
     async with opened(runs.root, NARROW) as pilot:
         await pilot.press("n")
         await sees(pilot, "val_loss falls steadily", "73–76 %", "is the learning rate the problem?")
+        await sees(pilot, "expected on the guide's base: train_loss")
+        await pilot.press("enter")
+        await sees(pilot, "expected on the guide's base: train_loss")
+
+
+async def test_what_a_person_expects_of_a_preset_is_not_said_to_be_the_guides(ready):
+    mine = (ready.presets / "a-conservative.toml").read_text().replace("[0.73, 0.76]", "[0.64, 0.66]")
+    (ready.presets / "a-conservative.toml").write_text(mine)
+    async with opened(ready.root, NARROW) as pilot:
+        await pilot.press("n")
+        await sees(pilot, "expected: train_loss 0.55–0.60", "64–66 %")
 
 
 async def test_a_form_refuses_wrong_values_beside_the_field_and_starts_nothing(ready):

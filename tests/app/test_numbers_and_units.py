@@ -20,7 +20,7 @@ def test_what_counts_and_its_number_are_on_one_line_and_so_are_both_ends_of_an_a
 
 
 SAID = (
-    "val_acc, the key metric, is 72.8 % ±5.8 (95 %, 224 pairs): after 1 200 steps and 3 epochs of 12 min it gained "
+    "val_acc, the key metric, is 72.8 % ±5.8 (95 %, 224 pairs): after 1,200 steps and 3 epochs of 12 min it gained "
     "2.4 points."
 )
 

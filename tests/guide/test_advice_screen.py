@@ -35,7 +35,7 @@ async def advice_of(ws, run):
 async def shown(pilot, screen):
     items = screen.query_one(OptionList)
     for _ in range(400):
-        if items.option_count:
+        if items.option_count and beside(screen):
             break
         await pilot.pause(0.02)
     return [written(items.get_option_at_index(place).prompt) for place in range(items.option_count)]

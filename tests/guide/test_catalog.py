@@ -112,6 +112,12 @@ def test_ends_of_expected_ranges_have_as_many_digits_as_they_mean(metric, value,
     assert i18n.bound_text(metric, value) == text
 
 
+def test_a_range_has_its_unit_once():
+    assert i18n.range_text("val_acc", 0.73, 0.762) == "val_acc 73–76.2 %"
+    assert i18n.range_text("val_loss", 0.5, 0.5352) == "val_loss 0.50–0.535"
+    assert i18n.interval_text(0.942, 0.878, 0.973) == "87.8–97.3"
+
+
 @pytest.mark.parametrize(("value", "text"), [(-0.2315, "−23 %"), (0.0206, "+2 %"), (-0.009, "−0.9 %"), (0.0, "0.0 %")])
 def test_changes_carry_their_sign(value, text):
     assert i18n.signed_percent(value) == text

@@ -33,7 +33,17 @@ def test_an_unknown_val_acc_is_the_next_step():
     before = of_guide(published_figures.BEFORE, "before", created=1.0)
     after = of_guide(published_figures.AFTER, "after", created=2.0)
     said = line(after, before)
-    assert said.startswith("Under-trained: val_loss +2 %. Next: confirm val_acc.")
+    assert said.startswith("Under-trained: val_loss +2 % against before. Next: confirm val_acc.")
+
+
+def test_of_a_single_epoch_it_says_which_run_it_is_held_against_and_where():
+    demo = subject([(0.58, 0.39, 0.875), (0.29, 0.23, 0.933)], name="demo", val_pairs=2000, created=1.0)
+    one = subject([(0.72, 0.64, 0.647)], name="C-1", val_pairs=2000, created=2.0, state=State.STOPPED, num_epochs=3)
+    said = line(one, demo)
+    assert "worse than demo at epoch 1: val_acc 87.5 → 64.7 %" in said and "getting" not in said
+    assert "不如 demo 的第 1 轮" in line(one, demo, "zh")
+    better = subject([(0.5, 0.3, 0.95)], name="C-2", val_pairs=2000, created=2.0, config={"num_epochs": 1})
+    assert "etter than demo: val_acc 93.3 → 95.0 %" in line(better, demo)
 
 
 def test_advise_and_compare_begin_with_it(tmp_path, capsys):
@@ -42,7 +52,7 @@ def test_advise_and_compare_begin_with_it(tmp_path, capsys):
     capsys.readouterr()
     assert main(["-C", str(ws.root), "advise", "after", "--lang", "en"]) == 0
     assert capsys.readouterr().out.startswith(
-        "Under-trained and improving: val_acc 68.5 → 71.2 % (entered by hand), val_loss +2 %."
+        "Under-trained and better than before: val_acc 68.5 → 71.2 % (entered by hand), val_loss +2 %."
     )
     assert main(["-C", str(ws.root), "compare", "before", "after", "--lang", "en"]) == 0
     first = capsys.readouterr().out.splitlines()[0]

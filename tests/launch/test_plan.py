@@ -126,6 +126,24 @@ def test_past_runs_of_the_same_kind_tell_the_time(ws):
     assert planned_time(index, plan(ws, LaunchRequest("A", procs=1, overrides=changes))) is None
 
 
+def test_the_time_of_a_launch_has_its_start_and_its_evaluations_in_it(ws):
+    """A run of 3 steps that takes a minute to start does not take three seconds."""
+    figures = {"model": str((ws.root / "base").resolve()), "max_length": 512, "mixed_precision": "no"}
+    same = {**support.config(**figures), "batch_size": 2, "gradient_accumulation_steps": 1}
+    late = [event._replace(t=event.t + 50) for event in support.training(step_seconds=2.0)]
+    late[0] = late[0]._replace(t=late[0].t - 50)
+    support.make_run_folder(ws, config=same, events=late)
+    longer = [event._replace(t=event.t + 5000) for event in late[1:]]  # a stop in between: its pause is nobody's cost
+    support.make_run_folder(ws, config=same, attempts=[late[:5], [late[0], *longer]])
+    index = Index.open(ws)
+    index.sync()
+    changes = {"max_length": "512", "mixed_precision": "no", "num_epochs": "5"}
+    found = planned_time(index, plan(ws, LaunchRequest("A", procs=2, overrides=changes)))
+    steps = 60 * 2.0
+    assert found.beside == pytest.approx(late[-1].t - late[0].t - steps)
+    assert found.whole == found.seconds + found.beside and 49 < found.beside < 60
+
+
 def test_the_processes_are_the_callers_else_the_workspaces_else_one(ws):
     assert plan(ws, LaunchRequest("A")).spec["launch"]["processes"] == 1
     (ws.root / "workspace.toml").write_text('model = "base"\ndata = "tiny"\nprocesses = 2\n')

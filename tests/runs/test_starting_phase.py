@@ -22,7 +22,7 @@ def test_a_start_says_its_phase_and_how_long_it_takes(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: later)
     assert starting(attempt) == "importing torch, 6 s"
     tell("tokenizing", 26738, 43835)
-    assert starting(attempt) == "tokenizing 43 835 pairs, 60 %"
+    assert starting(attempt) == "tokenizing 43,835 pairs, 60 %"
     tell("loading the model", 0, 0)
     assert starting(attempt) == "loading the model, 0 s"
 
@@ -32,7 +32,7 @@ def test_other_ranks_say_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("reason", ["tokenizing 43 835 pairs, 60 %", "importing torch, 6 s"])
+@pytest.mark.parametrize("reason", ["tokenizing 43,835 pairs, 60 %", "importing torch, 6 s"])
 def test_the_list_says_it_in_place_of_a_time(tmp_path, reason):
     run = Run("id", "name", tmp_path, State.STARTING, reason)
     assert state_label(run, 0.0, spelled=True) == reason

@@ -99,7 +99,7 @@ async def test_the_cursor_reads_every_curve_and_moves_in_step():
         await pilot.pause()
         assert "0.580" in lines(loss)[0] and "71.2" in lines(accuracy)[0]
         await pilot.press("left")
-        assert "step 1 000" in lines(loss)[0]
+        assert "step 1,000" in lines(loss)[0]
         for _ in range(4):
             await pilot.press("shift+left")
         step = loss.view.cursor

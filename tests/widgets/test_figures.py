@@ -64,7 +64,7 @@ def test_spans_are_told_in_two_units(seconds, text):
 
 def test_large_numbers():
     assert [formats.short(n) for n in (850, 12_500, 999_999, 3_200_000, 2e9)] == ["850", "12.5k", "1M", "3.2M", "2G"]
-    assert formats.count(1234567) == "1 234 567"
+    assert formats.count(1234567) == "1,234,567"
     assert [formats.size(n) for n in (512, 3500, 11 * 2**30)] == ["512 B", "3.4 kB", "11.0 GB"]
 
 

@@ -131,7 +131,7 @@ async def test_advanced_fields_are_folded_unless_they_differ():
 async def test_every_field_explains_itself_at_eighty_columns():
     widget = form()
     async with Stage(widget).run_test(size=(80, 24)) as pilot:
-        widget.set_derived({"steps": "1 600", "effective batch": "64 = 4 × 2 × 8"})
+        widget.set_derived({"steps": "1,600", "effective batch": "64 = 4 × 2 × 8"})
         for key in OPTIONS:
             widget.focus_key(key)
             await pilot.pause()
@@ -146,7 +146,7 @@ async def test_a_path_beside_a_field_keeps_its_end_and_a_bound_is_read_in_groups
     widget.load({}, (FILE, Reference("helpful-A-3", {"data.train": "/data/of/somebody/far/away/helpful_pairs.jsonl"})))
     async with Stage(widget).run_test(size=(100, 45)):
         assert "← helpful-A-3 …/helpful_pairs.jsonl" in line(widget, "data.train")
-        assert "0 … 1 000 000 000 steps" in line(widget, "save_steps")
+        assert "0 … 1,000,000,000 steps" in line(widget, "save_steps")
         assert "1 … 4096" in line(widget, "batch_size")
 
 

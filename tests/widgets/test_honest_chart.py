@@ -79,7 +79,7 @@ async def test_the_axis_reaches_the_planned_end_and_says_when():
         chart.show([noisy(400)])
         chart.spread((1, 1600), "ends 14:32")
         await pilot.pause()
-        assert lines(chart)[-1].endswith("step  ends 14:32") and "1 000" in lines(chart)[-1]
+        assert lines(chart)[-1].endswith("step  ends 14:32") and "1,000" in lines(chart)[-1]
         drawn = [line[8:].rstrip() for line in lines(chart)[1:-2]]
         assert 20 <= max(map(len, drawn)) <= 26, "a quarter of the way"
         await pilot.press("plus")

@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 from widgets_support import Made, Rows, Stage, lines, page, run
 
-from rmtui.app.widgets.table.columns import ends_at
+from rmtui.app.widgets.table.columns import ends_at, state_label
 from rmtui.app.widgets.table.run_table import RunTable
 from rmtui.runs.model import Landmarks, State
 
@@ -122,6 +122,47 @@ async def test_columns_align_and_the_dearest_stay(width):
         for line, text in ((first, "0.570"), (wide, "0.570"), (third, "12.346"), (fourth, "0.570")):
             assert _cut(line, end).endswith(text)
         assert all(cell_len(line) <= width for line in lines(table))
+
+
+async def test_what_a_live_run_does_takes_no_columns_room_at_80_and_all_it_needs_where_there_is_more():
+    rows = Rows([run(1), run(2, state=State.STARTING, ended=None, reason="checking the saved model")])
+    table = RunTable(rows)
+    async with Stage(table).run_test(size=(80, 12)) as pilot:
+        assert "±" in lines(table)[0] and "checking th" in lines(table)[2]
+        rows.rows[1] = run(2, state=State.FAILED, reason="out of memory")
+        table.refresh_rows()
+        await pilot.pause()
+        assert "±" not in lines(table)[0] and "out of memory" in lines(table)[2]  # a reason that lasts
+
+
+async def test_columns_that_gave_way_to_a_live_run_come_back_when_it_has_ended():
+    rows = Rows([run(1), run(2, state=State.RUNNING, ended=None, reason="no step for 6 min, usually 1.3 s")])
+    table = RunTable(rows)
+    async with Stage(table).run_test(size=(100, 12)) as pilot:
+        assert "train" not in lines(table)[0]
+        rows.rows[1] = run(2)
+        table.refresh_rows()
+        await pilot.pause()
+        assert "train" in lines(table)[0]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "label"),
+    [
+        (State.STARTING, "", "starting"),
+        (State.STARTING, "importing torch, 6 s", "importing torch, 6 s"),
+        (State.STOPPING, "", "stopping"),
+        (State.STOPPING, "saving a checkpoint; will be killed in 89 s if it hangs", "stopping"),
+    ],
+)
+def test_a_resumed_run_is_not_said_to_start_or_stop_since_its_first_start(state, reason, label):
+    again = run(1, state=state, ended=None, started=1000.0, reason=reason)
+    assert state_label(again, now=1108.0, spelled=True) == label
+
+
+def test_a_run_that_is_asked_to_stop_has_no_end_of_all_its_steps():
+    live = run(1, state=State.STOPPING, ended=None, step=200, last_event=1000.0, seconds_per_step=2.0)
+    assert ends_at(live, now=1100.0) is None
 
 
 def test_an_end_that_should_have_been_is_no_end():

@@ -66,7 +66,7 @@ def derived_lines(plan: Plan, index: Index) -> dict[str, str]:
         lines["trainable"] = f"{text.short(sizes.trainable)} of {text.short(sizes.parameters)}"
         lines["memory"] = f"~{text.size(sizes.total_bytes)} a process"
     if (past := past_time(index, plan.derived, plan.spec)) is not None:
-        lines["about"] = f"{text.span(past.seconds)}, from {past.runs} past run{'s' if past.runs > 1 else ''}"
+        lines["about"] = f"{text.span(past.whole)}, from {past.runs} past run{'s' if past.runs > 1 else ''}"
     return lines
 
 

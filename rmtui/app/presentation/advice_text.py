@@ -15,7 +15,7 @@ from rmtui.app.widgets.glyphs import Glyphs
 from rmtui.app.widgets.palette import Palette
 from rmtui.guide import short_form
 from rmtui.guide.text_report import silenced_text
-from rmtui.i18n import bound_text, in_brackets, translate, value_text
+from rmtui.i18n import in_brackets, range_text, translate, value_text
 
 if TYPE_CHECKING:
     from rmtui.documents.guide import AdviceDocument, AdviseDocument, PathStep, ReadingDocument
@@ -95,10 +95,7 @@ class AdviceText:
         if changes:
             yield Text(" · ".join(changes), self._palette.good)
         if step["expected"]:
-            ranges = [
-                f"{metric} {bound_text(metric, ends[0])}–{bound_text(metric, ends[1])}"
-                for metric, ends in step["expected"].items()
-            ]
+            ranges = [range_text(metric, *ends) for metric, ends in step["expected"].items()]
             yield Text(self._sentence("expected_values", ranges=" · ".join(ranges)), self._palette.quiet)
 
     def _reading_in_full(self, reading: ReadingDocument) -> Iterator[Row]:

@@ -19,7 +19,7 @@ Row = tuple[Text, Text]
 """The lead, and the text that hangs from it."""
 _HARD = "\ue000"
 _UNIT = (
-    r"(?<=\d) (?=(?:%|±|\d{3}\b|(?:[kMG]B|ms|s|min|h|d|pairs?|steps?|epochs?|points?|tokens?)\b))"
+    r"(?<=\d) (?=(?:%|±|(?:[kMG]B|ms|s|min|h|d|pairs?|steps?|epochs?|points?|tokens?)\b))"
     r"|(?<=[→=<>±×]) (?=[-+−]?\d)|(?<=\d) (?=[×=] \d)|(?<=[\d%]) (?=→ [-+−]?\d)|(?<=\bp) (?=[=<])"
     r"|(?<=\bepoch) (?=\d)|(?<=\bstep) (?=\d)|(?<=\brank) (?=\d)|(?<=\bmargin) (?=[−+\d])"
     r"|(?<=第) (?=\d)|(?<=\d) (?=[\u4e00-\u9fff])"

@@ -27,11 +27,14 @@ def brief(preset: Preset) -> str:
 
 
 def expectation(preset: Preset) -> str:
-    """`train_loss 0.55–0.60 · val_acc 73–76 %`; empty where no metric is given."""
-    parts = []
-    for metric, (low, high) in preset.expect.items():
-        if metric == "val_acc":
-            parts.append(f"val_acc {low * 100:g}–{high * 100:g} %")
-        else:
-            parts.append(f"{metric} {low:.2f}–{high:.2f}")
-    return " · ".join(parts)
+    """`expected: train_loss 0.55–0.60 · val_acc 73–76 %`; of the guide's own numbers `expected on the guide's base: …`.
+    Empty where no metric is given."""
+    from rmtui.guide.published_figures import PRESET_A
+    from rmtui.i18n import range_text
+
+    if not preset.expect:
+        return ""
+    ranges = " · ".join(range_text(metric, *ends) for metric, ends in preset.expect.items())
+    if {metric: tuple(ends) for metric, ends in preset.expect.items()} == dict(PRESET_A):
+        return f"expected on the guide's base: {ranges}"
+    return f"expected: {ranges}"

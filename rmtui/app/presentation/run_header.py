@@ -101,7 +101,7 @@ def _bar(share: float, width: int, glyphs: Glyphs) -> str:
 
 
 def pulse(run: Run) -> list[str]:
-    """How far it is and how fast: `step 812/1 200`, `1.3 s a step`, `last event 14:07:03`."""
+    """How far it is and how fast: `step 812/1,200`, `1.3 s a step`, `last event 14:07:03`."""
     parts = []
     if run.step:
         total = f"/{formats.count(run.total_steps)}" if run.total_steps else ""

@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 
 from rmtui import text as formats
 from rmtui.app import actions
-from rmtui.app.presentation.hanging_indent import HangingRows, row
+from rmtui.app.presentation.hanging_indent import Hanging, HangingRows, row
 from rmtui.app.widgets.cells import fit
 from rmtui.app.widgets.palette import palette_of
 from rmtui.app.widgets.path_input import PathInput
@@ -33,9 +33,13 @@ class Confirm(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(tr(self.question, words=False), markup=False, classes="question")
-            yield Static(tr(self._explanation, words=False), markup=False, classes="quiet")
+            yield Static(self._laid(self.question), classes="question")
+            yield Static(self._laid(self._explanation), classes="quiet")
             yield Static(f"y {tr('yes')}   n {tr('no')}", markup=False, classes="answers")
+
+    def _laid(self, text: str) -> Hanging:
+        """Lines as its language breaks them: no Chinese one begins with a comma."""
+        return Hanging(row("", tr(text, words=False)))
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)

@@ -102,7 +102,7 @@ class FormScreen(Base):
         for key, text in self._given.items():
             self.form.set_text(key, text)
         if self._preset is not None and (words := expectation(self._preset)):
-            self.query_one("#expected", Label).show_text(f"expected: {words}")
+            self.query_one("#expected", Label).show_text(words)
             self.query_one("#expected").remove_class("-none")
         self.set_interval(WATCH_SECONDS, self._watch_file)
         self.form.focus()

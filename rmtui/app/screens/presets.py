@@ -82,7 +82,7 @@ class PresetsScreen(Base):
         text = Text().append(f"{tr(preset.title)}\n" if preset.title else "", "bold")
         text.append(f"{tr(preset.purpose)}\n" if preset.purpose else "").append(brief(preset), palette.quiet)
         if expected := expectation(preset):
-            text.append("\n").append_text(in_language(Text(f"expected: {expected}", palette.quiet)))
+            text.append("\n").append_text(in_language(Text(expected, palette.quiet)))
         return Hanging(row(Text(f"{preset.name}  ", palette.accent), text))
 
     def _describe_error(self, error: UserError) -> Hanging:

@@ -16,8 +16,12 @@ NAME = "name"
 STATE = "state"
 REASON = "created"
 """When, and why a run ended."""
+NOW = "now"
+"""No column: in `needs`, what REASON holds of live runs. It passes, and the panel has it."""
 DEAR = 7
 """Columns of more than this worth number come in only where names and reasons have all the room that they can use."""
+FIRM = 8
+"""Columns up to this worth give way to names and to reasons that last, but not to what a live run does now."""
 LONG = 40
 """Cells beside its own that a column may ask of the screen; what is longer is read beside the list."""
 RECOGNISED = 10
@@ -65,9 +69,11 @@ def layout(
     grow and have more to show (`needs`: cells of their longest text), names first; columns of little worth come in only
     where no text is cut for them, but that of `sort` always."""
     kept: list[RunColumn] = []
+    lasting, needs = needs, _with_now(needs)
     left = width + GAP
     for column in sorted(columns, key=lambda column: (column.key not in (NAME, sort), column.worth)):
-        wanted = sum(_missing(other, needs) for other in kept) if column.worth > DEAR and column.key != sort else 0
+        asked = lasting if column.worth <= FIRM else needs
+        wanted = sum(_missing(other, asked) for other in kept) if column.worth > DEAR and column.key != sort else 0
         if column.width + GAP + wanted > left and column.key != sort:
             if column.worth > DEAR:
                 break
@@ -82,6 +88,11 @@ def layout(
     return [(column, widths[column.key]) for column in columns if column.key in widths]
 
 
+def _with_now(needs: Mapping[str, int]) -> Mapping[str, int]:
+    """What a live run does now counted with the reasons."""
+    return {**needs, REASON: max(needs.get(REASON, 0), needs[NOW])} if NOW in needs else needs
+
+
 def _missing(column: RunColumn, needs: Mapping[str, int]) -> int:
     """Cells that a column would like to have beside its own."""
     return max(0, min(column.grow, needs.get(column.key, 0) - column.width))
@@ -90,6 +101,7 @@ def _missing(column: RunColumn, needs: Mapping[str, int]) -> int:
 def natural_width(columns: Sequence[RunColumn], needs: Mapping[str, int], half: int) -> int:
     """Cells in which the columns that matter show all they have; beyond `half` of the screen only what a reason needs
     to be recognised."""
+    needs = _with_now(needs)
     dear = [column for column in columns if column.worth <= DEAR]
     wishes = {column.key: min(_missing(column, needs), LONG) for column in dear}
     most = sum(column.width + GAP + wishes[column.key] for column in dear) - GAP
@@ -101,10 +113,15 @@ WEEKDAY = 9
 
 
 def state_label(run: Run, now: float, spelled: bool = False) -> str:
-    """What matters of a run's state now: when it ends, or what it does instead of steps, why it ended, how long ago;
-    `spelled`: after its word."""
-    if run.state in (State.RUNNING, State.STARTING) and run.reason:
+    """What matters of a run's state now: when it ends, or what it does instead of steps, why it ended, how long ago
+    that was; `spelled`: after its word. What is starting or stopping says since when by its reason alone: the run's own
+    start may be hours before that of this attempt."""
+    if run.state is State.STOPPING:
+        return run.state.value if spelled or not run.reason else formats.clean(run.reason).partition("; ")[0]
+    if run.state.alive and run.reason:
         return formats.clean(run.reason)
+    if run.state is State.STARTING:
+        return run.state.value
     if run.state is State.RUNNING:
         end = ends_at(run, now)
         at = formats.clock(end, now)
@@ -123,8 +140,9 @@ def state_label(run: Run, now: float, spelled: bool = False) -> str:
 
 
 def ends_at(run: Run, now: float) -> float | None:
-    """Unix time of the last step, from the median one; None while that is not known, and after it."""
-    if not run.seconds_per_step or not run.total_steps or run.step >= run.total_steps:
+    """Unix time of the last step, from the median one; None while that is not known, after it, and once the run is
+    asked to stop before it."""
+    if run.state is State.STOPPING or not run.seconds_per_step or not run.total_steps or run.step >= run.total_steps:
         return None
     end = (run.last_event or now) + (run.total_steps - run.step) * run.seconds_per_step
     return end if end > now else None

@@ -12,7 +12,7 @@ from textual.strip import Strip
 
 from rmtui.app.widgets.cells import cut_middle, fit
 from rmtui.app.widgets.palette import Palette
-from rmtui.app.widgets.table.columns import COLUMNS, GAP, NAME, STATE, RunColumn, Setting, layout
+from rmtui.app.widgets.table.columns import COLUMNS, GAP, NAME, NOW, REASON, STATE, RunColumn, Setting, layout
 from rmtui.runs.model import NOTHING, Run, State
 from rmtui.translation import tr
 
@@ -42,12 +42,13 @@ def laid_out(
 
 
 def needs_of(runs: Iterable[Run], setting: Setting) -> dict[str, int]:
-    """Cells of the longest text in each column that can grow."""
+    """Cells of the longest text in each column that can grow; under NOW those of what a live run does now."""
     growing = [column for column in shown(setting) if column.grow]
     found = dict.fromkeys((column.key for column in growing), 0)
     for run in runs:
         for column in growing:
-            found[column.key] = max(found[column.key], cell_len(column.say(run, setting).text))
+            key = NOW if column.key == REASON and run.state.alive else column.key
+            found[key] = max(found.get(key, 0), cell_len(column.say(run, setting).text))
     return found
 
 

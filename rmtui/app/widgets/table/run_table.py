@@ -18,7 +18,7 @@ from textual.strip import Strip
 from rmtui.app import actions
 from rmtui.app.widgets.glyphs import UNICODE, glyphs_of
 from rmtui.app.widgets.palette import on_bar, palette_of
-from rmtui.app.widgets.table.columns import RunColumn, Setting, natural_width
+from rmtui.app.widgets.table.columns import NOW, RunColumn, Setting, natural_width
 from rmtui.app.widgets.table.row_lines import LEAD, Layout, RunLines, laid_out, needs_of, shown, useful
 from rmtui.runs.model import Landmarks, Run
 
@@ -81,6 +81,8 @@ class RunTable(ScrollView, can_focus=True):
         self._setting = Setting(UNICODE, 0.0)
         self._longest: dict[str, int] = {}
         self._needs_of: Sequence[Run] = ()
+        self._columns: Layout = ()
+        """As they were drawn last."""
         self._paint: tuple[RunLines, Layout, Style]
 
     # What the screen tells the table
@@ -114,9 +116,9 @@ class RunTable(ScrollView, can_focus=True):
     def _refresh_changed(
         self, old: tuple[tuple[int, int, int], list[Run | None]], new: tuple[tuple[int, int, int], list[Run | None]]
     ) -> None:
-        """While a run is live, one row of many changes each second."""
+        """While a run is live, one row of many changes each second; all are drawn anew where its text moves columns."""
         (place, before), (place_now, now) = old, new
-        if place != place_now:
+        if place != place_now or self._columns != self._layout():
             self.refresh()
             return
         for line, (was, run) in enumerate(zip(before, now, strict=True)):
@@ -280,11 +282,16 @@ class RunTable(ScrollView, can_focus=True):
         return laid_out(self.size.width, self._setting, self._sort[0], self._needs())
 
     def _needs(self) -> dict[str, int]:
-        """Of the rows that were read; what was longer once keeps its room, so that columns stay while one scrolls."""
+        """Of the rows that were read; what was longer once keeps its room, so that columns stay while one scrolls. What
+        live runs did keeps it until none is live."""
+        self._row(self.scroll_offset.y)  # reads them, where they are not there yet
         if self._needs_of is not self._rows:
             self._needs_of = self._rows
             setting = self._setting._replace(glyphs=glyphs_of(self), now=time.time(), spells_state=False)
-            for key, cells in needs_of(self._rows[: self.size.height + 2], setting).items():
+            found = needs_of(self._rows[: self.size.height + 2], setting)
+            if NOW not in found:
+                self._longest.pop(NOW, None)
+            for key, cells in found.items():
                 self._longest[key] = max(self._longest.get(key, 0), cells)
         return self._longest
 
@@ -294,7 +301,7 @@ class RunTable(ScrollView, can_focus=True):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """What all lines share is worked out once."""
-        columns = self._layout()
+        columns = self._columns = self._layout()
         spells = any(column.key == "state" for column, _ in columns)
         setting = self._setting._replace(glyphs=glyphs_of(self), now=time.time(), spells_state=spells)
         self._paint = (RunLines(setting, palette_of(self), self._sort), columns, self.rich_style)
