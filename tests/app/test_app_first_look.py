@@ -27,3 +27,21 @@ async def test_the_top_line_says_how_far_it_is_until_it_is_done(ws):
         await sees(pilot, "reading 1,500 of 2,000 run folders")
         pilot.app.feed.sync()
         await until(pilot, lambda: "reading" not in shown(pilot).split("\n")[0])
+
+
+async def test_before_the_first_look_nothing_is_said_of_runs_that_may_be_there(ws, monkeypatch):
+    support.make_runs(ws, 2)
+    look = feed.Feed.sync
+    monkeypatch.setattr(feed.Feed, "sync", lambda self: None)
+    app = RmtuiApp(ws, ws.root)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await sees(pilot, "reading run folders…")
+        assert "No runs yet" not in shown(pilot)
+        look(app.feed)
+        await until(pilot, lambda: "reading" not in shown(pilot) and "2 runs" in shown(pilot))
+
+
+async def test_a_file_among_the_runs_is_none_after_the_first_look(ws):
+    (ws.runs / "notes.txt").write_text("read me")
+    async with RmtuiApp(ws, ws.root).run_test(size=(100, 30)) as pilot:
+        await sees(pilot, "No runs yet")

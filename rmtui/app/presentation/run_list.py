@@ -27,6 +27,8 @@ No runs yet. Three ways to start:
 n     open preset A, B or C as a form and launch it
 i     read past runs: logs, TensorBoard, W&B, exports
 demo  in a shell: rmtui demo DIR trains one for real"""
+UNREAD = "reading run folders…"
+"""Before the first look at them, where there are some that the index does not know."""
 
 
 class FilterLine(Horizontal):
@@ -103,6 +105,8 @@ class RunList(Vertical):
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self._fitted: int | str = ""
+        self.looked = False
+        """The run folders have been looked at since the app started."""
 
     def compose(self) -> ComposeResult:
         yield FilterLine()
@@ -131,11 +135,15 @@ class RunList(Vertical):
             self.filter_line.show_result(tr(error.why or error.what), wrong=True)
             return False
         self.filter_line.show_result(f"{shown} of {index.count('')}" if memory.query else "")
-        self.table.empty_text = NO_MATCH if memory.query else WAYS
+        self.table.empty_text = NO_MATCH if memory.query else WAYS if self.looked or self._no_folder() else UNREAD
         self.table.set_source(rows)
         self.table.set_sort(memory.sort, memory.descending)
         self.fit()
         return True
+
+    def _no_folder(self) -> bool:
+        """Whether there is no run, whatever the index knows."""
+        return not any(self._base.ws.runs.glob("*"))
 
     def fit(self) -> None:
         """Beside the panel, the list takes what it needs; curves, log and reasons get the rest."""

@@ -109,6 +109,7 @@ class HomeScreen(RunCommands):
             self.paint()
 
     def synced(self) -> None:
+        self.run_list.looked = True
         self._show_top()
         self.run_list.show_landmarks()
         self.run_list.show_rows()
