@@ -37,12 +37,13 @@ def main() -> None:
         if args.work == "merge":
             make_adapter(folder)
         size = sum(file.stat().st_size for file in (folder / "base").glob("*.safetensors"))
-        before, peak, anonymous = measured(folder, args)
+        before, peak, anonymous, own = measured(folder, args)
     grown = peak - before
     print(
         f"{args.work}: checkpoint {size / MIB:.0f} MiB; {args.ranks} ranks, {args.precision}; {before / MIB:.0f} MiB "
         f"after imports, {grown / MIB:.0f} MiB more at the peak = {grown / size:.2f} × the checkpoint; "
-        f"{anonymous / MIB:.0f} MiB more that are not a file's = {anonymous / size:.2f} ×"
+        f"{anonymous / MIB:.0f} MiB more that are not a file's = {anonymous / size:.2f} ×; without "
+        f"processes that they start {own / MIB:.0f} MiB = {own / size:.2f} ×"
     )
 
 
@@ -77,32 +78,34 @@ def make_adapter(folder: Path) -> None:
     tokenizer.save_pretrained(folder / "adapter")
 
 
-def measured(folder: Path, args: argparse.Namespace) -> tuple[int, int, int]:
-    """Bytes of all ranks after their imports, at the peak, and at most more of them that are not a file's."""
+def measured(folder: Path, args: argparse.Namespace) -> tuple[int, int, int, int]:
+    """Bytes of all ranks after their imports, at the peak, at most more of them that are not a file's, and at most more
+    of these in the ranks themselves, without the processes that they start."""
     command = [sys.executable, __file__, "--rank-of", str(folder), "--precision", args.precision, "--work", args.work]
     ranks = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(args.ranks)
     ]
     for one in ranks:
         assert one.stdout is not None and one.stdout.readline() == "imported\n"
-    before, anonymous = taken(ranks)
-    peak, most = before, anonymous
+    before, anonymous, _ = taken(ranks)
+    peak, most, alone = before, anonymous, anonymous
     for one in ranks:
         assert one.stdin is not None
         one.stdin.write("go\n")
         one.stdin.flush()
     while any(one.poll() is None for one in ranks):
-        now, own = taken(ranks)
-        peak, most = max(peak, now), max(most, own)
+        now, not_files, own = taken(ranks)
+        peak, most, alone = max(peak, now), max(most, not_files), max(alone, own)
         time.sleep(SAMPLE_SECONDS)
     assert not any(one.returncode for one in ranks)
-    return before, peak, most - anonymous
+    return before, peak, most - anonymous, alone - anonymous
 
 
-def taken(ranks: list[subprocess.Popen[str]]) -> tuple[int, int]:
-    """PSS of the ranks and of what they started in bytes, and how much of it is not a file's."""
-    found = [proportional(pid) for one in ranks for pid in (one.pid, *children(one.pid))]
-    return sum(all_of_it for all_of_it, _ in found), sum(own for _, own in found)
+def taken(ranks: list[subprocess.Popen[str]]) -> tuple[int, int, int]:
+    """PSS of the ranks and of what they started in bytes, how much of it is no file's, and of that the ranks' own."""
+    of_ranks = [proportional(one.pid) for one in ranks]
+    found = [*of_ranks, *(proportional(pid) for one in ranks for pid in children(one.pid))]
+    return sum(all_of_it for all_of_it, _ in found), sum(own for _, own in found), sum(own for _, own in of_ranks)
 
 
 def children(pid: int) -> list[int]:

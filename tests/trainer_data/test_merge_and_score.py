@@ -229,12 +229,12 @@ def test_where_the_head_reads_is_left_open_where_an_embedding_gives_more_than_ro
 
 
 def test_a_merge_that_gives_other_rewards_is_not_kept(run, tmp_path, capsys, monkeypatch):
-    def spoiled(trained):
-        whole = trained.inner.merge_and_unload()
+    def spoiled(inner, out):
+        whole = inner.merge_and_unload()
         whole.score.weight.data.mul_(1.2)
-        return whole
+        whole.save_pretrained(out)
 
-    monkeypatch.setattr(merge, "_merged", spoiled)
+    monkeypatch.setattr(merge.by_weight, "write", spoiled)
     assert export.main(["merge", str(run), str(tmp_path / "out")]) == 1
     assert "other rewards than were trained" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -23,7 +23,7 @@ from trainer import base_files
 from trainer.config import TrainConfig
 from trainer.estimate import ENOUGH, PROJECTIONS
 from trainer.model import fused_lora, fused_norm, head
-from trainer.model.stored import posing_as_float32
+from trainer.model.stored import format_of, posing_as_float32
 from trainer.spec import Refused
 
 PEFT_HEADS = ("classifier", "score")
@@ -105,6 +105,16 @@ def saves_embedding(model: PeftModel) -> Any:
     """What peft is asked about the embedding when it saves: where rows were added, they alone are saved."""
     settings = model.peft_config["default"]
     return False if isinstance(settings, LoraConfig) and settings.trainable_token_indices else "auto"
+
+
+def format_to_read(base: Path, folder: Path) -> torch.dtype | None:
+    """The half-precision format in which a base model's weights can stay while the adapter in `folder` is computed over
+    it and merged; None where they are read as float32: peft copies them, or computes with them, beyond plain LoRA."""
+    settings = saved_settings(folder)
+    if settings is None or settings.use_dora or settings.target_parameters or settings.trainable_token_indices:
+        return None
+    more = settings.lora_bias or settings.bias != "none" or {*(settings.modules_to_save or ())} - {*PEFT_HEADS}
+    return None if more else format_of(base)
 
 
 def adapter_weights(folder: Path) -> set[str]:

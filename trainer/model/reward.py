@@ -28,6 +28,7 @@ from trainer.model.lora import (
     adapter_weights,
     add_lora,
     coverage,
+    format_to_read,
     fuse,
     gathers_by_module,
     refuse_incomplete,
@@ -285,13 +286,14 @@ def choose_attention(model: RewardModel, device: torch.device, precision: str) -
     return f"{way}; {'one attention call a layer' if not why else f'attention pair by pair: {why}'}"
 
 
-def load_trained(folder: Path, config: TrainConfig) -> tuple[RewardModel, Any]:
-    """What a training saved: an adapter with its head over the base model, or a whole model. Not for training on."""
+def load_trained(folder: Path, config: TrainConfig, mapped: bool = False) -> tuple[RewardModel, Any]:
+    """What a training saved: an adapter with its head over the base model, or a whole model. Not for training on.
+    `mapped`: the base's weights stay in the half precision of their files where they can, and are float32 in calls."""
     settings, trusted = folder / "adapter_config.json", config.trust_remote_code
     base = str(json.loads(settings.read_bytes())["base_model_name_or_path"]) if settings.exists() else str(folder)
     with refusing(base, trusted, trains=False):
         tokenizer = load_tokenizer(str(folder), trusted)
-        classifier, report = load_classifier(base, tokenizer, trusted, trained_rows(folder))
+        classifier, report = _load_base(base, tokenizer, folder, trusted, mapped)
     refuse_new(report, str(folder), adapter_weights(folder) if settings.exists() else ())
     base_facts.refuse_not_finite(classifier, base)
     layout = layout_for(classifier, tokenizer, config)
@@ -301,6 +303,18 @@ def load_trained(folder: Path, config: TrainConfig) -> tuple[RewardModel, Any]:
     refuse_incomplete(inner, folder)
     fuse(inner, config)
     return finished(inner, layout, config).eval(), tokenizer
+
+
+def _load_base(
+    base: str, tokenizer: Any, folder: Path, trusted: bool, mapped: bool
+) -> tuple[PreTrainedModel, LoadReport]:
+    kept = format_to_read(Path(base), folder) if mapped else None
+    if kept is not None:
+        classifier, report = load_classifier(base, tokenizer, trusted, dtype=kept)
+        if hasattr(classifier, "score") and stored.computes(classifier):
+            stored.read_only(classifier)
+            return classifier, report
+    return load_classifier(base, tokenizer, trusted, trained_rows(folder))
 
 
 def trainable_parameters(model: nn.Module) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from trainer import base_files
 from trainer.config import TrainConfig
-from trainer.model import fused_lora
+from trainer.model import fused_lora, head
 from trainer.model.independence import CANNOT
 
 HALF = {"BF16": torch.bfloat16, "F16": torch.float16}
@@ -31,11 +31,16 @@ def format_to_keep(config: TrainConfig) -> torch.dtype | None:
     They stay where LoRA runs in half precision with each adapted layer computed as one function, all files are in one
     half-precision format, and the model is not split over ranks.
     """
-    lora, folder = config.lora, Path(config.model)
+    lora = config.lora
     plain = config.method == "lora" and config.fused_adapter and not lora.dora and not lora.target_parameters
     split = any(os.environ.get(one, "false").lower() == "true" for one in SPLITTERS)
     if config.mixed_precision not in fused_lora.FORMATS or not plain or config.resize_embeddings or split:
         return None
+    return format_of(Path(config.model))
+
+
+def format_of(folder: Path) -> torch.dtype | None:
+    """The half-precision format of all of a folder's weights; None where they have several, or another."""
     formats = base_files.tensor_formats(folder) if folder.is_dir() else set()
     return HALF.get(formats.pop()) if len(formats) == 1 else None
 
@@ -53,6 +58,16 @@ def computes(classifier: PreTrainedModel) -> bool:
 @contextmanager
 def as_float32(model: nn.Module) -> Iterator[None]:
     """Every module computes with float32 copies of its own weights, made for its call and thrown away after it."""
+    handles = widen_in_calls(model)
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def widen_in_calls(model: nn.Module) -> list[Any]:
+    """`as_float32` from now on; the handles of its hooks."""
     handles: list[Any] = []
     spare: Spare = defaultdict(list)
     for module in model.modules():
@@ -64,11 +79,7 @@ def as_float32(model: nn.Module) -> Iterator[None]:
             call = _FloatCall(module, spare)
             handles.append(module.register_forward_pre_hook(call.begin))
             handles.append(module.register_forward_hook(call.end, always_call=True))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    return handles
 
 
 Spare = defaultdict[torch.Size, list[Tensor]]
@@ -118,7 +129,14 @@ def posing_as_float32(model: PreTrainedModel) -> Iterator[None]:
     adapter is not rounded to their format. The head, which peft copies, and embeddings stay as they are."""
     body: nn.Module = model.base_model
     layers = [one for one in body.modules() if body is not model and not isinstance(one, nn.Embedding)]
-    weights = [weight for one in layers for weight in _half(one.parameters(recurse=False))]
+    with posing(weight for one in layers for weight in _half(one.parameters(recurse=False))):
+        yield
+
+
+@contextmanager
+def posing(given: Iterable[nn.Parameter]) -> Iterator[None]:
+    """These weights show float32 zeros of their shape that take no memory."""
+    weights = list(given)
     kept = [weight.data for weight in weights]
     try:
         for weight in weights:
@@ -127,6 +145,15 @@ def posing_as_float32(model: PreTrainedModel) -> Iterator[None]:
     finally:
         for weight, before in zip(weights, kept, strict=True):
             weight.data = before
+
+
+def read_only(classifier: PreTrainedModel) -> None:
+    """For computing only: norms, biases and the head become float32, every other weight where it is called."""
+    outside = {id(weight) for part in head.parts(classifier) for weight in part.parameters()}
+    for weight in _half(classifier.parameters()):
+        if weight.ndim < 2 or id(weight) in outside:
+            weight.data = weight.data.float()
+    widen_in_calls(classifier)
 
 
 def settle(model: nn.Module) -> None:

@@ -8,13 +8,13 @@ import gc
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 
 from trainer import pairs as files
 from trainer.config import TrainConfig, to_document
@@ -26,7 +26,7 @@ from trainer.model import attention, fast_paths, malloc, plain
 from trainer.model import reward as model
 from trainer.model.reward import RewardModel
 from trainer.pairs import Row
-from trainer.release import card, scoring
+from trainer.release import by_weight, card, scoring
 from trainer.release.origin import Origin, find_origin
 
 PAIRS = 8
@@ -97,17 +97,17 @@ def merge(source: Path, out: Path, selection: str = "", sealed: str = "") -> Mer
     origin = find_origin(source)
     config = origin.config or TrainConfig()
     malloc.return_freed()
-    written = _write(source, out, origin)
-    gc.collect()  # the fresh process loads the whole model: this one's makes room
-    tokenizer = written.tokenizer
     try:
+        written = _write(source, out, origin)
+        gc.collect()  # the fresh process loads the whole model: this one's makes room
+        tokenizer = written.tokenizer
         check = proved(out, written.probe, config)
         if not check.right_padded(check.side) and any(map(check.right_padded, plain.SIDES)):
             tokenizer.padding_side = next(side for side in plain.SIDES if check.right_padded(side))
             tokenizer.save_pretrained(out)
             check = replace(check, side=tokenizer.padding_side)
-    except CheckFailed:
-        shutil.rmtree(out)
+    except BaseException:  # half a folder is none
+        shutil.rmtree(out, ignore_errors=True)
         raise
     ends = tokenizer.pad_token_id == tokenizer.eos_token_id
     facts = card.Facts(written.place, ends, check, written.texts, card.text_rules(tokenizer, config))
@@ -130,15 +130,15 @@ class _Written:
 def _write(source: Path, out: Path, origin: Origin) -> _Written:
     """Load what was trained, score some pairs with it, and write it as one model."""
     config = origin.config or TrainConfig()
-    trained, tokenizer = model.load_trained(source, config)
+    trained, tokenizer = model.load_trained(source, config, mapped=True)
     fast_paths.use_again(trained, origin.paths)
     if wrong := recorded.other_rewards(trained, source):
         raise ExportError(wrong)
     pairs, texts = some_pairs(trained, tokenizer, config)
     probe = checkpoint.probe_of(pairs, evaluate.score(trained, pairs, trained.layout, PAIRS))
-    whole = _merged(trained)
-    place = reads_at(whole, probe[0]["chosen_tokens"])
-    whole.save_pretrained(out)
+    _prepare(trained.classifier)
+    place = reads_at(trained.classifier, probe[0]["chosen_tokens"])
+    by_weight.write(trained.inner, out)
     tokenizer.save_pretrained(out)
     origin.write(out)
     return _Written(tokenizer, probe, texts, place)
@@ -212,35 +212,65 @@ def _legal(trained: RewardModel, tokenizer: Any, config: TrainConfig, rows: Sequ
     return found
 
 
-def _merged(trained: RewardModel) -> Any:
-    whole: Any = trained.inner
-    if isinstance(whole, PeftModel):
-        whole = whole.merge_and_unload(safe_merge=True)
-    whole.config.num_labels = 1
-    if (
-        whole.config._attn_implementation == attention.NAME
-    ):  # ours is not for others; a family without SDPA keeps its own
-        whole.set_attn_implementation("sdpa")
-    return whole
+def _prepare(classifier: Any) -> None:
+    classifier.config.num_labels = 1
+    # ours is not for others; a family without SDPA keeps its own
+    if classifier.config._attn_implementation == attention.NAME:
+        classifier.set_attn_implementation("sdpa")
 
 
 def reads_at(whole: Any, ids: Sequence[int]) -> str:
     """The tokens whose last hidden state the reward depends on, in words; empty where that cannot be found."""
-    held: list[torch.Tensor] = []
-    hook = whole.base_model.register_forward_hook(lambda _module, _inputs, out: held.append(out[0]))
-    whole.enable_input_require_grads()  # no weight need have a gradient here
-    try:
-        with torch.enable_grad():
-            reward = whole(input_ids=torch.tensor([list(ids)])).logits[0, 0]
-            (grad,) = torch.autograd.grad(reward, held[-1])
-    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError):  # an embedding that gives a tuple, say
-        return ""
-    finally:
-        hook.remove()
-        whole.disable_input_require_grads()
-    places = torch.nonzero(grad[0].abs().sum(-1)).flatten().tolist()
+    places = _read_places(whole, ids, _head_alone) or _read_places(whole, ids, _head_and_body)
     if places == [0]:
         return "first token"
     if places == [len(ids) - 1]:
         return "last token that is not the pad token"
-    return "mean of all tokens" if len(places) == len(ids) else ""
+    return "mean of all tokens" if places and len(places) == len(ids) else ""
+
+
+def _read_places(whole: Any, ids: Sequence[int], followed: Callable[[Any, list[torch.Tensor]], Any]) -> list[int]:
+    """Tokens whose last hidden state the reward has a gradient to; empty where none can be followed."""
+    held: list[torch.Tensor] = []
+    try:
+        with torch.enable_grad(), followed(whole, held):
+            reward = whole(input_ids=torch.tensor([list(ids)])).logits[0, 0]
+            (grad,) = torch.autograd.grad(reward, held[-1])
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError):  # an embedding that gives a tuple, say
+        return []
+    found: list[int] = torch.nonzero(grad[0].abs().sum(-1)).flatten().tolist()
+    return found
+
+
+@contextmanager
+def _head_alone(whole: Any, held: list[torch.Tensor]) -> Iterator[None]:
+    """The head reads a copy of the last hidden states that nothing leads to: no layer's weights are kept for it."""
+
+    def begin(_module: Any, _inputs: Any) -> None:
+        torch.set_grad_enabled(False)
+
+    def cut(_module: Any, _inputs: Any, out: Any) -> Any:
+        torch.set_grad_enabled(True)
+        held.append(out.last_hidden_state.detach().requires_grad_())
+        out.last_hidden_state = held[-1]
+        return out
+
+    hooks = [whole.base_model.register_forward_pre_hook(begin)]
+    hooks.append(whole.base_model.register_forward_hook(cut))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def _head_and_body(whole: Any, held: list[torch.Tensor]) -> Iterator[None]:
+    """Part of the head is in the body (BERT's pooler): its layers are followed, too."""
+    hook = whole.base_model.register_forward_hook(lambda _module, _inputs, out: held.append(out[0]))
+    whole.enable_input_require_grads()  # no weight need have a gradient here
+    try:
+        yield
+    finally:
+        hook.remove()
+        whole.disable_input_require_grads()
