@@ -1,5 +1,7 @@
 """What is found in a base model itself, for families of every habit."""
 
+import json
+
 import base_worlds as bases
 import data_worlds as worlds
 import numpy as np
@@ -126,3 +128,30 @@ def test_a_text_beyond_what_the_model_computes_is_refused_by_score_with_the_leng
     found = capsys.readouterr()
     assert "set max_length = 32 (--max-length)" in found.err and not found.out
     assert export.main(["score", str(base), pairs, "--json", "--max-length", "32"]) == 0
+
+
+def test_positions_that_follow_the_longest_text_so_far_are_refused_by_name_and_right_below_it(tmp_path, capsys):
+    """Dynamic NTK: in transformers the same text gets another reward after a longer one."""
+    dynamic = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10_000.0}
+    base = bases.make("llama", tmp_path / "base", max_position_embeddings=100, rope_parameters=dynamic)
+    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1).eval()
+    model.save_pretrained(base)
+    texts = [torch.randint(5, 100, (1, length), generator=torch.Generator().manual_seed(1)) for length in (120, 190)]
+    with torch.inference_mode():
+        first, _, again = (float(model(input_ids=texts[place]).logits[0, 0]) for place in (0, 1, 0))
+    assert abs(first - again) > 1e-4
+    rows = [{"id": name, "prompt": f"Human: {name}?", "chosen": " river", "rejected": " stone music"} for name in "abc"]
+    rows.append(rows[0] | {"id": "long", "chosen": " stone" * 130})
+    pairs = str(worlds.write_rows(tmp_path / "pairs.jsonl", rows))
+    assert export.main(["score", str(base), pairs, "--json"]) == 2
+    found = capsys.readouterr()
+    assert "dynamic NTK" in found.err and "1 of 8 texts are longer; set max_length = 100" in found.err and not found.out
+    out = tmp_path / "scores.jsonl"
+    assert export.main(["score", str(base), pairs, "--json", "--max-length", "100", "--out", str(out)]) == 0
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    fresh = AutoModelForSequenceClassification.from_pretrained(base).eval()
+    for row, line in list(zip(rows, out.read_text().splitlines(), strict=True))[:3]:
+        ids = tokenizer(row["prompt"] + row["rejected"] + tokenizer.eos_token, return_tensors="pt")["input_ids"]
+        assert ids.shape[1] <= 100
+        with torch.inference_mode():
+            assert json.loads(line)["rejected"] == pytest.approx(float(fresh(input_ids=ids).logits[0, 0]), abs=1e-5)

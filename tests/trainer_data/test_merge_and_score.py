@@ -223,9 +223,9 @@ def test_a_tokenizer_longer_than_the_embedding_is_no_reason_to_fail(models, tmp_
     assert export.main(["merge", str(tmp_path / "adapter"), str(tmp_path / "out")]) == 0
 
 
-def test_where_the_head_reads_is_left_open_where_an_embedding_gives_more_than_rows(tmp_path):
+def test_where_the_head_reads_is_found_though_an_embedding_gives_more_than_rows(tmp_path):
     made, _ = worlds.load(bases.make("ibert", tmp_path / "base", encoder=True), method="full")
-    assert merge.reads_at(made.inner, [5, 6, 7, 8]) == ""
+    assert merge.reads_at(made.inner, [5, 6, 7, 8]) == "first token"
 
 
 def test_a_merge_that_gives_other_rewards_is_not_kept(run, tmp_path, capsys, monkeypatch):

@@ -178,9 +178,11 @@ def load_data(
     if wrong:
         raise Refused(wrong)
     rows = base_facts.embedding_rows(reward_model.classifier)
+    steady = base_facts.steady_length(reward_model.classifier)
     for pairs in (train, *validation.values()):
-        sides = (side for pair in pairs.pairs for side in (pair.chosen, pair.rejected))
+        sides = [side for pair in pairs.pairs for side in (pair.chosen, pair.rejected)]
         base_facts.refuse_unknown_ids(sides, rows, tokenizer, pairs.report.path)
+        base_facts.refuse_unsteady(sides, steady, config.model)
     return train, validation
 
 

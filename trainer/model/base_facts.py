@@ -50,6 +50,38 @@ def position_limit(classifier: PreTrainedModel) -> int | None:
 _LIMITS: WeakKeyDictionary[PreTrainedModel, int | None] = WeakKeyDictionary()
 
 
+def steady_length(classifier: PreTrainedModel) -> int | None:
+    """Tokens beyond which rotary positions are scaled by the longest text so far (dynamic NTK), so that a reward would
+    depend on other texts; None where they are not."""
+    found = (
+        getattr(module, "original_max_seq_len", None)
+        for module in classifier.modules()
+        if "dynamic" in _kinds_of_rotary(module)
+    )
+    return min((length for length in found if isinstance(length, int)), default=None)
+
+
+def _kinds_of_rotary(module: nn.Module) -> set[str]:
+    """What transformers call a module's way to rotate: one name, or one for each type of layer."""
+    kind = vars(module).get("rope_type")
+    return {str(one) for one in kind.values()} if isinstance(kind, dict) else {str(kind)}
+
+
+def refuse_unsteady(sides: Iterable[Ids], steady: int | None, name: str) -> None:
+    """Raises Refused where texts are longer than a model's `steady_length`."""
+    if steady is None:
+        return
+    lengths = [len(side) for side in sides]
+    longer = sum(length > steady for length in lengths)
+    if longer:
+        raise Refused(
+            f"model: {name} has dynamic NTK positions (rope_type dynamic in its config.json): beyond {steady} tokens "
+            "they are scaled by the longest text so far, so a reward would depend on the texts before it, and "
+            f"{longer} of {len(lengths)} texts are longer; set max_length = {steady}, or rope_type linear or yarn in "
+            "a copy of its config.json"
+        )
+
+
 def _tables(classifier: PreTrainedModel) -> set[tuple[int, int]]:
     """(rows, first row asked for) of each table of positions."""
     short = _rows_asked_for(classifier, PROBE)

@@ -80,8 +80,11 @@ def probe_pairs(classifier: PreTrainedModel) -> list[TokenPair]:
     marks = {one for one in known.values() if isinstance(one, int)}
     end = known["eos_token_id"] if isinstance(known["eos_token_id"], int) else None
     legal = np.array([one for one in range(base_facts.embedding_rows(classifier)) if one not in marks], np.int32)
-    random, limit = np.random.default_rng(0), base_facts.position_limit(classifier)
-    lengths = [TOKENS, TOKENS + 1, *(size for size in BESIDE if not limit or size <= limit)]
+    random, most = (
+        np.random.default_rng(0),
+        (base_facts.position_limit(classifier), base_facts.steady_length(classifier)),
+    )
+    lengths = [TOKENS, TOKENS + 1, *(size for size in BESIDE if all(not limit or size <= limit for limit in most))]
     made = []
     for number, size in enumerate(lengths):
         prefix = random.choice(legal, size // 2)

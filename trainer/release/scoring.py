@@ -194,15 +194,15 @@ class Scorer:
         return [found[place] for place in range(len(sides))]
 
     def _score(self, made: Sequence[TokenPair], tell: Callable[[int], None]) -> list[tuple[float, float]]:
-        rows = base_facts.embedding_rows(self.model.classifier)
-        base_facts.refuse_unknown_ids(
-            (side for pair in made for side in (pair.chosen, pair.rejected)), rows, self.tokenizer, "the texts"
-        )
+        classifier = self.model.classifier
+        sides = [side for pair in made for side in (pair.chosen, pair.rejected)]
+        base_facts.refuse_unknown_ids(sides, base_facts.embedding_rows(classifier), self.tokenizer, "the texts")
+        base_facts.refuse_unsteady(sides, base_facts.steady_length(classifier), str(classifier.config.name_or_path))
         with plain.autocast(self.model.device, self.config.mixed_precision):
             try:
                 found = evaluate.score(self.model, made, self.model.layout, self.batch_size, tell=tell)
             except CANNOT as error:
-                longest = max((side for pair in made for side in (pair.chosen, pair.rejected)), key=len)
+                longest = max(sides, key=len)
                 if not ranks.of_memory(error) and (why := too_long(self.model, longest)):
                     raise DataError(f"the model {why} (--max-length)") from error
                 raise
