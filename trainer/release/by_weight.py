@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def write(inner: nn.Module, out: Path) -> None:
         classifier = inner.unload()
     held = _in_files(classifier)
     if held is None:
-        _whole(classifier, adapted).save_pretrained(out)
+        _whole(classifier, adapted.values()).save_pretrained(out)
         return
     layers = {f"{name}.{part}": layer for name, layer in adapted.items() for part in ("weight", "bias")}
     state = classifier.state_dict()
@@ -109,10 +109,10 @@ def _merged(layer: Any, name: str) -> Tensor:
     return found
 
 
-def _whole(classifier: Any, adapted: Mapping[str, Any]) -> Any:
+def _whole(classifier: Any, adapted: Iterable[Any]) -> Any:
     """The whole model merged in memory as float32."""
     classifier.float()
-    for layer in adapted.values():
+    for layer in adapted:
         layer.merge(safe_merge=True)
     return classifier
 
