@@ -24,7 +24,7 @@ from rmtui.documents.data import (
     RelabelDocument,
     SuspectsDocument,
 )
-from rmtui.documents.guide import AdviseDocument, CompareDocument
+from rmtui.documents.guide import AdviseDocument, CompareDocument, LearningCurveDocument
 from rmtui.documents.launching import DiagnosisDocument, OptionDocument, PlaceDocument, PlanDocument, PresetDocument
 from rmtui.documents.runs import ExportDocument, LaunchDocument, RunDocument, ShowDocument, TestDocument
 from rmtui.documents.tuning import TuneDocument, TunePlanDocument
@@ -38,6 +38,7 @@ DOCUMENTS: dict[str, tuple[str, Any]] = {
     "floors": ("rmtui floors TRAIN VAL --json", FloorsDocument),
     "suspects": ("rmtui suspects TRAIN --json", SuspectsDocument),
     "relabel": ("rmtui relabel FILE --json", RelabelDocument),
+    "learning-curve": ("rmtui learning-curve RUN --json", LearningCurveDocument),
     "convert": ("rmtui convert FILE OUT --json", ConvertDocument),
     "compare": ("rmtui compare RUN RUN… --json", CompareDocument),
     "doctor": ("rmtui doctor --json", list[DiagnosisDocument]),

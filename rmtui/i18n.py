@@ -16,8 +16,9 @@ from trainer.values import format_number
 _FILES = {
     **dict.fromkeys(("check", "kind", "report", "reads"), "datacheck/catalog.toml"),
     **dict.fromkeys(("title", "phrase"), "guide/titles.toml"),
+    "curve": "guide/learning_curve.toml",
 }
-"""Sections with a file of their own, so that only who speaks of data reads it; all others: guide/catalog.toml."""
+"""Sections with a file of their own, so that only who speaks of it reads it; all others: guide/catalog.toml."""
 _MAIN = "guide/catalog.toml"
 BETWEEN = {"en": ", ", "zh": "、"}
 """What parts the items of a list."""
@@ -157,7 +158,7 @@ _FORMS: dict[str, Any] = {
     "acc": _accuracy,
     "rate": rate_text,
     "num": lambda value: f"{value:.3g}" if isinstance(value, float) else str(value),
-    "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
+    "p": lambda value: "< 0.001" if value < 0.001 else f"= {value:.3f}",
     "count": lambda value: f"{value:,}",
     "list": str,
 }

@@ -117,6 +117,42 @@ def _pairs(args: argparse.Namespace) -> int:
     return 0
 
 
+def _build_curve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="the run on all pairs: id, name, unique prefix, @latest or @best")
+    parser.add_argument(
+        "--launch", action="store_true", help="train with its settings on a quarter and on half of its pairs"
+    )
+    add_json(parser)
+
+
+def _curve(args: argparse.Namespace) -> int:
+    from rmtui.cli.text_tables import Column, show
+    from rmtui.i18n import metric_text
+    from rmtui.operations import launch, learning_curve
+    from rmtui.operations.plan import plan
+
+    ws, lang = _open(args)
+    if args.launch:
+        plans = [plan(ws, request) for request in learning_curve.requests(ws, args.run)]
+        started = [launch.start(ws, one) for one in plans]
+        if args.json:
+            print_json(learning_curve.learning_curve(ws, args.run, lang))
+        else:
+            print("\n".join(started))
+        return 0
+    found = learning_curve.learning_curve(ws, args.run, lang)
+    if args.json:
+        print_json(found)
+        return 0
+    columns = [Column("pairs", right=True), Column("val_acc", right=True), Column("run", worth=1)]
+    rows = [(size["pairs"], size["val_acc"], size["name"]) for size in found["sizes"]]
+    show(
+        columns, [[f"{pairs:,}", "" if acc is None else metric_text("val_acc", acc), name] for pairs, acc, name in rows]
+    )
+    print("\n".join([step["text"] for step in found["steps"]] or [found["text"]]))
+    return 0
+
+
 VERBS: tuple[Verb, ...] = (
     Verb(
         "compare",
@@ -131,6 +167,13 @@ VERBS: tuple[Verb, ...] = (
         _build_advise,
         _advise,
         ("rmtui advise @latest", "rmtui advise @latest --lang zh", "rmtui advise A-1 --silence more_epochs --always"),
+    ),
+    Verb(
+        "learning-curve",
+        "what more training pairs would bring: a run beside runs of its settings on fewer of its pairs",
+        _build_curve,
+        _curve,
+        ("rmtui learning-curve @best", "rmtui learning-curve @best --launch"),
     ),
     Verb(
         "pairs",

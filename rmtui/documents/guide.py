@@ -213,6 +213,42 @@ Difference = TypedDict("Difference", {"key": str, "from": Value, "to": Value})
 """A key of the configuration that an advice changes."""
 
 
+class CurveSize(TypedDict):
+    """A run of a learning curve."""
+
+    run: str
+    name: str
+    pairs: Count
+    """Training pairs of an epoch."""
+    val_acc: Share | None
+    """Of its best evaluation."""
+
+
+class CurveStep(TypedDict):
+    """From one size to the next, on the validation pairs that both runs scored."""
+
+    few: Count
+    many: Count
+    gain: float | None
+    interval: Annotated[list[float], Limits(items=2)] | None
+    p: Share | None
+    verdict: Literal["better", "worse", "same"] | None
+    """null: rewards of single pairs are not known for both."""
+    text: str
+
+
+class LearningCurveDocument(TypedDict):
+    """val_acc of a run and of runs of its settings on fewer of its pairs."""
+
+    run: RunName
+    sizes: list[CurveSize]
+    """From few pairs to many; the run itself is the last."""
+    steps: list[CurveStep]
+    missing: list[Count]
+    """Sizes, a quarter and a half, that no run has."""
+    text: str
+
+
 class AdviceDocument(TypedDict):
     id: str
     text: str

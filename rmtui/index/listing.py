@@ -31,6 +31,14 @@ SORT_COLUMNS = {
 val_acc has the order of val_acc; `spread` has the order of Wilson's half-width, of which it is the square over z²;
 with clusters of their effective number."""
 
+_IN_SET = "archived = 0 AND val_fingerprint = :pairs AND best_val_acc IS NOT NULL"
+_BEST_OF_SET = f"""
+SELECT id FROM runs WHERE {_IN_SET}
+AND best_val_acc = (SELECT max(best_val_acc) FROM runs INDEXED BY runs_by_pairs WHERE {_IN_SET})
+AND (SELECT count(*) FROM (SELECT 1 FROM runs INDEXED BY runs_by_pairs WHERE {_IN_SET} LIMIT 2)) > 1
+ORDER BY best_val_loss IS NULL, best_val_loss, id LIMIT 1
+"""
+"""As `_BEST`, of one set of pairs, at the price of a search in the index however many runs there are."""
 _BEST = """
 WITH top AS (
     SELECT val_fingerprint AS pairs, max(best_val_acc) AS most FROM runs INDEXED BY runs_by_pairs
@@ -83,6 +91,10 @@ class Listing:
         best = frozenset(row[0] for row in self._connection.execute(_BEST))
         grouped = self._connection.execute("SELECT 1 FROM runs WHERE group_name <> '' LIMIT 1").fetchone()
         return Landmarks(best, grouped is not None)
+
+    def best_of(self, fingerprint: str) -> str | None:
+        row = self._connection.execute(_BEST_OF_SET, {"pairs": fingerprint}).fetchone()
+        return None if row is None else str(row[0])
 
     def count(self, query: str, archived: bool) -> int:
         condition = compile_query(query)

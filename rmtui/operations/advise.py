@@ -18,7 +18,7 @@ from rmtui.guide.thresholds import Thresholds
 from rmtui.guide.verdict_line import verdict
 from rmtui.i18n import bound_text, in_brackets, metric_text, translate
 from rmtui.index.index import Index
-from rmtui.operations import floors, forecasts, load_subjects, mute, pair_clusters
+from rmtui.operations import floors, forecasts, learning_curve, load_subjects, mute, pair_clusters
 from rmtui.operations.candidates import choice_of
 from rmtui.presets import find
 from rmtui.runs.model import Run
@@ -116,12 +116,14 @@ def _with_start(index: Index, item: Subject) -> Subject:
 
 
 def _worth(ws: Workspace, index: Index, item: Advice, family: Sequence[Run], lang: str) -> str:
-    """Of the run that an end of tuning keeps: what it is worth as the best of all that were looked at."""
-    if item.id not in policy.ENDS:
-        return ""
+    """Of the run that an end of tuning keeps: what it is worth as the best of all that were looked at, and what more
+    training pairs would bring."""
     kept = next((run for run in family if run.id == item.figures.get("id")), None)
-    found = choice_of(ws, index, kept, lang) if kept is not None else None
-    return found["text"] if found else ""
+    if item.id not in policy.ENDS or kept is None:
+        return ""
+    found = choice_of(ws, index, kept, lang)
+    more = learning_curve.sentence(ws, index, kept, lang)
+    return ("" if lang == "zh" else " ").join(filter(None, [found["text"] if found else "", more]))
 
 
 def _advice(item: Advice, subject: Subject, said: Sequence[Reading], lang: str, worth: str) -> AdviceDocument:

@@ -12,7 +12,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from support import make_run_folder, make_workspace
+from support import config, make_run_folder, make_workspace
 
 from rmtui.cli import parser
 from rmtui.documents.data import PairsDocument
@@ -39,17 +39,20 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     (ws.root / "old.log").write_text("Epoch 1: train_loss=0.9, val_loss=0.6, val_acc=70%\n")
     (ws.root / "rm_config.yaml").write_text("num_epochs: 2\nproject: x\n")
     add_scored_run(ws, "scored", "20260103-000000-cccc")
-    add_scored_run(ws, "second", "20260103-000001-eeee")
+    (ws.data / "train" / "helpful_pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in PAIRS))
+    half = config(data={"train": "", "source": [f"data/train/helpful_pairs.jsonl;limit={len(PAIRS) // 2}"]})
+    add_scored_run(ws, "second", "20260103-000001-eeee", half)
     waiting = make_run_folder(ws, "waiting", run_id="20260104-000000-dddd", outcome=None, events=[])
     queue_tickets.add(ws.queue, waiting.id, 2, queue_tickets.Needs())
     return ws
 
 
-def add_scored_run(ws: Workspace, name: str, run_id: str) -> None:
+def add_scored_run(ws: Workspace, name: str, run_id: str, settings: dict[str, Any] | None = None) -> None:
     """Its validation pairs are in the workspace, with a reward for each side."""
     path = ws.data / "val" / "helpful_pairs.jsonl"
     path.write_text("".join(json.dumps(pair | {"source": "made"}) + "\n" for pair in PAIRS))
-    folder = make_run_folder(ws, name, run_id=run_id, fingerprints={"val": fingerprint(path)})
+    marks = {"val": fingerprint(path)}
+    folder = make_run_folder(ws, name, run_id=run_id, fingerprints=marks, config=settings or config())
     (folder.path / "validation").mkdir()
     rows = [row for row in read_rows(path) if isinstance(row, Row)]
     lines = [{"id": row.id, "chosen": place % 3 - 1.0, "rejected": 0.0} for place, row in enumerate(rows)]
@@ -75,6 +78,7 @@ def printed(ws: Workspace, *argv: str) -> Any:
         ("compare", ("compare", "scored", "second", "--json")),
         ("check", ("check", "pairs.jsonl", "--json")),
         ("floors", ("floors", "data/val/helpful_pairs.jsonl", "data/val/helpful_pairs.jsonl", "--json")),
+        ("learning-curve", ("learning-curve", "scored", "--json")),
         ("suspects", ("suspects", "data/val/helpful_pairs.jsonl", "--json")),
         ("relabel", ("relabel", "data/val/helpful_pairs.jsonl", "--flip", FIRST, "--out", "new.jsonl", "--json")),
         ("convert", ("convert", "data/val/helpful_pairs.jsonl", "plain.jsonl", "--json")),

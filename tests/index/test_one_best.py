@@ -77,6 +77,7 @@ def test_of_several_runs_the_best_evaluation_counts_and_of_equal_ones_the_lower_
     with Index.open_reading(ws) as index:
         index.sync()
         (starred,) = index.landmarks().best
+        assert index.best_of(index.run(starred).val_fingerprint or "") == starred
         assert index.run(starred).name == index.run(index.resolve("@best")).name == "same"
     assert main(["-C", str(ws.root), "compare", "fell", "steady", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["best"]["name"] == "fell"

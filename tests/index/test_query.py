@@ -143,6 +143,7 @@ def test_the_best_run_of_each_validation_set_is_known(ws: Workspace) -> None:
         found = index.landmarks()
         assert archived.id not in found.best and found.best == {high.id, first.id}
         assert found.grouped
+        assert [index.best_of(val * 32) for val in ("bb", "cc", "dd", "ee")] == [high.id, first.id, None, None]
 
 
 def test_figures_that_are_computed_order_runs_too(index: Index) -> None:

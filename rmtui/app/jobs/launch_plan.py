@@ -12,10 +12,7 @@ from textual.message import Message
 
 from rmtui import text
 from rmtui.index.index import Index
-from rmtui.operations.launch_request import ClusterRequest, LaunchRequest
-from rmtui.presets import Preset
-from rmtui.runs.folder import RunFolder
-from rmtui.runs.model import Run
+from rmtui.operations.launch_request import LaunchRequest
 from rmtui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -77,23 +74,6 @@ def short_line(plan: Plan) -> str:
         return line
     path = argv[argv.index("--config_file") + 1]
     return line.replace(shlex.quote(path), f".../{Path(path).name}")
-
-
-def as_preset(run: Run) -> Preset:
-    """A past run's configuration, to be launched again."""
-    return Preset(run.preset or "", run.name, "", run.folder / "spec.toml", run.config, {}, "", checked=False)
-
-
-def asked_of_cluster(ws: Workspace, run: Run) -> tuple[ClusterRequest, str] | None:
-    """What a past run asked its cluster for, and its devices; None for runs of this machine."""
-    if RunFolder(run.folder).spec().get("launch", {}).get("kind") != "slurm":
-        return None
-    from rmtui.operations.cluster import asked_again
-
-    try:
-        return asked_again(ws, run)
-    except (KeyError, TypeError):  # written by hand, or by another version: the dialog asks
-        return None
 
 
 def launch(ws: Workspace, requests: Sequence[LaunchRequest]) -> Launched:

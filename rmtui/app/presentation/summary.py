@@ -71,7 +71,8 @@ def _starred(ws: Workspace, index: Index, run: Run, glyphs: Glyphs, palette: Pal
     """Of the run that lists mark as the best: what its val_acc, the highest of many, is worth on other pairs."""
     from rmtui.operations.candidates import choice_of
 
-    found = choice_of(ws, index, run, lang) if run.id in index.landmarks().best else None
+    is_best = run.val_fingerprint is not None and index.best_of(run.val_fingerprint) == run.id
+    found = choice_of(ws, index, run, lang) if is_best else None
     return [row(Text(f"{glyphs.best} ", palette.accent), formats.clean(found["text"]))] if found else []
 
 

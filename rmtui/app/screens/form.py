@@ -17,8 +17,6 @@ from rmtui.app.chrome import KeyLine, Label, TopBar
 from rmtui.app.jobs.launch_plan import (
     Launched,
     Planned,
-    as_preset,
-    asked_of_cluster,
     launch,
     plan_launch,
     short_line,
@@ -30,6 +28,7 @@ from rmtui.app.widgets.form.form import Form, Reference
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
 from rmtui.errors import UserError
+from rmtui.operations.launch_again import as_preset, asked_of_cluster
 from rmtui.operations.launch_request import ClusterRequest, LaunchRequest, usual_cluster
 from rmtui.presets import Preset, changed_on_disk, load, save, save_as, spellings
 from rmtui.runs.model import Run
