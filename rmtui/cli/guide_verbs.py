@@ -149,7 +149,7 @@ def _curve(args: argparse.Namespace) -> int:
     show(
         columns, [[f"{pairs:,}", "" if acc is None else metric_text("val_acc", acc), name] for pairs, acc, name in rows]
     )
-    print("\n".join([step["text"] for step in found["steps"]] or [found["text"]]))
+    print("\n".join(filter(None, [*(step["text"] for step in found["steps"][:-1]), found["text"]])))
     return 0
 
 

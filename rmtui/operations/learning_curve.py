@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,7 +24,9 @@ from rmtui.runs.model import Run, State
 from rmtui.workspace import Workspace
 from trainer import hub
 from trainer.config import TrainConfig, build, flatten, nest, sources_of
+from trainer.house import object_of
 from trainer.mixture import DataSource
+from trainer.plain_files import open_plain
 
 if TYPE_CHECKING:
     from rmtui.documents.guide import CurveSize, CurveStep, LearningCurveDocument
@@ -34,6 +37,8 @@ APART = 1.25
 """Sizes nearer to each other than by this factor are one."""
 NEWEST = 1000
 """Runs that are looked through, the newest."""
+FIRST_EVENTS = 20
+"""Of a run, among which is what its trainer derived."""
 FEWEST = 16
 """Pairs below which a part teaches nothing."""
 
@@ -66,16 +71,15 @@ def document(ws: Workspace, index: Index, run: Run, lang: str) -> LearningCurveD
         "sizes": [_row(size) for size in sizes],
         "steps": steps,
         "missing": missing,
-        "text": steps[-1]["text"] if steps else none if missing else "",
+        "text": _text(steps[-1], lang) if steps else none if missing else "",
     }
 
 
 def sentence(ws: Workspace, index: Index, run: Run, lang: str) -> str:
     """What more pairs would bring, for an advice that ends the tuning; how to find out, where no run tells."""
-    try:
-        found = document(ws, index, run, lang)
-    except UserError:
+    if not _recorded(run):  # files are not counted beside a list
         return ""
+    found = document(ws, index, run, lang)
     if found["steps"]:
         return found["text"]
     return translate("curve.ask", lang, run=run.name) if found["missing"] else ""
@@ -133,6 +137,8 @@ def _whole(ws: Workspace, path: str) -> str:
 
 def _size(ws: Workspace, run: Run) -> _Size | str:
     """The run with the pairs of an epoch, or why they are not known."""
+    if pairs := _recorded(run):
+        return _Size(run, pairs)
     try:
         _, held = _held(ws, run)
     except FileNotFoundError as error:
@@ -142,6 +148,19 @@ def _size(ws: Workspace, run: Run) -> _Size | str:
     if not held:
         return "no training file is recorded"
     return _Size(run, sum(one.drawn(count) for one, count in held))
+
+
+def _recorded(run: Run) -> int:
+    """What its trainer noted before the first step, pairs left out not counted; 0 where it did not."""
+    for start in RunFolder(run.folder).attempts()[:1]:
+        with suppress(OSError), open_plain(start.events) as file:
+            for line in islice(file, FIRST_EVENTS):
+                event = object_of(line) or {}
+                data = event.get("data")
+                if event.get("kind") == "derived" and isinstance(data, dict):
+                    found = data.get("train_pairs")
+                    return found if isinstance(found, int) and found > 0 else 0
+    return 0
 
 
 def _smaller(ws: Workspace, index: Index, whole: _Size) -> list[_Size]:
@@ -211,11 +230,18 @@ def _step(ws: Workspace, few: _Size, many: _Size, lang: str) -> CurveStep:
     if test is None:
         return made
     gain, low, high = test.difference.value, test.difference.low, test.difference.high
-    bound = max(0.0, high) / math.log2(many.pairs / few.pairs)
-    values |= {"delta": gain, "gain": abs(gain), "low": low, "high": high, "p": test.p, "bound": bound}
+    values |= {"delta": gain, "gain": abs(gain), "low": low, "high": high, "p": test.p}
     values["n"] = counted_pairs(test.n, test.clusters, lang)
     text = translate(f"curve.{test.word}", lang, **values)
     return {**made, "gain": gain, "interval": [low, high], "p": test.p, "verdict": test.word, "text": text}
+
+
+def _text(last: CurveStep, lang: str) -> str:
+    """The last step, and what the next doubling would hardly exceed."""
+    if last["interval"] is None or last["verdict"] == "worse":
+        return last["text"]
+    bound = max(0.0, last["interval"][1]) / math.log2(last["many"] / last["few"])
+    return ("" if lang == "zh" else " ").join([last["text"], translate("curve.next", lang, bound=bound)])
 
 
 def _test(ws: Workspace, few: Run, many: Run) -> AccuracyTest | None:

@@ -157,6 +157,13 @@ def rows(events, losses):
     return events
 
 
+def tell_pairs(ws, name, count):
+    """Of so many training pairs, by the run's own events."""
+    (spec,) = (path for path in ws.runs.glob("*/spec.toml") if f'name = "{name}"' in path.read_text())
+    events = spec.parent / "attempt-1" / "events.jsonl"
+    events.write_text(events.read_text().replace('"total_steps"', f'"train_pairs": {count}, "total_steps"', 1))
+
+
 def test_the_run_that_tuning_ends_with_is_said_to_be_worth_less_than_it_looks(ws, capsys):
     """The rate is bracketed and longer training was tried; by val_loss the run of 1e-4 leads, at its third epoch."""
     rng = np.random.default_rng(35)
@@ -171,6 +178,21 @@ def test_the_run_that_tuning_ends_with_is_said_to_be_worth_less_than_it_looks(ws
     assert main(["-C", str(ws.root), "advise", "r3", "--json", "--lang", "en"]) == 0
     first = json.loads(capsys.readouterr().out)["advice"][0]
     assert first["id"] == "cannot_tell" and "on others about" in first["why"]
+
+    tell_pairs(ws, "r3", 200)
+    assert main(["-C", str(ws.root), "advise", "r3", "--json", "--lang", "en"]) == 0
+    (first, *_) = json.loads(capsys.readouterr().out)["advice"]
+    assert "rmtui learning-curve r3 --launch" in first["why"]
+
+    half = {"train": "", "source": ["data/train/helpful_pairs.jsonl;limit=100"]}
+    events = training(epochs=4, accuracy=(0.6,) * 4, val_pairs=PAIRS, start=START + 9)
+    settings = config(learning_rate=1e-4, num_epochs=4, data=half)
+    folder = make_run_folder(ws, "half", events, created=START + 9, config=settings, data="helpful_pairs")
+    write(folder, rng.random(PAIRS) < 0.6, (1, 2, 3, 4))
+    tell_pairs(ws, "half", 100)
+    assert main(["-C", str(ws.root), "advise", "r3", "--json", "--lang", "en"]) == 0
+    (first, *_) = json.loads(capsys.readouterr().out)["advice"]
+    assert first["id"] == "cannot_tell" and "From 100 to 200 training pairs val_acc" in first["why"]
 
 
 def test_a_choice_that_is_not_of_the_highest_accuracy_is_not_called_the_best(ws, capsys):

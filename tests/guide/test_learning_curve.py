@@ -109,6 +109,15 @@ def test_launch_asks_for_the_runs_own_settings_on_a_part_of_its_pairs(data, caps
     assert "runs on fewer of its pairs are there" in capsys.readouterr().err
 
 
+def test_the_pairs_that_a_trainer_noted_count_even_where_the_file_has_changed(data, capsys):
+    for number, (name, count) in enumerate((("few", 150), ("all", 390))):
+        folder = trained(data, name, 0 if name == "all" else 200, 210, when=number)
+        events = folder.path / "attempt-1" / "events.jsonl"
+        events.write_text(events.read_text().replace('"total_steps"', f'"train_pairs": {count}, "total_steps"', 1))
+    (data.root / TRAIN).unlink()
+    assert [size["pairs"] for size in curve(data, capsys, "all", "--json")["sizes"]] == [150, 390]
+
+
 def test_a_file_that_is_gone_and_too_few_pairs_are_said(data, capsys):
     trained(data, "all", 0, 220)
     (data.root / TRAIN).rename(data.root / "elsewhere.jsonl")
