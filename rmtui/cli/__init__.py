@@ -142,12 +142,18 @@ def parser() -> Parser:
     return top
 
 
+def _example(line: str) -> str:
+    """A command as it is typed, with what is said of it behind `#` in the language that is spoken."""
+    command, mark, said = line.partition(" # ")
+    return command + mark + tr(said) if mark else line
+
+
 def _add(below: argparse._SubParsersAction[Parser], verb: Verb) -> None:
     import argparse
 
     from rmtui.cli.help_text import HelpFormatter
 
-    examples = "\n".join(f"  {tr(line)}" for line in verb.examples)
+    examples = "\n".join(f"  {_example(line)}" for line in verb.examples)
     made = below.add_parser(
         verb.name,
         help=tr(verb.help),

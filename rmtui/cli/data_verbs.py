@@ -122,8 +122,8 @@ def _run_floors(args: argparse.Namespace) -> int:
         [
             [
                 TITLES[one["floor"]],
-                f"{100 * one['accuracy']:.1f} %",
-                f"{100 * one['interval'][0]:.1f}–{100 * one['interval'][1]:.1f} %",
+                f"{one['accuracy']:.1%}",
+                f"{100 * one['interval'][0]:.1f}–{one['interval'][1]:.1%}",
                 str(pairs),
                 *([source] if found["sources"] else []),
             ]

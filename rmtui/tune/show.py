@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from rmtui import text
+from rmtui.i18n import value_text
 from rmtui.operations.estimates import past_time
 from rmtui.operations.runs import reading
 from rmtui.translation import spoken, tr
@@ -139,7 +140,7 @@ def planned(ws: Workspace, made: Plan, search: Search) -> TunePlanDocument:
 def plan_lines(document: TunePlanDocument) -> list[str]:
     """A plan and its cost for a person: each line a phrase of the catalogue."""
     budget = document["budget"]
-    settings = ", ".join(f"{key} {value}" for key, value in document["settings"].items())
+    settings = " · ".join(f"{key} {value_text(key, value)}" for key, value in document["settings"].items())
     lines = [
         f"search on {document['data']}: budget {budget['amount']:g} {budget['unit']}",
         f"  begins at {settings}; {document['steps_per_epoch']} steps an epoch",

@@ -138,6 +138,7 @@ def test_a_dry_run_shows_the_plan_and_starts_nothing(toy_ws):
     assert not folders(toy_ws) and not list(run_folders(toy_ws.runs))
     text = rmtui(toy_ws, "tune", "--budget", "12epochs", "--preset", "A", "--dry-run").stdout
     assert "× bracket, 1 epoch" in text and "in all" in text
+    assert "begins at learning_rate 1.5e-5 · lora.r 32 · lora.alpha 64 · " in text  # as everywhere, not 64.0
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def natural_width(columns: Sequence[RunColumn], needs: Mapping[str, int], half: 
     """Cells in which the columns that matter show all they have; beyond `half` of the screen only what a reason needs
     to be recognised."""
     needs = _with_now(needs)
-    dear = [column for column in columns if column.worth <= DEAR]
+    dear = [column for column in columns if column.worth <= FIRM]
     wishes = {column.key: min(_missing(column, needs), LONG) for column in dear}
     most = sum(column.width + GAP + wishes[column.key] for column in dear) - GAP
     return max(min(most, half), most - max(0, wishes.get(REASON, 0) - RECOGNISED))
