@@ -20,9 +20,10 @@ import random
 import sys
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from operator import itemgetter
 from pathlib import Path
 from statistics import mean
 
@@ -106,9 +107,9 @@ class Trained:
         named = [{str(pair): value for pair, value in enumerate(held)} for held in self.margins]
         return [mean(calibrate.cross_fitted(held, {}).values()) for held in named]
 
-    def place(self, epoch: int, pairs: int) -> tuple[float, float]:
-        """What the policy orders epochs by, from 0."""
-        return evidence.rank(self.fitted[epoch], self.rows[epoch][0], self.rows[epoch][2], pairs)
+    def seen(self, epoch: int, pairs: int) -> evidence.Evaluation:
+        """What the policy orders epochs by; they count from 0."""
+        return evidence.Evaluation(self.fitted[epoch], self.rows[epoch][0], self.rows[epoch][2], pairs)
 
 
 class Trainer:
@@ -190,10 +191,10 @@ class Search:
     trainer: Trainer
     seed: int
     spent: float = 0
-    fitted: bool = False
-    """Whether models are ordered as the policy orders them, or by val_loss."""
-    best: tuple[tuple[float, float], float] = ((math.inf, math.inf), 0.5)
-    """(its place in that order, test accuracy) of the chosen epoch."""
+    seen: list[tuple[evidence.Evaluation, float, int]] = field(default_factory=list)
+    """Of each epoch that may be handed over: what it showed, its test accuracy, and the number of its training."""
+    best: float = 0.5
+    """Test accuracy of the one that the policy would choose."""
     trainings: int = 0
     best_of: int = 0
     """Number of the training that the chosen epoch is of, from 1."""
@@ -233,25 +234,23 @@ class Search:
         run = Run(name, name, Path(name), State.FINISHED, epochs=rows, config=config, data="task", num_epochs=epochs)
         return Subject(run, start_loss=found.start, fitted=tuple(enumerate(found.fitted, 1)))
 
-    def count(self, found: Trained, cost: float, place_of_end: tuple[float, float] | None = None) -> None:
-        """Take in a training of which `cost` epochs were computed now; the model is that of the lowest val_loss, or, by
-        a place of its own, that of the end."""
+    def count(self, found: Trained, cost: float, handed: Collection[int] | None = None) -> None:
+        """Take in a training of which `cost` epochs were computed now. `handed`: the epochs, from 1, that may be handed
+        over; None: all."""
         self.trainings += 1
         before = len(found.rows) - cost
         pairs = len(self.trainer.task.val)
-        for done, ((_, loss, _), (_, test)) in enumerate(zip(found.rows, found.tests, strict=True), 1):
+        for done, (_, test) in enumerate(found.tests, 1):
             for budget in BUDGETS:
                 if self.spent + done - before > budget + 1e-9:
-                    self.at.setdefault(budget, self.best[1])
-            place = found.place(done - 1, pairs) if self.fitted else (loss, 0.0)
-            if place_of_end is not None:
-                place = place_of_end if done == len(found.rows) else (math.inf, math.inf)
-            if done > before and place < self.best[0]:
-                self.best, self.best_of = (place, test), self.trainings
+                    self.at.setdefault(budget, self.best)
+            if done > before and (handed is None or done in handed):
+                self.seen.append((found.seen(done - 1, pairs), test, self.trainings))
+                _, self.best, self.best_of = evidence.choose(self.seen, itemgetter(0))
         self.spent += cost
 
     def result(self, budget: int) -> float:
-        return self.at.get(budget, self.best[1])
+        return self.at.get(budget, self.best)
 
 
 @dataclass
@@ -355,7 +354,7 @@ def oracle(trainer: Trainer, seeds: int) -> tuple[float, float, int]:
             pairs = len(trainer.task.val)
             rules = (
                 lambda run, at: run.rows[at][1],
-                lambda run, at: run.place(at, pairs),  # noqa: B023 - used at once
+                lambda run, at: run.seen(at, pairs).rank,  # noqa: B023 - used at once
                 lambda run, at: -at,
             )
             chosen = [[run.tests[min(range(epochs), key=partial(rule, run))] for run in runs] for rule in rules]
@@ -416,7 +415,7 @@ def main() -> int:
         for name in args.bots:
             for start, first, length in starts(rate):
                 for seed in range(args.seeds):
-                    search = Search(trainer, 1000 * seed, fitted=True)
+                    search = Search(trainer, 1000 * seed)
                     BOTS[name](search, first, length)
                     regrets = [100 * (top - search.result(budget)) for budget in BUDGETS]
                     found.add(name, start, task.name, seed, regrets, search.spent)

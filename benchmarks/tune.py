@@ -57,7 +57,7 @@ def tune(search: Search, rate: float, epochs: int) -> None:
             score = Score(
                 loss, accuracy, losses, cost, 0.0, ranked, found.start, branch, broken, train, float(len(losses))
             )
-            search.count(found, cost, (math.inf, math.inf) if broken else score.rank)
+            search.count(found, cost, () if broken else (len(found.rows),))
             trials.append(Trial(len(trials) + 1, *each, score=score))
 
 
@@ -127,7 +127,7 @@ def report(tasks: list[advice.Task], seeds: int, bots: list[str], keep: Path | N
         for start, first, length in advice.starts(rate):
             for seed in range(seeds):
                 for name in bots:
-                    search = Search(trainer, 1000 * seed, fitted=True)
+                    search = Search(trainer, 1000 * seed)
                     BOTS[name](search, first, length)
                     behind = [100 * (top - search.result(budget)) for budget in BUDGETS]
                     regrets.add(name, start, task.name, seed, behind, search.spent)

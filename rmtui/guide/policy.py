@@ -44,8 +44,6 @@ TOO_LARGE = ("rate_down", "rate_lower", "rate_slower", "slower_to_learn", "stop_
 
 HARDLY = 0.03
 """A loss that is not this far below ln 2 has hardly learned."""
-CLEARLY = 0.1
-"""A train_loss this far below ln 2 has left a constant reward's behind."""
 
 
 class PastTrial(NamedTuple):
@@ -57,7 +55,7 @@ class PastTrial(NamedTuple):
     """Epochs that it was planned for, or had when a person stopped it."""
     broken: bool
     above: bool
-    """Its train_loss ended above that of an untrained model: the steps are too large."""
+    """Its train_loss was above that of an untrained model, in its first epoch or its last: the steps are too large."""
     learned: bool
     """It beats a constant reward on validation pairs, or its train_loss clearly fell where none were scored."""
     epoch: int
@@ -74,6 +72,8 @@ class PastTrial(NamedTuple):
     """Its losses are those at a cross-fitted temperature."""
     rank: tuple[float, float]
     """Lower is better."""
+    seen: evidence.Evaluation | None
+    """Its best epoch, where `fitted`."""
 
     @property
     def hardly(self) -> bool:
@@ -84,7 +84,13 @@ class PastTrial(NamedTuple):
     def by_heart(self) -> bool:
         """Its training pairs were clearly learned, whatever the validation pairs show."""
         train = self.subject.last("train_loss")
-        return train is not None and train < LN2 - CLEARLY
+        return train is not None and train < LN2 - evidence.CLEARLY
+
+    @property
+    def memorised(self) -> bool:
+        """Pairs that it saw again were clearly learned, and of that the validation pairs show hardly anything: a higher
+        rate is no remedy."""
+        return self.fitted and self.epochs > 1 and self.by_heart and (self.hardly or not self.learned)
 
     @property
     def too_large(self) -> bool:
@@ -160,7 +166,9 @@ def _trial(item: Subject, limits: Thresholds, fitted: bool) -> PastTrial | None:
 
     at = _best_row(rows, losses, order)
     loss = losses.get(at.epoch)
+    seen = None
     if fitted and loss is not None:
+        seen = evidence.Evaluation(loss, at.train_loss, at.val_acc, effective)
         learned = evidence.beats_constant(loss, effective)
     else:
         learned = _learned(item, at.val_loss, at.val_acc, pairs, limits)
@@ -180,6 +188,7 @@ def _trial(item: Subject, limits: Thresholds, fitted: bool) -> PastTrial | None:
         losses,
         fitted,
         order(at),
+        seen,
     )
 
 
@@ -194,8 +203,12 @@ def _best_row(
 
 
 def _above(item: Subject) -> bool:
-    train = item.last("train_loss")
-    return train is not None and item.start_loss is not None and train > max(LN2, item.start_loss) * 1.05
+    """Its train_loss is above that of an untrained model: at the end, or in the first epoch, where the loss of a pair is
+    taken before it is trained on, so that what was learned from the others made it worse."""
+    known = [loss for _, loss in item.known("train_loss")]
+    if not known or item.start_loss is None:
+        return False
+    return max(known[0], known[-1]) > max(LN2, item.start_loss) * 1.05
 
 
 def _learned(item: Subject, val_loss: float | None, val_acc: float | None, pairs: int, limits: Thresholds) -> bool:
@@ -247,7 +260,9 @@ class _Step(NamedTuple):
 
 def _leader(trials: Sequence[PastTrial]) -> PastTrial:
     """The best run, or one at a higher rate that was ahead of it after as many epochs and was still improving."""
-    best = min(trials, key=RANK)
+    known = {id(trial): trial.seen for trial in trials if trial.seen is not None}
+    alike = len(known) == len(trials)
+    best = evidence.choose(trials, lambda trial: known[id(trial)]) if alike else min(trials, key=RANK)
     faster = [
         trial
         for trial in trials
@@ -299,17 +314,17 @@ def _suspicious(own: PastTrial, limits: Thresholds) -> Iterator[_Step]:
 def _learn(sound: Sequence[PastTrial], trials: Sequence[PastTrial], limits: Thresholds) -> Iterator[_Step]:
     """Nothing has learned yet: ten times up until something does or the steps are too large, once below that, then
     longer, at the highest rate that is not too large: it gets furthest in as many steps. Where that one has learned the
-    training pairs already, a lower rate for as long comes before."""
+    training pairs already, no other rate is tried before a lower one for as long."""
     low = max((trial for trial in sound if not trial.above), key=lambda trial: trial.rate, default=None)
     high = min((trial for trial in trials if trial.too_large), key=lambda trial: trial.rate, default=None)
     if low is None and high is not None:
         yield _rate_step("rate_down", high, high.rate / 10, 1)
-    elif low is not None and (high is None or high.rate > low.rate * 15):
+    elif low is not None and not low.memorised and (high is None or high.rate > low.rate * 15):
         wanted = max(low.rate * 10, usual_rate(low.subject, limits))
         if high is not None and wanted > high.rate / 3:
             wanted = low.rate * 10
         yield _rate_step("rate_not_learned", low, wanted, 1)
-    elif low is not None and low.fitted and not any(trial.rate < low.rate / 3 for trial in trials):
+    elif low is not None and low.fitted and not low.memorised and not any(t.rate < low.rate / 3 for t in trials):
         yield _rate_step("rate_down", low, low.rate / 10, 1)
     else:
         base = low if low is not None and low.fitted else min((one for one in sound if not one.above), key=RANK)
@@ -324,21 +339,22 @@ def _learn(sound: Sequence[PastTrial], trials: Sequence[PastTrial], limits: Thre
 
 def _bracket(best: PastTrial, trials: Sequence[PastTrial], limits: Thresholds) -> Iterator[_Step]:
     """A higher and a lower rate than the best run's have to have been tried before anything else is turned. Where the
-    best has hardly learned, chance decides which rate looks best, and only steps that are too large are a bound."""
+    best has hardly learned, chance decides which rate looks best, and only steps that are too large are a bound. None
+    is raised whose own steps are too large, or that learned its training pairs by heart."""
     unsure = best.hardly and best.fitted
     higher = [trial for trial in trials if trial.rate > best.rate * 1.5]
     above = [trial.rate for trial in higher if trial.too_large or not unsure]
     below = [trial.rate for trial in trials if trial.rate < best.rate / 1.5]
     fits_fast = any(_near(trial.rate, best.rate) and _overfits(trial, limits) for trial in trials)
     broke = any(trial.broken and trial.rate <= best.rate * 1.5 for trial in trials)
-    if not above and not fits_fast and not broke:
+    if not (above or fits_fast or broke or best.above or best.memorised):
         highest = max((trial for trial in trials if trial.rate >= best.rate), key=lambda trial: trial.rate)
         base = highest if unsure else best
         yield _rate_step("rate_up", base, base.rate * (10 if best.hardly else 3), 1)
     elif higher and (nearest := min(trial.rate for trial in higher)) > best.rate * 8 and best.still:
         yield _rate_step("rate_between", best, math.sqrt(best.rate * nearest), 1)
     if not below:
-        yield _rate_step("rate_lower", best, best.rate / 3, 1)
+        yield _rate_step("rate_lower", best, best.rate / (10 if best.above and best.hardly else 3), 1)
 
 
 def _epochs(best: PastTrial, trials: Sequence[PastTrial], limits: Thresholds) -> Iterator[_Step]:
