@@ -203,8 +203,8 @@ def _best_row(
 
 
 def _above(item: Subject) -> bool:
-    """Its train_loss is above that of an untrained model: at the end, or in the first epoch, where the loss of a pair is
-    taken before it is trained on, so that what was learned from the others made it worse."""
+    """Its train_loss is above that of an untrained model: at the end, or in the first epoch, where the loss of a pair
+    is taken before it is trained on, so that what was learned from the others made it worse."""
     known = [loss for _, loss in item.known("train_loss")]
     if not known or item.start_loss is None:
         return False

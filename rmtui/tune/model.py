@@ -106,9 +106,12 @@ class Score(NamedTuple):
     @property
     def rank(self) -> tuple[float, float]:
         """What trials are ordered by, lower is better: by evidence, as the advice orders runs."""
-        if not self.pairs:
-            return self.loss, self.val_loss
-        return evidence.rank(self.loss, self.train_loss, self.val_acc, self.pairs)
+        return self.seen.rank if self.pairs else (self.loss, self.val_loss)
+
+    @property
+    def seen(self) -> evidence.Evaluation:
+        """What its end shows, where margins are known."""
+        return evidence.Evaluation(self.loss, self.train_loss, self.val_acc, self.pairs)
 
     @property
     def learned(self) -> bool:
@@ -195,9 +198,15 @@ class Search(NamedTuple):
 
 
 def best(trials: Sequence[Trial], goal: Goal) -> Trial | None:
-    """The best sound trial; None while there is none. Repeats are left out: by the luckiest seed nothing is chosen."""
-    sound = [trial for trial in trials if trial.sound and trial.role != "repeat"]
-    return min(sound, key=lambda trial: _rank(trial, goal), default=None)
+    """The best sound trial; None while there is none. Repeats are left out: by the luckiest seed nothing is chosen.
+
+    Of trials that the pairs cannot tell from the one of the lowest loss it is the one that learned most, as the advice
+    chooses among runs.
+    """
+    scored = [(trial, trial.score) for trial in trials if trial.sound and trial.score and trial.role != "repeat"]
+    if goal == "val_loss" and scored and all(score.pairs for _, score in scored):
+        return evidence.choose(scored, lambda pair: pair[1].seen)[0]
+    return min((trial for trial, _ in scored), key=lambda trial: _rank(trial, goal), default=None)
 
 
 def _rank(trial: Trial, goal: Goal) -> tuple[float, float]:

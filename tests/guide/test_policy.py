@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from guide_cases import subject
 from hypothesis import given, settings
@@ -182,6 +183,62 @@ def test_what_never_learned_is_tried_below_its_rate_and_then_trained_longer_at_t
     assert wanted(large, first) == ("rate_down", {"learning_rate": 1e-3})
     lower = fitted("lower", 1e-3, [LN2], (0.7, 0.7, 0.5))
     assert wanted(large, lower, first) == ("longer_to_learn", {"num_epochs": 4})
+
+
+def test_what_learned_its_training_pairs_by_heart_is_tried_at_no_higher_rate():
+    """The validation pairs show nothing of it: a lower rate for as long, at once. After one epoch no pair was seen
+    twice, and a train_loss that hardly fell asks for a higher rate."""
+    rows = (0.62, 0.75, 0.5), (0.5, 0.85, 0.51)
+    assert wanted(fitted("heart", 1e-2, [0.70, 0.70], *rows)) == ("slower_to_learn", {"learning_rate": 3.3e-3})
+    assert wanted(fitted("once", 1e-2, [0.70], (0.5, 0.85, 0.51)))[0] == "rate_not_learned"
+    hardly = fitted("hardly", 1e-2, [0.70, 0.70], (0.68, 0.75, 0.5), (0.65, 0.85, 0.51))
+    assert wanted(hardly)[0] == "rate_not_learned"
+    little = fitted("little", 1e-2, [0.69, 0.67], *rows)
+    assert wanted(little) == ("rate_lower", {"learning_rate": 3.3e-3, "num_epochs": 1})
+    much = fitted("much", 1e-2, [0.64, 0.6], *rows)
+    assert wanted(much)[0] == "rate_up"
+
+
+def test_no_rate_is_raised_whose_first_epoch_made_new_pairs_worse():
+    """Untrained 0.72; the limit is 0.756. What hardly learned at such a rate goes down tenfold."""
+    rest = (0.6, 0.6, 0.68), (0.5, 0.58, 0.7)
+    over = fitted("over", 1e-2, [0.6, 0.58, 0.57], (0.76, 0.65, 0.66), *rest)
+    assert wanted(over) == ("rate_lower", {"learning_rate": 3.3e-3, "num_epochs": 1})
+    assert wanted(fitted("right", 1e-2, [0.6, 0.58, 0.57], (0.75, 0.65, 0.66), *rest))[0] == "rate_up"
+    lucky = fitted("lucky", 1e-1, [0.68], (0.78, 0.75, 0.52))
+    assert wanted(lucky) == ("rate_lower", {"learning_rate": 1e-2})
+
+
+def test_of_runs_that_the_pairs_cannot_tell_apart_the_one_leads_that_has_learned_more():
+    """400 pairs: the luckiest loss, 0.66, is not shown to be lower than 0.67, and is than 0.684 (2.2 standard errors of
+    the difference)."""
+    around = fitted("low", 1e-5, [LN2], FLAT), fitted("high", 1e-2, [LN2], BROKE)
+    lucky = fitted("lucky", 1e-4, [0.66], (0.7, 0.7, 0.6))
+    trained = (0.6, 0.7, 0.6), (0.4, 0.75, 0.6)
+    assert step(*around, fitted("more", 1e-3, [0.68, 0.67], *trained), lucky).figures["run"] == "more"
+    assert step(*around, fitted("worse", 1e-3, [0.70, 0.684], *trained), lucky).figures["run"] == "lucky"
+
+
+def test_what_has_learned_nothing_is_not_chosen_however_low_its_train_loss_happens_to_be():
+    """Untrained models start anywhere; one that knows its training pairs counts, whatever few pairs show of it."""
+    best = evidence.Evaluation(0.684, 0.72, 0.57, 400)
+    untrained = evidence.Evaluation(0.688, 0.62, 0.5, 400)
+    trained = untrained._replace(train_loss=0.5)
+    wrong = trained._replace(val_acc=0.4)
+    assert evidence.choose([untrained, best, wrong], lambda one: one) is best
+    assert evidence.choose([untrained, best, trained], lambda one: one) is trained
+
+
+def test_the_error_of_a_difference_of_losses_is_that_of_simulated_margins():
+    """Margins of two models that correlate by one half, each at its best temperature."""
+    rng, pairs, scale = np.random.default_rng(1), 400, 0.6
+    means, losses = scale**2 / 2, []
+    for _ in range(2000):
+        a, own = rng.normal(size=(2, pairs))
+        b = 0.5 * a + math.sqrt(0.75) * own
+        losses.append([np.logaddexp(0, -(means + scale * one)).mean() for one in (a, b)])
+    first, second = np.transpose(losses)
+    assert evidence.spread(first.mean(), second.mean(), pairs) == pytest.approx(np.std(first - second), rel=0.1)
 
 
 def test_what_learned_its_training_pairs_by_heart_goes_slower_before_longer():
