@@ -273,3 +273,16 @@ def test_a_rate_that_changes_nothing_is_never_the_best_for_that():
 def test_of_trials_that_are_right_on_every_pair_the_surer_one_is_best():
     one, two = (Trial(n, "bracket", BASE, n, 42, "", score=score(0.0)._replace(val_loss=0.1 / n)) for n in (1, 2))
     assert best([one, two], "val_loss") is two
+
+
+def test_of_trials_that_the_pairs_cannot_tell_apart_the_one_that_learned_more_is_best():
+    """400 pairs: 0.66 and 0.67 are alike, 0.66 and 0.684 are 2.2 standard errors apart."""
+
+    def trial(n: int, loss: float, train: float) -> Trial:
+        return Trial(n, "bracket", BASE, n, 42, "", score=score(loss)._replace(train_loss=train, pairs=400.0))
+
+    lucky, more, worse = trial(1, 0.66, 0.7), trial(2, 0.67, 0.5), trial(3, 0.684, 0.3)
+    assert best([lucky, more, worse], "val_loss") is more
+    assert best([lucky, worse], "val_loss") is lucky
+    plain = [one._replace(score=one.score._replace(pairs=0.0)) for one in (lucky, more)]
+    assert best(plain, "val_loss") is plain[0], "without margins nothing is known of chance"
