@@ -79,6 +79,12 @@ def _palette() -> type[Provider]:
     return ActionSearch
 
 
+def _suspects(app: WorkspaceApp, route: routes.SuspectsOf) -> Screen[None]:
+    from rmtui.app.screens.suspects import SuspectsScreen
+
+    return SuspectsScreen(route.train)
+
+
 class RmtuiApp(WorkspaceApp, inherit_bindings=False):
     """One app on one folder; `workspace` is None while the folder is not a workspace."""
 
@@ -88,6 +94,7 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
         routes.AdviceOf: _advice,
         routes.AgainForm: _again,
         routes.PairsOf: _pairs,
+        routes.SuspectsOf: _suspects,
     }
 
     TITLE = "rmtui"
@@ -358,4 +365,6 @@ class RmtuiApp(WorkspaceApp, inherit_bindings=False):
         return shown if shown.isascii() or not self.has_class(ASCII_CLASS) else binding.key
 
     async def action_quit(self) -> None:
-        self.exit()
+        open_screens = [screen for screen in self.screen_stack if isinstance(screen, WorkspaceScreen)]
+        if not any(screen.holds_back(self.exit) for screen in reversed(open_screens)):
+            self.exit()

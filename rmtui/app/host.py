@@ -57,6 +57,10 @@ class WorkspaceScreen(Screen[None]):
         """Whether the footer names this action now; the key itself works all the same, or says why not."""
         return True
 
+    def holds_back(self, then: Callable[[], object]) -> bool:
+        """Whether something would be lost: then a person was asked, and `then` is called after a yes."""
+        return False
+
     def synced(self) -> None:
         """The index has something new, perhaps of the runs shown here; called for every open screen."""
 

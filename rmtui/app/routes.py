@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rmtui.runs.model import Run
@@ -37,4 +38,10 @@ class PairsOf(NamedTuple):
     runs: Sequence[Run]
 
 
-Route = Home | Data | AdviceOf | AgainForm | PairsOf
+class SuspectsOf(NamedTuple):
+    """Training pairs of a file whose labels may be wrong."""
+
+    train: Path
+
+
+Route = Home | Data | AdviceOf | AgainForm | PairsOf | SuspectsOf

@@ -86,6 +86,17 @@ def relabel(
     UserError where nothing is marked, a line holds no readable pair, an id is no pair's, no pair would be left, or the
     version is there already; then nothing is written.
     """
+    return _version(path, marks, out, fields, publish=True)
+
+
+def foresee(path: Path, marks: Mapping[str, Action], fields: pairs.Fields | None = None) -> RelabelDocument:
+    """What `relabel` would write, with its errors; nothing is left behind."""
+    return _version(path, marks, None, fields, publish=False)
+
+
+def _version(
+    path: Path, marks: Mapping[str, Action], out: Path | None, fields: pairs.Fields | None, publish: bool
+) -> RelabelDocument:
     if not marks:
         raise UserError("no pair is marked", remedy="name some: --flip ID, --tie ID, --drop ID, or --marks FILE")
     if not path.exists():
@@ -116,7 +127,8 @@ def relabel(
         "unrated": sum(one.unrated for one in made),
     }
     try:
-        _publish(version, _log(document, before, lines, marks))
+        if publish:
+            _publish(version, _log(document, before, lines, marks))
     finally:
         _part(version).unlink(missing_ok=True)
     return document

@@ -34,6 +34,7 @@ SCREENS: dict[str, tuple[tuple[str, ...], str]] = {
     "launch": (("n", "enter", "ctrl+r"), "数据集"),
     "queue": (("Q",), "队列为空"),
     "data": (("D",), "helpful_pairs"),
+    "suspects": (("D", "P"), "疑似标错"),
     "pairs": (("P",), "没有逐对的奖励"),
     "comparison": (("space", "space", "c"), "对比"),
     "filter": (("slash", "x"), "没有匹配的运行"),

@@ -20,6 +20,7 @@ from rmtui.app import actions
 from rmtui.app.base import Base
 from rmtui.app.chrome import KeyLine, Label, TopBar
 from rmtui.app.presentation.hanging_indent import HangingRows, Row, row
+from rmtui.app.routes import SuspectsOf
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import glyphs_of
 from rmtui.app.widgets.palette import palette_of
@@ -116,6 +117,15 @@ class DataScreen(Base):
         self.query_one("#findings", HangingRows).show_rows(())
         self.query_one("#progress", Label).show_text(self._sentence("checking"))
         self.ask("check", job)
+
+    def action_suspects(self) -> None:
+        """Those of the training file under the cursor."""
+        place = self.query_one(Choices).highlighted
+        if place is not None:
+            self.go(SuspectsOf(self._sets[place][0]))
+
+    def offers(self, action: str) -> bool:
+        return action != "suspects" or bool(self._sets)
 
     def _post_progress(self, name: str, share: float) -> None:
         self.post_message(CheckProgress(name, share))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.style import Style
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -20,13 +19,17 @@ from rmtui import text as formats
 from rmtui.app import actions
 from rmtui.app.chrome import KeyLine, Label, TopBar
 from rmtui.app.feed import Failed
+from rmtui.app.marked_pairs import MarkedPairs
+from rmtui.app.presentation.pair_text import append_pair, end_of
 from rmtui.app.run_commands import RunCommands
 from rmtui.app.widgets.choices import Choices
 from rmtui.app.widgets.glyphs import ASCII_CLASS
 from rmtui.app.widgets.palette import palette_of
+from rmtui.errors import UserError
 from rmtui.guide.pair_kinds import IN_JSON, Kind
 from rmtui.guide.text_report import margins_lines
 from rmtui.i18n import translate
+from rmtui.index import settings
 from rmtui.runs.model import Run
 from rmtui.translation import tr
 
@@ -46,11 +49,11 @@ class PairsLoaded(Message):
     document: PairsDocument
 
 
-class PairsScreen(RunCommands):
+class PairsScreen(MarkedPairs, RunCommands):
     """The list on the left, the pair under the cursor with its differing words marked."""
 
     CSS_PATH = "pairs.tcss"
-    BINDINGS = actions.bindings("back", "pairs")
+    BINDINGS = actions.bindings("back", "pairs", "marks")
     AUTO_FOCUS = "#list"
 
     def __init__(self, runs: Sequence[Run]) -> None:
@@ -67,6 +70,7 @@ class PairsScreen(RunCommands):
         yield Label(id="tabs")
         yield Label(id="note", classes="quiet")
         yield Label(id="margins", classes="quiet")
+        yield Label(id="marks")
         with Container(id="body"):
             yield Choices(id="list", classes="-lines", markup=False)
             with VerticalScroll(id="reader", can_focus=True):
@@ -120,8 +124,9 @@ class PairsScreen(RunCommands):
         self._show_line("#margins", margins_lines(document["runs"], self.rmtui.lang, self.app.has_class(ASCII_CLASS)))
         items = self.query_one("#list", Choices)
         items.clear_options()
-        items.add_options([Option(self._line(pair)) for pair in document["pairs"]])
+        items.add_options([Option(self.pair_line(place)) for place in range(len(document["pairs"]))])
         items.highlighted = 0 if document["pairs"] else None
+        self.show_marks()
         if not document["pairs"]:
             self.query_one("#pair", Static).update(self._sentence("none", kind=kind))
 
@@ -141,12 +146,23 @@ class PairsScreen(RunCommands):
         self.query_one(place, Label).show_text(text)
         self.query_one(place).display = bool(text)
 
-    def _line(self, pair: PairDocument) -> Text:
+    def listed(self) -> Sequence[str]:
+        return [pair["id"] for pair in self._document["pairs"]] if self._document else []
+
+    def marked_file(self) -> tuple[Path, Mapping[str, str] | None]:
+        path = self._document["data"] if self._document else None
+        if path is None:
+            raise UserError("the validation file is gone", remedy="put it back first")
+        fields = settings.table(self._runs[0].config, "data").get("fields")
+        return Path(path), {str(key): str(name) for key, name in fields.items()} if isinstance(fields, dict) else None
+
+    def pair_line(self, place: int) -> Text:
+        assert self._document is not None
+        pair = self._document["pairs"][place]
         margins = [rewards["margin"] if rewards else None for rewards in pair["rewards"]]
         said = " ".join(formats.fixed(margin, 2, sign=True) for margin in margins)
         prompt = pair["prompt"] or pair["chosen"] or pair["id"]
-        text = Text().append(f"{said}  ", palette_of(self).quiet)
-        return text.append(formats.clean(" ".join(prompt.split())[-80:]))
+        return self.mark_of(pair["id"]).append(f"{said}  ", palette_of(self).quiet).append(end_of(prompt))
 
     @on(Choices.OptionHighlighted)
     def _highlighted(self, message: Choices.OptionHighlighted) -> None:
@@ -167,16 +183,11 @@ class PairsScreen(RunCommands):
                 text.append(f"{self._sentence('rewards', run=name, **shown)}\n", palette.quiet)
         if pair["words"] is None or pair["prompt"] is None:
             return text.append(f"\n{self._sentence('texts_gone')}")
-        text.append("\nprompt\n", palette.accent).append(f"{_safe(pair['prompt'])}\n")
-        text.append("\nchosen\n", palette.good)
-        _mark(text, pair["words"]["chosen"], palette.good)
-        text.append("\n\nrejected\n", palette.bad)
-        _mark(text, pair["words"]["rejected"], palette.bad)
-        return text
+        return append_pair(text, pair["prompt"], pair["words"]["chosen"], pair["words"]["rejected"], palette)
 
     def offers(self, action: str) -> bool:
         """The next kind, where there are pairs of any."""
-        return action != "next" or self._document is not None
+        return super().offers(action) and (action != "next" or self._document is not None)
 
     def action_next(self) -> None:
         self._turn(1)
@@ -206,13 +217,3 @@ class PairsScreen(RunCommands):
             return translate("pairs.written", lang, count=export(document, path), path=path)
 
         self.do("export", job)
-
-
-def _mark(text: Text, pieces: Sequence[tuple[str, bool]], style: Style) -> None:
-    """Words that the other answer does not have are bold and underlined."""
-    for words, differs in pieces:
-        text.append(_safe(words), style + Style(bold=True, underline=True) if differs else None)
-
-
-def _safe(text: str) -> str:
-    return "\n".join(formats.clean(line) for line in text.split("\n"))
