@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 from rmtui import text
@@ -54,13 +54,19 @@ ENTERED = "✎"
 """After a val_acc that a person entered."""
 
 
-def runs(found: Sequence[Run]) -> None:
-    """The list; unknown metrics are a dash."""
+STAR = "★"
+"""After the best val_acc of runs on one validation set: the highest of many, so less is expected on other pairs."""
+
+
+def runs(found: Sequence[Run], best: Container[str] = (), chosen: str = "") -> None:
+    """The list; unknown metrics are a dash. `best`: ids with a star; `chosen` says what the first of them is worth."""
     now = time.time()
-    show(_RUN_COLUMNS, [_run_row(run, now) for run in found])
+    show(_RUN_COLUMNS, [_run_row(run, now, run.id in best) for run in found])
+    if chosen:
+        print(f"{STAR} {chosen}")
 
 
-def _run_row(run: Run, now: float) -> list[Cell | str]:
+def _run_row(run: Run, now: float, starred: bool = False) -> list[Cell | str]:
     sign, colour = _SIGNS[run.state]
     state, why = state_words(run.state, run.reason)
     until = run.ended or (now if run.state.alive else None)
@@ -76,7 +82,7 @@ def _run_row(run: Run, now: float) -> list[Cell | str]:
         loss(run.val_loss),
         loss(run.train_loss),
         UNKNOWN if run.gap is None else f"{run.gap:+.3f}",
-        percent(run.best.val_acc if run.best else None),
+        percent(run.best.val_acc if run.best else None) + (STAR if starred else ""),
         took if run.state != State.IMPORTED else UNKNOWN,
         text.age(now - run.created) if run.created else UNKNOWN,
         " ".join(run.tags),

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from rmtui.cli.messages import echo, print_imported, reading_folders
 from rmtui.cli.verb import Verb, add_json, nothing, print_json, workspace_folder
-from rmtui.translation import spoken, tr
+from rmtui.text import clean
+from rmtui.translation import colon, spoken, tr
+
+if TYPE_CHECKING:
+    from rmtui.runs.model import Run
 
 
 def _open(args: argparse.Namespace) -> Any:
@@ -109,11 +114,26 @@ def _ls(args: argparse.Namespace) -> int:
     descending = args.sort not in ("name", "preset", "state", "data", "val_loss", "train_loss") and args.sort != "age"
     with reading(_open(args), reading_folders()) as index:
         runs = index.runs(args.filter, args.sort, descending ^ args.reverse, args.limit, archived=args.all)
-        print_json([as_document(run) for run in runs]) if args.json else run_listing.runs(runs)
+        if args.json:
+            print_json([as_document(run) for run in runs])
+        else:
+            best = index.landmarks().best
+            run_listing.runs(runs, best, _worth(index, [run for run in runs if run.id in best]))
         _print_trouble(index)
     if copy := identity.format_copy(_open(args).root):
         echo(copy, file=sys.stderr)
     return 0
+
+
+def _worth(index: Any, starred: Sequence[Run]) -> str:
+    """What the val_acc of the newest starred run is worth on other pairs: one correction a list, not one a data set."""
+    from rmtui.operations.candidates import choice_of
+
+    if not starred:
+        return ""
+    newest = max(starred, key=lambda run: run.created)
+    found = choice_of(index.workspace, index, newest, spoken())
+    return clean(f"{newest.name}{colon()}{found['text']}") if found else ""
 
 
 def _build_run(parser: argparse.ArgumentParser) -> None:

@@ -240,7 +240,7 @@ async def test_stop_of_a_finished_run_is_refused_in_words(runs):
 
 async def test_a_star_stands_at_the_best_run_and_delta_follows_the_chosen_baseline(runs):
     async with opened(runs.root, WIDE) as pilot:
-        await sees(pilot, "64.5 ★")
+        await sees(pilot, "64.5~★")
         starred = [line[:80] for line in lines(pilot)[2:8] if "★" in line[:80]]
         assert len(starred) == 1 and "helpful-A-3" in starred[0], "of three equal ones the oldest"
         await pilot.press("G", "B")

@@ -135,6 +135,23 @@ def test_a_deleted_run_was_a_candidate_all_the_same(ws, capsys, by_hand):
     assert chosen(ws, capsys)["candidates"] == 5
 
 
+def test_the_list_marks_the_best_of_many_and_says_what_it_is_worth(ws, capsys):
+    folders = runs(ws, 6)
+    best = chosen(ws, capsys)
+    name = next(f"r{n}" for n, folder in enumerate(folders) if folder.id == best["run"])
+
+    def listed(*more):
+        assert main(["-C", str(ws.root), "ls", "--lang", "en", *more]) == 0
+        return capsys.readouterr().out
+
+    lines = listed().splitlines()
+    (starred,) = (line for line in lines[:-1] if "★" in line)
+    assert name in starred and lines[-1] == f"★ {name}: {best['text']}"
+    assert f"about {100 * best['corrected']:.1f} %" in lines[-1] and best["corrected"] < best["value"]
+    assert "★" not in listed(f"--filter=name:{'r0' if name != 'r0' else 'r1'}")
+    assert "★" not in listed("--json")
+
+
 def test_the_only_evaluation_was_not_chosen(ws, capsys):
     runs(ws, 1)
     assert chosen(ws, capsys, "r0") is None

@@ -308,7 +308,7 @@ async def test_delta_is_shown_only_on_the_same_validation_pairs():
     async with Stage(table).run_test(size=(200, 10)) as pilot:
         table.set_landmarks(Landmarks(frozenset({"run-000002"})), base)
         await pilot.pause()
-        assert "+2.5" in lines(table)[2] and "72.5 ★" in lines(table)[2]
+        assert "+2.5" in lines(table)[2] and "72.5~★" in lines(table)[2]
         assert "+" not in lines(table)[1] and "+" not in lines(table)[3]
         assert "base" in lines(table)[1]
 

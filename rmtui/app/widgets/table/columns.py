@@ -187,9 +187,10 @@ def _progress(run: Run, setting: Setting) -> TableCell:
 
 
 def _val_acc(run: Run, setting: Setting) -> TableCell:
-    text = formats.percent(run.val_acc, setting.glyphs.dash)
-    sign = setting.glyphs.best if run.id in setting.landmarks.best else _trend(run, setting.glyphs)
-    mark = setting.glyphs.entered if run.entered else " "
+    """`72.5~★`: measured, as all rows are, and the best of many: the panel says what it is worth on other pairs."""
+    text, starred = formats.percent(run.val_acc, setting.glyphs.dash), run.id in setting.landmarks.best
+    sign = setting.glyphs.best if starred else _trend(run, setting.glyphs)
+    mark = setting.glyphs.entered if run.entered else "~" if starred else " "
     return TableCell(f"{text}{mark}{sign}", "text" if run.val_acc is not None else "quiet")
 
 
