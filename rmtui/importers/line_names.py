@@ -115,3 +115,14 @@ FIGURE = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """A name with its figure; `other`: it is the best one so far."""
+_A_SPLIT = r"(?:val(?:id(?:ation)?)?|eval(?:uation)?|dev|test|train(?:ing)?)"
+_A_FIGURE = r"(?:acc(?:urac(?:y|ies))?|loss|margins?)"
+_OF_PAIRS = r"(?:[ ](?:on|of|for)[ ](?:the[ ])?[a-z][\w.-]{0,40}|[ ]?\[[\w ./-]{1,40}\]|[ ]?\([\w ./-]{1,40}\))"
+OWN_FIGURE = re.compile(
+    rf"""(?<![\w/.@-])["']?(?P<name>{_A_SPLIT}[ _/-]{_A_FIGURE}{_OF_PAIRS}
+    |[a-z][\w/.-]{{0,80}}(?:[ ]?(?:\[[\w ./-]{{1,40}}\]|\([\w ./-]{{1,40}}\)|@[\w./-]{{1,40}}))?)["']?
+    (?:[ ]?[:=][ ]?|[ ](?=[\d.]))["']?(?:tensor\()?(?P<number>{_NUMBER})["']?
+    [ ]?(?P<percent>%|percent|pct)?(?!\w|\.\w)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""Any name with a number: `val_acc_helpful=0.71`, `val/acc/helpful: 0.71`, `val_acc[helpful]=0.71`."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from rmtui.importers.line_names import FIGURE, WRITTEN, key
+from rmtui.importers.line_names import FIGURE, OWN_FIGURE, WRITTEN, key
+from rmtui.importers.member_labels import is_a_mean, is_of_all, member_in
 from rmtui.importers.metric_names import (
     KNOWN,
     MetricName,
@@ -22,6 +23,7 @@ from rmtui.importers.metric_names import (
     metric,
     names_a_set,
     names_another,
+    names_figure,
     of_set,
     split_in,
     without_splits,
@@ -62,6 +64,7 @@ _IN_BRACKETS = re.compile(r"\[(?:val|eval|dev|test|train)[a-z]*[/:_. -]{1,3}([A-
 _NAMED = re.compile(r"([A-Za-z\u4e00-\u9fff][A-Za-z\u4e00-\u9fff _-]{1,24})$")
 """Words right before a bare name: `Validation set loss`."""
 
+_MAY_BE_OWN = re.compile(r"acc|loss|margin", re.IGNORECASE)
 
 Span = tuple[int, int]
 """Where something stands in a line: from, to."""
@@ -87,8 +90,8 @@ class FigureShape(NamedTuple):
     percent: bool
 
     def name_with(self, label: str) -> str:
-        """rmtui's name of the metric of pairs with this label."""
-        return self.name or of_set(label, self.written, None)
+        """rmtui's name of the metric of pairs with this label; the label itself where the log's name is kept."""
+        return self.name or (of_set(label, self.written, None) if self.written else label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +107,17 @@ class LineShape:
     over: bool
     said: str
     heading: Split | None
+    unread: tuple[Span, ...]
+    member: Span
+    together: bool
+    mean: bool
 
 
 def shape_of(line: str) -> LineShape:
     """The shape of a line with single spaces, each of whose digits is 0."""
     step = _STEP.search(line)
-    figures = tuple(_figures(line, step is not None))
+    own, unread = _own_figures(line)
+    figures = (*_figures(line, step is not None), *own)
     epoch, total, quoted = _epoch(line, bool(figures))
     lower = line.lower()
     named = epoch != _NOWHERE
@@ -123,6 +131,10 @@ def shape_of(line: str) -> LineShape:
         over=("train" in lower or "训练" in line) and _OVER.search(line) is not None and (not named or quoted),
         said="" if not named else "ends" if _ENDS.search(line) else "begins" if _BEGINS.search(line) else "",
         heading=_heading(line) if not figures and not named else None,
+        unread=unread,
+        member=member_in(line, figures[0].number[0] if figures else None),
+        together=bool(figures) and is_of_all(line[: figures[0].number[0]]),
+        mean=bool(figures) and is_a_mean(line[: figures[0].number[0]]),
     )
 
 
@@ -187,6 +199,31 @@ def _figures(text: str, of_step: bool) -> Iterator[FigureShape]:
         number, share = match.span("number"), _span(match, "of") or _NOWHERE
         spelled = " ".join(match["name"].split())
         yield FigureShape(known, name, spelled, split, of, number, share, match["percent"] is not None)
+
+
+def _own_figures(text: str) -> tuple[list[FigureShape], tuple[Span, ...]]:
+    """Figures of a split under a name of their own, `val_acc_helpful=0.71`, and names of others that are not read."""
+    if not _MAY_BE_OWN.search(text):
+        return [], ()
+    taken = [match.span() for match in FIGURE.finditer(text)]
+    own: list[FigureShape] = []
+    unread: list[Span] = []
+    for match in OWN_FIGURE.finditer(text):
+        name = match["name"]
+        start, end = match.span("name")
+        known = any(start < until and since < match.end() for since, until in taken) or key(name) in WRITTEN
+        if known or not names_figure(name) or _BEST.search(name.replace("_", " ")):
+            continue
+        if split_in(name) is None or _looks_back(name) or _is_another(text, match):
+            unread.append((start, end))
+        else:
+            percent = match["percent"] is not None
+            own.append(FigureShape("", "", "", None, (start, end), match.span("number"), _NOWHERE, percent))
+    return own, tuple(unread)
+
+
+def _looks_back(name: str) -> bool:
+    return any(is_of_elsewhen(word) for word in re.split(r"[\W_]+", name))
 
 
 def _set_label(text: str, end: int, start: int, before: Span) -> Span:

@@ -11,6 +11,7 @@ from rmtui.importers.model import PerCent
 
 _RANK = re.compile(r"\[(?:rank|default)[ _:]?(\d+)\]|^(?:rank|default)[ _:]?(\d+)\s*[:|]", re.IGNORECASE)
 _WIDE = str.maketrans("：＝％，（）［］｜；", ":=%,()[]|;")
+_LABEL_PART = re.compile(r"\d+|[^\W\d_]+")
 _DIGITS = str.maketrans("123456789", "000000000")
 _LONGEST_KEPT = 1000
 """Shapes of longer lines are not kept: they repeat less, and need room."""
@@ -65,6 +66,14 @@ class LogLine:
     """`begins` or `ends`, where the line says so of its epoch."""
     heading: Split | None = None
     """The line is a heading: what follows is of these pairs."""
+    unread: tuple[str, ...] = ()
+    """Names of numbers that look like figures and are not read."""
+    member: str = ""
+    """Of which member of an ensemble, or which fold, the line speaks: `member 1`."""
+    together: bool = False
+    """Its figures are of all members."""
+    mean: bool = False
+    """They may be, unless each member has such a line."""
 
     @property
     def of_epoch(self) -> set[str]:
@@ -105,6 +114,10 @@ def parse(text: str) -> LogLine:
         over=shape.over,
         said=shape.said,
         heading=shape.heading,
+        unread=tuple([text[start:end] for start, end in shape.unread]) if shape.unread else (),
+        member=" ".join(_LABEL_PART.findall(text[shape.member[0] : shape.member[1]].lower())),
+        together=shape.together,
+        mean=shape.mean,
     )
 
 
@@ -120,5 +133,7 @@ def _figure(text: str, shape: FigureShape) -> Figure:
         value = PerCent(value)
     elif end and name in ACCURACIES and int(text[start:end]):
         value = PerCent(100 * value / int(text[start:end]))
+    if not shape.written:
+        return Figure(name, value, name, name)
     spelled = f"{label} {shape.spelled}" if label else shape.spelled
     return Figure(name, value, shape.written, spelled, shape.split, label)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from rmtui.errors import UserError
 from rmtui.importers.accuracy_scales import AccuraciesOfLines
+from rmtui.importers.ensembles import Members
 from rmtui.importers.log_lines import EPOCH_FIGURES, Figure, LogLine, parse
 from rmtui.importers.log_order import LineOrder, LogLayout
 from rmtui.importers.log_tables import untabled
@@ -30,6 +32,8 @@ from rmtui.importers.metric_names import (
 from rmtui.importers.model import MOST_EVALUATIONS, Foreign, RecordedCurve, thinned
 from rmtui.importers.training import LogOrigin
 from rmtui.runs.model import Epoch
+
+_MOST_UNREAD = 100
 
 
 @dataclass(slots=True)
@@ -64,6 +68,8 @@ class _Segment:
     """Epoch → the last step before the line with its figures."""
     every: int = 1
     """Of so many epochs one is kept."""
+    unread: dict[str, None] = field(default_factory=dict)
+    """Names that were not read, in the order of their coming."""
 
     @property
     def begun(self) -> bool:
@@ -83,20 +89,63 @@ class _Segment:
 
 def read_generic(origin: LogOrigin, text: Callable[[], Iterable[str]]) -> list[Foreign]:
     """Every run in one log; `text` gives its lines, twice if need be. UserError where its figures cannot be placed."""
+    members = Members()
+    try:
+        parted = [_Part(*_read(origin, lambda: members.watch(_parse_lines(text()))))]
+    except UserError:
+        if not members.labels:
+            raise
+    if members.labels:
+        parted = list(_of_members(origin, members, text))
+    of = sum(len(part.segments) for part in parted)
+    runs: list[Foreign] = []
+    for part in parted:
+        for place, segment in enumerate(part.segments, 1):
+            last = place == len(part.segments) if members.in_turn else len(runs) + 1 == of
+            runs.append(_run(origin, segment, (len(runs) + 1, of, last), part.notes))
+    return runs
+
+
+class _Part(NamedTuple):
+    """Trainings of a log, and in words what of them was not read."""
+
+    segments: list[_Segment]
+    notes: list[str]
+
+
+def _of_members(origin: LogOrigin, members: Members, text: Callable[[], Iterable[str]]) -> Iterator[_Part]:
+    """What the log says of each member of an ensemble, or of each fold."""
+    labels = members.labels
+    for label in labels:
+        segments, notes = _read(origin, partial(_lines_of, members, label, text))
+        notes.append(f"the log has {len(labels)} members or folds, each a run of its own: this is {label}")
+        if members.of_all:
+            notes.append(_ignored(members.of_all, "of all members together, or no member is named"))
+        yield _Part(segments, notes)
+
+
+def _lines_of(members: Members, label: str, text: Callable[[], Iterable[str]]) -> Iterator[LogLine]:
+    return members.of(label, _parse_lines(text()))
+
+
+def _read(origin: LogOrigin, lines: Callable[[], Iterable[LogLine]]) -> tuple[list[_Segment], list[str]]:
+    """The trainings in a log's lines, and in words what of them was not read."""
     layout, accuracies = LogLayout(), AccuraciesOfLines()
-    segments, notes = _segments(accuracies.read(layout.watch(_parse_lines(text()))), LineOrder.AFTER)
+    segments, notes = _segments(accuracies.read(layout.watch(lines())), LineOrder.AFTER)
     if (order := layout.order()) is not LineOrder.AFTER or accuracies.mixed:
-        segments, notes = _segments(accuracies.read(_parse_lines(text()), known=True), order)
+        segments, notes = _segments(accuracies.read(lines(), known=True), order)
     notes = [*accuracies.left_out.notes(), *notes]
     if order is LineOrder.AFTER and segments and layout.before:
         notes.append(_ignored(layout.before, "written before the first epoch line"))
     if not segments and notes:
         raise UserError(f"cannot read {origin.path}", "; ".join(notes), "put the epoch on every line that has metrics")
-    return [_run(origin, segment, number, len(segments), notes) for number, segment in enumerate(segments, 1)]
+    return segments, notes
 
 
-def _run(origin: LogOrigin, segment: _Segment, number: int, of: int, notes: list[str]) -> Foreign:
-    over = "another training follows" if number < of else _finished_because(segment)
+def _run(origin: LogOrigin, segment: _Segment, place: tuple[int, int, bool], notes: list[str]) -> Foreign:
+    """`place`: its number, of how many, and whether no other training follows it."""
+    number, of, last = place
+    over = _finished_because(segment) if last else "another training follows"
     numbered = segment.step is None
     epochs = tuple(Epoch(epoch, **segment.epochs[epoch]) for epoch in sorted(segment.epochs))  # type: ignore[arg-type]
     series = {name: curve.points for name, curve in segment.series.items()}
@@ -121,6 +170,7 @@ def _run(origin: LogOrigin, segment: _Segment, number: int, of: int, notes: list
         numbered=numbered,
         recognised=origin.recognised,
         sources={name: written for name, written in segment.names.items() if name != written},
+        unused=tuple(segment.unread),
     )
 
 
@@ -158,6 +208,9 @@ def _segments(lines: Iterable[LogLine], order: LineOrder) -> tuple[list[_Segment
         if line.epoch is not None and not _enter(segments, line, line.epoch):
             continue
         _note(segments[-1], line, order)
+        for name in line.unread:
+            if len(segments[-1].unread) < _MOST_UNREAD:
+                segments[-1].unread[name] = None
         segments[-1].said_over |= line.over
     for segment in segments:
         _settle(segment)

@@ -319,6 +319,12 @@ def is_of_elsewhen(word: str) -> bool:
     return word.lower() in _NOT_NOW
 
 
+def names_figure(name: str) -> bool:
+    """Whether a name has a loss, an accuracy or a margin in it, whatever else it says."""
+    pieces = _PIECES.findall(_HUMP.sub("_", name).lower())
+    return any(_SAME.get(piece, piece) in ("loss", "accuracy", "margin") for piece in pieces)
+
+
 def names_a_set(label: str) -> bool:
     """Whether a label before figures, `helpful: acc=0.71`, is a name of pairs, and of no program, level or rank."""
     plain = _HUMP.sub("_", label).lower()

@@ -30,6 +30,30 @@ LINES = {
     "step 200: loss 0.64, RewardBench accuracy: 0.83, token accuracy 0.7": {"loss": 0.64},
     "step 200: total loss 0.64 with accuracy 0.61": {"loss": 0.64, "train_acc": 0.61},
     "step 200 loss: tensor(0.64, device='cuda:0'), lr 1e-05": {"loss": 0.64, "learning_rate": 1e-5},
+    "step 200: loss 0.64, val_acc=0.7, val_acc_helpful=0.71, val_acc_harmless: 69%": {
+        "loss": 0.64,
+        "val_acc": 0.7,
+        "val_acc_helpful": 0.71,
+        "val_acc_harmless": 69.0,
+    },
+    "step 200: loss 0.64 eval_accuracy_harmless 0.69": {"loss": 0.64, "eval_accuracy_harmless": 0.69},
+    "step 200: loss 0.64 | val/acc/helpful: 0.71": {"loss": 0.64, "val/acc/helpful": 0.71},
+    "step 200: loss 0.64, val_acc[helpful]=0.71, val_acc@harmless=0.69": {
+        "loss": 0.64,
+        "val_acc[helpful]": 0.71,
+        "val_acc@harmless": 0.69,
+    },
+    "step 200: loss 0.64, val acc on helpful: 0.71, val acc (harmless) = 0.69": {
+        "loss": 0.64,
+        "val acc on helpful": 0.71,
+        "val acc (harmless)": 0.69,
+    },
+    "step 200: loss 0.64, eval_helpful_loss=0.6, test_harmless_acc=0.69": {
+        "loss": 0.64,
+        "eval_helpful_loss": 0.6,
+        "test_harmless_acc": 0.69,
+    },
+    "step 200: loss 0.64, target_val_acc_helpful=0.8, best_val_acc_helpful=0.7": {"loss": 0.64},
 }
 BEFORE = "step 100: loss 0.69\n"
 """A log of training steps, so that the line is one of several."""
@@ -69,3 +93,16 @@ def test_a_bar_at_100_per_cent_is_no_epoch_100(tmp_path: Path) -> None:
         "Epoch 1: train_perplexity=1.9301, train_epoch_loss=0.6576, epoch time 60.1s\n",
     )
     assert [(one.epoch, one.train_loss, one.val_loss) for one in run.epochs] == [(1, 0.6576, 0.6471)]
+
+
+def test_what_looks_like_a_figure_and_is_not_read_is_named(tmp_path: Path) -> None:
+    run = read(tmp_path, BEFORE + "step 200: loss 0.64, helpful_acc=0.71, aux_loss=0.01, target_val_acc_helpful=0.8\n")
+    assert run.unused == ("helpful_acc", "aux_loss", "target_val_acc_helpful")
+
+
+def test_a_set_of_an_epoch_has_a_curve_and_the_whole_keeps_its_own(tmp_path: Path) -> None:
+    lines = (f"Epoch {n}: val_acc=0.6{n}, val_acc_helpful=0.7{n}, val_acc_harmless=0.5{n}\n" for n in (1, 2))
+    run = read(tmp_path, "".join(lines))
+    assert [one.val_acc for one in run.epochs] == [0.61, 0.62]
+    assert [value for _, value, _ in run.series["val_acc_helpful"]] == [0.71, 0.72]
+    assert [value for _, value, _ in run.series["val_acc_harmless"]] == [0.51, 0.52]
