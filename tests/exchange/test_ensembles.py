@@ -77,6 +77,6 @@ def test_each_member_is_a_run_with_its_own_figures(kind: str, tmp_path: Path) ->
     ],
 )
 def test_saved_models_are_no_members(line: str, tmp_path: Path) -> None:
-    (run,) = read(tmp_path, "seed: 42\n" + "".join(line.format(n, n, n) + "\n" for n in (1, 2, 3)))
+    (run,) = read(tmp_path, "".join(line.format(n, n, n) + "\n" for n in (1, 2, 3)))
     assert [(one.epoch, one.val_acc) for one in run.epochs] == [(1, 0.61), (2, 0.62), (3, 0.63)]
     assert not any("members" in note for note in run.notes)
