@@ -91,7 +91,7 @@ def read_generic(origin: LogOrigin, text: Callable[[], Iterable[str]]) -> list[F
     """Every run in one log; `text` gives its lines, twice if need be. UserError where its figures cannot be placed."""
     members = Members()
     try:
-        parted = [_Part(*_read(origin, lambda: members.watch(_parse_lines(text()))))]
+        parted = [_PartOfLog(*_read(origin, lambda: members.watch(_parse_lines(text()))))]
     except UserError:
         if not members.labels:
             raise
@@ -106,14 +106,14 @@ def read_generic(origin: LogOrigin, text: Callable[[], Iterable[str]]) -> list[F
     return runs
 
 
-class _Part(NamedTuple):
+class _PartOfLog(NamedTuple):
     """Trainings of a log, and in words what of them was not read."""
 
     segments: list[_Segment]
     notes: list[str]
 
 
-def _of_members(origin: LogOrigin, members: Members, text: Callable[[], Iterable[str]]) -> Iterator[_Part]:
+def _of_members(origin: LogOrigin, members: Members, text: Callable[[], Iterable[str]]) -> Iterator[_PartOfLog]:
     """What the log says of each member of an ensemble, or of each fold."""
     labels = members.labels
     for label in labels:
@@ -121,7 +121,7 @@ def _of_members(origin: LogOrigin, members: Members, text: Callable[[], Iterable
         notes.append(f"the log has {len(labels)} members or folds, each a run of its own: this is {label}")
         if members.of_all:
             notes.append(_ignored(members.of_all, "of all members together, or no member is named"))
-        yield _Part(segments, notes)
+        yield _PartOfLog(segments, notes)
 
 
 def _lines_of(members: Members, label: str, text: Callable[[], Iterable[str]]) -> Iterator[LogLine]:
