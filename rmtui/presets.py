@@ -201,7 +201,7 @@ def save_as(
     if table.flatten(parse(text, preset.path).config) == table.flatten(preset.config):
         header = {"name": name, "title": title or preset.title, "purpose": purpose or preset.purpose}
     else:
-        text = _LAST_WORDS.sub("\n", without_expectations(text))
+        text = _without_remarks(_LAST_WORDS.sub("\n", without_expectations(text)), preset)
     text = edited(replace(preset, text=text), {}, header)
     return _write(path, _OWN_WORDS.sub(f"# Preset {name}, from preset {preset.name}.\n", text))
 
@@ -230,6 +230,23 @@ def edited(preset: Preset, changes: Mapping[str, str], header: Mapping[str, str]
 def without_expectations(text: str) -> str:
     """A preset's text without [expect] and the comments above it: what was expected of other values."""
     return _EXPECTED.sub("", text)
+
+
+def _without_remarks(text: str, preset: Preset) -> str:
+    """Without what was said behind values of `preset` that are others here: it gave the reason for those."""
+    import tomlkit
+
+    document, was = tomlkit.parse(text), table.flatten(preset.config)
+    for key, value in table.flatten(parse(text, preset.path).config).items():
+        if key in was and was[key] != value:
+            holder, name = document, key
+            if "." in key and key not in document:
+                section, name = key.split(".", 1)
+                holder = document[section]
+            if name in holder:
+                trivia = holder[name].trivia
+                trivia.comment_ws = trivia.comment = ""
+    return tomlkit.dumps(document)
 
 
 def _item(key: str, text: str) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rmtui import text
 from rmtui.cli.text_tables import Cell, Column, show
 from rmtui.cli.verb import print_json
+from rmtui.i18n import value_text
 from rmtui.presets import Preset, spellings
 from rmtui.runs.model import Run, State, state_text, state_words
 from rmtui.translation import spoken, tr
@@ -150,6 +151,7 @@ def run(document: ShowDocument) -> None:
     print()
     for key, value in table.flatten(document["config"]).items():
         written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        written = value_text(key, value) if isinstance(value, float) else written
         print(f"{key:<32}{text.clean(written)}")
 
 

@@ -191,8 +191,9 @@ def origin_lines(origin: SourceDocument | None, lang: str = "en") -> list[tuple[
     if origin is None:
         return []
     metrics = ", ".join(f"{name} ← {written}" for name, written in origin["metrics"].items())
+    by = origin["recognised"] or origin["kind"]
     lines = [
-        ("read_from", f"{origin['path']} ({origin['recognised'] or origin['kind']})"),
+        ("read_from", f"{origin['path']} ({by})" if by else origin["path"]),
         ("metrics", metrics),
         ("unused", ", ".join(origin["unused"])),
         ("settings", "; ".join(origin["notes"])),

@@ -13,6 +13,7 @@ from app_pilot import NARROW, WIDE, opened, sees, shown, told, until
 from english_words import english_words
 from rich.cells import cell_len
 
+from rmtui.app.screens.dialogs import Confirm
 from rmtui.index.index import Index
 from rmtui.operations.runs import set_note, set_tags
 from rmtui.translation import speak
@@ -144,3 +145,15 @@ async def test_on_a_small_screen_how_long_ago_is_not_cut(chinese):
         text = await sees(pilot, "helpful-C-2")
         row = next(line for line in text.split("\n") if "helpful-C-2" in line)
         assert "…" not in row
+
+
+async def test_no_line_of_a_question_begins_with_a_stop(chinese):
+    """As long as it takes for one to come to a line's beginning, whatever the width of the dialog."""
+    async with opened(chinese.root, NARROW) as pilot:
+        await sees(pilot, "已完成")
+        for letters in range(26, 31):
+            pilot.app.push_screen(Confirm("继续？", "字" * letters + "，再来。"))
+            rows = (await sees(pilot, "继续？")).split("\n")
+            assert not [row for row in rows if row.strip(" │").startswith(("，", "。"))], rows
+            await pilot.press("escape")
+            await until(pilot, lambda: "继续？" not in shown(pilot))

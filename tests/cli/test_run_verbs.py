@@ -13,6 +13,7 @@ from support import START, make_run_folder, make_runs, training, wait_until
 
 from rmtui.cli import main
 from rmtui.cli.text_tables import Cell, Column, layout
+from rmtui.operations.runs import init
 from rmtui.text import width as cells_of
 from rmtui.workspace import Workspace
 from trainer.events import Event
@@ -297,3 +298,11 @@ def test_a_table_fits_any_width_and_wide_characters_align() -> None:
     assert len(set(at)) == 1
     assert layout(columns, rows, 20)[0].split() == ["run", "val_acc"]
     assert "…" in layout(columns, rows, 7)[1]
+
+
+def test_show_writes_a_guides_run_without_empty_brackets_and_rates_as_everywhere(tmp_path: Path, capsys) -> None:
+    ws = init(tmp_path / "ws")
+    assert main(["-C", str(ws.root), "show", "after"]) == 0
+    out = capsys.readouterr().out
+    assert "()" not in out and "the tuning guide" in out
+    assert "1e-5" in out and "1e-05" not in out

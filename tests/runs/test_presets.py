@@ -166,3 +166,12 @@ def test_a_file_that_cannot_be_used_hides_no_other_preset(ws, capsys):
     assert [line.split("\t")[0] for line in printed.out.splitlines()[1:]] == ["A", "B", "C", "M"]
     assert "D.toml: learning_rat: unknown key; did you mean learning_rate?" in printed.err
     assert "E.toml is not valid TOML" in printed.err
+
+
+def test_a_preset_made_from_another_keeps_no_reason_for_a_value_that_it_does_not_have(ws: Workspace) -> None:
+    base = presets.find(ws, "A")
+    assert "gets more of them" in base.text and "pairs a process" in base.text
+    made = presets.save_as(ws, base, "mine", {"num_epochs": "2", "lora.dropout": "0.05"})
+    text = made.path.read_text()
+    assert "num_epochs = 2\n" in text and "gets more of them" not in text
+    assert "pairs a process" in text and made.config["lora"]["dropout"] == 0.05
