@@ -70,8 +70,10 @@ class MarkedPairs(Base):
         return Text(word, palette_of(self).warn).append(" " * (wide - Text(word).cell_len + 1))
 
     def offers(self, action: str) -> bool:
-        """Writing, once something is marked."""
-        return super().offers(action) and (action not in ("write_version", "undo_mark") or bool(self._marks))
+        """Marking where there is a pair; writing, once something is marked."""
+        if action in ("write_version", "undo_mark"):
+            return bool(self._marks)
+        return bool(self.listed()) if action.startswith("mark(") else super().offers(action)
 
     def action_mark(self, action: Action) -> None:
         """Mark the pair under the cursor; the same again takes the mark away."""
