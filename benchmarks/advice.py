@@ -107,9 +107,9 @@ class Trained:
         named = [{str(pair): value for pair, value in enumerate(held)} for held in self.margins]
         return [mean(calibrate.cross_fitted(held, {}).values()) for held in named]
 
-    def seen(self, epoch: int, pairs: int) -> evidence.Evaluation:
+    def seen(self, epoch: int, pairs: int) -> evidence.EpochEvidence:
         """What the policy orders epochs by; they count from 0."""
-        return evidence.Evaluation(self.fitted[epoch], self.rows[epoch][0], self.rows[epoch][2], pairs)
+        return evidence.EpochEvidence(self.fitted[epoch], self.rows[epoch][0], self.rows[epoch][2], pairs)
 
 
 class Trainer:
@@ -191,7 +191,7 @@ class Search:
     trainer: Trainer
     seed: int
     spent: float = 0
-    seen: list[tuple[evidence.Evaluation, float, int]] = field(default_factory=list)
+    seen: list[tuple[evidence.EpochEvidence, float, int]] = field(default_factory=list)
     """Of each epoch that may be handed over: what it showed, its test accuracy, and the number of its training."""
     best: float = 0.5
     """Test accuracy of the one that the policy would choose."""

@@ -24,7 +24,7 @@ ALIKE = 1.645
 """Standard errors of a difference that is no more than chance, one-sided 95 %."""
 
 
-class Evaluation(NamedTuple):
+class EpochEvidence(NamedTuple):
     """What an epoch's end shows."""
 
     loss: float
@@ -66,7 +66,7 @@ def rank(loss: float, train_loss: float | None, val_acc: float | None, pairs: fl
     return (loss if beats_constant(loss, pairs) else LN2), (math.inf if train_loss is None else train_loss)
 
 
-def choose(items: Iterable[Item], of: Callable[[Item], Evaluation]) -> Item:
+def choose(items: Iterable[Item], of: Callable[[Item], EpochEvidence]) -> Item:
     """The item to go on with: of those that have learned and that the pairs cannot tell from the one of the lowest
     loss, that of the lowest train_loss. The lowest loss of many is the luckiest one, too, and mostly of a model that
     has learned less than others.
@@ -81,7 +81,7 @@ def choose(items: Iterable[Item], of: Callable[[Item], Evaluation]) -> Item:
     return min(alike, key=lambda pair: (pair[1].train_loss, pair[1].rank), default=(first, lowest))[0]
 
 
-def _alike(one: Evaluation, lowest: Evaluation) -> bool:
+def _alike(one: EpochEvidence, lowest: EpochEvidence) -> bool:
     if one.val_acc is not None and below_chance(one.val_acc, one.pairs):
         return False
     return one.loss - lowest.loss <= ALIKE * spread(one.loss, lowest.loss, lowest.pairs)

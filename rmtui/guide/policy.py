@@ -72,7 +72,7 @@ class PastTrial(NamedTuple):
     """Its losses are those at a cross-fitted temperature."""
     rank: tuple[float, float]
     """Lower is better."""
-    seen: evidence.Evaluation | None
+    seen: evidence.EpochEvidence | None
     """Its best epoch, where `fitted`."""
 
     @property
@@ -168,7 +168,7 @@ def _trial(item: Subject, limits: Thresholds, fitted: bool) -> PastTrial | None:
     loss = losses.get(at.epoch)
     seen = None
     if fitted and loss is not None:
-        seen = evidence.Evaluation(loss, at.train_loss, at.val_acc, effective)
+        seen = evidence.EpochEvidence(loss, at.train_loss, at.val_acc, effective)
         learned = evidence.beats_constant(loss, effective)
     else:
         learned = _learned(item, at.val_loss, at.val_acc, pairs, limits)

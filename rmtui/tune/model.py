@@ -109,9 +109,9 @@ class Score(NamedTuple):
         return self.seen.rank if self.pairs else (self.loss, self.val_loss)
 
     @property
-    def seen(self) -> evidence.Evaluation:
+    def seen(self) -> evidence.EpochEvidence:
         """What its end shows, where margins are known."""
-        return evidence.Evaluation(self.loss, self.train_loss, self.val_acc, self.pairs)
+        return evidence.EpochEvidence(self.loss, self.train_loss, self.val_acc, self.pairs)
 
     @property
     def learned(self) -> bool:

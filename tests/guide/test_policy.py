@@ -221,8 +221,8 @@ def test_of_runs_that_the_pairs_cannot_tell_apart_the_one_leads_that_has_learned
 
 def test_what_has_learned_nothing_is_not_chosen_however_low_its_train_loss_happens_to_be():
     """Untrained models start anywhere; one that knows its training pairs counts, whatever few pairs show of it."""
-    best = evidence.Evaluation(0.684, 0.72, 0.57, 400)
-    untrained = evidence.Evaluation(0.688, 0.62, 0.5, 400)
+    best = evidence.EpochEvidence(0.684, 0.72, 0.57, 400)
+    untrained = evidence.EpochEvidence(0.688, 0.62, 0.5, 400)
     trained = untrained._replace(train_loss=0.5)
     wrong = trained._replace(val_acc=0.4)
     assert evidence.choose([untrained, best, wrong], lambda one: one) is best
