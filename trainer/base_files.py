@@ -31,6 +31,8 @@ TOKENIZERS = (
     "tekken.json",
 )
 """Files that tokenizers are read from."""
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""Files of weights that transformers look for, alone or, with `.index.json` behind, in parts."""
 SHARD = re.compile(r"-(\d+)-of-(\d+)\.(safetensors|bin)$")
 DEQUANTIZED = {"fp8": "FineGrainedFP8Config", "mxfp4": "Mxfp4Config"}
 """Formats that transformers turn into plain weights as they load them, with the configuration that asks for it."""
@@ -56,6 +58,9 @@ def faults(name: str, trust_remote_code: bool = False, trains: bool = True) -> I
         yield from _not_a_folder(name, folder)
         return
     if any(folder.glob("*.gguf")) and not (folder / "config.json").is_file():
+        file = min(folder.glob("*.gguf"))
+        if wrong := _gguf_fault(file):
+            yield Fault(f"{file} {wrong}", remedy_of(wrong))
         return
     if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         yield _adapter(folder)
@@ -175,6 +180,10 @@ def weight_faults(folder: Path) -> Iterator[Fault]:
             if not (folder / name).is_file():
                 yield Fault(f"{folder / name} is missing, and {index.name} names it", "download or copy it")
     yield from _without_an_index(folder, files)
+    names = {file.name for file in files} | {file.name for file in folder.glob("*.index.json")}
+    if files and not names & {*WEIGHTS, *(f"{one}.index.json" for one in WEIGHTS)} and not SHARD.search(files[0].name):
+        what = f"{folder} has no model.safetensors, the name that transformers look for, but {files[0].name}"
+        yield Fault(what, "in a copy of the folder, name that file model.safetensors if it holds the weights")
     if not files:
         yield Fault(f"{folder} has no weights (*.safetensors or pytorch_model.bin)", "download or copy them")
     for file in files:
@@ -227,6 +236,17 @@ def _text_fault_of(file: Path, _changed: int, size: int) -> str:
 
 
 NOWHERE = "is a link to a file that is not there"
+
+
+def _gguf_fault(file: Path) -> str:
+    """What is wrong with a GGUF file by its head; empty where nothing is."""
+    if not file.exists():
+        return NOWHERE
+    with file.open("rb") as opened:
+        head = opened.read(len(LFS_POINTER))
+    if head == LFS_POINTER:
+        return "is a pointer of Git LFS, not the weights"
+    return "" if head.startswith(b"GGUF") else "is not a GGUF file"
 
 
 def file_fault(file: Path) -> str:

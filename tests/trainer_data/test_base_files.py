@@ -152,6 +152,31 @@ def test_weights_of_other_quantized_formats_are_refused_too(broken, method, word
     assert f"({method})" in said(broken) and words in said(broken)
 
 
+def test_weights_under_a_name_that_transformers_do_not_look_for_are_named(broken):
+    """A variant that was downloaded alone, as diffusers name them."""
+    (broken / "model.safetensors").rename(broken / "model.fp16.safetensors")
+    with pytest.raises(OSError, match=r"no file named model\.safetensors"):
+        AutoModelForCausalLM.from_pretrained(broken)
+    assert "no model.safetensors" in said(broken) and "but model.fp16.safetensors" in said(broken)
+    (broken / "model.fp16.safetensors").rename(broken / "model.safetensors")
+    shutil.copy(broken / "model.safetensors", broken / "consolidated.safetensors")
+    assert said(broken) == ""
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"GGUF\3\0\0\0", ""),
+        (base_files.LFS_POINTER, "pointer of Git LFS"),
+        (b"", "not a GGUF"),
+        (b"<html>", "not a GGUF"),
+    ],
+)
+def test_a_gguf_file_that_is_none_is_named(tmp_path, head, words):
+    (tmp_path / "weights.gguf").write_bytes(head)
+    assert (words in said(tmp_path)) if words else said(tmp_path) == ""
+
+
 def test_a_torch_file_that_is_a_pointer_is_named(broken):
     (broken / "model.safetensors").unlink()
     pointer(broken / "pytorch_model.bin")

@@ -12,9 +12,10 @@ from peft.tuners.lora import LoraLayer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from trainer.loop import checkpoint, evaluate
-from trainer.model import reward
+from trainer.model import plain, reward
 from trainer.release import by_weight, export, merge
 
+CPU = torch.device("cpu")
 EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1}
 
 
@@ -105,6 +106,26 @@ def test_layers_that_are_computed_and_merged_stay_where_their_file_is_mapped(tmp
         evaluate.score(trained, pairs, trained.layout, 4), evaluate.score(usual, pairs, usual.layout, 4), strict=True
     ):
         assert sides == pytest.approx(other, abs=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize(("kind", "more"), [("llama", {"head": True}), ("gpt2", {}), ("mixtral", EXPERTS)])
+def test_a_base_that_stays_in_half_precision_gives_the_same_rewards_to_the_bit(tmp_path, kind, more, precision):
+    """In the fresh process of the round trip, and where pairs are scored in half precision."""
+    folder = adapter(tmp_path, kind, torch.bfloat16, **more)
+    sides = [pair.chosen.tolist() for pair in worlds.token_pairs(5)]
+    found = []
+    for mapped in (True, False):
+        loaded = plain.load(folder, CPU, mapped=mapped)
+        halves = {weight.dtype for weight in loaded.model.parameters()} - {torch.float32}
+        assert halves == ({torch.bfloat16} if mapped else set())
+        config = worlds.config(folder.parent / "base", mixed_precision=precision)
+        trained, _ = reward.load_trained(folder, config, mapped=mapped)
+        with plain.autocast(CPU, precision):
+            found.append((loaded.alone(sides), loaded.padded(sides, "right"), loaded.padded(sides, "left")))
+            if precision != "no":
+                found[-1] += (evaluate.score(trained, worlds.token_pairs(5), trained.layout, 4),)
+    assert found[0] == found[1]
 
 
 @pytest.mark.slow

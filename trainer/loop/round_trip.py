@@ -316,7 +316,7 @@ def scores(task: Task) -> PlainRewards:
     torch.set_num_threads(facts["threads"])
     machine.set_up(options)
     torch.manual_seed(OTHER_SEED)
-    loaded = plain.load(Path(task["folder"]), device, options.trust_remote_code)
+    loaded = plain.load(Path(task["folder"]), device, options.trust_remote_code, mapped=True)
     beat()
     sides: list[list[int]] = []
     alone: list[float] = []

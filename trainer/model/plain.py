@@ -15,7 +15,9 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from trainer.model import stored
 from trainer.model.fused_lora import FORMATS
+from trainer.model.lora import format_to_read
 from trainer.model.pretrained import gguf_file
 
 SIDES = ("right", "left")
@@ -62,20 +64,30 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=FORMATS.get(precision), enabled=precision in FORMATS)
 
 
-def load(folder: Path, device: torch.device, trusted: bool = False) -> PlainModel:
-    """The recipe of the model card: for an adapter its base, the adapter over it, and the tokenizer's pad token."""
+def load(folder: Path, device: torch.device, trusted: bool = False, mapped: bool = False) -> PlainModel:
+    """The recipe of the model card: for an adapter its base, the adapter over it, and the tokenizer's pad token.
+    `mapped`: such a base in half precision stays as its files are where it can, and is float32 in calls."""
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted)
     settings = folder / "adapter_config.json"
     base = str(json.loads(settings.read_bytes())["base_model_name_or_path"]) if settings.is_file() else str(folder)
-    model: Any = AutoModelForSequenceClassification.from_pretrained(
-        base, num_labels=1, dtype=torch.float32, trust_remote_code=trusted, **gguf_file(base)
-    )
+    kept = format_to_read(Path(base), folder) if mapped else None
+    model = _classifier(base, trusted, kept or torch.float32)
+    if kept and not (hasattr(model, "score") and stored.computes(model)):
+        kept, model = None, _classifier(base, trusted, torch.float32)
     if settings.is_file():
         if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:  # as peft's AutoPeftModel does
             model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        if kept:
+            stored.read_only(model)
         model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
         model = PeftModel.from_pretrained(model, folder)
     return PlainModel(model.to(device).eval(), tokenizer, device)
+
+
+def _classifier(base: str, trusted: bool, dtype: torch.dtype) -> Any:
+    return AutoModelForSequenceClassification.from_pretrained(
+        base, num_labels=1, dtype=dtype, trust_remote_code=trusted, **gguf_file(base)
+    )
 
 
 def tolerance(rewards: Sequence[float], precision: str, tf32: bool = False) -> float:

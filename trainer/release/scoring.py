@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
     device = device_of(args.device)
     config = replace(config, mixed_precision=precision_of(args.precision, config.mixed_precision, device))
     environment.set_up(config)
-    reward_model, tokenizer = model.load_trained(folder, config)
+    half = config.mixed_precision in FORMATS[1:]  # products are in it anyway, so that a float32 copy gains nothing
+    reward_model, tokenizer = model.load_trained(folder, config, mapped=half)
     fast_paths.use_again(reward_model, origin.paths)
     bar = ProgressBar(_progress(args), "responses" if responses else "pairs", len(responses or rows))
     model.choose_attention(reward_model, device, config.mixed_precision)
