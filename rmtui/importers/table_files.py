@@ -95,6 +95,8 @@ class _RunRows:
         self._columns = columns
         self._ours = ours
         self._unread = 0
+        self.means = 0
+        """Rows with a mean between a lowest and a highest value."""
 
     def take(self, cells: Sequence[str], shared: Mapping[str, float] = NOWHERE) -> None:
         """A row, with places that are known already; a row of figures each split, where columns are of several."""
@@ -127,7 +129,10 @@ class _RunRows:
         for training in found:
             training.ours = self._ours
         bad = f"{self._unread} cells are not numbers and were ignored"
-        read = foreign_runs(origin, found, [bad] if self._unread else [])
+        notes = [bad] if self._unread else []
+        if self.means:
+            notes.append(f"means between a MIN and a MAX, of several runs or several steps: {self.means} rows")
+        read = foreign_runs(origin, found, notes)
         return read or [Foreign(origin.name, origin.path, origin.kind, origin.digest)]
 
 
@@ -165,12 +170,25 @@ class _Panel:
             if (match := columns.get(name)) and match["range"] is None:
                 own.setdefault(match["run"], []).append(_column(at, match["metric"], None))
         self.runs = {run: _RunRows(found) for run, found in own.items()}
+        self._ranges: dict[str, list[tuple[int, int]]] = {}
+        places = {name: at for at, name in enumerate(header)}
+        for name, match in columns.items():
+            low, high = places.get(f"{name}__MIN"), places.get(f"{name}__MAX")
+            if low is not None and high is not None:
+                self._ranges.setdefault(match["run"], []).append((low, high))
 
     def take(self, cells: Sequence[str]) -> None:
         at = number(cells[self._shared.at]) if self._shared.at < len(cells) else None
         if (found := place(at)) is not None:
-            for run in self.runs.values():
+            for name, run in self.runs.items():
                 run.take(cells, {self._shared.place: found})
+                run.means += any(_differ(cells, low, high) for low, high in self._ranges.get(name, ()))
+
+
+def _differ(cells: Sequence[str], one: int, other: int) -> bool:
+    """Whether two cells hold different numbers."""
+    values = [number(cells[at]) if at < len(cells) else None for at in (one, other)]
+    return None not in values and values[0] != values[1]
 
 
 def _panel(header: Sequence[str]) -> _Panel | None:

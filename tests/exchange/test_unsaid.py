@@ -153,3 +153,13 @@ def test_an_evaluation_at_a_step_in_chinese_gives_no_loss_of_the_training(tmp_pa
 def test_lightnings_epoch_has_the_loss_of_the_epoch_and_not_of_its_last_batch(tmp_path: Path) -> None:
     bar = "Epoch 0: 100%|##| 10/10 [00:01<00:00, 9.0it/s, train_loss_step=0.3, val_loss=0.61, train_loss_epoch=0.6]\n"
     assert of_epochs(read(tmp_path, bar)) == [(0.6, 0.61, None)]
+
+
+@pytest.mark.parametrize(("low", "high", "said"), [("0.55", "0.61", True), ("0.58", "0.58", False), ("", "", False)])
+def test_a_panels_means_of_several_runs_are_called_so(tmp_path: Path, low: str, high: str, said: bool) -> None:
+    heading = ",".join(f'"Grouped runs - val/acc{end}"' for end in ("", "__MIN", "__MAX"))
+    path = tmp_path / "panel.csv"
+    path.write_text(f'"Step",{heading}\n"100","0.58","{low}","{high}"\n')
+    (run,) = gather([path]).runs
+    assert [value for _, value, _ in run.series["val_acc"]] == [0.58]
+    assert any("means between a MIN and a MAX" in note for note in run.notes) == said
