@@ -79,6 +79,21 @@ def look_taken(screen: RunCommands, run: Run, against: str, lang: str) -> None:
     screen.run_scoring(f"testing {run.name}", job)
 
 
+def curve_read(ws: Workspace, run: Run, lang: str) -> Message:
+    """What more training pairs would bring; the runs that would tell more are offered. Runs in a worker."""
+    from rmtui.operations.learning_curve import learning_curve, page, start
+
+    found = learning_curve(ws, run.id, lang)
+    if not found["missing"]:
+        return Done(page(found, lang))
+    parts = ", ".join(f"{count:,}" for count in found["missing"])
+
+    def agreed(screen: RunCommands) -> None:
+        screen.do("learning curve", lambda: f"launched: {', '.join(start(ws, run.id))}")
+
+    return ToConfirm(f"Train {run.name} again on {parts} of its pairs?", page(found, lang), agreed)
+
+
 def deleted(screen: RunCommands, runs: list[Run]) -> None:
     """Delete runs, as a long job of the screen."""
 
@@ -216,6 +231,11 @@ class RunCommands(Base):
             return
         against, lang = others[0].id if others else "", self.rmtui.lang
         self.ask("test", lambda: foreseen(self.ws, run, against, lang))
+
+    def action_learning_curve(self) -> None:
+        run, lang = self.current(), self.rmtui.lang
+        if run is not None:
+            self.ask("learning curve", lambda: curve_read(self.ws, run, lang))
 
     def action_copy(self) -> None:
         run = self.current()

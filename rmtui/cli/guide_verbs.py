@@ -126,30 +126,14 @@ def _build_curve(parser: argparse.ArgumentParser) -> None:
 
 
 def _curve(args: argparse.Namespace) -> int:
-    from rmtui.cli.text_tables import Column, show
-    from rmtui.i18n import metric_text
-    from rmtui.operations import launch, learning_curve
-    from rmtui.operations.plan import plan
+    from rmtui.operations import learning_curve
 
     ws, lang = _open(args)
-    if args.launch:
-        plans = [plan(ws, request) for request in learning_curve.requests(ws, args.run)]
-        started = [launch.start(ws, one) for one in plans]
-        if args.json:
-            print_json(learning_curve.learning_curve(ws, args.run, lang))
-        else:
-            print("\n".join(started))
-        return 0
-    found = learning_curve.learning_curve(ws, args.run, lang)
+    started = learning_curve.start(ws, args.run) if args.launch else []
     if args.json:
-        print_json(found)
-        return 0
-    columns = [Column("pairs", right=True), Column("val_acc", right=True), Column("run", worth=1)]
-    rows = [(size["pairs"], size["val_acc"], size["name"]) for size in found["sizes"]]
-    show(
-        columns, [[f"{pairs:,}", "" if acc is None else metric_text("val_acc", acc), name] for pairs, acc, name in rows]
-    )
-    print("\n".join(filter(None, [*(step["text"] for step in found["steps"][:-1]), found["text"]])))
+        print_json(learning_curve.learning_curve(ws, args.run, lang))
+    else:
+        print("\n".join(started) or learning_curve.page(learning_curve.learning_curve(ws, args.run, lang), lang))
     return 0
 
 

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rmtui.errors import UserError
 from rmtui.guide.comparison import PLACES
 from rmtui.guide.paired_test import AccuracyTest, accuracy_test, counted_pairs
-from rmtui.i18n import translate
+from rmtui.i18n import metric_text, translate
 from rmtui.index.index import Index
-from rmtui.operations import load_subjects, pair_clusters, pair_counts
+from rmtui.operations import launch, load_subjects, pair_clusters, pair_counts
 from rmtui.operations.launch_again import as_preset, asked_of_cluster
 from rmtui.operations.launch_request import LaunchRequest
+from rmtui.operations.plan import plan
 from rmtui.runs.folder import RunFolder
 from rmtui.runs.model import Run, State
+from rmtui.text import clean, width
 from rmtui.workspace import Workspace
 from trainer import hub
 from trainer.config import TrainConfig, build, flatten, nest, sources_of
@@ -41,6 +43,9 @@ FIRST_EVENTS = 20
 """Of a run, among which is what its trainer derived."""
 FEWEST = 16
 """Pairs below which a part teaches nothing."""
+
+
+GONE = "is not there"
 
 
 class _Size(NamedTuple):
@@ -73,6 +78,30 @@ def document(ws: Workspace, index: Index, run: Run, lang: str) -> LearningCurveD
         "missing": missing,
         "text": _text(steps[-1], lang) if steps else none if missing else "",
     }
+
+
+def page(found: LearningCurveDocument, lang: str) -> str:
+    """For a person: a line a size, then a sentence a step."""
+    rows = [
+        (translate("word.pairs", lang, n=size["pairs"]), _shown(size), clean(size["name"])) for size in found["sizes"]
+    ]
+    widths = [max(width(row[place]) for row in rows) for place in (0, 1)]
+    lines = [
+        f"{' ' * (widths[0] - width(pairs))}{pairs}  {accuracy.rjust(widths[1])}  {name}"
+        for pairs, accuracy, name in rows
+    ]
+    steps = [step["text"] for step in found["steps"][:-1]]
+    return "\n".join(filter(None, [*lines, *steps, found["text"]]))
+
+
+def _shown(size: CurveSize) -> str:
+    return "–" if size["val_acc"] is None else metric_text("val_acc", size["val_acc"])
+
+
+def start(ws: Workspace, ref: str) -> list[str]:
+    """Launch what the curve lacks; the ids of the runs. UserError before any starts."""
+    plans = [plan(ws, request) for request in requests(ws, ref)]
+    return [launch.start(ws, one) for one in plans]
 
 
 def sentence(ws: Workspace, index: Index, run: Run, lang: str) -> str:
@@ -142,7 +171,7 @@ def _size(ws: Workspace, run: Run) -> _Size | str:
     try:
         _, held = _held(ws, run)
     except FileNotFoundError as error:
-        return f"{error.filename} is not there"
+        return f"{error.filename} {GONE}"
     except (OSError, ValueError) as error:
         return str(error)
     if not held:
