@@ -41,7 +41,7 @@ def _open_log(program: Program, name: str) -> None:
     program.settle(seconds=3)
     program.press("\r")
     program.settle(seconds=3)
-    program.press("2")
+    program.press("3")
     program.settle(seconds=3)
 
 
@@ -90,7 +90,7 @@ def large_log(bench: Bench) -> Rows:
         program.press("\r")
         program.settle(seconds=3)
         place, begun, before = len(program.output), time.perf_counter(), program.memory()
-        program.press("2")
+        program.press("3")
         program.until("last line of all", start=place)
         opened, more = time.perf_counter() - begun, program.memory() - before
         program.settle(seconds=3)
