@@ -140,7 +140,12 @@ ACTIONS: tuple[Action, ...] = (
         "The last word on one finalist: its accuracy on sealed pairs, each look counted",
         does="take_look",
     ),
-    Action("home.learning_curve", "percent_sign", "learning curve", "What more training pairs would bring, by runs on fewer"),
+    Action(
+        "home.learning_curve",
+        "percent_sign",
+        "learning curve",
+        "What more training pairs would bring, by runs on fewer",
+    ),
     Action("home.copy", "y", "copy folder", "Copy the path of the run's folder to the clipboard"),
     Action("home.clear", "escape", "clear", "Clear the filter, then the marks", palette=False),
     Action("home.list", "1", "list", "Go to the list"),
@@ -174,7 +179,9 @@ ACTIONS: tuple[Action, ...] = (
         "The last word on one finalist: its accuracy on sealed pairs, each look counted",
         does="take_look",
     ),
-    Action("run.learning_curve", "percent_sign", "learning curve", "What more training pairs would bring, by runs on fewer"),
+    Action(
+        "run.learning_curve", "percent_sign", "learning curve", "What more training pairs would bring, by runs on fewer"
+    ),
     Action("form.launch", "ctrl+r", "run", "Show the exact command, then start", footer=True, priority=True),
     Action("form.queue", "ctrl+q", "queue", "Add the run to the queue", footer=True, priority=True),
     Action("form.seeds", "ctrl+n", "three seeds", "Queue the run with seeds 1, 2 and 3", priority=True),
