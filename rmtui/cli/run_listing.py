@@ -59,12 +59,10 @@ STAR = "★"
 """After the best val_acc of runs on one validation set: the highest of many, so less is expected on other pairs."""
 
 
-def runs(found: Sequence[Run], best: Container[str] = (), chosen: str = "") -> None:
-    """The list; unknown metrics are a dash. `best`: ids with a star; `chosen` says what the first of them is worth."""
+def runs(found: Sequence[Run], best: Container[str] = ()) -> None:
+    """The list; unknown metrics are a dash. `best`: ids with a star."""
     now = time.time()
     show(_RUN_COLUMNS, [_run_row(run, now, run.id in best) for run in found])
-    if chosen:
-        print(f"{STAR} {chosen}")
 
 
 def _run_row(run: Run, now: float, starred: bool = False) -> list[Cell | str]:

@@ -118,7 +118,9 @@ def _ls(args: argparse.Namespace) -> int:
             print_json([as_document(run) for run in runs])
         else:
             best = index.landmarks().best
-            run_listing.runs(runs, best, _worth(index, [run for run in runs if run.id in best]))
+            run_listing.runs(runs, best)
+            if said := _worth(index, [run for run in runs if run.id in best]):  # stdout holds rows alone, for pipes
+                print(f"{run_listing.STAR} {said}", file=sys.stderr)
         _print_trouble(index)
     if copy := identity.format_copy(_open(args).root):
         echo(copy, file=sys.stderr)

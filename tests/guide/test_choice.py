@@ -142,7 +142,7 @@ def test_the_list_marks_the_best_of_many_and_says_what_it_is_worth(ws, capsys):
 
     def listed(*more):
         assert main(["-C", str(ws.root), "ls", "--lang", "en", *more]) == 0
-        return capsys.readouterr().out
+        return "".join(capsys.readouterr())
 
     lines = listed().splitlines()
     (starred,) = (line for line in lines[:-1] if "★" in line)
