@@ -124,11 +124,18 @@ async def test_columns_align_and_the_dearest_stay(width):
         assert all(cell_len(line) <= width for line in lines(table))
 
 
-async def test_what_a_live_run_does_takes_no_columns_room_at_80_and_all_it_needs_where_there_is_more():
-    rows = Rows([run(1), run(2, state=State.STARTING, ended=None, reason="checking the saved model")])
+@pytest.mark.parametrize(
+    ("state", "reason", "words"),
+    [
+        (State.STARTING, "checking the saved model", "checking th"),
+        (State.QUEUED, "resumes from step 53; place 1, waits for the CPU", "queued (res"),
+    ],
+)
+async def test_what_a_live_run_does_takes_no_columns_room_at_80_and_a_reason_that_lasts_does(state, reason, words):
+    rows = Rows([run(1), run(2, state=state, ended=None, reason=reason)])
     table = RunTable(rows)
     async with Stage(table).run_test(size=(80, 12)) as pilot:
-        assert "±" in lines(table)[0] and "checking th" in lines(table)[2]
+        assert "±" in lines(table)[0] and words in lines(table)[2]
         rows.rows[1] = run(2, state=State.FAILED, reason="out of memory")
         table.refresh_rows()
         await pilot.pause()

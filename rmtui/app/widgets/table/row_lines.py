@@ -42,12 +42,13 @@ def laid_out(
 
 
 def needs_of(runs: Iterable[Run], setting: Setting) -> dict[str, int]:
-    """Cells of the longest text in each column that can grow; under NOW those of what a live run does now."""
+    """Cells of the longest text in each column that can grow; under NOW those of what a live or queued run does."""
     growing = [column for column in shown(setting) if column.grow]
     found = dict.fromkeys((column.key for column in growing), 0)
     for run in runs:
+        passing = run.state.alive or run.state is State.QUEUED
         for column in growing:
-            key = NOW if column.key == REASON and run.state.alive else column.key
+            key = NOW if column.key == REASON and passing else column.key
             found[key] = max(found.get(key, 0), cell_len(column.say(run, setting).text))
     return found
 
