@@ -73,6 +73,7 @@ async def test_help_tells_the_keys_of_the_pane_one_came_from(runs, size):
             if action.pane in ("home", "app"):
                 assert action.word in said, action.id
         assert said.index("home:") < said.index("everywhere")
+        assert all(f"\n  {sign}  " in f"\n{said}" for sign in "⌃★↑↓✎~"), "every sign of the list is explained"
         await pilot.press("escape")
         await screen_of(pilot, HomeScreen)
 

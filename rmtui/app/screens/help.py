@@ -43,6 +43,8 @@ OTHERS = {
     "best": "the best val_acc on its data",
     "rose": "val_acc rose in the last epoch",
     "fell": "val_acc fell in the last epoch",
+    "typed in": "val_acc was typed in or read from another log, not measured here",
+    "of many": "val_acc of the best of many runs: on other pairs less is expected",
 }
 
 
@@ -113,7 +115,7 @@ class HelpScreen(ModalScreen[None]):
                 fit(tr(state.value), 12), palette.text
             )
             found.append(row(lead, Text(tr(meaning), palette.quiet)))
-        signs = (glyphs.marked, glyphs.pinned, glyphs.best, glyphs.up, glyphs.down)
+        signs = (glyphs.marked, glyphs.pinned, glyphs.best, glyphs.up, glyphs.down, glyphs.entered, "~")
         for sign, (word, meaning) in zip(signs, OTHERS.items(), strict=True):
             found.append(row(f"  {sign}  {fit(tr(word), 12)}", Text(tr(meaning), palette.quiet)))
         return found
