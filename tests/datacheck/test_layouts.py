@@ -192,7 +192,7 @@ def test_a_text_that_may_belong_to_the_prompt_is_not_dropped_in_silence(tmp_path
 
 def test_a_label_or_a_text_that_the_prompt_holds_already_stays_a_field_of_its_own(tmp_path):
     rows = [
-        {"prompt": f"{READ}\n{q}", "context": READ, "article": "news", "chosen": good, "rejected": bad}
+        {"prompt": f"{READ}\n{q}", "context": READ, "article": "news of the world", "chosen": good, "rejected": bad}
         for q, good, bad in TEXTS
     ]
     (report,) = check([write_lines(tmp_path / "x.jsonl", rows)], look_for_near=False).files

@@ -53,6 +53,7 @@ LINES = {
         "eval_helpful_loss": 0.6,
         "test_harmless_acc": 0.69,
     },
+    "step 200: loss 0.64, target val_acc 0.8, improved from val_loss 0.7": {"loss": 0.64},
     "step 200: loss 0.64, target_val_acc_helpful=0.8, best_val_acc_helpful=0.7": {"loss": 0.64},
 }
 BEFORE = "step 100: loss 0.69\n"
