@@ -158,6 +158,12 @@ def test_rows_without_a_preference_are_left_out_by_name_and_are_no_error(tmp_pat
 READ = "The station on the glacier was built in 1931 and moved twice since."
 BESIDE = {
     "a context": lambda q, good, bad: {"prompt": q, "context": READ, "chosen": good, "rejected": bad},
+    "first steps in a list": lambda q, good, bad: {
+        "prompt": q,
+        "initial_reason_steps": [READ],
+        "chosen": good,
+        "rejected": bad,
+    },
     "documents": lambda q, good, bad: {"question": q, "documents": [READ], "chosen": good, "rejected": bad},
     "two answers": lambda q, good, bad: {
         "prompt": q,
