@@ -200,9 +200,15 @@ def _events(epochs: Sequence[Epoch], series: Mapping[str, Points], placing: Plac
     last_step = max((int(point[0] or 0) for points in series.values() for point in points), default=0)
     last_epoch = max((epoch.epoch for epoch in epochs), default=0)
     placed = list(placing.places)
+    said = {place: step for step, place in placing.places.items()}
     ends: dict[int, Epoch] = {}
+    after = -1
     for epoch in epochs:
-        ends[_end(epoch, series, placing.places, last_step, last_epoch, max(ends, default=-1))] = epoch
+        end_of = said.get(float(epoch.epoch))
+        if end_of is None:
+            end_of = _end(epoch, series, last_step, last_epoch, after)
+        ends[end_of] = epoch
+        after = max(after, end_of)
     metrics, times = _by_step(series)
     for step in sorted({*metrics, *ends}):
         at = max(at, times.get(step, at))
@@ -223,13 +229,9 @@ def _share(step: int, last_step: int, last_epoch: int) -> float | None:
     return step * last_epoch / last_step if last_step else float(step)
 
 
-def _end(
-    epoch: Epoch, series: Mapping[str, Points], places: Mapping[int, float], last_step: int, last_epoch: int, after: int
-) -> int:
-    """The step at an epoch's end: where the source says so, or its val_loss was measured, else its share of the steps,
-    else its own number. Rounded losses repeat: the one after the end of the epoch before (`after`) is meant."""
-    if said := [step for step, place in places.items() if place == epoch.epoch]:
-        return said[-1]
+def _end(epoch: Epoch, series: Mapping[str, Points], last_step: int, last_epoch: int, after: int) -> int:
+    """The step at an epoch's end that the source does not say: where its val_loss was measured, else its share of the
+    steps, else its own number. Rounded losses repeat: the one after the end of the epoch before (`after`) is meant."""
     for step, value, *_ in series.get("val_loss", ()):
         if value is not None and value == epoch.val_loss and (step or 0) > after:
             return int(step or 0)
