@@ -93,7 +93,7 @@ async def test_a_new_search_is_found_by_name_from_the_list(ready):
         await pilot.press("colon")
         await type_text(pilot, "new search")
         await sees(pilot, "Fill in a new search")
-        await pilot.press("down", "enter")
+        await pilot.press("enter")
         await told(pilot, "new search: n")
         await sees(pilot, "no search yet")
 
