@@ -165,14 +165,13 @@ def _equal(value: object, wanted: object) -> bool:
 
 
 def is_former_rate(subject: Subject, preset_a: Subject | None) -> bool:
-    """B's rate with 3 epochs: 2e-5, or on another scale a third above A's."""
+    """B's rate with 3 epochs: 2e-5, or on another scale a third above A's; no other that happens to be higher."""
     rate, epochs = subject.value("learning_rate"), subject.value("num_epochs")
     if not isinstance(epochs, int) or epochs < FORMER_RATE_EPOCHS or not isinstance(rate, (int, float)):
         return False
     base = preset_a.value("learning_rate") if preset_a else None
-    return _near(rate, FORMER_RATE) or (
-        isinstance(base, (int, float)) and rate >= base * FORMER_RATE / RAISED_RATE * 0.999
-    )
+    scaled = base * FORMER_RATE / RAISED_RATE if isinstance(base, (int, float)) else FORMER_RATE
+    return _near(rate, FORMER_RATE) or _near(rate, scaled)
 
 
 def _near(value: object, wanted: float) -> bool:

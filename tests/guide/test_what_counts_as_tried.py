@@ -73,6 +73,16 @@ def test_bs_rate_with_three_epochs_is_tried_by_a_run_that_ended():
     assert state_of("b_rate", [runs[State.FINISHED]]) == "done" and state_of("b_rate", [runs[State.KILLED]]) != "done"
 
 
+@pytest.mark.parametrize(
+    ("of_a", "rate", "state"),
+    [(1.5e-5, 2.5e-4, False), (1.5e-5, 3e-5, False), (1.5e-4, 2e-4, True), (1.5e-4, 2e-5, True)],
+)
+def test_bs_rate_is_a_third_above_as_and_no_other_higher_one(of_a, rate, state):
+    tried = subject(ROWS, name="a", config={**A, "learning_rate": of_a}, preset="A", created=1.0)
+    item = subject(ROWS, name="b", config={**A, "learning_rate": rate}, created=2.0)
+    assert (state_of("b_rate", [tried, item], own_a={"learning_rate": of_a}) == "done") is state
+
+
 @pytest.mark.parametrize("state", [State.KILLED, State.FAILED, State.INTERRUPTED])
 def test_a_run_that_was_cut_off_answers_nothing(state):
     item = subject(ROWS[:2], name="cut", config=A, preset="A", num_epochs=3, state=state)
