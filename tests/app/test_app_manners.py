@@ -35,6 +35,7 @@ from rmtui.app.screens import (
     presets,
     queue,
     run,
+    suspects,
     tune,
 )
 from rmtui.app.screens.form import FormScreen
@@ -55,6 +56,7 @@ OWNERS = {
     "table": RunTable, "chart": Chart, "log": LogView, "fields": Form, "choices": Choices, "filter": FilterLine,
     "launch": launch.LaunchScreen, "dialog": dialogs.Confirm, "ask": dialogs.Ask, "path": PathInput,
     "help": help.HelpScreen, "tune": tune.TuneScreen, "begin": new_search.NewSearchScreen,
+    "marks": suspects.SuspectsScreen,
 }  # fmt: skip
 ROUGH = "[red]x[/] [b"
 WIDE_NAME = "奖励模型-一号"

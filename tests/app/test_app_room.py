@@ -45,7 +45,7 @@ async def test_the_verdict_of_a_live_run_is_read_to_its_end_with_its_key(ws, siz
         assert not [line for line in lines(pilot) if line[left:].strip(" │") in ("a ⏎", "⏎")]
 
 
-@pytest.mark.parametrize(("width", "least_panel"), [(140, 56), (160, 78), (200, 98)])
+@pytest.mark.parametrize(("width", "least_panel"), [(140, 54), (160, 73), (200, 98)])
 async def test_a_long_reason_in_the_list_leaves_the_panel_its_room(ws, width, least_panel):
     support.make_run_folder(ws, name="broken", outcome="killed", reason=LONG_REASON)
     support.make_run_folder(ws, name="whole", created=support.START + 100)

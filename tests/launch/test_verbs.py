@@ -69,8 +69,8 @@ def test_a_dry_run_in_words_tells_parameters_and_memory(ws):
     (model / "pytorch_model.bin").write_bytes(b"PK\x05\x06" + bytes(18))
     done = rmtui(ws, "launch", "A", "--model", str(model), "--set", "method=full", "--dry-run")
     parameters = 1000 * 64 + 4 * 64 * 64 + 3 * 64 * 128 + 3 * 64 + 64
-    shown = f"{parameters:,}".replace(",", " ")
-    assert f"{shown} of {shown} parameters trained (100 %)" in done.stdout and "GB a process" in done.stdout
+    shown = f"{parameters:,}"
+    assert f"{shown} of {shown} parameters trained (100 %)" in done.stdout and "MB a process" in done.stdout
 
 
 ACCELERATE_YAML = """
